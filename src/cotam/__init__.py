@@ -1,0 +1,18 @@
+"""Cotam: pictures for multimodal LLMs in a few kB.
+
+>>> import cotam
+>>> data = cotam.encode("photo.jpg", quality=40)
+>>> image = cotam.decode(data)
+>>> cotam.info(data).bpp  # doctest: +SKIP
+0.21
+
+Knows how the parts are put together; nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from cotam._version import __version__
+from cotam.api import Info, decode, encode, info
+from cotam.errors import CotamError
+
+__all__ = ["CotamError", "Info", "__version__", "decode", "encode", "info"]

@@ -1,0 +1,176 @@
+"""`encode`, `decode` and `info`: pictures in, bytes out, and back.
+
+Knows pictures and codecs: nothing of files on disk but what a path given as input names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal, get_args
+
+from cotam.bitstream import read_file, read_header
+from cotam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from cotam.codec import Codec
+    from cotam.image import ImageInput
+    from cotam.runtime import Backend
+
+Guide = Literal["none"]
+View = Literal["human"]
+Metadata = Literal["exif", "icc", "xmp"]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says about itself.
+
+    Attributes
+    ----------
+    width, height : pixels
+    quality : 0 … 100
+    weights : name of the weight set, or its hash where it is not installed
+    bytes : size of the whole file
+    bpp : bits per pixel of the whole file
+    has_levels : bits were spread by a level map
+    metadata : which of ``exif``, ``icc``, ``xmp`` it carries
+    """
+
+    width: int
+    height: int
+    quality: int
+    weights: str
+    bytes: int
+    bpp: float
+    has_levels: bool
+    metadata: tuple[str, ...]
+
+
+@cache
+def codec(weights: str = "base", backend: Backend = "onnx", threads: int = 0) -> Codec:
+    """The codec of an installed weight set, loaded once and shared.
+
+    Parameters
+    ----------
+    weights : name of the weight set
+    backend : what runs its graphs; "torch" needs the extra ``train``
+    threads : 0 for all that this process may use
+    """
+    from cotam.codec import Codec
+    from cotam.runtime import make_runner
+    from cotam.weights import load
+
+    found = load(weights)
+    return Codec(found, make_runner(found.folder, backend, threads))
+
+
+def encode(
+    image: ImageInput,
+    *,
+    quality: int = 50,
+    target_size: int | None = None,
+    guide: Guide = "none",
+    levels: np.ndarray | None = None,
+    metadata: Iterable[Metadata] = (),
+    background: str | tuple[int, int, int] = "white",
+) -> bytes:
+    """Encode a picture.
+
+    Parameters
+    ----------
+    image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of a picture file. It is
+        turned upright and converted to sRGB; of an animation the first frame is taken.
+    quality : 0 … 100; about 0.03 to 1.5 bits per pixel on photographs
+    target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
+    guide : how bits are spread over the picture: "none" is evenly
+    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread: quarter octaves of gain
+    metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
+    background : colour put behind transparent pixels
+
+    Returns
+    -------
+    bytes
+        a whole ``.cotam`` file
+
+    Raises
+    ------
+    InputError
+        if the picture or an argument cannot be encoded
+    TargetSizeError
+        if no quality is small enough for ``target_size``
+    """
+    from cotam.image import read_metadata, to_rgb
+
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 100:
+        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
+    if guide not in get_args(Guide):
+        raise InputError(f"guide {guide!r} is not known; there is: {', '.join(get_args(Guide))}")
+    keep = frozenset(metadata)
+    boxes = read_metadata(image, keep) if keep else {}
+    pixels = to_rgb(image, background=background)
+    return codec().encode(pixels, quality, levels=levels, target_size=target_size, metadata=boxes)
+
+
+def decode(data: bytes, *, view: View = "human", size_limit: int | None = None) -> Image.Image:
+    """Decode a file to an RGB picture; metadata that it carries are in ``image.info``.
+
+    Parameters
+    ----------
+    data : a whole ``.cotam`` file
+    view : "human" is the plain reconstruction
+    size_limit : pixels; a larger picture is refused before memory is taken (200 million by default)
+
+    Raises
+    ------
+    FormatError
+        if the data are not a .cotam file (`NotCotamError`), are cut (`TruncatedError`) or changed
+        (`DamagedError`)
+    LimitError
+        if the picture has more pixels than ``size_limit``
+    UnknownWeightsError
+        if its weight set is not installed
+    """
+    from PIL import Image
+
+    from cotam import weights
+    from cotam.codec import SIZE_LIMIT
+
+    if view not in get_args(View):
+        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
+    found = codec(weights.by_hash(read_header(data).weights).name)
+    image = Image.fromarray(found.decode(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit))
+    metadata = read_file(data).metadata
+    for kind, key in (("exif", "exif"), ("icc", "icc_profile"), ("xmp", "xmp")):
+        if kind in metadata:
+            image.info[key] = metadata[kind]
+    return image
+
+
+def info(data: bytes) -> Info:
+    """What a file says about itself; its symbols are not decoded.
+
+    Raises
+    ------
+    FormatError
+        if the data are not a whole .cotam file
+    """
+    from cotam import weights
+
+    file = read_file(data)
+    header = file.header
+    known = {weights.load(name).short_hash: name for name in weights.names()}
+    return Info(
+        width=header.width,
+        height=header.height,
+        quality=header.quality,
+        weights=known.get(header.weights, header.weights.hex()),
+        bytes=len(data),
+        bpp=8 * len(data) / (header.width * header.height),
+        has_levels=header.has_levels,
+        metadata=tuple(file.metadata),
+    )

@@ -1,0 +1,390 @@
+"""The codec: pixels → bytes → pixels.
+
+Knows the order of the stages and the layout of the payload; each stage is a graph (``runtime``), the
+range coder (``entropy``) or the file around it (``bitstream``). Knows nothing of picture files or guides.
+
+::
+
+    encode  pixels → latents → hyper latents → symbols → payload → file
+    decode  file → symbols (checked) → latents → pixels
+
+Large pictures pass through the graphs in tiles and through the range coder in bands, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cotam.bitstream import File, Header, read_file, read_header, write_file
+from cotam.entropy import SymbolReader, SymbolWriter
+from cotam.errors import DamagedError, InputError, LimitError, TargetSizeError
+from cotam.levels import LIMIT, read_levels, write_levels
+from cotam.runtime import Runner
+from cotam.tiling import Span, spans, tiles
+from cotam.weights import WeightSet
+
+SIZE_LIMIT = 200_000_000
+"""Pixels that `Codec.decode` accepts unless told otherwise."""
+
+BAND_CELLS = 1024
+"""A band of the payload has as many rows of cells (64×64 pixels) as fit into this many, or a part of one."""
+
+_ANALYSIS_HALO, _HYPER_HALO, _SCALES_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 1, 2, 2, 3, 1
+"""Cells that each graph sees around what it keeps: its receptive field, rounded up. The context's includes
+the synthesis', which reads its output."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Sizes of all planes of a picture."""
+
+    height: int
+    width: int
+
+    @property
+    def latents(self) -> tuple[int, int]:
+        return -(-self.height // 16), -(-self.width // 16)
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        return -(-self.height // 32), -(-self.width // 32)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return -(-self.height // 64), -(-self.width // 64)
+
+    def bands(self) -> Iterator[tuple[Span, Span]]:
+        """Rows and columns of cells that are coded together: columns are all but in very wide pictures."""
+        rows, columns = self.cells
+        height = max(1, BAND_CELLS // columns)
+        for start in range(0, rows, height):
+            row = Span(start, min(start + height, rows), start, start).with_halo(_SCALES_HALO, rows)
+            for column in spans(columns, _SCALES_HALO, BAND_CELLS):
+                yield row, column
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """All integers of one picture.
+
+    Attributes
+    ----------
+    quality : 0 … 100
+    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
+    z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
+    y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
+    """
+
+    quality: int
+    levels: np.ndarray | None
+    z: np.ndarray
+    y: np.ndarray
+
+
+class Codec:
+    """One weight set with something that runs its graphs. Safe to use from several threads."""
+
+    def __init__(self, weights: WeightSet, runner: Runner) -> None:
+        self.weights, self.runner = weights, runner
+
+    # -- encoder
+
+    def encode(
+        self,
+        pixels: np.ndarray,
+        quality: int = 50,
+        *,
+        levels: np.ndarray | None = None,
+        target_size: int | None = None,
+        metadata: Mapping[str, bytes] | None = None,
+    ) -> bytes:
+        """Pixels → the bytes of a file.
+
+        Parameters
+        ----------
+        pixels : uint8 (H, W, 3), sRGB
+        quality : 0 … 100, from about 0.03 to 1.5 bits per pixel on photographs
+        levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain: finer or coarser there
+        target_size : bytes; the highest quality that fits is taken and ``quality`` is not used
+        metadata : any of ``exif``, ``icc``, ``xmp`` → bytes
+
+        Raises
+        ------
+        TargetSizeError
+            if the lowest quality is larger than ``target_size``
+        InputError
+            if quality or levels are out of range
+        """
+        grid = Grid(*pixels.shape[:2])
+        levels = _checked_levels(levels, grid)
+        latents = self._analyse(pixels, grid)
+        hyper = self._analyse_latents(latents, grid)
+
+        def at(quality: int) -> bytes:
+            symbols, index = self._quantise(latents, hyper, quality, levels, grid)
+            return self._write(symbols, index, grid, metadata or {})
+
+        if target_size is not None:
+            return _largest_within(at, target_size)
+        if not 0 <= quality <= 100:
+            raise InputError(f"quality is 0 to 100, not {quality}")
+        return at(quality)
+
+    def quantise(
+        self, pixels: np.ndarray, quality: int, levels: np.ndarray | None = None
+    ) -> tuple[Symbols, np.ndarray]:
+        """The symbols of a picture and the table index uint8 (M, h, w) of each latent, not coded."""
+        grid = Grid(*pixels.shape[:2])
+        latents = self._analyse(pixels, grid)
+        hyper = self._analyse_latents(latents, grid)
+        return self._quantise(latents, hyper, quality, _checked_levels(levels, grid), grid)
+
+    def _analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
+        """Latents float32 (M, h, w) of the picture."""
+        latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.float32)
+        for row, column in tiles(*grid.cells, _ANALYSIS_HALO):
+            tile = _pad(pixels[row.outer(64), column.outer(64)], 16, axes=(0, 1))
+            (found,) = self.runner("analysis", {"pixels": tile[None]})
+            latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
+        return latents
+
+    def _analyse_latents(self, latents: np.ndarray, grid: Grid) -> np.ndarray:
+        """Hyper latents float32 (Z, h/4, w/4), not yet rounded."""
+        hyper = np.empty((self.weights.z_index.shape[1], *grid.cells), np.float32)
+        for row, column in tiles(*grid.cells, _HYPER_HALO):
+            tile = _pad(latents[:, row.outer(4), column.outer(4)], 4, axes=(1, 2))
+            (found,) = self.runner("hyper_analysis", {"latents": tile[None]})
+            hyper[:, row.core(1), column.core(1)] = found[0, :, row.inner(1), column.inner(1)]
+        return hyper
+
+    def _quantise(
+        self, latents: np.ndarray, hyper: np.ndarray, quality: int, levels: np.ndarray | None, grid: Grid
+    ) -> tuple[Symbols, np.ndarray]:
+        """Round hyper latents, then latents against the means that the decoder will have.
+
+        Returns the symbols and the table index uint8 (M, h, w) of each latent.
+        """
+        step = self.weights.z_multipliers[quality][:, None, None] / 4096
+        z = np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
+        symbols = Symbols(quality, levels, z, np.empty(latents.shape, np.int16))
+        index = np.empty(latents.shape, np.uint8)
+        for row, column in grid.bands():
+            index[:, row.core(4), column.core(4)] = self._index(symbols, row, column, grid)
+        for row, column in tiles(*grid.cells, _CONTEXT_HALO):
+            outer = (slice(None), row.outer(4), column.outer(4))
+            inputs = self._context_inputs(symbols, row, column, grid)
+            inputs |= {
+                "index": np.ascontiguousarray(index[outer])[None],
+                "symbols": np.zeros((1, *latents[outer].shape), np.int16),
+                "latents": np.ascontiguousarray(latents[outer])[None],
+                "given": np.zeros(1, np.float32),
+            }
+            found = self.runner("context", inputs)[0]
+            symbols.y[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
+        return symbols, index
+
+    def _write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> bytes:
+        header = Header(
+            width=grid.width,
+            height=grid.height,
+            quality=symbols.quality,
+            weights=self.weights.short_hash,
+            has_levels=symbols.levels is not None,
+            checksum=0,
+        )
+        writer = SymbolWriter(self.weights.tables)
+        check = zlib.crc32(self.weights.digest + header.fields())
+        bands = list(grid.bands())
+        writer.put(symbols.z, self._z_index(symbols.quality, symbols.z.shape))
+        check = zlib.crc32(symbols.z.astype("<i2").tobytes(), check)
+        if len(bands) > 1:
+            writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
+        if symbols.levels is not None:
+            write_levels(writer, symbols.levels)
+            check = zlib.crc32(symbols.levels.astype("<i1").tobytes(), check)
+        for number, (row, column) in enumerate(bands):
+            y = symbols.y[:, row.core(4), column.core(4)]
+            writer.put(y, index[:, row.core(4), column.core(4)])
+            check = zlib.crc32(np.ascontiguousarray(y, "<i2").tobytes(), check)
+            if number < len(bands) - 1:
+                writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
+        return write_file(File(replace(header, checksum=check), writer.finish(), metadata))
+
+    # -- decoder
+
+    def decode(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> np.ndarray:
+        """The bytes of a file → pixels uint8 (H, W, 3): the human view.
+
+        Raises
+        ------
+        FormatError, LimitError
+            see `decode_symbols`
+        """
+        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        return self._synthesise(symbols, grid)
+
+    def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
+        """All integers of a file, checked, and the sizes of its planes.
+
+        Raises
+        ------
+        LimitError
+            if the picture has more than ``size_limit`` pixels; nothing was decoded then
+        NotCotamError, TruncatedError, DamagedError, FormatError
+            if the data are not a whole, undamaged file made with these weights
+        """
+        _check_size(read_header(data), size_limit)
+        file = read_file(data)
+        header = file.header
+        if header.weights != self.weights.short_hash:
+            raise DamagedError(
+                f"the file was made with weights {header.weights.hex()}, "
+                f"these are {self.weights.short_hash.hex()} ({self.weights.name})"
+            )
+        grid = Grid(header.height, header.width)
+        reader = SymbolReader(self.weights.tables, file.payload)
+        check = zlib.crc32(self.weights.digest + header.fields())
+        bands = list(grid.bands())
+        z = reader.get(self._z_index(header.quality, (self.weights.z_index.shape[1], *grid.cells)))
+        check = zlib.crc32(z.astype("<i2").tobytes(), check)
+        if len(bands) > 1:
+            _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+        levels = None
+        if header.has_levels:
+            levels = read_levels(reader, *grid.levels)
+            check = zlib.crc32(levels.tobytes(), check)
+        y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
+        symbols = Symbols(header.quality, levels, z, y)
+        for number, (row, column) in enumerate(bands):
+            part = reader.get(self._index(symbols, row, column, grid))
+            y[:, row.core(4), column.core(4)] = part
+            check = zlib.crc32(part.astype("<i2").tobytes(), check)
+            if number < len(bands) - 1:
+                _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+        _compare(header.checksum, check)
+        return symbols, grid
+
+    def _synthesise(self, symbols: Symbols, grid: Grid) -> np.ndarray:
+        """Pixels uint8 (H, W, 3)."""
+        pixels = np.empty((grid.height, grid.width, 3), np.uint8)
+        rows, columns = grid.cells
+        for row, column in tiles(rows, columns, _CONTEXT_HALO):
+            latents = self._dequantise(symbols, row, column, grid)
+            near_row = row.with_halo(_SYNTHESIS_HALO, rows)
+            near_column = column.with_halo(_SYNTHESIS_HALO, columns)
+            near = latents[:, :, near_row.within(row, 4), near_column.within(column, 4)]
+            inputs = {
+                "latents": near,
+                "levels": self._padded_levels(symbols, near_row, near_column, grid),
+                "nominal": self._nominal(symbols.quality),
+            }
+            (found,) = self.runner("synthesis", inputs)
+            kept = found[0, near_row.inner(64), near_column.inner(64)]
+            target = pixels[row.core(64), column.core(64)]
+            target[:] = kept[: target.shape[0], : target.shape[1]]
+        return pixels
+
+    def _dequantise(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
+        """Latents float32 (1, M, h, w) of the outer part of a tile."""
+        tile = symbols.y[None, :, row.outer(4), column.outer(4)]
+        inputs = self._context_inputs(symbols, row, column, grid)
+        inputs |= {
+            "index": np.zeros(tile.shape, np.uint8),
+            "symbols": np.ascontiguousarray(tile),
+            "latents": np.zeros(tile.shape, np.float32),
+            "given": np.ones(1, np.float32),
+        }
+        return self.runner("context", inputs)[1]
+
+    # -- what both sides derive from z, levels and quality
+
+    def _z_index(self, quality: int, shape: tuple[int, ...]) -> np.ndarray:
+        return np.broadcast_to(self.weights.z_index[quality][:, None, None], shape)
+
+    def _index(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
+        """Table index uint8 (M, rows, columns) of the latents of a band."""
+        quality = symbols.quality
+        inputs = {
+            "z": self._dequantised_z(symbols, row, column),
+            "levels": self._padded_levels(symbols, row, column, grid),
+            "sums64": self.weights.sums64[quality][None, :, None, None],
+            "sums32": self.weights.sums32[quality][None, :, None, None],
+            "offset": self.weights.offset[quality][None, :, None, None],
+        }
+        (index,) = self.runner("scales", inputs)
+        height, width = grid.latents
+        kept = index[0, :, row.inner(4), column.inner(4)]
+        return kept[:, : height - row.start * 4, : width - column.start * 4]
+
+    def _context_inputs(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> dict[str, np.ndarray]:
+        return {
+            "z": self._dequantised_z(symbols, row, column),
+            "levels": self._padded_levels(symbols, row, column, grid),
+            "nominal": self._nominal(symbols.quality),
+            "gain": self.weights.gains[symbols.quality][None, :, None, None],
+        }
+
+    def _dequantised_z(self, symbols: Symbols, row: Span, column: Span) -> np.ndarray:
+        """Integers in ±255, as float32: round(symbol · multiplier / 256), exact."""
+        z = symbols.z[:, row.outer(1), column.outer(1)].astype(np.float32)
+        scaled = z * self.weights.z_multipliers[symbols.quality][:, None, None] / 256
+        return np.clip(np.rint(scaled), -255, 255)[None]
+
+    def _padded_levels(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
+        """Levels float32 (1, 1, 2 · cells, 2 · cells) of the outer part, repeated beyond the edge."""
+        shape = 2 * (row.outer_stop - row.outer_start), 2 * (column.outer_stop - column.outer_start)
+        if symbols.levels is None:
+            return np.zeros((1, 1, *shape), np.float32)
+        found = symbols.levels[row.outer(2), column.outer(2)].astype(np.float32)
+        return _pad(found, 2, axes=(0, 1))[None, None]
+
+    def _nominal(self, quality: int) -> np.ndarray:
+        return self.weights.nominal[quality].reshape(1, 1, 1, 1)
+
+
+def _pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
+    """Repeat the last row and column until both axes are multiples."""
+    widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
+    return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)
+
+
+def _checked_levels(levels: np.ndarray | None, grid: Grid) -> np.ndarray | None:
+    if levels is None:
+        return None
+    if levels.shape != grid.levels or not np.issubdtype(levels.dtype, np.integer):
+        raise InputError(f"levels must be integers of shape {grid.levels}, not {levels.dtype} {levels.shape}")
+    if levels.min() < -LIMIT or levels.max() > LIMIT:
+        raise InputError(f"levels must be within ±{LIMIT}")
+    return levels.astype(np.int8) if levels.any() else None
+
+
+def _check_size(header: Header, limit: int) -> None:
+    if header.width * header.height > limit:
+        raise LimitError(
+            f"the picture is {header.width}×{header.height}, more than the limit of {limit / 1e6:g} megapixels"
+        )
+
+
+def _compare(stored: int, computed: int) -> None:
+    if stored != computed:
+        raise DamagedError("the file is damaged: the checksum of its symbols does not agree")
+
+
+def _largest_within(encode_at: Callable[[int], bytes], target: int) -> bytes:
+    """The file of the highest quality that has at most ``target`` bytes."""
+    best = encode_at(0)
+    if len(best) > target:
+        raise TargetSizeError(f"the smallest file of this picture has {len(best)} bytes, not {target} or less")
+    low, high = 0, 101
+    while high - low > 1:
+        middle = (low + high) // 2
+        data = encode_at(middle)
+        if len(data) <= target:
+            low, best = middle, data
+        else:
+            high = middle
+    return best

@@ -1,0 +1,91 @@
+"""Runs the named graphs of a weight set: with ONNX Runtime, or with torch when asked.
+
+Knows graphs, arrays and threads: nothing of what the graphs mean.
+
+Graphs and their inputs, all of batch 1 (`docs/format.md` has the shapes):
+
+=============== ========================================================== =====================
+analysis        pixels uint8                                               latents
+hyper_analysis  latents                                                    hyper latents
+scales          z, levels, sums64, sums32, offset (integers in float32)    index uint8
+context         z, levels, nominal, gain, index, symbols, latents, given   symbols int16, latents
+synthesis       latents, levels, nominal                                   pixels uint8
+=============== ========================================================== =====================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from cotam.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Backend = Literal["onnx", "torch"]
+GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
+
+
+class Runner(Protocol):
+    """Anything that runs named graphs."""
+
+    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]: ...
+
+
+def _usable_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class OnnxRunner:
+    """ONNX Runtime on the CPU; a graph is loaded when it is first run."""
+
+    def __init__(self, folder: Path, threads: int = 0, *, optimise: bool = True) -> None:
+        """``threads`` 0: as many as this process may use. ``optimise`` False is for tests of exactness."""
+        self._folder, self._optimise = folder, optimise
+        self._threads = threads or _usable_processors()
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._loading = Lock()
+
+    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        # Threads that spin between graphs take the time of whatever else runs here.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        level = ort.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if self._optimise else level.ORT_DISABLE_ALL
+        path = self._folder / f"{graph}.onnx"
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with self._loading:
+            if graph not in self._sessions:
+                self._sessions[graph] = self._session(graph)
+        return self._sessions[graph].run(None, dict(inputs))
+
+
+def make_runner(folder: Path, backend: Backend = "onnx", threads: int = 0) -> Runner:
+    """Runner of the graphs in ``folder``.
+
+    Raises
+    ------
+    MissingExtraError
+        if torch is asked for and not installed
+    """
+    if backend == "onnx":
+        return OnnxRunner(folder, threads)
+    try:
+        from cotam.nn.runner import TorchRunner
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", error.name or "torch") from error
+    return TorchRunner(folder, threads)

@@ -1,0 +1,59 @@
+"""Cuts of a large grid into tiles with a halo.
+
+Knows integers only. The unit is the hyper latent's cell, 64 pixels; a tile's outer part feeds a graph,
+its core part is kept, so that tiles join without seams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TILE_CELLS = 20
+"""Tiles are at most this many cells (1280 pixels) a side: one tile for most pictures, about 150 MB each."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of one axis, in cells: [start, stop) is kept, [outer_start, outer_stop) is computed."""
+
+    start: int
+    stop: int
+    outer_start: int
+    outer_stop: int
+
+    def outer(self, scale: int) -> slice:
+        """Where the computed part lies in the whole, ``scale`` elements a cell."""
+        return slice(self.outer_start * scale, self.outer_stop * scale)
+
+    def core(self, scale: int) -> slice:
+        """Where the kept part lies in the whole."""
+        return slice(self.start * scale, self.stop * scale)
+
+    def inner(self, scale: int) -> slice:
+        """Where the kept part lies in the computed one."""
+        return slice((self.start - self.outer_start) * scale, (self.stop - self.outer_start) * scale)
+
+    def within(self, larger: Span, scale: int) -> slice:
+        """Where the computed part lies in the computed part of ``larger``."""
+        return slice(
+            (self.outer_start - larger.outer_start) * scale, (self.outer_stop - larger.outer_start) * scale
+        )
+
+    def with_halo(self, halo: int, cells: int) -> Span:
+        """The same core with a halo of ``halo`` cells on an axis of ``cells``."""
+        return Span(self.start, self.stop, max(0, self.start - halo), min(cells, self.stop + halo))
+
+
+def spans(cells: int, halo: int, largest: int) -> list[Span]:
+    """Pieces of nearly equal length, none longer than ``largest``."""
+    count = -(-cells // largest)
+    edges = [cells * i // count for i in range(count + 1)]
+    return [Span(a, b, a, b).with_halo(halo, cells) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def tiles(rows: int, columns: int, halo: int) -> Iterator[tuple[Span, Span]]:
+    """Tiles of a grid of cells, row by row."""
+    for row in spans(rows, halo, TILE_CELLS):
+        for column in spans(columns, halo, TILE_CELLS):
+            yield row, column
