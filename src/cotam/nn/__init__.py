@@ -1,0 +1,1 @@
+"""Networks in torch. Nothing outside ``nn``, ``train`` and the torch runtime imports this package."""

@@ -1,0 +1,143 @@
+"""Building blocks of the transforms, and the integer convolution of the scale network.
+
+Knows tensors only: nothing of rates, pictures or files.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NEGATIVE_SLOPE = 0.1
+
+
+def act(x: Tensor) -> Tensor:
+    """Leaky ReLU: ONNX Runtime fuses it into the convolution before it."""
+    return F.leaky_relu(x, NEGATIVE_SLOPE)
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Round to the nearest integer, ties to even; the gradient passes unchanged."""
+    if not torch.is_grad_enabled():
+        return torch.round(x)
+    return x + (torch.round(x) - x).detach()
+
+
+def clamp_ste(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp; outside the range the gradient passes only where it leads back inside."""
+    return _Clamp.apply(x, low, high)
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        stuck = ((x < ctx.low) & (grad > 0)) | ((x > ctx.high) & (grad < 0))
+        return grad.masked_fill(stuck, 0.0), None, None
+
+
+class Pointwise(nn.Module):
+    """1×1 convolution. Its weight is a matrix (outputs, inputs), so that matrix optimisers apply."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * inputs**-0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            # The same product in channels-last layout: forward and backward take half the time on a CPU.
+            return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+
+
+class Patches(nn.Module):
+    """k×k convolution with stride k: (B, C, H, W) → (B, outputs, H/k, W/k)."""
+
+    def __init__(self, inputs: int, outputs: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.weight = nn.Parameter(torch.randn(outputs, inputs * k * k) * (inputs * k * k) ** -0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.unflatten(1, (x.shape[1], self.k, self.k))
+        return F.conv2d(x, weight, self.bias, stride=self.k)
+
+
+class Unpatch(nn.Module):
+    """Pointwise, then pixel shuffle by k: (B, C, H, W) → (B, outputs, k·H, k·W)."""
+
+    def __init__(self, inputs: int, outputs: int, k: int) -> None:
+        super().__init__()
+        self.pointwise = Pointwise(inputs, outputs * k * k)
+        self.k = k
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.pointwise(x), self.k)
+
+
+class Block(nn.Module):
+    """Two residual steps: mix space (1×1, depthwise 3×3, 1×1), then channels (1×1 wide, 1×1).
+
+    The shape is DCVC-RT's depthwise block (arXiv 2502.20762) without its gates.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(channels, channels)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.leave = Pointwise(channels, channels)
+        self.widen = Pointwise(channels, 2 * channels)
+        self.narrow = Pointwise(2 * channels, channels)
+        for last in (self.leave, self.narrow):
+            last.weight.data *= 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.leave(self.depthwise(act(self.enter(x))))
+        return x + self.narrow(act(self.widen(x)))
+
+
+class IntegerConv(nn.Module):
+    """Convolution whose weights, inputs and outputs are integers held in float32.
+
+    Weights are multiples of 1/128 in (-1, 1), activations multiples of 1/16 up to ±255/16; as integers
+    they are within ±127 and ±255, so that with ``fan-in · 127 · 255 + bias < 2**24`` every partial sum is
+    an integer that float32 holds exactly: the result is the same in any order of summation, on any
+    machine. Forward takes and gives the integers.
+    """
+
+    WEIGHT_STEP = 1 / 128
+    ACTIVATION_STEP = 1 / 16
+
+    def __init__(self, inputs: int, outputs: int, k: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        fan_in = inputs // groups * k * k
+        if fan_in * 127 * 255 >= 2**23:
+            raise ValueError(f"fan-in {fan_in} is too large for exact float32 sums")
+        self.groups, self.padding = groups, k // 2
+        self.weight = nn.Parameter(torch.randn(outputs, inputs // groups, k, k) * fan_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def integers(self) -> tuple[Tensor, Tensor]:
+        """Integer weights in ±127 and biases in ±2**22, with straight-through gradients."""
+        weight = round_ste(clamp_ste(self.weight / self.WEIGHT_STEP, -127, 127))
+        step = self.WEIGHT_STEP * self.ACTIVATION_STEP
+        return weight, round_ste(clamp_ste(self.bias / step, -(2.0**22), 2.0**22))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Integers (B, inputs, h, w) → sums (B, outputs, h, w), in units of 1/2048."""
+        weight, bias = self.integers()
+        return F.conv2d(x, weight, bias, padding=self.padding, groups=self.groups)
+
+
+def requantise(sums: Tensor, low: int = 0) -> Tensor:
+    """Sums in units of 1/2048 → activations in units of 1/16, within low…255; exact."""
+    return clamp_ste(round_ste(sums / 128), low, 255)

@@ -1,0 +1,1 @@
+"""Training: data, losses, loop and export. Needs ``pip install 'cotam[train]'``."""

@@ -1,0 +1,103 @@
+"""``python -m cotam.train``: pack pictures, train the codec, export its weights."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import torch
+
+from cotam.train.data import Crops, pack, pictures
+
+
+@click.group()
+def main() -> None:
+    """Train the codec (docs/training.md)."""
+
+
+@main.command("pack")
+@click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack.")
+@click.option(
+    "--hold-out", multiple=True, help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation."
+)
+def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
+    """Pack picture folders, as KIND=FOLDER, into one file that training maps into memory.
+
+    The kind "text" is never resized or turned; of a kind all crops are equally likely.
+    """
+    files = {}
+    for item in folders:
+        kind, found, folder = item.partition("=")
+        if not found:
+            raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
+        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
+    for kind, count in pack(files, out).items():
+        click.echo(f"{kind}: {count} pictures")
+
+
+@main.command("codec")
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--steps", default=300_000, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops a step, over all processes.")
+@click.option("--learning-rate", default=1e-3, show_default=True)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from.")
+@click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
+@click.option("--evaluate-every", default=10_000, show_default=True)
+def codec_command(
+    folder: Path,
+    run: Path,
+    size: int,
+    start: Path | None,
+    minutes: float | None,
+    kodak: Path | None,
+    evaluate_every: int,
+    **schedule: float,
+) -> None:
+    """Train, or go on training, the codec. One process, or several under ``torchrun``."""
+    from cotam.nn.codec import Codec
+    from cotam.nn.dct import start_from_dct
+    from cotam.train.evaluate import on_folder
+    from cotam.train.loop import Schedule, train
+
+    codec = Codec()
+    start_from_dct(codec)
+    if start:
+        codec.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["average"])
+    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    train(
+        codec,
+        Crops(folder, size=size, seed=int(schedule["seed"])),
+        run,
+        Schedule(**schedule),  # type: ignore[arg-type]
+        minutes=minutes,
+        evaluate=on_folder(kodak, run) if kodak else None,
+        evaluate_every=evaluate_every,
+    )
+
+
+@main.command("export")
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the weight set.")
+@click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
+def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> None:
+    """Write the averaged weights of CHECKPOINT as a weight set."""
+    from cotam.nn.codec import Codec
+    from cotam.train.export import export
+
+    codec = Codec()
+    codec.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    source = Crops(folder, size=256, seed=1)
+    export(codec, out, [source.batch(step, 1)[0] for step in range(crops)])
+
+
+if __name__ == "__main__":
+    main()

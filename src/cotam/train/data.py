@@ -1,0 +1,163 @@
+"""Training pictures: pack folders into one memory-mapped file, and draw crops from it by step number.
+
+Knows pictures as uint8 RGB only: nothing of networks or of devices. A batch depends on nothing but
+(seed, step, rank), so a resumed run sees the crops that it would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+LONG_SIDE = 2000
+"""Larger photographs are reduced to this when packed: it also removes their JPEG artefacts."""
+
+
+def pictures(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
+    """Picture files below ``folder`` by sorted name; without numbers 0, 10, 20 … if those are held out."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"no pictures below {folder}: expected {', '.join(sorted(SUFFIXES))}")
+    return [p for i, p in enumerate(found) if not hold_out_tenth or i % 10]
+
+
+def read_rgb(path: Path, long_side: int | None = None) -> np.ndarray:
+    """One picture, upright, transparency on white: uint8 (H, W, 3)."""
+    with Image.open(path) as opened:
+        if long_side and opened.format == "JPEG":
+            opened.draft("RGB", (2 * long_side, 2 * long_side))
+        image = ImageOps.exif_transpose(opened).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
+    if long_side and max(image.size) > long_side:
+        image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def pack(folders: dict[str, Sequence[Path]], out: Path, *, smallest: int = 128) -> dict[str, int]:
+    """Write all pictures, as (kind → files), into ``out/pixels.u8`` and ``out/index.json``.
+
+    Pictures with a side below ``smallest`` are left out. Returns how many of each kind were packed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, int, int, int]] = []
+    with (out / "pixels.u8").open("wb") as file:
+        for kind, paths in folders.items():
+            for path in tqdm(paths, desc=f"pack {kind}", unit="picture"):
+                pixels = read_rgb(path, LONG_SIDE)
+                if min(pixels.shape[:2]) < smallest:
+                    continue
+                rows.append((kind, file.tell(), pixels.shape[0], pixels.shape[1]))
+                file.write(np.ascontiguousarray(pixels).data)
+    (out / "index.json").write_text(json.dumps(rows))
+    return {kind: sum(row[0] == kind for row in rows) for kind in folders}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How crops are drawn.
+
+    Attributes
+    ----------
+    share : kind → part of the crops; the rest of the kinds share what remains, by number of pictures
+    largest_shrink : photographs are reduced by a random factor from 1 to this before the crop
+    """
+
+    share: tuple[tuple[str, float], ...] = (("text", 0.4),)
+    largest_shrink: float = 2.0
+
+
+class Crops:
+    """Random crops of a pack; ``batch(step)`` gives the same crops whenever it is asked."""
+
+    def __init__(self, folder: Path, *, size: int, seed: int = 0, mixture: Mixture = Mixture()) -> None:
+        rows = json.loads((folder / "index.json").read_text())
+        self.pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
+        self.size, self.seed, self.mixture = size, seed, mixture
+        self.kinds: dict[str, list[tuple[int, int, int]]] = {}
+        for kind, offset, height, width in rows:
+            if min(height, width) >= size:
+                self.kinds.setdefault(kind, []).append((offset, height, width))
+        if not self.kinds:
+            raise ValueError(f"{folder} has no picture of at least {size}×{size} pixels")
+        self.names, self.weights = self._weights()
+
+    def _weights(self) -> tuple[list[str], list[float]]:
+        share = {kind: part for kind, part in self.mixture.share if kind in self.kinds}
+        others = [kind for kind in self.kinds if kind not in share]
+        # The square root: a large folder counts more, but does not drown the small ones.
+        count = {kind: len(self.kinds[kind]) ** 0.5 for kind in others}
+        for kind in others:
+            share[kind] = (1 - sum(p for k, p in self.mixture.share if k in self.kinds)) * (
+                count[kind] / sum(count.values())
+            )
+        return list(share), list(share.values())
+
+    def batch(self, step: int, count: int, rank: int = 0) -> np.ndarray:
+        """Crops of one step and rank: uint8 (count, size, size, 3)."""
+        rng = random.Random(f"{self.seed} {step} {rank}")
+        return np.stack([self._crop(rng) for _ in range(count)])
+
+    def _crop(self, rng: random.Random) -> np.ndarray:
+        kind = rng.choices(self.names, self.weights)[0]
+        offset, height, width = rng.choice(self.kinds[kind])
+        limit = min(height, width) / self.size
+        shrink = 1.0
+        if kind != "text" and rng.random() < 0.6:
+            shrink = min(limit, rng.uniform(1.0, self.mixture.largest_shrink))
+        side = min(round(self.size * shrink), height, width)
+        top, left = rng.randint(0, height - side), rng.randint(0, width - side)
+        picture = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+        crop = np.asarray(picture[top : top + side, left : left + side])
+        if side != self.size:
+            resized = Image.fromarray(crop).resize((self.size, self.size), Image.Resampling.BICUBIC)
+            crop = np.asarray(resized)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        if kind != "text" and rng.random() < 0.25:
+            crop = crop.transpose(1, 0, 2)
+        return crop
+
+    def stream(self, first: int, last: int, count: int, rank: int = 0) -> Iterator[np.ndarray]:
+        """Batches of the steps first … last-1, the next one prepared in a thread."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self.batch, first, count, rank)
+            for step in range(first, last):
+                ready = ahead.result()
+                ahead = pool.submit(self.batch, step + 1, count, rank)
+                yield ready
+
+
+def random_levels(rng: np.random.Generator, count: int, height: int, width: int, limit: int = 4) -> np.ndarray:
+    """Level maps for training, float32 (count, 1, height, width), integers in ±limit.
+
+    Half are zero, as most files have no guide; the rest are blocks, gradients, smooth noise or one
+    value, so that any guide finds the codec prepared.
+    """
+    maps = np.zeros((count, 1, height, width), np.float32)
+    for one in maps[:, 0]:
+        kind = rng.integers(8)
+        amplitude = rng.uniform(0.5, limit)
+        if kind == 0:
+            one += rng.uniform(-amplitude, amplitude)
+        elif kind == 1:
+            y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+            angle = rng.uniform(0, 2 * np.pi)
+            one += amplitude * 2 * ((x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle))
+        elif kind == 2:
+            top, left = rng.integers(height), rng.integers(width)
+            one -= amplitude / 2
+            one[top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] += 1.5 * amplitude
+        elif kind == 3:
+            coarse = rng.normal(0, amplitude, (max(1, height // 2), max(1, width // 2))).astype(np.float32)
+            one += np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    return np.clip(np.rint(maps), -limit, limit)

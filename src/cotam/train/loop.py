@@ -1,0 +1,207 @@
+"""The training loop of the codec: resumable to the step, one or many processes, CPU or GPU.
+
+Knows batches, the network and its loss: nothing of files of pictures (``data``) or of export
+(``export``). Crops, levels, qualities and noise of a step follow from (seed, step, rank), so a resumed
+run goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cotam.nn.codec import LAMBDA_HIGH, LAMBDA_LOW, Codec, Coded, tradeoff
+from cotam.nn.entropy import QUALITIES, STEPS_PER_OCTAVE
+from cotam.train.data import Crops, random_levels
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes
+    ----------
+    steps : steps in all
+    batch : crops a step, over all processes
+    warmup : steps of linear rise of the learning rate
+    decay : last part of the steps, in which it falls linearly to zero
+    learning_rate : Adam's, at its height
+    rounded_from : part of the run after which rounded, not noisy, residuals are paid for
+    average : decay of the running average of the weights
+    """
+
+    steps: int = 300_000
+    batch: int = 8
+    warmup: int = 500
+    decay: float = 0.6
+    learning_rate: float = 1e-3
+    rounded_from: float = 0.9
+    average: float = 0.9995
+    seed: int = 0
+
+    def factor(self, step: int) -> float:
+        """Learning rate of a step relative to the full one."""
+        left = (self.steps - step) / max(1.0, self.steps * self.decay)
+        return min(1.0, (step + 1) / self.warmup, left)
+
+
+def rate_distortion(coded: Coded, picture: Tensor, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
+    """Loss and its parts, means over the batch.
+
+    loss = (bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5: squared error weighs
+    2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the division gives
+    one per cent of rate the same weight at every quality.
+    """
+    pixels = picture.shape[2] * picture.shape[3]
+    weight = torch.exp2(levels * (2 / STEPS_PER_OCTAVE))
+    weight = F.interpolate(weight, size=picture.shape[2:], mode="nearest")
+    trade = tradeoff(quality.float())
+    error = (coded.picture - picture).square()
+    bpp_y, bpp_z = coded.bits_y / pixels, coded.bits_z / pixels
+    cost = bpp_y + bpp_z + trade * 255**2 * (error * weight).mean((1, 2, 3))
+    balance = (trade / math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)) ** 0.5
+    return {
+        "loss": (cost / balance).mean(),
+        "mse": error.mean(),
+        "bpp_y": bpp_y.mean(),
+        "bpp_z": bpp_z.mean(),
+    }
+
+
+class Average:
+    """Running average of the weights, warmed up so that early weights are forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (step + 1) / (step + 10))
+        live = model.state_dict()
+        torch._foreach_lerp_([self.state[k] for k in self.state], [live[k] for k in self.state], 1 - decay)
+
+
+def save_checkpoint(path: Path, **state: object) -> None:
+    """Write beside the target and rename: a kill leaves the last whole checkpoint."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+Evaluate = Callable[[Codec, int], dict[str, float]]
+
+
+def train(
+    model: Codec,
+    crops: Crops,
+    run: Path,
+    schedule: Schedule,
+    *,
+    minutes: float | None = None,
+    evaluate: Evaluate | None = None,
+    evaluate_every: int = 10_000,
+    log_every: int = 100,
+    save_minutes: float = 5.0,
+) -> None:
+    """Train until ``schedule.steps``, or for ``minutes``; goes on from ``run/checkpoint.pt`` if there is one.
+
+    Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
+    """
+    cuda = torch.cuda.is_available()
+    accelerator = Accelerator(mixed_precision="bf16", cpu=not cuda)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    run.mkdir(parents=True, exist_ok=True)
+    model = model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    rule = torch.optim.Adam(model.parameters(), schedule.learning_rate, betas=(0.9, 0.99), fused=True)
+    average = Average(model, schedule.average)
+    checkpoint, first = run / "checkpoint.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        average.state = {k: v.to(accelerator.device) for k, v in state["average"].items()}
+        first = state["step"]
+        if "optimiser" in state:
+            rule.load_state_dict(state["optimiser"])
+    elif accelerator.is_main_process:
+        (run / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1) + "\n")
+    network = torch.compile(model) if cuda else model
+    network, rule = accelerator.prepare(network, rule)
+
+    def save(step: int) -> None:
+        if accelerator.is_main_process:
+            save_checkpoint(
+                checkpoint,
+                step=step,
+                model=model.state_dict(),
+                average=average.state,
+                optimiser=rule.state_dict(),
+            )
+
+    def log(step: int, row: dict[str, float]) -> None:
+        if accelerator.is_main_process:
+            with (run / "log.jsonl").open("a") as file:
+                print(json.dumps({"step": step, **{k: round(v, 5) for k, v in row.items()}}), file=file)
+
+    started = saved_at = time.monotonic()
+    sums: dict[str, float] = {}
+    share = schedule.batch // ranks
+    bar = tqdm(initial=first, total=schedule.steps, disable=not accelerator.is_main_process, mininterval=5)
+    step = first
+    for pixels in crops.stream(first, schedule.steps, share, rank):
+        factor = schedule.factor(step)
+        for group in rule.param_groups:
+            group["lr"] = schedule.learning_rate * factor
+        rng = np.random.default_rng((schedule.seed, step, rank))
+        torch.manual_seed(int(rng.integers(2**62)))
+        quality = torch.from_numpy(rng.integers(0, QUALITIES, share)).to(accelerator.device)
+        cells = crops.size // 32
+        levels = torch.from_numpy(random_levels(rng, share, cells, cells)).to(accelerator.device)
+        picture = torch.from_numpy(pixels).to(accelerator.device).permute(0, 3, 1, 2).float() / 255
+        with accelerator.autocast():
+            coded = network(picture, quality, levels, noise=step < schedule.rounded_from * schedule.steps)
+        parts = rate_distortion(coded, picture, quality, levels)
+        rule.zero_grad()
+        accelerator.backward(parts["loss"])
+        norm = accelerator.clip_grad_norm_(network.parameters(), 1.0)
+        rule.step()
+        step += 1
+        average.update(model, step)
+        for key, value in {**parts, "norm": norm}.items():
+            sums[key] = sums.get(key, 0.0) + float(value.detach()) / log_every
+        if step % log_every == 0:
+            log(step, {**sums, "rate": factor, "seconds": time.monotonic() - started})
+            bar.set_postfix(loss=f"{sums['loss']:.4f}")
+            sums.clear()
+        bar.update()
+        now = time.monotonic()
+        over = minutes is not None and now - started > 60 * minutes
+        # All ranks must agree to stop, or one waits for gradients that never come.
+        if ranks > 1 and minutes is not None and step % 20 == 0:
+            flag = torch.tensor(float(over), device=accelerator.device)
+            over = bool(accelerator.reduce(flag, "max") > 0)
+        elif ranks > 1:
+            over = False
+        if now - saved_at > 60 * save_minutes:
+            save(step)
+            saved_at = now
+        if evaluate and accelerator.is_main_process and step % evaluate_every == 0:
+            averaged = Codec(model.shape)
+            averaged.load_state_dict(average.state)
+            log(step, evaluate(averaged.eval(), step))
+        if over:
+            break
+    save(step)
+    accelerator.end_training()
