@@ -1,0 +1,112 @@
+"""The Pillow plugin: importing it teaches Pillow to open and save ``.cotam``.
+
+::
+
+    import cotam.pillow
+    Image.open("photo.cotam")
+    image.save("photo.cotam", quality=40)
+
+``save`` takes the options of `cotam.encode`, among them ``quality`` (0…100), ``target_size`` (bytes) and
+``guide``. Knows Pillow and the header of a file; the codec is imported when pixels are asked for.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image, ImageFile
+
+import cotam
+from cotam.bitstream import MAGIC, read_file, read_header
+from cotam.errors import CotamError
+
+if TYPE_CHECKING:
+    from PIL._imaging import PixelAccess
+
+_HEADER_BYTES = 64  # more than the longest header
+_OPTIONS = ("quality", "target_size", "guide", "levels", "metadata", "background")
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+class CotamImageFile(ImageFile.ImageFile):
+    """A ``.cotam`` file: the header is read when it is opened, the pixels are decoded by ``load``."""
+
+    format = "COTAM"
+    format_description = "CoTAM image"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            header = read_header(self.fp.read(_HEADER_BYTES))
+        except CotamError as error:
+            raise SyntaxError(str(error)) from error  # Image.open goes on to UnidentifiedImageError
+        self._mode = "RGB"
+        self._size = header.width, header.height
+        self.info["quality"] = header.quality
+        if header.has_boxes:
+            with suppress(CotamError):  # what is wrong with the rest is for load() to say
+                self._read_boxes()
+
+    def _read_boxes(self) -> None:
+        assert self.fp is not None
+        self.fp.seek(0)
+        metadata = read_file(self.fp.read()).metadata
+        if "exif" in metadata:
+            self.info["exif"] = b"Exif\0\0" + metadata["exif"]  # with the prefix, as JPEG's writer needs it
+        if "icc" in metadata:
+            self.info["icc_profile"] = metadata["icc"]
+        if "xmp" in metadata:
+            self.info["xmp"] = metadata["xmp"]
+
+    def verify(self) -> None:
+        """Raise OSError if the file is cut off, or its header or metadata are damaged: decodes no pixels."""
+        if self.fp:
+            self.fp.seek(0)
+            try:
+                read_file(self.fp.read())
+            except CotamError as error:
+                raise OSError(str(error)) from error
+        super().verify()
+
+    def load(self) -> PixelAccess | None:
+        """Decode the pixels. Raises OSError, from the `CotamError`, if the file is damaged."""
+        if self._im is None:
+            if self.fp is None:
+                raise OSError("cannot load this image: its file was closed")
+            self.fp.seek(0)
+            try:
+                self.im = cotam.decode(self.fp.read()).im
+            except CotamError as error:
+                raise OSError(str(error)) from error
+            self.readonly = 0
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return Image.Image.load(self)
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    options: dict[str, Any] = im.encoderinfo
+    if options.get("lossless"):
+        raise ValueError("COTAM is a lossy format: save without lossless, or as PNG or WebP")
+    target_size = options.get("target_size")
+    if target_size is not None and not (isinstance(target_size, int) and target_size > 0):
+        raise ValueError(f"target_size is a number of bytes above 0, not {target_size!r}")
+    given = {name: value for name in _OPTIONS if (value := options.get(name)) is not None}
+    fp.write(cotam.encode(im, **given))
+
+
+def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    raise ValueError("a COTAM file holds one picture: save without save_all and append_images")
+
+
+Image.register_open(CotamImageFile.format, CotamImageFile, _accept)
+Image.register_extension(CotamImageFile.format, ".cotam")
+Image.register_mime(CotamImageFile.format, "image/vnd.cotam")
+
+Image.register_save(CotamImageFile.format, _save)
+Image.register_save_all(CotamImageFile.format, _save_all)
