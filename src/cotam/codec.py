@@ -84,6 +84,10 @@ class Symbols:
     z: np.ndarray
     y: np.ndarray
 
+    def equals(self, other: Symbols) -> bool:
+        """Whether all integers are the same."""
+        return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
+
 
 class Codec:
     """One weight set with something that runs its graphs. Safe to use from several threads."""
@@ -365,7 +369,7 @@ def _checked_levels(levels: np.ndarray | None, grid: Grid) -> np.ndarray | None:
 def _check_size(header: Header, limit: int) -> None:
     if header.width * header.height > limit:
         raise LimitError(
-            f"the picture is {header.width}×{header.height}, more than the limit of {limit / 1e6:g} megapixels"
+            f"the picture is {header.width}×{header.height}: more than the limit of {limit / 1e6:g} MP"
         )
 
 
@@ -378,7 +382,9 @@ def _largest_within(encode_at: Callable[[int], bytes], target: int) -> bytes:
     """The file of the highest quality that has at most ``target`` bytes."""
     best = encode_at(0)
     if len(best) > target:
-        raise TargetSizeError(f"the smallest file of this picture has {len(best)} bytes, not {target} or less")
+        raise TargetSizeError(
+            f"the smallest file of this picture has {len(best)} bytes, not {target} or less"
+        )
     low, high = 0, 101
     while high - low > 1:
         middle = (low + high) // 2

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from constriction import stream
 
 from cotam.errors import DamagedError
 
-Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
-RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
+if TYPE_CHECKING:
+    from constriction.stream.model import Categorical, Uniform
+    from constriction.stream.queue import RangeDecoder, RangeEncoder
+else:  # these modules exist as attributes only
+    Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
+    RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
 
 TOTAL_BITS = 16
 """The frequencies of a table add up to 2**16."""

@@ -6,9 +6,12 @@ what they do to latents (``codec``). Contexts adapt row by row, by integers only
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from cotam.entropy import Categorical, SymbolReader, SymbolWriter
+import numpy as np
+from constriction import stream
+
+from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError
 
 LIMIT = 7
@@ -26,16 +29,16 @@ class _Adaptive:
         away = np.abs(np.arange(-_SPAN, _SPAN + 1))
         self.counts = np.stack([1 + (96 * 2**c >> np.minimum(away * (3 - c), 30)) for c in range(_CONTEXTS)])
 
-    def models(self) -> list[Categorical]:
+    def models(self) -> list[Any]:
         models = []
         for counts in self.counts:
-            parts = counts * (1 << 14) // counts.sum() + 1
+            parts = counts * ((1 << 15) - counts.size) // counts.sum() + 1
             parts[_SPAN] += (1 << 15) - parts.sum()
-            models.append(Categorical(parts / float(1 << 15), perfect=False))
+            models.append(stream.model.Categorical(parts / float(1 << 15), perfect=False))
         return models
 
     def learn(self, contexts: list[int], differences: list[int]) -> None:
-        np.add.at(self.counts, (contexts, np.asarray(differences) + _SPAN), _GAIN)
+        np.add.at(self.counts, (np.asarray(contexts), np.asarray(differences) + _SPAN), _GAIN)
         for counts in self.counts:
             if counts.sum() > 1 << 14:
                 counts[:] = (counts + 1) // 2
@@ -55,7 +58,10 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
     """Code a level map, int (h, w) in ±7."""
     adaptive, above = _Adaptive(), None
     for values in levels.tolist():
-        models, row, contexts, differences = adaptive.models(), [], [], []
+        models = adaptive.models()
+        row: list[int] = []
+        contexts: list[int] = []
+        differences: list[int] = []
         for value in values:
             prediction, context = _predict(row, above)
             writer.put_one(value - prediction + _SPAN, models[context])

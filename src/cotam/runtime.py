@@ -60,6 +60,8 @@ class OnnxRunner:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
+        # An arena keeps the largest tile's memory for each graph: most of the peak on large pictures.
+        options.enable_cpu_mem_arena = False
         # Threads that spin between graphs take the time of whatever else runs here.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         level = ort.GraphOptimizationLevel

@@ -5,11 +5,13 @@ import torch
 from cotam.nn.codec import Codec, Shape, log2_gain, step_masks, tradeoff
 from cotam.nn.dct import block_transform, dct_rows, start_from_dct
 
-TINY = Shape(eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+TINY = Shape(
+    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
+)
 
 
 def smooth_picture(height: int, width: int) -> torch.Tensor:
-    y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     planes = [np.sin(5 * x + 3 * y), np.cos(4 * y), np.sin(6 * x * y)]
     return torch.from_numpy(np.stack(planes)[None] * 0.4 + 0.5).float()
 
@@ -21,7 +23,7 @@ def run(codec, quality=50, level=0.0, noise=True):
 
 
 def test_each_latent_is_coded_in_exactly_one_step():
-    masks = step_masks(32, 5, 7, torch.zeros(1))
+    masks = step_masks(torch.zeros(1, 32, 5, 7))
     assert torch.equal(sum(masks), torch.ones(1, 32, 5, 7))
     assert all(mask.mean() == pytest.approx(0.25, abs=0.05) for mask in masks)
 

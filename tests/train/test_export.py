@@ -15,7 +15,9 @@ from cotam.nn.entropy import bits
 from cotam.runtime import OnnxRunner, make_runner
 from cotam.train.export import as_stored, export, fit_tables, graphs, quality_tables, write_tables
 
-TINY = Shape(eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+TINY = Shape(
+    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
+)
 
 
 def network(seed: int = 0) -> Codec:
@@ -48,7 +50,11 @@ def test_graphs_give_what_the_network_gives(exported):
     np.testing.assert_allclose(latents, expected, atol=2e-4, rtol=1e-4)
     z = np.random.default_rng(0).integers(-255, 256, (1, 8, 3, 4)).astype(np.float32)
     levels = np.random.default_rng(1).integers(-7, 8, (1, 1, 6, 8)).astype(np.float32)
-    rows = {k: v[60][None, :, None, None] for k, v in quality_tables(stored).items() if k in ("sums64", "sums32", "offset")}
+    rows = {
+        k: v[60][None, :, None, None]
+        for k, v in quality_tables(stored).items()
+        if k in ("sums64", "sums32", "offset")
+    }
     (index,) = onnx("scales", {"z": z, "levels": levels, **rows})
     with torch.no_grad():
         scales = graphs(stored)["scales"](*(torch.from_numpy(a) for a in (z, levels, *rows.values())))

@@ -11,7 +11,9 @@ from cotam.nn.dct import start_from_dct
 from cotam.train.data import Crops
 from cotam.train.loop import Average, Schedule, rate_distortion, train
 
-TINY = Shape(eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+TINY = Shape(
+    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
+)
 
 
 @pytest.fixture
@@ -110,7 +112,8 @@ def test_two_processes_train_one_network(crops, tmp_path):
         "import sys\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[1])\n"
         "from test_loop import SCHEDULE, tiny\nfrom cotam.train.data import Crops\n"
         "from cotam.train.loop import train\n"
-        "here = Path(sys.argv[2])\ntrain(tiny(), Crops(here / 'pack', size=64), here / 'run', SCHEDULE, log_every=3)\n"
+        "here = Path(sys.argv[2])\ncrops = Crops(here / 'pack', size=64)\n"
+        "train(tiny(), crops, here / 'run', SCHEDULE, log_every=3)\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
     subprocess.run([*command, __file__.rpartition("/")[0], str(tmp_path)], check=True, timeout=240)

@@ -32,7 +32,7 @@ from cotam.nn.entropy import (
     ScaleNetwork,
     bits,
 )
-from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, act, clamp_ste, round_ste
+from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste
 
 STEPS = 4
 """The quadtree partition of DCVC-DC: a quarter of each position's channels in each step."""
@@ -65,15 +65,16 @@ def log2_gain(quality: Tensor) -> Tensor:
     return 0.5 * torch.log2(tradeoff(quality) / middle)
 
 
-def step_masks(channels: int, height: int, width: int, like: Tensor) -> list[Tensor]:
-    """Which elements each of the four steps codes: (1, channels, height, width) of 0 and 1."""
-    group = torch.arange(channels, device=like.device) * STEPS // channels
-    row = torch.arange(height, device=like.device) % 2
-    column = torch.arange(width, device=like.device) % 2
+def step_masks(latents: Tensor) -> list[Tensor]:
+    """Which elements of (B, M, h, w) each of the four steps codes: (1, M, h, w) of 0 and 1."""
+    channels, height, width = latents.shape[1:]
+    group = torch.arange(channels, device=latents.device) * STEPS // channels
+    row = torch.arange(height, device=latents.device) % 2
+    column = torch.arange(width, device=latents.device) % 2
     # Along the diagonal first, so that the second step already has a neighbour on each side.
     turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
     step = (group[:, None, None] + turn[None]) % STEPS
-    return [(step == s).to(like.dtype)[None] for s in range(STEPS)]
+    return [(step == s).to(latents.dtype)[None] for s in range(STEPS)]
 
 
 class Analysis(nn.Module):
@@ -161,7 +162,6 @@ class Means(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.channels = shape.latents
         self.first = MeanStep(shape, shape.context + 1)
         later = shape.context + 1 + shape.latents
         self.later = nn.ModuleList(MeanStep(shape, later) for _ in range(STEPS - 1))
@@ -171,10 +171,12 @@ class Means(nn.Module):
             return self.first(features, gain)
         return self.later[number - 1](features, gain, known)
 
-    def encode(self, features: Tensor, gain: Tensor, latents: Tensor, gains: Tensor, live: Tensor):
+    def encode(
+        self, features: Tensor, gain: Tensor, latents: Tensor, gains: Tensor, live: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Latents → (scaled residuals before rounding, ŷ). ``live`` is 0 where a symbol must be zero."""
         known, residual = torch.zeros_like(latents), torch.zeros_like(latents)
-        for number, mask in enumerate(step_masks(self.channels, *latents.shape[2:], latents)):
+        for number, mask in enumerate(step_masks(latents)):
             mean = self.step(number, features, gain, known)
             scaled = (latents - mean) * gains
             residual = residual + mask * scaled
@@ -184,7 +186,7 @@ class Means(nn.Module):
     def decode(self, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
         """Symbols / gains (B, M, h, w) → ŷ."""
         known = torch.zeros_like(dequantised)
-        for number, mask in enumerate(step_masks(self.channels, *dequantised.shape[2:], dequantised)):
+        for number, mask in enumerate(step_masks(dequantised)):
             known = known + mask * (self.step(number, features, gain, known) + dequantised)
         return known
 
@@ -252,9 +254,7 @@ class Codec(nn.Module):
         z_scaled = z * (16 * self.Z_FRACTION) / multiplier
         with torch.autocast(picture.device.type, enabled=False):
             z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
-            sums64, sums32, offset = (
-                t[quality][:, :, None, None] for t in self.scales.quality_tables()
-            )
+            sums64, sums32, offset = (t[quality][:, :, None, None] for t in self.scales.quality_tables())
             index = self.scales(z_int, levels, sums64, sums32, offset)
             bits_z = bits(_paid(z_scaled, noise), round_ste(self.z_index(quality)).expand_as(z_scaled))
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from cotam.nn.codec import Codec
+from cotam.nn.layers import Block
 
 STEP = 0.59
-"""Best step of an orthonormal transform of (pixel - 0.5) · 4 at quality 50: sqrt(12 / (2 ln 2 · lambda)) / 255 · 4."""
+"""Best step for 4 · (pixel - 0.5) at quality 50 of an orthonormal transform: 4/255 · sqrt(6 / (ln 2 · λ))."""
 
 
 def dct_rows(size: int) -> np.ndarray:
@@ -65,6 +66,7 @@ def start_from_dct(codec: Codec) -> None:
     ):
         parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)).float())
     for part in (analysis.eighth, analysis.sixteenth, synthesis.sixteenth, synthesis.eighth):
-        for block in part:
-            block.leave.weight *= 0.1
-            block.narrow.weight *= 0.1
+        for block in part.children():
+            assert isinstance(block, Block)
+            block.leave.weight.mul_(0.1)
+            block.narrow.weight.mul_(0.1)

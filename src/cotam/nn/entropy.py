@@ -64,7 +64,9 @@ def bits(residual: Tensor, index: Tensor) -> Tensor:
     away = residual.abs()
     near, far = (away - 0.5) / scale, (away + 0.5) / scale
     # sigmoid(-near) - sigmoid(-far), in logarithms where both underflow
-    log_mass = F.logsigmoid(-near) + torch.log(-torch.expm1((near - far).clamp(max=-1e-6))) + F.logsigmoid(far)
+    log_mass = (
+        F.logsigmoid(-near) + torch.log(-torch.expm1((near - far).clamp(max=-1e-6))) + F.logsigmoid(far)
+    )
     return log_mass * (-1 / math.log(2))
 
 

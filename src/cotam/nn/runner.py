@@ -30,7 +30,8 @@ def _conv(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
 
 def _resize(a: Attributes, x: Tensor, *rest: Tensor | None) -> Tensor:
     scales = rest[1]
-    assert a["mode"] == b"nearest" and scales is not None
+    assert a["mode"] == b"nearest"
+    assert scales is not None
     return F.interpolate(x, scale_factor=tuple(scales[2:].tolist()), mode="nearest")
 
 
@@ -90,9 +91,7 @@ class TorchRunner:
     """The graphs of a folder in torch, on ``device``; loaded when first run."""
 
     def __init__(self, folder: Path, threads: int = 0, device: str = "cpu") -> None:
-        if threads:
-            torch.set_num_threads(threads)
-        self._folder, self._device = folder, device
+        self._folder, self._threads, self._device = folder, threads, device
         self._graphs: dict[str, tuple[GraphProto, dict[str, Tensor]]] = {}
 
     def _load(self, name: str) -> tuple[GraphProto, dict[str, Tensor]]:
@@ -110,6 +109,8 @@ class TorchRunner:
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         if graph not in self._graphs:
             self._graphs[graph] = self._load(graph)
+        if self._threads and torch.get_num_threads() != self._threads:  # it is one number for all of torch
+            torch.set_num_threads(self._threads)
         proto, constants = self._graphs[graph]
         known = dict(constants)
         for name, array in inputs.items():

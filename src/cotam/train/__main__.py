@@ -48,7 +48,9 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
-@click.option("--start", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from.")
+@click.option(
+    "--start", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
+)
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
 def codec_command(

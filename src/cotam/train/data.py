@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ def read_rgb(path: Path, long_side: int | None = None) -> np.ndarray:
     return np.asarray(image)
 
 
-def pack(folders: dict[str, Sequence[Path]], out: Path, *, smallest: int = 128) -> dict[str, int]:
+def pack(folders: Mapping[str, Sequence[Path]], out: Path, *, smallest: int = 128) -> dict[str, int]:
     """Write all pictures, as (kind → files), into ``out/pixels.u8`` and ``out/index.json``.
 
     Pictures with a side below ``smallest`` are left out. Returns how many of each kind were packed.
@@ -72,7 +72,7 @@ class Mixture:
     largest_shrink : photographs are reduced by a random factor from 1 to this before the crop
     """
 
-    share: tuple[tuple[str, float], ...] = (("text", 0.4),)
+    share: tuple[tuple[str, float], ...] = (("text", 0.5),)
     largest_shrink: float = 2.0
 
 
@@ -137,7 +137,9 @@ class Crops:
                 yield ready
 
 
-def random_levels(rng: np.random.Generator, count: int, height: int, width: int, limit: int = 4) -> np.ndarray:
+def random_levels(
+    rng: np.random.Generator, count: int, height: int, width: int, limit: int = 4
+) -> np.ndarray:
     """Level maps for training, float32 (count, 1, height, width), integers in ±limit.
 
     Half are zero, as most files have no guide; the rest are blocks, gradients, smooth noise or one
@@ -150,13 +152,15 @@ def random_levels(rng: np.random.Generator, count: int, height: int, width: int,
         if kind == 0:
             one += rng.uniform(-amplitude, amplitude)
         elif kind == 1:
-            y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+            y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
             angle = rng.uniform(0, 2 * np.pi)
             one += amplitude * 2 * ((x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle))
         elif kind == 2:
             top, left = rng.integers(height), rng.integers(width)
             one -= amplitude / 2
-            one[top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] += 1.5 * amplitude
+            one[top : top + rng.integers(1, height + 1), left : left + rng.integers(1, width + 1)] += (
+                1.5 * amplitude
+            )
         elif kind == 3:
             coarse = rng.normal(0, amplitude, (max(1, height // 2), max(1, width // 2))).astype(np.float32)
             one += np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -34,7 +34,9 @@ def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int],
     def evaluate(network: Codec, step: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory(dir=run) as temporary:
             export(network, Path(temporary))
-            codec = RuntimeCodec(weights.load("trial", Path(temporary)), OnnxRunner(Path(temporary), threads=1))
+            codec = RuntimeCodec(
+                weights.load("trial", Path(temporary)), OnnxRunner(Path(temporary), threads=1)
+            )
             row = {}
             for quality in QUALITIES:
                 bpp, decibels = [], []

@@ -80,7 +80,7 @@ class ContextGraph(nn.Module):
         live = (index > 0).to(torch.float32) * (1 - given)
         decided = symbols.to(torch.float32) * given
         known = torch.zeros_like(latents)
-        for number, mask in enumerate(step_masks(latents.shape[1], *latents.shape[2:], latents)):
+        for number, mask in enumerate(step_masks(latents)):
             mean = self.means.step(number, features, gain_map, known)
             rounded = torch.round((latents - mean) * gains).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             decided = decided + mask * live * rounded
@@ -124,7 +124,7 @@ def _frozen(network: nn.Module) -> nn.Module:
                 padding=module.padding,
                 groups=module.groups,
             )
-            plain.weight.data, plain.bias.data = weight, bias
+            plain.weight, plain.bias = nn.Parameter(weight), nn.Parameter(bias)
             parent, _, last = name.rpartition(".")
             setattr(network.get_submodule(parent), last, plain)
     return network
@@ -181,7 +181,12 @@ def _to_onnx(graph: nn.Module, example: dict[str, Tensor], channels_last: bool) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
-            graph.eval(), kwargs=example, dynamo=True, dynamic_shapes=dynamic, opset_version=OPSET, verbose=False
+            graph.eval(),
+            kwargs=example,
+            dynamo=True,
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            verbose=False,
         )
     assert program is not None
     model = program.model_proto

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -155,6 +156,8 @@ def train(
             with (run / "log.jsonl").open("a") as file:
                 print(json.dumps({"step": step, **{k: round(v, 5) for k, v in row.items()}}), file=file)
 
+    asked_to_stop = []
+    before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     started = saved_at = time.monotonic()
     sums: dict[str, float] = {}
     share = schedule.batch // ranks
@@ -187,13 +190,12 @@ def train(
             sums.clear()
         bar.update()
         now = time.monotonic()
-        over = minutes is not None and now - started > 60 * minutes
-        # All ranks must agree to stop, or one waits for gradients that never come.
-        if ranks > 1 and minutes is not None and step % 20 == 0:
-            flag = torch.tensor(float(over), device=accelerator.device)
-            over = bool(accelerator.reduce(flag, "max") > 0)
-        elif ranks > 1:
-            over = False
+        over = bool(asked_to_stop) or (minutes is not None and now - started > 60 * minutes)
+        if ranks > 1:
+            # All must agree to stop, or one waits for gradients that never come.
+            over = step % 20 == 0 and bool(
+                accelerator.reduce(torch.tensor(float(over), device=accelerator.device), "max") > 0
+            )
         if now - saved_at > 60 * save_minutes:
             save(step)
             saved_at = now
@@ -204,4 +206,5 @@ def train(
         if over:
             break
     save(step)
+    signal.signal(signal.SIGTERM, before)
     accelerator.end_training()

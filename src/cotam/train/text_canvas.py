@@ -112,7 +112,7 @@ def picture(rng: np.random.Generator, size: Size, photos: Photos = ()) -> Image.
                 rng.random() * small[1],
                 log_uniform(rng, 3, max(small) / 3),
             )
-            corners = rng.normal(0, 0.6 * reach, (4, 2)) + (x, y)
+            corners = rng.normal(0, 0.6 * reach, (4, 2)) + np.array((x, y))
             draw.polygon(
                 list(map(tuple, corners)), hsv(hue + 0.2 * rng.normal(), rng.random() ** 2, rng.random())
             )

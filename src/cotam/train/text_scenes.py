@@ -6,6 +6,8 @@ the final size belong to `cotam.train.text`. The layouts are caricatures: they a
 strokes, areas and repetitions of the real thing, and no more.
 """
 
+import itertools
+
 import numpy as np
 from PIL import Image
 
@@ -221,7 +223,7 @@ def table(rng: np.random.Generator, size: Size, scale: float, photos: Photos) ->
         back = head if top else stripe if row % 2 else ground
         canvas.box(start, y, edges[-1] - start, px * high, back)
         colour = ink(rng, back, 1) if top else fill
-        for column, (left, right) in enumerate(zip(edges, edges[1:], strict=False)):
+        for column, (left, right) in enumerate(itertools.pairwise(edges)):
             who = bold if top else speech
             if column == 0 or top or kinds[column] == 4:
                 text = phrase(rng, who, 1 + (column == 0), 0)
