@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cotam.bitstream import read_file, read_header
@@ -76,7 +77,7 @@ def encode(
     target_size: int | None = None,
     guide: Guide = "none",
     levels: np.ndarray | None = None,
-    metadata: Iterable[Metadata] = (),
+    metadata: Metadata | Iterable[Metadata] = (),
     background: str | tuple[int, int, int] = "white",
 ) -> bytes:
     """Encode a picture.
@@ -106,14 +107,14 @@ def encode(
     """
     from cotam.image import read_metadata, to_rgb
 
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 100:
+    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
         raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
     if guide not in get_args(Guide):
         raise InputError(f"guide {guide!r} is not known; there is: {', '.join(get_args(Guide))}")
-    keep = frozenset(metadata)
+    keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     boxes = read_metadata(image, keep) if keep else {}
     pixels = to_rgb(image, background=background)
-    return codec().encode(pixels, quality, levels=levels, target_size=target_size, metadata=boxes)
+    return codec().encode(pixels, int(quality), levels=levels, target_size=target_size, metadata=boxes)
 
 
 def decode(data: bytes, *, view: View = "human", size_limit: int | None = None) -> Image.Image:

@@ -1,0 +1,37 @@
+"""Pictures, level maps and metadata for tests, made from a seed; no file is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Like a photograph in its statistics, uint8 (height, width, 3): 1/f noise and shapes with edges."""
+    rng = np.random.default_rng(seed)
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    amplitude = 1 / np.maximum(frequency, 1 / max(height, width)) ** 1.3
+    pixels = np.empty((height, width, 3))
+    shared = rng.standard_normal((height, width))
+    for channel in range(3):
+        noise = shared + 0.3 * rng.standard_normal((height, width))
+        pixels[:, :, channel] = np.fft.irfft2(np.fft.rfft2(noise) * amplitude, (height, width))
+    pixels = (pixels - pixels.mean()) / max(pixels.std(), 1e-9) * 45 + 120
+    for _ in range(6):
+        top, left = rng.integers(height), rng.integers(width)
+        bottom, right = top + rng.integers(1, height // 2 + 2), left + rng.integers(1, width // 2 + 2)
+        pixels[top:bottom, left:right] += rng.uniform(-60, 60, 3)
+    return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+
+
+def level_map(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth levels int8 in ±7 for a picture of this size."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: -(-height // 32), : -(-width // 32)]
+    angle, period = rng.uniform(0, 2 * np.pi, 2), rng.uniform(8, 14)
+    wave = np.sin(rows / period * 2 + angle[0]) + np.cos(columns / period * 2 + angle[1])
+    return np.clip(np.rint(3.5 * wave), -7, 7).astype(np.int8)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two uint8 pictures in dB."""
+    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))

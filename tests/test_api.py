@@ -1,0 +1,184 @@
+"""What users call: pictures of any kind in, bytes out, pictures back."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms
+from synthetic import level_map, picture, psnr
+
+import cotam
+from cotam import weights
+from cotam.bitstream import read_file, write_file
+from cotam.errors import (
+    DamagedError,
+    FormatError,
+    InputError,
+    LimitError,
+    NotCotamError,
+    TargetSizeError,
+    TruncatedError,
+    UnknownWeightsError,
+)
+
+PIXELS = picture(70, 100)
+
+
+def png_with_metadata() -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG", exif=exif, icc_profile=profile)
+    return file.getvalue()
+
+
+def test_a_picture_comes_back() -> None:
+    data = cotam.encode(PIXELS, quality=90)
+    image = cotam.decode(data)
+    assert isinstance(image, Image.Image)
+    assert (image.mode, image.size) == ("RGB", (100, 70))
+    assert psnr(np.asarray(image), PIXELS) > 25
+
+
+def test_every_kind_of_input_gives_the_same_file(tmp_path: Path) -> None:
+    image = Image.fromarray(PIXELS)
+    image.save(tmp_path / "picture.png")
+    expected = cotam.encode(PIXELS)
+    assert cotam.encode(image) == expected
+    assert cotam.encode(tmp_path / "picture.png") == expected
+    assert cotam.encode(str(tmp_path / "picture.png")) == expected
+    assert cotam.encode((tmp_path / "picture.png").read_bytes()) == expected
+
+
+def test_transparency_lies_on_the_background() -> None:
+    clear = np.zeros((64, 64, 4), np.uint8)
+    for background, colour in (("white", (255, 255, 255)), ((200, 30, 40), (200, 30, 40))):
+        expected = cotam.encode(np.full((64, 64, 3), colour, np.uint8))
+        assert cotam.encode(clear, background=background) == expected
+
+
+@pytest.mark.parametrize("quality", [-1, 101, 50.0, True, "50", None])
+def test_wrong_quality_is_refused(quality: object) -> None:
+    with pytest.raises(InputError, match="whole number from 0 to 100"):
+        cotam.encode(PIXELS, quality=quality)  # type: ignore[arg-type]
+
+
+def test_unknown_choices_name_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"guide 'magic' is not known; there is: .*none"):
+        cotam.encode(PIXELS, guide="magic")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"view 'x-ray' is not known; there is: .*human"):
+        cotam.decode(cotam.encode(PIXELS), view="x-ray")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="iptc"):
+        cotam.encode(PIXELS, metadata=["iptc"])  # type: ignore[list-item]
+
+
+def test_target_size() -> None:
+    data = cotam.encode(PIXELS, target_size=900)
+    assert len(data) <= 900
+    assert len(cotam.encode(PIXELS, quality=cotam.info(data).quality + 1)) > 900
+    with pytest.raises(TargetSizeError, match="not 20 or less"):
+        cotam.encode(PIXELS, target_size=20)
+
+
+def test_info_says_what_is_in_the_file() -> None:
+    levels = np.abs(level_map(70, 100)) + 1
+    data = cotam.encode(png_with_metadata(), quality=33, levels=levels, metadata=["exif", "icc", "xmp"])
+    found = cotam.info(data)
+    assert (found.width, found.height, found.quality) == (100, 70, 33)
+    assert found.weights == weights.DEFAULT
+    assert found.bytes == len(data)
+    assert found.bpp == 8 * len(data) / 7000
+    assert found.has_levels
+    assert set(found.metadata) == {"exif", "icc"}
+    plain = cotam.info(cotam.encode(png_with_metadata(), guide="none"))
+    assert (plain.has_levels, plain.metadata) == (False, ())
+
+
+def test_metadata_are_on_the_picture() -> None:
+    data = cotam.encode(png_with_metadata(), metadata=["exif", "icc"])
+    image = cotam.decode(data)
+    assert image.getexif()[ExifTags.Base.Make] == "a camera"
+    assert ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])).profile.profile_description
+    saved = io.BytesIO()
+    image.save(saved, "PNG")
+    assert Image.open(saved).info["icc_profile"] == image.info["icc_profile"]
+    assert cotam.decode(cotam.encode(png_with_metadata())).info == {}
+
+
+def test_size_limit() -> None:
+    data = cotam.encode(PIXELS)
+    assert cotam.decode(data, size_limit=7000).size == (100, 70)
+    with pytest.raises(LimitError, match="100×70"):
+        cotam.decode(data, size_limit=6999)
+    with pytest.raises(LimitError):
+        cotam.decode(data, size_limit=0)
+
+
+def test_damage_is_named() -> None:
+    data = cotam.encode(PIXELS)
+    changed = bytearray(data)
+    changed[-5] ^= 4
+    for wrong, error in [
+        (b"", TruncatedError),
+        (b"GIF89a" + data, NotCotamError),
+        (data[:20], TruncatedError),
+        (data[:-1], TruncatedError),
+        (data + b"\0", FormatError),
+        (bytes(changed), DamagedError),
+    ]:
+        with pytest.raises(error) as caught:
+            cotam.decode(wrong)
+        assert "\n" not in str(caught.value)
+        assert isinstance(caught.value, cotam.CotamError)
+        assert isinstance(caught.value, ValueError)
+
+
+def test_files_of_unknown_weights() -> None:
+    file = read_file(cotam.encode(PIXELS))
+    used = {weights.load(name).short_hash for name in weights.names()}
+    unknown = next(bytes([7, i]) for i in range(256) if bytes([7, i]) not in used)
+    header = type(file.header)(**{**vars(file.header), "weights": unknown})
+    data = write_file(type(file)(header, file.payload))
+    with pytest.raises(UnknownWeightsError, match=rf"weight set {unknown.hex()}.*{weights.DEFAULT}"):
+        cotam.decode(data)
+    assert cotam.info(data).weights == unknown.hex()
+
+
+def test_threads_agree() -> None:
+    pictures = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
+    expected = [cotam.encode(p, quality=60) for p in pictures]
+    decoded = [np.asarray(cotam.decode(data)) for data in expected]
+    together = threading.Barrier(8)
+
+    def both(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
+        together.wait()
+        data = cotam.encode(pixels, quality=60)
+        return data, np.asarray(cotam.decode(data))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(both, pictures))
+    assert [data for data, _ in found] == expected
+    assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))
+
+
+def test_nothing_heavy_is_imported_before_it_is_used() -> None:
+    code = """
+import sys
+import cotam
+heavy = {"numpy", "PIL", "onnxruntime", "constriction", "torch", "onnx"}
+print(sorted(heavy & sys.modules.keys()))
+import numpy
+data = cotam.encode(numpy.zeros((20, 20, 3), numpy.uint8))
+cotam.decode(data).load()
+print(sorted({"torch", "onnx"} & sys.modules.keys()))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == ["[]", "[]"]

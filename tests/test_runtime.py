@@ -1,0 +1,183 @@
+"""The graphs give the same on every back end: integers bit by bit, pixels up to rounding."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import level_map, picture
+
+from cotam.codec import Codec
+from cotam.errors import MissingExtraError
+from cotam.runtime import GRAPHS, OnnxRunner, Runner, make_runner
+from cotam.weights import load, names
+
+FOLDER = load().folder
+
+
+def torch_runner(folder: Path = FOLDER) -> Runner:
+    pytest.importorskip("torch", exc_type=ImportError)
+    return make_runner(folder, "torch")
+
+
+def scale_inputs(name: str, quality: int, seed: int) -> dict[str, np.ndarray]:
+    """Random inputs of the scale graph, many at the ends of their ranges."""
+    found, rng = load(name), np.random.default_rng(seed)
+    height, width = rng.integers(1, 7, 2)
+    z = rng.integers(-255, 256, (1, found.z_index.shape[1], height, width))
+    z = np.where(rng.random(z.shape) < rng.choice([0.0, 0.5, 1.0]), 255 * rng.choice([-1, 1], z.shape), z)
+    levels = rng.integers(-7, 8, (1, 1, 2 * height, 2 * width))
+    levels = np.where(rng.random(levels.shape) < 0.3, 7 * rng.choice([-1, 1], levels.shape), levels)
+    rows = {key: getattr(found, key)[quality][None, :, None, None] for key in ("sums64", "sums32", "offset")}
+    return {"z": z.astype(np.float32), "levels": levels.astype(np.float32)} | rows
+
+
+@pytest.mark.parametrize("name", names())
+def test_table_indices_are_bit_equal_on_every_back_end(name: str) -> None:
+    folder = load(name).folder
+    runners = [
+        OnnxRunner(folder, threads=1),
+        OnnxRunner(folder, threads=2),
+        OnnxRunner(folder, threads=1, optimise=False),
+        OnnxRunner(folder, threads=2, optimise=False),
+        torch_runner(folder),
+    ]
+    seen: set[int] = set()
+    for quality in range(101):
+        inputs = scale_inputs(name, quality, seed=quality)
+        (expected,), *others = (runner("scales", inputs) for runner in runners)
+        assert expected.dtype == np.uint8
+        assert expected.max() < 48
+        for (found,) in others:
+            assert np.array_equal(found, expected)
+        seen |= set(np.unique(expected).tolist())
+    assert len(seen) > 30  # not all the same, which would be easy
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_sum_of_the_scale_graph_is_exact_in_float32(name: str) -> None:
+    """Follow the largest magnitude through the graph: all sums are multiples of a unit, below 2**24 units.
+
+    Such sums are the same in any order, so on any machine. Weights must be integers for that.
+    """
+    onnx = pytest.importorskip("onnx")
+    graph, found = onnx.load(load(name).folder / "scales.onnx").graph, load(name)
+    constants = {t.name: onnx.numpy_helper.to_array(t).astype(np.float64) for t in graph.initializer}
+    # name → largest magnitude, and how many parts one is divided into
+    known = {"z": (255.0, 1), "levels": (7.0, 1)}
+    for key in ("sums64", "sums32", "offset"):
+        known[key] = (float(np.abs(getattr(found, key)).max()), 1)
+    rounded: dict[str, str] = {}
+    widest = 0.0
+    for node in graph.node:
+        a, *rest = node.input
+        if node.op_type == "Cast" and a in constants:
+            constants[node.output[0]] = constants[a]
+            continue
+        largest, parts = known[a]
+        if node.op_type == "Conv":
+            weight, bias = (constants[key] for key in rest)
+            assert parts == 1
+            assert np.array_equal(weight, np.rint(weight))
+            assert np.array_equal(bias, np.rint(bias))
+            sums = np.abs(weight).reshape(len(weight), -1).sum(1) * largest + np.abs(bias)
+            largest = float(sums.max())
+        elif node.op_type == "Sub":
+            # The exporter writes rounding as x + (round(x) - x).
+            assert rounded[a] == rest[0]
+            largest, parts = 0.5, known[rest[0]][1]
+        elif node.op_type == "Add":
+            largest, parts = largest + known[rest[0]][0], max(parts, known[rest[0]][1])
+        elif node.op_type == "Mul":
+            largest *= float(constants[rest[0]])
+        elif node.op_type == "Div":
+            divisor = float(constants[rest[0]])
+            assert np.log2(divisor) % 1 == 0
+            largest, parts = largest / divisor, parts * int(divisor)
+        elif node.op_type == "Round":
+            rounded[node.output[0]] = a
+            largest, parts = largest + 0.5, 1
+        elif node.op_type == "Clip":
+            largest, parts = min(largest, float(constants[rest[1]])), 1
+        else:
+            assert node.op_type in {"DepthToSpace", "Resize", "Cast"}
+        assert largest * parts < 2**24, f"{node.op_type} → {node.output[0]}"
+        known[node.output[0]] = (largest, parts)
+        widest = max(widest, largest * parts)
+    assert widest > 2**16  # the walk did see the sums
+
+
+def test_transforms_agree_up_to_rounding() -> None:
+    """Pixels may differ in the last bit between back ends: never more."""
+    pixels, levels = picture(190, 250), level_map(190, 250)
+    first = Codec(load(), OnnxRunner(FOLDER, threads=1))
+    data = first.encode(pixels, 60, levels=levels)
+    expected = first.decode(data).astype(int)
+    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimise=False), torch_runner()]
+    for runner in others:
+        away = np.abs(Codec(load(), runner).decode(data) - expected)
+        assert away.max() <= 1
+        assert (away > 0).mean() < 0.01
+
+
+def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
+    pixels = picture(128, 192)
+    runners: list[Runner] = [OnnxRunner(FOLDER, 1), OnnxRunner(FOLDER, 1, optimise=False), torch_runner()]
+    expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
+    for data in others:
+        assert len(data) == pytest.approx(len(expected), rel=0.02)
+
+
+def test_graphs_are_loaded_when_first_run(tmp_path: Path) -> None:
+    (tmp_path / "scales.onnx").write_bytes((FOLDER / "scales.onnx").read_bytes())
+    runner = make_runner(tmp_path, threads=1)
+    inputs = scale_inputs("base", 50, seed=0)
+    (index,) = runner("scales", inputs)
+    assert np.array_equal(index, OnnxRunner(FOLDER)("scales", inputs)[0])
+    for graph in sorted(set(GRAPHS) - {"scales"}):
+        assert not (tmp_path / f"{graph}.onnx").exists()
+
+
+def test_inputs_are_not_changed() -> None:
+    inputs = scale_inputs("base", 3, seed=1)
+    before = {key: array.copy() for key, array in inputs.items()}
+    runners: list[Runner] = [OnnxRunner(FOLDER, 1), torch_runner()]
+    for runner in runners:
+        runner("scales", inputs)
+        assert all(np.array_equal(inputs[key], before[key]) for key in inputs)
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnx"])
+def test_without_torch_the_error_names_the_command(missing: str) -> None:
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+from cotam.errors import MissingExtraError
+from cotam.runtime import make_runner
+from cotam.weights import load
+try:
+    make_runner(load().folder, "torch")
+except MissingExtraError as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"{missing} is not installed; run: pip install 'cotam[train]'"
+    assert issubclass(MissingExtraError, ImportError)
+
+
+def test_any_runner_will_do() -> None:
+    """`Codec` asks for nothing but calls by graph name."""
+    asked: list[str] = []
+    runner = OnnxRunner(FOLDER, 1)
+
+    def noting(graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        asked.append(graph)
+        return runner(graph, inputs)
+
+    codec = Codec(load(), noting)
+    codec.decode(codec.encode(picture(64, 64), 30))
+    assert asked == ["analysis", "hyper_analysis", "scales", "context", "scales", "context", "synthesis"]
