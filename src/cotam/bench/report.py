@@ -1,0 +1,248 @@
+"""Rows as a markdown table and as curves that can be printed: SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from scipy.optimize import isotonic_regression
+
+from cotam.bench.curves import Comparison, Curve, Interval, points
+from cotam.bench.sweep import ORIGINAL
+from cotam.errors import InputError
+
+__all__ = [
+    "SCORES",
+    "codecs_of",
+    "comparison_table",
+    "curve_figure",
+    "mean_curves",
+    "point_table",
+    "versions",
+]
+
+SCORES = {
+    "psnr": ("PSNR", "dB", 1.0),
+    "ms_ssim_db": ("MS-SSIM", "dB", 1.0),
+    "recall": ("word accuracy", "%", 100.0),
+    "f1": ("word F1", "%", 100.0),
+}
+"""Of each score its name, its unit, and the factor that brings the rows' value to this unit."""
+
+_COLOURS = {
+    "jpeg": "#8c8c8c",
+    "webp": "#5b8f69",
+    "avif": "#4a7aa8",
+    "avif-psnr": "#8fb3d3",
+    "jxl": "#a5855a",
+    "cotam": "#c8373c",
+}
+_INK = "#333333"
+_LABEL_GAP = 13  # points between the base lines of labels that would touch
+
+
+def codecs_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of the codecs in the rows, as they come, without the untouched originals."""
+    return [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
+
+
+def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
+    """The mean curve of each codec, all on the pictures that all of them have.
+
+    A codec that has no picture at all of its qualities is left out.
+    """
+    measured = {}
+    for name in codecs_of(rows):
+        with suppress(InputError):
+            measured[name] = points(rows, name, score)
+    shared = set.intersection(*(set(one.images) for one in measured.values())) if measured else set()
+    return {name: one.on(sorted(shared)).curve() for name, one in measured.items()} if shared else {}
+
+
+def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
+    """Comparisons with one reference as a markdown table, a row for each codec and score.
+
+    Below the table stands why a BD-rate is missing, and where the curves share less than half of their range.
+    """
+    header = ("codec", "score", "BD-rate [95 %]", "mean of BD-rates", "BD-quality", "overlap", "pictures")
+    lines, remarks = [], []
+    for one in comparisons:
+        name, unit, factor = SCORES[one.score]
+        unit = "points" if unit == "%" else unit
+        quality = "–" if one.quality.value is None else _signed(factor * one.quality.value, 2, f" {unit}")
+        own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
+        lines.append(
+            (
+                one.codec,
+                name,
+                _rate(one.rate.value) + _interval(one.rate_interval),
+                _rate(one.picture_rate) + (own if one.picture_rate is not None else ""),
+                quality,
+                f"{100 * one.rate.overlap:.0f} %",
+                str(one.pictures),
+            )
+        )
+        if one.rate.reason:
+            remarks.append(f"{one.codec}, {name}: no BD-rate, {one.rate.reason}.")
+        elif one.rate.overlap < 0.5:
+            remarks.append(
+                f"{one.codec}, {name}: the curves share {100 * one.rate.overlap:.0f} % of their range only."
+            )
+    title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
+    return title + _table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
+
+
+def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
+    """Means of every codec at every quality as a markdown table, with the times, and counts of errors.
+
+    Times are medians, in the company of whatever else ran: for speed there is `cotam.bench.speed`.
+    """
+    names = [f"{name}, {unit}" for name, unit, _ in (SCORES[score] for score in scores)]
+    header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "pictures")
+    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["codec"], row["quality"]), []).append(row)
+    lines = []
+    for (codec, quality), group in groups.items():
+        good = [row for row in group if "error" not in row]
+        failed = f" ({len(group) - len(good)} failed)" if len(good) < len(group) else ""
+        cells = [codec, "–" if quality is None else str(quality)]
+        cells += [_mean(good, "bpp", 1.0, 4)]
+        cells += [_mean(good, score, SCORES[score][2], 2) for score in scores]
+        cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
+        lines.append(tuple(cells))
+    return _table(header, lines, numbers_from=1)
+
+
+def versions(rows: Iterable[dict[str, Any]]) -> str:
+    """A line for each codec that says which library made its files, and how."""
+    found = dict.fromkeys((row["codec"], row["version"]) for row in rows if row["version"])
+    return "".join(f"- {codec}: {version}\n" for codec, version in found)
+
+
+def curve_figure(
+    rows: Sequence[dict[str, Any]],
+    scores: Sequence[str],
+    files: Sequence[Path],
+    *,
+    title: str,
+    log_rate: bool = False,
+) -> None:
+    """Draw mean curves, a panel for each score, each line labelled at its end.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    scores : sequence of str
+        Keys of `SCORES`.
+    files : sequence of Path
+        Where to write; the suffix says the format (.svg, .png, .pdf). Equal rows give equal SVG bytes.
+    title : str
+    log_rate : bool
+        Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
+    """
+    with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
+        figure = Figure(figsize=(5.6 * len(scores) + 0.4, 4.2), dpi=160, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        for axes, score in zip(np.atleast_1d(figure.subplots(1, len(scores))), scores, strict=True):
+            _panel(figure, axes, rows, score, log_rate)
+        figure.draw_without_rendering()  # makes room for the labels
+        figure.set_layout_engine("none")
+        for file in files:
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+
+
+def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
+    name, unit, factor = SCORES[score]
+    if log_rate:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    ends = []
+    for codec, curve in mean_curves(rows, score).items():
+        ours = codec == "cotam"
+        colour = _COLOURS.get(codec, _INK)
+        axes.plot(
+            curve.rate,
+            factor * curve.score,
+            color=colour,
+            linewidth=2.4 if ours else 1.5,
+            marker="o",
+            markersize=4 if ours else 3,
+            zorder=3 if ours else 2,
+        )
+        ends.append((codec, colour, curve.rate[-1], factor * curve.score[-1]))
+    untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
+    if untouched:
+        level = factor * float(np.mean(untouched))
+        axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
+    axes.set_xlabel("bits per pixel", color=_INK)
+    axes.set_title(f"{name}, {unit}", loc="left", fontsize=10, color=_INK)
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+    axes.tick_params(color="#bbbbbb", labelcolor=_INK)
+    _label(figure, axes, ends)
+
+
+def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
+    """Write the names in a column at the right, as near to the heights of their lines' ends as they fit."""
+    figure.draw_without_rendering()  # settles the layout, and with it where the ends are
+    to_points = 72 / figure.dpi
+    heights = [axes.transData.transform((rate, value))[1] * to_points for _, _, rate, value in ends]
+    order = np.argsort(heights)
+    placed = _spread([heights[index] for index in order], _LABEL_GAP)
+    for index, height in zip(order, placed, strict=True):
+        codec, colour, rate, value = ends[index]
+        axes.annotate(
+            codec,
+            (rate, value),
+            (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
+            textcoords="axes fraction",
+            color=colour,
+            fontweight="bold" if codec == "cotam" else "normal",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
+        )
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move rising heights as little as is needed, in the mean, to keep them a gap apart."""
+    steps = gap * np.arange(len(heights))
+    return list(isotonic_regression(np.asarray(heights) - steps).x + steps) if len(heights) else []
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+    marks = ["---" if place < numbers_from else "---:" for place in range(len(header))]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, marks, *lines))
+
+
+def _signed(value: float, digits: int, unit: str = "") -> str:
+    return f"{value:+.{digits}f}{unit}".replace("-", "−")
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else _signed(value, 1, " %")
+
+
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else f" [{_signed(interval.low, 1)}, {_signed(interval.high, 1)}]"
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
+    values = [row[key] for row in rows if row[key] is not None]
+    return f"{factor * float(np.mean(values)):.{digits}f}" if values else "–"
+
+
+def _median(rows: Sequence[dict[str, Any]], key: str) -> str:
+    return f"{1000 * float(np.median([row[key] for row in rows])):.0f}" if rows else "–"

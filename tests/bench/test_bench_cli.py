@@ -1,0 +1,79 @@
+"""The commands write what they promise and say plainly what is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw, ImageFont
+
+from cotam.bench.cli import bench
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    folder = tmp_path / "pack"
+    (folder / "images").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    labels = []
+    for number in range(2):
+        coarse = Image.fromarray(random.integers(150, 256, (6, 6, 3), dtype=np.uint8))
+        image = coarse.resize((180, 170), Image.Resampling.BICUBIC)
+        ImageDraw.Draw(image).text(
+            (20, 60), f"Total {70 + number}", fill="black", font=ImageFont.load_default(28)
+        )
+        image.save(folder / "images" / f"{number}.png")
+        labels.append({"image": f"images/{number}.png", "lines": [{"text": f"Total {70 + number}"}]})
+    (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    return folder
+
+
+def test_rd_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["rd", str(pack), "-o", str(out), "-j", "1", "--codec", "jpeg", "--codec", "webp"]
+    arguments += ["--quality", "20", "--quality", "70"]
+    result = CliRunner().invoke(bench, arguments)
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in out.iterdir()) == ["curve.png", "curve.svg", "rows.jsonl", "table.md"]
+    assert "Beside jpeg" in result.stdout
+    assert "Nothing is compared with avif-psnr: it was not measured." in result.stdout
+    assert (out / "table.md").read_text("utf-8") in result.stdout
+    assert len((out / "rows.jsonl").read_text().splitlines()) == 2 * 2 * 2
+    size = (out / "rows.jsonl").stat().st_size
+    assert CliRunner().invoke(bench, arguments).stdout == result.stdout
+    assert (out / "rows.jsonl").stat().st_size == size
+
+
+def test_text_judges_originals_too(pack: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr")
+    out = tmp_path / "out"
+    arguments = [
+        "text",
+        str(pack),
+        "-o",
+        str(out),
+        "-j",
+        "1",
+        "--limit",
+        "1",
+        "--codec",
+        "jpeg",
+        "--quality",
+        "60",
+    ]
+    result = CliRunner().invoke(bench, arguments)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    assert [(row["codec"], row["quality"], row["recall"]) for row in rows] == [
+        ("original", None, 1.0),
+        ("jpeg", 60, 1.0),
+    ]
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(bench, ["rd", str(tmp_path), "-o", str(tmp_path / "out"), "--codec", "jpeg"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert "no pictures" in result.stderr
+    assert CliRunner().invoke(bench, ["rd", str(tmp_path), "--codec", "gif"]).exit_code == 2
