@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from cotam import image as module
 from cotam.errors import InputError
-from cotam.image import frame_count, pad_to_multiple, read_metadata, to_rgb
+from cotam.image import frame_count, read_metadata, to_rgb
 
 BACKGROUND = (10, 20, 30)
 RNG = np.random.default_rng(0)
@@ -633,24 +633,6 @@ def test_threads() -> None:
 # Padding
 
 
-@pytest.mark.parametrize("multiple", [1, 2, 8, 64])
-def test_pad_to_multiple(multiple: int) -> None:
-    padded = pad_to_multiple(NOISE, multiple)
-    height, width = NOISE.shape[:2]
-    assert padded.shape[0] % multiple == padded.shape[1] % multiple == 0
-    assert padded.shape[0] - height < multiple
-    assert padded.shape[1] - width < multiple
-    np.testing.assert_array_equal(padded[:height, :width], NOISE)
-    assert (padded[height:, :width] == NOISE[-1]).all()
-    assert (padded[:height, width:] == NOISE[:, -1:]).all()
-    assert (padded[height:, width:] == NOISE[-1, -1]).all()
-
-
-def test_pad_does_not_copy_in_vain() -> None:
-    pixels = np.zeros((64, 128, 3), np.uint8)
-    assert pad_to_multiple(pixels, 64) is pixels
-
-
 # Metadata
 
 ALL = frozenset({"exif", "icc", "xmp"})
@@ -733,3 +715,10 @@ def test_only_what_is_asked_for_and_there() -> None:
 def test_unknown_metadata() -> None:
     with pytest.raises(InputError, match=r"unknown metadata iptc: choose from exif, icc, xmp"):
         read_metadata(Image.fromarray(NOISE), frozenset({"iptc", "exif"}))
+
+
+def test_a_photo_with_a_preview_is_not_animated(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (20, 15))
+    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])
+    assert frame_count(tmp_path / "phone.jpg") == 1
+    assert to_rgb(tmp_path / "phone.jpg").shape == (30, 40, 3)

@@ -5,11 +5,11 @@ Knows pictures and codecs: nothing of files on disk but what a path given as inp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal, get_args
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cotam.bitstream import read_file, read_header
 from cotam.errors import InputError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from cotam.codec import Codec
     from cotam.image import ImageInput
-    from cotam.runtime import Backend
 
 Guide = Literal["none"]
 View = Literal["human"]
@@ -52,22 +51,21 @@ class Info:
     metadata: tuple[str, ...]
 
 
-@cache
-def codec(weights: str = "base", backend: Backend = "onnx", threads: int = 0) -> Codec:
-    """The codec of an installed weight set, loaded once and shared.
+_codecs: dict[str, Codec] = {}
+_loading = Lock()
 
-    Parameters
-    ----------
-    weights : name of the weight set
-    backend : what runs its graphs; "torch" needs the extra ``train``
-    threads : 0 for all that this process may use
-    """
+
+def codec(weights: str = "base") -> Codec:
+    """The codec of an installed weight set, loaded once and shared by all threads."""
     from cotam.codec import Codec
-    from cotam.runtime import make_runner
+    from cotam.runtime import OnnxRunner
     from cotam.weights import load
 
-    found = load(weights)
-    return Codec(found, make_runner(found.folder, backend, threads))
+    with _loading:
+        if weights not in _codecs:
+            found = load(weights)
+            _codecs[weights] = Codec(found, OnnxRunner(found.folder))
+        return _codecs[weights]
 
 
 def encode(
@@ -145,11 +143,15 @@ def decode(data: bytes, *, view: View = "human", size_limit: int | None = None) 
         raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
     found = codec(weights.by_hash(read_header(data).weights).name)
     image = Image.fromarray(found.decode(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit))
-    metadata = read_file(data).metadata
-    for kind, key in (("exif", "exif"), ("icc", "icc_profile"), ("xmp", "xmp")):
-        if kind in metadata:
-            image.info[key] = metadata[kind]
+    image.info |= pillow_info(read_file(data).metadata)
     return image
+
+
+def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
+    """Metadata of a file under the keys, and in the form, that Pillow uses in ``Image.info``."""
+    prefixes = {"exif": b"Exif\0\0"}
+    keys = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
+    return {keys[kind]: prefixes.get(kind, b"") + body for kind, body in metadata.items()}
 
 
 def info(data: bytes) -> Info:

@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageColor, ImageFile
 from cotam.bitstream import MAX_SIDE
 from cotam.errors import InputError
 
-__all__ = ["MAX_PIXELS", "ImageInput", "Pixels", "frame_count", "pad_to_multiple", "read_metadata", "to_rgb"]
+__all__ = ["MAX_PIXELS", "ImageInput", "Pixels", "frame_count", "read_metadata", "to_rgb"]
 
 Pixels = NDArray[np.uint8]
 PathInput = str | os.PathLike[str]
@@ -95,22 +95,14 @@ def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white
 
 
 def frame_count(image: ImageInput) -> int:
-    """Frames of a picture, 1 if it is not animated. Raises as `to_rgb`."""
+    """Frames of a picture, 1 if it is not animated. Raises as `to_rgb`.
+
+    Phones put a preview or a gain map behind a JPEG photo (MPO): that is no animation.
+    """
     if isinstance(image, np.ndarray):
         return 1
     with _opened(image) as picture, _as_input_error(_name(image)):
-        return int(getattr(picture, "n_frames", 1))
-
-
-def pad_to_multiple(pixels: Pixels, multiple: int) -> Pixels:
-    """Pixels (H, W, C) with bottom and right edge repeated until both sides are multiples of ``multiple``.
-
-    The same array, not a copy, where they are already.
-    """
-    below, right = -pixels.shape[0] % multiple, -pixels.shape[1] % multiple
-    if not below and not right:
-        return pixels
-    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
+        return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
 def read_metadata(image: ImageInput, keep: frozenset[str]) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 import cotam
+from cotam.api import pillow_info
 from cotam.bitstream import MAGIC, read_file, read_header
 from cotam.errors import CotamError
 
@@ -54,13 +55,7 @@ class CotamImageFile(ImageFile.ImageFile):
     def _read_boxes(self) -> None:
         assert self.fp is not None
         self.fp.seek(0)
-        metadata = read_file(self.fp.read()).metadata
-        if "exif" in metadata:
-            self.info["exif"] = b"Exif\0\0" + metadata["exif"]  # with the prefix, as JPEG's writer needs it
-        if "icc" in metadata:
-            self.info["icc_profile"] = metadata["icc"]
-        if "xmp" in metadata:
-            self.info["xmp"] = metadata["xmp"]
+        self.info |= pillow_info(read_file(self.fp.read()).metadata)
 
     def verify(self) -> None:
         """Raise OSError if the file is cut off, or its header or metadata are damaged: decodes no pixels."""

@@ -1,0 +1,5 @@
+"""``python -m cotam`` is ``cotam``."""
+
+from cotam.cli import main
+
+main(prog_name="cotam")

@@ -1,0 +1,60 @@
+"""Nothing heavy is imported before it is used, and nothing of the extras ever by the core."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+EXTRAS = [
+    "accelerate",
+    "cotam.bench",
+    "cotam.nn",
+    "cotam.train",
+    "matplotlib",
+    "onnx",
+    "scipy",
+    "torch",
+    "tqdm",
+]
+HEAVY = ["PIL", "constriction", "numpy", "onnxruntime"]
+
+ROUND_TRIP = """
+import cotam, numpy
+data = cotam.encode(numpy.zeros((20, 30, 3), numpy.uint8))
+assert cotam.decode(data).size == (30, 20)
+assert cotam.info(data).width == 30
+"""
+COMMAND = """
+import sys
+from cotam.cli import main
+assert main({arguments!r}, standalone_mode=False) in (None, 0)
+"""
+
+
+def imported(code: str) -> set[str]:
+    """Names of all modules that a fresh interpreter has after the code."""
+    code += "\nimport sys; print('modules:', *sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.partition("modules:")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("code", "left_out"),
+    [
+        ("import cotam", EXTRAS + HEAVY + ["click"]),
+        ("import cotam.cli, cotam.files", EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["--help"]), EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["encode", "-h"]), EXTRAS + HEAVY),
+        (ROUND_TRIP, EXTRAS),
+    ],
+    ids=["import", "import-cli", "help", "encode-help", "round-trip"],
+)
+def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
+    assert not imported(code).intersection(left_out)
+
+
+def test_the_method_sees_imports() -> None:
+    assert {"numpy", "onnxruntime", "cotam.codec"} <= imported(ROUND_TRIP)
