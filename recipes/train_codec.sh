@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Train the codec's weights from nothing, or go on: pictures, pack, training, export.
 #   recipes/train_codec.sh [DATA] [RUN]        DATA has train/photos and train/captions
-# Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS, PROCESSES.
+# Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS, PROCESSES, and START to begin from
+# weights: START=training/network.safetensors are those of the shipped set.
 # Needs: pip install -c constraints.txt -e '.[train]'. Fonts and photographs come from Debian packages.
 set -euo pipefail
 data=${1:-../shared/data}
@@ -19,11 +20,11 @@ mkdir -p "$run"
 # 2. Training. On a CPU one thread a process and two processes beat two threads in one.
 export OMP_NUM_THREADS=1
 launch() { torchrun --nproc-per-node "$processes" -m cotam.train codec --pack "$run/pack" "$@"; }
-launch -o "$run/first" --steps "${STEPS:-300000}"
-# The last part on larger crops, the rate falling from a tenth to nothing, rounded residuals paid for.
+launch -o "$run/first" --steps "${STEPS:-300000}" ${START:+--start "$START"}
+# The last part on larger crops, the learning rate falling from a fifth to nothing, rounded residuals paid for.
 launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --start "$run/first/checkpoint.pt" \
   --size 256 --batch 4 --learning-rate 2e-4 --decay 1.0 --rounded-from 0.3
 
 # 3. The weight set.
 python -m cotam.train export "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/base"
-echo "Now: cp $run/base/* src/cotam/weights/base/ && recipes/golden.sh"
+echo "Now: cp $run/base/* src/cotam/weights/base/; cp $run/network.safetensors training/; recipes/golden.sh"

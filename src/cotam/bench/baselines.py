@@ -206,8 +206,8 @@ def _cotam(threads: int) -> Codec:
         name="cotam",
         encode=functools.partial(_cotam_encode, encode),
         decode=functools.partial(_cotam_decode, decode),
-        qualities=(0, 12, 25, 37, 50, 62, 75, 87, 100),
-        text_qualities=(0, 6, 13, 21, 32),
+        qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
+        text_qualities=(0, 8, 17, 28, 42),
         version=f"guide none, human view, weights {weights.load().digest.hex()[:12]}",
     )
 

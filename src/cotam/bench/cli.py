@@ -152,7 +152,10 @@ def _write(
 ) -> None:
     """Write and print what the rows say."""
     parts = [_compared(rows, scores, reference, noisy) for reference in references]
-    parts += [report.point_table(rows, scores), report.versions(rows)]
+    parts += [report.point_table(rows, scores)]
+    if not noisy:
+        parts += [report.falls(rows, scores[0])]
+    parts += [report.versions(rows)]
     table = f"# {title}\n\n" + "\n".join(parts)
     (out / "table.md").write_text(table, encoding="utf-8")
     files = [out / "curve.svg", out / "curve.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,27 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
         cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
         lines.append(tuple(cells))
     return _table(header, lines, numbers_from=1)
+
+
+def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
+    """A line for each codec: on how many pictures the score, or the size, falls where the quality rises."""
+    lines = []
+    for name in codecs_of(rows):
+        by_picture: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
+                by_picture.setdefault(row["image"], []).append(row)
+        counts = []
+        for key in (score, "bytes"):
+            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_picture.values())
+            counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
+        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
+                     f"of {len(by_picture)} pictures")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _quality(row: dict[str, Any]) -> int:
+    return int(row["quality"])
 
 
 def versions(rows: Iterable[dict[str, Any]]) -> str:

@@ -72,7 +72,7 @@ def codec_command(
     codec = Codec()
     start_from_dct(codec)
     if start:
-        codec.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["average"])
+        codec.load_state_dict(_averaged(start))
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,
@@ -91,14 +91,30 @@ def codec_command(
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the weight set.")
 @click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
 def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> None:
-    """Write the averaged weights of CHECKPOINT as a weight set."""
+    """Write the averaged weights of CHECKPOINT as a weight set.
+
+    Beside the folder OUT, network.safetensors has them in float16, to start another run from.
+    """
+    from safetensors.torch import save_file
+
     from cotam.nn.codec import Codec
     from cotam.train.export import export
 
+    averaged = _averaged(checkpoint)
     codec = Codec()
-    codec.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    codec.load_state_dict(averaged)
     source = Crops(folder, size=256, seed=1)
     export(codec, out, [source.batch(step, 1)[0] for step in range(crops)])
+    save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.parent / "network.safetensors")
+
+
+def _averaged(path: Path) -> dict[str, torch.Tensor]:
+    """The running average of the weights of a checkpoint, or of what `export` wrote."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)["average"]
 
 
 if __name__ == "__main__":
