@@ -84,7 +84,7 @@ def encode(
     ----------
     image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of a picture file. It is
         turned upright and converted to sRGB; of an animation the first frame is taken.
-    quality : 0 … 100; about 0.03 to 1.5 bits per pixel on photographs
+    quality : 0 … 100; about 0.05 to 1.6 bits per pixel on photographs
     target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
     guide : how bits are spread over the picture: "none" is evenly
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread: quarter octaves of gain

@@ -111,7 +111,7 @@ class Codec:
         Parameters
         ----------
         pixels : uint8 (H, W, 3), sRGB
-        quality : 0 … 100, from about 0.03 to 1.5 bits per pixel on photographs
+        quality : 0 … 100, from about 0.05 to 1.6 bits per pixel on photographs
         levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain: finer or coarser there
         target_size : bytes; the highest quality that fits is taken and ``quality`` is not used
         metadata : any of ``exif``, ``icc``, ``xmp`` → bytes
