@@ -20,9 +20,9 @@ mkdir -p "$run"
 # 2. Training. On a CPU one thread a process and two processes beat two threads in one.
 export OMP_NUM_THREADS=1
 launch() { torchrun --nproc-per-node "$processes" -m cotam.train codec --pack "$run/pack" "$@"; }
-launch -o "$run/first" --steps "${STEPS:-300000}" ${START:+--start "$START"}
+launch -o "$run/first" --steps "${STEPS:-300000}" ${START:+--weights "$START"}
 # The last part on larger crops, the learning rate falling from a fifth to nothing, rounded residuals paid for.
-launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --start "$run/first/checkpoint.pt" \
+launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --weights "$run/first/checkpoint.pt" \
   --size 256 --batch 4 --learning-rate 2e-4 --decay 1.0 --rounded-from 0.3
 
 # 3. The weight set.

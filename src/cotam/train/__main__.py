@@ -49,7 +49,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option("--seed", default=0, show_default=True)
 @click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
 @click.option(
-    "--start", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
+    "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
 )
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
@@ -57,7 +57,7 @@ def codec_command(
     folder: Path,
     run: Path,
     size: int,
-    start: Path | None,
+    weights: Path | None,
     minutes: float | None,
     kodak: Path | None,
     evaluate_every: int,
@@ -71,8 +71,8 @@ def codec_command(
 
     codec = Codec()
     start_from_dct(codec)
-    if start:
-        codec.load_state_dict(_averaged(start))
+    if weights:
+        codec.load_state_dict(_averaged(weights))
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,
