@@ -48,15 +48,15 @@ def test_pack_keeps_the_pixels_and_leaves_small_pictures_out(folder, tmp_path):
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder, tmp_path):
     pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
     crops = Crops(tmp_path / "pack", size=64)
-    first = crops.batch(7, 3)
+    first, _ = crops.batch(7, 3)
     assert first.shape == (3, 64, 64, 3)
     assert first.dtype == np.uint8
-    assert np.array_equal(first, Crops(tmp_path / "pack", size=64).batch(7, 3))
-    assert not np.array_equal(first, crops.batch(8, 3))
-    assert not np.array_equal(first, crops.batch(7, 3, rank=1))
+    assert np.array_equal(first, Crops(tmp_path / "pack", size=64).batch(7, 3)[0])
+    assert not np.array_equal(first, crops.batch(8, 3)[0])
+    assert not np.array_equal(first, crops.batch(7, 3, rank=1)[0])
     streamed = list(crops.stream(6, 9, 3))
     assert len(streamed) == 3
-    assert np.array_equal(streamed[1], first)
+    assert np.array_equal(streamed[1][0], first)
 
 
 def test_the_mixture_gives_text_its_share(folder, tmp_path):
@@ -64,6 +64,8 @@ def test_the_mixture_gives_text_its_share(folder, tmp_path):
     pack({"photos": files[:6], "text": files[6:8]}, tmp_path / "pack", smallest=64)
     crops = Crops(tmp_path / "pack", size=64, mixture=Mixture(share=(("text", 0.4),)))
     assert dict(zip(crops.names, crops.weights, strict=True)) == {"text": 0.4, "photos": 0.6}
+    _, text = crops.batch(0, 200)
+    assert 0.3 < text.mean() < 0.5
 
 
 def test_too_large_crops_are_refused(folder, tmp_path):

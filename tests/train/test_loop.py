@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cotam.nn.codec import Codec, Coded, Shape
+from cotam.nn.codec import Codec, Shape
 from cotam.nn.dct import start_from_dct
 from cotam.train.data import Crops
-from cotam.train.loop import Average, Schedule, rate_distortion, train
+from cotam.train.loop import Average, Schedule, train
 
 TINY = Shape(
     eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
@@ -81,19 +81,6 @@ def test_rate_rises_then_falls_to_zero():
     assert factors[9:50] == [1.0] * 41
     assert factors[75] == pytest.approx(0.5)
     assert factors[99] == pytest.approx(0.02)
-
-
-def test_loss_weighs_error_where_the_level_is_higher():
-    picture = torch.zeros(1, 3, 64, 64)
-    levels = torch.tensor([[[[4.0, 0.0], [0.0, 0.0]]]])
-
-    def loss(row: int) -> float:
-        decoded = picture.clone()
-        decoded[:, :, row : row + 32, :32] = 0.1
-        coded = Coded(decoded, picture, torch.zeros(1), torch.zeros(1))
-        return float(rate_distortion(coded, picture, torch.tensor([50]), levels)["loss"])
-
-    assert loss(0) == pytest.approx(4 * loss(32), rel=1e-5)
 
 
 def test_average_follows_the_weights():

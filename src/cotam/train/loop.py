@@ -1,14 +1,13 @@
 """The training loop of the codec: resumable to the step, one or many processes, CPU or GPU.
 
-Knows batches, the network and its loss: nothing of files of pictures (``data``) or of export
-(``export``). Crops, levels, qualities and noise of a step follow from (seed, step, rank), so a resumed
-run goes on as if it had never stopped.
+Knows batches and the network: nothing of files of pictures (``data``), of what is minimised (``losses``) or
+of export (``export``). Crops, levels, qualities and noise of a step follow from (seed, step, rank), so a
+resumed run goes on as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -17,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
-from cotam.nn.codec import LAMBDA_HIGH, LAMBDA_LOW, Codec, Coded, tradeoff
-from cotam.nn.entropy import QUALITIES, STEPS_PER_OCTAVE
+from cotam.nn.codec import Codec
+from cotam.nn.entropy import QUALITIES
 from cotam.train.data import Crops, random_levels
+from cotam.train.losses import Batch, Loss, rate_distortion
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Schedule:
     learning_rate : Adam's, at its height
     rounded_from : part of the run after which rounded, not noisy, residuals are paid for
     average : decay of the running average of the weights
+    quality_power : qualities are drawn as 101 · u ** this, u uniform: above 1 favours low ones
     """
 
     steps: int = 300_000
@@ -49,35 +49,13 @@ class Schedule:
     learning_rate: float = 1e-3
     rounded_from: float = 0.9
     average: float = 0.9995
+    quality_power: float = 1.0
     seed: int = 0
 
     def factor(self, step: int) -> float:
         """Learning rate of a step relative to the full one."""
         left = (self.steps - step) / max(1.0, self.steps * self.decay)
         return min(1.0, (step + 1) / self.warmup, left)
-
-
-def rate_distortion(coded: Coded, picture: Tensor, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
-    """Loss and its parts, means over the batch.
-
-    loss = (bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5: squared error weighs
-    2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the division gives
-    one per cent of rate the same weight at every quality.
-    """
-    pixels = picture.shape[2] * picture.shape[3]
-    weight = torch.exp2(levels * (2 / STEPS_PER_OCTAVE))
-    weight = F.interpolate(weight, size=picture.shape[2:], mode="nearest")
-    trade = tradeoff(quality.float())
-    error = (coded.picture - picture).square()
-    bpp_y, bpp_z = coded.bits_y / pixels, coded.bits_z / pixels
-    cost = bpp_y + bpp_z + trade * 255**2 * (error * weight).mean((1, 2, 3))
-    balance = (trade / math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)) ** 0.5
-    return {
-        "loss": (cost / balance).mean(),
-        "mse": error.mean(),
-        "bpp_y": bpp_y.mean(),
-        "bpp_z": bpp_z.mean(),
-    }
 
 
 class Average:
@@ -110,6 +88,7 @@ def train(
     run: Path,
     schedule: Schedule,
     *,
+    loss: Loss = rate_distortion,
     minutes: float | None = None,
     evaluate: Evaluate | None = None,
     evaluate_every: int = 10_000,
@@ -163,19 +142,21 @@ def train(
     share = schedule.batch // ranks
     bar = tqdm(initial=first, total=schedule.steps, disable=not accelerator.is_main_process, mininterval=5)
     step = first
-    for pixels in crops.stream(first, schedule.steps, share, rank):
+    for pixels, text in crops.stream(first, schedule.steps, share, rank):
         factor = schedule.factor(step)
         for group in rule.param_groups:
             group["lr"] = schedule.learning_rate * factor
         rng = np.random.default_rng((schedule.seed, step, rank))
         torch.manual_seed(int(rng.integers(2**62)))
-        quality = torch.from_numpy(rng.integers(0, QUALITIES, share)).to(accelerator.device)
+        drawn = QUALITIES * rng.random(share) ** schedule.quality_power
+        quality = torch.from_numpy(drawn.astype(np.int64)).to(accelerator.device)
         cells = crops.size // 32
         levels = torch.from_numpy(random_levels(rng, share, cells, cells)).to(accelerator.device)
         picture = torch.from_numpy(pixels).to(accelerator.device).permute(0, 3, 1, 2).float() / 255
         with accelerator.autocast():
             coded = network(picture, quality, levels, noise=step < schedule.rounded_from * schedule.steps)
-        parts = rate_distortion(coded, picture, quality, levels)
+        masks = torch.from_numpy(text).to(accelerator.device)
+        parts = loss(coded, Batch(picture, quality, levels, masks, step / schedule.steps))
         rule.zero_grad()
         accelerator.backward(parts["loss"])
         norm = accelerator.clip_grad_norm_(network.parameters(), 1.0)

@@ -1,0 +1,186 @@
+"""What training minimises: rate, and distance for the eye, for a vision encoder, for a reader of text.
+
+Knows tensors: nothing of steps, of files or of how a picture was coded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam.nn.codec import LAMBDA_HIGH, LAMBDA_LOW, Coded, tradeoff
+from cotam.nn.entropy import STEPS_PER_OCTAVE
+from cotam.nn.teachers import Features, Reader, Teacher, distances, reader_distances
+
+Parts = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Originals of a step.
+
+    Attributes
+    ----------
+    picture : (B, 3, H, W) float in 0…1
+    quality : (B,) int64 in 0…100
+    levels : (B, 1, H/32, W/32), integers in ±7
+    text : (B,) bool, rendered text
+    progress : 0…1, part of the run that is done
+    """
+
+    picture: Tensor
+    quality: Tensor
+    levels: Tensor
+    text: Tensor
+    progress: float
+
+
+class Loss(Protocol):
+    """The loss of a step, under "loss", and parts of it to log: means over the batch."""
+
+    def __call__(self, coded: Coded, batch: Batch) -> Parts: ...
+
+
+def rate_distortion(coded: Coded, batch: Batch) -> Parts:
+    """(bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5.
+
+    Squared error weighs 2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the
+    division gives one per cent of rate the same weight at every quality.
+    """
+    error = (coded.picture - batch.picture).square()
+    cost = _bpp(coded, batch) + _lambda(batch) * (error * _pixel_weight(batch)).mean((1, 2, 3))
+    return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each distance counts: 1 is what squared error has in `rate_distortion`.
+
+    Attributes
+    ----------
+    pixel : squared error of photographs
+    levels : of a teacher's levels
+    text_pixel : squared error of text
+    text_levels : factor of all levels on text
+    reader : features of a reader of text lines, on text
+    high_from : part of the run before which only "patch" and "shallow" count
+    """
+
+    pixel: float
+    levels: dict[str, float]
+    text_pixel: float
+    text_levels: float
+    reader: float
+    high_from: float = 0.0
+
+
+SETTINGS = {
+    "mllm": Weights(
+        pixel=0.15,
+        levels={"shallow": 0.25, "middle": 0.25, "late": 0.25, "deep": 0.25},
+        text_pixel=0.5,
+        text_levels=0.5,
+        reader=0.5,
+    ),
+    # arXiv 2509.24258: 0.1 · patch embeddings + 1 · final tokens, the first alone at the start.
+    "paper": Weights(
+        pixel=0.0,
+        levels={"patch": 0.1, "deep": 1.0},
+        text_pixel=0.0,
+        text_levels=1.0,
+        reader=0.0,
+        high_from=0.3,
+    ),
+}
+
+UNITS = {"patch": 0.012, "shallow": 0.012, "middle": 0.015, "late": 0.013, "deep": 0.018}
+"""Squared error for each unit of distance, by level, of the MSE codec at qualities 10 … 70 with DINOv2-S on
+126² crops of the training set, rounded. They bring the levels to one scale."""
+
+READER_UNIT = 0.0095
+"""The same for `reader_distances`."""
+
+
+class MultiLevel(nn.Module):
+    """Rate, pixels, a teacher's levels and a reader's features: L = a · pixel + Σ b · level + c · reader.
+
+    Half of the steps show the teacher its patches at the picture's scale, the others a reduced picture, as an
+    encoder sees larger pictures.
+    """
+
+    REDUCED = 0.77
+    """98 of 128 pixels: the local crops that DINOv2 was trained with have 98 pixels."""
+
+    def __init__(self, teacher: Teacher, reader: Reader | None, weights: Weights) -> None:
+        super().__init__()
+        self.teacher, self.reader, self.weights = teacher, reader, weights
+
+    def forward(self, coded: Coded, batch: Batch) -> Parts:
+        weights, picture = self.weights, batch.picture
+        error = (coded.picture - picture).square()
+        text = batch.text.float()
+        pixel = torch.where(batch.text, weights.text_pixel, weights.pixel)
+        loss = pixel * (error * _pixel_weight(batch)).mean((1, 2, 3))
+        factor = 1 + text * (weights.text_levels - 1)
+        parts = {"mse": error.mean(), **_rates(coded, batch)}
+        side = None
+        if torch.rand(()) < 0.5:
+            side = round(max(picture.shape[2:]) * self.REDUCED) // self.teacher.patch * self.teacher.patch
+        with torch.autocast(picture.device.type, torch.bfloat16):
+            with torch.no_grad():
+                theirs = self.teacher(picture, side)
+            ours = self.teacher(coded.picture.clamp(0, 1), side)
+        for name, distance in distances(ours, theirs, _token_weight(batch, theirs)).items():
+            parts[name] = distance.mean()
+            late = name not in ("patch", "shallow") and batch.progress < weights.high_from
+            loss = loss + (0.0 if late else weights.levels.get(name, 0.0)) * UNITS[name] * factor * distance
+        if self.reader is not None and weights.reader and batch.text.any():
+            read = self._read(coded.picture[batch.text], picture[batch.text])
+            parts["reader"] = read.mean()
+            loss = loss.index_add(0, batch.text.nonzero()[:, 0], weights.reader * READER_UNIT * read)
+        cost = _bpp(coded, batch) + _lambda(batch) * loss
+        return {"loss": (cost / _balance(batch)).mean(), **parts}
+
+    def _read(self, decoded: Tensor, picture: Tensor) -> Tensor:
+        """Distance for the reader in one window, enlarged twice: it was trained on lines 64 pixels high."""
+        assert self.reader is not None
+        height, width = picture.shape[2] // 2, picture.shape[3]
+        top = int(torch.randint(0, picture.shape[2] - height + 1, ()))
+        both = torch.cat([decoded.clamp(0, 1), picture])[:, :, top : top + height, :width]
+        both = F.interpolate(both, scale_factor=2, mode="bilinear")
+        with torch.autocast(picture.device.type, torch.bfloat16):
+            seen = [maps.float().chunk(2) for maps in self.reader(both)]
+        return reader_distances([ours for ours, _ in seen], [theirs.detach() for _, theirs in seen])
+
+
+def _bpp(coded: Coded, batch: Batch) -> Tensor:
+    return (coded.bits_y + coded.bits_z) / (batch.picture.shape[2] * batch.picture.shape[3])
+
+
+def _rates(coded: Coded, batch: Batch) -> Parts:
+    pixels = batch.picture.shape[2] * batch.picture.shape[3]
+    return {"bpp_y": coded.bits_y.mean() / pixels, "bpp_z": coded.bits_z.mean() / pixels}
+
+
+def _lambda(batch: Batch) -> Tensor:
+    return tradeoff(batch.quality.float()) * 255**2
+
+
+def _balance(batch: Batch) -> Tensor:
+    return (tradeoff(batch.quality.float()) / math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)) ** 0.5
+
+
+def _pixel_weight(batch: Batch) -> Tensor:
+    weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
+    return F.interpolate(weight, size=batch.picture.shape[2:], mode="nearest")
+
+
+def _token_weight(batch: Batch, features: Features) -> Tensor:
+    """The same weight on a teacher's tokens: (B, h·w)."""
+    weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
+    return F.interpolate(weight, size=features.grid, mode="bilinear", align_corners=False).flatten(1)

@@ -1,0 +1,171 @@
+import json
+
+import pytest
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, SiglipVisionConfig
+from transformers import SiglipVisionModel as SiglipModel
+
+from cotam.errors import InputError
+from cotam.nn.codec import Coded
+from cotam.nn.teachers import LEVELS, Reader, Teacher, distances, load_teacher
+from cotam.train.losses import SETTINGS, Batch, MultiLevel, Weights, rate_distortion
+
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 4,
+    "patch_size": 14,
+    "image_size": 112,
+}
+FAMILIES = {
+    "clip": (CLIPVisionConfig, CLIPVisionModel),
+    "siglip": (SiglipVisionConfig, SiglipModel),
+    "dinov2": (Dinov2Config, Dinov2Model),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def folder(family, tmp_path):
+    config, model = FAMILIES[family]
+    torch.manual_seed(0)
+    model(config(**SMALL)).save_pretrained(tmp_path / family)
+    return tmp_path / family
+
+
+def batch(text=(False, True), quality=(30, 60), progress=0.5) -> Batch:
+    torch.manual_seed(1)
+    picture = torch.rand(2, 3, 128, 128)
+    levels = torch.zeros(2, 1, 4, 4)
+    return Batch(picture, torch.tensor(quality), levels, torch.tensor(text), progress)
+
+
+def coded(picture: torch.Tensor) -> Coded:
+    return Coded(picture, picture, torch.full((2,), 800.0), torch.full((2,), 50.0))
+
+
+def reader() -> Reader:
+    torch.manual_seed(0)
+    prefix = "module.FeatureExtraction.ConvNet."
+    shapes = {0: (32, 1), 3: (64, 32), 6: (128, 64), 8: (128, 128), 11: (256, 128), 14: (256, 256)}
+    state = {f"{prefix}{i}.weight": torch.randn(*s, 3, 3) * 0.1 for i, s in shapes.items()}
+    state |= {f"{prefix}{i}.bias": torch.zeros(shapes[i][0]) for i in (0, 3, 6, 8)}
+    for i in (12, 15):
+        ones, zeros = torch.ones(256), torch.zeros(256)
+        state |= {f"{prefix}{i}.{k}": ones for k in ("weight", "running_var")}
+        state |= {f"{prefix}{i}.{k}": zeros for k in ("bias", "running_mean")}
+        state[f"{prefix}{i}.num_batches_tracked"] = torch.tensor(1)
+    return Reader(state)
+
+
+def test_a_teacher_of_each_family_sees_what_transformers_sees(family, folder):
+    teacher = load_teacher(str(folder))
+    torch.manual_seed(2)
+    picture = torch.rand(2, 3, 112, 112)
+    features = teacher(picture)
+    assert features.grid == (8, 8)
+    assert set(features.levels) == set(LEVELS)
+    plain = FAMILIES[family][1].from_pretrained(folder).eval()
+    with torch.no_grad():
+        states = plain((picture - teacher.mean) / teacher.std, output_hidden_states=True).hidden_states
+    skip = 0 if family == "siglip" else 1
+    for name, layer in zip(LEVELS, (0, 2, 4, 6, 8), strict=True):
+        tokens = states[layer][:, skip:]
+        expected = (tokens - tokens.mean(2, keepdim=True)) / (
+            tokens.var(2, keepdim=True, correction=0) + 1e-5
+        ).sqrt()
+        torch.testing.assert_close(features.levels[name], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_reach_the_pixels_and_not_the_teacher(folder):
+    teacher = load_teacher(str(folder))
+    picture = torch.rand(1, 3, 60, 90, requires_grad=True)  # neither the encoder's size nor whole patches
+    features = teacher(picture, 42)
+    assert features.grid == (2, 3)
+    distances(features, teacher(picture.detach() * 0.5, 42))["deep"].sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
+    assert all(not p.requires_grad for p in teacher.parameters())
+
+
+def test_attention_is_a_distribution_where_there_is_a_class_token(family, folder):
+    picture = torch.rand(2, 3, 56, 84)
+    teacher = load_teacher(str(folder), attention=True)
+    if family == "siglip":
+        with pytest.raises(InputError, match="no \\[CLS\\] attention"):
+            teacher(picture, attention=True)
+        return
+    rows = teacher(picture, attention=True).attention
+    assert rows is not None
+    assert rows.shape == (2, 24)
+    torch.testing.assert_close(rows.sum(1), torch.ones(2))
+
+
+def test_what_is_no_teacher_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="hf download") as missing:
+        load_teacher(str(tmp_path / "nothing"))
+    assert "\n" not in str(missing.value)
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert/config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(InputError, match="is a bert model"):
+        load_teacher(str(tmp_path / "bert"))
+
+
+def test_equal_pictures_cost_their_rate_alone(folder):
+    objective = MultiLevel(load_teacher(str(folder)), reader(), SETTINGS["mllm"])
+    given = batch()
+    parts = objective(coded(given.picture), given)
+    assert all(float(parts[name]) == pytest.approx(0, abs=1e-6) for name in (*LEVELS, "reader", "mse"))
+    assert parts["loss"] == pytest.approx(float(rate_distortion(coded(given.picture), given)["loss"]))
+
+
+def test_each_part_of_the_loss_sees_a_change(folder):
+    torch.manual_seed(0)
+    given = batch()
+    decoded = (given.picture + 0.1 * torch.randn_like(given.picture)).clamp(0, 1).requires_grad_()
+    parts = MultiLevel(load_teacher(str(folder)), reader(), SETTINGS["mllm"])(coded(decoded), given)
+    assert all(float(parts[name].detach()) > 0 for name in (*LEVELS, "reader", "mse"))
+    parts["loss"].backward()
+    assert decoded.grad is not None
+    assert (decoded.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_the_papers_setting_begins_with_low_levels(folder):
+    teacher = load_teacher(str(folder))
+    noisy = batch().picture.flip(0)
+
+    def loss(weights: Weights, progress: float) -> float:
+        torch.manual_seed(3)
+        given = batch(text=(False, False), progress=progress)
+        return float(MultiLevel(teacher, None, weights)(coded(noisy), given)["loss"])
+
+    paper = SETTINGS["paper"]
+    assert loss(paper, 0.1) < loss(paper, 0.9)
+    low = Weights(0.0, {"patch": 0.1}, 0.0, 1.0, 0.0)
+    assert loss(paper, 0.1) == pytest.approx(loss(low, 0.1), rel=1e-6)
+
+
+def test_squared_error_weighs_more_where_the_level_is_higher():
+    picture = torch.zeros(1, 3, 64, 64)
+    levels = torch.tensor([[[[4.0, 0.0], [0.0, 0.0]]]])
+    given = Batch(picture, torch.tensor([50]), levels, torch.tensor([False]), 0.0)
+
+    def loss(row: int) -> float:
+        decoded = picture.clone()
+        decoded[:, :, row : row + 32, :32] = 0.1
+        return float(rate_distortion(Coded(decoded, picture, torch.zeros(1), torch.zeros(1)), given)["loss"])
+
+    assert loss(0) == pytest.approx(4 * loss(32), rel=1e-5)
+
+
+def test_a_teacher_stays_in_evaluation_mode(folder):
+    teacher = load_teacher(str(folder))
+    assert isinstance(teacher, Teacher)
+    teacher.train()
+    assert not any(module.training for module in teacher.modules())
