@@ -169,7 +169,7 @@ def test_info() -> None:
     assert name == "coded.cotam"
     assert lines["picture"] == "100 x 70"
     assert lines["file"] == f"{len(CODED)} bytes, {8 * len(CODED) / 7000:.3f} bits per pixel"
-    assert (lines["quality"], lines["weights"], lines["metadata"]) == ("50", "base", "none")
+    assert (lines["quality"], lines["weights"], lines["metadata"]) == ("50", "mllm", "none")
     columns = [line.index(value) for line, value in zip(rows, lines.values(), strict=True)]
     assert len(set(columns)) == 1
 

@@ -22,7 +22,7 @@ from click.core import ParameterSource
 
 import cotam
 from cotam import batch, files
-from cotam.api import Guide, Info, Metadata, View
+from cotam.api import Guide, Info, Metadata, Profile, View
 from cotam.batch import Screen, describe
 from cotam.bitstream import read_header
 from cotam.errors import InputError, MissingExtraError
@@ -188,6 +188,13 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     "--target-size", type=_byte_count, metavar="BYTES", help="Highest quality that fits: 20000, 20k or 1.5M."
 )
 @click.option(
+    "--profile",
+    type=click.Choice(get_args(Profile)),
+    default="mllm",
+    show_default=True,
+    help="Weights: tuned for vision encoders, or trained for squared error alone.",
+)
+@click.option(
     "--guide",
     type=click.Choice(get_args(Guide)),
     default="none",
@@ -256,7 +263,11 @@ def encode(
     help="Of the outputs.  [default: by the suffix of OUT, else png]",
 )
 @click.option(
-    "--view", type=click.Choice(get_args(View)), default="human", show_default=True, help="Made for whom."
+    "--view",
+    type=click.Choice(get_args(View)),
+    default="mllm",
+    show_default=True,
+    help="For vision encoders, or for people.",
 )
 @click.option(
     "--size-limit",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from cotam.errors import DamagedError, InputError, LimitError, TargetSizeError
 from cotam.levels import LIMIT, read_levels, write_levels
 from cotam.runtime import Runner
 from cotam.tiling import Span, spans, tiles
-from cotam.weights import WeightSet
+from cotam.weights import VIEWS, WeightSet
+
+View = Literal["human", "mllm"]
 
 SIZE_LIMIT = 200_000_000
 """Pixels that `Codec.decode` accepts unless told otherwise."""
@@ -220,8 +223,8 @@ class Codec:
 
     # -- decoder
 
-    def decode(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> np.ndarray:
-        """The bytes of a file → pixels uint8 (H, W, 3): the human view.
+    def decode(self, data: bytes, *, view: View = "mllm", size_limit: int = SIZE_LIMIT) -> np.ndarray:
+        """The bytes of a file → pixels uint8 (H, W, 3), for people or for vision encoders.
 
         Raises
         ------
@@ -229,7 +232,7 @@ class Codec:
             see `decode_symbols`
         """
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
-        return self._synthesise(symbols, grid)
+        return self._synthesise(symbols, grid, view)
 
     def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
@@ -272,8 +275,9 @@ class Codec:
         _compare(header.checksum, check)
         return symbols, grid
 
-    def _synthesise(self, symbols: Symbols, grid: Grid) -> np.ndarray:
+    def _synthesise(self, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
         """Pixels uint8 (H, W, 3)."""
+        adapted = self.weights.views[VIEWS.index(view)].reshape(1)
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         rows, columns = grid.cells
         for row, column in tiles(rows, columns, _CONTEXT_HALO):
@@ -285,6 +289,7 @@ class Codec:
                 "latents": near,
                 "levels": self._padded_levels(symbols, near_row, near_column, grid),
                 "nominal": self._nominal(symbols.quality),
+                "adapted": adapted,
             }
             (found,) = self.runner("synthesis", inputs)
             kept = found[0, near_row.inner(64), near_column.inner(64)]

@@ -19,7 +19,8 @@ from cotam.entropy import Tables
 from cotam.errors import UnknownWeightsError
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = "base"
+DEFAULT = "mllm"
+VIEWS = ("human", "mllm")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class WeightSet:
     z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
     z_index : uint8 (101, Z), table of each hyper latent
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
+    views : float32 (2,), part that the picture adapter has in the human view and in the MLLM view
     """
 
     name: str
@@ -50,6 +52,7 @@ class WeightSet:
     sums64: np.ndarray
     sums32: np.ndarray
     offset: np.ndarray
+    views: np.ndarray
 
     @property
     def short_hash(self) -> bytes:

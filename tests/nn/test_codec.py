@@ -16,10 +16,10 @@ def smooth_picture(height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(planes)[None] * 0.4 + 0.5).float()
 
 
-def run(codec, quality=50, level=0.0, noise=True):
+def run(codec, quality=50, level=0.0, noise=True, adapted=False):
     picture = smooth_picture(64, 128)
     levels = torch.full((1, 1, 2, 4), level)
-    return picture, codec(picture, torch.tensor([quality]), levels, noise=noise)
+    return picture, codec(picture, torch.tensor([quality]), levels, noise=noise, adapted=adapted)
 
 
 def test_each_latent_is_coded_in_exactly_one_step():
@@ -31,13 +31,42 @@ def test_each_latent_is_coded_in_exactly_one_step():
 def test_training_pass_reaches_every_parameter_with_a_finite_gradient():
     torch.manual_seed(0)
     codec = Codec(TINY)
-    picture, coded = run(codec, level=2.0)
+    for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
+        torch.nn.init.normal_(residual.leave.weight, std=0.1)  # zero as it starts, it hides what is before it
+    picture, coded = run(codec, level=2.0, adapted=True)
     (coded.bits_y.sum() + coded.bits_z.sum() + (coded.picture - picture).square().sum() * 1e4).backward()
     for name, parameter in codec.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         # The anchors of other qualities and weights clamped away may stay at zero; whole tensors may not.
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_an_untrained_adapter_changes_nothing_and_without_it_the_picture_stays():
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    plain, adapted = (run(codec, noise=False, adapted=on)[1].picture for on in (False, True))
+    assert torch.equal(plain, adapted)
+    for residual in codec.adapter.eighth:
+        torch.nn.init.normal_(residual.leave.weight)
+    assert torch.equal(plain, run(codec, noise=False)[1].picture)
+    assert not torch.allclose(plain, run(codec, noise=False, adapted=True)[1].picture, atol=1e-3)
+
+
+def test_the_adapter_costs_at_most_15_per_cent_of_the_synthesis():
+    codec = Codec()
+
+    def products(module: torch.nn.Module) -> float:
+        """Multiplications for a position at 1/8: those at 1/16 count a quarter."""
+        total = 0.0
+        for name, parameter in module.named_parameters():
+            if parameter.ndim > 1:
+                total += parameter.numel() / (
+                    4 if "sixteenth" in name or name.startswith(("enter", "up")) else 1
+                )
+        return total
+
+    assert products(codec.adapter) <= 0.15 * products(codec.synthesis)
 
 
 def test_decoder_side_rebuilds_the_latents_of_the_encoder_side():

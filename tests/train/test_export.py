@@ -83,6 +83,21 @@ def test_an_exported_set_codes_pictures_and_both_back_ends_agree(exported):
     assert np.mean(np.abs(first_pixels - expected) > 1) < 0.02
 
 
+def test_the_adapter_is_heard_in_the_view_that_it_was_trained_for(tmp_path):
+    codec = network()
+    for residual in codec.adapter.eighth:
+        torch.nn.init.normal_(residual.leave.weight)
+    views = {}
+    for adapts in ("human", "mllm"):
+        export(codec, tmp_path / adapts, adapts=adapts)
+        coder = RuntimeCodec(weights.load(adapts, tmp_path / adapts), OnnxRunner(tmp_path / adapts))
+        data = coder.encode(picture(), 60)
+        views[adapts] = [coder.decode(data, view=view) for view in ("human", "mllm")]
+    assert np.array_equal(views["human"][0], views["mllm"][1])
+    assert np.array_equal(views["human"][1], views["mllm"][0])
+    assert not np.array_equal(*views["human"])
+
+
 def test_tables_that_saw_nothing_cost_what_the_network_was_trained_to_pay():
     arrays = fit_tables(np.zeros((48, 4096), np.int64))
     tables = Tables.from_flat(arrays["frequencies"], arrays["lengths"])
@@ -96,7 +111,7 @@ def test_tables_that_saw_nothing_cost_what_the_network_was_trained_to_pay():
 def test_other_weights_are_refused(exported, tmp_path):
     data = RuntimeCodec(weights.load("tiny", exported), OnnxRunner(exported)).encode(picture(), 40)
     shutil.copytree(exported, tmp_path / "other")
-    write_tables(network(seed=1), tmp_path / "other", np.zeros((48, 4096), np.int64))
+    write_tables(network(seed=1), tmp_path / "other", np.zeros((48, 4096), np.int64), "mllm")
     other = RuntimeCodec(weights.load("other", tmp_path / "other"), OnnxRunner(tmp_path / "other"))
     with pytest.raises(DamagedError, match="made with weights"):
         other.decode(data)

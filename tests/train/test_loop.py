@@ -61,6 +61,16 @@ def test_training_lowers_the_loss(crops, tmp_path):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.parametrize("part", ["codec", "adapter"])
+def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
+    before = tiny().state_dict()
+    train(tiny(), crops, tmp_path / "run", SCHEDULE, part=part)
+    after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["model"]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("adapter.") == (part == "adapter") for name in changed)
+
+
 def test_evaluation_is_logged_with_its_step(crops, tmp_path):
     seen = []
 

@@ -208,7 +208,7 @@ def _cotam(threads: int) -> Codec:
         decode=functools.partial(_cotam_decode, decode),
         qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
         text_qualities=(0, 8, 17, 28, 42),
-        version=f"guide none, human view, weights {weights.load().digest.hex()[:12]}",
+        version=f"guide none, MLLM view, weights {weights.load().digest.hex()[:12]}",
     )
 
 
@@ -217,7 +217,7 @@ def _cotam_encode(encode: Callable[..., bytes], pixels: Pixels, quality: int) ->
 
 
 def _cotam_decode(decode: Callable[..., Any], data: bytes) -> Pixels:
-    return np.array(decode(data, view="human"))
+    return np.array(decode(data, view="mllm"))
 
 
 _MAKERS: dict[str, Callable[[int], Codec]] = {

@@ -32,7 +32,7 @@ from cotam.nn.entropy import (
     ScaleNetwork,
     bits,
 )
-from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste
+from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, act, clamp_ste, round_ste
 
 STEPS = 4
 """The quadtree partition of DCVC-DC: a quarter of each position's channels in each step."""
@@ -50,6 +50,7 @@ class Shape:
     latents: int = 256
     hyper: int = 64
     context: int = 128
+    adapter: int = 48
     encoder_blocks: tuple[int, int] = (3, 1)
     decoder_blocks: tuple[int, int] = (1, 5)
 
@@ -94,8 +95,38 @@ class Analysis(nn.Module):
         return self.leave(self.sixteenth(self.down(x)))
 
 
+class Residual(nn.Module):
+    """What an adapter adds beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(channels, width)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.leave = Pointwise(width, channels)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(self.depthwise(act(self.enter(x))))
+
+
+class PictureAdapter(nn.Module):
+    """The second view of the same latents: a residual beside every block of the synthesis.
+
+    Beside, not behind: the receptive field of the synthesis stays.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        first, second = shape.decoder_blocks
+        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter) for _ in range(first))
+        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
+
+
 class Synthesis(nn.Module):
-    """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → picture (B, 3, 16h, 16w), not clipped."""
+    """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → picture (B, 3, 16h, 16w), not clipped.
+
+    With an adapter, its residuals times ``strength`` are added: 0 is the picture without it.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -106,9 +137,22 @@ class Synthesis(nn.Module):
         self.eighth = nn.Sequential(*(Block(shape.eighth) for _ in range(second)))
         self.leave = Unpatch(shape.eighth, 3, 8)
 
-    def forward(self, latents: Tensor, gain: Tensor) -> Tensor:
-        x = self.sixteenth(self.enter(torch.cat([latents, gain], 1)))
-        return self.leave(self.eighth(self.up(x))) / 4 + 0.5
+    def forward(
+        self,
+        latents: Tensor,
+        gain: Tensor,
+        adapter: PictureAdapter | None = None,
+        strength: Tensor | float = 1.0,
+    ) -> Tensor:
+        def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
+            for number, block in enumerate(blocks):
+                x = block(x) + (strength * residuals[number](x) if residuals else 0.0)
+            return x
+
+        x = self.enter(torch.cat([latents, gain], 1))
+        x = through(self.sixteenth, adapter.sixteenth if adapter else None, x)
+        x = through(self.eighth, adapter.eighth if adapter else None, self.up(x))
+        return self.leave(x) / 4 + 0.5
 
 
 class HyperAnalysis(nn.Module):
@@ -212,6 +256,7 @@ class Codec(nn.Module):
         self.shape = shape
         self.analysis = Analysis(shape)
         self.synthesis = Synthesis(shape)
+        self.adapter = PictureAdapter(shape)
         self.hyper_analysis = HyperAnalysis(shape)
         self.hyper_synthesis = HyperSynthesis(shape)
         self.means = Means(shape)
@@ -237,7 +282,15 @@ class Codec(nn.Module):
         nominal = log2_gain(quality.float())[:, None, None, None]
         return torch.exp2(self.gains(quality) + octaves), nominal + octaves
 
-    def forward(self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool = True) -> Coded:
+    def forward(
+        self,
+        picture: Tensor,
+        quality: Tensor,
+        levels: Tensor,
+        *,
+        noise: bool = True,
+        adapted: bool = False,
+    ) -> Coded:
         """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
 
         Parameters
@@ -246,6 +299,7 @@ class Codec(nn.Module):
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
         noise : pay for residuals with uniform noise (True) or for the rounded ones
+        adapted : decode with the picture adapter
         """
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()
@@ -266,7 +320,7 @@ class Codec(nn.Module):
             bits_y = bits(_paid(residual, noise), index)
             # Table 0 codes nothing: only what is wrongly forced to zero is charged.
             bits_y = bits_y - (1 - live) * bits(torch.zeros_like(residual), index.detach())
-        decoded = self.synthesis(latents, gain).float()
+        decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
         return Coded(decoded, latents.float(), bits_y.sum((1, 2, 3)), bits_z.sum((1, 2, 3)))
 
 

