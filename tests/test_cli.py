@@ -284,7 +284,7 @@ def test_errors_are_one_line_that_names_the_file(arguments: str, message: str) -
         ("encode photo.png --background paint", "'paint' is not a colour name or #rrggbb"),
         ("encode photo.png --background #10203040", "'#10203040' is not a colour name or #rrggbb"),
         ("encode photo.png --lossless", "Cotam has no lossless mode"),
-        ("encode photo.png --guide magic", "'magic' is not"),
+        ("encode photo.png --guide magic", "guide 'magic' is not known"),
         ("encode photo.png -j 0", "0 is not in the range x>=1"),
         ("encode photo.png coded.cotam -o one.cotam", "2 inputs need a folder as output"),
         ("encode photo.png photo.jpg", "photo.png and photo.jpg would both be written to photo.cotam"),

@@ -12,7 +12,7 @@ import numpy as np
 from constriction import stream
 
 from cotam.entropy import SymbolReader, SymbolWriter
-from cotam.errors import DamagedError
+from cotam.errors import DamagedError, InputError
 
 LIMIT = 7
 """Levels are within ±7: quarter octaves of gain."""
@@ -20,6 +20,23 @@ LIMIT = 7
 _SPAN = 2 * LIMIT
 _CONTEXTS = 3
 _GAIN = 24
+
+
+def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Levels as int8, None where all are zero.
+
+    Raises
+    ------
+    InputError
+        if they are no integers of this shape in ±7
+    """
+    if levels is None:
+        return None
+    if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
+        raise InputError(f"levels must be integers of shape {shape}, not {levels.dtype} {levels.shape}")
+    if levels.min() < -LIMIT or levels.max() > LIMIT:
+        raise InputError(f"levels must be within ±{LIMIT}")
+    return levels.astype(np.int8) if levels.any() else None
 
 
 class _Adaptive:
