@@ -1,7 +1,7 @@
 """Importance → levels: how many bits each place gets.
 
-Knows importance, what levels cost, and their grid: nothing of guides or of how levels are coded
-(``levels``). With importance w on the grid of levels, the two policies are
+Knows importance, what levels cost, and their grid: nothing of guides or of how levels are coded (``levels``,
+which rounds them with that in mind). With importance w on the grid of levels, the two policies are
 
 - log (default): gain 2^(strength · exponent · (log2 w − c)), in quarter octaves, rounded and clipped. Squared
   error that costs w is coded best with gain w^½, by theory that counts every coefficient as significant; the
@@ -13,6 +13,7 @@ Knows importance, what levels cost, and their grid: nothing of guides or of how 
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Literal, get_args
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from cotam.errors import InputError
 from cotam.grids import resample
-from cotam.levels import LIMIT
+from cotam.levels import LIMIT, fit_levels
 
 __all__ = ["Policy", "check_policy", "check_strength", "to_levels"]
 
@@ -28,6 +29,16 @@ Policy = Literal["log", "ternary"]
 
 MAX_STRENGTH = 16.0
 STEPS_PER_OCTAVE = 4
+FITS = 2
+"""Times that levels are rounded: after the first it is known what their map and the rounding cost."""
+
+LOSS = 2 * math.log(2) / STEPS_PER_OCTAVE
+"""Loss of a level that is off by δ: this · δ² · the bits that a level costs there.
+
+Where error falls as 2^(-2R/n) with rate R, n bits an octave, and the gain is off by e octaves from the best,
+rate + λ · error rises by n · ln 2 · e². With δ levels = δ/4 octaves and a level's bits = n/4 that gives half
+of this; the other half is for how the coder goes through the map, each level a start for the next."""
+
 TERNARY_FIELDS = 8
 TERNARY_THRESHOLD = 0.75
 TERNARY_STEP = 2
@@ -80,28 +91,37 @@ def to_levels(
         return _ternary(importance, grid, size, min(round(TERNARY_STEP * strength), limit))
     extent = 32 * grid[0] / size[0], 32 * grid[1] / size[1]
     wanted = STEPS_PER_OCTAVE * strength * exponent * np.log2(resample(importance, grid, extent))
-    return _balanced(wanted - wanted.mean(), costs, limit)
+    wanted -= wanted.mean()
+    if costs is None:
+        return np.clip(np.rint(wanted), -limit, limit).astype(np.int8)
+    return _balanced(wanted, costs, limit)
 
 
-def _balanced(wanted: np.ndarray, costs: np.ndarray | None, limit: int) -> np.ndarray:
-    """``wanted`` levels, of mean zero, moved together until they cost what level 0 costs everywhere."""
+def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
+    """``wanted`` levels, moved together until they and their map cost what level 0 costs everywhere."""
+    place = np.ix_(*map(range, wanted.shape))
+    budget = costs[LIMIT].sum(dtype=np.float64)
+
+    def bits(levels: np.ndarray) -> np.ndarray:
+        return costs[(np.clip(levels, -LIMIT, LIMIT) + LIMIT, *place)].astype(np.float64)
 
     def moved(by: float) -> np.ndarray:
-        return np.clip(np.rint(wanted + by), -limit, limit).astype(np.int8)
-
-    if costs is None:
-        return moved(0.0)
-    flat, place = costs.reshape(len(costs), -1), np.arange(wanted.size)
-    budget = flat[LIMIT].sum(dtype=np.float64)
+        return np.clip(np.rint(wanted + by), -limit, limit).astype(np.int64)
 
     def error(by: float) -> tuple[float, float]:
-        spent = flat[moved(by).reshape(-1) + LIMIT, place].sum(dtype=np.float64)
-        return abs(spent - budget), abs(by)  # where several are as good, the least move
+        return abs(bits(moved(by)).sum() - budget), abs(by)  # where several are as good, the least move
 
-    best = 0.0
-    for step in (1.0, 0.125, 1 / 64):  # cost rises with the move, so a finer look around the best is enough
-        best = min((best + step * k for k in range(-8, 9)), key=error)
-    return moved(best)
+    move = 0.0
+    for step in (1.0, 0.125):  # cost rises with the move, so a finer look around the best is enough
+        move = min((move + step * k for k in range(-8, 9)), key=error)
+    for _ in range(FITS):
+        near = moved(move)
+        slope = (bits(near + 1) - bits(near - 1)) / 2
+        levels, map_bits = fit_levels(wanted + move, LOSS * slope, limit)
+        if not levels.any():
+            break
+        move -= (bits(levels).sum() + map_bits - budget) / max(slope.sum(), 1.0)
+    return levels
 
 
 def _ternary(importance: np.ndarray, grid: tuple[int, int], size: tuple[int, int], step: int) -> np.ndarray:

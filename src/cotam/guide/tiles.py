@@ -58,7 +58,8 @@ def importance(
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return guide.importance(pixels)
-    size = _local_size(height, width, side, local_pixels, max_tiles)
+    pixels = _reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
+    size = _local_size(*pixels.shape[:2], side, max_tiles)
     pixels = resized(pixels, size)
     whole = guide.importance(resized(pixels, _fitted(*size, side)))
     if fusion == 0 or max(size) <= side:
@@ -66,9 +67,9 @@ def importance(
     return _fused(guide, pixels, side, whole, fusion)
 
 
-def _local_size(height: int, width: int, side: int, pixels: int, tiles: int) -> tuple[int, int]:
-    """The largest size of this aspect, not above the picture's, that keeps both bounds."""
-    scale = min(1.0, math.sqrt(pixels / (height * width)))
+def _local_size(height: int, width: int, side: int, tiles: int) -> tuple[int, int]:
+    """The largest size of this aspect, not above the picture's, that has so few tiles."""
+    scale = 1.0
     while True:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         if len(_starts(size[0], side)) * len(_starts(size[1], side)) <= tiles or max(size) <= side:
@@ -141,15 +142,18 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (height, width) == size:
         return np.ascontiguousarray(pixels)
-    # Whole factors first, strip by strip: Pillow takes four bytes for each pixel of what it is given.
     factor = max(1, int(min(height / size[0], width / size[1]) / 1.5))
-    if factor > 1:
-        rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
-        strips = [Image.fromarray(pixels[top : top + rows]).reduce(factor) for top in range(0, height, rows)]
-        pixels = np.concatenate([np.asarray(strip) for strip in strips])
-        # The last row and column may stand for fewer pixels: their part of the picture stays.
-        box = (0.0, 0.0, width / factor, height / factor)
-    else:
-        box = (0.0, 0.0, float(width), float(height))
-    image = Image.fromarray(pixels)
+    # What is left of the last row and column after whole factors keeps its part of the picture.
+    box = (0.0, 0.0, width / factor, height / factor)
+    image = Image.fromarray(_reduced(pixels, factor))
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
+
+
+def _reduced(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Means of ``factor`` × ``factor`` pixels, strip by strip: Pillow takes four bytes for each of them."""
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
+    strips = [Image.fromarray(pixels[top : top + rows]).reduce(factor) for top in range(0, height, rows)]
+    return np.concatenate([np.asarray(strip) for strip in strips])
