@@ -114,10 +114,8 @@ class GraphGuide:
         try:
             (found,) = self._session.run(None, {"pixels": seen[None]})
         except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:
-            reason = str(error).split("\n")[0][:200]
-            raise InputError(
-                f"guide {self._path} failed on {seen.shape[1]}×{seen.shape[0]}: {reason}"
-            ) from error
+            what = f"guide {self._path} failed on {seen.shape[1]}×{seen.shape[0]} pixels"
+            raise InputError(f"{what}: {_reason(error)}") from error
         if found.ndim != 3 or found.shape[0] != 1 or not found.size:
             raise InputError(f"guide {self._path} gives importance of shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):

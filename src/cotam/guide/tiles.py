@@ -59,7 +59,7 @@ def importance(
     if side is None or max(height, width) <= side:
         return guide.importance(pixels)
     pixels = _reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
-    size = _local_size(*pixels.shape[:2], side, max_tiles)
+    size = _local_size(pixels.shape[0], pixels.shape[1], side, max_tiles)
     pixels = resized(pixels, size)
     whole = guide.importance(resized(pixels, _fitted(*size, side)))
     if fusion == 0 or max(size) <= side:
