@@ -25,8 +25,7 @@ from cotam.batch import HEADER_BYTES, Screen, describe
 from cotam.bitstream import read_header
 from cotam.cli_info import info
 from cotam.errors import InputError, MissingExtraError
-from cotam.guide.cli import guide as guide_group
-from cotam.guide.cli import guide_options
+from cotam.guide.options import guide_options
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -294,7 +293,6 @@ def decode(
 
 
 main.add_command(info)
-main.add_command(guide_group)
 
 
 # Groups of the extras
@@ -308,6 +306,14 @@ _PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 def bench(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Measure codecs beside each other (extra bench)."""
     _run_group(ctx, arguments, "cotam.bench.cli", "bench")
+
+
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def guide(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Look at guides, which say where bits are spent."""
+    _run_group(ctx, arguments, "cotam.guide.cli", "guide")
 
 
 @main.command(context_settings=_PASSED_ON, add_help_option=False)
