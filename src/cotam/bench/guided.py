@@ -42,10 +42,9 @@ class Uniform:
 
 
 def coded_map(levels: np.ndarray) -> bytes:
-    """What a level map alone is in a payload; empty where all levels are zero."""
+    """What a level map alone is in a payload."""
     writer = SymbolWriter(codec().weights.tables)
-    if levels.any():
-        write_levels(writer, levels)
+    write_levels(writer, levels)
     return writer.finish()
 
 
@@ -67,7 +66,8 @@ def sizes(guide: Guide, pixels: np.ndarray, quality: int, strength: float) -> tu
         for levels in (None, remember, make(), make(policy="ternary"))
     )
     more = (100 * (n / plain - 1) for n in (guided, mean_zero, ternary))
-    return 8 * plain / (size[0] * size[1]), *more, 100 * len(coded_map(kept[0])) / guided
+    share = 100 * len(coded_map(kept[0])) / guided if kept[0].any() else 0.0  # zeros are not written
+    return 8 * plain / (size[0] * size[1]), *more, share
 
 
 def times(guide: Guide, pixels: np.ndarray) -> dict[str, float]:
