@@ -52,12 +52,11 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
         assert foretold == pytest.approx(TABLES.bits(moved.y, index) / plain, rel=0.15)
 
 
-def test_costs_do_not_depend_on_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = picture(300, 200, seed=8)
     symbols, _ = CODEC.quantise(pixels, 30)
     whole = CODEC.level_costs(symbols, Grid(300, 200))
-    monkeypatch.setattr("cotam.codec.BAND_CELLS", 4)
-    assert len(list(Grid(300, 200).bands())) > 3
+    monkeypatch.setattr("cotam.tiling.TILE_CELLS", 2)
     assert np.array_equal(CODEC.level_costs(symbols, Grid(300, 200)), whole)
 
 

@@ -67,6 +67,7 @@ def test_the_scale_of_the_output_does_not_matter(made: Make) -> None:
     for value in (1e-30, 0.3, 1e30):
         assert made(constant_graph(value)).importance(pixels) == pytest.approx(np.ones((2, 3)))
     assert normalised(np.array([[1.0, 3.0]])).tolist() == [[0.5, 1.5]]
+    assert normalised(np.array([[1e-38, 1e38]], np.float32)).min() > 0
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])

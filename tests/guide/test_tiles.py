@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic import picture
 
+from cotam.errors import InputError
 from cotam.guide import tiles
 
 
@@ -58,6 +59,17 @@ def test_a_picture_that_the_guide_sees_whole_gets_its_own_map() -> None:
     guide, pixels = Energy(), picture(60, 64)
     assert np.array_equal(tiles.importance(guide, pixels), Energy().importance(pixels))
     assert guide.seen == [(60, 64)]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones(4), np.ones((0, 3))])
+def test_what_is_no_importance_is_refused(wrong: np.ndarray) -> None:
+    class Wrong(Energy):
+        def importance(self, pixels: np.ndarray) -> np.ndarray:
+            return wrong
+
+    for side in (16, 400):
+        with pytest.raises(InputError, match="guide Wrong gives no importance"):
+            tiles.importance(Wrong(side), picture(100, 90))
 
 
 def test_a_guide_without_a_side_sees_everything_at_once() -> None:

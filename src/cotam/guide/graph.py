@@ -124,9 +124,9 @@ class GraphGuide:
 
 
 def normalised(importance: np.ndarray) -> np.ndarray:
-    """Positive numbers divided by their mean, float32."""
+    """Positive numbers divided by their mean, float32, none so small that it would become zero."""
     wide = importance.astype(np.float64)
-    return (wide / wide.mean()).astype(np.float32)
+    return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 
 
 def _opened(path: Path, threads: int) -> onnxruntime.InferenceSession:

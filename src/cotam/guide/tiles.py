@@ -17,6 +17,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from cotam.errors import InputError
 from cotam.grids import resample
 from cotam.guide.base import Guide, side_of
 
@@ -53,18 +54,33 @@ def importance(
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
     local_pixels, max_tiles : bounds of the work, see `LOCAL_PIXELS` and `MAX_TILES`
+
+    Raises
+    ------
+    InputError
+        if what the guide gives is no map of positive numbers
     """
     side = side_of(guide)
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
-        return guide.importance(pixels)
+        return _checked(guide, pixels)
     pixels = _reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
     size = _local_size(pixels.shape[0], pixels.shape[1], side, max_tiles)
     pixels = resized(pixels, size)
-    whole = guide.importance(resized(pixels, _fitted(*size, side)))
+    whole = _checked(guide, resized(pixels, _fitted(*size, side)))
     if fusion == 0 or max(size) <= side:
         return whole
     return _fused(guide, pixels, side, whole, fusion)
+
+
+def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
+    """What the guide says. Raises InputError if that is no map of positive numbers."""
+    found = guide.importance(pixels)
+    if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
+        raise InputError(
+            f"guide {type(guide).__name__} gives no importance: positive numbers of shape (gh, gw) are wanted"
+        )
+    return found
 
 
 def _local_size(height: int, width: int, side: int, tiles: int) -> tuple[int, int]:
@@ -99,7 +115,7 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
     for top in rows:
         for left in columns:
             tile = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-            local = guide.importance(tile).astype(np.float64)
+            local = _checked(guide, tile).astype(np.float64)
             if not total.size:
                 grid = (
                     math.ceil(height * local.shape[0] / tile.shape[0]),
