@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guides import energy_graph
 from PIL import ExifTags, Image, ImageCms
 from synthetic import level_map, picture, psnr
 
@@ -78,6 +79,82 @@ def test_unknown_choices_name_the_known_ones() -> None:
         cotam.decode(cotam.encode(PIXELS), view="x-ray")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="iptc"):
         cotam.encode(PIXELS, metadata=["iptc"])  # type: ignore[list-item]
+
+
+class Left:
+    """A guide to which the left half counts sixteen times as much."""
+
+    exponent = 0.5
+
+    def importance(self, pixels: np.ndarray) -> np.ndarray:
+        assert pixels.dtype == np.uint8
+        return np.array([[16.0, 16.0, 1.0, 1.0]], np.float32) / 8.5
+
+
+def test_a_guide_moves_bits_to_where_it_looks() -> None:
+    pixels = picture(256, 320, seed=1)
+    plain, guided = (cotam.encode(pixels, quality=40, guide=guide) for guide in ("none", Left()))
+    levels = cotam.level_map(guided)
+    assert levels.shape == (8, 10)
+    assert levels[:, :4].min() > levels[:, 6:].max() + 3
+    assert not cotam.level_map(plain).any()
+    error = [
+        ((np.asarray(cotam.decode(data)).astype(float) - pixels) ** 2).mean((0, 2))
+        for data in (plain, guided)
+    ]
+    assert error[1][:128].mean() < 0.8 * error[0][:128].mean()
+    assert error[1][192:].mean() > 1.2 * error[0][192:].mean()
+    assert abs(len(guided) / len(plain) - 1) < 0.1
+
+
+def test_strength_and_policy_of_a_guide() -> None:
+    pixels = picture(256, 320, seed=1)
+    assert cotam.encode(pixels, guide=Left(), guide_strength=0) == cotam.encode(pixels)
+    spread = [
+        np.ptp(cotam.level_map(cotam.encode(pixels, guide=Left(), guide_strength=s))) for s in (0.25, 0.5, 1)
+    ]
+    assert spread == sorted(set(spread))
+    ternary = cotam.level_map(cotam.encode(pixels, guide=Left(), guide_policy="ternary"))
+    assert set(np.unique(ternary)) == {-2, 0, 2}
+    data = cotam.encode(pixels, guide=Left(), target_size=3000)
+    assert len(data) <= 3000
+    assert cotam.level_map(data).any()
+
+
+def test_a_guide_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "energy.onnx").write_bytes(energy_graph(side="96"))
+    data = cotam.encode(picture(200, 300, seed=6), guide=str(tmp_path / "energy.onnx"), guide_strength=6)
+    assert cotam.level_map(data).any()
+    (tmp_path / "energy.onnx").unlink()
+    assert cotam.decode(data).size == (300, 200)  # a decoder needs no guide
+
+
+def test_wrong_guides() -> None:
+    levels = np.ones((3, 4), np.int8)
+    with pytest.raises(InputError, match="a guide and levels exclude each other"):
+        cotam.encode(PIXELS, guide=Left(), levels=levels)
+    with pytest.raises(InputError, match="guide strength is a number from 0 to 16, not -1"):
+        cotam.encode(PIXELS, guide_strength=-1)
+    with pytest.raises(InputError, match="guide policy 'best' is not known"):
+        cotam.encode(PIXELS, guide_policy="best")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a guide is a name or has the method importance, which 7 has not"):
+        cotam.encode(PIXELS, guide=7)  # type: ignore[arg-type]
+
+
+def test_level_map_is_read_before_the_latents() -> None:
+    levels = level_map(70, 100)
+    data = cotam.encode(PIXELS, quality=80, levels=levels)
+    assert np.array_equal(cotam.level_map(data), levels)
+    header = read_file(data).header
+    changed = bytearray(data)
+    changed[header.payload_start + header.payload_length // 2] ^= 1  # within the latents
+    assert np.array_equal(cotam.level_map(bytes(changed)), levels)
+    with pytest.raises(DamagedError):
+        cotam.decode(bytes(changed))
+    with pytest.raises(LimitError):
+        cotam.level_map(data, size_limit=6999)
+    with pytest.raises(NotCotamError):
+        cotam.level_map(b"GIF89a" * 10)
 
 
 def test_target_size() -> None:

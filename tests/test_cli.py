@@ -174,6 +174,21 @@ def test_info() -> None:
     assert len(set(columns)) == 1
 
 
+def test_info_shows_the_map() -> None:
+    levels = np.array([[0, 1, -2, 3], [7, -7, 0, 0], [0, 0, 0, 1]])
+    Path("map.cotam").write_bytes(cotam.encode(PIXELS, levels=levels))
+    shown = invoke("info", "map.cotam", "--map").stdout.splitlines()
+    assert shown[-3:] == ["    . +1 -2 +3", "   +7 -7  .  .", "    .  .  . +1"]
+    assert "spread by a level map" in invoke("info", "map.cotam").stdout
+    rows = [
+        json.loads(line)
+        for line in invoke("info", "map.cotam", "coded.cotam", "--map", "--json").stdout.splitlines()
+    ]
+    assert rows[0]["levels"] == levels.tolist()
+    assert rows[1]["levels"] == [[0] * 4] * 3
+    assert "levels" not in json.loads(invoke("info", "map.cotam", "--json").stdout)
+
+
 def test_info_as_json_goes_on_after_an_error() -> None:
     result = invoke("info", "missing.cotam", "coded.cotam", "photo.png", "coded.cotam", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
@@ -284,7 +299,7 @@ def test_errors_are_one_line_that_names_the_file(arguments: str, message: str) -
         ("encode photo.png --background paint", "'paint' is not a colour name or #rrggbb"),
         ("encode photo.png --background #10203040", "'#10203040' is not a colour name or #rrggbb"),
         ("encode photo.png --lossless", "Cotam has no lossless mode"),
-        ("encode photo.png --guide magic", "'magic' is not"),
+        ("encode photo.png --guide magic", "guide 'magic' is not known"),
         ("encode photo.png -j 0", "0 is not in the range x>=1"),
         ("encode photo.png coded.cotam -o one.cotam", "2 inputs need a folder as output"),
         ("encode photo.png photo.jpg", "photo.png and photo.jpg would both be written to photo.cotam"),
@@ -347,5 +362,5 @@ def test_version() -> None:
 
 def test_help_texts_in_the_docs_are_those_of_today() -> None:
     page = cli_docs.PAGE.read_text(encoding="utf-8")
-    assert page.count("--help\nUsage: cotam") == 4
+    assert page.count("--help\nUsage: cotam") == 6
     assert cli_docs.refreshed(page) == page, "run: python tests/cli_docs.py"

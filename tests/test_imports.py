@@ -48,9 +48,10 @@ def imported(code: str) -> set[str]:
         ("import cotam.cli, cotam.files", EXTRAS + HEAVY),
         (COMMAND.format(arguments=["--help"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["encode", "-h"]), EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["guide", "show", "-h"]), EXTRAS + HEAVY),
         (ROUND_TRIP, EXTRAS),
     ],
-    ids=["import", "import-cli", "help", "encode-help", "round-trip"],
+    ids=["import", "import-cli", "help", "encode-help", "show-help", "round-trip"],
 )
 def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
     assert not imported(code).intersection(left_out)

@@ -11,7 +11,7 @@ from synthetic import level_map
 
 from cotam.entropy import SymbolReader, SymbolWriter, Tables
 from cotam.errors import DamagedError
-from cotam.levels import LIMIT, read_levels, write_levels
+from cotam.levels import LIMIT, fit_levels, read_levels, write_levels
 
 NO_TABLES = Tables((np.array([1 << 16]),))
 
@@ -91,3 +91,31 @@ def test_golden_bytes() -> None:
     assert coded(np.array([[-7, -7, 0, 1], [2, 2, 2, 2]])).hex() == "0faec30512513554"
     jagged = np.arange(36).reshape(6, 6) * 5 % 15 - 7
     assert coded(jagged).hex() == "b90deb05dfb9217b16cd9d8b44fccd04476d0070"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(-9, 9)),
+    st.floats(0, 100),
+    st.integers(0, 7),
+)
+def test_fitted_levels_are_within_the_limit_and_cost_what_is_said(
+    wanted: np.ndarray, weight: float, limit: int
+) -> None:
+    levels, bits = fit_levels(wanted, np.full(wanted.shape, weight), limit)
+    assert levels.dtype == np.int8
+    assert np.abs(levels).max() <= limit
+    assert abs(bits - 8 * len(coded(levels))) < 40  # whole words, and two to end with
+
+
+def test_fitting_trades_misfit_for_bits() -> None:
+    wanted = level_map(960, 1280) + np.random.default_rng(0).normal(0, 0.7, (30, 40))
+    bits, misfit = [], []
+    for weight in (0.0, 1.0, 3.0, 30.0, 1e6):
+        levels, cost = fit_levels(wanted, np.full(wanted.shape, weight))
+        bits.append(cost)
+        misfit.append(((levels - wanted) ** 2).mean())
+    assert bits == sorted(bits)
+    assert misfit == sorted(misfit, reverse=True)
+    assert np.array_equal(levels, np.clip(np.rint(wanted), -LIMIT, LIMIT))
+    assert not fit_levels(wanted, np.zeros(wanted.shape))[0].any()

@@ -250,9 +250,11 @@ def test_save_to_every_target(tmp_path: Path) -> None:
 
 def test_options_are_given_on() -> None:
     picture = Image.fromarray(PIXELS)
-    picture.save(io.BytesIO(), "COTAM", quality=7, target_size=2000, guide="none", optimize=True)
+    picture.save(
+        io.BytesIO(), "COTAM", quality=7, target_size=2000, guide="none", guide_strength=0.5, optimize=True
+    )
     picture.save(io.BytesIO(), "COTAM", quality=None)
-    assert ENCODED == [{"quality": 7, "target_size": 2000, "guide": "none"}, {}]
+    assert ENCODED == [{"quality": 7, "target_size": 2000, "guide": "none", "guide_strength": 0.5}, {}]
 
 
 def test_a_file_can_be_saved_over_itself(file: Path) -> None:

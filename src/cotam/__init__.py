@@ -12,7 +12,7 @@ Knows how the parts are put together; nothing heavy is imported before it is use
 from __future__ import annotations
 
 from cotam._version import __version__
-from cotam.api import Info, decode, encode, info
+from cotam.api import Info, decode, encode, info, level_map
 from cotam.errors import CotamError
 
-__all__ = ["CotamError", "Info", "__version__", "decode", "encode", "info"]
+__all__ = ["CotamError", "Info", "__version__", "decode", "encode", "info", "level_map"]

@@ -1,12 +1,13 @@
-"""`encode`, `decode` and `info`: pictures in, bytes out, and back.
+"""`encode`, `decode`, `info` and `level_map`: pictures in, bytes out, and back.
 
 Knows pictures and codecs: nothing of files on disk but what a path given as input names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec import Codec
+    from cotam.codec import Codec, Levels
+    from cotam.guide.base import Guide
     from cotam.image import ImageInput
+    from cotam.importance import Policy
 
-Guide = Literal["none"]
 Profile = Literal["mllm", "base"]
 View = Literal["mllm", "human"]
 Metadata = Literal["exif", "icc", "xmp"]
@@ -75,7 +77,9 @@ def encode(
     quality: int = 50,
     target_size: int | None = None,
     profile: Profile = "mllm",
-    guide: Guide = "none",
+    guide: str | Guide = "none",
+    guide_strength: float = 1.0,
+    guide_policy: Policy = "log",
     levels: np.ndarray | None = None,
     metadata: Metadata | Iterable[Metadata] = (),
     background: str | tuple[int, int, int] = "white",
@@ -90,8 +94,11 @@ def encode(
     target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
     profile : "mllm" is tuned for what vision encoders and readers of text see, "base" is trained for squared
         error alone: the reference
-    guide : how bits are spread over the picture: "none" is evenly
-    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread: quarter octaves of gain
+    guide : where bits are spent: "none" is evenly; "lite", "PATH.onnx", "clip:NAME_OR_FOLDER", or any object
+        with the method ``importance`` (`cotam.guide.base.Guide`). A decoder needs no guide.
+    guide_strength : how much the guide moves: 0 is not at all, 1 is what suits it
+    guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
+    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
 
@@ -111,14 +118,44 @@ def encode(
 
     if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
         raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
-    for name, value, known in (("guide", guide, Guide), ("profile", profile, Profile)):
-        if value not in get_args(known):
-            raise InputError(f"{name} {value!r} is not known; there is: {', '.join(get_args(known))}")
+    if profile not in get_args(Profile):
+        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+    make_levels = guided(guide, guide_strength, guide_policy)
+    if make_levels and levels is not None:
+        raise InputError("a guide and levels exclude each other: give one of them")
     keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     boxes = read_metadata(image, keep) if keep else {}
     pixels = to_rgb(image, background=background)
-    chosen = codec(profile)
-    return chosen.encode(pixels, int(quality), levels=levels, target_size=target_size, metadata=boxes)
+    chosen = make_levels(pixels) if make_levels else levels
+    coder = codec(profile)
+    return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)
+
+
+def guided(guide: str | Guide, strength: float, policy: Policy) -> Callable[[np.ndarray], Levels] | None:
+    """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
+    from cotam.guide.base import exponent_of, load
+    from cotam.importance import check_policy, check_strength, to_levels
+
+    strength, policy = check_strength(strength), check_policy(policy)
+    found = load(guide) if isinstance(guide, str) else guide
+    if found is None:
+        return None
+    if not hasattr(found, "importance"):
+        raise InputError(f"a guide is a name or has the method importance, which {guide!r} has not")
+
+    def levels_of(pixels: np.ndarray) -> Levels:
+        from cotam.guide.tiles import importance
+
+        return partial(
+            to_levels,
+            importance(found, pixels),
+            pixels.shape[:2],
+            policy=policy,
+            strength=strength,
+            exponent=exponent_of(found),
+        )
+
+    return levels_of
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
@@ -152,6 +189,24 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     image = Image.fromarray(found.decode(data, view=view, size_limit=limit))
     image.info |= pillow_info(read_file(data).metadata)
     return image
+
+
+def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
+    """The level map of a file, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7: zeros where bits are spread evenly.
+
+    Latents are not decoded, so that it is quick, and the checksum over all symbols is not compared: damage
+    that `decode` finds may show here as a wrong map.
+
+    Raises
+    ------
+    FormatError, LimitError, UnknownWeightsError
+        as `decode`
+    """
+    from cotam import weights
+    from cotam.codec import SIZE_LIMIT
+
+    made_with = weights.by_hash(read_header(data).weights).name
+    return codec(made_with).read_levels(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:

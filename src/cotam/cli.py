@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -22,17 +20,18 @@ from click.core import ParameterSource
 
 import cotam
 from cotam import batch, files
-from cotam.api import Guide, Info, Metadata, Profile, View
-from cotam.batch import Screen, describe
+from cotam.api import Metadata, Profile, View
+from cotam.batch import HEADER_BYTES, Screen, describe
 from cotam.bitstream import read_header
+from cotam.cli_info import info
 from cotam.errors import InputError, MissingExtraError
+from cotam.guide.options import guide_options
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["main"]
 
-_HEADER_BYTES = 64  # enough to say whether the rest is worth reading
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
     # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
     "png": ("PNG", {"compress_level": 1}),
@@ -194,13 +193,7 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     show_default=True,
     help="Weights: tuned for vision encoders, or trained for squared error alone.",
 )
-@click.option(
-    "--guide",
-    type=click.Choice(get_args(Guide)),
-    default="none",
-    show_default=True,
-    help="Where bits are spent.",
-)
+@guide_options("none")
 @click.option(
     "--metadata",
     type=_metadata_kinds,
@@ -301,7 +294,7 @@ def decode(
     forms = {target: form or _form_of(target) for target in outputs}
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
-        data = files.read_input(source, _HEADER_BYTES, read_header)
+        data = files.read_input(source, HEADER_BYTES, read_header)
         picture = cotam.decode(data, view=view, size_limit=size_limit * 1_000_000)
         return _saved(picture, forms[target]), data
 
@@ -310,40 +303,7 @@ def decode(
         click.get_current_context().exit(1)
 
 
-@main.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def info(inputs: tuple[str, ...], as_json: bool) -> None:
-    """Say what .cotam files are: size, quality, weights.
-
-    IN is a file, or - for standard input. Nothing is decoded.
-    """
-    failed = False
-    for source in inputs:
-        try:
-            found = cotam.info(files.read_input(source, _HEADER_BYTES, read_header))
-        except batch.ERRORS as error:
-            Screen().error(describe(error, source))
-            failed = True
-            continue
-        if as_json:
-            click.echo(json.dumps({"file": source} | asdict(found)))
-        else:
-            click.echo(f"{click.format_filename(source)}\n{_lines(found)}")
-    if failed:
-        click.get_current_context().exit(1)
-
-
-def _lines(found: Info) -> str:
-    rows = {
-        "picture": f"{found.width} x {found.height}",
-        "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
-        "quality": found.quality,
-        "weights": found.weights,
-        "bits": "spread by a level map" if found.has_levels else "spread evenly",
-        "metadata": ", ".join(found.metadata) or "none",
-    }
-    return "\n".join(f"  {name:<9} {value}" for name, value in rows.items())
+main.add_command(info)
 
 
 # Groups of the extras
@@ -357,6 +317,14 @@ _PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 def bench(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Measure codecs beside each other (extra bench)."""
     _run_group(ctx, arguments, "cotam.bench.cli", "bench")
+
+
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def guide(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Look at guides, which say where bits are spent."""
+    _run_group(ctx, arguments, "cotam.guide.cli", "guide")
 
 
 @main.command(context_settings=_PASSED_ON, add_help_option=False)

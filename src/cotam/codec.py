@@ -16,19 +16,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
-from cotam.errors import DamagedError, InputError, LimitError, TargetSizeError
-from cotam.levels import LIMIT, read_levels, write_levels
+from cotam.errors import DamagedError, InputError, LimitError
+from cotam.levels import LIMIT, checked_levels, read_levels, write_levels
+from cotam.rate import largest_within, level_costs
 from cotam.runtime import Runner
-from cotam.tiling import Span, spans, tiles
-from cotam.weights import VIEWS, WeightSet
-
-View = Literal["human", "mllm"]
+from cotam.tiling import Span, pad, spans, tiles
+from cotam.weights import VIEWS, View, WeightSet
 
 SIZE_LIMIT = 200_000_000
 """Pixels that `Codec.decode` accepts unless told otherwise."""
@@ -39,6 +37,10 @@ BAND_CELLS = 1024
 _ANALYSIS_HALO, _HYPER_HALO, _SCALES_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 1, 2, 2, 3, 1
 """Cells that each graph sees around what it keeps: its receptive field, rounded up. The context's includes
 the synthesis', which reads its output."""
+
+Levels = np.ndarray | Callable[[np.ndarray], np.ndarray]
+"""Integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain; or a function that makes them from what they
+cost: bits float32 (15, ⌈H/32⌉, ⌈W/32⌉) of each level -7 … 7 at each place, at the quality that is coded."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Codec:
         pixels: np.ndarray,
         quality: int = 50,
         *,
-        levels: np.ndarray | None = None,
+        levels: Levels | None = None,
         target_size: int | None = None,
         metadata: Mapping[str, bytes] | None = None,
     ) -> bytes:
@@ -115,7 +117,8 @@ class Codec:
         ----------
         pixels : uint8 (H, W, 3), sRGB
         quality : 0 … 100, from about 0.05 to 1.6 bits per pixel on photographs
-        levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain: finer or coarser there
+        levels : finer or coarser from place to place, see `Levels`; a function is called once for each
+            quality that is tried
         target_size : bytes; the highest quality that fits is taken and ``quality`` is not used
         metadata : any of ``exif``, ``icc``, ``xmp`` → bytes
 
@@ -127,7 +130,8 @@ class Codec:
             if quality or levels are out of range
         """
         grid = Grid(*pixels.shape[:2])
-        levels = _checked_levels(levels, grid)
+        if not callable(levels):
+            levels = checked_levels(levels, grid.levels)  # before the work
         latents = self._analyse(pixels, grid)
         hyper = self._analyse_latents(latents, grid)
 
@@ -136,25 +140,25 @@ class Codec:
             return self._write(symbols, index, grid, metadata or {})
 
         if target_size is not None:
-            return _largest_within(at, target_size)
+            return largest_within(at, target_size)
         if not 0 <= quality <= 100:
             raise InputError(f"quality is 0 to 100, not {quality}")
         return at(quality)
 
     def quantise(
-        self, pixels: np.ndarray, quality: int, levels: np.ndarray | None = None
+        self, pixels: np.ndarray, quality: int, levels: Levels | None = None
     ) -> tuple[Symbols, np.ndarray]:
         """The symbols of a picture and the table index uint8 (M, h, w) of each latent, not coded."""
         grid = Grid(*pixels.shape[:2])
         latents = self._analyse(pixels, grid)
         hyper = self._analyse_latents(latents, grid)
-        return self._quantise(latents, hyper, quality, _checked_levels(levels, grid), grid)
+        return self._quantise(latents, hyper, quality, levels, grid)
 
     def _analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
         """Latents float32 (M, h, w) of the picture."""
         latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.float32)
         for row, column in tiles(*grid.cells, _ANALYSIS_HALO):
-            tile = _pad(pixels[row.outer(64), column.outer(64)], 16, axes=(0, 1))
+            tile = pad(pixels[row.outer(64), column.outer(64)], 16, axes=(0, 1))
             (found,) = self.runner("analysis", {"pixels": tile[None]})
             latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
         return latents
@@ -163,13 +167,13 @@ class Codec:
         """Hyper latents float32 (Z, h/4, w/4), not yet rounded."""
         hyper = np.empty((self.weights.z_index.shape[1], *grid.cells), np.float32)
         for row, column in tiles(*grid.cells, _HYPER_HALO):
-            tile = _pad(latents[:, row.outer(4), column.outer(4)], 4, axes=(1, 2))
+            tile = pad(latents[:, row.outer(4), column.outer(4)], 4, axes=(1, 2))
             (found,) = self.runner("hyper_analysis", {"latents": tile[None]})
             hyper[:, row.core(1), column.core(1)] = found[0, :, row.inner(1), column.inner(1)]
         return hyper
 
     def _quantise(
-        self, latents: np.ndarray, hyper: np.ndarray, quality: int, levels: np.ndarray | None, grid: Grid
+        self, latents: np.ndarray, hyper: np.ndarray, quality: int, levels: Levels | None, grid: Grid
     ) -> tuple[Symbols, np.ndarray]:
         """Round hyper latents, then latents against the means that the decoder will have.
 
@@ -177,7 +181,10 @@ class Codec:
         """
         step = self.weights.z_multipliers[quality][:, None, None] / 4096
         z = np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
-        symbols = Symbols(quality, levels, z, np.empty(latents.shape, np.int16))
+        symbols = Symbols(quality, None, z, np.empty(latents.shape, np.int16))
+        if callable(levels):
+            levels = levels(self.level_costs(symbols, grid))
+        symbols = replace(symbols, levels=checked_levels(levels, grid.levels))
         index = np.empty(latents.shape, np.uint8)
         for row, column in grid.bands():
             index[:, row.core(4), column.core(4)] = self._index(symbols, row, column, grid)
@@ -193,6 +200,15 @@ class Codec:
             found = self.runner("context", inputs)[0]
             symbols.y[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
         return symbols, index
+
+    def level_costs(self, symbols: Symbols, grid: Grid) -> np.ndarray:
+        """What levels cost, see `Levels`; ``symbols`` needs no latents, and its levels are not used."""
+        symbols = replace(symbols, levels=np.full(grid.levels, LIMIT, np.int8))
+        costs = np.empty((2 * LIMIT + 1, *grid.levels), np.float32)
+        for row, column in tiles(*grid.cells, _SCALES_HALO):  # smaller than bands, and faster by a quarter
+            found = level_costs(self.weights.tables, self._index(symbols, row, column, grid))
+            costs[:, row.core(2), column.core(2)] = found
+        return costs
 
     def _write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> bytes:
         header = Header(
@@ -244,6 +260,21 @@ class Codec:
         NotCotamError, TruncatedError, DamagedError, FormatError
             if the data are not a whole, undamaged file made with these weights
         """
+        header, grid, reader, symbols, check = self._read_before_latents(data, size_limit)
+        bands = list(grid.bands())
+        for number, (row, column) in enumerate(bands):
+            part = reader.get(self._index(symbols, row, column, grid))
+            symbols.y[:, row.core(4), column.core(4)] = part
+            check = zlib.crc32(part.astype("<i2").tobytes(), check)
+            if number < len(bands) - 1:
+                _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+        _compare(header.checksum, check)
+        return symbols, grid
+
+    def _read_before_latents(
+        self, data: bytes, size_limit: int
+    ) -> tuple[Header, Grid, SymbolReader, Symbols, int]:
+        """Header, sizes, the reader at the latents, symbols with room for these, and the checksum so far."""
         _check_size(read_header(data), size_limit)
         file = read_file(data)
         header = file.header
@@ -255,25 +286,27 @@ class Codec:
         grid = Grid(header.height, header.width)
         reader = SymbolReader(self.weights.tables, file.payload)
         check = zlib.crc32(self.weights.digest + header.fields())
-        bands = list(grid.bands())
         z = reader.get(self._z_index(header.quality, (self.weights.z_index.shape[1], *grid.cells)))
         check = zlib.crc32(z.astype("<i2").tobytes(), check)
-        if len(bands) > 1:
+        if len(list(grid.bands())) > 1:
             _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
         levels = None
         if header.has_levels:
             levels = read_levels(reader, *grid.levels)
             check = zlib.crc32(levels.tobytes(), check)
         y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
-        symbols = Symbols(header.quality, levels, z, y)
-        for number, (row, column) in enumerate(bands):
-            part = reader.get(self._index(symbols, row, column, grid))
-            y[:, row.core(4), column.core(4)] = part
-            check = zlib.crc32(part.astype("<i2").tobytes(), check)
-            if number < len(bands) - 1:
-                _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
-        _compare(header.checksum, check)
-        return symbols, grid
+        return header, grid, reader, Symbols(header.quality, levels, z, y), check
+
+    def read_levels(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> np.ndarray:
+        """Level map int8 (⌈H/32⌉, ⌈W/32⌉) of a file; its latents are not decoded, and so not checked.
+
+        Raises
+        ------
+        FormatError, LimitError
+            see `decode_symbols`
+        """
+        _, grid, _, symbols, _ = self._read_before_latents(data, size_limit)
+        return np.zeros(grid.levels, np.int8) if symbols.levels is None else symbols.levels
 
     def _synthesise(self, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
         """Pixels uint8 (H, W, 3)."""
@@ -349,26 +382,10 @@ class Codec:
         if symbols.levels is None:
             return np.zeros((1, 1, *shape), np.float32)
         found = symbols.levels[row.outer(2), column.outer(2)].astype(np.float32)
-        return _pad(found, 2, axes=(0, 1))[None, None]
+        return pad(found, 2, axes=(0, 1))[None, None]
 
     def _nominal(self, quality: int) -> np.ndarray:
         return self.weights.nominal[quality].reshape(1, 1, 1, 1)
-
-
-def _pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
-    """Repeat the last row and column until both axes are multiples."""
-    widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
-    return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)
-
-
-def _checked_levels(levels: np.ndarray | None, grid: Grid) -> np.ndarray | None:
-    if levels is None:
-        return None
-    if levels.shape != grid.levels or not np.issubdtype(levels.dtype, np.integer):
-        raise InputError(f"levels must be integers of shape {grid.levels}, not {levels.dtype} {levels.shape}")
-    if levels.min() < -LIMIT or levels.max() > LIMIT:
-        raise InputError(f"levels must be within ±{LIMIT}")
-    return levels.astype(np.int8) if levels.any() else None
 
 
 def _check_size(header: Header, limit: int) -> None:
@@ -381,21 +398,3 @@ def _check_size(header: Header, limit: int) -> None:
 def _compare(stored: int, computed: int) -> None:
     if stored != computed:
         raise DamagedError("the file is damaged: the checksum of its symbols does not agree")
-
-
-def _largest_within(encode_at: Callable[[int], bytes], target: int) -> bytes:
-    """The file of the highest quality that has at most ``target`` bytes."""
-    best = encode_at(0)
-    if len(best) > target:
-        raise TargetSizeError(
-            f"the smallest file of this picture has {len(best)} bytes, not {target} or less"
-        )
-    low, high = 0, 101
-    while high - low > 1:
-        middle = (low + high) // 2
-        data = encode_at(middle)
-        if len(data) <= target:
-            low, best = middle, data
-        else:
-            high = middle
-    return best

@@ -70,6 +70,17 @@ class Tables:
     def _costs(self) -> tuple[np.ndarray, ...]:
         return tuple(TOTAL_BITS - np.log2(half) if len(half) > 1 else np.zeros(2) for half in self.halves)
 
+    @cached_property
+    def entropies(self) -> np.ndarray:
+        """Bits that a symbol of each table costs on average, float64; those of escaped values included."""
+        found = [0.0]
+        for half in self.halves[1:]:
+            cost = TOTAL_BITS - np.log2(half)
+            cost[-1] += TOTAL_BITS
+            often = np.where(np.arange(len(half)) % (len(half) - 1) == 0, half, 2 * half)
+            found.append(float((often * cost).sum()) / (1 << TOTAL_BITS))
+        return np.array(found)
+
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
         """Estimated cost of ``symbols`` (any shape, integers) under tables ``index`` (same shape)."""
         total = 0.0

@@ -12,7 +12,7 @@ import numpy as np
 from constriction import stream
 
 from cotam.entropy import SymbolReader, SymbolWriter
-from cotam.errors import DamagedError
+from cotam.errors import DamagedError, InputError
 
 LIMIT = 7
 """Levels are within ±7: quarter octaves of gain."""
@@ -22,6 +22,23 @@ _CONTEXTS = 3
 _GAIN = 24
 
 
+def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Levels as int8, None where all are zero.
+
+    Raises
+    ------
+    InputError
+        if they are no integers of this shape in ±7
+    """
+    if levels is None:
+        return None
+    if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
+        raise InputError(f"levels must be integers of shape {shape}, not {levels.dtype} {levels.shape}")
+    if levels.min() < -LIMIT or levels.max() > LIMIT:
+        raise InputError(f"levels must be within ±{LIMIT}")
+    return levels.astype(np.int8) if levels.any() else None
+
+
 class _Adaptive:
     """Counts of the difference to the prediction, for each of three activities around it."""
 
@@ -29,13 +46,17 @@ class _Adaptive:
         away = np.abs(np.arange(-_SPAN, _SPAN + 1))
         self.counts = np.stack([1 + (96 * 2**c >> np.minimum(away * (3 - c), 30)) for c in range(_CONTEXTS)])
 
+    def _parts(self) -> np.ndarray:
+        """Integer weights of each difference in each context, 2**15 in sum."""
+        parts = self.counts * ((1 << 15) - self.counts.shape[1]) // self.counts.sum(1, keepdims=True) + 1
+        parts[:, _SPAN] += (1 << 15) - parts.sum(1)
+        return parts
+
     def models(self) -> list[Any]:
-        models = []
-        for counts in self.counts:
-            parts = counts * ((1 << 15) - counts.size) // counts.sum() + 1
-            parts[_SPAN] += (1 << 15) - parts.sum()
-            models.append(stream.model.Categorical(parts / float(1 << 15), perfect=False))
-        return models
+        return [stream.model.Categorical(parts / float(1 << 15), perfect=False) for parts in self._parts()]
+
+    def bits(self) -> list[list[float]]:
+        return (15 - np.log2(self._parts())).tolist()
 
     def learn(self, contexts: list[int], differences: list[int]) -> None:
         np.add.at(self.counts, (np.asarray(contexts), np.asarray(differences) + _SPAN), _GAIN)
@@ -52,6 +73,52 @@ def _predict(row: list[int], above: list[int] | None) -> tuple[int, int]:
     if left is None or up is None:
         return (left if left is not None else up if up is not None else 0), 1
     return (left + up) // 2, min(abs(left - up), _CONTEXTS - 1)
+
+
+def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
+    """Levels near the wanted ones that are cheap to code.
+
+    Place by place, in the order of the coder, the level is taken with the least
+    weight · (level − wanted)² + bits of the level.
+
+    Parameters
+    ----------
+    wanted : float (h, w)
+    weight : float (h, w), at least 0: bits that a place loses where its level is off by one
+    limit : levels are within ±``limit``, at most 7
+
+    Returns
+    -------
+    levels : int8 (h, w)
+    bits : of all levels in a file, to within a fraction of one
+    """
+    adaptive, total = _Adaptive(), 0.0
+    levels = np.empty(wanted.shape, np.int8)
+    above: list[int] | None = None
+    targets, losses = np.clip(wanted, -limit, limit).tolist(), weight.tolist()
+    for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
+        costs = adaptive.bits()
+        row: list[int] = []
+        contexts: list[int] = []
+        differences: list[int] = []
+        for aim, price in zip(aims, prices, strict=True):
+            prediction, context = _predict(row, above)
+            cost, nearest = costs[context], round(aim)
+            step = (
+                1 if nearest >= prediction else -1
+            )  # the best lies between what is cheap and what is wanted
+            best, least = 0, float("inf")
+            for level in range(prediction, nearest + step, step):
+                loss = price * (level - aim) ** 2 + cost[level - prediction + _SPAN]
+                if loss < least:
+                    best, least = level, loss
+            total += cost[best - prediction + _SPAN]
+            row.append(best)
+            contexts.append(context)
+            differences.append(best - prediction)
+        adaptive.learn(contexts, differences)
+        levels[number] = above = row
+    return levels, total
 
 
 def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:

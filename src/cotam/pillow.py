@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
 _HEADER_BYTES = 64  # more than the longest header
-_OPTIONS = ("quality", "target_size", "guide", "levels", "metadata", "background")
+_OPTIONS = (
+    "quality",
+    "target_size",
+    "guide",
+    "guide_strength",
+    "guide_policy",
+    "levels",
+    "metadata",
+    "background",
+)
 
 
 def _accept(prefix: bytes) -> bool:

@@ -44,35 +44,37 @@ def _usable_processors() -> int:
     return os.cpu_count() or 1
 
 
+def open_session(path: Path, threads: int = 0, *, optimise: bool = True) -> onnxruntime.InferenceSession:
+    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or _usable_processors()
+    options.log_severity_level = 4  # what goes wrong is raised, too
+    # An arena keeps the largest tile's memory for each graph: most of the peak on large pictures.
+    options.enable_cpu_mem_arena = False
+    # Threads that spin between graphs take the time of whatever else runs here.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRunner:
     """ONNX Runtime on the CPU; a graph is loaded when it is first run."""
 
     def __init__(self, folder: Path, threads: int = 0, *, optimise: bool = True) -> None:
         """``threads`` 0: as many as this process may use. ``optimise`` False is for tests of exactness."""
         self._folder, self._optimise = folder, optimise
-        self._threads = threads or _usable_processors()
+        self._threads = threads
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._loading = Lock()
-
-    def _session(self, graph: str) -> onnxruntime.InferenceSession:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
-        # An arena keeps the largest tile's memory for each graph: most of the peak on large pictures.
-        options.enable_cpu_mem_arena = False
-        # Threads that spin between graphs take the time of whatever else runs here.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        level = ort.GraphOptimizationLevel
-        options.graph_optimization_level = level.ORT_ENABLE_ALL if self._optimise else level.ORT_DISABLE_ALL
-        path = self._folder / f"{graph}.onnx"
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         with self._loading:
             if graph not in self._sessions:
-                self._sessions[graph] = self._session(graph)
+                path = self._folder / f"{graph}.onnx"
+                self._sessions[graph] = open_session(path, self._threads, optimise=self._optimise)
         return self._sessions[graph].run(None, dict(inputs))
 
 

@@ -1,7 +1,7 @@
 """Cuts of a large grid into tiles with a halo.
 
-Knows integers only. The unit is the hyper latent's cell, 64 pixels; a tile's outer part feeds a graph,
-its core part is kept, so that tiles join without seams.
+Knows grids only: nothing of what is in them. The unit is the hyper latent's cell, 64 pixels; a tile's outer
+part feeds a graph, its core part is kept, so that tiles join without seams.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
 
 TILE_CELLS = 12
 """Tiles are at most this many cells (768 pixels) a side: more is faster and takes more memory."""
@@ -58,3 +60,9 @@ def tiles(rows: int, columns: int, halo: int) -> Iterator[tuple[Span, Span]]:
     for row in spans(rows, halo, TILE_CELLS):
         for column in spans(columns, halo, TILE_CELLS):
             yield row, column
+
+
+def pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
+    """Repeat the last row and column until both axes are multiples."""
+    widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
+    return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from cotam.errors import UnknownWeightsError
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = "mllm"
-VIEWS = ("human", "mllm")
+View = Literal["human", "mllm"]
+VIEWS = get_args(View)
 
 
 @dataclass(frozen=True)

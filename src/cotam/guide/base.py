@@ -1,0 +1,116 @@
+"""What a guide is, and guides by name.
+
+Knows names and the contract: nothing of networks (``graph``, ``clip``), of large pictures (``tiles``) or of
+what the codec does with importance (`cotam.importance`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+from cotam.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["EXPONENT", "Guide", "exponent_of", "load", "side_of"]
+
+NAMES = "none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
+LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
+
+EXPONENT = 0.25
+"""The gain at strength 1 is importance to this power, unless a guide has an exponent of its own. High-rate
+theory says ½ for a weight of squared error; at the rates that we code ⅛ … ¼ measured better."""
+
+_loading = Lock()
+
+
+class Guide(Protocol):
+    """Anything that says how much an error at each place costs the vision encoder.
+
+    A guide may also have two attributes, each None where it has no opinion:
+
+    side : int, pixels of the long side that it sees a picture at; larger pictures are given to it as a whole
+        and in tiles (``tiles``), so without a ``side`` it gets every picture once, at full size
+    exponent : float, the power of importance that gives the gain at strength 1 (`EXPONENT`)
+    """
+
+    def importance(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 (H, W, 3) → importance float32 (gh, gw), positive and of mean 1.
+
+        The grid covers the whole picture evenly, whatever its size. Safe to call from several threads.
+        """
+        ...
+
+
+def side_of(guide: Guide) -> int | None:
+    """The guide's ``side``, if it has one."""
+    return getattr(guide, "side", None)
+
+
+def exponent_of(guide: Guide) -> float:
+    """The guide's ``exponent``, or `EXPONENT`."""
+    found = getattr(guide, "exponent", None)
+    return EXPONENT if found is None else found
+
+
+def load(name: str) -> Guide | None:
+    """The guide of this name; loaded once and shared by all threads.
+
+    Parameters
+    ----------
+    name : "none" (which gives None: bits are spread evenly), "lite" (the one in this package), the path of
+        an ONNX file (docs/guide.md has its contract), or "clip:" with the name or the folder of a vision
+        encoder of the CLIP family
+
+    Raises
+    ------
+    InputError
+        if there is no such guide, or its file is none
+    MissingExtraError
+        if the guide needs packages that are not installed
+    """
+    if name == "none":
+        return None
+    kind, colon, model = name.partition(":")
+    with _loading:
+        if colon and kind == "clip":
+            if not model:
+                raise InputError("guide 'clip:' lacks the model: give clip:NAME or clip:FOLDER")
+            return _clip(model)
+        if name == "lite":
+            if not LITE.is_file():
+                raise InputError("guide 'lite' is not in this release yet; give the path of an ONNX file")
+            return _graph(str(LITE), _version(LITE))
+        if name.lower().endswith(".onnx"):
+            return _graph(name, _version(Path(name)))
+    raise InputError(f"guide {name!r} is not known; there is: {NAMES}")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"guide {path} cannot be read: {error.strerror}") from error
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=8)
+def _graph(path: str, version: tuple[int, int]) -> Guide:
+    from cotam.guide.graph import GraphGuide
+
+    return GraphGuide(Path(path))
+
+
+@lru_cache(maxsize=2)
+def _clip(model: str) -> Guide:
+    try:
+        from cotam.guide.clip import ClipGuide
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("guide", error.name or "torch") from error
+    guide: Guide = ClipGuide(model)
+    return guide

@@ -1,0 +1,101 @@
+"""Guides by name: each name gives its guide once, and each wrong one a clear line."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from guides import constant_graph, energy_graph
+
+from cotam import weights
+from cotam.errors import InputError
+from cotam.guide.base import EXPONENT, LITE, exponent_of, load, side_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "energy.onnx"
+    file.write_bytes(energy_graph())
+    return file
+
+
+def test_none_is_no_guide() -> None:
+    assert load("none") is None
+
+
+def test_threads_share_one_guide(path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(load, [str(path)] * 16))
+    assert found[0] is not None
+    assert all(guide is found[0] for guide in found)
+
+
+def test_a_file_that_changed_is_loaded_anew(path: Path) -> None:
+    before = load(str(path))
+    path.write_bytes(constant_graph(2.0))
+    os.utime(path, ns=(1, 1))
+    after = load(str(path))
+    assert before is not None
+    assert after is not None
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert before.importance(noise).std() > 0
+    assert after.importance(noise).std() == 0
+
+
+def test_opinions_of_a_guide(tmp_path: Path) -> None:
+    class Plain:
+        def importance(self, pixels: np.ndarray) -> np.ndarray:
+            return np.ones((1, 1), np.float32)
+
+    assert (side_of(Plain()), exponent_of(Plain())) == (None, EXPONENT)
+    (tmp_path / "own.onnx").write_bytes(energy_graph(side="96", exponent="0.125"))
+    (tmp_path / "silent.onnx").write_bytes(energy_graph())
+    own, silent = load(str(tmp_path / "own.onnx")), load(str(tmp_path / "silent.onnx"))
+    assert own is not None
+    assert silent is not None
+    assert (side_of(own), exponent_of(own)) == (96, 0.125)
+    assert exponent_of(silent) == EXPONENT
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("magic", "guide 'magic' is not known; there is: none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
+        ("", "guide '' is not known"),
+        ("LITE", "guide 'LITE' is not known"),
+        ("photo.png", "guide 'photo.png' is not known"),
+        ("clap:openai/clip", "guide 'clap:openai/clip' is not known"),
+        ("clip:", "guide 'clip:' lacks the model"),
+        ("nowhere.onnx", "guide nowhere.onnx cannot be read: No such file or directory"),
+    ],
+)
+def test_wrong_names(name: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load(name)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(LITE.is_file(), reason="lite is there")
+def test_lite_says_that_it_is_not_there_yet() -> None:
+    with pytest.raises(InputError, match="guide 'lite' is not in this release yet"):
+        load("lite")
+
+
+def test_wrong_files(tmp_path: Path, path: Path) -> None:
+    def message(file: Path) -> str:
+        with pytest.raises(InputError) as error:
+            load(str(file))
+        assert "\n" not in str(error.value)
+        assert str(error.value).startswith(f"guide {file} ")
+        return str(error.value)
+
+    (tmp_path / "folder.onnx").mkdir()
+    assert "is no file" in message(tmp_path / "folder.onnx")
+    for name, data in {"text": b"words", "empty": b"", "cut": path.read_bytes()[:400]}.items():
+        (tmp_path / f"{name}.onnx").write_bytes(data)
+        assert "is no ONNX file that can be run" in message(tmp_path / f"{name}.onnx")
+    assert "no guide: it has no metadata" in message(weights.load().folder / "scales.onnx")
