@@ -356,6 +356,14 @@ def train(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     _run_group(ctx, arguments, "cotam.train.__main__", "main")
 
 
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def guide(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Make guides, which say where bits are spent (extra guide)."""
+    _run_group(ctx, arguments, "cotam.guide.cli", "guide")
+
+
 def _run_group(ctx: click.Context, arguments: tuple[str, ...], module: str, name: str) -> None:
     """Import a group and hand it the command line. The extra is named as the command is."""
     assert ctx.info_name
