@@ -158,6 +158,21 @@ def test_layers_that_are_none_are_a_usage_error(models, layers, tmp_path):
     assert "is not layers such as" in result.stderr
 
 
+@pytest.mark.parametrize("missing", ["torch", "huggingface_hub", "safetensors"])
+def test_without_the_extra_its_install_is_named(missing, tmp_path):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None  # what is None here cannot be imported
+from cotam.cli import main
+main(["guide", "export", "facebook/dinov2-small", "-o", "guide.onnx"])
+"""
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"{missing} is not installed; run: pip install 'cotam[guide]'" in result.stderr
+
+
 # The hub. In another process: its client reads the environment once.
 
 
