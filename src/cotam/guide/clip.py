@@ -76,8 +76,9 @@ class ClipGuide:
         revision = revision or REVISIONS.get(name_or_folder)
         is_folder = name_or_folder != "" and Path(name_or_folder).is_dir()
         try:
+            from cotam.nn.checkpoints import load  # before hundreds of MB are fetched for nothing
+
             folder = Path(name_or_folder) if is_folder else _fetched(name_or_folder, revision)
-            from cotam.nn.checkpoints import load
         except ModuleNotFoundError as error:
             raise MissingExtraError("guide", error.name or "torch") from error
         _check_files(folder, None if is_folder else name_or_folder, revision)
