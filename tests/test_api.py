@@ -104,7 +104,7 @@ def test_a_guide_moves_bits_to_where_it_looks() -> None:
     ]
     assert error[1][:128].mean() < 0.8 * error[0][:128].mean()
     assert error[1][192:].mean() > 1.2 * error[0][192:].mean()
-    assert abs(len(guided) / len(plain) - 1) < 0.1
+    assert abs(len(guided) / len(plain) - 1) < 0.2  # such a map without correction: 60 %
 
 
 def test_strength_and_policy_of_a_guide() -> None:

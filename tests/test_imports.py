@@ -12,8 +12,10 @@ EXTRAS = [
     "cotam.bench",
     "cotam.nn",
     "cotam.train",
+    "huggingface_hub",
     "matplotlib",
     "onnx",
+    "safetensors",
     "scipy",
     "torch",
     "tqdm",
@@ -49,9 +51,10 @@ def imported(code: str) -> set[str]:
         (COMMAND.format(arguments=["--help"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["encode", "-h"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["guide", "show", "-h"]), EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["guide", "export", "-h"]), EXTRAS + HEAVY),
         (ROUND_TRIP, EXTRAS),
     ],
-    ids=["import", "import-cli", "help", "encode-help", "show-help", "round-trip"],
+    ids=["import", "import-cli", "help", "encode-help", "show-help", "export-help", "round-trip"],
 )
 def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
     assert not imported(code).intersection(left_out)

@@ -323,7 +323,7 @@ def bench(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def guide(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Look at guides, which say where bits are spent."""
+    """Make guides, which say where bits are spent, and look at them."""
     _run_group(ctx, arguments, "cotam.guide.cli", "guide")
 
 

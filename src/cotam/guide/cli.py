@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cotam.guide.export import export
 from cotam.guide.show import show
 
 __all__ = ["guide"]
@@ -11,7 +12,8 @@ __all__ = ["guide"]
 
 @click.group()
 def guide() -> None:
-    """Look at guides, which say where bits are spent."""
+    """Make guides, which say where bits are spent, and look at them."""
 
 
+guide.add_command(export)
 guide.add_command(show)

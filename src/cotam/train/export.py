@@ -10,16 +10,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
-from onnx import numpy_helper
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -28,11 +25,11 @@ from cotam.codec import Codec as RuntimeCodec
 from cotam.entropy import SYMBOL_LIMIT, TOTAL_BITS
 from cotam.nn.codec import Codec, log2_gain, step_masks
 from cotam.nn.entropy import INDEX_OF_ONE, QUALITIES, STEPS_PER_OCTAVE, TABLES
+from cotam.nn.export import stored_small, to_onnx
 from cotam.nn.layers import IntegerConv
 from cotam.runtime import OnnxRunner
 from cotam.train.data import random_levels
 
-OPSET = 20
 MAGNITUDES = 4096
 
 
@@ -178,71 +175,6 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _to_onnx(graph: nn.Module, example: dict[str, Tensor], channels_last: bool) -> onnx.ModelProto:
-    spatial = (1, 2) if channels_last else (2, 3)
-    dynamic = {
-        name: {axis: torch.export.Dim.DYNAMIC for axis in spatial if t.ndim == 4 and t.shape[axis] > 1}
-        for name, t in example.items()
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.onnx.export(
-            graph.eval(),
-            kwargs=example,
-            dynamo=True,
-            dynamic_shapes=dynamic,
-            opset_version=OPSET,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-    return model
-
-
-def _compact(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constant reshapes of weights, and store weights small with a cast after each."""
-    graph = model.graph
-    arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    kept = []
-    for node in graph.node:
-        if node.op_type == "Unsqueeze" and all(name in arrays for name in node.input):
-            arrays[node.output[0]] = np.expand_dims(
-                arrays[node.input[0]], tuple(arrays[node.input[1]].tolist())
-            )
-        elif node.op_type == "Reshape" and all(name in arrays for name in node.input):
-            arrays[node.output[0]] = arrays[node.input[0]].reshape(arrays[node.input[1]])
-        else:
-            kept.append(node)
-    used = {name for node in kept for name in node.input} | {o.name for o in graph.output}
-    del graph.initializer[:], graph.node[:], graph.value_info[:]
-    for name, array in arrays.items():
-        if name not in used:
-            continue
-        small = array
-        if array.dtype == np.float32 and array.size > 16:
-            whole = np.array_equal(array, np.rint(array))
-            if whole and np.abs(array).max() < 128:
-                small = array.astype(np.int8)
-            elif whole:
-                small = array.astype(np.int32)
-            else:
-                small = array.astype(np.float16)
-        if small is array:
-            graph.initializer.append(numpy_helper.from_array(array, name))
-        else:
-            graph.initializer.append(numpy_helper.from_array(small, f"{name}_small"))
-            cast = onnx.helper.make_node("Cast", [f"{name}_small"], [name], to=onnx.TensorProto.FLOAT)
-            graph.node.append(cast)
-    graph.node.extend(kept)
-    onnx.checker.check_model(model)
-    return model
-
-
 def as_stored(codec: Codec) -> Codec:
     """A copy with the weights that the graphs will have: floats rounded to float16."""
     codec = copy.deepcopy(codec).eval()
@@ -330,7 +262,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     examples = _examples(codec)
     for name, graph in graphs(codec).items():
-        model = _compact(_to_onnx(graph, examples[name], channels_last=name == "analysis"))
+        model = stored_small(to_onnx(graph, examples[name], channels_last=name == "analysis"))
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
     write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
     if crops:
