@@ -22,7 +22,7 @@ import numpy as np
 from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError, LimitError, TargetSizeError
-from cotam.levels import LIMIT, read_levels, write_levels
+from cotam.levels import LEVELS_PER_OCTAVE, LIMIT, read_levels, write_levels
 from cotam.runtime import Runner
 from cotam.tiling import Span, spans, tiles
 from cotam.weights import WeightSet
@@ -87,6 +87,31 @@ class Symbols:
     def equals(self, other: Symbols) -> bool:
         """Whether all integers are the same."""
         return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What a decoder knows before synthesis: the input of an adapter for one encoder (``nn.adapter``).
+
+    Attributes
+    ----------
+    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉), dequantised; equal on all machines up to rounding of the last bit
+    nominal : log2 of the nominal gain of the file's quality
+    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
+    """
+
+    values: np.ndarray
+    nominal: float
+    levels: np.ndarray | None
+
+    @property
+    def log2_gain(self) -> np.ndarray:
+        """Log2 of the gain at each place, float32 (⌈H/16⌉, ⌈W/16⌉)."""
+        height, width = self.values.shape[1:]
+        gain = np.full((height, width), self.nominal, np.float32)
+        if self.levels is not None:
+            gain += self.levels.repeat(2, 0).repeat(2, 1)[:height, :width] / np.float32(LEVELS_PER_OCTAVE)
+        return gain
 
 
 class Codec:
@@ -231,6 +256,31 @@ class Codec:
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
         return self._synthesise(symbols, grid)
 
+    def decode_latents(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> Latents:
+        """The bytes of a file → dequantised latents, without synthesis. They take 4 bytes a pixel.
+
+        Raises
+        ------
+        FormatError, LimitError
+            see `decode_symbols`
+        """
+        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        found = self._no_latents(symbols)
+        for row, column in tiles(*grid.cells, _CONTEXT_HALO):
+            _keep(found.values, self._dequantise(symbols, row, column, grid), row, column)
+        return found
+
+    def decode_with_latents(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[np.ndarray, Latents]:
+        """What `decode` and `decode_latents` return, in the time of the first."""
+        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        found = self._no_latents(symbols)
+        return self._synthesise(symbols, grid, found.values), found
+
+    def _no_latents(self, symbols: Symbols) -> Latents:
+        """With values that are still to be filled in."""
+        nominal = float(self.weights.nominal[symbols.quality])
+        return Latents(np.empty(symbols.y.shape, np.float32), nominal, symbols.levels)
+
     def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
 
@@ -272,12 +322,14 @@ class Codec:
         _compare(header.checksum, check)
         return symbols, grid
 
-    def _synthesise(self, symbols: Symbols, grid: Grid) -> np.ndarray:
-        """Pixels uint8 (H, W, 3)."""
+    def _synthesise(self, symbols: Symbols, grid: Grid, kept: np.ndarray | None = None) -> np.ndarray:
+        """Pixels uint8 (H, W, 3); the latents are written into ``kept``, where given."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         rows, columns = grid.cells
         for row, column in tiles(rows, columns, _CONTEXT_HALO):
             latents = self._dequantise(symbols, row, column, grid)
+            if kept is not None:
+                _keep(kept, latents, row, column)
             near_row = row.with_halo(_SYNTHESIS_HALO, rows)
             near_column = column.with_halo(_SYNTHESIS_HALO, columns)
             near = latents[:, :, near_row.within(row, 4), near_column.within(column, 4)]
@@ -287,9 +339,9 @@ class Codec:
                 "nominal": self._nominal(symbols.quality),
             }
             (found,) = self.runner("synthesis", inputs)
-            kept = found[0, near_row.inner(64), near_column.inner(64)]
+            core = found[0, near_row.inner(64), near_column.inner(64)]
             target = pixels[row.core(64), column.core(64)]
-            target[:] = kept[: target.shape[0], : target.shape[1]]
+            target[:] = core[: target.shape[0], : target.shape[1]]
         return pixels
 
     def _dequantise(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
@@ -348,6 +400,11 @@ class Codec:
 
     def _nominal(self, quality: int) -> np.ndarray:
         return self.weights.nominal[quality].reshape(1, 1, 1, 1)
+
+
+def _keep(latents: np.ndarray, found: np.ndarray, row: Span, column: Span) -> None:
+    """Write the core of a tile's latents (1, M, h, w) into those of the picture."""
+    latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
 
 
 def _pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:

@@ -63,6 +63,7 @@ class Teacher(nn.Module):
         config: Any = model.config
         self.name, self.model = name, model.eval().requires_grad_(False)
         self.patch, self.side = int(config.patch_size), int(config.image_size)
+        self.width = int(config.hidden_size)
         depth = config.num_hidden_layers
         self.layers = {name: -(-depth * number // 4) for number, name in enumerate(LEVELS)}
         self.prefix = int(config.model_type != "siglip_vision_model") + getattr(
@@ -100,11 +101,17 @@ class Teacher(nn.Module):
             rows = rows / rows.sum(1, keepdim=True)
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
 
+    def reduced(self, height: int, width: int, side: int | None) -> tuple[int, int]:
+        """What a picture is reduced to."""
+        longest = max(height, width)
+        if side is None or longest <= side:
+            return height, width
+        return max(self.patch, round(height * side / longest)), max(self.patch, round(width * side / longest))
+
     def fit(self, picture: Tensor, side: int | None) -> Tensor:
         """Reduce to a long side of at most ``side``, then cut to multiples of the patch."""
-        height, width = picture.shape[2:]
-        if side is not None and max(height, width) > side:
-            size = [max(self.patch, round(length * side / max(height, width))) for length in (height, width)]
+        size = self.reduced(picture.shape[2], picture.shape[3], side)
+        if size != picture.shape[2:]:
             picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
         height, width = (length // self.patch * self.patch for length in picture.shape[2:])
         if not height or not width:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import torch
 
 from cotam.train.data import Crops, pack, pictures
+from cotam.train.loop import averaged_weights
+from cotam.train.tokens_command import tokens_command
 
 if TYPE_CHECKING:
     from cotam.train.losses import Loss
@@ -90,7 +91,7 @@ def codec_command(
     codec = Codec()
     start_from_dct(codec)
     if weights:
-        codec.load_state_dict(_averaged(weights))
+        codec.load_state_dict(averaged_weights(weights))
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,
@@ -119,12 +120,15 @@ def export_command(checkpoint: Path, folder: Path, out: Path, crops: int) -> Non
     from cotam.nn.codec import Codec
     from cotam.train.export import export
 
-    averaged = _averaged(checkpoint)
+    averaged = averaged_weights(checkpoint)
     codec = Codec()
     codec.load_state_dict(averaged)
     source = Crops(folder, size=256, seed=1)
     export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)])
     save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.parent / "network.safetensors")
+
+
+main.add_command(tokens_command)
 
 
 def _loss(objective: str, teacher: str) -> Loss:
@@ -136,15 +140,6 @@ def _loss(objective: str, teacher: str) -> Loss:
 
     weights = SETTINGS[objective]
     return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
-
-
-def _averaged(path: Path) -> dict[str, torch.Tensor]:
-    """The running average of the weights of a checkpoint, or of what `export` wrote."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)["average"]
 
 
 if __name__ == "__main__":
