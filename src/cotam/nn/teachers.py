@@ -27,7 +27,7 @@ LEVELS = ("patch", "shallow", "middle", "late", "deep")
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-_NORMALISATION = {"dinov2": _IMAGENET, "dinov2_with_registers": _IMAGENET, "clip": _CLIP, "siglip": _HALF}
+NORMALISATION = {"dinov2": _IMAGENET, "dinov2_with_registers": _IMAGENET, "clip": _CLIP, "siglip": _HALF}
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,15 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = config.model_type.removesuffix("_vision_model")
-        if family not in _NORMALISATION:
+        if family not in NORMALISATION:
             raise InputError(
-                f"{name} is a {config.model_type} model; teachers are {', '.join(_NORMALISATION)}"
+                f"{name} is a {config.model_type} model; teachers are {', '.join(NORMALISATION)}"
             )
         model = _vision_class(family).from_pretrained(name, revision=revision, attn_implementation=way)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"no teacher {name!r}: {first} (to fetch it: hf download {name})") from error
-    return Teacher(name, model, _preprocessing(name) or _NORMALISATION[family])
+    return Teacher(name, model, _preprocessing(name) or NORMALISATION[family])
 
 
 class Reader(nn.Module):

@@ -37,6 +37,8 @@ class WithTokens(nn.Module):
         # In a tuple they are no submodules: neither trained, nor averaged, nor in checkpoints.
         self.frozen = (codec.eval().requires_grad_(False), teacher)
 
+    # Sizes change from step to step, and most of the work is the frozen codec's.
+    @torch.compiler.disable
     def forward(
         self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool, **options: Any
     ) -> CodedTokens:
