@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from cotam.errors import InputError
@@ -31,11 +33,17 @@ def test_tokens_are_zero_before_training_and_learn_all_the_same():
     assert adapter.leave.weight.grad.any()
 
 
-@pytest.mark.parametrize(("width", "ratio", "millions"), [(384, 2.0, 1.44), (1024, 4.0, 13.93)])
-def test_size(width, ratio, millions):
-    with torch.device("meta"):
-        adapter = TokenAdapter(256, width, ratio=ratio)
+@pytest.mark.parametrize(
+    ("width", "ratio", "millions", "gmacs"), [(384, 2.0, 1.44, 1.08), (1024, 4.0, 13.92, 8.69)]
+)
+def test_size_and_cost(width, ratio, millions, gmacs):
+    """Those that docs/mllm.md states, at 24 × 24 patches of a picture of 336² pixels."""
+    adapter = TokenAdapter(256, width, ratio=ratio)
     assert sum(p.numel() for p in adapter.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+    view = View.of((336, 336), 14, resized=(336, 336))
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
+        adapter(torch.zeros(1, 256, 21, 21), torch.zeros(1, 1, 21, 21), view)
+    assert count.get_total_flops() / 2e9 == pytest.approx(gmacs, abs=0.01)
 
 
 @settings(max_examples=60, deadline=None)

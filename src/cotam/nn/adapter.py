@@ -99,7 +99,7 @@ class TokenAdapter(nn.Module):
     ----------
     latents : channels of the latents
     width : of the encoder's tokens
-    ratio : of the block's MLP: with 2 and a width of 384 all is 1.43 M parameters, with 4 and 1024, 13.9 M
+    ratio : of the block's MLP: with 2 and a width of 384 all is 1.44 M parameters, with 4 and 1024, 13.9 M
     encoder : name of the encoder that it is trained for
     weights : SHA-256 of the weight set whose latents it is trained for, in hexadecimal
     """
