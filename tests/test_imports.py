@@ -17,6 +17,7 @@ EXTRAS = [
     "scipy",
     "torch",
     "tqdm",
+    "transformers",
 ]
 HEAVY = ["PIL", "constriction", "numpy", "onnxruntime"]
 
@@ -49,8 +50,9 @@ def imported(code: str) -> set[str]:
         (COMMAND.format(arguments=["--help"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["encode", "-h"]), EXTRAS + HEAVY),
         (ROUND_TRIP, EXTRAS),
+        ("import cotam.integrations.transformers", EXTRAS),
     ],
-    ids=["import", "import-cli", "help", "encode-help", "round-trip"],
+    ids=["import", "import-cli", "help", "encode-help", "round-trip", "integration"],
 )
 def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
     assert not imported(code).intersection(left_out)

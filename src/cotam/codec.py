@@ -22,7 +22,8 @@ import numpy as np
 from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError, LimitError, TargetSizeError
-from cotam.levels import LEVELS_PER_OCTAVE, LIMIT, read_levels, write_levels
+from cotam.levels import LIMIT, read_levels, write_levels
+from cotam.planes import Latents, Symbols
 from cotam.runtime import Runner
 from cotam.tiling import Span, spans, tiles
 from cotam.weights import WeightSet
@@ -65,53 +66,6 @@ class Grid:
             row = Span(start, min(start + height, rows), start, start).with_halo(_SCALES_HALO, rows)
             for column in spans(columns, _SCALES_HALO, BAND_CELLS):
                 yield row, column
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """All integers of one picture.
-
-    Attributes
-    ----------
-    quality : 0 … 100
-    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
-    z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
-    y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
-    """
-
-    quality: int
-    levels: np.ndarray | None
-    z: np.ndarray
-    y: np.ndarray
-
-    def equals(self, other: Symbols) -> bool:
-        """Whether all integers are the same."""
-        return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What a decoder knows before synthesis: the input of an adapter for one encoder (``nn.adapter``).
-
-    Attributes
-    ----------
-    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉), dequantised; equal on all machines up to rounding of the last bit
-    nominal : log2 of the nominal gain of the file's quality
-    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
-    """
-
-    values: np.ndarray
-    nominal: float
-    levels: np.ndarray | None
-
-    @property
-    def log2_gain(self) -> np.ndarray:
-        """Log2 of the gain at each place, float32 (⌈H/16⌉, ⌈W/16⌉)."""
-        height, width = self.values.shape[1:]
-        gain = np.full((height, width), self.nominal, np.float32)
-        if self.levels is not None:
-            gain += self.levels.repeat(2, 0).repeat(2, 1)[:height, :width] / np.float32(LEVELS_PER_OCTAVE)
-        return gain
 
 
 class Codec:

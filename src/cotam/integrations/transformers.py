@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from cotam.codec import Latents
     from cotam.nn.adapter import TokenAdapter, View
+    from cotam.planes import Latents
 
 COLOURS = 3
 

@@ -38,7 +38,7 @@ class WithTokens(nn.Module):
         self.frozen = (codec.eval().requires_grad_(False), teacher)
 
     # Sizes change from step to step, and most of the work is the frozen codec's.
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool, **options: Any
     ) -> CodedTokens:
@@ -79,7 +79,7 @@ Evaluate = Callable[[WithTokens, int], dict[str, float]]
 def on_folder(folder: Path, teacher: Teacher, count: int = 12) -> Evaluate:
     """An evaluation on ``count`` pictures of a folder: distance of each level, with and without tokens.
 
-    The middle of each picture, at most 448 pixels a side; symbols are rounded as in files.
+    The middle of each picture, 64 to 448 pixels a side; symbols are rounded as in files.
     """
     files = pictures(folder, hold_out_tenth=False)
     files = files[:: max(1, len(files) // count)][:count]

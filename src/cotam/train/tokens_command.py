@@ -5,6 +5,7 @@ Knows options and files: nothing of networks.
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -102,6 +103,8 @@ def tokens_command(
         evaluate=on_folder(pictures, seen_by) if pictures else None,
         evaluate_every=evaluate_every,
     )
+    if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
+        return
     model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
     adapter.cpu().save(run / "adapter.safetensors")
     click.echo(f"wrote {run / 'adapter.safetensors'}")
