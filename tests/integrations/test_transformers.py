@@ -212,6 +212,26 @@ def test_a_tokenizer_is_enough(model):
         torch.testing.assert_close(inputs["pixel_values"], theirs["pixel_values"], atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("folder", ["dinov2"], indirect=True)
+def test_grids_that_are_no_square(model):
+    """A processor that does not crop: DINOv2 takes any grid, but a batch has one."""
+    uncropped = BitImageProcessorPil(size={"shortest_edge": SIDE}, do_center_crop=False)
+    processor = LlavaProcessor(
+        uncropped,
+        tokenizer(),
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    attached = attach(model, adapter(), processor=processor)
+    inputs = attached.inputs(FILES[0], "<image>what?")
+    assert inputs["pixel_values"].shape == (1, 4, SIDE, 87)
+    assert torch.isfinite(logits(model, inputs)).all()
+    with pytest.raises(InputError, match="no batch of pictures of 150×96, 64×80") as found:
+        attached.inputs(FILES, "<image><image>")
+    assert "\n" not in str(found.value)
+
+
 def test_what_does_not_fit_is_refused(model):
     with pytest.raises(InputError, match="takes a llava model"):
         attach(model.model.language_model)

@@ -111,8 +111,8 @@ class Attached:
         FormatError, LimitError, UnknownWeightsError
             as `cotam.decode`
         InputError
-            if prompts name more or fewer pictures, a file's weight set is not the adapter's, pictures come
-            out of the processor in different sizes, or `detach` was called
+            if prompts name more or fewer pictures, a file's weight set is not the adapter's, the processor
+            makes no batch of them (as of pictures that come out in different sizes), or `detach` was called
         """
         if not self._hooks:
             raise InputError("the model was detached: attach it again")
@@ -155,16 +155,15 @@ class Attached:
         return str(self.processor.convert_ids_to_tokens(self.model.config.image_token_id))
 
     def _preprocess(self, pictures: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
-        options = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
+        options = {"return_tensors": "pt", "padding": len(prompts) > 1, "padding_side": "left"}
         if self._images is not None:
             try:
                 return dict(self.processor(images=pictures, text=prompts, **options))
             except ValueError as error:
-                if len({p.size for p in pictures}) == 1:
-                    raise
+                reason = str(error).strip().splitlines()[0]
+                sizes = ", ".join(f"{p.width}×{p.height}" for p in pictures)
                 raise InputError(
-                    f"the processor gives pictures of {', '.join(f'{p.width}×{p.height}' for p in pictures)} "
-                    "different sizes: pass them one by one"
+                    f"the model's processor makes no batch of pictures of {sizes}: {reason}"
                 ) from error
         pixels = _resized(pictures, self._tower.config)
         tower, token = self._tower.config, self._image_token()
