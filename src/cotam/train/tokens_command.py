@@ -37,7 +37,7 @@ import click
 @click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 @click.option("--steps", default=20_000, show_default=True)
 @click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
-@click.option("--learning-rate", default=5e-4, show_default=True)
+@click.option("--learning-rate", default=1e-4, show_default=True)
 @click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
 @click.option("--quality-power", default=1.5, show_default=True, help="Above 1: low qualities more often.")
 @click.option("--seed", default=0, show_default=True)
