@@ -2,7 +2,7 @@
 # Train the codec's weights from nothing, or go on: pictures, pack, training, export.
 #   recipes/train_codec.sh [DATA] [RUN]        DATA has train/photos and train/captions
 # Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS, PROCESSES, and START to begin from
-# weights: START=training/network.safetensors are those of the shipped set.
+# weights: START=training/base.safetensors are those of the shipped set.
 # Needs: pip install -c constraints.txt -e '.[train]'. Fonts and photographs come from Debian packages.
 set -euo pipefail
 data=${1:-../shared/data}
@@ -27,4 +27,4 @@ launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --weights "$run/first/check
 
 # 3. The weight set.
 python -m cotam.train export "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/base"
-echo "Now: cp $run/base/* src/cotam/weights/base/; cp $run/network.safetensors training/; recipes/golden.sh"
+echo "Now: cp $run/base/* src/cotam/weights/base/; cp $run/base.safetensors training/; recipes/golden.sh"

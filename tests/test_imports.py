@@ -19,6 +19,7 @@ EXTRAS = [
     "scipy",
     "torch",
     "tqdm",
+    "transformers",
 ]
 HEAVY = ["PIL", "constriction", "numpy", "onnxruntime"]
 
@@ -53,8 +54,18 @@ def imported(code: str) -> set[str]:
         (COMMAND.format(arguments=["guide", "show", "-h"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["guide", "export", "-h"]), EXTRAS + HEAVY),
         (ROUND_TRIP, EXTRAS),
+        ("import cotam.integrations.transformers", EXTRAS),
     ],
-    ids=["import", "import-cli", "help", "encode-help", "show-help", "export-help", "round-trip"],
+    ids=[
+        "import",
+        "import-cli",
+        "help",
+        "encode-help",
+        "show-help",
+        "export-help",
+        "round-trip",
+        "integration",
+    ],
 )
 def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
     assert not imported(code).intersection(left_out)

@@ -23,6 +23,7 @@ from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError, LimitError
 from cotam.levels import LIMIT, checked_levels, read_levels, write_levels
+from cotam.planes import Latents, Symbols
 from cotam.rate import largest_within, level_costs
 from cotam.runtime import Runner
 from cotam.tiling import Span, pad, spans, tiles
@@ -70,28 +71,6 @@ class Grid:
             row = Span(start, min(start + height, rows), start, start).with_halo(_SCALES_HALO, rows)
             for column in spans(columns, _SCALES_HALO, BAND_CELLS):
                 yield row, column
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """All integers of one picture.
-
-    Attributes
-    ----------
-    quality : 0 … 100
-    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
-    z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
-    y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
-    """
-
-    quality: int
-    levels: np.ndarray | None
-    z: np.ndarray
-    y: np.ndarray
-
-    def equals(self, other: Symbols) -> bool:
-        """Whether all integers are the same."""
-        return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
 
 
 class Codec:
@@ -250,6 +229,33 @@ class Codec:
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
         return self._synthesise(symbols, grid, view)
 
+    def decode_latents(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> Latents:
+        """The bytes of a file → dequantised latents, without synthesis. They take 4 bytes a pixel.
+
+        Raises
+        ------
+        FormatError, LimitError
+            see `decode_symbols`
+        """
+        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        found = self._no_latents(symbols)
+        for row, column in tiles(*grid.cells, _CONTEXT_HALO):
+            _keep(found.values, self._dequantise(symbols, row, column, grid), row, column)
+        return found
+
+    def decode_with_latents(
+        self, data: bytes, *, view: View = "mllm", size_limit: int = SIZE_LIMIT
+    ) -> tuple[np.ndarray, Latents]:
+        """What `decode` and `decode_latents` return, in the time of the first."""
+        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        found = self._no_latents(symbols)
+        return self._synthesise(symbols, grid, view, found.values), found
+
+    def _no_latents(self, symbols: Symbols) -> Latents:
+        """With values that are still to be filled in."""
+        nominal = float(self.weights.nominal[symbols.quality])
+        return Latents(np.empty(symbols.y.shape, np.float32), nominal, symbols.levels)
+
     def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
 
@@ -308,13 +314,17 @@ class Codec:
         _, grid, _, symbols, _ = self._read_before_latents(data, size_limit)
         return np.zeros(grid.levels, np.int8) if symbols.levels is None else symbols.levels
 
-    def _synthesise(self, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
-        """Pixels uint8 (H, W, 3)."""
+    def _synthesise(
+        self, symbols: Symbols, grid: Grid, view: View, kept: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Pixels uint8 (H, W, 3); the latents are written into ``kept``, where given."""
         adapted = self.weights.views[VIEWS.index(view)].reshape(1)
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         rows, columns = grid.cells
         for row, column in tiles(rows, columns, _CONTEXT_HALO):
             latents = self._dequantise(symbols, row, column, grid)
+            if kept is not None:
+                _keep(kept, latents, row, column)
             near_row = row.with_halo(_SYNTHESIS_HALO, rows)
             near_column = column.with_halo(_SYNTHESIS_HALO, columns)
             near = latents[:, :, near_row.within(row, 4), near_column.within(column, 4)]
@@ -325,9 +335,9 @@ class Codec:
                 "adapted": adapted,
             }
             (found,) = self.runner("synthesis", inputs)
-            kept = found[0, near_row.inner(64), near_column.inner(64)]
+            core = found[0, near_row.inner(64), near_column.inner(64)]
             target = pixels[row.core(64), column.core(64)]
-            target[:] = kept[: target.shape[0], : target.shape[1]]
+            target[:] = core[: target.shape[0], : target.shape[1]]
         return pixels
 
     def _dequantise(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
@@ -386,6 +396,11 @@ class Codec:
 
     def _nominal(self, quality: int) -> np.ndarray:
         return self.weights.nominal[quality].reshape(1, 1, 1, 1)
+
+
+def _keep(latents: np.ndarray, found: np.ndarray, row: Span, column: Span) -> None:
+    """Write the core of a tile's latents (1, M, h, w) into those of the picture."""
+    latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
 
 
 def _check_size(header: Header, limit: int) -> None:

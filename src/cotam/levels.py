@@ -17,6 +17,8 @@ from cotam.errors import DamagedError, InputError
 LIMIT = 7
 """Levels are within ±7: quarter octaves of gain."""
 
+LEVELS_PER_OCTAVE = 4
+
 _SPAN = 2 * LIMIT
 _CONTEXTS = 3
 _GAIN = 24

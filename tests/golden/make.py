@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cotam.codec import Codec, Symbols
+from cotam.codec import Codec
+from cotam.planes import Symbols
 from cotam.runtime import OnnxRunner
 from cotam.weights import load
 

@@ -27,7 +27,7 @@ LEVELS = ("patch", "shallow", "middle", "late", "deep")
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-_NORMALISATION = {"dinov2": _IMAGENET, "dinov2_with_registers": _IMAGENET, "clip": _CLIP, "siglip": _HALF}
+NORMALISATION = {"dinov2": _IMAGENET, "dinov2_with_registers": _IMAGENET, "clip": _CLIP, "siglip": _HALF}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Teacher(nn.Module):
         config: Any = model.config
         self.name, self.model = name, model.eval().requires_grad_(False)
         self.patch, self.side = int(config.patch_size), int(config.image_size)
+        self.width = int(config.hidden_size)
         depth = config.num_hidden_layers
         self.layers = {name: -(-depth * number // 4) for number, name in enumerate(LEVELS)}
         self.prefix = int(config.model_type != "siglip_vision_model") + getattr(
@@ -100,11 +101,17 @@ class Teacher(nn.Module):
             rows = rows / rows.sum(1, keepdim=True)
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
 
+    def reduced(self, height: int, width: int, side: int | None) -> tuple[int, int]:
+        """What a picture is reduced to."""
+        longest = max(height, width)
+        if side is None or longest <= side:
+            return height, width
+        return max(self.patch, round(height * side / longest)), max(self.patch, round(width * side / longest))
+
     def fit(self, picture: Tensor, side: int | None) -> Tensor:
         """Reduce to a long side of at most ``side``, then cut to multiples of the patch."""
-        height, width = picture.shape[2:]
-        if side is not None and max(height, width) > side:
-            size = [max(self.patch, round(length * side / max(height, width))) for length in (height, width)]
+        size = self.reduced(picture.shape[2], picture.shape[3], side)
+        if size != picture.shape[2:]:
             picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
         height, width = (length // self.patch * self.patch for length in picture.shape[2:])
         if not height or not width:
@@ -154,15 +161,15 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = config.model_type.removesuffix("_vision_model")
-        if family not in _NORMALISATION:
+        if family not in NORMALISATION:
             raise InputError(
-                f"{name} is a {config.model_type} model; teachers are {', '.join(_NORMALISATION)}"
+                f"{name} is a {config.model_type} model; teachers are {', '.join(NORMALISATION)}"
             )
         model = _vision_class(family).from_pretrained(name, revision=revision, attn_implementation=way)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"no teacher {name!r}: {first} (to fetch it: hf download {name})") from error
-    return Teacher(name, model, _preprocessing(name) or _NORMALISATION[family])
+    return Teacher(name, model, _preprocessing(name) or NORMALISATION[family])
 
 
 class Reader(nn.Module):

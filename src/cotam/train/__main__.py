@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
-import torch
 
 from cotam.train.data import Crops, pack, pictures
+from cotam.train.loop import averaged_weights
+from cotam.train.tokens_command import tokens_command
 
 if TYPE_CHECKING:
     from cotam.train.loop import Part
@@ -99,7 +100,7 @@ def codec_command(
     codec = Codec()
     start_from_dct(codec)
     if weights:
-        codec.load_state_dict(_averaged(weights))
+        codec.load_state_dict(averaged_weights(weights))
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,
@@ -138,12 +139,15 @@ def export_command(
     from cotam.nn.codec import Codec
     from cotam.train.export import export
 
-    averaged = _averaged(checkpoint)
+    averaged = averaged_weights(checkpoint)
     codec = Codec()
     codec.load_state_dict(averaged)
     source = Crops(folder, size=256, seed=1)
     export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
     save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))
+
+
+main.add_command(tokens_command)
 
 
 def _loss(objective: str, teacher: str) -> Loss:
@@ -155,15 +159,6 @@ def _loss(objective: str, teacher: str) -> Loss:
 
     weights = SETTINGS[objective]
     return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
-
-
-def _averaged(path: Path) -> dict[str, torch.Tensor]:
-    """The running average of the weights of a checkpoint, or of what `export` wrote."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)["average"]
 
 
 if __name__ == "__main__":

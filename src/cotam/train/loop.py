@@ -1,4 +1,4 @@
-"""The training loop of the codec: resumable to the step, one or many processes, CPU or GPU.
+"""The training loop of codec and token adapter: resumable to the step, one or many processes, CPU or GPU.
 
 Knows batches and the network: nothing of files of pictures (``data``), of what is minimised (``losses``) or
 of export (``export``). Crops, levels, qualities and noise of a step follow from (seed, step, rank), so a
@@ -7,13 +7,14 @@ resumed run goes on as if it had never stopped.
 
 from __future__ import annotations
 
+import copy
 import json
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from cotam.nn.codec import Codec
 from cotam.nn.entropy import QUALITIES
 from cotam.train.data import Crops, random_levels
 from cotam.train.losses import Batch, Loss, rate_distortion
@@ -82,11 +82,21 @@ def save_checkpoint(path: Path, **state: object) -> None:
     part.replace(path)
 
 
-Evaluate = Callable[[Codec, int], dict[str, float]]
+def averaged_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The running average of the weights of a checkpoint, or of what `export` wrote."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)["average"]
+
+
+Evaluate = Callable[[Any, int], dict[str, float]]
+"""The network with averaged weights, and the step → what to log."""
 
 
 def train(
-    model: Codec,
+    model: nn.Module,
     crops: Crops,
     run: Path,
     schedule: Schedule,
@@ -101,7 +111,8 @@ def train(
 ) -> None:
     """Train until ``schedule.steps``, or for ``minutes``; goes on from ``run/checkpoint.pt`` if there is one.
 
-    ``part`` "codec" trains all but the picture adapter, which stays out of it; "adapter" trains that alone.
+    ``model`` is called as `Codec` is. ``part`` "codec" trains all but what is named ``adapter``, "adapter"
+    trains that alone.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """
@@ -191,7 +202,7 @@ def train(
             save(step)
             saved_at = now
         if evaluate and accelerator.is_main_process and step % evaluate_every == 0:
-            averaged = Codec(model.shape)
+            averaged = copy.deepcopy(model)
             averaged.load_state_dict(average.state)
             log(step, evaluate(averaged.eval(), step))
         if over:

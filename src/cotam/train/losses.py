@@ -13,11 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cotam.nn.adapter import added
 from cotam.nn.codec import LAMBDA_HIGH, LAMBDA_LOW, Coded, tradeoff
 from cotam.nn.entropy import STEPS_PER_OCTAVE
 from cotam.nn.teachers import Features, Reader, Teacher, distances, reader_distances
 
 Parts = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CodedTokens(Coded):
+    """A decoded picture with tokens (B, patches, C) for what a teacher sees of it at this long side."""
+
+    tokens: Tensor
+    side: int | None
 
 
 @dataclass(frozen=True)
@@ -106,15 +115,53 @@ READER_UNIT = 0.0095
 """The same for `reader_distances`."""
 
 
+REDUCED = 0.77
+"""98 of 128 pixels: the local crops that DINOv2 was trained with have 98 pixels."""
+
+
+def draw_side(picture: Tensor, patch: int) -> int | None:
+    """The long side that a teacher sees in this step: half of the time the picture's own, else reduced."""
+    return round(max(picture.shape[2:]) * REDUCED) // patch * patch if torch.rand(()) < 0.5 else None
+
+
+def level_loss(weights: Weights, batch: Batch, ours: Features, theirs: Features) -> tuple[Tensor, Parts]:
+    """Distance for a teacher in units of squared error: (B,); and the mean of each level, to log."""
+    loss, parts = torch.zeros_like(batch.picture[:, 0, 0, 0]), {}
+    factor = 1 + batch.text.float() * (weights.text_levels - 1)
+    for name, distance in distances(ours, theirs, _token_weight(batch, theirs)).items():
+        parts[name] = distance.mean()
+        late = name not in ("patch", "shallow") and batch.progress < weights.high_from
+        loss = loss + (0.0 if late else weights.levels.get(name, 0.0)) * UNITS[name] * factor * distance
+    return loss, parts
+
+
+class Tokens(nn.Module):
+    """A teacher's levels alone, with an adapter's tokens added to what it sees of the decoded picture.
+
+    The rest of `MultiLevel` does not depend on tokens; qualities weigh as there.
+    """
+
+    def __init__(self, teacher: Teacher, weights: Weights) -> None:
+        super().__init__()
+        self.teacher, self.weights = teacher, weights
+
+    def forward(self, coded: Coded, batch: Batch) -> Parts:
+        assert isinstance(coded, CodedTokens)
+        with torch.autocast(batch.picture.device.type, torch.bfloat16):
+            with torch.no_grad():
+                theirs = self.teacher(batch.picture, coded.side)
+            with added(self.teacher.model, coded.tokens):
+                ours = self.teacher(coded.picture.clamp(0, 1), coded.side)
+        loss, parts = level_loss(self.weights, batch, ours, theirs)
+        return {"loss": (_lambda(batch) * loss / _balance(batch)).mean(), **parts}
+
+
 class MultiLevel(nn.Module):
     """Rate, pixels, a teacher's levels and a reader's features: L = a · pixel + Σ b · level + c · reader.
 
     Half of the steps show the teacher its patches at the picture's scale, the others a reduced picture, as an
     encoder sees larger pictures.
     """
-
-    REDUCED = 0.77
-    """98 of 128 pixels: the local crops that DINOv2 was trained with have 98 pixels."""
 
     def __init__(self, teacher: Teacher, reader: Reader | None, weights: Weights) -> None:
         super().__init__()
@@ -123,22 +170,16 @@ class MultiLevel(nn.Module):
     def forward(self, coded: Coded, batch: Batch) -> Parts:
         weights, picture = self.weights, batch.picture
         error = (coded.picture - picture).square()
-        text = batch.text.float()
         pixel = torch.where(batch.text, weights.text_pixel, weights.pixel)
         loss = pixel * (error * _pixel_weight(batch)).mean((1, 2, 3))
-        factor = 1 + text * (weights.text_levels - 1)
         parts = {"mse": error.mean(), **_rates(coded, batch)}
-        side = None
-        if torch.rand(()) < 0.5:
-            side = round(max(picture.shape[2:]) * self.REDUCED) // self.teacher.patch * self.teacher.patch
+        side = draw_side(picture, self.teacher.patch)
         with torch.autocast(picture.device.type, torch.bfloat16):
             with torch.no_grad():
                 theirs = self.teacher(picture, side)
             ours = self.teacher(coded.picture.clamp(0, 1), side)
-        for name, distance in distances(ours, theirs, _token_weight(batch, theirs)).items():
-            parts[name] = distance.mean()
-            late = name not in ("patch", "shallow") and batch.progress < weights.high_from
-            loss = loss + (0.0 if late else weights.levels.get(name, 0.0)) * UNITS[name] * factor * distance
+        levels, seen = level_loss(weights, batch, ours, theirs)
+        loss, parts = loss + levels, parts | seen
         if self.reader is not None and weights.reader and batch.text.any():
             read = self._read(coded.picture[batch.text], picture[batch.text])
             parts["reader"] = read.mean()

