@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cotam.codec import Codec
     from cotam.image import ImageInput
+    from cotam.profiles import Fit
 
 Guide = Literal["none"]
 View = Literal["human"]
@@ -77,6 +78,8 @@ def encode(
     levels: np.ndarray | None = None,
     metadata: Metadata | Iterable[Metadata] = (),
     background: str | tuple[int, int, int] = "white",
+    fit: Fit | None = None,
+    max_pixels: int | None = None,
 ) -> bytes:
     """Encode a picture.
 
@@ -90,6 +93,8 @@ def encode(
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
+    fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.profiles.PROFILES`
+    max_pixels : shrink to at most so many pixels; ``levels`` are for the picture after that
 
     Returns
     -------
@@ -104,6 +109,7 @@ def encode(
         if no quality is small enough for ``target_size``
     """
     from cotam.image import read_metadata, to_rgb
+    from cotam.profiles import fitted
 
     if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
         raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
@@ -111,7 +117,7 @@ def encode(
         raise InputError(f"guide {guide!r} is not known; there is: {', '.join(get_args(Guide))}")
     keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     boxes = read_metadata(image, keep) if keep else {}
-    pixels = to_rgb(image, background=background)
+    pixels = fitted(to_rgb(image, background=background), fit, max_pixels)
     return codec().encode(pixels, int(quality), levels=levels, target_size=target_size, metadata=boxes)
 
 

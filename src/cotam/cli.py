@@ -26,6 +26,7 @@ from cotam.api import Guide, Info, Metadata, View
 from cotam.batch import Screen, describe
 from cotam.bitstream import read_header
 from cotam.errors import InputError, MissingExtraError
+from cotam.profiles import Fit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -210,6 +211,14 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     show_default=True,
     help="Put behind transparent pixels: a name or #rrggbb.",
 )
+@click.option(
+    "--for",
+    "fit",
+    metavar="MODEL",
+    type=click.Choice(get_args(Fit)),
+    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
+)
+@click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels.")
 @click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless)
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
 _HEADER_BYTES = 64  # more than the longest header
-_OPTIONS = ("quality", "target_size", "guide", "levels", "metadata", "background")
+_OPTIONS = ("quality", "target_size", "guide", "levels", "metadata", "background", "fit", "max_pixels")
 
 
 def _accept(prefix: bytes) -> bool:
