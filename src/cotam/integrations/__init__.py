@@ -1,0 +1,1 @@
+"""Where other programs find Cotam: a module for each."""
