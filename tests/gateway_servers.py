@@ -1,4 +1,4 @@
-"""Real servers on loopback for the tests of the gateway, a model server that says what it was sent among them."""
+"""Real servers on loopback for the tests of the gateway, and a model server that says what it was sent."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
@@ -24,10 +25,12 @@ from starlette.types import ASGIApp
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
+def running(app: ASGIApp, **options: Any) -> Iterator[str]:
     """The address, without a path, of a server that answers with the application."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -43,7 +46,7 @@ def running(app: ASGIApp) -> Iterator[str]:
 
 
 class Model:
-    """A server of the OpenAI API whose answers say which pictures it was sent, and which keeps all requests."""
+    """A server of the OpenAI API whose answers say which pictures it was sent; it keeps all requests."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -125,7 +128,7 @@ class Model:
         return StreamingResponse(half(), media_type="text/plain")
 
     async def _silence(self, request: Request) -> Response:
-        await asyncio.sleep(60)
+        await asyncio.sleep(1.5)
         return Response()
 
     async def _gzip(self, request: Request) -> Response:
@@ -168,3 +171,19 @@ async def _events(text: str, base: dict[str, Any]) -> AsyncIterator[bytes]:
         yield f"data: {json.dumps(chunk)}\n\n".encode()
         await asyncio.sleep(0.02)
     yield b"data: [DONE]\n\n"
+
+
+def jpeg(pixels: np.ndarray, quality: int = 85, orientation: int = 1) -> bytes:
+    """A JPEG file."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, exif=exif)
+    return buffer.getvalue()
+
+
+def messages(*photos: bytes) -> Any:
+    """One turn with a question about photos, as a client sends it."""
+    urls = [f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}" for photo in photos]
+    content: list[Any] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *content]}]

@@ -83,8 +83,8 @@ class ToBudget:
                 pictures.append(picture)
             else:
                 others += len(part.url)
-        attempt = _Attempt(self, pictures, job)
         room = None if self._request_bytes is None else self._request_bytes - others
+        attempt = _Attempt(self, pictures, room, job)
         rungs = range(_ORIGINAL, len(RUNGS))
         if room is None:
             chosen = _ORIGINAL
@@ -139,8 +139,10 @@ class ToBudget:
 class _Attempt:
     """The pictures of one request on the ladder; nothing is coded before its size is asked for."""
 
-    def __init__(self, budget: ToBudget, pictures: Sequence[_Picture], job: Job) -> None:
+    def __init__(self, budget: ToBudget, pictures: Sequence[_Picture], room: int | None, job: Job) -> None:
         self._budget, self._pictures, self._job = budget, pictures, job
+        # Below a quarter of its share a picture stays as it is: a small screenshot shall not pay for photos.
+        self._small = (room or 0) // (4 * len(pictures) or 1)
         self._pixels: dict[bytes, Pixels] = {}
 
     def total(self, rung: int) -> int:
@@ -165,10 +167,9 @@ class _Attempt:
 
     def _best(self, picture: _Picture, rung: int) -> tuple[int, int]:
         """The rung that a picture takes, this one or a lower one, and its bytes."""
-        if rung == _ORIGINAL:
-            if picture.fits:
-                return _ORIGINAL, len(picture.data)
-            rung = 0
+        if picture.fits and (rung == _ORIGINAL or len(picture.part.url) <= self._small):
+            return _ORIGINAL, len(picture.data)
+        rung = max(rung, 0)
         while self._budget.over(size := self._size(picture, rung)) and rung + 1 < len(RUNGS):
             rung += 1
         if picture.fits and len(picture.data) <= size:

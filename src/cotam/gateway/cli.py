@@ -25,10 +25,19 @@ from cotam.gateway.exchange import JsonLines
 from cotam.gateway.relay import Upstream
 from cotam.profiles import Fit
 
-__all__ = ["edge", "serve"]
+__all__ = ["SERVER", "edge", "serve"]
 
 GRACE_SECONDS = 30
 """Requests that are being answered when the server is told to stop have so long."""
+
+SERVER: dict[str, Any] = {
+    "access_log": False,
+    "log_config": None,
+    # Those of the upstream are relayed.
+    "server_header": False,
+    "date_header": False,
+}
+"""Settings of uvicorn that are part of how a gateway answers."""
 
 _LOG = logging.getLogger("cotam.gateway")
 
@@ -290,6 +299,7 @@ def _appender(path: Path) -> Callable[[dict[str, Any]], None]:
         file = path.open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    click.get_current_context().call_on_close(file.close)
     lock = threading.Lock()
 
     def append(row: dict[str, Any]) -> None:
@@ -309,18 +319,12 @@ def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
     _log_as_json()
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
     address = f"[{host}]" if ":" in host else host
     number = listener.getsockname()[1]
     _LOG.info("listening", extra={"fields": {"url": f"http://{address}:{number}", "what": what}})
-    uvicorn.Server(config).run(sockets=[listener])
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _log_as_json() -> None:

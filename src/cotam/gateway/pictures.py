@@ -14,7 +14,7 @@ from PIL import Image
 
 import cotam
 from cotam.bitstream import MAGIC, read_header
-from cotam.errors import LimitError
+from cotam.errors import InputError, LimitError
 from cotam.image import Pixels, outline, to_rgb
 
 __all__ = [
@@ -69,11 +69,13 @@ def check_size(data: bytes, limit: int) -> int:
     LimitError
         if there are more than ``limit``
     CotamError
-        if it is damaged
+        if it is damaged, or of another kind
     """
     if is_cotam(data):
         header = read_header(data)
         width, height = header.width, header.height
+    elif not kind_of(data):
+        raise InputError("the data are no JPEG, PNG, WebP, GIF or .cotam picture")
     else:
         width, height, _ = outline(data)
     if width * height > limit:

@@ -25,7 +25,7 @@ from cotam.errors import CotamError, InputError
 from cotam.gateway.convert import Note, RefusedError, Wish
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.guard import Bodies, while_connected
-from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, is_cotam, kind_of, pixels_of, png_of, saved
+from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, kind_of, pixels_of, png_of, saved
 from cotam.gateway.rewrite import data_url
 from cotam.gateway.wish import read_wish
 from cotam.profiles import fitted
@@ -133,8 +133,7 @@ def _compare(body: bytes, wish: Wish) -> tuple[Response, Note | None]:
 def _ordinary(body: bytes) -> str:
     kind = kind_of(body)
     if not kind:
-        reason = "a .cotam file already" if is_cotam(body) else "of another kind"
-        raise InputError(f"the body is a JPEG, PNG, WebP or GIF picture; this one is {reason}")
+        raise InputError("the body is to be a JPEG, PNG, WebP or GIF picture: it is a .cotam file already")
     return kind
 
 
