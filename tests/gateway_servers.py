@@ -28,9 +28,8 @@ from starlette.types import ASGIApp
 def running(app: ASGIApp, **options: Any) -> Iterator[str]:
     """The address, without a path, of a server that answers with the application."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5
-    )
+    options = {"log_config": None, "access_log": False} | options
+    config = uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=5, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -69,7 +69,7 @@ def test_serve_and_edge_in_a_row(upstream: str, model: Model, tmp_path: Path) ->
     ):
         photo = jpeg(picture(100, 150))
         body = {"model": "echo", "messages": messages(photo)}
-        answer = httpx2.post(f"{address}/v1/chat/completions", json=body)
+        answer = httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=60)
         assert answer.status_code == 200
     (row,) = map(json.loads, log.read_text().splitlines())
     coded = cotam.encode(photo, quality=30)
@@ -83,7 +83,7 @@ def test_roundtrip(upstream: str, tmp_path: Path) -> None:
     photo = jpeg(picture(700, 900))
     with process("serve", *options) as (_, address):
         body = {"model": "echo", "messages": messages(photo)}
-        answer = httpx2.post(f"{address}/v1/chat/completions", json=body).json()
+        answer = httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
     assert json.loads(answer["choices"][0]["message"]["content"])[0]["size"] == [672, 523]
     row = json.loads(log.read_text())
     assert row["bytes"] == len(cotam.encode(photo, quality=40, fit="llava-next"))
@@ -94,7 +94,7 @@ def test_roundtrip(upstream: str, tmp_path: Path) -> None:
 def test_what_has_begun_is_finished(upstream: str, model: Model) -> None:
     stream = {"model": "echo", "stream": True, "messages": messages(*[jpeg(picture(20, 20))] * 3)}
     with process("serve", "--upstream", upstream) as (program, address):
-        with httpx2.stream("POST", f"{address}/v1/chat/completions", json=stream) as answer:
+        with httpx2.stream("POST", f"{address}/v1/chat/completions", json=stream, timeout=60) as answer:
             chunks = answer.iter_raw()
             first = next(chunks)
             program.send_signal(signal.SIGTERM)

@@ -312,19 +312,22 @@ def _appender(path: Path) -> Callable[[dict[str, Any]], None]:
 
 def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
     """Listen until a signal, then finish what has begun."""
+    _log_as_json()
+    config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
+    with _listener(host, port) as listener:
+        address = f"[{host}]" if ":" in host else host
+        url = f"http://{address}:{listener.getsockname()[1]}"
+        _LOG.info("listening", extra={"fields": {"url": url, "what": what}})
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
-    _log_as_json()
-    config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
-    address = f"[{host}]" if ":" in host else host
-    number = listener.getsockname()[1]
-    _LOG.info("listening", extra={"fields": {"url": f"http://{address}:{number}", "what": what}})
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _log_as_json() -> None:
