@@ -10,11 +10,14 @@ import pytest
 EXTRAS = [
     "accelerate",
     "cotam.bench",
+    "cotam.gateway",
     "cotam.nn",
     "cotam.train",
+    "httpx2",
     "matplotlib",
     "onnx",
     "scipy",
+    "starlette",
     "torch",
     "tqdm",
 ]
