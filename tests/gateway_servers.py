@@ -7,7 +7,10 @@ import base64
 import hashlib
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +25,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli"]
 
 
 @contextmanager
@@ -42,6 +47,23 @@ def running(app: ASGIApp, **options: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+@contextmanager
+def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running program, and the address that its first line names."""
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, arguments), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    ) as program:
+        assert program.stderr
+        try:
+            line = program.stderr.readline()
+            yield program, json.loads(line)["url"]
+        finally:
+            program.kill()
 
 
 class Model:

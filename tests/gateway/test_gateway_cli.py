@@ -11,38 +11,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
-from gateway_servers import Model, jpeg, messages, running
+from gateway_servers import PROGRAM, Model, jpeg, messages, process, running
 from synthetic import picture
 
 import cotam
 from cotam.cli import main
 
-PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli"]
 unix = pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
-
-
-@contextmanager
-def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running program, and the address that its first line names."""
-    with subprocess.Popen(
-        [*PROGRAM, *map(str, arguments), "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    ) as program:
-        assert program.stderr
-        try:
-            line = program.stderr.readline()
-            yield program, json.loads(line)["url"]
-        finally:
-            program.kill()
 
 
 def invoke(*arguments: object) -> Result:
