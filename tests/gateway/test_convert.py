@@ -72,7 +72,8 @@ def test_cotam_becomes_png_whatever_it_is_called(media_type: str) -> None:
 
 
 def test_other_pictures_stay_as_they_are() -> None:
-    found = parts_of(data_url("image/png", saved(PIXELS)), data_url("image/tiff", b"II*\0"))
+    others = ["data:image/png;base64,_-_-", "data:image/png,abc", data_url("image/tiff", b"II*\0")]
+    found = parts_of(data_url("image/png", saved(PIXELS)), *others)
     assert ForModel(10**6)(found, Job()) == {}
 
 
@@ -91,11 +92,11 @@ def test_a_picture_of_earlier_turns_is_not_decoded_again() -> None:
         ("http://169.254.169.254/latest", "addresses of 169.254.169.254 are not"),
         ("https://fine.example@evil.example/", "addresses of evil.example are not"),
         ("file:///etc/passwd", "pictures are sent as data:"),
-        ("data:image/png,abc", "pictures are sent as data:"),
         ("iVBORw0KGgo", "pictures are sent as data:"),
         ("http://[broken", "the address cannot be read"),
         ("data:image/vnd.cotam;base64,????", "the data are not base64"),
-        (data_url("image/vnd.cotam", saved(PIXELS)), "not a .cotam file, as image/vnd.cotam says"),
+        ("data:image/vnd.cotam,abc", "the data are not a .cotam file in base64"),
+        (data_url("image/vnd.cotam", saved(PIXELS)), "not a .cotam file in base64, as image/vnd.cotam says"),
         (data_url("image/vnd.cotam", CODED[:60]), "ends"),
         (data_url("image/vnd.cotam", CODED[:-9] + bytes(9)), "checksum"),
     ],
@@ -173,12 +174,15 @@ def test_what_is_not_understood_passes() -> None:
     assert ToCotam(Wish(), 10**6)(found, Job()) == {}
 
 
-def test_broken_pictures_are_named() -> None:
-    with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: .* cannot be read"):
-        only(ToCotam(Wish(), 10**6), saved(PIXELS)[:100])
-    with pytest.raises(RefusedError, match="more than the limit"):
-        only(ToCotam(Wish(), 1000), saved(PIXELS))
-    with pytest.raises(RefusedError, match="the smallest file of this picture has"):
+def test_what_cannot_be_read_passes() -> None:
+    for data, limit in ((saved(PIXELS)[:100], 10**6), (saved(PIXELS), 1000)):
+        job = Job()
+        assert only(ToCotam(Wish(), limit), data, job=job) is None
+        assert (job.notes[0].source, job.notes[0].result, job.notes[0].bytes_out) == ("png", "png", len(data))
+
+
+def test_a_size_that_is_not_reached_is_said() -> None:
+    with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: the smallest file"):
         only(ToCotam(Wish(target_size=20), 10**6), saved(PIXELS))
 
 

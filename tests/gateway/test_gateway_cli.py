@@ -132,6 +132,13 @@ def test_wrong_usage(arguments: list[str], reason: str) -> None:
     assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
 
 
+@pytest.mark.parametrize(("token", "status"), [({}, 403), ({"COTAM_TOKEN": "s3cret"}, 200)])
+def test_names_of_elsewhere_need_a_token(token: dict[str, str], status: int, upstream: str) -> None:
+    with process("serve", "--upstream", upstream, **token) as (_, address):
+        headers = {"host": "gateway.example.com", "x-cotam-token": "s3cret"}
+        assert httpx2.get(f"{address}/v1/models", headers=headers).status_code == status
+
+
 def test_an_open_gateway_is_pointed_out() -> None:
     with subprocess.Popen(
         [*PROGRAM, "serve", "--upstream", "http://127.0.0.1:9", "--host", "0.0.0.0", "--port", "0"],

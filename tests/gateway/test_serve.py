@@ -372,7 +372,7 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, "cotam.gateway"), gateway(upstream) as address:
         sent = send(address, URL, headers={"x-request-id": "abc"})
         assert sent.headers["x-request-id"] == "abc"
-        send(address, URL)
+        assert send(address, URL, headers={"x-request-id": "not fit"}).headers["x-request-id"] != "not fit"
         send(address, "https://example.com/private")
         text = httpx2.get(f"{address}/metrics").text
     lines = [record.fields for record in caplog.records if record.message == "request"]  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ _LOG = logging.getLogger("cotam.gateway")
 Command = Callable[..., None]
 
 
-def _listening(port: int, body: str, megapixels: int) -> Callable[[Command], Command]:
+def _listening(port: int, body: str, megapixels: int, larger: str) -> Callable[[Command], Command]:
     """Options that both commands have."""
     options = [
         click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
@@ -93,7 +93,7 @@ def _listening(port: int, body: str, megapixels: int) -> Callable[[Command], Com
             type=click.IntRange(1),
             default=megapixels,
             show_default=True,
-            help="Refuse larger pictures, and four times so much in a request.",
+            help=larger,
         ),
         click.option(
             "-j",
@@ -164,7 +164,7 @@ def _with(options: list[Any]) -> Callable[[Command], Command]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append a JSON line for each picture decoded: its bytes and size.",
 )
-@_listening(8400, "32M", 50)
+@_listening(8400, "32M", 50, "Refuse larger pictures, and four times so much in a request.")
 def serve(
     upstream: str,
     upstream_key: str | None,
@@ -188,8 +188,8 @@ def serve(
     log = _appender(log_bytes) if log_bytes else lambda row: None
     converter = ForModel(limits.pixels, frozenset(allow_remote), roundtrip=wish, log=log)
     to = _upstream(upstream, limits, listening["timeout"], key=upstream_key)
-    app = application(to, converter, limits, token=token, page=True)
     host = listening["host"]
+    app = application(to, converter, limits, token=token, local=not token and _is_loopback(host), page=True)
     if not token and not _is_loopback(host):
         click.echo(f"cotam: note: without --token, everybody who reaches {host} may use this", err=True)
     _run(app, host, listening["port"], f"serve in front of {to.name}")
@@ -221,7 +221,7 @@ def serve(
     show_default=True,
     help="For --upstream: of a whole request.",
 )
-@_listening(8401, "64M", 100)
+@_listening(8401, "64M", 100, "Larger pictures pass as they are; with --upstream they are refused.")
 def edge(
     gateway: str | None,
     upstream: str | None,

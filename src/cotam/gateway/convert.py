@@ -6,25 +6,41 @@ for a request, and returns new addresses for the parts that change.
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import cotam
+from cotam.bitstream import MAGIC
 from cotam.errors import CotamError, InputError, LimitError
 from cotam.gateway.cache import Cache
 from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, content_key, is_cotam, kind_of, png_of
 from cotam.gateway.rewrite import Part, Where, data_url, read_data_url
 from cotam.profiles import Fit
 
-__all__ = ["Converter", "ForModel", "Job", "Note", "RefusedError", "ToCotam", "Wish", "opened", "part_errors"]
+__all__ = [
+    "Converter",
+    "ForModel",
+    "Job",
+    "Note",
+    "RefusedError",
+    "ToCotam",
+    "Wish",
+    "ordinary_in",
+    "part_errors",
+]
 
 REQUEST_PIXELS = 4
 """All pictures of a request together have at most so many times the pixels that one may have."""
+
+
+_BEGINNING = base64.b64encode(MAGIC[:6]).decode()
+"""What .cotam begins with in base64."""
 
 
 class RefusedError(Exception):
@@ -115,15 +131,33 @@ def part_errors(part: Part) -> Any:
         raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
 
 
-def opened(part: Part) -> bytes | None:
-    """Data of a part that carries them; None for other addresses."""
+def cotam_in(part: Part) -> bytes | None:
+    """The .cotam file that a part carries, by its media type or its first bytes; None for other parts.
+
+    Raises
+    ------
+    InputError
+        if it is none, although the media type says so
+    """
+    head, _, text = part.url[:200].partition(",")
+    named = head.lower().startswith(f"data:{COTAM}")
+    if not named and not text.startswith(_BEGINNING):
+        return None  # what is not for us is not looked into
     found = read_data_url(part.url)
-    if found is None:
-        return None
-    media_type, data = found
-    if media_type == COTAM and not is_cotam(data):
-        raise InputError(f"the data are not a .cotam file, as {COTAM} says")
-    return data
+    if found and is_cotam(found[1]):
+        return found[1]
+    if named:
+        raise InputError(f"the data are not a .cotam file in base64, as {COTAM} says")
+    return None
+
+
+def ordinary_in(part: Part) -> tuple[bytes, str] | None:
+    """Data and kind of the ordinary picture that a part carries; None for other parts, broken ones too."""
+    with suppress(InputError):
+        found = read_data_url(part.url)
+        if found and (kind := kind_of(found[1])):
+            return found[1], kind
+    return None
 
 
 class ForModel:
@@ -156,13 +190,15 @@ class ForModel:
         for part in parts:
             job.check()
             with part_errors(part):
-                data = opened(part)
-                if data is None:
-                    self._check_address(part)
-                elif is_cotam(data) or (self._roundtrip and kind_of(data)):
+                data = cotam_in(part)
+                if data is None and self._roundtrip and (found := ordinary_in(part)):
+                    data = found[0]
+                if data is not None:
                     pixels += check_size(data, self._limit)
                     _check_total(pixels, self._limit)
                     urls[part.where] = data_url(MEDIA_TYPES["png"], self._for_model(data, job))
+                elif part.url[:5].lower() != "data:":
+                    self._check_address(part)
         return urls
 
     def _for_model(self, data: bytes, job: Job) -> bytes:
@@ -209,10 +245,12 @@ class ForModel:
 class ToCotam:
     """For a client: ordinary pictures become .cotam where that is smaller, the rest stays.
 
+    What cannot be read stays too: the other end may know better, and will say so if not.
+
     Parameters
     ----------
     wish : how pictures are encoded unless the request says otherwise
-    size_limit : pixels; a larger picture is refused
+    size_limit : pixels; a larger picture stays as it is
     cache : bytes of coded pictures that are kept
     """
 
@@ -225,20 +263,19 @@ class ToCotam:
         urls: dict[Where, str] = {}
         for part in parts:
             job.check()
-            with part_errors(part):
-                data = opened(part)
-                if data is None or is_cotam(data) or not (kind := kind_of(data)):
-                    continue
-                started = time.perf_counter()
+            found = ordinary_in(part)
+            if not found:
+                continue
+            (data, result), started, cached = found, time.perf_counter(), False
+            size = len(data)
+            with part_errors(part), suppress(InputError, LimitError):
                 check_size(data, self._limit)
                 key = content_key(data), wish
                 file, cached = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
-            url = data_url(COTAM, file)
-            smaller = len(url) < len(part.url)
-            if smaller:
-                urls[part.where] = url
-            result, size = ("cotam", len(file)) if smaller else (kind, len(data))
-            job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
+                url = data_url(COTAM, file)
+                if len(url) < len(part.url):
+                    urls[part.where], result, size = url, "cotam", len(file)
+            job.notes.append(Note(found[1], result, len(data), size, time.perf_counter() - started, cached))
         return urls
 
 

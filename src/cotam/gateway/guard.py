@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import re
 import time
 import uuid
 from collections.abc import Coroutine
@@ -71,9 +72,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        exchange = Exchange(
-            scope["method"], scope["path"], headers.get("x-request-id") or uuid.uuid4().hex[:16]
-        )
+        exchange = Exchange(scope["method"], scope["path"], _request_id(headers))
         scope["cotam.exchange"] = exchange
 
         async def counted(message: Message) -> None:
@@ -219,6 +218,12 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's, if it is fit to stand in a log and a header."""
+    given = headers.get("x-request-id", "")
+    return given if re.fullmatch(r"[\w.:-]{1,64}", given, re.ASCII) else uuid.uuid4().hex[:16]
 
 
 def _is_open(path: str) -> bool:

@@ -108,5 +108,5 @@ def png_of(data: bytes) -> bytes:
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
     """The bytes of a picture file: png, jpeg or webp."""
     buffer = io.BytesIO()
-    image.save(buffer, form.upper(), **_SAVED_AS[form], **options)
+    image.save(buffer, form.upper(), **(_SAVED_AS[form] | options))
     return buffer.getvalue()
