@@ -188,7 +188,7 @@ def test_addresses_of_the_upstream() -> None:
     ):
         assert Upstream(given)._base == expected
     assert Upstream("https://user:secret@host:1/v1").name == "https://host:1"
-    for wrong in ("host:8000", "ftp://host", "http://", ""):
+    for wrong in ("host:8000", "ftp://host", "http://", "", "http://host/v1?key=1"):
         with pytest.raises(ValueError, match="is not an address"):
             Upstream(wrong)
 

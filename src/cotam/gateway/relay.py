@@ -69,7 +69,7 @@ class Upstream:
         connections: int = 64,
     ) -> None:
         parsed = urlsplit(address)
-        if parsed.scheme not in ("http", "https") or not parsed.hostname:
+        if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
             raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
         self.name = f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}"
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
