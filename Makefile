@@ -27,7 +27,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,bench,guide,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,bench,guide,serve,dev]'
 	touch $@
 
 clean:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cotam.guide.base import Guide
     from cotam.image import ImageInput
     from cotam.importance import Policy
+    from cotam.profiles import Fit
 
 Profile = Literal["mllm", "base"]
 View = Literal["mllm", "human"]
@@ -83,6 +84,8 @@ def encode(
     levels: np.ndarray | None = None,
     metadata: Metadata | Iterable[Metadata] = (),
     background: str | tuple[int, int, int] = "white",
+    fit: Fit | None = None,
+    max_pixels: int | None = None,
 ) -> bytes:
     """Encode a picture.
 
@@ -101,6 +104,8 @@ def encode(
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
+    fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.profiles.PROFILES`
+    max_pixels : shrink to at most so many pixels; ``levels`` are for the picture after that
 
     Returns
     -------
@@ -115,6 +120,7 @@ def encode(
         if no quality is small enough for ``target_size``
     """
     from cotam.image import read_metadata, to_rgb
+    from cotam.profiles import fitted
 
     if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
         raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
@@ -125,7 +131,7 @@ def encode(
         raise InputError("a guide and levels exclude each other: give one of them")
     keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     boxes = read_metadata(image, keep) if keep else {}
-    pixels = to_rgb(image, background=background)
+    pixels = fitted(to_rgb(image, background=background), fit, max_pixels)
     chosen = make_levels(pixels) if make_levels else levels
     coder = codec(profile)
     return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)

@@ -26,11 +26,12 @@ from cotam.bitstream import read_header
 from cotam.cli_info import info
 from cotam.errors import InputError, MissingExtraError
 from cotam.guide.options import guide_options
+from cotam.profiles import Fit
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["main"]
+__all__ = ["byte_count", "main"]
 
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
     # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
@@ -70,7 +71,8 @@ def main() -> None:
 # Options
 
 
-def _byte_count(text: str) -> int:
+def byte_count(text: str) -> int:
+    """An option's number of bytes: 20000, 20k or 1.5M."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
     size = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
     if size < 1:
@@ -184,7 +186,7 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     help="Higher is better, and larger.",
 )
 @click.option(
-    "--target-size", type=_byte_count, metavar="BYTES", help="Highest quality that fits: 20000, 20k or 1.5M."
+    "--target-size", type=byte_count, metavar="BYTES", help="Highest quality that fits: 20000, 20k or 1.5M."
 )
 @click.option(
     "--profile",
@@ -210,6 +212,14 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     show_default=True,
     help="Put behind transparent pixels: a name or #rrggbb.",
 )
+@click.option(
+    "--for",
+    "fit",
+    metavar="MODEL",
+    type=click.Choice(get_args(Fit)),
+    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
+)
+@click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels.")
 @click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless)
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
@@ -335,8 +345,26 @@ def train(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     _run_group(ctx, arguments, "cotam.train.__main__", "main")
 
 
-def _run_group(ctx: click.Context, arguments: tuple[str, ...], module: str, name: str) -> None:
-    """Import a group and hand it the command line. The extra is named as the command is."""
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def serve(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Take .cotam in front of a model server (extra serve)."""
+    _run_group(ctx, arguments, "cotam.gateway.cli", "serve")
+
+
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def edge(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Send small pictures from a client (extra serve)."""
+    _run_group(ctx, arguments, "cotam.gateway.cli", "edge", extra="serve")
+
+
+def _run_group(
+    ctx: click.Context, arguments: tuple[str, ...], module: str, name: str, extra: str | None = None
+) -> None:
+    """Import a group and hand it the command line. The extra is named as the command is, unless given."""
     assert ctx.info_name
     try:
         group: click.Group = getattr(importlib.import_module(module), name)
@@ -345,7 +373,7 @@ def _run_group(ctx: click.Context, arguments: tuple[str, ...], module: str, name
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] == "cotam":
             raise
-        raise MissingExtraError(ctx.info_name, error.name) from error
+        raise MissingExtraError(extra or ctx.info_name, error.name) from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import cotam
 from cotam.batch import ERRORS, describe
 from cotam.files import write_whole
 
-__all__ = ["Coded", "compare", "comparison", "largest_within", "main"]
+__all__ = ["Coded", "compare", "comparison", "largest_within", "main", "others"]
 
 SAMPLES = Path(__file__).parent / "samples"
 SIZE = 6000
@@ -71,12 +71,17 @@ def largest_within(encode: Callable[[int], bytes], qualities: range, size: int) 
 def compare(photo: Image.Image, size: int = SIZE) -> list[Coded]:
     """The photo through Cotam at ``size`` bytes, then through the others at that file's size."""
     ours = cotam.encode(photo, target_size=size)
-    coded = [Coded("Cotam", ".cotam", ours, cotam.decode(ours))]
+    return [Coded("Cotam", ".cotam", ours, cotam.decode(ours)), *others(photo, len(ours))]
+
+
+def others(photo: Image.Image, size: int) -> list[Coded]:
+    """The photo through JPEG, WebP and, where Pillow has it, AVIF: the best of each within ``size`` bytes."""
+    coded = []
     for name, suffix, qualities, options in _OTHERS:
         if name == "AVIF" and not features.check("avif"):
             click.echo("AVIF is left out: this Pillow was built without it", err=True)
             continue
-        data = largest_within(partial(_save, photo, name, options), qualities, len(ours))
+        data = largest_within(partial(_save, photo, name, options), qualities, size)
         with Image.open(io.BytesIO(data)) as image:
             coded.append(Coded(name, suffix, data, image.convert("RGB")))
     return coded

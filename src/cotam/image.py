@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageColor, ImageFile
 from cotam.bitstream import MAX_SIDE
 from cotam.errors import InputError
 
-__all__ = ["MAX_PIXELS", "ImageInput", "Pixels", "frame_count", "read_metadata", "to_rgb"]
+__all__ = ["MAX_PIXELS", "ImageInput", "Pixels", "frame_count", "outline", "read_metadata", "to_rgb"]
 
 Pixels = NDArray[np.uint8]
 PathInput = str | os.PathLike[str]
@@ -103,6 +103,16 @@ def frame_count(image: ImageInput) -> int:
         return 1
     with _opened(image) as picture, _as_input_error(_name(image)):
         return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
+
+
+def outline(image: ImageInput) -> tuple[int, int, bool]:
+    """Width and height of the upright picture, and whether it is stored upright. Raises as `to_rgb`."""
+    if isinstance(image, np.ndarray):
+        return image.shape[1], image.shape[0], True
+    with _opened(image) as picture, _as_input_error(_name(image)):
+        orientation = _orientation(picture)
+        width, height = picture.size if orientation < 5 else picture.size[::-1]
+        return width, height, orientation == 1
 
 
 def read_metadata(image: ImageInput, keep: frozenset[str]) -> dict[str, bytes]:

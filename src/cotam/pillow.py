@@ -29,12 +29,15 @@ _HEADER_BYTES = 64  # more than the longest header
 _OPTIONS = (
     "quality",
     "target_size",
+    "profile",
     "guide",
     "guide_strength",
     "guide_policy",
     "levels",
     "metadata",
     "background",
+    "fit",
+    "max_pixels",
 )
 
 

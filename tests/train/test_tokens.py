@@ -112,7 +112,7 @@ def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
 
 def test_weights_of_another_set_are_refused():
     torch.manual_seed(0)
-    with pytest.raises(InputError, match="not those of weight set 'base'"):
+    with pytest.raises(InputError, match="not those of weight set 'mllm'"):
         check_network(Codec().eval(), weights.load("mllm"), picture(64, 64))
 
 

@@ -1,1 +1,1 @@
-"""Cotam inside of other libraries; each module imports its library when it is used."""
+"""Where other programs find Cotam: a module for each, which imports its library when it is used."""

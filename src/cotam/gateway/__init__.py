@@ -1,0 +1,18 @@
+"""The way of a picture from a client to a model over HTTP: ``cotam serve`` and ``cotam edge``.
+
+::
+
+    client ─► cotam edge ─► (few bytes) ─► cotam serve ─► model server
+
+    rewrite.py  the picture parts of a request, and the request with others in their place
+    pictures.py one picture: its kind, its pixels, PNG for a model
+    convert.py  what serve and edge make of each part
+    budget.py   what edge makes of them for hosted APIs: JPEG or WebP under a byte budget
+    cache.py    what was made before, by content
+    guard.py    token, limits, log and metrics around everything
+    relay.py    the request to the upstream, its answer back unparsed
+    plain.py    /v1/cotam/encode, decode and compare
+    app.py      routes
+    cli.py      options
+    page/       what a browser shows at /
+"""

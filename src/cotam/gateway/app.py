@@ -1,0 +1,109 @@
+"""The applications: which routes there are, and what they are made of.
+
+Knows how the parts are put together: nothing of options or of sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+import cotam
+from cotam.gateway import plain
+from cotam.gateway.convert import Converter, RefusedError
+from cotam.gateway.exchange import Metrics
+from cotam.gateway.guard import Bodies, Guard, refusal
+from cotam.gateway.relay import Relay, Upstream
+
+__all__ = ["Limits", "application"]
+
+PAGE = Path(__file__).parent / "page"
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a gateway takes on.
+
+    Attributes
+    ----------
+    body : bytes of a request
+    requests : worked on at a time
+    pictures : in a request
+    pixels : of a picture
+    jobs : threads that work on pictures
+    """
+
+    body: int
+    requests: int
+    pictures: int
+    pixels: int
+    jobs: int
+
+
+def application(
+    upstream: Upstream,
+    converter: Converter,
+    limits: Limits,
+    *,
+    token: str | None = None,
+    local: bool = False,
+    page: bool = False,
+) -> ASGIApp:
+    """A gateway to ``upstream``.
+
+    Parameters
+    ----------
+    converter : what is made of the pictures of a request
+    token : that clients must show, if any
+    local : for programs on this machine only
+    page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
+    """
+    metrics = Metrics()
+    pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="pictures")
+    bodies = Bodies(limits.body)
+    relay = Relay(upstream, converter, pool, bodies, most=limits.pictures, token=token)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with upstream.connected():
+            yield
+        pool.shutdown(cancel_futures=True)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": cotam.__version__})
+
+    async def metrics_text(request: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def front(request: Request) -> Response:
+        return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
+
+    routes: list[BaseRoute] = [Route("/healthz", health), Route("/metrics", metrics_text)]
+    if page:
+        routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
+        routes += plain.routes(pool, bodies, limits.pixels)
+    routes += [
+        Route("/v1/chat/completions", relay),
+        Route("/v1/responses", relay),
+        Route("/v1/{rest:path}", relay),
+    ]
+    handlers = {RefusedError: refusal}
+    inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    return Guard(inner, metrics, token=token, limit=limits.requests, local=local)

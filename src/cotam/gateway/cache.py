@@ -1,0 +1,39 @@
+"""What was made of the same content before: earlier turns of a conversation come again with each request.
+
+Knows keys, bytes and a limit: nothing of pictures.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+
+__all__ = ["Cache"]
+
+
+class Cache:
+    """The results used last, at most so many bytes of them. Safe to use from several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held = limit, 0
+        self._lock = Lock()
+        self._results: OrderedDict[Hashable, bytes] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], bytes]) -> tuple[bytes, bool]:
+        """The result of this key, made now if it is not here, and whether it was here.
+
+        Two threads that ask for the same at once may both make it.
+        """
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+                return self._results[key], True
+        result = make()
+        with self._lock:
+            if len(result) <= self._limit and key not in self._results:
+                self._results[key] = result
+                self._held += len(result)
+            while self._held > self._limit:
+                self._held -= len(self._results.popitem(last=False)[1])
+        return result, False

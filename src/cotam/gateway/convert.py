@@ -1,0 +1,287 @@
+"""What becomes of each picture part of a request, on the side of the model and on the side of the client.
+
+Knows parts and pictures, caches and limits: nothing of HTTP. A converter is called in a worker thread, once
+for a request, and returns new addresses for the parts that change.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import cotam
+from cotam.bitstream import MAGIC
+from cotam.errors import CotamError, InputError, LimitError
+from cotam.gateway.cache import Cache
+from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, content_key, is_cotam, kind_of, png_of
+from cotam.gateway.rewrite import Part, Where, data_url, read_data_url
+from cotam.profiles import Fit
+
+__all__ = [
+    "Converter",
+    "ForModel",
+    "Job",
+    "Note",
+    "RefusedError",
+    "ToCotam",
+    "Wish",
+    "ordinary_in",
+    "part_errors",
+]
+
+REQUEST_PIXELS = 4
+"""All pictures of a request together have at most so many times the pixels that one may have."""
+
+
+_BEGINNING = base64.b64encode(MAGIC[:6]).decode()
+"""What .cotam begins with in base64."""
+
+
+class RefusedError(Exception):
+    """A request that is not carried out: the text is one line for the client.
+
+    Attributes
+    ----------
+    status : of the HTTP answer
+    param : the part of the request that is meant, if any
+    headers : of the answer
+    """
+
+    def __init__(
+        self, message: str, status: int = 400, *, param: str | None = None, headers: Mapping[str, str] = {}
+    ) -> None:
+        super().__init__(message)
+        self.status, self.param, self.headers = status, param, dict(headers)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a picture is to be coded; None is the codec's own default."""
+
+    quality: int | None = None
+    target_size: int | None = None
+    fit: Fit | None = None
+    max_pixels: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of `cotam.encode`."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "target_size" in given:
+            given.pop("quality", None)
+        return given
+
+    def over(self, other: Wish) -> Wish:
+        """This wish, and the other where this one says nothing. A quality here undoes a size there."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "quality" in given and "target_size" not in given:
+            given["target_size"] = None
+        return replace(other, **given)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of one picture: kinds and bytes of its file before and after."""
+
+    source: str
+    result: str
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    cached: bool
+
+
+@dataclass
+class Job:
+    """One request on its way through a converter.
+
+    Attributes
+    ----------
+    wish : what the client asked for
+    rest : bytes of the body that are no pictures
+    check : raises if nobody waits for the result any more
+    notes : of the pictures done so far
+    """
+
+    wish: Wish = field(default_factory=Wish)
+    rest: int = 0
+    check: Callable[[], None] = lambda: None
+    notes: list[Note] = field(default_factory=list)
+
+
+class Converter(Protocol):
+    """Parts of a request → new addresses of those that change."""
+
+    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]: ...
+
+
+@contextmanager
+def part_errors(part: Part) -> Any:
+    """What Cotam says of a picture becomes a refusal that names the part."""
+    try:
+        yield
+    except CotamError as error:
+        raise RefusedError(f"{part.name}: {error}", param=part.name) from error
+    except MemoryError as error:
+        raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
+
+
+def cotam_in(part: Part) -> bytes | None:
+    """The .cotam file that a part carries, by its media type or its first bytes; None for other parts.
+
+    Raises
+    ------
+    InputError
+        if it is none, although the media type says so
+    """
+    head, _, text = part.url[:200].partition(",")
+    named = head.lower().startswith(f"data:{COTAM}")
+    if not named and not text.startswith(_BEGINNING):
+        return None  # what is not for us is not looked into
+    found = read_data_url(part.url)
+    if found and is_cotam(found[1]):
+        return found[1]
+    if named:
+        raise InputError(f"the data are not a .cotam file in base64, as {COTAM} says")
+    return None
+
+
+def ordinary_in(part: Part) -> tuple[bytes, str] | None:
+    """Data and kind of the ordinary picture that a part carries; None for other parts, broken ones too."""
+    with suppress(InputError):
+        found = read_data_url(part.url)
+        if found and (kind := kind_of(found[1])):
+            return found[1], kind
+    return None
+
+
+class ForModel:
+    """For a server of models: .cotam becomes PNG, other pictures stay, foreign addresses are refused.
+
+    Parameters
+    ----------
+    size_limit : pixels of a picture that is decoded
+    hosts : names of hosts whose http(s) addresses are let through to the model server; "*" is all
+    cache : bytes of decoded pictures that are kept
+    roundtrip : how ordinary pictures are encoded, then decoded, to measure what it does; None leaves them
+    log : is given a row for each picture that was decoded
+    """
+
+    def __init__(
+        self,
+        size_limit: int,
+        hosts: frozenset[str] = frozenset(),
+        cache: int = 128_000_000,
+        roundtrip: Wish | None = None,
+        log: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> None:
+        self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
+        self._decoded = Cache(cache)
+        self._coded = Cache(cache // 8)
+
+    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]:
+        urls: dict[Where, str] = {}
+        pixels = 0
+        for part in parts:
+            job.check()
+            with part_errors(part):
+                data = cotam_in(part)
+                if data is None and self._roundtrip and (found := ordinary_in(part)):
+                    data = found[0]
+                if data is not None:
+                    pixels += check_size(data, self._limit)
+                    _check_total(pixels, self._limit)
+                    urls[part.where] = data_url(MEDIA_TYPES["png"], self._for_model(data, job))
+                elif part.url[:5].lower() != "data:":
+                    self._check_address(part)
+        return urls
+
+    def _for_model(self, data: bytes, job: Job) -> bytes:
+        started = time.perf_counter()
+        file, source = data, "cotam"
+        if self._roundtrip and not is_cotam(data):
+            wish = job.wish.over(self._roundtrip)
+            key = content_key(data), wish
+            file, _ = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
+            source = kind_of(data) or "other"
+        png, cached = self._decoded.get(content_key(file), partial(png_of, file))
+        job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
+        found = cotam.info(file)
+        self._log(
+            {
+                "picture": content_key(data).hex()[:16],
+                "source": source,
+                "source_bytes": len(data),
+                "width": found.width,
+                "height": found.height,
+                "bytes": found.bytes,
+                "bpp": round(found.bpp, 5),
+                "quality": found.quality,
+            }
+        )
+        return png
+
+    def _check_address(self, part: Part) -> None:
+        """Raise `InputError` for an address that the model server shall not open for a stranger."""
+        try:
+            address = urlsplit(part.url)
+            host = address.hostname or ""
+        except ValueError as error:
+            raise InputError(f"the address cannot be read: {error}") from error
+        if address.scheme not in ("http", "https") or not host:
+            raise InputError("pictures are sent as data:image/…;base64,…")
+        if not self._hosts & {"*", host}:
+            raise InputError(
+                f"addresses of {host} are not let through here: "
+                "send the picture itself, as data:image/…;base64,…"
+            )
+
+
+class ToCotam:
+    """For a client: ordinary pictures become .cotam where that is smaller, the rest stays.
+
+    What cannot be read stays too: the other end may know better, and will say so if not.
+
+    Parameters
+    ----------
+    wish : how pictures are encoded unless the request says otherwise
+    size_limit : pixels; a larger picture stays as it is
+    cache : bytes of coded pictures that are kept
+    """
+
+    def __init__(self, wish: Wish, size_limit: int, cache: int = 64_000_000) -> None:
+        self._wish, self._limit = wish, size_limit
+        self._coded = Cache(cache)
+
+    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]:
+        wish = job.wish.over(self._wish)
+        urls: dict[Where, str] = {}
+        for part in parts:
+            job.check()
+            found = ordinary_in(part)
+            if not found:
+                continue
+            (data, result), started, cached = found, time.perf_counter(), False
+            size = len(data)
+            with part_errors(part), suppress(InputError, LimitError):
+                check_size(data, self._limit)
+                key = content_key(data), wish
+                file, cached = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
+                url = data_url(COTAM, file)
+                if len(url) < len(part.url):
+                    urls[part.where], result, size = url, "cotam", len(file)
+            job.notes.append(Note(found[1], result, len(data), size, time.perf_counter() - started, cached))
+        return urls
+
+
+def _check_total(pixels: int, limit: int) -> None:
+    if pixels > REQUEST_PIXELS * limit:
+        raise LimitError(
+            f"with this one the pictures have {pixels / 1e6:.0f} MP together: "
+            f"more than the limit of {REQUEST_PIXELS * limit / 1e6:g} MP"
+        )

@@ -1,0 +1,309 @@
+"""What becomes of pictures, without HTTP: for models, for gateways, and under budgets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import picture, psnr
+
+import cotam
+from cotam.gateway.budget import RUNGS, ToBudget
+from cotam.gateway.cache import Cache
+from cotam.gateway.convert import ForModel, Job, RefusedError, ToCotam, Wish
+from cotam.gateway.rewrite import Part, data_url, read_data_url
+
+PIXELS = picture(120, 160)
+CODED = cotam.encode(PIXELS)
+
+
+def saved(pixels: np.ndarray, form: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def parts_of(*urls: str) -> list[Part]:
+    return [
+        Part(("messages", 0, "content", number, "image_url", "url"), url) for number, url in enumerate(urls)
+    ]
+
+
+def opened(url: str) -> tuple[str, Image.Image, int]:
+    found = read_data_url(url)
+    assert found
+    with Image.open(io.BytesIO(found[1])) as image:
+        image.load()
+        return found[0], image, len(found[1])
+
+
+def only(converter: Any, *data: bytes, job: Job | None = None, media_type: str = "image/png") -> str | None:
+    """The new address of the first picture, None if it stays."""
+    found = parts_of(*(data_url(media_type, one) for one in data))
+    return converter(found, job or Job()).get(found[0].where)
+
+
+def turned(pixels: np.ndarray) -> bytes:
+    """A JPEG whose EXIF says that it lies on its side; shown right it is ``pixels``."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(np.ascontiguousarray(np.rot90(pixels)), "JPEG", quality=95, exif=exif)
+
+
+# For models
+
+
+@pytest.mark.parametrize("media_type", ["image/vnd.cotam", "application/octet-stream", "image/jpeg"])
+def test_cotam_becomes_png_whatever_it_is_called(media_type: str) -> None:
+    job = Job()
+    url = only(ForModel(10**6), CODED, job=job, media_type=media_type)
+    assert url
+    kind, image, size = opened(url)
+    assert kind == "image/png"
+    assert np.array_equal(image, cotam.decode(CODED))
+    (note,) = job.notes
+    expected = ("cotam", "png", len(CODED), size, False)
+    assert (note.source, note.result, note.bytes_in, note.bytes_out, note.cached) == expected
+
+
+def test_other_pictures_stay_as_they_are() -> None:
+    others = ["data:image/png;base64,_-_-", "data:image/png,abc", data_url("image/tiff", b"II*\0")]
+    found = parts_of(data_url("image/png", saved(PIXELS)), *others)
+    assert ForModel(10**6)(found, Job()) == {}
+
+
+def test_a_picture_of_earlier_turns_is_not_decoded_again() -> None:
+    converter = ForModel(10**6)
+    job = Job()
+    first, second = only(converter, CODED, job=job), only(converter, CODED, job=job)
+    assert first == second
+    assert [note.cached for note in job.notes] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://example.com/a.png", "addresses of example.com are not let through"),
+        ("http://169.254.169.254/latest", "addresses of 169.254.169.254 are not"),
+        ("https://fine.example@evil.example/", "addresses of evil.example are not"),
+        ("file:///etc/passwd", "pictures are sent as data:"),
+        ("iVBORw0KGgo", "pictures are sent as data:"),
+        ("http://[broken", "the address cannot be read"),
+        ("data:image/vnd.cotam;base64,????", "the data are not base64"),
+        ("data:image/vnd.cotam,abc", "the data are not a .cotam file in base64"),
+        (data_url("image/vnd.cotam", saved(PIXELS)), "not a .cotam file in base64, as image/vnd.cotam says"),
+        (data_url("image/vnd.cotam", CODED[:60]), "ends"),
+        (data_url("image/vnd.cotam", CODED[:-9] + bytes(9)), "checksum"),
+    ],
+)
+def test_what_a_model_is_not_given(url: str, reason: str) -> None:
+    converter = ForModel(10**6, frozenset({"fine.example"}))
+    with pytest.raises(RefusedError, match=reason) as caught:
+        converter(parts_of("https://fine.example/a.png", url), Job())
+    assert caught.value.status == 400
+    assert caught.value.param == "messages[0].content[1].image_url"
+    assert str(caught.value).startswith("messages[0].content[1].image_url: ")
+
+
+def test_all_hosts_can_be_allowed() -> None:
+    assert ForModel(10**6, frozenset({"*"}))(parts_of("https://any.example/a.png"), Job()) == {}
+
+
+def test_pixels_are_limited_for_a_picture_and_for_a_request() -> None:
+    size = PIXELS.shape[0] * PIXELS.shape[1]
+    assert only(ForModel(size), *[CODED] * 4)
+    with pytest.raises(RefusedError, match=r"160×120: more than the limit of 0\.019199 MP"):
+        only(ForModel(size - 1), CODED)
+    with pytest.raises(RefusedError, match="pictures have 0 MP together"):
+        only(ForModel(size), *[CODED] * 5)
+
+
+def test_roundtrip_codes_ordinary_pictures_and_logs_them() -> None:
+    rows: list[dict[str, Any]] = []
+    converter = ForModel(10**6, roundtrip=Wish(quality=20), log=rows.append)
+    url = only(converter, saved(PIXELS))
+    assert url
+    coded = cotam.encode(PIXELS, quality=20)
+    assert np.array_equal(opened(url)[1], cotam.decode(coded))
+    only(converter, saved(PIXELS))
+    only(converter, CODED)
+    assert [row["bytes"] for row in rows] == [len(coded), len(coded), len(CODED)]
+    assert rows[0] == rows[1]
+    assert (rows[0]["width"], rows[0]["height"], rows[0]["quality"], rows[0]["source"]) == (
+        160,
+        120,
+        20,
+        "png",
+    )
+    assert rows[0]["bpp"] == pytest.approx(8 * len(coded) / (160 * 120), abs=1e-5)
+    job = Job(wish=Wish(quality=60))
+    only(converter, saved(PIXELS), job=job)
+    assert rows[-1]["quality"] == 60
+
+
+# For gateways
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_ordinary_pictures_become_cotam(form: str) -> None:
+    data = saved(PIXELS, form)
+    url = only(ToCotam(Wish(quality=30), 10**6), data)
+    assert url
+    assert read_data_url(url) == ("image/vnd.cotam", cotam.encode(data, quality=30))
+
+
+def test_what_would_grow_passes() -> None:
+    small = saved(PIXELS[:40, :40], "WEBP", quality=0)
+    job = Job()
+    assert only(ToCotam(Wish(quality=100), 10**6), small, job=job) is None
+    assert (job.notes[0].result, job.notes[0].bytes_out) == ("webp", len(small))
+
+
+def test_what_is_not_understood_passes() -> None:
+    found = parts_of(
+        data_url("image/vnd.cotam", CODED),
+        data_url("image/tiff", saved(PIXELS, "TIFF")),
+        "https://example.com/a.png",
+        "file-123",
+    )
+    assert ToCotam(Wish(), 10**6)(found, Job()) == {}
+
+
+def test_what_cannot_be_read_passes() -> None:
+    for data, limit in ((saved(PIXELS)[:100], 10**6), (saved(PIXELS), 1000)):
+        job = Job()
+        assert only(ToCotam(Wish(), limit), data, job=job) is None
+        assert (job.notes[0].source, job.notes[0].result, job.notes[0].bytes_out) == ("png", "png", len(data))
+
+
+def test_a_size_that_is_not_reached_is_said() -> None:
+    with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: the smallest file"):
+        only(ToCotam(Wish(target_size=20), 10**6), saved(PIXELS))
+
+
+def test_the_request_decides_over_the_options() -> None:
+    both = Wish(target_size=500, fit="claude")
+    assert Wish(quality=7).over(both) == Wish(quality=7, fit="claude")
+    assert Wish(fit="gemini").over(both) == Wish(target_size=500, fit="gemini")
+    assert Wish(7, 500).options() == {"target_size": 500}
+    url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(wish=Wish(quality=7)))
+    assert url
+    assert read_data_url(url) == ("image/vnd.cotam", cotam.encode(PIXELS, quality=7))
+
+
+# Budgets
+
+
+def budget(**given: Any) -> ToBudget:
+    options = {"form": "jpeg", "fit": None, "picture_bytes": None, "request_bytes": None, "size_limit": 10**7}
+    return ToBudget(**(options | given))
+
+
+def test_what_is_fit_stays() -> None:
+    for form in ("PNG", "JPEG", "WEBP", "GIF"):
+        assert only(budget(fit="claude", request_bytes=10**6), saved(PIXELS, form)) is None
+
+
+def test_turned_pictures_are_put_upright() -> None:
+    url = only(budget(), turned(PIXELS))
+    assert url
+    kind, image, _ = opened(url)
+    assert (kind, image.format, image.size) == ("image/jpeg", "JPEG", (160, 120))
+    assert psnr(np.asarray(image.convert("RGB")), PIXELS) > 28
+    assert not image.getexif()
+
+
+def test_pictures_are_shrunk_to_what_is_useful() -> None:
+    url = only(budget(fit="llava-1.5", form="webp"), saved(picture(700, 800)))
+    assert url
+    assert opened(url)[1].size == (384, 336)
+    assert opened(url)[1].format == "WEBP"
+
+
+def test_a_picture_is_coded_under_its_budget() -> None:
+    data = saved(picture(500, 500))
+    for limit in (60_000, 20_000, 5_000):
+        url = only(budget(picture_bytes=limit), data)
+        assert url
+        assert limit / 3 < opened(url)[2] <= limit
+    with pytest.raises(RefusedError, match="bytes at the least, above --max-picture-bytes") as caught:
+        only(budget(picture_bytes=500), data)
+    assert caught.value.status == 413
+
+
+def test_pictures_are_coded_under_the_budget_of_the_request() -> None:
+    photos = [data_url("image/png", saved(picture(400, 500, seed))) for seed in range(4)]
+    rest = 1000
+    sizes = []
+    for limit in (400_000, 120_000, 30_000):
+        found = parts_of(*photos, data_url("image/png", saved(PIXELS[:20, :20])), "https://example.com/a.png")
+        urls = budget(request_bytes=limit)(found, Job(rest=rest))
+        assert found[4].where not in urls  # small enough as it is
+        assert found[5].where not in urls
+        total = rest + sum(len(urls.get(part.where, part.url)) for part in found)
+        assert 0.4 * limit < total <= limit
+        sizes.append(opened(urls[found[0].where])[1].size)
+    assert sizes[0] == (500, 400)
+    assert sizes[2] < sizes[0]
+    with pytest.raises(RefusedError, match=r"4 pictures take .* send fewer pictures, or raise") as caught:
+        budget(request_bytes=4000)(parts_of(*photos), Job(rest=rest))
+    assert caught.value.status == 413
+
+
+def test_earlier_turns_come_out_of_the_cache() -> None:
+    photos = [data_url("image/png", saved(picture(300, 300, seed))) for seed in range(4)]
+    converter = budget(request_bytes=150_000)
+    first, second = Job(), Job()
+    before = converter(parts_of(*photos[:3]), first)
+    after = converter(parts_of(*photos), second)
+    assert [note.cached for note in first.notes] == [False, False, False]
+    assert [note.cached for note in second.notes] == [True, True, True, False]
+    assert list(after.values())[:3] == list(before.values())
+
+
+def test_rungs_go_down() -> None:
+    data = picture(300, 300)
+    sizes = []
+    for scale, quality in RUNGS:
+        side = round(300 * scale)
+        sizes.append(
+            len(saved(np.asarray(Image.fromarray(data).resize((side, side))), "JPEG", quality=quality))
+        )
+    assert all(0.45 < small / large < 0.9 for large, small in pairwise(sizes))
+
+
+def test_work_stops_when_nobody_waits() -> None:
+    class GoneError(Exception):
+        pass
+
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise GoneError
+
+    job = Job(check=check)
+    with pytest.raises(GoneError):
+        only(ToCotam(Wish(), 10**6), *[saved(picture(30, 30, seed)) for seed in range(9)], job=job)
+    assert len(job.notes) == 2
+
+
+# Cache
+
+
+def keys_of(cache: Cache, keys: Sequence[int]) -> list[bool]:
+    return [cache.get(key, lambda key=key: bytes([key]) * 10)[1] for key in keys]  # type: ignore[misc]
+
+
+def test_the_cache_forgets_what_was_not_used_last() -> None:
+    cache = Cache(30)
+    assert keys_of(cache, [1, 2, 3, 1, 4, 1, 2]) == [False, False, False, True, False, True, False]
+    assert cache.get(9, lambda: bytes(31)) == (bytes(31), False)
+    assert cache.get(9, lambda: bytes(31)) == (bytes(31), False)  # too large to keep
+    assert cache.get(2, lambda: b"other") == (b"\2" * 10, True)

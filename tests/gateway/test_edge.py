@@ -1,0 +1,145 @@
+"""``cotam edge`` between a real client and real servers on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+import pytest
+from gateway_servers import Model, jpeg, messages, running
+from synthetic import picture
+
+import cotam
+from cotam.gateway.app import Limits, application
+from cotam.gateway.budget import ToBudget
+from cotam.gateway.cli import SERVER
+from cotam.gateway.convert import ForModel, ToCotam, Wish
+from cotam.gateway.relay import Upstream
+
+LIMITS = Limits(body=40_000_000, requests=8, pictures=16, pixels=20_000_000, jobs=2)
+
+
+def rows_of(answer: Any) -> list[dict[str, Any]]:
+    return json.loads(answer.choices[0].message.content)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def upstream(model: Model) -> Iterator[str]:
+    with running(model.app) as address:
+        yield address
+
+
+@pytest.fixture
+def api(upstream: str) -> Iterator[openai.OpenAI]:
+    """A client of an edge, which goes to a gateway with a token, which goes to the model."""
+    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)
+    with running(serve, **SERVER) as cloud:
+        to = Upstream(cloud, token="s3cret")
+        edge = application(to, ToCotam(Wish(), 10**7), LIMITS, local=True)
+        with (
+            running(edge, **SERVER) as address,
+            openai.OpenAI(base_url=f"{address}/v1", api_key="sk-client", max_retries=0) as client,
+        ):
+            yield client
+
+
+def test_a_model_behind_both_gets_what_the_codec_gives(api: openai.OpenAI, model: Model) -> None:
+    photo = jpeg(picture(200, 300))
+    raw = api.chat.completions.with_raw_response.create(model="echo", messages=messages(photo, photo))
+    rows = rows_of(raw.parse())
+    coded = cotam.encode(photo)
+    expected = hashlib.sha256(cotam.decode(coded).tobytes()).hexdigest()
+    assert [(row["pixels"], row["format"], row["size"]) for row in rows] == [
+        (expected, "PNG", [300, 200])
+    ] * 2
+    bytes_in, bytes_out = (int(text) for text in raw.headers["x-cotam-bytes"].split(","))
+    assert bytes_in == len(
+        json.dumps({"messages": messages(photo, photo), "model": "echo"}, separators=(",", ":"))
+    )
+    assert bytes_out < bytes_in / 3
+    assert bytes_out == pytest.approx(2 * 4 / 3 * len(coded), abs=350)
+    assert model.headers[-1]["authorization"] == "Bearer sk-client"
+
+
+def test_streaming_through_both(api: openai.OpenAI) -> None:
+    stream = api.chat.completions.create(model="echo", messages=messages(jpeg(picture(80, 80))), stream=True)
+    text = "".join(event.choices[0].delta.content or "" for event in stream)
+    assert json.loads(text)[0]["size"] == [80, 80]
+
+
+def test_headers_say_how(api: openai.OpenAI, model: Model) -> None:
+    photo = jpeg(picture(400, 500))
+
+    def link_bytes(**headers: str) -> int:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = api.chat.completions.with_raw_response
+        raw = request.create(model="echo", messages=messages(photo), extra_headers=given)
+        return int(raw.headers["x-cotam-bytes"].split(",")[1])
+
+    usual = link_bytes()
+    assert link_bytes(x_cotam_quality="10") < usual / 2
+    assert link_bytes(x_cotam_target_size="2000") < 4 / 3 * 2000 + 300
+    assert link_bytes(x_cotam_for="llava-1.5") < usual
+    assert not any(name.startswith("x-cotam") for headers in model.headers for name in headers)
+    with pytest.raises(openai.BadRequestError, match="x-cotam-quality: 'best' is not a whole number"):
+        link_bytes(x_cotam_quality="best")
+
+
+def test_the_gateway_behind_answers_for_itself(api: openai.OpenAI) -> None:
+    assert api.models.list().data[0].id == "echo"
+    content: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    with pytest.raises(openai.BadRequestError, match=r"addresses of example\.com are not let through"):
+        api.chat.completions.create(model="echo", messages=[{"role": "user", "content": content}])
+
+
+def test_only_programs_on_this_machine(api: openai.OpenAI) -> None:
+    address = str(api.base_url)
+    port = api.base_url.port
+    for host, status in (("evil.example", 403), (f"evil.example:{port}", 403), (f"localhost:{port}", 200)):
+        assert httpx2.get(f"{address}models", headers={"host": host}).status_code == status
+    same = {"host": f"evil.example:{port}", "origin": f"http://evil.example:{port}"}
+    assert httpx2.get(f"{address}models", headers=same).status_code == 403
+
+
+def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model: Model) -> None:
+    photos = [jpeg(np.rot90(picture(600, 800, seed)).copy(), 95, orientation=6) for seed in range(5)]
+    assert sum(map(len, photos)) * 4 / 3 > 900_000
+    converter = ToBudget("jpeg", "llava-next", None, 450_000, 20_000_000)
+    with running(
+        application(Upstream(upstream, key="sk-api"), converter, LIMITS, local=True), **SERVER
+    ) as address:
+        turns: list[Any] = []
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="unused", max_retries=0) as client:
+            for number, photo in enumerate(photos, 1):
+                turns += messages(photo)
+                rows = rows_of(client.chat.completions.create(model="echo", messages=turns))
+                assert len(model.bodies[-1]) <= 450_000
+                assert [(row["type"], row["size"]) for row in rows] == [("image/jpeg", [672, 504])] * number
+                turns += [{"role": "assistant", "content": "A picture."}]
+        metrics = httpx2.get(f"{address}/metrics").text
+    assert len(model.bodies[-1]) > 200_000  # and not much worse than need be
+    cached = float(metrics.partition("\ncotam_pictures_cached_total ")[2].partition("\n")[0])
+    assert cached >= 5  # of ten pictures of earlier turns, those that came on the same rung
+    assert model.headers[-1]["authorization"] == "Bearer sk-api"
+
+
+def test_what_cannot_fit_is_said_before_it_is_sent(upstream: str, model: Model) -> None:
+    converter = ToBudget("webp", None, None, 3000, 20_000_000)
+    with (
+        running(application(Upstream(upstream), converter, LIMITS), **SERVER) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client,
+        pytest.raises(openai.APIStatusError, match="send fewer pictures") as caught,
+    ):
+        client.chat.completions.create(model="echo", messages=messages(jpeg(picture(500, 500))))
+    assert caught.value.status_code == 413
+    assert not model.bodies

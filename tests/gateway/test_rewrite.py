@@ -1,0 +1,123 @@
+"""Picture parts in requests: found, replaced, and everything else left alone."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cotam.errors import InputError
+from cotam.gateway.rewrite import data_url, parse_json, parts, read_data_url, replaced, to_json
+
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "no list"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "data:image/png;base64,AAAA"},
+                {"type": "image_url", "image_url": {"url": "data:a", "detail": "low"}},
+                {"type": "image_url", "image_url": "data:b"},
+                {"type": "video_url", "video_url": {"url": "data:c"}},
+                {"type": "image_url", "image_url": {"url": None}},
+                {"type": "image_url"},
+                "text",
+            ],
+        },
+        {"role": "tool", "content": [{"type": "image_url", "image_url": {"url": "https://d"}}]},
+    ],
+    "temperature": 0.10,
+}
+RESPONSES: dict[str, Any] = {
+    "input": [
+        {"role": "user", "content": [{"type": "input_image", "image_url": "data:a", "detail": "auto"}]},
+        {"role": "user", "content": [{"type": "input_image", "file_id": "file-1", "image_url": None}]},
+        {"type": "function_call_output", "output": [{"type": "input_image", "image_url": "data:b"}]},
+        {"type": "function_call_output", "output": "data:text"},
+        {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": "data:c"}},
+    ]
+}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+def test_parts_of_chat_completions() -> None:
+    found = parts(CHAT)
+    assert [part.url for part in found] == ["data:a", "data:b", "https://d"]
+    assert [part.name for part in found] == [
+        "messages[1].content[1].image_url",
+        "messages[1].content[2].image_url",
+        "messages[2].content[0].image_url",
+    ]
+
+
+def test_parts_of_responses() -> None:
+    assert [part.url for part in parts(RESPONSES)] == ["data:a", "data:b", "data:c"]
+    assert parts(RESPONSES)[2].name == "input[4].output.image_url"
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], "text", {}, {"messages": 3}, {"messages": [3, [], {"content": 1}]}]
+)
+def test_what_has_no_parts(body: Any) -> None:
+    assert parts(body) == []
+
+
+@pytest.mark.parametrize("body", [CHAT, RESPONSES])
+def test_replaced_changes_addresses_alone(body: Any) -> None:
+    before = copy.deepcopy(body)
+    found = parts(body)
+    changed = replaced(body, {part.where: f"new {number}" for number, part in enumerate(found)})
+    assert body == before
+    assert [part.url for part in parts(changed)] == ["new 0", "new 1", "new 2"]
+    back = replaced(changed, {part.where: part.url for part in found})
+    assert back == before
+    assert list(back) == list(before)  # the order of keys too
+
+
+@given(json_values)
+def test_any_json_survives(value: Any) -> None:
+    body = json.dumps(value).encode()
+    assert parse_json(to_json(parse_json(body))) == value
+    parts(value)
+
+
+def test_json_of_odd_text() -> None:
+    assert parse_json(to_json({"text": "\ud800 ü"})) == {"text": "\ud800 ü"}
+    assert to_json({"ü": "ü", "n": 1.5}) == '{"ü":"ü","n":1.5}'.encode()
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])
+def test_what_is_no_json(body: bytes) -> None:
+    with pytest.raises(InputError, match="the body is not JSON"):
+        parse_json(body)
+
+
+@given(st.binary(max_size=200))
+def test_data_urls_there_and_back(data: bytes) -> None:
+    assert read_data_url(data_url("image/vnd.cotam", data)) == ("image/vnd.cotam", data)
+
+
+def test_data_urls_as_clients_write_them() -> None:
+    text = base64.encodebytes(bytes(100)).decode()  # lines of 76
+    assert read_data_url(f"data:Image/PNG;base64,{text}") == ("image/png", bytes(100))
+    assert read_data_url("DATA:image/png;name=a.png;BASE64,AAAA") == ("image/png", bytes(3))
+    assert read_data_url("data:;base64,") == ("", b"")
+    for other in (
+        "https://example.com/a,b;base64,",
+        "data:image/svg+xml,<svg/>",
+        "data:image/png;base64",
+        "AAAA",
+    ):
+        assert read_data_url(other) is None
+    for broken in ("data:image/png;base64,AAA", "data:image/png;base64,AA*A", "data:image/png;base64,Aé=="):
+        with pytest.raises(InputError, match="not base64"):
+            read_data_url(broken)

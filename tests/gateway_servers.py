@@ -1,0 +1,210 @@
+"""Real servers on loopback for the tests of the gateway, and a model server that says what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli"]
+
+
+@contextmanager
+def running(app: ASGIApp, **options: Any) -> Iterator[str]:
+    """The address, without a path, of a server that answers with the application."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    options = {"log_config": None, "access_log": False} | options
+    config = uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=5, **options)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running program, and the address that its first line names."""
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, arguments), "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    ) as program:
+        assert program.stderr
+        try:
+            line = program.stderr.readline()
+            yield program, json.loads(line)["url"]
+        finally:
+            program.kill()
+
+
+class Model:
+    """A server of the OpenAI API whose answers say which pictures it was sent; it keeps all requests."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.waiting = threading.Event()
+        self.given_up = threading.Event()
+        routes = [
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/responses", self._responses, methods=["POST"]),
+            Route("/v1/models", self._models),
+            Route("/v1/wait", self._wait, methods=["POST"]),
+            Route("/v1/break", self._break),
+            Route("/v1/silence", self._silence),
+            Route("/v1/gzip", self._gzip),
+            Route("/{rest:path}", self._other, methods=["GET", "POST", "DELETE"]),
+        ]
+        self.app = Starlette(routes=routes)
+
+    async def _keep(self, request: Request) -> bytes:
+        body = await request.body()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        self.paths.append(request.scope["raw_path"].decode() + "?" + request.scope["query_string"].decode())
+        return body
+
+    async def _chat(self, request: Request) -> Response:
+        value = json.loads(await self._keep(request))
+        text = json.dumps(_pictures(value))
+        base = {"id": "chatcmpl-1", "created": 1, "model": value["model"]}
+        if value.get("stream"):
+            return StreamingResponse(_events(text, base), media_type="text/event-stream")
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        return JSONResponse(base | {"object": "chat.completion", "choices": [choice]})
+
+    async def _responses(self, request: Request) -> Response:
+        value = json.loads(await self._keep(request))
+        content = [{"type": "output_text", "text": json.dumps(_pictures(value)), "annotations": []}]
+        message = {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": content,
+        }
+        return JSONResponse(
+            {
+                "id": "resp_1",
+                "object": "response",
+                "created_at": 1,
+                "model": value["model"],
+                "status": "completed",
+                "output": [message],
+                "parallel_tool_calls": False,
+                "tool_choice": "auto",
+                "tools": [],
+            }
+        )
+
+    async def _models(self, request: Request) -> Response:
+        await self._keep(request)
+        rows = [{"id": "echo", "object": "model", "created": 1, "owned_by": "tests"}]
+        return JSONResponse({"object": "list", "data": rows})
+
+    async def _wait(self, request: Request) -> Response:
+        """Until the client goes."""
+        await self._keep(request)
+        self.waiting.set()
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.01)
+        self.given_up.set()
+        return Response()
+
+    async def _break(self, request: Request) -> Response:
+        async def half() -> AsyncIterator[bytes]:
+            yield b"the first half"
+            raise ConnectionAbortedError  # uvicorn closes the connection
+
+        return StreamingResponse(half(), media_type="text/plain")
+
+    async def _silence(self, request: Request) -> Response:
+        await asyncio.sleep(1.5)
+        return Response()
+
+    async def _gzip(self, request: Request) -> Response:
+        await self._keep(request)
+        import gzip
+
+        headers = {"content-encoding": "gzip", "x-model": "yes"}
+        return Response(gzip.compress(b"unpacked"), 201, headers=headers, media_type="text/plain")
+
+    async def _other(self, request: Request) -> Response:
+        body = await self._keep(request)
+        return Response(body, media_type=request.headers.get("content-type"))
+
+
+def _pictures(value: Any) -> list[dict[str, Any]]:
+    """What a model sees of each picture part, as vLLM reads it."""
+    rows = []
+    for message in value.get("messages") or value.get("input"):
+        for part in message["content"] if isinstance(message["content"], list) else ():
+            address = part.get("image_url")
+            if address is None:
+                continue
+            url = address if isinstance(address, str) else address["url"]
+            if not url.startswith("data:"):
+                rows.append({"url": url})
+                continue
+            head, _, text = url.partition(",")
+            data = base64.b64decode(text)
+            with Image.open(io.BytesIO(data)) as image:
+                pixels = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+                row = {"type": head[5:-7], "format": image.format, "size": image.size, "bytes": len(data)}
+            rows.append(row | {"pixels": pixels})
+    return rows
+
+
+async def _events(text: str, base: dict[str, Any]) -> AsyncIterator[bytes]:
+    for start in range(0, len(text), 40):
+        choice = {"index": 0, "delta": {"content": text[start : start + 40]}, "finish_reason": None}
+        chunk = base | {"object": "chat.completion.chunk", "choices": [choice]}
+        yield f"data: {json.dumps(chunk)}\n\n".encode()
+        await asyncio.sleep(0.02)
+    yield b"data: [DONE]\n\n"
+
+
+def jpeg(pixels: np.ndarray, quality: int = 85, orientation: int = 1) -> bytes:
+    """A JPEG file."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, exif=exif)
+    return buffer.getvalue()
+
+
+def messages(*photos: bytes) -> Any:
+    """One turn with a question about photos, as a client sends it."""
+    urls = [f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}" for photo in photos]
+    content: list[Any] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *content]}]

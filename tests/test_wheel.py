@@ -1,0 +1,64 @@
+"""The wheel: what another program finds after ``pip install cotam``."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import cotam
+
+ROOT = Path(__file__).parent.parent
+
+AS_VLLM_DOES = """
+import base64, io, sys
+from importlib.metadata import entry_points
+for _ in range(2):  # once in each process, and once more in the first
+    for plugin in entry_points(group="vllm.general_plugins"):
+        plugin.load()()
+assert "onnxruntime" not in sys.modules  # a process that opens no .cotam pays nothing
+from PIL import Image
+with Image.open(io.BytesIO(base64.b64decode(sys.stdin.read()))) as image:
+    image.load()
+    print(image.format, image.convert("RGB").size)
+print(sys.modules["cotam"].__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is in the wheel, as pip puts it into site-packages."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_vllm_finds_the_plugin_and_opens_cotam(installed: Path) -> None:
+    data = base64.b64encode(cotam.encode(ROOT / "src/cotam/samples/kodim03.webp", max_pixels=20_000))
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", AS_VLLM_DOES],
+        input=data.decode(),
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=installed,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines == ["COTAM (173, 115)", str(installed / "cotam/__init__.py")]
+
+
+def test_the_page_is_in_the_wheel(installed: Path) -> None:
+    page = installed / "cotam/gateway/page"
+    assert {path.name for path in page.iterdir()} == {"icon.svg", "index.html", "page.css", "page.js"}
