@@ -16,11 +16,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
 from cotam.bench.curves import Comparison, Curve, Interval, points
+from cotam.bench.scores import score_named
 from cotam.bench.sweep import ORIGINAL
 from cotam.errors import InputError
 
 __all__ = [
-    "SCORES",
     "codecs_of",
     "comparison_table",
     "curve_figure",
@@ -28,14 +28,6 @@ __all__ = [
     "point_table",
     "versions",
 ]
-
-SCORES = {
-    "psnr": ("PSNR", "dB", 1.0),
-    "ms_ssim_db": ("MS-SSIM", "dB", 1.0),
-    "recall": ("word accuracy", "%", 100.0),
-    "f1": ("word F1", "%", 100.0),
-}
-"""Of each score its name, its unit, and the factor that brings the rows' value to this unit."""
 
 _COLOURS = {
     "jpeg": "#8c8c8c",
@@ -75,9 +67,10 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     header = ("codec", "score", "BD-rate [95 %]", "mean of BD-rates", "BD-quality", "overlap", "pictures")
     lines, remarks = [], []
     for one in comparisons:
-        name, unit, factor = SCORES[one.score]
-        unit = "points" if unit == "%" else unit
-        quality = "–" if one.quality.value is None else _signed(factor * one.quality.value, 2, f" {unit}")
+        score = score_named(one.score)
+        name, unit = score.name, "points" if score.unit == "%" else score.unit
+        gain = one.quality.value
+        quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
         own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
         lines.append(
             (
@@ -105,18 +98,20 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
 
     Times are medians, in the company of whatever else ran: for speed there is `cotam.bench.speed`.
     """
-    names = [f"{name}, {unit}" for name, unit, _ in (SCORES[score] for score in scores)]
+    named = {key: score_named(key) for key in scores}
+    names = [f"{score.name}, {score.unit}" for score in named.values()]
     header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "pictures")
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["codec"], row["quality"]), []).append(row)
     lines = []
     for (codec, quality), group in groups.items():
-        good = [row for row in group if "error" not in row]
-        failed = f" ({len(group) - len(good)} failed)" if len(good) < len(group) else ""
+        good = [row for row in group if "bpp" in row]
+        errors = sum("error" in row for row in group)
+        failed = f" ({errors} failed)" if errors else ""
         cells = [codec, "–" if quality is None else str(quality)]
         cells += [_mean(good, "bpp", 1.0, 4)]
-        cells += [_mean(good, score, SCORES[score][2], 2) for score in scores]
+        cells += [_mean(good, key, score.factor, 2) for key, score in named.items()]
         cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
         lines.append(tuple(cells))
     return _table(header, lines, numbers_from=1)
@@ -163,7 +158,7 @@ def curve_figure(
     ----------
     rows : sequence of dict
     scores : sequence of str
-        Keys of `SCORES`.
+        Keys of `cotam.bench.scores.SCORES`.
     files : sequence of Path
         Where to write; the suffix says the format (.svg, .png, .pdf). Equal rows give equal SVG bytes.
     title : str
@@ -182,7 +177,7 @@ def curve_figure(
 
 
 def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
-    name, unit, factor = SCORES[score]
+    named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -194,21 +189,21 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
         colour = _COLOURS.get(codec, _INK)
         axes.plot(
             curve.rate,
-            factor * curve.score,
+            named.factor * curve.score,
             color=colour,
             linewidth=2.4 if ours else 1.5,
             marker="o",
             markersize=4 if ours else 3,
             zorder=3 if ours else 2,
         )
-        ends.append((codec, colour, curve.rate[-1], factor * curve.score[-1]))
+        ends.append((codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
-        level = factor * float(np.mean(untouched))
+        level = named.factor * float(np.mean(untouched))
         axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
     axes.set_xlabel("bits per pixel", color=_INK)
-    axes.set_title(f"{name}, {unit}", loc="left", fontsize=10, color=_INK)
+    axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -262,7 +257,7 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
-    values = [row[key] for row in rows if row[key] is not None]
+    values = [row[key] for row in rows if row.get(key) is not None]
     return f"{factor * float(np.mean(values)):.{digits}f}" if values else "–"
 
 
