@@ -1,4 +1,4 @@
-"""Judges by networks: perfect on equal pictures, falling with damage, nil on noise; what is missing is said."""
+"""Networks as judges: perfect on the same, falling with damage, nil on noise; what is missing is named."""
 
 import sys
 from importlib.util import find_spec

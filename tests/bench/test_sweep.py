@@ -41,7 +41,7 @@ def _brightness(picture: np.ndarray, decoded: np.ndarray, texts: Sequence[str]) 
     return {"brightness": float(decoded.mean())}
 
 
-JUDGE = Judge("brightness", ("brightness",), _brightness)
+JUDGE = Judge("brightness", ("brightness",), ("brightness",), _brightness)
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def test_failing_judge_leaves_a_row(pictures: list[Picture], tmp_path: Path) -> 
 
     file, store = tmp_path / "rows.jsonl", Counting()
     wanted = tasks(pictures[1:], [(store.codec(), (5,))])
-    rows = sweep(file, wanted, [Judge("picky", ("odd",), score), JUDGE])
+    rows = sweep(file, wanted, [Judge("picky", ("odd",), ("odd",), score), JUDGE])
     assert [row["odd"] for row in rows] == [1.0, None]
     assert rows[1]["error"] == "judge picky: ValueError: odd is nan"
     assert rows[1]["bytes"] == 72
     assert rows[1]["brightness"] > 0
-    assert sweep(file, wanted, [Judge("picky", ("odd",), score), JUDGE]) == rows
+    assert sweep(file, wanted, [Judge("picky", ("odd",), ("odd",), score), JUDGE]) == rows
     assert len(store.calls) == 2
 
 
@@ -144,8 +144,8 @@ def test_later_judge_adds_to_the_rows(pictures: list[Picture], tmp_path: Path) -
         return {"first": 1.0}
 
     wanted = tasks(pictures, [(Counting().codec(), (5,))])
-    sweep(file, wanted, [Judge("first", ("first",), score)])
-    rows = sweep(file, wanted, [Judge("first", ("first",), score), JUDGE])
+    sweep(file, wanted, [Judge("first", ("first",), ("first",), score)])
+    rows = sweep(file, wanted, [Judge("first", ("first",), ("first",), score), JUDGE])
     assert len(seen) == 2
     assert "error" in rows[0]
     assert all({"first", "brightness", "bytes"} <= set(row) for row in rows[1:])
@@ -156,7 +156,7 @@ def test_judge_that_cannot_be_loaded_stops_the_sweep(pictures: list[Picture], tm
     def prepare() -> None:
         raise MissingExtraError("bench", "something")
 
-    judge = Judge("absent", ("absent",), JUDGE.score, prepare=prepare)
+    judge = Judge("absent", ("absent",), ("absent",), JUDGE.score, prepare=prepare)
     with pytest.raises(MissingExtraError):
         sweep(tmp_path / "rows.jsonl", tasks(pictures, [], originals=True), [judge])
     assert not read_rows(tmp_path / "rows.jsonl")

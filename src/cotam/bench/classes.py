@@ -83,6 +83,6 @@ def _score(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, 
     return {"class": float(ours.argmax() == theirs.argmax()), "class_overlap": min(1.0, overlap)}
 
 
-CLASS = Judge("class", ("class", "class_overlap"), _score, prepare=_network)
+CLASS = Judge("class", ("class", "class_overlap"), ("class", "class_overlap"), _score, prepare=_network)
 """``class``: 1 where the most probable class of both pictures is the same, else 0. ``class_overlap``: the
 share of probability that both give to the same classes, 0…1: finer, for few pictures."""

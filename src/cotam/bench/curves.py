@@ -260,6 +260,7 @@ class Comparison:
     rate_interval : Interval or None
     quality : Delta
         BD-quality of the mean curves, in units of the score.
+    quality_interval : Interval or None
     picture_rate : float or None
         Mean of the pictures' own BD-rates, in per cent, over those that have one.
     picture_count : int
@@ -273,6 +274,7 @@ class Comparison:
     rate: Delta
     rate_interval: Interval | None
     quality: Delta
+    quality_interval: Interval | None
     picture_rate: float | None
     picture_count: int
 
@@ -315,6 +317,7 @@ def compare(
         rate=rate(first.curve(), second.curve()),
         rate_interval=bootstrap(first, second, rate),
         quality=bd_quality(first.curve(), second.curve()),
+        quality_interval=bootstrap(first, second, bd_quality),
         picture_rate=float(np.mean(own)) if own else None,
         picture_count=len(own),
     )

@@ -47,6 +47,7 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
     return Judge(
         name=f"features{suffix}",
         keys=tuple(key + suffix for key in KEYS),
+        main=tuple(key + suffix for key in ("features", "whole", "attended")),
         score=functools.partial(_score, teacher=teacher, suffix=suffix),
         prepare=functools.partial(_teacher, teacher),
     )

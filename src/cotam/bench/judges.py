@@ -54,6 +54,8 @@ class Judge:
         As in tables.
     keys : tuple of str
         The values that it gives; more is better in each.
+    main : tuple of str
+        Those that tables show unless asked for others.
     score : callable
         (picture, decoded picture, texts written in it) to a value for each of the keys, None where the
         judge cannot say. Both pictures are uint8 (height, width, 3) RGB of one size.
@@ -63,6 +65,7 @@ class Judge:
 
     name: str
     keys: tuple[str, ...]
+    main: tuple[str, ...]
     score: Callable[[Pixels, Pixels, Sequence[str]], dict[str, float | None]]
     prepare: Callable[[], object] = tuple
 
@@ -268,10 +271,10 @@ def _text(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, f
     return {"recall": score.recall, "precision": score.precision, "f1": score.f1}
 
 
-FIDELITY = Judge("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), _fidelity)
+FIDELITY = Judge("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), ("psnr", "ms_ssim_db"), _fidelity)
 """PSNR in dB, MS-SSIM, and the same in dB as -10 log10(1 - MS-SSIM), up to 100; None below 161 pixels."""
 
-TEXT = Judge("text", ("recall", "precision", "f1"), _text, prepare=_reader)
+TEXT = Judge("text", ("recall", "precision", "f1"), ("recall", "f1"), _text, prepare=_reader)
 """Words read by RapidOCR in the decoded picture: `word_score` of `read_text`; None without labelled ones."""
 
 

@@ -15,18 +15,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
-from cotam.bench.curves import Comparison, Curve, Interval, points
+from cotam.bench.curves import Comparison, Curve, Interval, compare, points
 from cotam.bench.scores import score_named
 from cotam.bench.sweep import ORIGINAL
 from cotam.errors import InputError
 
 __all__ = [
     "codecs_of",
+    "compared",
     "comparison_table",
     "curve_figure",
     "mean_curves",
     "point_table",
     "versions",
+    "whole_table",
 ]
 
 _COLOURS = {
@@ -59,18 +61,66 @@ def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
     return {name: one.on(sorted(shared)).curve() for name, one in measured.items()} if shared else {}
 
 
+def compared(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], reference: str
+) -> tuple[list[Comparison], list[str]]:
+    """Compare all other codecs with one.
+
+    Returns
+    -------
+    comparisons : list of Comparison
+        For each codec and score; by isotonic curves where the score is noisy.
+    remarks : list of str
+        Why others are missing, a sentence each.
+    """
+    names = codecs_of(rows)
+    if reference not in names:
+        return [], [f"Nothing is compared with {reference}: it was not measured."]
+    found, remarks = [], []
+    for name in names:
+        for score in scores if name != reference else ():
+            try:
+                found.append(compare(rows, reference, name, score, noisy=score_named(score).noisy))
+            except InputError as error:  # a codec or a judge that failed on every picture
+                remarks.append(f"{name}: {error}.")
+    return found, remarks
+
+
+def whole_table(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
+) -> str:
+    """All that the rows say, as markdown: comparisons, means, where curves fall, versions."""
+    parts = []
+    for reference in references:
+        comparisons, remarks = compared(rows, scores, reference)
+        parts.append(comparison_table(reference, comparisons) if comparisons else "")
+        parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
+    steady = [score for score in scores if not score_named(score).noisy]
+    parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
+    return f"# {title}\n\n" + "\n".join(parts)
+
+
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     """Comparisons with one reference as a markdown table, a row for each codec and score.
 
     Below the table stands why a BD-rate is missing, and where the curves share less than half of their range.
     """
-    header = ("codec", "score", "BD-rate [95 %]", "mean of BD-rates", "BD-quality", "overlap", "pictures")
+    header = (
+        "codec",
+        "score",
+        "BD-rate [95 %]",
+        "mean of BD-rates",
+        "BD-quality [95 %]",
+        "overlap",
+        "pictures",
+    )
     lines, remarks = [], []
     for one in comparisons:
         score = score_named(one.score)
         name, unit = score.name, "points" if score.unit == "%" else score.unit
         gain = one.quality.value
         quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
+        quality += _interval(one.quality_interval, score.factor, 2)
         own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
         lines.append(
             (
@@ -166,10 +216,15 @@ def curve_figure(
         Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
-        figure = Figure(figsize=(5.6 * len(scores) + 0.4, 4.2), dpi=160, layout="constrained")
+        across = min(3, len(scores)) if len(scores) != 4 else 2
+        down = -(-len(scores) // across)
+        figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        for axes, score in zip(np.atleast_1d(figure.subplots(1, len(scores))), scores, strict=True):
+        panels = np.atleast_1d(figure.subplots(down, across)).flat
+        for axes, score in zip(panels, scores, strict=False):
             _panel(figure, axes, rows, score, log_rate)
+        for axes in list(panels):  # what the iterator has left
+            axes.remove()
         figure.draw_without_rendering()  # makes room for the labels
         figure.set_layout_engine("none")
         for file in files:
@@ -252,8 +307,10 @@ def _rate(value: float | None) -> str:
     return "–" if value is None else _signed(value, 1, " %")
 
 
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f" [{_signed(interval.low, 1)}, {_signed(interval.high, 1)}]"
+def _interval(interval: Interval | None, factor: float = 1.0, digits: int = 1) -> str:
+    if interval is None:
+        return ""
+    return f" [{_signed(factor * interval.low, digits)}, {_signed(factor * interval.high, digits)}]"
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
