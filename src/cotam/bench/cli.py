@@ -16,9 +16,10 @@ from cotam.bench.judges import JUDGES, Judge, judge
 from cotam.bench.pictures import Picture, labelled_pictures, plain_pictures
 from cotam.bench.scores import score_named
 from cotam.bench.speed import speed
+from cotam.bench.sweep import read_rows, tasks
 from cotam.bench.sweep import sweep as measure_all
-from cotam.bench.sweep import tasks
 from cotam.errors import CotamError, InputError
+from cotam.files import write_whole
 
 __all__ = ["bench"]
 
@@ -57,8 +58,24 @@ def _score(key: str) -> str:
     return key
 
 
+_SCORES_HELP = "What tables and curves show; the judges' main ones if not given.  [repeatable]"
+
+
+def _errors_shown(command: Callable[..., None]) -> Callable[..., None]:
+    """Show what Cotam raises on purpose as one line, exit code 1."""
+
+    @wraps(command)
+    def shown(*arguments: Any, **values: Any) -> None:
+        try:
+            command(*arguments, **values)
+        except CotamError as error:
+            raise click.ClickException(str(error)) from error
+
+    return shown
+
+
 def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options that all sweeps have; what Cotam raises on purpose is shown as one line."""
+    """Give a command the options that all sweeps have."""
     default = ", ".join(references) if references else "the first codec"
     options = [
         click.argument(
@@ -100,7 +117,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
             "scores",
             multiple=True,
             callback=_checked(_score),
-            help="What tables and curves show; the judges' main ones if not given.  [repeatable]",
+            help=_SCORES_HELP,
         ),
         click.option(
             "-j", "--jobs", type=click.IntRange(1), help="Processes; as many as cores if not given."
@@ -118,13 +135,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def shown(*arguments: Any, **values: Any) -> None:
-            try:
-                command(*arguments, **values)
-            except CotamError as error:
-                raise click.ClickException(str(error)) from error
-
+        shown = _errors_shown(command)
         for option in reversed(options):
             shown = option(shown)
         return shown
@@ -175,6 +186,66 @@ def text(ladders: tuple[tuple[str, tuple[int, ...]], ...], **options: Any) -> No
     The same as sweep with the judge text, by default of a few codecs at low rates.
     """
     _run((judge("text"),), _codecs(ladders, TEXT_CODECS), **options)
+
+
+@bench.command("report")
+@click.argument(
+    "files", metavar="ROWS...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+@click.option(
+    "-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Page to write."
+)
+@click.option(
+    "--pictures",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folders that were swept, to show the worst pictures.  [repeatable]",
+)
+@click.option(
+    "--reference",
+    "references",
+    metavar="SPEC",
+    multiple=True,
+    help="What is compared with; the first codec if not given.  [repeatable]",
+)
+@click.option("--codec", metavar="SPEC", help="Whose worst pictures are shown; the last of ours if none.")
+@click.option("--score", "scores", multiple=True, callback=_checked(_score), help=_SCORES_HELP)
+@click.option("--title", help="Of the page.")
+@click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
+@_errors_shown
+def report_command(
+    files: tuple[Path, ...],
+    out: Path,
+    folders: tuple[Path, ...],
+    references: tuple[str, ...],
+    title: str | None,
+    **options: Any,
+) -> None:
+    """Write one self-contained page of the rows in files or folders ROWS.
+
+    Curves and comparisons for each judge, and the pictures where a codec does worst. Give several files of
+    rows for codecs that were measured apart; the pictures must be the same.
+    """
+    from cotam.bench import page
+
+    rows = page.latest([row for file in files for row in read_rows(_rows_file(file))])
+    if not rows:
+        raise InputError(f"there are no rows in {', '.join(map(str, files))}")
+    found = {one.name: one.path for one in _pictures(folders, None, 1, labelled=False)} if folders else {}
+    text = page.page(
+        rows,
+        references or report.codecs_of(rows)[:1],
+        found,
+        title=title or " and ".join(_rows_file(file).resolve().parent.name for file in files),
+        **options,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(str(out), text.encode("utf-8"), overwrite=True)
+
+
+def _rows_file(path: Path) -> Path:
+    return path / "rows.jsonl" if path.is_dir() else path
 
 
 def _codecs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ _COLOURS = {
     "avif": "#4a7aa8",
     "avif-psnr": "#8fb3d3",
     "jxl": "#a5855a",
+    "heic": "#8a6fa8",
     "cotam": "#c8373c",
 }
+_VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # of ours, as they come
 _INK = "#333333"
 _LABEL_GAP = 13  # points between the base lines of labels that would touch
 
@@ -197,7 +200,7 @@ def versions(rows: Iterable[dict[str, Any]]) -> str:
 def curve_figure(
     rows: Sequence[dict[str, Any]],
     scores: Sequence[str],
-    files: Sequence[Path],
+    files: Sequence[Path | BytesIO],
     *,
     title: str,
     log_rate: bool = False,
@@ -209,8 +212,9 @@ def curve_figure(
     rows : sequence of dict
     scores : sequence of str
         Keys of `cotam.bench.scores.SCORES`.
-    files : sequence of Path
-        Where to write; the suffix says the format (.svg, .png, .pdf). Equal rows give equal SVG bytes.
+    files : sequence of Path or binary file
+        Where to write; a path's suffix says the format (.svg, .png, .pdf), a file gets SVG. Equal rows give
+        equal SVG bytes.
     title : str
     log_rate : bool
         Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
@@ -228,7 +232,8 @@ def curve_figure(
         figure.draw_without_rendering()  # makes room for the labels
         figure.set_layout_engine("none")
         for file in files:
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+            form = file.suffix[1:] if isinstance(file, Path) else "svg"
+            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
@@ -240,8 +245,8 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
         axes.xaxis.set_minor_locator(NullLocator())
     ends = []
     for codec, curve in mean_curves(rows, score).items():
-        ours = codec == "cotam"
-        colour = _COLOURS.get(codec, _INK)
+        ours = codec.startswith("cotam")
+        colour = _colour(codec, rows)
         axes.plot(
             curve.rate,
             named.factor * curve.score,
@@ -267,6 +272,13 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
     _label(figure, axes, ends)
 
 
+def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
+    variants = [name for name in codecs_of(rows) if name.startswith("cotam:")]
+    if codec in variants:
+        return _VARIANTS[variants.index(codec) % len(_VARIANTS)]
+    return _COLOURS.get(codec, _INK)
+
+
 def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
     """Write the names in a column at the right, as near to the heights of their lines' ends as they fit."""
     figure.draw_without_rendering()  # settles the layout, and with it where the ends are
@@ -282,7 +294,7 @@ def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, flo
             (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
             textcoords="axes fraction",
             color=colour,
-            fontweight="bold" if codec == "cotam" else "normal",
+            fontweight="bold" if codec.startswith("cotam") else "normal",
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
         )
