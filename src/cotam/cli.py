@@ -351,22 +351,32 @@ def bench(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 @main.command(context_settings=_PASSED_ON, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
+def analyze(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Study what compression breaks (extra bench)."""
+    _run_group(ctx, arguments, "cotam.analysis.cli", "analyze", extra="bench")
+
+
+@main.command(context_settings=_PASSED_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def train(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Train the codec (extra train)."""
     _run_group(ctx, arguments, "cotam.train.__main__", "main")
 
 
-def _run_group(ctx: click.Context, arguments: tuple[str, ...], module: str, name: str) -> None:
-    """Import a group and hand it the command line. The extra is named as the command is."""
+def _run_group(
+    ctx: click.Context, arguments: tuple[str, ...], module: str, name: str, extra: str | None = None
+) -> None:
+    """Import a group, or a command, and hand it the command line. If not given, the extra has its name."""
     assert ctx.info_name
     try:
-        group: click.Group = getattr(importlib.import_module(module), name)
+        group: click.Command = getattr(importlib.import_module(module), name)
         with group.make_context(ctx.info_name, list(arguments), parent=ctx.parent) as inner:
             group.invoke(inner)
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] == "cotam":
             raise
-        raise MissingExtraError(ctx.info_name, error.name) from error
+        raise MissingExtraError(extra or ctx.info_name, error.name) from error
 
 
 if __name__ == "__main__":

