@@ -3,7 +3,7 @@
 #
 # DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
 # (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png and report.html. Held out are numbers 0, 10,
-# 20, … of train/photos and of train/captions, sorted by name, which no training of ours takes. LIMIT takes so many
+# 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
 # pictures of each folder only; VARIANTS lists ours ("cotam"), such as "cotam cotam:view=mllm cotam:guide=lite".
 # Some 200 pictures times 9 rates a codec, one to three seconds each on a core of its own; run again, it goes on.
 # Needs: pip install 'cotam[bench]', then

@@ -41,9 +41,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     callback=checked(ladder),
     help="As in cotam bench sweep; jpeg, webp, avif and cotam at five rates if not given.  [repeatable]",
 )
-@click.option("--limit", type=click.IntRange(2), default=12, show_default=True, help="Photos, and pages.")
+@click.option("--limit", type=click.IntRange(1), default=12, show_default=True, help="Photos, and pages.")
 @click.option(
-    "--count-scenes", type=click.IntRange(6), default=48, show_default=True, help="To be counted in."
+    "--count-scenes", type=click.IntRange(1), default=48, show_default=True, help="To be counted in."
 )
 @click.option("--seed", default=1, show_default=True, help="Of the scenes.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; as many as cores if not given.")

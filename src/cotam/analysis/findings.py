@@ -189,9 +189,9 @@ def _verdicts(rows: Mapping[str, Rows], chosen: Sequence[Task], codecs: Sequence
         order = sorted(found, key=lambda drop: -drop.mean)
         losses = ", ".join(f"{drop.task} {_percent(drop.mean)}" for drop in order)
         lines.append(
-            f"**{codec}** costs, over its settings: {losses} of what untouched pictures give. Cross-level "
-            f"tasks lose {_points(difference)} more than the worst of the others "
-            f"[{_points(low)}, {_points(high)}]: they {_ANSWERS[answer]}."
+            f"**{codec}** costs, over its settings: {losses} of what untouched pictures give. Mean of the "
+            f"cross-level tasks minus the worst of the others: {_points(difference)} points "
+            f"[{_points(low)}, {_points(high)}]; they {_ANSWERS[answer]}."
         )
     head = (
         f"**Do tasks that need fine detail and meaning at once ({cross}) break first**, as the paper found? "
@@ -240,4 +240,4 @@ def _percent(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.0f} points".replace("-", "−")
+    return f"{100 * value:+.0f}".replace("-", "−")

@@ -33,8 +33,9 @@ through each codec at several settings, and simple judges do simple tasks on wha
 | small text | cross-level: fine detail that has to be understood | RapidOCR reads lines of 10 and 13 pixels | the words that we wrote |
 | counting | cross-level: which things, and where each ends | tokens of DINOv2-S that look like one thing, in connected parts | the number that we pasted |
 
-A *drop* is the part of the score on untouched pictures that is lost. The features are those of DINOv2-S, an
-encoder that codecs may be trained with; the judges of the other tasks saw no training of codecs.
+A *drop* is the part of the score on untouched pictures that is lost. The features, and those that
+counting is done with, are of DINOv2-S, an encoder that codecs may be trained with: it is no neutral judge of such a
+codec. RapidOCR and EfficientNet-Lite0 saw no training of ours.
 """  # noqa: E501
 
 
@@ -75,7 +76,7 @@ def _figure(panels: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     figure = Figure(figsize=(4.4 * across, 3.4 * down), layout="constrained")
-    spots = np.atleast_1d(figure.subplots(down, across)).ravel()
+    spots = np.atleast_1d(figure.subplots(down, across, sharey=True)).ravel()
     for axes, name in zip(spots, panels, strict=False):
         draw(axes, name)
         axes.set_title(name, loc="left", fontsize=10)
