@@ -9,6 +9,7 @@ import pytest
 
 EXTRAS = [
     "accelerate",
+    "cotam.analysis",
     "cotam.bench",
     "cotam.nn",
     "cotam.train",

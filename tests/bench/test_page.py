@@ -63,7 +63,8 @@ def test_page_has_all_and_needs_nothing(tmp_path: Path) -> None:
     for picture in range(3):
         pixels = random.integers(0, 256, (45, 60, 3), np.uint8)
         Image.fromarray(pixels).resize((600, 450)).save(tmp_path / f"{picture}.png")
-    rows = [*ROWS, ROWS[0] | {"quality": 95, "error": "judge class: ValueError: <no>"}]
+    failed = {"codec": "jpeg", "version": "1", "quality": 95, "image": "0.png", "error": "ValueError: <no>"}
+    rows = [*ROWS, failed]
     pictures = {f"{n}.png": tmp_path / f"{n}.png" for n in range(3)}
     text = page.page(rows, ["jpeg"], pictures, title="Three <pictures>", codec="webp")
     assert "<h1>Three &lt;pictures&gt;</h1>" in text

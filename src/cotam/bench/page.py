@@ -237,6 +237,8 @@ def _worst_section(
         coders = baselines.codec(chosen), baselines.codec(reference)
     except CotamError as error:
         return title + render(f"Not shown: {error}.")
+    if not worst:
+        return title + render("No picture has curves of both that can be compared.")
     parts = [
         title,
         render(
