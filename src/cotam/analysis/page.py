@@ -30,7 +30,7 @@ through each codec at several settings, and simple judges do simple tasks on wha
 | --- | --- | --- | --- |
 | large text | low-level structure: edges | RapidOCR reads lines of 28 and 44 pixels | the words that we wrote |
 | class | coarse semantics: what is it | EfficientNet-Lite0's class | its class of the untouched picture |
-| small text | cross-level: fine detail that has to be understood | RapidOCR reads lines of 10 and 13 pixels | the words that we wrote |
+| small text | cross-level: fine detail that has to be understood | RapidOCR reads lines of 12 and 14 pixels | the words that we wrote |
 | counting | cross-level: which things, and where each ends | tokens of DINOv2-S that look like one thing, in connected parts | the number that we pasted |
 
 A *drop* is the part of the score on untouched pictures that is lost. The features, and those that

@@ -22,8 +22,8 @@ __all__ = ["LARGE", "SIZE", "SMALL", "count_pack", "photo_pack", "text_pack"]
 SIZE = (518, 392)
 """Width and height of all scenes: 37 × 28 tokens of an encoder with patches of 14, not reduced."""
 
-LARGE, SMALL = (28, 44), (10, 13)
-"""Font sizes in pixels of large and of small text: capitals of 20 to 32, and of 7 to 9 pixels."""
+LARGE, SMALL = (28, 44), (12, 14)
+"""Font sizes in pixels of large and of small text: capitals of 20 to 32, and of 8 to 10 pixels."""
 
 LINES = 4
 BUSY = 25  # standard deviation of the grey values under the lines
@@ -169,8 +169,9 @@ def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
     """Lines below one another where the picture is flattest."""
     font = ImageFont.load_default(size)
     boxes = [font.getbbox(line) for line in lines]
-    width, step = int(max(box[2] for box in boxes)) + 8, round(1.4 * size)
-    height = min(step * len(lines) + 8, SIZE[1])
+    # With room on all sides: beside other text, readers run lines together.
+    width, step = int(max(box[2] for box in boxes)) + 2 * size, round(1.4 * size)
+    height = min(step * len(lines) + size, SIZE[1])
     grey = pixels.mean(axis=2)
     mean = uniform_filter(grey, (height, width))
     spread = uniform_filter(grey**2, (height, width)) - mean**2
@@ -184,7 +185,7 @@ def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
         draw.rectangle((x, y, x + width - 1, y + height - 1), fill=tuple(int(value) for value in ground))
     fill = "black" if ground.mean() > 110 else "white"
     for number, line in enumerate(lines):
-        draw.text((x + 4, y + 4 + number * step), line, fill=fill, font=font)
+        draw.text((x + size, y + size // 2 + number * step), line, fill=fill, font=font)
     return np.array(image)
 
 

@@ -232,8 +232,8 @@ def _heic(threads: int) -> Codec:
         name="heic",
         encode=_heic_encode,
         decode=_heic_decode,
-        qualities=(0, 9, 16, 23, 30, 37, 44, 51, 57),
-        text_qualities=(0, 8, 15, 23, 31),
+        qualities=(0, 9, 16, 23, 30, 36, 42, 48, 54),
+        text_qualities=(10, 22, 33, 42, 50),
         version=f"libheif {pillow_heif.libheif_version()}, x265, 4:2:0, its default preset",
     )
 
