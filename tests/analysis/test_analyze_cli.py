@@ -34,6 +34,7 @@ def arguments(tmp_path: Path) -> list[str]:
     return [*found, "--codec", "jpeg@4"]
 
 
+@pytest.mark.slow
 def test_study_is_made_and_goes_on(arguments: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(analyze, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -76,6 +76,7 @@ def test_sentences_say_what_the_numbers_say() -> None:
 
 def test_page_stands_alone() -> None:
     page = study_page(study(0.4), ["jpeg"], {})
+    assert study_page(study(0.4), ["jpeg"], {}) == page
     assert page.count("<svg") == 3
     assert "<script" not in page
     assert "src=" not in page

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -85,7 +86,8 @@ def _figure(panels: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
     for axes in spots[len(panels) :]:
         axes.remove()
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "cotam"}):  # equal rows give an equal page
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue().decode("utf-8")
     return text[text.index("<svg") :]
 
