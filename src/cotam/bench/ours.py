@@ -17,26 +17,25 @@ from cotam.bench.baselines import Codec
 from cotam.errors import InputError
 from cotam.image import Pixels
 
-__all__ = ["option_names", "ours"]
+__all__ = ["option_defaults", "ours"]
 
-PLAIN = {"guide": "none", "view": "human"}
-"""What ``cotam`` without options is: the base codec, which does not follow the API's defaults."""
-
+_NAMED = ("profile", "guide", "view")  # said in the version also where they are the API's defaults
 _SET_BY_THE_SWEEP = {"quality", "target_size", "levels", "metadata", "background", "size_limit"}
 
 
-def option_names() -> tuple[set[str], set[str]]:
-    """Names of the options that `cotam.encode`, and that `cotam.decode`, take in this version."""
+def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that `cotam.encode`, and that `cotam.decode`, take in this version, with their defaults."""
     import cotam
 
-    return tuple(  # type: ignore[return-value]
+    found = [
         {
-            name
+            name: parameter.default
             for name, parameter in inspect.signature(function).parameters.items()
             if parameter.kind is parameter.KEYWORD_ONLY and name not in _SET_BY_THE_SWEEP
         }
         for function in (cotam.encode, cotam.decode)
-    )
+    ]
+    return found[0], found[1]
 
 
 def ours(text: str = "") -> Codec:
@@ -45,8 +44,8 @@ def ours(text: str = "") -> Codec:
     Parameters
     ----------
     text : str
-        Names and values; a value is a JSON number, true, false or null, or else a string. Of what is not
-        named, guide is none and view is human, and the rest as the API has it.
+        Names and values; a value is a JSON number, true, false or null, or else a string. What is not named
+        is as the API has it, but for the guide: none.
 
     Raises
     ------
@@ -57,14 +56,15 @@ def ours(text: str = "") -> Codec:
     """
     from cotam import weights
 
-    settings: dict[str, Any] = {**PLAIN, **_parsed(text)}
-    encoding, decoding = option_names()
+    encoding, decoding = option_defaults()
+    defaults = {**encoding, **decoding, "guide": "none"}
+    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
     chosen = settings["weights"] if "weights" in encoding else settings.pop("weights", "base")
     found = weights.load(chosen)
     if "weights" not in encoding and chosen != "base":
         raise InputError(f"cotam:weights={chosen}: this version encodes with the weights base only")
-    if unknown := [name for name in settings if name not in encoding | decoding]:
-        known = ", ".join(sorted(encoding | decoding | {"weights"}))
+    if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
+        known = ", ".join(sorted({*encoding, *decoding, "weights"}))
         raise InputError(f"cotam has no option {', '.join(unknown)} in this version; there is: {known}")
     encode = functools.partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
