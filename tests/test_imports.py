@@ -9,6 +9,7 @@ import pytest
 
 EXTRAS = [
     "accelerate",
+    "cotam.analysis",
     "cotam.bench",
     "cotam.gateway",
     "cotam.nn",

@@ -318,62 +318,39 @@ main.add_command(info)
 
 # Groups of the extras
 
-_PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
+_EXTRAS = {
+    "bench": ("cotam.bench.cli", "bench", "Measure codecs beside each other (extra bench)."),
+    "analyze": ("cotam.analysis.cli", "bench", "Study what compression breaks (extra bench)."),
+    "guide": ("cotam.guide.cli", "guide", "Make guides, which say where bits are spent, and look at them."),
+    "train": ("cotam.train.__main__", "train", "Train the codec (extra train)."),
+    "serve": ("cotam.gateway.cli", "serve", "Take .cotam in front of a model server (extra serve)."),
+    "edge": ("cotam.gateway.cli", "serve", "Send small pictures from a client (extra serve)."),
+}
+"""Command → its module, which is imported when the command is run, the extra that it needs, and its help."""
 
 
-@main.command(context_settings=_PASSED_ON, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def bench(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Measure codecs beside each other (extra bench)."""
-    _run_group(ctx, arguments, "cotam.bench.cli", "bench")
+def _add_passing_on(name: str, module: str, extra: str, text: str) -> None:
+    """Add a command that hands its whole command line to the command ``name``, or ``main``, of a module."""
+
+    def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+        try:
+            found = importlib.import_module(module)
+            command: click.Command = getattr(found, name, None) or found.main
+            with command.make_context(name, list(arguments), parent=ctx.parent) as inner:
+                command.invoke(inner)
+        except ModuleNotFoundError as error:
+            if not error.name or error.name.partition(".")[0] == "cotam":
+                raise
+            raise MissingExtraError(extra, error.name) from error
+
+    passed_on = {"ignore_unknown_options": True, "help_option_names": []}
+    command = click.command(name, context_settings=passed_on, add_help_option=False, help=text)
+    arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    main.add_command(command(arguments(click.pass_context(run))))
 
 
-@main.command(context_settings=_PASSED_ON, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def guide(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Make guides, which say where bits are spent, and look at them."""
-    _run_group(ctx, arguments, "cotam.guide.cli", "guide")
-
-
-@main.command(context_settings=_PASSED_ON, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def train(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Train the codec (extra train)."""
-    _run_group(ctx, arguments, "cotam.train.__main__", "main")
-
-
-@main.command(context_settings=_PASSED_ON, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def serve(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Take .cotam in front of a model server (extra serve)."""
-    _run_group(ctx, arguments, "cotam.gateway.cli", "serve")
-
-
-@main.command(context_settings=_PASSED_ON, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def edge(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Send small pictures from a client (extra serve)."""
-    _run_group(ctx, arguments, "cotam.gateway.cli", "edge", extra="serve")
-
-
-def _run_group(
-    ctx: click.Context, arguments: tuple[str, ...], module: str, name: str, extra: str | None = None
-) -> None:
-    """Import a group and hand it the command line. The extra is named as the command is, unless given."""
-    assert ctx.info_name
-    try:
-        group: click.Group = getattr(importlib.import_module(module), name)
-        with group.make_context(ctx.info_name, list(arguments), parent=ctx.parent) as inner:
-            group.invoke(inner)
-    except ModuleNotFoundError as error:
-        if not error.name or error.name.partition(".")[0] == "cotam":
-            raise
-        raise MissingExtraError(extra or ctx.info_name, error.name) from error
+for _name, _about in _EXTRAS.items():
+    _add_passing_on(_name, *_about)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-NEEDED = ("matplotlib", "scipy", "tqdm")
+NEEDED = ("markdown_it", "matplotlib", "scipy", "tqdm")
 
 if any(importlib.util.find_spec(name) is None for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]

@@ -65,6 +65,24 @@ def test_jxl_round_trip(picture: np.ndarray) -> None:
     assert np.abs(decoded.astype(int) - picture).mean() < 10
 
 
+def test_heic_round_trip(picture: np.ndarray) -> None:
+    pytest.importorskip("pillow_heif")
+    codec = baselines.codec("heic")
+    files = [codec.encode(picture, quality) for quality in codec.qualities[2::3]]
+    assert all(data[4:12] == b"ftypheic" for data in files)
+    assert sorted(map(len, files)) == [len(data) for data in files]
+    decoded = codec.decode(files[-1])
+    assert np.abs(decoded.astype(int) - picture).mean() < 10
+
+
+def test_ladder_of_a_spec() -> None:
+    assert baselines.ladder("jpeg") == ("jpeg", ())
+    assert baselines.ladder("cotam:view=human,guide=none@40,5,5") == ("cotam:view=human,guide=none", (5, 40))
+    for wrong in ("jpeg@", "jpeg@high", "jpeg@101", "jpeg@5,"):
+        with pytest.raises(InputError, match=r"whole numbers from 0 to 100, such as jpeg@"):
+            baselines.ladder(wrong)
+
+
 def test_ours_round_trip(picture: np.ndarray) -> None:
     codecs, left_out = baselines.available(["cotam"])
     if left_out:
@@ -84,6 +102,11 @@ def test_missing_package_is_named_or_left_out(monkeypatch: pytest.MonkeyPatch) -
     assert [codec.name for codec in codecs] == ["jpeg"]
     assert len(left_out) == 1
     assert left_out[0].startswith("jxl is left out: pillow-jxl-plugin is not installed")
+
+
+def test_only_ours_has_options() -> None:
+    with pytest.raises(InputError, match="only cotam takes options"):
+        baselines.codec("jpeg:subsampling=0")
 
 
 def test_unknown_codec_names_the_others() -> None:

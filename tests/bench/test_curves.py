@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 from cotam.bench import curves
 from cotam.bench.curves import Curve, Delta, bd_quality, bd_rate, bootstrap, compare, monotone, points
@@ -142,3 +143,13 @@ def test_noisy_comparison_bridges_a_fall() -> None:
     noisy = compare(rows, "a", "b", "psnr", noisy=True).rate.value
     assert noisy is not None
     assert noisy > 5
+
+
+def test_areas_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(3)
+    for count in (2, 3, 4, 9):
+        for _ in range(30):
+            x, y = np.cumsum(rng.uniform(0.01, 2, count)), rng.normal(0, 3, count).round(1)
+            low, high = np.sort(rng.uniform(x[0], x[-1], 2))
+            expected = PchipInterpolator(x, y).integrate(low, high)
+            assert curves._pchip_area(x, y, low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)

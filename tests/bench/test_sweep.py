@@ -13,7 +13,7 @@ from cotam.bench.baselines import Codec
 from cotam.bench.judges import Judge
 from cotam.bench.pictures import Picture, plain_pictures
 from cotam.bench.sweep import ORIGINAL, Task, measure, read_rows, sweep, tasks
-from cotam.errors import InputError
+from cotam.errors import InputError, MissingExtraError
 
 
 class Counting:
@@ -41,7 +41,7 @@ def _brightness(picture: np.ndarray, decoded: np.ndarray, texts: Sequence[str]) 
     return {"brightness": float(decoded.mean())}
 
 
-JUDGE = Judge("brightness", ("brightness",), _brightness)
+JUDGE = Judge("brightness", ("brightness",), ("brightness",), _brightness)
 
 
 @pytest.fixture
@@ -113,24 +113,53 @@ def test_wrong_size_is_an_error(pictures: list[Picture]) -> None:
     assert "came back as (1, 1, 3)" in measure(Task(pictures[1], codec, 1), [JUDGE])["error"]
 
 
-def test_new_version_or_judge_is_measured_anew(pictures: list[Picture], tmp_path: Path) -> None:
+def test_new_version_is_measured_anew(pictures: list[Picture], tmp_path: Path) -> None:
     file, store = tmp_path / "rows.jsonl", Counting()
     for version in ("1", "2", "1"):
         rows = sweep(file, tasks(pictures[1:2], [(store.codec(version), (5,))]), [JUDGE])
         assert [row["version"] for row in rows] == [version]
     assert len(store.calls) == 2
-    other = Judge("darkness", ("darkness",), lambda picture, decoded, texts: {"darkness": 1.0})
-    rows = sweep(file, tasks(pictures[1:2], [(store.codec(), (5,))]), [other])
-    assert len(store.calls) == 3
-    assert rows[0]["darkness"] == 1
 
 
-def test_failing_judge_stops_the_sweep(pictures: list[Picture], tmp_path: Path) -> None:
-    def score(*_: object) -> dict[str, float | None]:
-        raise ZeroDivisionError
+def test_failing_judge_leaves_a_row(pictures: list[Picture], tmp_path: Path) -> None:
+    def score(picture: np.ndarray, *_: object) -> dict[str, float | None]:
+        return {"odd": 1 / float(picture.any()) if picture.mean() < 200 else float("nan")}
 
-    with pytest.raises(ZeroDivisionError):
-        sweep(tmp_path / "rows.jsonl", tasks(pictures, [], originals=True), [Judge("bad", ("bad",), score)])
+    file, store = tmp_path / "rows.jsonl", Counting()
+    wanted = tasks(pictures[1:], [(store.codec(), (5,))])
+    rows = sweep(file, wanted, [Judge("picky", ("odd",), ("odd",), score), JUDGE])
+    assert [row["odd"] for row in rows] == [1.0, None]
+    assert rows[1]["error"] == "judge picky: ValueError: odd is nan"
+    assert rows[1]["bytes"] == 72
+    assert rows[1]["brightness"] > 0
+    assert sweep(file, wanted, [Judge("picky", ("odd",), ("odd",), score), JUDGE]) == rows
+    assert len(store.calls) == 2
+
+
+def test_later_judge_adds_to_the_rows(pictures: list[Picture], tmp_path: Path) -> None:
+    file, seen = tmp_path / "rows.jsonl", []
+
+    def score(picture: np.ndarray, *_: object) -> dict[str, float | None]:
+        seen.append(picture.mean())
+        return {"first": 1.0}
+
+    wanted = tasks(pictures, [(Counting().codec(), (5,))])
+    sweep(file, wanted, [Judge("first", ("first",), ("first",), score)])
+    rows = sweep(file, wanted, [Judge("first", ("first",), ("first",), score), JUDGE])
+    assert len(seen) == 2
+    assert "error" in rows[0]
+    assert all({"first", "brightness", "bytes"} <= set(row) for row in rows[1:])
+    assert [row["image"] for row in read_rows(file)].count("black.png") == 1
+
+
+def test_judge_that_cannot_be_loaded_stops_the_sweep(pictures: list[Picture], tmp_path: Path) -> None:
+    def prepare() -> None:
+        raise MissingExtraError("bench", "something")
+
+    judge = Judge("absent", ("absent",), ("absent",), JUDGE.score, prepare=prepare)
+    with pytest.raises(MissingExtraError):
+        sweep(tmp_path / "rows.jsonl", tasks(pictures, [], originals=True), [judge])
+    assert not read_rows(tmp_path / "rows.jsonl")
 
 
 def test_foreign_line_is_refused(pictures: list[Picture], tmp_path: Path) -> None:

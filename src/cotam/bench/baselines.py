@@ -20,7 +20,7 @@ from PIL import AvifImagePlugin, Image, features
 from cotam.errors import InputError, MissingExtraError, UnknownWeightsError
 from cotam.image import Pixels
 
-__all__ = ["NAMES", "Codec", "available", "codec"]
+__all__ = ["NAMES", "Codec", "available", "codec", "ladder"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def codec(name: str, threads: int = 1) -> Codec:
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        One of `NAMES`, or ours with options, such as ``cotam:view=human`` (`cotam.bench.ours.ours`).
     threads : int
         What AVIF and JPEG XL may use; JPEG and WebP have one thread in Pillow, and ``cotam`` takes those of
         its run time. AVIF cuts pictures of several megapixels into tiles for more threads, at a small cost
@@ -66,13 +66,40 @@ def codec(name: str, threads: int = 1) -> Codec:
     Raises
     ------
     InputError
-        If there is no such codec.
+        If there is no such codec, or it has no such options.
     MissingExtraError
         If its package is not installed.
     """
-    if name not in _MAKERS:
-        raise InputError(f"unknown codec {name!r}: choose from {', '.join(NAMES)}")
-    return _MAKERS[name](threads)
+    plain, colon, options = name.partition(":")
+    if plain not in _MAKERS:
+        raise InputError(f"unknown codec {plain!r}: choose from {', '.join(NAMES)}")
+    if colon and plain != "cotam":
+        raise InputError(f"{name}: of the codecs only cotam takes options")
+    return _cotam(threads, options) if colon else _MAKERS[name](threads)
+
+
+def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
+    """Split a codec with its qualities, such as ``jpeg@5,20,60``, into the name and the qualities.
+
+    Returns
+    -------
+    name : str
+        As `codec` takes it.
+    qualities : tuple of int
+        Rising; empty if none are given.
+
+    Raises
+    ------
+    InputError
+        If a quality is not a whole number from 0 to 100.
+    """
+    name, at, listed = spec.rpartition("@")
+    if not at:
+        return spec, ()
+    numbers = listed.split(",")
+    if not all(number.isdecimal() and int(number) <= 100 for number in numbers):
+        raise InputError(f"{spec}: qualities are whole numbers from 0 to 100, such as {name}@10,40,80")
+    return name, tuple(sorted({int(number) for number in numbers}))
 
 
 def available(names: Iterable[str], threads: int = 1) -> tuple[list[Codec], list[str]]:
@@ -199,25 +226,41 @@ def _jxl_plugin() -> ModuleType:
     return pillow_jxl
 
 
-def _cotam(threads: int) -> Codec:
-    from cotam import decode, encode, weights
-
+def _heic(threads: int) -> Codec:
+    pillow_heif = _heif_plugin()
     return Codec(
-        name="cotam",
-        encode=functools.partial(_cotam_encode, encode),
-        decode=functools.partial(_cotam_decode, decode),
-        qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
-        text_qualities=(0, 8, 17, 28, 42),
-        version=f"guide none, MLLM view, weights {weights.load().digest.hex()[:12]}",
+        name="heic",
+        encode=_heic_encode,
+        decode=_heic_decode,
+        qualities=(0, 9, 16, 23, 30, 36, 42, 48, 54),
+        text_qualities=(10, 22, 33, 42, 50),
+        version=f"libheif {pillow_heif.libheif_version()}, x265, 4:2:0, its default preset",
     )
 
 
-def _cotam_encode(encode: Callable[..., bytes], pixels: Pixels, quality: int) -> bytes:
-    return encode(pixels, quality=quality, guide="none")
+def _heic_encode(pixels: Pixels, quality: int) -> bytes:
+    _heif_plugin()
+    return _pillow_encode(pixels, quality, format="HEIF", chroma=420)
 
 
-def _cotam_decode(decode: Callable[..., Any], data: bytes) -> Pixels:
-    return np.array(decode(data, view="mllm"))
+def _heic_decode(data: bytes) -> Pixels:
+    _heif_plugin()
+    return _pillow_decode(data, format="HEIF")
+
+
+def _heif_plugin() -> ModuleType:
+    """Register the plugin with Pillow, once in each process."""
+    try:
+        import pillow_heif.HeifImagePlugin
+    except ImportError as error:
+        raise MissingExtraError("heic", "pillow-heif") from error
+    return pillow_heif
+
+
+def _cotam(threads: int, options: str = "") -> Codec:
+    from cotam.bench.ours import ours
+
+    return ours(options)
 
 
 _MAKERS: dict[str, Callable[[int], Codec]] = {
@@ -226,6 +269,7 @@ _MAKERS: dict[str, Callable[[int], Codec]] = {
     "avif": _avif,
     "avif-psnr": _avif_psnr,
     "jxl": _jxl,
+    "heic": _heic,
     "cotam": _cotam,
 }
 NAMES = tuple(_MAKERS)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+from scipy.interpolate import Akima1DInterpolator
 from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 Interpolation = Literal["pchip", "akima"]
-_INTERPOLATORS = {"pchip": PchipInterpolator, "akima": Akima1DInterpolator}
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,7 @@ class Comparison:
     rate_interval : Interval or None
     quality : Delta
         BD-quality of the mean curves, in units of the score.
+    quality_interval : Interval or None
     picture_rate : float or None
         Mean of the pictures' own BD-rates, in per cent, over those that have one.
     picture_count : int
@@ -273,6 +274,7 @@ class Comparison:
     rate: Delta
     rate_interval: Interval | None
     quality: Delta
+    quality_interval: Interval | None
     picture_rate: float | None
     picture_count: int
 
@@ -315,6 +317,7 @@ def compare(
         rate=rate(first.curve(), second.curve()),
         rate_interval=bootstrap(first, second, rate),
         quality=bd_quality(first.curve(), second.curve()),
+        quality_interval=bootstrap(first, second, bd_quality),
         picture_rate=float(np.mean(own)) if own else None,
         picture_count=len(own),
     )
@@ -343,5 +346,53 @@ def _delta(
     if low >= high:
         return Delta(None, reason=f"the curves do not overlap in their {what}")
     overlap = (high - low) / (max(first[1], second[1]) - min(first[0], second[0]))
-    areas = [_INTERPOLATORS[method](*values).integrate(low, high) for values in (reference, test)]
+    areas = [_AREAS[method](*values, low, high) for values in (reference, test)]
     return Delta(float((areas[1] - areas[0]) / (high - low)), float(overlap))
+
+
+def _akima_area(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
+    return float(Akima1DInterpolator(x, y).integrate(low, high))
+
+
+def _pchip_area(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
+    """Integral of the PCHIP interpolant, as scipy's: on a few points plain floats are ten times faster.
+
+    Fritsch, Butland: "A method for constructing local monotone piecewise cubic interpolants", 1984. Each
+    piece is a cubic, of which Simpson's rule is exact.
+    """
+    places, values = x.tolist(), y.tolist()
+    steps = [after - before for before, after in pairwise(places)]
+    rises = [(after - before) / step for (before, after), step in zip(pairwise(values), steps, strict=True)]
+    slopes = [_end_slope(steps, rises)]
+    for (h0, h1), (d0, d1) in zip(pairwise(steps), pairwise(rises), strict=True):
+        first, second = h0 + 2 * h1, 2 * h0 + h1
+        slopes.append((first + second) / (first / d0 + second / d1) if d0 * d1 > 0 else 0.0)
+    slopes.append(_end_slope(steps[::-1], rises[::-1]))
+
+    total = 0.0
+    for index, step in enumerate(steps):
+        left, right = max(low, places[index]), min(high, places[index + 1])
+        if left >= right:
+            continue
+        bend = slopes[index] + slopes[index + 1] - 2 * rises[index]
+        heights = []
+        for place in (left, (left + right) / 2, right):
+            t = (place - places[index]) / step
+            heights.append(t * (slopes[index] + t * (rises[index] - slopes[index] + (t - 1) * bend)))
+        mean = (heights[0] + 4 * heights[1] + heights[2]) / 6
+        total += (right - left) * (values[index] + step * mean)
+    return total
+
+
+def _end_slope(steps: Sequence[float], rises: Sequence[float]) -> float:
+    """At the first point: three-point difference, kept from overshooting."""
+    if len(rises) == 1:
+        return rises[0]
+    (h0, h1), (d0, d1) = steps[:2], rises[:2]
+    slope = ((2 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
+    if slope * d0 <= 0:
+        return 0.0
+    return 3 * d0 if d0 * d1 < 0 and abs(slope) > 3 * abs(d0) else slope
+
+
+_AREAS = {"pchip": _pchip_area, "akima": _akima_area}

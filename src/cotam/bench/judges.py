@@ -1,14 +1,18 @@
-"""What is lost between a picture and its decoded copy: squared error, structure, and legibility."""
+"""What is lost between a picture and its decoded copy: squared error, structure, and legibility.
+
+Judges by a network's view are in `cotam.bench.features` and `cotam.bench.classes`; `judge` finds all by name.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -16,11 +20,28 @@ from scipy.ndimage import correlate1d
 from cotam.errors import InputError, MissingExtraError
 from cotam.image import Pixels
 
-__all__ = ["FIDELITY", "TEXT", "Judge", "WordScore", "ms_ssim", "psnr", "read_text", "word_score", "words"]
+__all__ = [
+    "FIDELITY",
+    "JUDGES",
+    "TEXT",
+    "Judge",
+    "WordScore",
+    "check_sizes",
+    "judge",
+    "ms_ssim",
+    "of_last_picture",
+    "psnr",
+    "read_text",
+    "word_score",
+    "words",
+]
 
+JUDGES = ("fidelity", "features", "class", "text")
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = 161
 MAX_DECIBEL = 100.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,14 +54,62 @@ class Judge:
         As in tables.
     keys : tuple of str
         The values that it gives; more is better in each.
+    main : tuple of str
+        Those that tables show unless asked for others.
     score : callable
         (picture, decoded picture, texts written in it) to a value for each of the keys, None where the
         judge cannot say. Both pictures are uint8 (height, width, 3) RGB of one size.
+    prepare : callable
+        Loads what the judge needs, so that what is missing is said before a sweep begins.
     """
 
     name: str
     keys: tuple[str, ...]
+    main: tuple[str, ...]
     score: Callable[[Pixels, Pixels, Sequence[str]], dict[str, float | None]]
+    prepare: Callable[[], object] = tuple
+
+
+def judge(spec: str) -> Judge:
+    """A judge by name: one of `JUDGES`, or ``features:TEACHER`` for another teacher than the default.
+
+    Raises
+    ------
+    InputError
+        If there is no such judge.
+    """
+    from cotam.bench import classes, features
+
+    name, _, teacher = spec.partition(":")
+    if name == "features":
+        return features.features_judge(teacher or features.DEFAULT)
+    known = {"fidelity": FIDELITY, "class": classes.CLASS, "text": TEXT}
+    if spec not in known:
+        raise InputError(f"unknown judge {spec!r}: choose from {', '.join(JUDGES)}, features:TEACHER")
+    return known[spec]
+
+
+def of_last_picture(function: Callable[..., T]) -> Callable[..., T]:
+    """Let a function of a picture, and of arguments that can be compared, remember its last answer.
+
+    A sweep goes picture by picture: what a judge finds in an original serves all codecs and qualities.
+    """
+    last: list[tuple[Any, T]] = []
+
+    @functools.wraps(function)
+    def remembered(picture: Pixels, *rest: Any) -> T:
+        key = picture.shape, hashlib.blake2b(picture.tobytes()).digest(), rest
+        if not last or last[0][0] != key:
+            last[:] = [(key, function(picture, *rest))]
+        return last[0][1]
+
+    return remembered
+
+
+def check_sizes(picture: Pixels, decoded: Pixels) -> None:
+    """Refuse pictures of different sizes, with `InputError`."""
+    if picture.shape != decoded.shape:
+        raise InputError(f"the decoded picture is {decoded.shape}, the picture is {picture.shape}")
 
 
 def psnr(picture: Pixels, decoded: Pixels) -> float:
@@ -56,7 +125,7 @@ def psnr(picture: Pixels, decoded: Pixels) -> float:
     InputError
         If the sizes differ.
     """
-    _check_sizes(picture, decoded)
+    check_sizes(picture, decoded)
     error = float(np.mean(np.square(picture.astype(np.float32) - decoded), dtype=np.float64))
     return MAX_DECIBEL if error == 0 else min(MAX_DECIBEL, 10 * math.log10(255**2 / error))
 
@@ -79,7 +148,7 @@ def ms_ssim(picture: Pixels, decoded: Pixels) -> float:
     InputError
         If the sizes differ or a side is under 161 pixels, where the fifth scale is smaller than the window.
     """
-    _check_sizes(picture, decoded)
+    check_sizes(picture, decoded)
     if min(picture.shape[:2]) < MS_SSIM_MIN_SIDE:
         raise InputError(
             f"MS-SSIM needs sides of at least {MS_SSIM_MIN_SIDE} pixels, not {picture.shape[:2]}"
@@ -196,20 +265,17 @@ def _fidelity(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[st
 
 
 def _text(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    if not texts:
+        return dict.fromkeys(("recall", "precision", "f1"))
     score = word_score(texts, read_text(decoded))
     return {"recall": score.recall, "precision": score.precision, "f1": score.f1}
 
 
-FIDELITY = Judge("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), _fidelity)
+FIDELITY = Judge("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), ("psnr", "ms_ssim_db"), _fidelity)
 """PSNR in dB, MS-SSIM, and the same in dB as -10 log10(1 - MS-SSIM), up to 100; None below 161 pixels."""
 
-TEXT = Judge("text", ("recall", "precision", "f1"), _text)
-"""Words read by RapidOCR in the decoded picture: `word_score` of `read_text`."""
-
-
-def _check_sizes(picture: Pixels, decoded: Pixels) -> None:
-    if picture.shape != decoded.shape:
-        raise InputError(f"the decoded picture is {decoded.shape}, the picture is {picture.shape}")
+TEXT = Judge("text", ("recall", "precision", "f1"), ("recall", "f1"), _text, prepare=_reader)
+"""Words read by RapidOCR in the decoded picture: `word_score` of `read_text`; None without labelled ones."""
 
 
 def _blurred(image: np.ndarray) -> np.ndarray:

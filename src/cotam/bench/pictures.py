@@ -32,7 +32,7 @@ class Picture:
     texts: tuple[str, ...] = ()
 
 
-def plain_pictures(folder: Path, limit: int | None = None) -> list[Picture]:
+def plain_pictures(folder: Path, limit: int | None = None, every: int = 1) -> list[Picture]:
     """Find the pictures of a folder, or of its ``images`` folder where it has one, sorted by name.
 
     Parameters
@@ -41,6 +41,8 @@ def plain_pictures(folder: Path, limit: int | None = None) -> list[Picture]:
         The folder. Its other subfolders are not searched.
     limit : int, optional
         Take this many, evenly spaced over the sorted list.
+    every : int
+        Before that, take numbers 0, ``every``, 2 · ``every``, … of the list.
 
     Raises
     ------
@@ -49,10 +51,10 @@ def plain_pictures(folder: Path, limit: int | None = None) -> list[Picture]:
     """
     place = folder / "images" if (folder / "images").is_dir() else folder
     paths = sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES)
-    return _some([Picture(path, path.relative_to(folder).as_posix()) for path in paths], folder, limit)
+    return _some([Picture(path, path.relative_to(folder).as_posix()) for path in paths], folder, limit, every)
 
 
-def labelled_pictures(pack: Path, limit: int | None = None) -> list[Picture]:
+def labelled_pictures(pack: Path, limit: int | None = None, every: int = 1) -> list[Picture]:
     """Find the pictures of a pack in which legible text is labelled, in the order of its ``labels.jsonl``.
 
     A label has ``image`` (path relative to the pack) and ``lines`` or ``words``, a list of objects with
@@ -64,6 +66,8 @@ def labelled_pictures(pack: Path, limit: int | None = None) -> list[Picture]:
         Folder with ``images`` and ``labels.jsonl``.
     limit : int, optional
         Take this many, evenly spaced over the list.
+    every : int
+        Before that, take numbers 0, ``every``, 2 · ``every``, … of the list.
 
     Raises
     ------
@@ -80,10 +84,11 @@ def labelled_pictures(pack: Path, limit: int | None = None) -> list[Picture]:
         texts = tuple(item["text"] for item in written if item.get("legible", True))
         if any(character.isalnum() for text in texts for character in text):
             pictures.append(Picture(pack / label["image"], label["image"], texts))
-    return _some(pictures, pack, limit)
+    return _some(pictures, pack, limit, every)
 
 
-def _some(pictures: list[Picture], folder: Path, limit: int | None) -> list[Picture]:
+def _some(pictures: list[Picture], folder: Path, limit: int | None, every: int) -> list[Picture]:
+    pictures = pictures[::every]
     if not pictures:
         raise InputError(f"{folder} has no pictures that this benchmark can use")
     count = len(pictures) if limit is None else min(limit, len(pictures))

