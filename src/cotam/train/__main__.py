@@ -10,6 +10,7 @@ import click
 import torch
 
 from cotam.train.data import Crops, pack, pictures
+from cotam.train.guide_cli import guide
 
 if TYPE_CHECKING:
     from cotam.train.losses import Loss
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def main() -> None:
-    """Train the codec (docs/training.md)."""
+    """Train the codec and the embedded guide (docs/training.md, docs/guide.md)."""
+
+
+main.add_command(guide)
 
 
 @main.command("pack")

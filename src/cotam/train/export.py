@@ -172,7 +172,8 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _to_onnx(graph: nn.Module, example: dict[str, Tensor], channels_last: bool) -> onnx.ModelProto:
+def to_onnx(graph: nn.Module, example: dict[str, Tensor], channels_last: bool) -> onnx.ModelProto:
+    """A graph whose inputs are called as in ``example``; axes of pictures that are longer than 1 vary."""
     spatial = (1, 2) if channels_last else (2, 3)
     dynamic = {
         name: {axis: torch.export.Dim.DYNAMIC for axis in spatial if t.ndim == 4 and t.shape[axis] > 1}
@@ -198,7 +199,7 @@ def _to_onnx(graph: nn.Module, example: dict[str, Tensor], channels_last: bool) 
     return model
 
 
-def _compact(model: onnx.ModelProto) -> onnx.ModelProto:
+def compact(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constant reshapes of weights, and store weights small with a cast after each."""
     graph = model.graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -319,7 +320,7 @@ def export(codec: Codec, out: Path, crops: Sequence[np.ndarray] = ()) -> None:
     out.mkdir(parents=True, exist_ok=True)
     examples = _examples(codec)
     for name, graph in graphs(codec).items():
-        model = _compact(_to_onnx(graph, examples[name], channels_last=name == "analysis"))
+        model = compact(to_onnx(graph, examples[name], channels_last=name == "analysis"))
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
     write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64))
     if crops:
