@@ -196,15 +196,13 @@ def through_codec(
         bpp = (coded.bits_y + coded.bits_z) / pixels_each
         distances = log_distances(ours, theirs)
         parts = {name: value.mean() for name, value in distances.items()} | {"rate": bpp.log().mean()}
-        loss = parts["rate"] + torch.stack([parts[n] / SLOPES[n] for n in SLOPES]).mean()
+        parts["spread"] = levels.std()
+        parts["loss"] = parts["rate"] + torch.stack([parts[n] / SLOPES[n] for n in SLOPES]).mean()
         optimiser.zero_grad()
-        loss.backward()
+        parts["loss"].backward()
         torch.nn.utils.clip_grad_norm_(guide.parameters(), 0.5)
         optimiser.step()
-        yield (
-            step,
-            {n: float(v) for n, v in parts.items()} | {"loss": float(loss), "spread": float(levels.std())},
-        )
+        yield step, {name: float(value.detach()) for name, value in parts.items()}
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.25) -> None:
