@@ -192,17 +192,18 @@ class Bench:
             return arrays[name]
 
     def _run(self, path: str, subject: Subject) -> np.ndarray:
-        """An ONNX guide on the picture, repeated beyond its edge as the codec does, on the grid of levels."""
+        """An ONNX guide on the picture, resized to multiples of 32, on the grid of levels."""
         import onnxruntime as ort
 
         if path not in self._guides:
             options = ort.SessionOptions()
             options.intra_op_num_threads = 1
             self._guides[path] = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        height, width = subject.pixels.shape[:2]
-        padded = np.pad(subject.pixels, ((0, -height % CELL), (0, -width % CELL), (0, 0)), mode="edge")
-        (found,) = self._guides[path].run(None, {"pixels": padded[None]})
-        rows, columns = padded.shape[0] // CELL, padded.shape[1] // CELL
+        rows, columns = (-(-n // CELL) for n in subject.pixels.shape[:2])
+        image = Image.fromarray(subject.pixels).resize(
+            (columns * CELL, rows * CELL), Image.Resampling.BILINEAR
+        )
+        (found,) = self._guides[path].run(None, {"pixels": np.asarray(image)[None]})
         return found[0].reshape(rows, found.shape[1] // rows, columns, -1).mean((1, 3))
 
     @torch.no_grad()

@@ -51,12 +51,12 @@ class Lite(nn.Module):
         self.sixteenth = nn.Sequential(*(Block(second) for _ in range(shape.blocks[1])))
         self.further = Patches(second, third, 2)
         self.near = nn.ModuleList(Block(third) for _ in range(shape.blocks[2]))
-        self.everywhere = nn.ModuleList(Pointwise(third, third) for _ in range(shape.blocks[2]))
+        everywhere = [Pointwise(third, third) for _ in range(shape.blocks[2])]
+        self.everywhere = nn.ModuleList(everywhere)
         self.up = Unpatch(third, second, 2)
         self.leave = Pointwise(second, len(HEADS))
-        self.leave.weight.data *= 0.1
-        for layer in self.everywhere:
-            layer.weight.data *= 0.1  # type: ignore[union-attr,operator]
+        for layer in (self.leave, *everywhere):
+            layer.weight.data *= 0.1
         self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
 
     def forward(self, picture: Tensor) -> Tensor:

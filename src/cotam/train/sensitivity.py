@@ -165,6 +165,6 @@ def cache(
         found = crop_targets(pixels, bool(text), number, codec, teacher, reader)
         part = out / "part"
         with part.open("wb") as file:
-            np.savez(file, pixels=pixels, **found)
+            np.savez(file, allow_pickle=False, pixels=pixels, **found)
         part.replace(path)
         yield number
