@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from synthetic import picture
@@ -90,6 +91,39 @@ def test_maps_are_kept_and_an_importance_is_their_sum(bench, tmp_path):
     assert np.allclose(both, sum(parts))
     assert parts[0].mean() == pytest.approx(1)
     assert len(list(tmp_path.rglob("a_1.npz"))) == 1
+
+
+def brightness(path):
+    """A guide file: the mean of each 16×16 pixels, and 1."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["real"], to=kinds.FLOAT),
+        helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("ReduceMean", ["cells", "colours"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["mean", "one"], ["importance"]),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array([1]), "colours"),
+        onnx.numpy_helper.from_array(np.float32(1), "one"),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", kinds.UINT8, [1, None, None, 3])
+    importance = helper.make_tensor_value_info("importance", kinds.FLOAT, [1, None, None])
+    graph = helper.make_graph(nodes, "brightness", [pixels], [importance], constants)
+    opset = helper.make_opsetid("", 20)
+    path.write_bytes(helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString())
+
+
+def test_a_guide_file_is_run_on_the_grid_of_levels(bench, tmp_path):
+    brightness(tmp_path / "brightness.onnx")
+    pixels = np.zeros((126, 128, 3), np.uint8)
+    pixels[:, 32:64] = 254
+    spec = Spec.parse(f"{tmp_path}/brightness.onnx@0.25")
+    found = bench.importance(spec, Subject("a/1", False, pixels))
+    assert found.shape == (4, 4)
+    assert found.mean() == pytest.approx(1)
+    assert found[:, 1].min() > 10 * found[:, [0, 2, 3]].max()
+    assert (spec.levels(found) == [[-2, 6, -2, -2]] * 4).all()
 
 
 def test_held_out_pictures_are_no_training_pictures(tmp_path):
