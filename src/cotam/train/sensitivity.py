@@ -132,7 +132,7 @@ def _run(teacher: Teacher, picture: Tensor, size: list[int], **options: bool) ->
 
 def as_tensor(pixels: np.ndarray) -> Tensor:
     """Pixels uint8 (H, W, 3) → (1, 3, H, W) in 0…1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 def crop_targets(
