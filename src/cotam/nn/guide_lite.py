@@ -41,7 +41,7 @@ class Lite(nn.Module):
 
     mixture: Tensor
 
-    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 1, 0, 1)) -> None:
+    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 1)) -> None:
         """``mixture``: shares of the maps in the importance."""
         super().__init__()
         first, second, third = shape.widths
