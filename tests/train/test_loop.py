@@ -5,15 +5,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tiny import CODEC
 
-from cotam.nn.codec import Codec, Shape
+from cotam.nn.codec import Codec
 from cotam.nn.dct import start_from_dct
 from cotam.train.data import Crops
 from cotam.train.loop import Average, Schedule, train
-
-TINY = Shape(
-    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
-)
 
 
 @pytest.fixture
@@ -29,7 +26,7 @@ def crops(tmp_path):
 
 def tiny() -> Codec:
     torch.manual_seed(0)
-    codec = Codec(TINY)
+    codec = Codec(CODEC)
     start_from_dct(codec)
     return codec
 

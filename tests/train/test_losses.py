@@ -2,22 +2,15 @@ import json
 
 import pytest
 import torch
+from tiny import SMALL, reader
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model, SiglipVisionConfig
 from transformers import SiglipVisionModel as SiglipModel
 
 from cotam.errors import InputError
 from cotam.nn.codec import Coded
-from cotam.nn.teachers import LEVELS, Reader, Teacher, distances, load_teacher
+from cotam.nn.teachers import LEVELS, Teacher, distances, load_teacher
 from cotam.train.losses import SETTINGS, Batch, MultiLevel, Weights, rate_distortion
 
-SMALL = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 4,
-    "patch_size": 14,
-    "image_size": 112,
-}
 FAMILIES = {
     "clip": (CLIPVisionConfig, CLIPVisionModel),
     "siglip": (SiglipVisionConfig, SiglipModel),
@@ -47,20 +40,6 @@ def batch(text=(False, True), quality=(30, 60), progress=0.5) -> Batch:
 
 def coded(picture: torch.Tensor) -> Coded:
     return Coded(picture, picture, torch.full((2,), 800.0), torch.full((2,), 50.0))
-
-
-def reader() -> Reader:
-    torch.manual_seed(0)
-    prefix = "module.FeatureExtraction.ConvNet."
-    shapes = {0: (32, 1), 3: (64, 32), 6: (128, 64), 8: (128, 128), 11: (256, 128), 14: (256, 256)}
-    state = {f"{prefix}{i}.weight": torch.randn(*s, 3, 3) * 0.1 for i, s in shapes.items()}
-    state |= {f"{prefix}{i}.bias": torch.zeros(shapes[i][0]) for i in (0, 3, 6, 8)}
-    for i in (12, 15):
-        ones, zeros = torch.ones(256), torch.zeros(256)
-        state |= {f"{prefix}{i}.{k}": ones for k in ("weight", "running_var")}
-        state |= {f"{prefix}{i}.{k}": zeros for k in ("bias", "running_mean")}
-        state[f"{prefix}{i}.num_batches_tracked"] = torch.tensor(1)
-    return Reader(state)
 
 
 def test_a_teacher_of_each_family_sees_what_transformers_sees(family, folder):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cotam.train.data import Crops, pack, pictures
+from cotam.train.guide_cli import guide
 from cotam.train.loop import averaged_weights
 from cotam.train.tokens_command import tokens_command
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def main() -> None:
-    """Train the codec (docs/training.md)."""
+    """Train the codec and the embedded guide (docs/training.md, docs/guide.md)."""
+
+
+main.add_command(guide)
 
 
 @main.command("pack")

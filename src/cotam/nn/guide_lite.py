@@ -1,0 +1,87 @@
+"""The embedded guide: a small convolutional network, picture → log2 of what errors cost at each place.
+
+Knows tensors: nothing of teachers, of levels or of files.
+
+::
+
+    picture ──▸ 1/8 ──▸ 1/16 ─────────────────────────────▸ + ──▸ log2 maps ──▸ importance
+                          └──▸ 1/32 ──▸ + mean of all ──▸ up ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, act
+
+HEADS = ("attended", "whole", "late", "text")
+"""What the maps predict: sensitivities and deep [CLS] attention as `cotam.train.sensitivity` has them, and
+what errors cost a reader of text."""
+
+RELATIVE = len(HEADS) - 1
+"""Maps before this one only say how cells compare within a picture; text says also whether there is any."""
+
+MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class LiteShape:
+    """Channels and blocks at 1/8, 1/16 and 1/32."""
+
+    widths: tuple[int, int, int] = (64, 128, 192)
+    blocks: tuple[int, int, int] = (1, 1, 2)
+
+
+class Lite(nn.Module):
+    """Picture (B, 3, H, W) in 0…1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16)."""
+
+    mixture: Tensor
+
+    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 1)) -> None:
+        """``mixture``: shares of the maps in the importance."""
+        super().__init__()
+        first, second, third = shape.widths
+        self.enter = Patches(3, first, 8)
+        self.eighth = nn.Sequential(*(Block(first) for _ in range(shape.blocks[0])))
+        self.down = Patches(first, second, 2)
+        self.sixteenth = nn.Sequential(*(Block(second) for _ in range(shape.blocks[1])))
+        self.further = Patches(second, third, 2)
+        self.near = nn.ModuleList(Block(third) for _ in range(shape.blocks[2]))
+        everywhere = [Pointwise(third, third) for _ in range(shape.blocks[2])]
+        self.everywhere = nn.ModuleList(everywhere)
+        self.up = Unpatch(third, second, 2)
+        self.leave = Pointwise(second, len(HEADS))
+        for layer in (self.leave, *everywhere):
+            layer.weight.data *= 0.1
+        self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        middle = self.sixteenth(self.down(self.eighth(self.enter((picture - 0.5) * 4))))
+        x = self.further(middle)
+        for block, everywhere in zip(self.near, self.everywhere, strict=True):
+            x = block(x)
+            x = x + everywhere(act(x.mean((2, 3), keepdim=True)))
+        return self.leave(act(middle + self.up(x)))
+
+    def importance(self, picture: Tensor) -> Tensor:
+        """The mixture of the maps: positive, (B, H/16, W/16), at most 2**16 times as large as elsewhere."""
+        maps = self(picture).clamp(-8, 8)
+        maps = torch.exp2(maps)
+        relative = maps[:, :RELATIVE] / maps[:, :RELATIVE].mean((2, 3), keepdim=True)
+        maps = torch.cat([relative, maps[:, RELATIVE:]], 1)
+        return (maps * self.mixture[None, :, None, None]).sum(1)
+
+
+class LiteGraph(nn.Module):
+    """pixels uint8 (1, H, W, 3) → importance float32 (1, H/16, W/16)."""
+
+    def __init__(self, guide: Lite) -> None:
+        super().__init__()
+        self.guide = guide
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.guide.importance(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)

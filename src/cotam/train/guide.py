@@ -1,0 +1,222 @@
+"""Training of the embedded guide: distilled from sensitivities, then end to end through the frozen codec.
+
+Knows the network, its targets and the codec as a differentiable whole: nothing of how targets are measured
+(``sensitivity``) or of what a guide is worth in real files (`cotam.bench.guides`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cotam.errors import InputError
+from cotam.levels import LIMIT
+from cotam.nn.codec import Codec
+from cotam.nn.entropy import STEPS_PER_OCTAVE
+from cotam.nn.export import stored_small, to_onnx
+from cotam.nn.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
+from cotam.nn.layers import clamp_ste, round_ste
+from cotam.nn.teachers import LEVELS, Features, Teacher
+from cotam.train.data import Crops
+
+HELD_OUT = 20
+"""Of so many crops, two are for validation: sizes alternate."""
+
+NO_TEXT = -3.0
+"""Log2 of what a reader loses where there is nothing to read; its mean over a text crop is 0."""
+
+_LEVELS = LEVELS[1:]
+SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24}
+"""How fast each distance falls as the rate rises, -d log distance / d log rate, without a guide."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Crops of one size: pictures (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
+
+    pictures: Tensor
+    maps: Tensor
+
+
+def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
+    """What `cotam.train.sensitivity.cache` wrote, by size: for training, and a tenth for validation."""
+    paths = sorted(folder.glob("*.npz"))
+    if len(paths) < HELD_OUT:
+        raise InputError(f"{folder} has {len(paths)} targets: run python -m cotam.train guide targets")
+    held = [path for number, path in enumerate(paths) if number % HELD_OUT < 2]
+    return _grouped([path for path in paths if path not in held]), _grouped(held)
+
+
+def _grouped(paths: Sequence[Path]) -> list[Targets]:
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+    for path in paths:
+        with np.load(path) as file:
+            found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
+            picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
+            read = torch.from_numpy(file["reader"].astype(np.float32)) if "reader" in file else None
+        maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
+        maps = maps - maps.mean((1, 2), keepdim=True)
+        text = torch.full_like(maps[:1], NO_TEXT) if read is None else read.log2().clamp(min=NO_TEXT)[None]
+        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
+    return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
+
+
+def distillation_loss(maps: Tensor, targets: Tensor) -> Tensor:
+    """Huber distance of log2 maps (B, heads, h, w), on their grid and that of levels, by head: (heads,)."""
+    total = torch.zeros(maps.shape[1])
+    for size in (1, 2):
+        ours, theirs = _coarser(maps, size), _coarser(targets, size)
+        parts = [_centred(m[:, :RELATIVE]) for m in (ours, theirs)]
+        ours, theirs = (
+            torch.cat([p, m[:, RELATIVE:]], 1) for p, m in zip(parts, (ours, theirs), strict=True)
+        )
+        total = total + F.smooth_l1_loss(ours, theirs, reduction="none").mean((0, 2, 3))
+    return total
+
+
+def _coarser(maps: Tensor, size: int) -> Tensor:
+    return maps if size == 1 else F.avg_pool2d(torch.exp2(maps), size).log2()
+
+
+def _centred(maps: Tensor) -> Tensor:
+    return maps - maps.mean((2, 3), keepdim=True)
+
+
+def batches(
+    groups: Sequence[Targets], count: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of one size each, turned and mirrored at random."""
+    sizes = np.array([len(group.pictures) for group in groups])
+    while True:
+        group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
+        chosen = torch.from_numpy(rng.choice(len(group.pictures), min(count, len(group.pictures)), False))
+        picture, maps = group.pictures[chosen].float() / 255, group.maps[chosen]
+        if rng.random() < 0.5:
+            picture, maps = picture.flip(3), maps.flip(3)
+        yield picture, maps
+
+
+def distil(
+    guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
+) -> Iterator[tuple[int, Tensor]]:
+    """Train on targets; yields step and loss by head. The learning rate rises, then falls to nothing."""
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
+    source = batches(groups, batch, np.random.default_rng(seed))
+    guide.train()
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = (
+            rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+        picture, targets = next(source)
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = guide(picture)
+        loss = distillation_loss(maps.float(), targets)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        torch.nn.utils.clip_grad_norm_(guide.parameters(), 1.0)
+        optimiser.step()
+        yield step, loss.detach()
+
+
+@torch.no_grad()
+def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
+    """Correlation of predicted and measured log2 maps on the grid of levels, within each picture, by head."""
+    guide.eval()
+    pairs = [(guide(group.pictures.float() / 255), group.maps) for group in groups]
+    flat = [[_centred(_coarser(m, 2)).transpose(0, 1).flatten(1) for m in pair] for pair in pairs]
+    guide.train()
+    mine, target = (torch.cat(part, 1) for part in zip(*flat, strict=True))
+    return ((mine * target).sum(1) / (mine.square().sum(1) * target.square().sum(1)).sqrt()).tolist()
+
+
+def levels_of(guide: Lite, picture: Tensor, strength: float) -> Tensor:
+    """Levels (B, 1, H/32, W/32) in ±7, of mean 0 before they are rounded; gradients pass straight through."""
+    octaves = F.avg_pool2d(guide.importance(picture)[:, None], 2).log2()
+    wanted = STEPS_PER_OCTAVE * strength * _centred(octaves)
+    return round_ste(clamp_ste(wanted, -LIMIT, LIMIT))
+
+
+def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
+    """Natural logarithms of the distances that `cotam.bench.guides` measures, (B,) each."""
+    assert theirs.attention is not None
+    share = theirs.attention / theirs.attention.mean(1, keepdim=True)
+    errors = [(ours.levels[name] - theirs.levels[name]).square().mean(2) for name in _LEVELS]
+    error = torch.stack(errors).mean(0)
+    found = {
+        "tokens": error.mean(1),
+        "attended": (error * share).mean(1),
+        "whole": (ours.whole - theirs.whole).square().mean(1),
+    }
+    return {name: value.clamp(min=1e-6).log() for name, value in found.items()}
+
+
+def through_codec(
+    guide: Lite,
+    codec: Codec,
+    teacher: Teacher,
+    crops: Crops,
+    steps: int,
+    *,
+    batch: int = 4,
+    rate: float = 2e-4,
+    strength: float = 0.25,
+    qualities: tuple[int, int] = (0, 50),
+    seed: int = 0,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Train through the frozen codec; yields step and parts of the loss.
+
+    Minimised is log rate + mean of log distance / slope: along a curve without a guide it does not change, so
+    that it is, to first order, the logarithm of the mean BD-rate.
+    """
+    codec.eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.0)
+    rng = np.random.default_rng(seed)
+    guide.train()
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * min(1, 2 * (steps - step) / steps)
+        pixels, _ = crops.batch(step, batch)
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+        quality = torch.from_numpy(rng.integers(qualities[0], qualities[1] + 1, batch))
+        levels = levels_of(guide, picture, strength)
+        with torch.autocast("cpu", torch.bfloat16):
+            coded = codec(picture, quality, levels, noise=False)
+            with torch.no_grad():
+                theirs = teacher(picture, attention=True)
+            ours = teacher(coded.picture.clamp(0, 1))
+        pixels_each = picture.shape[2] * picture.shape[3]
+        bpp = (coded.bits_y + coded.bits_z) / pixels_each
+        distances = log_distances(ours, theirs)
+        parts = {name: value.mean() for name, value in distances.items()} | {"rate": bpp.log().mean()}
+        parts["spread"] = levels.std()
+        parts["loss"] = parts["rate"] + torch.stack([parts[n] / SLOPES[n] for n in SLOPES]).mean()
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(guide.parameters(), 0.5)
+        optimiser.step()
+        yield step, {name: float(value.detach()) for name, value in parts.items()}
+
+
+def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.25) -> None:
+    """Write the guide as ONNX: weights as float16, and what `docs/guide.md` asks of a guide file."""
+    example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
+    graph = LiteGraph(guide.eval())
+    model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance"]))
+    properties = {
+        "cotam.guide": "1",
+        "cotam.guide.kind": "conv",
+        "cotam.guide.side": str(side),
+        "cotam.guide.multiple": str(MULTIPLE),
+        "cotam.guide.name": "lite",
+        "cotam.guide.exponent": f"{exponent:g}",
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cotam.nn.guide_lite import HEADS, Lite, LiteShape
+
+TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
+
+
+def test_the_shipped_shape_keeps_its_budget():
+    guide = Lite().eval()
+    assert sum(p.numel() for p in guide.parameters()) <= 1_000_000
+    with FlopCounterMode(display=False) as counter:
+        guide(torch.zeros(1, 3, 128, 192))
+    assert counter.get_total_flops() / 2 / (128 * 192) <= 3000
+
+
+def test_importance_is_positive_and_finite_whatever_the_maps():
+    torch.manual_seed(0)
+    guide = Lite(TINY)
+    guide.leave.weight.data *= 1e4
+    found = guide.importance(torch.rand(2, 3, 64, 96))
+    assert found.shape == (2, 4, 6)
+    assert found.min() > 0
+    assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize("head", range(len(HEADS)))
+def test_the_mixture_chooses_maps(head):
+    torch.manual_seed(0)
+    guide = Lite(TINY, [float(i == head) for i in range(len(HEADS))]).eval()
+    picture = torch.rand(1, 3, 64, 64)
+    octaves, chosen = guide.importance(picture).log2(), guide(picture)[:, head]
+    torch.testing.assert_close(octaves - octaves.mean(), chosen - chosen.mean(), atol=1e-5, rtol=0)
+
+
+def test_every_place_sees_the_whole_picture():
+    torch.manual_seed(0)
+    guide = Lite(TINY).eval()
+    picture = torch.rand(1, 3, 512, 64)
+    other = picture.clone()
+    other[:, :, :32] = 0
+    assert (guide(picture)[:, :, -1] - guide(other)[:, :, -1]).abs().max() > 1e-5
