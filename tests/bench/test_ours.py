@@ -9,7 +9,8 @@ import pytest
 import cotam
 from cotam.bench import baselines
 from cotam.bench.ours import option_defaults, ours
-from cotam.errors import InputError, UnknownWeightsError
+from cotam.errors import InputError
+from cotam.weights import load
 
 GREY = np.full((40, 50, 3), 90, np.uint8)
 
@@ -24,11 +25,13 @@ def test_options_are_those_of_the_api() -> None:
 
 
 def test_spec_reaches_the_codec_and_its_version() -> None:
-    codec = baselines.codec("cotam:weights=base,guide=none,view=human")
-    assert codec.name == "cotam:weights=base,guide=none,view=human"
-    assert "guide none, view human, weights base " in codec.version
+    codec = baselines.codec("cotam:profile=base,guide=none,view=human")
+    assert codec.name == "cotam:profile=base,guide=none,view=human"
+    assert "profile base, guide none, view human, weights " in codec.version
+    assert load("base").digest.hex()[:12] in codec.version
+    assert load("mllm").digest.hex()[:12] in ours("profile=mllm").version
     data = codec.encode(GREY, 30)
-    assert data == cotam.encode(GREY, quality=30, guide="none")
+    assert data == cotam.encode(GREY, quality=30, profile="base", guide="none")
     assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()
 
 
@@ -57,18 +60,14 @@ def test_worker_processes_get_it() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("flavour=mint,view=human", r"no option flavour in this version; there is: .*guide.*view.*weights"),
+        ("flavour=mint,view=human", r"no option flavour in this version; there is: .*guide.*profile.*view"),
         ("view", r"'view' is not NAME=VALUE"),
         ("guide=", r"'guide=' is not NAME=VALUE"),
         ("view=martian", r"'martian' is not known"),
         ("guide=martian", r"'martian' is not known"),
+        ("profile=martian", r"'martian' is not known"),
     ],
 )
 def test_what_is_not_known_is_named(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         ours(text)
-
-
-def test_weights_that_are_not_there() -> None:
-    with pytest.raises(UnknownWeightsError, match="nowhere"):
-        ours("weights=nowhere")

@@ -79,10 +79,17 @@ def test_wrong_names(name: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif(LITE.is_file(), reason="lite is there")
-def test_lite_says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(InputError, match="guide 'lite' is not in this release yet"):
-        load("lite")
+def test_the_embedded_guide_is_small_and_sees_more_in_the_middle_of_a_disc() -> None:
+    guide = load("lite")
+    assert LITE.stat().st_size < 2_000_000
+    pixels = np.full((256, 384, 3), 200, np.uint8)
+    y, x = np.mgrid[:256, :384]
+    disc = (y - 128) ** 2 + (x - 192) ** 2 < 60**2
+    pixels[disc] = (180, 40, 30)
+    found = guide.importance(pixels)
+    assert found.mean() == pytest.approx(1, abs=1e-3)
+    rows, columns = found.shape
+    assert found[rows // 2, columns // 2] > found[0, 0]
 
 
 def test_wrong_files(tmp_path: Path, path: Path) -> None:

@@ -25,7 +25,7 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", required=True, type=_FOLDER, help="Folder of photos.")
 @click.option("--pages", required=True, type=_FOLDER, help="Folder of pages, such as receipts.")
 @click.option("--objects", required=True, type=_FOLDER, help="Pack with boxes of objects in labels.jsonl.")

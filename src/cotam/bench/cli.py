@@ -26,7 +26,7 @@ __all__ = ["bench", "checked", "errors_shown", "ladder"]
 TEXT_CODECS = ("jpeg", "webp", "avif", "cotam")  # not all: RapidOCR takes some two seconds for a page
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Measure codecs beside each other."""
 

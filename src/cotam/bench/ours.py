@@ -1,4 +1,4 @@
-"""Our codec as one of the codecs: weights, guide, view and what else the API takes, from text.
+"""Our codec as one of the codecs: profile, guide, view and what else the API takes, from text.
 
 Knows the signatures of `cotam.encode` and `cotam.decode`: an option that these gain can be measured without
 a change here.
@@ -39,7 +39,7 @@ def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def ours(text: str = "") -> Codec:
-    """Our codec with options such as ``weights=base,guide=none,view=human``.
+    """Our codec with options such as ``profile=base,guide=none,view=human``.
 
     Parameters
     ----------
@@ -51,32 +51,27 @@ def ours(text: str = "") -> Codec:
     ------
     InputError
         If an option is not known to this version, or has no such value.
-    UnknownWeightsError
-        If the weights are not installed.
     """
     from cotam import weights
 
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding, "guide": "none"}
     settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
-    chosen = settings["weights"] if "weights" in encoding else settings.pop("weights", "base")
-    found = weights.load(chosen)
-    if "weights" not in encoding and chosen != "base":
-        raise InputError(f"cotam:weights={chosen}: this version encodes with the weights base only")
     if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
-        known = ", ".join(sorted({*encoding, *decoding, "weights"}))
+        known = ", ".join(sorted({*encoding, *decoding}))
         raise InputError(f"cotam has no option {', '.join(unknown)} in this version; there is: {known}")
     encode = functools.partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
-    described = [f"{name} {value}" for name, value in settings.items() if name != "weights"]
+    described = [f"{name} {value}" for name, value in settings.items()]
+    digest = weights.load(settings["profile"]).digest.hex()[:12]
     return Codec(
         name=f"cotam:{text}" if text else "cotam",
         encode=encode,
         decode=decode,
         qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
         text_qualities=(0, 8, 17, 28, 42),
-        version=", ".join([*described, f"weights {chosen} {found.digest.hex()[:12]}"]),
+        version=", ".join([*described, f"weights {digest}"]),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal, get_args
 
 import click
@@ -310,6 +312,16 @@ def _appender(path: Path) -> Callable[[dict[str, Any]], None]:
     return append
 
 
+class _Server(uvicorn.Server):
+    """Remembers an interrupt: uvicorn repeats it at its end, and on a busy machine that was once lost."""
+
+    interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
+
+
 def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
     """Listen until a signal, then finish what has begun."""
     _log_as_json()
@@ -318,7 +330,10 @@ def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listener.getsockname()[1]}"
         _LOG.info("listening", extra={"fields": {"url": url, "what": what}})
-        uvicorn.Server(config).run(sockets=[listener])
+        server = _Server(config)
+        server.run(sockets=[listener])
+    if server.interrupted:
+        raise KeyboardInterrupt
 
 
 def _listener(host: str, port: int) -> socket.socket:

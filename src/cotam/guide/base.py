@@ -82,8 +82,6 @@ def load(name: str) -> Guide | None:
                 raise InputError("guide 'clip:' lacks the model: give clip:NAME or clip:FOLDER")
             return _clip(model)
         if name == "lite":
-            if not LITE.is_file():
-                raise InputError("guide 'lite' is not in this release yet; give the path of an ONNX file")
             return _graph(str(LITE), _version(LITE))
         if name.lower().endswith(".onnx"):
             return _graph(name, _version(Path(name)))

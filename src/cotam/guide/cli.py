@@ -10,7 +10,7 @@ from cotam.guide.show import show
 __all__ = ["guide"]
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def guide() -> None:
     """Make guides, which say where bits are spent, and look at them."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cotam.train.losses import Loss
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Train the codec and the embedded guide (docs/training.md, docs/guide.md)."""
 
