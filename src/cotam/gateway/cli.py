@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, get_args
 
 import click
@@ -313,13 +311,15 @@ def _appender(path: Path) -> Callable[[dict[str, Any]], None]:
 
 
 class _Server(uvicorn.Server):
-    """Remembers an interrupt: uvicorn repeats it at its end, and on a busy machine that was once lost."""
+    """Says that it listens once it heeds signals: one that comes earlier does not end it in good order."""
 
-    interrupted = False
+    def __init__(self, config: uvicorn.Config, address: dict[str, str]) -> None:
+        super().__init__(config)
+        self._address = address
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.interrupted |= sig == signal.SIGINT
-        super().handle_exit(sig, frame)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _LOG.info("listening", extra={"fields": self._address})
 
 
 def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
@@ -329,11 +329,7 @@ def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
     with _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listener.getsockname()[1]}"
-        _LOG.info("listening", extra={"fields": {"url": url, "what": what}})
-        server = _Server(config)
-        server.run(sockets=[listener])
-    if server.interrupted:
-        raise KeyboardInterrupt
+        _Server(config, {"url": url, "what": what}).run(sockets=[listener])
 
 
 def _listener(host: str, port: int) -> socket.socket:
