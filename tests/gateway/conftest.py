@@ -1,8 +1,34 @@
 """Without the packages of the extra [serve], and a client, there is nothing to test here."""
 
+from __future__ import annotations
+
 import importlib.util
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from gateway_servers import Model
 
 NEEDED = ("httpx2", "openai", "prometheus_client", "starlette", "uvicorn")
 
 if any(importlib.util.find_spec(name) is None for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture
+def model() -> Model:
+    """What the gateway stands in front of."""
+    from gateway_servers import Model
+
+    return Model()
+
+
+@pytest.fixture
+def upstream(model: Model) -> Iterator[str]:
+    """Its address, while it runs."""
+    from gateway_servers import running
+
+    with running(model.app) as address:
+        yield address

@@ -29,17 +29,6 @@ def rows_of(answer: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def model() -> Model:
-    return Model()
-
-
-@pytest.fixture
-def upstream(model: Model) -> Iterator[str]:
-    with running(model.app) as address:
-        yield address
-
-
-@pytest.fixture
 def api(upstream: str) -> Iterator[openai.OpenAI]:
     """A client of an edge, which goes to a gateway with a token, which goes to the model."""
     serve = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
-from gateway_servers import PROGRAM, Model, jpeg, messages, process, running
+from gateway_servers import PROGRAM, Model, jpeg, messages, process
 from synthetic import picture
 
 import cotam
@@ -28,17 +27,6 @@ unix = pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
-
-
-@pytest.fixture
-def model() -> Model:
-    return Model()
-
-
-@pytest.fixture
-def upstream(model: Model) -> Iterator[str]:
-    with running(model.app) as address:
-        yield address
 
 
 def test_serve_and_edge_in_a_row(upstream: str, model: Model, tmp_path: Path) -> None:

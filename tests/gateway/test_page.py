@@ -26,11 +26,6 @@ PHOTO = jpeg(picture(300, 400), 92)
 
 
 @pytest.fixture
-def model() -> Model:
-    return Model()
-
-
-@pytest.fixture
 def address(model: Model) -> Iterator[str]:
     with running(model.app) as upstream:
         app = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)

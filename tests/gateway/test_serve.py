@@ -56,17 +56,6 @@ def gateway(
 
 
 @pytest.fixture
-def model() -> Model:
-    return Model()
-
-
-@pytest.fixture
-def upstream(model: Model) -> Iterator[str]:
-    with running(model.app) as address:
-        yield address
-
-
-@pytest.fixture
 def address(upstream: str) -> Iterator[str]:
     with gateway(upstream) as found:
         yield found

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from tiny import CODEC as TINY
 
-from cotam.nn.codec import Codec, Shape, log2_gain, step_masks, tradeoff
+from cotam.nn.codec import Codec, log2_gain, step_masks, tradeoff
 from cotam.nn.dct import block_transform, dct_rows, start_from_dct
-
-TINY = Shape(
-    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
-)
 
 
 def smooth_picture(height: int, width: int) -> torch.Tensor:

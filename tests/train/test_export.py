@@ -4,20 +4,17 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tiny import CODEC as TINY
 
 from cotam import weights
 from cotam.codec import Codec as RuntimeCodec
 from cotam.entropy import Tables
 from cotam.errors import DamagedError
-from cotam.nn.codec import Codec, Shape
+from cotam.nn.codec import Codec
 from cotam.nn.dct import start_from_dct
 from cotam.nn.entropy import bits
 from cotam.runtime import OnnxRunner, make_runner
 from cotam.train.export import as_stored, export, fit_tables, graphs, quality_tables, write_tables
-
-TINY = Shape(
-    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
-)
 
 
 def network(seed: int = 0) -> Codec:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 from synthetic import picture
+from tiny import CODEC as TINY
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from cotam import weights
 from cotam.errors import InputError
 from cotam.nn.adapter import TokenAdapter
-from cotam.nn.codec import Codec, Shape
+from cotam.nn.codec import Codec
 from cotam.nn.dct import start_from_dct
 from cotam.nn.teachers import Teacher, load_teacher
 from cotam.train.data import Crops
@@ -23,9 +24,6 @@ from cotam.train.losses import SETTINGS, Batch, Tokens
 from cotam.train.tokens import WithTokens, check_network, on_folder
 
 ROOT = Path(__file__).parents[2]
-TINY = Shape(
-    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
-)
 SMALL = {
     "hidden_size": 32,
     "intermediate_size": 64,

