@@ -25,9 +25,9 @@ from synthetic import level_map, picture
 
 import cotam
 from cotam.bitstream import MAGIC, MAX_SIDE, File, read_file, read_header, read_varint, varint, write_file
-from cotam.codec import Codec, Grid
+from cotam.codec import Codec
 from cotam.errors import CotamError
-from cotam.planes import Symbols
+from cotam.planes import Grid, Symbols
 from cotam.runtime import OnnxRunner
 from cotam.weights import load
 

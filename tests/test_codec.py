@@ -11,11 +11,12 @@ import pytest
 from synthetic import level_map, picture, psnr
 
 from cotam import codec as module
-from cotam import tiling
+from cotam import planes, tiling
 from cotam.bitstream import read_file, read_header
-from cotam.codec import Codec, Grid
+from cotam.codec import Codec
 from cotam.errors import CotamError, DamagedError, FormatError, InputError, LimitError, TargetSizeError
 from cotam.image import to_rgb
+from cotam.planes import Grid
 from cotam.runtime import OnnxRunner, make_runner
 from cotam.weights import load
 
@@ -199,7 +200,7 @@ def test_bands_do_not_change_symbols(monkeypatch: pytest.MonkeyPatch, cells: int
     pixels, levels = picture(500, 600), level_map(500, 600)
     expected = CODEC.quantise(pixels, 40, levels)
     single = CODEC.encode(pixels, 40, levels=levels)
-    monkeypatch.setattr(module, "BAND_CELLS", cells)
+    monkeypatch.setattr(planes, "BAND_CELLS", cells)
     assert len(list(Grid(500, 600).bands())) == count
     symbols, index = CODEC.quantise(pixels, 40, levels)
     assert symbols.equals(expected[0])
@@ -228,13 +229,13 @@ def test_bands_are_bounded_and_cover_a_picture_once() -> None:
         covered = np.zeros(grid.cells, int)
         for row, column in grid.bands():
             covered[row.core(1), column.core(1)] += 1
-            assert (row.stop - row.start) * (column.stop - column.start) <= module.BAND_CELLS
+            assert (row.stop - row.start) * (column.stop - column.start) <= planes.BAND_CELLS
         assert (covered == 1).all()
 
 
 def test_a_damaged_picture_of_many_bands_is_found_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each band is checked before the next is decoded."""
-    monkeypatch.setattr(module, "BAND_CELLS", 1)
+    monkeypatch.setattr(planes, "BAND_CELLS", 1)
     pixels = picture(300, 300)
     data = CODEC.encode(pixels, 60)
     start, length = read_header(data).payload_start, read_header(data).payload_length

@@ -16,8 +16,9 @@ from mutations import BOMB, MUTATIONS, SECONDS, with_boxes
 from synthetic import level_map, picture
 
 from cotam.bitstream import read_file, varint, write_file
-from cotam.codec import Codec, Grid
+from cotam.codec import Codec
 from cotam.errors import DamagedError, LimitError
+from cotam.planes import Grid
 from cotam.runtime import OnnxRunner
 from cotam.weights import load
 

@@ -9,10 +9,11 @@ import pytest
 from synthetic import picture
 
 import cotam
-from cotam.codec import Codec, Grid
+from cotam.codec import Codec
 from cotam.errors import TargetSizeError
 from cotam.image import to_rgb
 from cotam.levels import LIMIT
+from cotam.planes import Grid
 from cotam.rate import largest_within, level_costs
 from cotam.runtime import OnnxRunner
 from cotam.weights import load

@@ -14,8 +14,8 @@ Large pictures pass through the graphs in tiles and through the range coder in b
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,54 +23,22 @@ from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError, LimitError
 from cotam.levels import LIMIT, checked_levels, read_levels, write_levels
-from cotam.planes import Latents, Symbols
+from cotam.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.rate import largest_within, level_costs
 from cotam.runtime import Runner
-from cotam.tiling import Span, pad, spans, tiles
+from cotam.tiling import Span, pad, tiles
 from cotam.weights import VIEWS, View, WeightSet
 
 SIZE_LIMIT = 200_000_000
 """Pixels that `Codec.decode` accepts unless told otherwise."""
 
-BAND_CELLS = 1024
-"""A band of the payload has as many rows of cells (64×64 pixels) as fit into this many, or a part of one."""
-
-_ANALYSIS_HALO, _HYPER_HALO, _SCALES_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 1, 2, 2, 3, 1
-"""Cells that each graph sees around what it keeps: its receptive field, rounded up. The context's includes
-the synthesis', which reads its output."""
+_ANALYSIS_HALO, _HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 1, 2, 3, 1
+"""Cells that the other graphs see around what they keep: their receptive fields, rounded up. The context's
+includes the synthesis', which reads its output."""
 
 Levels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """Integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain; or a function that makes them from what they
 cost: bits float32 (15, ⌈H/32⌉, ⌈W/32⌉) of each level -7 … 7 at each place, at the quality that is coded."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Sizes of all planes of a picture."""
-
-    height: int
-    width: int
-
-    @property
-    def latents(self) -> tuple[int, int]:
-        return -(-self.height // 16), -(-self.width // 16)
-
-    @property
-    def levels(self) -> tuple[int, int]:
-        return -(-self.height // 32), -(-self.width // 32)
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        return -(-self.height // 64), -(-self.width // 64)
-
-    def bands(self) -> Iterator[tuple[Span, Span]]:
-        """Rows and columns of cells that are coded together: columns are all but in very wide pictures."""
-        rows, columns = self.cells
-        height = max(1, BAND_CELLS // columns)
-        for start in range(0, rows, height):
-            row = Span(start, min(start + height, rows), start, start).with_halo(_SCALES_HALO, rows)
-            for column in spans(columns, _SCALES_HALO, BAND_CELLS):
-                yield row, column
 
 
 class Codec:
@@ -184,7 +152,7 @@ class Codec:
         """What levels cost, see `Levels`; ``symbols`` needs no latents, and its levels are not used."""
         symbols = replace(symbols, levels=np.full(grid.levels, LIMIT, np.int8))
         costs = np.empty((2 * LIMIT + 1, *grid.levels), np.float32)
-        for row, column in tiles(*grid.cells, _SCALES_HALO):  # smaller than bands, and faster by a quarter
+        for row, column in tiles(*grid.cells, SCALES_HALO):  # smaller than bands, and faster by a quarter
             found = level_costs(self.weights.tables, self._index(symbols, row, column, grid))
             costs[:, row.core(2), column.core(2)] = found
         return costs

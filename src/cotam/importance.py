@@ -21,18 +21,17 @@ import numpy as np
 
 from cotam.errors import InputError
 from cotam.grids import resample
-from cotam.levels import LIMIT, fit_levels
+from cotam.levels import LEVELS_PER_OCTAVE, LIMIT, fit_levels
 
 __all__ = ["Policy", "check_policy", "check_strength", "to_levels"]
 
 Policy = Literal["log", "ternary"]
 
 MAX_STRENGTH = 16.0
-STEPS_PER_OCTAVE = 4
 FITS = 2
 """Times that levels are rounded: after the first it is known what their map and the rounding cost."""
 
-LOSS = 2 * math.log(2) / STEPS_PER_OCTAVE
+LOSS = 2 * math.log(2) / LEVELS_PER_OCTAVE
 """Loss of a level that is off by δ: this · δ² · the bits that a level costs there.
 
 Where error falls as 2^(-2R/n) with rate R, n bits an octave, and the gain is off by e octaves from the best,
@@ -90,7 +89,7 @@ def to_levels(
     if policy == "ternary":
         return _ternary(importance, grid, size, min(round(TERNARY_STEP * strength), limit))
     extent = 32 * grid[0] / size[0], 32 * grid[1] / size[1]
-    wanted = STEPS_PER_OCTAVE * strength * exponent * np.log2(resample(importance, grid, extent))
+    wanted = LEVELS_PER_OCTAVE * strength * exponent * np.log2(resample(importance, grid, extent))
     wanted -= wanted.mean()
     if costs is None:
         return np.clip(np.rint(wanted), -limit, limit).astype(np.int8)

@@ -1,15 +1,52 @@
-"""What lies between pixels and bytes: the integers of a file, and the latents that a decoder makes of them.
+"""What lies between pixels and bytes: planes, the integers of a file, and the decoder's latents.
 
 Knows shapes and ranges: nothing of how either is computed or coded (``codec``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cotam.levels import LEVELS_PER_OCTAVE
+from cotam.tiling import Span, spans
+
+BAND_CELLS = 1024
+"""A band of the payload has as many rows of cells (64×64 pixels) as fit into this many, or a part of one."""
+
+SCALES_HALO = 2
+"""Cells that the scale network sees around a band: its receptive field, rounded up."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Sizes of all planes of a picture."""
+
+    height: int
+    width: int
+
+    @property
+    def latents(self) -> tuple[int, int]:
+        return -(-self.height // 16), -(-self.width // 16)
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        return -(-self.height // 32), -(-self.width // 32)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return -(-self.height // 64), -(-self.width // 64)
+
+    def bands(self) -> Iterator[tuple[Span, Span]]:
+        """Rows and columns of cells that are coded together: columns are all but in very wide pictures."""
+        rows, columns = self.cells
+        height = max(1, BAND_CELLS // columns)
+        for start in range(0, rows, height):
+            row = Span(start, min(start + height, rows), start, start).with_halo(SCALES_HALO, rows)
+            for column in spans(columns, SCALES_HALO, BAND_CELLS):
+                yield row, column
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ import numpy as np
 
 from cotam.api import codec
 from cotam.bench.pictures import plain_pictures
-from cotam.codec import Grid
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.guide import tiles
 from cotam.guide.base import Guide, exponent_of, load
 from cotam.image import to_rgb
 from cotam.importance import to_levels
 from cotam.levels import read_levels, write_levels
+from cotam.planes import Grid
 
 __all__ = ["coded_map", "main", "sizes", "times"]
 
