@@ -6,9 +6,11 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import CODEC, teacher
+from tiny import CODEC, reader, teacher
 
+from cotam.entropy import SymbolWriter
 from cotam.errors import InputError
+from cotam.levels import write_levels
 from cotam.nn.codec import Codec
 from cotam.nn.guide_lite import HEADS, Lite, LiteShape
 from cotam.train.__main__ import main
@@ -21,9 +23,11 @@ from cotam.train.guide import (
     export_guide,
     levels_of,
     load_targets,
+    map_bits,
     through_codec,
     validate,
 )
+from cotam.weights import load
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -118,13 +122,40 @@ def test_tuning_moves_the_guide_and_leaves_codec_and_teacher(crops):
     guide.leave.weight.data *= 50
     frozen = [{k: v.clone() for k, v in m.state_dict().items()} for m in (codec, encoder)]
     before = {k: v.clone() for k, v in guide.state_dict().items()}
-    parts = [found for _, found in through_codec(guide, codec, encoder, crops, 2, batch=2)]
-    assert set(parts[0]) == {"tokens", "attended", "whole", "rate", "loss", "spread"}
+    parts = [found for _, found in through_codec(guide, codec, encoder, reader(), crops, 2, batch=2)]
+    assert set(parts[0]) == {"tokens", "attended", "whole", "rate", "loss", "spread", "gain"}
     assert np.isfinite([list(found.values()) for found in parts]).all()
     for module, old in zip((codec, encoder), frozen, strict=True):
         assert all(torch.equal(v, old[k]) for k, v in module.state_dict().items())
     assert not torch.equal(guide.enter.weight, before["enter.weight"])
     assert torch.equal(guide.mixture, before["mixture"])
+
+
+def test_text_is_also_read_while_tuning(tmp_path, crops):
+    (tmp_path / "index.json").write_text(json.dumps([["text", 0, 96, 96]]))
+    texts = Crops(tmp_path, size=64)
+    ((_, parts),) = through_codec(tiny(), Codec(CODEC), teacher(), reader(), texts, 1, batch=2)
+    assert np.isfinite(parts["reader"])
+
+
+def test_a_guide_that_says_nothing_gains_nothing(crops):
+    guide = tiny()
+    guide.leave.weight.data.zero_()
+    guide.leave.bias.data.zero_()
+    ((_, parts),) = through_codec(guide, Codec(CODEC), teacher(), reader(), crops, 1, batch=2)
+    assert parts["gain"] == pytest.approx(0, abs=1e-6)
+
+
+def test_map_bits_follow_what_the_coder_takes():
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.integers(-1, 2, (24, 24)), 1).clip(-7, 7)
+    rough = rng.integers(-7, 8, (24, 24))
+    for levels in (smooth, rough):
+        writer = SymbolWriter(load().tables)
+        write_levels(writer, levels.astype(np.int8))
+        real = 8 * len(writer.finish())
+        assert float(map_bits(torch.from_numpy(levels).float()[None, None])) == pytest.approx(real, rel=0.35)
+    assert map_bits(torch.full((1, 1, 8, 8), 3.0)) == 0
 
 
 @pytest.fixture(scope="module")

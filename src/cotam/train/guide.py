@@ -24,7 +24,7 @@ from cotam.nn.entropy import STEPS_PER_OCTAVE
 from cotam.nn.export import stored_small, to_onnx
 from cotam.nn.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
 from cotam.nn.layers import clamp_ste, round_ste
-from cotam.nn.teachers import LEVELS, Features, Teacher
+from cotam.nn.teachers import LEVELS, Features, Reader, Teacher, reader_distances
 from cotam.train.data import Crops
 
 HELD_OUT = 20
@@ -34,8 +34,11 @@ NO_TEXT = -3.0
 """Log2 of what a reader loses where there is nothing to read; its mean over a text crop is 0."""
 
 _LEVELS = LEVELS[1:]
-SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24}
+SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24, "reader": 0.9}
 """How fast each distance falls as the rate rises, -d log distance / d log rate, without a guide."""
+
+MAP_BITS = 2.2
+"""Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), as the coder takes on Kodak."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def levels_of(guide: Lite, picture: Tensor, strength: float) -> Tensor:
 
 
 def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
-    """Natural logarithms of the distances that `cotam.bench.guides` measures, (B,) each."""
+    """Natural logarithms of an encoder's distances that `cotam.bench.guides` measures, (B,) each."""
     assert theirs.attention is not None
     share = theirs.attention / theirs.attention.mean(1, keepdim=True)
     errors = [(ours.levels[name] - theirs.levels[name]).square().mean(2) for name in _LEVELS]
@@ -158,10 +161,17 @@ def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
     return {name: value.clamp(min=1e-6).log() for name, value in found.items()}
 
 
+def map_bits(levels: Tensor) -> Tensor:
+    """About what the map of levels (B, 1, h, w) takes in a file, in bits: (B,), with gradients."""
+    across, down = (levels.diff(dim=axis).abs() for axis in (3, 2))
+    return MAP_BITS * sum(torch.log2(1 + 2 * step).sum((1, 2, 3)) for step in (across, down)) / 2
+
+
 def through_codec(
     guide: Lite,
     codec: Codec,
     teacher: Teacher,
+    reader: Reader,
     crops: Crops,
     steps: int,
     *,
@@ -174,7 +184,8 @@ def through_codec(
     """Train through the frozen codec; yields step and parts of the loss.
 
     Minimised is log rate + mean of log distance / slope: along a curve without a guide it does not change, so
-    that it is, to first order, the logarithm of the mean BD-rate.
+    that it is, to first order, the logarithm of the mean BD-rate. A reader's distance counts on text, as much
+    as the encoder's together. "gain" is the loss less that of the same crops without a guide.
     """
     codec.eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.0)
@@ -182,26 +193,53 @@ def through_codec(
     guide.train()
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * min(1, 2 * (steps - step) / steps)
-        pixels, _ = crops.batch(step, batch)
+        pixels, text = crops.batch(step, batch)
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
         quality = torch.from_numpy(rng.integers(qualities[0], qualities[1] + 1, batch))
         levels = levels_of(guide, picture, strength)
-        with torch.autocast("cpu", torch.bfloat16):
-            coded = codec(picture, quality, levels, noise=False)
-            with torch.no_grad():
-                theirs = teacher(picture, attention=True)
-            ours = teacher(coded.picture.clamp(0, 1))
-        pixels_each = picture.shape[2] * picture.shape[3]
-        bpp = (coded.bits_y + coded.bits_z) / pixels_each
-        distances = log_distances(ours, theirs)
-        parts = {name: value.mean() for name, value in distances.items()} | {"rate": bpp.log().mean()}
-        parts["spread"] = levels.std()
-        parts["loss"] = parts["rate"] + torch.stack([parts[n] / SLOPES[n] for n in SLOPES]).mean()
+        seen = Seen(teacher, reader, picture, torch.from_numpy(text))
+        parts = seen.cost(codec, quality, levels)
+        with torch.no_grad():
+            plain = seen.cost(codec, quality, torch.zeros_like(levels))
+        parts |= {"spread": levels.std(), "gain": parts["loss"] - plain["loss"]}
         optimiser.zero_grad()
         parts["loss"].backward()
         torch.nn.utils.clip_grad_norm_(guide.parameters(), 0.5)
         optimiser.step()
         yield step, {name: float(value.detach()) for name, value in parts.items()}
+
+
+class Seen:
+    """What encoder and reader see in a batch of originals, and what a coded version costs beside it."""
+
+    def __init__(self, teacher: Teacher, reader: Reader, picture: Tensor, text: Tensor) -> None:
+        self.teacher, self.reader, self.picture, self.text = teacher, reader, picture, text
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            self.features = teacher(picture, attention=True)
+            self.read = self._read(picture)
+
+    def _read(self, picture: Tensor) -> list[Tensor]:
+        if not self.text.any():
+            return []
+        return [m.float() for m in self.reader(F.interpolate(picture[self.text], scale_factor=2.0))]
+
+    def cost(self, codec: Codec, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
+        """Means over the batch: logarithms of rate and distances, and "loss"."""
+        with torch.autocast("cpu", torch.bfloat16):
+            coded = codec(self.picture, quality, levels, noise=False)
+            decoded = coded.picture.clamp(0, 1)
+            ours, read = self.teacher(decoded), self._read(decoded)
+        bits = coded.bits_y + coded.bits_z + map_bits(levels)
+        rate = (bits / (self.picture.shape[2] * self.picture.shape[3])).log()
+        found = log_distances(ours, self.features)
+        distance = torch.stack([value / SLOPES[name] for name, value in found.items()]).mean(0)
+        parts = {name: value.mean() for name, value in found.items()} | {"rate": rate.mean()}
+        if read:
+            reader = reader_distances(read, self.read).clamp(min=1e-6).log()
+            parts["reader"] = reader.mean()
+            where = self.text.nonzero()[:, 0]
+            distance = distance.index_put((where,), (distance[where] + reader / SLOPES["reader"]) / 2)
+        return parts | {"loss": (rate + distance).mean()}
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.25) -> None:

@@ -97,7 +97,7 @@ def tune(
     from safetensors.torch import load_file
 
     from cotam.nn.codec import Codec
-    from cotam.nn.teachers import load_teacher
+    from cotam.nn.teachers import load_reader, load_teacher
     from cotam.train.data import Crops, Mixture
     from cotam.train.guide import through_codec
 
@@ -106,9 +106,10 @@ def tune(
     lite = load(start)
     mixture = Mixture(share=(("text", 0.2),), largest_shrink=3.0)
     crops = Crops(pack, size=size, seed=options["seed"] + 100, mixture=mixture)
+    teacher, reader = load_teacher(attention=True), load_reader()
     began = time.monotonic()
     with out.with_suffix(".jsonl").open("w") as log:
-        for step, parts in through_codec(lite, codec, load_teacher(attention=True), crops, **options):
+        for step, parts in through_codec(lite, codec, teacher, reader, crops, **options):
             log.write(json.dumps({"step": step} | parts) + "\n")
             log.flush()
             if (step + 1) % 25 == 0:
