@@ -90,9 +90,9 @@ def test_a_picture_is_compared_and_asked_about(
     assert f"{len(PHOTO):,} bytes" in browser.find_element("id", "drop-text").text
 
     tabs = browser.find_elements("css selector", "[role=tab]")
-    assert [tab.get_attribute("aria-selected") for tab in tabs[:3]] == ["false", "true", "false"]
-    tabs[1].send_keys(Keys.ARROW_LEFT)  # by keyboard
-    assert browser.switch_to.active_element.text == "Original"
+    assert [tab.get_attribute("aria-selected") for tab in tabs[:3]] == ["false", "false", "true"]
+    tabs[2].send_keys(Keys.ARROW_LEFT)  # by keyboard
+    assert browser.switch_to.active_element.text == "Importance"
     assert until(browser, "document.getElementById('shown').naturalWidth === 400")
 
     quality = browser.find_element("id", "quality")

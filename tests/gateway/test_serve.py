@@ -432,7 +432,7 @@ def test_compare(address: str) -> None:
     assert list(rows)[:3] == ["Cotam", "JPEG", "WebP"]
     assert rows["Cotam"]["bytes"] == len(cotam.encode(PIXELS, quality=60))
     assert all(row["bytes"] <= rows["Cotam"]["bytes"] for row in rows.values() if row["fits"])
-    assert [panel["name"] for panel in found["panels"]][:2] == ["original", "cotam"]
+    assert [panel["name"] for panel in found["panels"]][:4] == ["original", "importance", "cotam", "human"]
     assert all(panel["url"].startswith("data:image/png;base64,") for panel in found["panels"])
     assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
     assert base64.b64decode(found["file"].partition(",")[2]) == cotam.encode(PIXELS, quality=60)

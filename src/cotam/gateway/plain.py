@@ -28,6 +28,9 @@ from cotam.gateway.guard import Bodies, while_connected
 from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, kind_of, pixels_of, png_of, saved
 from cotam.gateway.rewrite import data_url
 from cotam.gateway.wish import read_wish
+from cotam.guide import tiles
+from cotam.guide.base import load
+from cotam.guide.draw import heat
 from cotam.profiles import fitted
 
 __all__ = ["routes"]
@@ -116,8 +119,13 @@ def _compare(body: bytes, wish: Wish) -> tuple[Response, Note | None]:
     data = cotam.encode(pixels, **coding)
     ours = Coded("Cotam", ".cotam", data, cotam.decode(data))
     rows = [ours, *others(photo, len(data))]
-    panels = [_panel("original", "Original", photo), _panel("cotam", "Cotam, as a model gets it", ours.image)]
-    panels += [_panel(row.codec.lower(), row.codec, row.image) for row in rows[1:]]
+    panels = [
+        _panel("original", "Original", photo),
+        _panel("importance", "Importance", _importance(pixels)),
+        _panel("cotam", "Cotam, for a model", ours.image),
+        _panel("human", "Cotam, for people", cotam.decode(data, view="human")),
+        *(_panel(row.codec.lower(), row.codec, row.image) for row in rows[1:]),
+    ]
     result = {
         "width": photo.width,
         "height": photo.height,
@@ -135,6 +143,13 @@ def _ordinary(body: bytes) -> str:
     if not kind:
         raise InputError("the body is to be a JPEG, PNG, WebP or GIF picture: it is a .cotam file already")
     return kind
+
+
+def _importance(pixels: np.ndarray) -> Image.Image:
+    """What the embedded guide makes of the picture."""
+    guide = load("lite")
+    assert guide
+    return heat(pixels, tiles.importance(guide, pixels))
 
 
 def _panel(name: str, title: str, image: Image.Image) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cotam.image import ImageInput, to_rgb
 from cotam.importance import Policy
 from cotam.levels import LIMIT
 
-__all__ = ["draw"]
+__all__ = ["draw", "heat"]
 
 PANEL = 900
 """Pixels of the long side of each of the two panels; smaller pictures are enlarged by whole numbers."""
@@ -58,7 +58,7 @@ def draw(
     scale = float(max(1, int(scale))) if scale > 1 else scale
     size = max(1, round(height * scale)), max(1, round(width * scale))
     seen = tiles.resized(pixels, size)
-    left = _heat(seen, tiles.importance(found, pixels))
+    left = heat(seen, tiles.importance(found, pixels))
     right = _grid(seen, np.zeros((1, 1), np.int8) if levels is None else levels, scale)
     panel = max(size[1], 300)  # a legend has to fit under it
     canvas = Image.new("RGB", (2 * panel + 3 * _GAP, size[0] + 4 * _GAP + _BAR + 2 * _TEXT), _PAPER)
@@ -68,7 +68,8 @@ def draw(
     return canvas
 
 
-def _heat(seen: np.ndarray, importance: np.ndarray) -> Image.Image:
+def heat(seen: np.ndarray, importance: np.ndarray) -> Image.Image:
+    """Importance (gh, gw) as colours over the picture, uint8 (H, W, 3)."""
     octaves = np.log2(resample(importance, seen.shape[:2]))
     colours = _heat_colours(octaves)
     gray = seen.astype(float) @ np.array([0.299, 0.587, 0.114])
