@@ -179,6 +179,7 @@ def test_tiles_join_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     whole_symbols, whole_index = CODEC.quantise(pixels, 60, levels)
     whole_file = CODEC.encode(pixels, 60, levels=levels)
     whole = CODEC.decode(whole_file)
+    monkeypatch.setattr(tiling, "WHOLE_CELLS", 3)
     monkeypatch.setattr(tiling, "TILE_CELLS", 3)
     assert len(list(tiling.tiles(*Grid(500, 600).cells, 1))) == 12
     tiled = CODEC.decode(whole_file)
@@ -381,6 +382,7 @@ def test_eight_threads_give_what_one_gives() -> None:
 def test_latents_are_what_the_picture_is_made_of(
     size: tuple[int, int], with_levels: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tiling, "WHOLE_CELLS", 6)
     monkeypatch.setattr(tiling, "TILE_CELLS", 6)
     levels = np.maximum(level_map(*size), 1) if with_levels else None
     data = CODEC.encode(picture(*size), 60, levels=levels)

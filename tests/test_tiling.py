@@ -46,11 +46,12 @@ def test_slices_name_the_same_elements(cells: int, halo: int, largest: int, scal
 
 
 def test_a_small_grid_is_one_tile() -> None:
-    ((row, column),) = tiles(tiling.TILE_CELLS, 1, 3)
-    assert (row.outer(64), column.outer(64)) == (slice(0, 64 * tiling.TILE_CELLS), slice(0, 64))
+    ((row, column),) = tiles(tiling.WHOLE_CELLS, 1, 3)
+    assert (row.outer(64), column.outer(64)) == (slice(0, 64 * tiling.WHOLE_CELLS), slice(0, 64))
 
 
 def test_tiles_go_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "WHOLE_CELLS", 3)
     monkeypatch.setattr(tiling, "TILE_CELLS", 3)
     cores = [(row.core(1), column.core(1)) for row, column in tiles(4, 5, 1)]
     across = [slice(0, 2), slice(2, 5)]

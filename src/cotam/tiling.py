@@ -12,8 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
-TILE_CELLS = 12
-"""Tiles are at most this many cells (768 pixels) a side: more is faster and takes more memory."""
+WHOLE_CELLS = 12
+"""A grid of at most this many cells (768 pixels) a side is one tile."""
+
+TILE_CELLS = 9
+"""Tiles of a larger one are at most this many cells a side: more is faster and takes more memory."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def spans(cells: int, halo: int, largest: int) -> list[Span]:
 
 def tiles(rows: int, columns: int, halo: int) -> Iterator[tuple[Span, Span]]:
     """Tiles of a grid of cells, row by row."""
-    for row in spans(rows, halo, TILE_CELLS):
-        for column in spans(columns, halo, TILE_CELLS):
+    largest = WHOLE_CELLS if max(rows, columns) <= WHOLE_CELLS else TILE_CELLS
+    for row in spans(rows, halo, largest):
+        for column in spans(columns, halo, largest):
             yield row, column
 
 
