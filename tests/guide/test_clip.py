@@ -23,6 +23,8 @@ from vision_towers import FAMILIES, PIXELS
 from cotam.cli import main
 from cotam.errors import InputError
 from cotam.guide.clip import REVISIONS, ClipGuide
+from cotam.guide.graph import GraphGuide
+from cotam.guide.tiles import resized
 from cotam.nn.checkpoints import load
 
 
@@ -63,13 +65,19 @@ def test_every_family_gives_importance_for_the_whole_picture(models, family):
 
 def test_importance_is_the_networks_on_the_resized_picture(models):
     pixels = PIXELS[:24, :16].repeat(2, 0).repeat(2, 1)  # 48 × 32 is shown as 32 × 24
-    from PIL import Image
-
-    seen = np.array(Image.fromarray(pixels).resize((24, 32), Image.Resampling.BICUBIC))
+    seen = resized(pixels, (32, 24)).copy()
     expected = load(models["clip"], (1, 4), "max")(torch.from_numpy(seen)[None])[0].numpy()
     guide = ClipGuide(str(models["clip"]), layers=(4, 1), reduction="max")
     assert np.array_equal(guide.importance(pixels), expected)
     assert guide.name == "clip, max of layers 1, 4"
+
+
+def test_an_exported_guide_sees_pictures_of_any_size_as_this_one_does(models, tmp_path):
+    pixels = np.random.default_rng(4).integers(0, 256, (150, 211, 3), np.uint8)
+    guide = ClipGuide(str(models["clip"]))
+    (tmp_path / "guide.onnx").write_bytes(guide.onnx())
+    exported = GraphGuide(tmp_path / "guide.onnx")
+    np.testing.assert_allclose(exported.importance(pixels), guide.importance(pixels), rtol=1e-3)
 
 
 def test_pixels_that_are_a_view_of_others_are_taken(models):

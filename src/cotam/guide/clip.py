@@ -99,14 +99,12 @@ class ClipGuide:
         The grid covers the whole picture, with one value for each patch of what the encoder sees.
         """
         import torch
-        from PIL import Image
 
-        size = self.size_for(*pixels.shape[:2])
-        if size != pixels.shape[:2]:
-            image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC)
-            pixels = np.array(image)
+        from cotam.guide.tiles import resized
+
+        seen = resized(pixels, self.size_for(*pixels.shape[:2]))
         with torch.inference_mode():
-            return self._network(torch.from_numpy(pixels.copy())[None])[0].numpy()
+            return self._network(torch.from_numpy(seen.copy())[None])[0].numpy()
 
     def onnx(self, *, half: bool = False) -> bytes:
         """The guide as an ONNX file (docs/guide.md has its contract); ``half`` stores weights as float16.
