@@ -3,8 +3,9 @@ import pytest
 import torch
 from tiny import CODEC as TINY
 
-from cotam.nn.codec import Codec, log2_gain, step_masks, tradeoff
+from cotam.nn.codec import Codec, _paid, log2_gain, step_masks, tradeoff
 from cotam.nn.dct import block_transform, dct_rows, start_from_dct
+from cotam.nn.entropy import bits
 
 
 def smooth_picture(height: int, width: int) -> torch.Tensor:
@@ -118,3 +119,24 @@ def test_a_network_started_from_the_dct_passes_a_smooth_picture_through():
     with torch.no_grad():
         again = codec.synthesis(codec.analysis(picture), torch.zeros(1, 1, 4, 4))
     assert -10 * torch.log10((again - picture).square().mean()) > 28
+
+
+def test_rounded_residuals_are_paid_for_and_small_ones_are_still_pulled_to_zero():
+    torch.manual_seed(0)
+    residual = torch.tensor([-1.4, -0.3, 0.0, 0.45, 2.2]).repeat(4000, 1).requires_grad_()
+    index = torch.full_like(residual, 20.0).requires_grad_()
+    paid = _paid(residual, index, noise=False)
+    exact = index.detach().clone().requires_grad_()
+    rounded = bits(residual.detach().round(), exact)
+    torch.testing.assert_close(paid, rounded)
+    paid.sum().backward()
+    rounded.sum().backward()
+    torch.testing.assert_close(index.grad, exact.grad)
+    # On average the slope is what the next half to either side differ by.
+    ours = residual.grad.mean(0)
+    expected = [
+        float(bits(r + 0.5, torch.tensor(20.0)) - bits(r - 0.5, torch.tensor(20.0)))
+        for r in residual.detach()[0]
+    ]
+    torch.testing.assert_close(ours, torch.tensor(expected), atol=0.1, rtol=0.02)
+    assert ours[3] > 0.03 > ours[2].abs()

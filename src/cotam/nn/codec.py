@@ -298,7 +298,7 @@ class Codec(nn.Module):
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : pay for residuals with uniform noise (True) or for the rounded ones
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `_paid`
         adapted : decode with the picture adapter
         """
         y = self.analysis(picture)
@@ -310,19 +310,29 @@ class Codec(nn.Module):
             z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
             sums64, sums32, offset = (t[quality][:, :, None, None] for t in self.scales.quality_tables())
             index = self.scales(z_int, levels, sums64, sums32, offset)
-            bits_z = bits(_paid(z_scaled, noise), round_ste(self.z_index(quality)).expand_as(z_scaled))
+            bits_z = _paid(z_scaled, round_ste(self.z_index(quality)).expand_as(z_scaled), noise)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
         features = self.hyper_synthesis(z_int / 16)
         live = (index > 0).to(y.dtype)
         residual, latents = self.means.encode(features, gain, y, gains, live)
         with torch.autocast(picture.device.type, enabled=False):
             residual = residual.float()
-            bits_y = bits(_paid(residual, noise), index)
+            bits_y = _paid(residual, index, noise)
             # Table 0 codes nothing: only what is wrongly forced to zero is charged.
             bits_y = bits_y - (1 - live) * bits(torch.zeros_like(residual), index.detach())
         decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
         return Coded(decoded, latents.float(), bits_y.sum((1, 2, 3)), bits_z.sum((1, 2, 3)))
 
 
-def _paid(residual: Tensor, noise: bool) -> Tensor:
-    return residual + torch.rand_like(residual) - 0.5 if noise else round_ste(residual)
+def _paid(residual: Tensor, index: Tensor, noise: bool) -> Tensor:
+    """Bits of residuals, elementwise: with uniform noise, or of the rounded ones.
+
+    Noise overstates the rate by half where most symbols are zero, so tables are fitted to rounded ones in the
+    end. A rounded zero has no slope, though, and residuals would grow until they are none: theirs is always
+    that with noise, which goes from the bits of one integer to those of the next.
+    """
+    noisy = residual + torch.rand_like(residual) - 0.5
+    if noise:
+        return bits(noisy, index)
+    slope = bits(noisy, index.detach())
+    return bits(residual.detach().round(), index) + slope - slope.detach()
