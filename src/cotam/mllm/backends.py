@@ -56,3 +56,6 @@ class Backend(Protocol):
         self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
     ) -> tuple[list[float], int]:
         """Mean negative log-likelihood of a token of each choice, in nats, and the tokens that went in."""
+
+    def close(self) -> None:
+        """Let go of the model, or the server."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,11 @@ def ask(
         frames=frames,
     )
     asked = _some(read_questions(questions), limit)
-    backend = _backend(model, endpoint, dtype, device, key_variable=key_env, retries=retries, timeout=timeout)
     wanted = tasks(asked, _codecs(ladders))
-    rows = run(out / "rows.jsonl", wanted, backend, Scorer(asked), how, jobs=jobs if endpoint else 1)
-    title = f"{backend.name} on {questions.name}"
+    options = {"key_variable": key_env, "retries": retries, "timeout": timeout}
+    with closing(_backend(model, endpoint, dtype, device, **options)) as backend:
+        rows = run(out / "rows.jsonl", wanted, backend, Scorer(asked), how, jobs=jobs if endpoint else 1)
+        title = f"{backend.name} on {questions.name}"
     summary = summarise(asked, rows, title=title, reference=reference, likelihood=not how.letters)
     write_whole(str(out / "summary.md"), summary.markdown().encode("utf-8"))
     data = json.dumps(summary.data(), indent=1, allow_nan=False)

@@ -119,6 +119,10 @@ class Endpoint:
         """The API has no way to ask for the likelihood of a given answer."""
         raise StoppedError("an endpoint does not say how likely a choice is: ask it for letters")
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def _posted(self, body: dict[str, Any]) -> httpx2.Response:
         wait = self._first_wait
         for left in range(self._retries, -1, -1):

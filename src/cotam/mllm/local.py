@@ -101,6 +101,10 @@ class Local:
             found.append(float(torch.nn.functional.cross_entropy(logits, ids[0])))
         return found, length
 
+    def close(self) -> None:
+        """Free the model."""
+        self._model = self._processor = None
+
     def _inputs(self, pictures: Sequence[Pixels], prompt: str) -> dict[str, Any]:
         shown = [{"type": "image", "image": Image.fromarray(pixels)} for pixels in pictures]
         messages = [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}]

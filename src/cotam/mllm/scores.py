@@ -113,7 +113,7 @@ def read_letter(answer: str, choices: Sequence[str]) -> str | None:
         found[1]
     ]:
         return found[1]
-    named = re.findall(rf"\b(?:answer|option|choice)\b(?:\s+is)?\W*([{letters}])\b", answer)
+    named = re.findall(rf"\b(?i:answer|option|choice)\b(?:\s+is)?\W*([{letters}])\b", answer)
     if len(set(named)) == 1:
         return str(named[0])
     within = [

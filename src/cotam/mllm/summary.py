@@ -181,24 +181,30 @@ def _remarks(pairs: Sequence[Pair], cells: Sequence[Cell], likelihood: bool) -> 
 def _blind(cells: Sequence[Cell]) -> list[str]:
     """Where a model does no better than without eyes, on the best pictures that it was shown."""
     said = []
-    for metric, group in dict.fromkeys((cell.metric, cell.group) for cell in cells):
-        of_group = [
-            cell for cell in cells if (cell.metric, cell.group) == (metric, group) and cell.score is not None
-        ]
-        best = next((cell for cell in of_group if cell.codec == ORIGINAL), None) or max(
-            of_group, key=lambda cell: cell.score or 0.0, default=None
-        )
-        if best is None or best.score is None:
-            continue
-        low = best.interval.low if best.interval else best.score
-        if low <= best.chance:
+    for metric in dict.fromkeys(cell.metric for cell in cells):
+        found = []
+        for group in dict.fromkeys(cell.group for cell in cells if cell.metric == metric):
+            best = _best([cell for cell in cells if (cell.metric, cell.group) == (metric, group)])
+            if best and best.score is not None:
+                low = best.interval.low if best.interval else best.score
+                if low <= best.chance:
+                    score, chance = _percent(best.score), _percent(best.chance)
+                    found.append(f"{group or metric} ({best.codec}: {score} %, chance {chance} %)")
+        if found:
             said.append(
-                f"{_name(best)}: {_percent(best.score)} % is not surely above chance "
-                f"({_percent(best.chance)} %), so these figures say nothing about codecs."
+                f"{metric}: the model is not surely better than chance on {', '.join(found)}, so there its "
+                "figures say nothing about codecs."
             )
     if not any(cell.codec == ORIGINAL for cell in cells):
         said.append("The originals were not asked about (--codec none), so what codecs cost is not known.")
     return said
+
+
+def _best(cells: Sequence[Cell]) -> Cell | None:
+    """That of the originals, or else of the highest score."""
+    answered = [cell for cell in cells if cell.score is not None]
+    whole = [cell for cell in answered if cell.codec == ORIGINAL]
+    return max(whole or answered, key=lambda cell: cell.score or 0.0, default=None)
 
 
 def _name(cell: Cell) -> str:
