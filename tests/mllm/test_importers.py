@@ -310,6 +310,11 @@ def test_files_of_another_kind_are_named(tmp_path: Path, name: str, text: str, s
         import_questions(name, source, None, tmp_path / "q.jsonl")
 
 
+def test_another_folder_is_refused_where_pictures_lie_within(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="mme has its pictures within"):
+        import_questions("mme", tmp_path, tmp_path, tmp_path / "q.jsonl")
+
+
 def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
     source = tmp_path / "x.tsv"
     source.write_text("index\tquestion\tA\tB\tanswer\timage\n5\tWhich?\tx\ty\tA\t%%%\n")

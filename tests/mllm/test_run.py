@@ -181,6 +181,18 @@ def test_a_model_that_refuses_ends_the_run_and_what_was_answered_stays(
     assert len(whole.asked) == 5
 
 
+def test_a_model_that_fails_on_everything_is_given_up(tmp_path: Path, questions: list[Question]) -> None:
+    many = [Question(**(vars(questions[0]) | {"id": str(number)})) for number in range(40)]
+    broken = Answering()
+    broken.broken = {"First?"}
+    with pytest.raises(StoppedError, match="25 questions failed one after another, the last by RuntimeError"):
+        done(tmp_path, many, broken)
+    assert len(broken.asked) == 25
+    rows = done(tmp_path, many, Answering())
+    assert len(rows) == 120
+    assert not any("error" in row for row in rows)
+
+
 def test_a_torn_line_is_asked_again(tmp_path: Path, questions: list[Question]) -> None:
     first = done(tmp_path, questions, Answering())
     file = tmp_path / "rows.jsonl"

@@ -181,10 +181,17 @@ def test_what_fell_back_is_said() -> None:
     questions = [few, enough, caption]
     summary = summarise(questions, [row(one, "a", "jpeg", 5) for one in questions], title="t")
     text = "\n".join(summary.remarks)
-    assert "vqa fell back on 1 questions" in text
+    assert "vqa fell back on 1 of the questions" in text
     assert "not as COCO's Java tokenizer" in text
     assert "The originals were not asked about" in text
     assert "vqa: no BD-rate" in text
+
+
+def test_few_pictures_are_said_to_be_few() -> None:
+    for count, said in ((19, True), (20, False)):
+        questions = [choice(number) for number in range(count)]
+        summary = summarise(questions, [row(one, "A") for one in questions], title="t")
+        assert any("too narrow: choice." in one for one in summary.remarks) is said
 
 
 def test_half_the_rate_at_equal_score_is_half_the_rate() -> None:

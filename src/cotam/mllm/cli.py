@@ -161,7 +161,7 @@ def ask(
 
 
 @eval_command.command("import")
-@click.argument("name", type=click.Choice(list(IMPORTERS)))
+@click.argument("name", metavar="NAME", type=click.Choice(list(IMPORTERS)))
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",
@@ -180,7 +180,8 @@ def ask(
 def import_command(name: str, source: Path, out: Path, images: Path | None, limit: int | None) -> None:
     """Make a file of questions of a benchmark's own files.
 
-    pack is a folder with labels.jsonl. docs/eval.md says what SOURCE is for each.
+    NAME is textvqa, pope, mme, seed, mmbench, chartqa, video-mme, or pack for a folder with labels.jsonl.
+    docs/eval.md says what SOURCE is for each.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     found = import_questions(name, source, images, out)

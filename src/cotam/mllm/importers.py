@@ -21,6 +21,7 @@ from cotam.mllm.questions import Question
 __all__ = ["IMPORTERS", "Imported", "import_questions"]
 
 _SUFFIXES = (".jpg", ".png", ".jpeg", ".webp", ".JPG", ".PNG")
+_WITHIN = ("mme", "mmbench")
 _MME_PERCEPTION = {
     "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR",
 }  # fmt: skip
@@ -55,7 +56,8 @@ def import_questions(name: str, source: Path, images: Path | None, out: Path) ->
     source : Path
         File or folder, as docs/eval.md says for each.
     images : Path, optional
-        Folder of the pictures or videos; where the benchmark has them if not given.
+        Folder of the pictures or videos, for benchmarks that keep them apart; where their authors have them
+        if not given.
     out : Path
         The file that the questions will be written to: their paths are relative to its folder, and pictures
         that lie within the source's files are written beside it.
@@ -69,6 +71,8 @@ def import_questions(name: str, source: Path, images: Path | None, out: Path) ->
     """
     if not source.exists():
         raise InputError(f"{source} is not there")
+    if images and name in _WITHIN:
+        raise InputError(f"{name} has its pictures within {source}: there is no other folder to look in")
     found = Imported()
     try:
         for question in IMPORTERS[name](source, images, out, found):
@@ -110,7 +114,7 @@ def _mme(source: Path, images: Path | None, out: Path, found: Imported) -> Itera
 
     Some tasks have them in ``images`` and ``questions_answers_YN``.
     """
-    for folder in sorted(place for place in (images or source).iterdir() if place.is_dir()):
+    for folder in sorted(place for place in source.iterdir() if place.is_dir()):
         apart = folder / "questions_answers_YN"
         texts = sorted((apart if apart.is_dir() else folder).glob("*.txt"))
         shown = folder / "images" if apart.is_dir() else folder

@@ -26,6 +26,8 @@ from cotam.mllm.shown import shown
 
 __all__ = ["How", "Task", "run", "tasks"]
 
+_GIVE_UP = 25
+
 
 @dataclass(frozen=True)
 class How:
@@ -114,7 +116,7 @@ def run(
     InputError
         If a line of the file, other than a torn last one, is not a row.
     StoppedError
-        If the model is not there, or refuses all questions.
+        If the model is not there, or refuses all questions, or many fail one after another.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     repair(file)
@@ -132,11 +134,17 @@ def run(
         bar,
         closing(_answered(missing, backend, scorer, how, jobs)) as rows,
     ):
+        failures = 0
         for row in rows:
             sink.write(json.dumps(row, allow_nan=False) + "\n")
             sink.flush()
             done[_key(row)] = row
             bar.update()
+            failures = failures + 1 if "error" in row else 0
+            if failures == _GIVE_UP:
+                raise StoppedError(
+                    f"{failures} questions failed one after another, the last by {row['error']}"
+                )
     found = [done[_key(head)] for head in heads]
     return [_scored(task, row, scorer) for task, row in zip(wanted, found, strict=True)]
 

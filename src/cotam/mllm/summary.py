@@ -20,6 +20,7 @@ from cotam.mllm.scores import ENOUGH
 __all__ = ["ALL", "Summary", "by_picture", "summarise"]
 
 ALL = "all"
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def _remarks(pairs: Sequence[Pair], cells: Sequence[Cell], likelihood: bool) -> 
     few = sum(one.metric == "vqa" and len(one.answers) < ENOUGH for one in questions)
     if few:
         said.append(
-            f"vqa fell back on {few} questions: they have fewer than {ENOUGH} right answers, so an answer is "
-            "right if it is one of these."
+            f"vqa fell back on {few} of the questions: they have fewer than {ENOUGH} right answers, so an "
+            "answer is right if it is one of these."
         )
     metrics = {question.metric for question in questions}
     if "cider" in metrics:
@@ -175,6 +176,10 @@ def _remarks(pairs: Sequence[Pair], cells: Sequence[Cell], likelihood: bool) -> 
             said.append(
                 f"{_name(cell)}: {cell.unread} of {answered} answers could not be read, and count as wrong."
             )
+    small = [cell for cell in cells if 0 < cell.pictures < _FEW]
+    if small:
+        named = dict.fromkeys(f"{cell.metric}{f' in {cell.group}' if cell.group else ''}" for cell in small)
+        said.append(f"Fewer than {_FEW} pictures, so that intervals are too narrow: {', '.join(named)}.")
     return said + _blind(cells)
 
 
