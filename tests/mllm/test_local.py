@@ -61,6 +61,19 @@ def test_losses_are_those_of_the_text_as_a_whole(loaded: dict[str, Local], famil
         assert loss == pytest.approx(-logits[torch.arange(len(ids)), ids].mean().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_of_half_precision(models: dict[str, Path], loaded: dict[str, Local], family: str) -> None:
+    model = Local(str(models[family]), dtype="bfloat16", device="cpu")
+    model.prepare()
+    assert model._model.dtype == torch.bfloat16
+    assert model.ask(PHOTOS[:1], "What is it?", 4).completion_tokens
+    losses, whole = (
+        one.losses(PHOTOS[:1], "What is it?", ["a dog", "B"])[0] for one in (model, loaded[family])
+    )
+    assert losses == pytest.approx(whole, rel=0.2)
+    assert losses != whole
+
+
 def test_what_is_no_model_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match="cannot be loaded") as caught:
         Local(str(tmp_path)).prepare()

@@ -208,6 +208,9 @@ def test_half_the_rate_at_equal_score_is_half_the_rate() -> None:
     assert comparison.rate.value == pytest.approx(-50, abs=0.5)
     assert "| cotam | answers | −50.0 %" in text
     assert "## At equal score: choice" in summary.markdown()
+    other = summarise(questions, rows, title="t", reference="avif")
+    assert other.comparisons == summary.comparisons
+    assert "choice: compared with jpeg, since avif has not two qualities here." in other.remarks
 
 
 def test_pictures_of_a_comparison_weigh_the_same() -> None:

@@ -135,6 +135,8 @@ def _comparisons(
             remarks.append(f"{metric}: no BD-rate, which needs two codecs at two qualities each.")
             continue
         chosen = reference if reference and reference in several else several[0]
+        if reference and chosen != reference:
+            remarks.append(f"{metric}: compared with {chosen}, since {reference} has not two qualities here.")
         kept = [row for row in rows if row["codec"] in several]
         comparisons, notes = compared(kept, ["answers"], chosen)
         if comparisons:
