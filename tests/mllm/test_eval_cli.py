@@ -15,11 +15,11 @@ from gateway_servers import Model, running
 from PIL import Image
 from synthetic import picture
 
-from cotam.mllm.cli import eval_command
+from cotam.mllm.cli import main
 
 
 def called(*arguments: object) -> Result:
-    return CliRunner().invoke(eval_command, [*map(str, arguments)])
+    return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 @pytest.fixture
@@ -111,6 +111,17 @@ def test_pictures_that_are_elsewhere_are_named_at_import(tmp_path: Path) -> None
     assert result.exit_code == 0
     assert "1 files are not where they should be" in result.stderr
     assert "give --images" in result.stderr
+
+
+def test_a_benchmark_with_a_wrong_question_writes_nothing(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": 1, "image": "a.jpg", "text": "A dog?", "label": label} for label in ("yes", "maybe")
+    ]
+    (tmp_path / "coco_pope_random.json").write_text("\n".join(map(json.dumps, rows)))
+    result = called("import", "pope", tmp_path / "coco_pope_random.json", "-o", tmp_path / "q.jsonl")
+    assert result.exit_code == 1
+    assert "q.jsonl, line 2: the answers of yesno" in result.stderr
+    assert not (tmp_path / "q.jsonl").exists()
 
 
 @pytest.mark.parametrize("missing", ["httpx2", "torch"])

@@ -38,6 +38,17 @@ def test_questions_are_read_and_written_back(tmp_path: Path) -> None:
     assert read_questions(again) == found
 
 
+def test_a_line_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> None:
+    odd = [GOOD[0] | {"question": "one\u2028two\x85three\x0bfour?"}, GOOD[1]]
+    (tmp_path / "q.jsonl").write_text(
+        "\r\n".join(json.dumps(one, ensure_ascii=False) for one in odd), "utf-8"
+    )
+    found = read_questions(tmp_path / "q.jsonl")
+    assert found[0].question == odd[0]["question"]
+    (tmp_path / "again.jsonl").write_text("\n".join(map(as_line, found)), "utf-8")
+    assert read_questions(tmp_path / "again.jsonl") == found
+
+
 def test_what_a_model_is_asked(tmp_path: Path) -> None:
     first, second, third = read_questions(written(tmp_path, *GOOD))
     assert prompt_of(first, letters=True) == "What?\nAnswer the question using a single word or phrase."

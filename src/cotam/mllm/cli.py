@@ -19,12 +19,12 @@ from cotam.files import write_whole
 from cotam.mllm.backends import Backend
 from cotam.mllm.importers import IMPORTERS, import_questions
 from cotam.mllm.local import DTYPES, Local
-from cotam.mllm.questions import Question, as_line, read_questions
+from cotam.mllm.questions import Question, as_line, parse_questions, read_questions
 from cotam.mllm.run import How, run, tasks
 from cotam.mllm.scores import Scorer
 from cotam.mllm.summary import by_picture, summarise
 
-__all__ = ["eval_command"]
+__all__ = ["main"]
 
 NONE = "none"
 
@@ -39,21 +39,18 @@ class _Program(click.Group):
 
 
 @click.group("eval", cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
-def eval_command() -> None:
+def main() -> None:
     """Ask a multimodal LLM about pictures after each codec.
 
     cotam eval QUESTIONS … is short for cotam eval ask QUESTIONS …
     """
 
 
-main = eval_command
-
-
 def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     return (NONE, ()) if spec == NONE else codec_ladder(spec)
 
 
-@eval_command.command()
+@main.command()
 @click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o",
@@ -160,7 +157,7 @@ def ask(
         raise InputError("no question was answered")
 
 
-@eval_command.command("import")
+@main.command("import")
 @click.argument("name", metavar="NAME", type=click.Choice(list(IMPORTERS)))
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option(
@@ -187,8 +184,8 @@ def import_command(name: str, source: Path, out: Path, images: Path | None, limi
     found = import_questions(name, source, images, out)
     kept = _some(found.questions, limit)
     text = "".join(as_line(question) + "\n" for question in kept)
+    parse_questions(text, out)  # before anything is written
     write_whole(str(out), text.encode("utf-8"))
-    read_questions(out)
     absent = sum(not path.exists() for question in kept for path in _files(question))
     click.echo(f"{out}: {len(kept)} questions", err=True)
     for reason, count in found.left_out.items():
@@ -246,4 +243,4 @@ def _curves(questions: Sequence[Question], rows: Sequence[dict[str, Any]], out: 
 
 
 if __name__ == "__main__":
-    eval_command()
+    main()

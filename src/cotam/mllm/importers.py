@@ -121,7 +121,7 @@ def _mme(source: Path, images: Path | None, out: Path, found: Imported) -> Itera
         kind = "perception" if folder.name in _MME_PERCEPTION else "cognition"
         for text in texts:
             image = _with_suffix(shown, text.stem)
-            lines = [line for line in text.read_text("utf-8").splitlines() if line.strip()]
+            lines = [line for line in text.read_text("utf-8").split("\n") if line.strip()]
             for number, line in enumerate(lines):
                 question, tab, answer = line.rpartition("\t")
                 if not tab or image is None:
@@ -319,6 +319,6 @@ def _json(file: Path) -> Any:
 
 def _json_lines(file: Path) -> list[Any]:
     try:
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+        return [json.loads(line) for line in file.read_text("utf-8").split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: {error}") from error

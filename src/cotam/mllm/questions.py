@@ -16,7 +16,7 @@ from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["METRICS", "Question", "as_line", "prompt_of", "read_questions"]
+__all__ = ["METRICS", "Question", "as_line", "digest", "parse_questions", "prompt_of", "read_questions"]
 
 METRICS = {
     "vqa": ("Answer the question using a single word or phrase.", 32),
@@ -97,11 +97,22 @@ def read_questions(file: Path) -> list[Question]:
         If it cannot be read, a line is no question, or two have the same id.
     """
     try:
-        lines = file.read_text("utf-8").splitlines()
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
+    return parse_questions(text, file)
+
+
+def parse_questions(text: str, file: Path) -> list[Question]:
+    """The questions of a file's text; its name is for errors, its folder for their pictures.
+
+    Raises
+    ------
+    InputError
+        As `read_questions`.
+    """
     found: dict[str, Question] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines would part JSON at U+2028
         if not line.strip():
             continue
         where = f"{file}, line {number}"
