@@ -68,7 +68,7 @@ def test_an_endpoint(file: Path, tmp_path: Path) -> None:
             file, "-o", tmp_path / "out", "--endpoint", f"{address}/v1", "--codec", "none", "--limit", 2
         )
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("# echo on questions.jsonl\n")
+    assert result.stdout.startswith("# echo on questions.jsonl, 2 of 3 questions\n")
     assert model.paths.count("/v1/chat/completions?") == 2
 
 

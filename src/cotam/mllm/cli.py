@@ -141,12 +141,14 @@ def ask(
         max_tokens=max_tokens,
         frames=frames,
     )
-    asked = _some(read_questions(questions), limit)
+    found = read_questions(questions)
+    asked = _some(found, limit)
     wanted = tasks(asked, _codecs(ladders))
     options = {"key_variable": key_env, "retries": retries, "timeout": timeout}
     with closing(_backend(model, endpoint, dtype, device, **options)) as backend:
         rows = run(out / "rows.jsonl", wanted, backend, Scorer(asked), how, jobs=jobs if endpoint else 1)
-        title = f"{backend.name} on {questions.name}"
+        part = f", {len(asked)} of {len(found)} questions" if len(asked) < len(found) else ""
+        title = f"{backend.name} on {questions.name}{part}"
     summary = summarise(asked, rows, title=title, reference=reference, likelihood=not how.letters)
     write_whole(str(out / "summary.md"), summary.markdown().encode("utf-8"))
     data = json.dumps(summary.data(), indent=1, allow_nan=False)
