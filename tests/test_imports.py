@@ -12,6 +12,7 @@ EXTRAS = [
     "cotam.analysis",
     "cotam.bench",
     "cotam.gateway",
+    "cotam.mllm",
     "cotam.nn",
     "cotam.train",
     "httpx2",

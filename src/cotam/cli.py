@@ -321,6 +321,7 @@ main.add_command(info)
 _EXTRAS = {
     "bench": ("cotam.bench.cli", "bench", "Measure codecs beside each other (extra bench)."),
     "analyze": ("cotam.analysis.cli", "bench", "Study what compression breaks (extra bench)."),
+    "eval": ("cotam.mllm.cli", "eval", "Ask a multimodal LLM about coded pictures (extra eval)."),
     "guide": ("cotam.guide.cli", "guide", "Make guides, which say where bits are spent, and look at them."),
     "train": ("cotam.train.__main__", "train", "Train the codec (extra train)."),
     "serve": ("cotam.gateway.cli", "serve", "Take .cotam in front of a model server (extra serve)."),

@@ -78,6 +78,8 @@ def test_heic_round_trip(picture: np.ndarray) -> None:
 def test_ladder_of_a_spec() -> None:
     assert baselines.ladder("jpeg") == ("jpeg", ())
     assert baselines.ladder("cotam:view=human,guide=none@40,5,5") == ("cotam:view=human,guide=none", (5, 40))
+    assert baselines.ladder("jpeg:q=20") == ("jpeg", (20,))
+    assert baselines.ladder("cotam:view=human,q=7,guide=none") == ("cotam:view=human,guide=none", (7,))
     for wrong in ("jpeg@", "jpeg@high", "jpeg@101", "jpeg@5,"):
         with pytest.raises(InputError, match=r"whole numbers from 0 to 100, such as jpeg@"):
             baselines.ladder(wrong)

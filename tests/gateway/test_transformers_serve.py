@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 import tiny_llava
 from gateway_servers import jpeg, messages, process
+from model_server import SERVER, serving
 from synthetic import picture
 
 import cotam
@@ -26,7 +19,6 @@ import cotam
 for name in ("transformers", "torch", "fastapi", "typer"):
     pytest.importorskip(name)
 
-SERVER = shutil.which("transformers", path=Path(sys.executable).parent)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SERVER, reason="needs transformers[serving]")]
 
 
@@ -35,21 +27,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
     """Address and model name of a running server."""
     folder = tmp_path_factory.mktemp("model")
     tiny_llava.write(folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [SERVER, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as program:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(900):
-            assert program.poll() is None
-            try:
-                if httpx2.get(f"{address}/health").status_code == 200:
-                    break
-            except httpx2.HTTPError:
-                time.sleep(0.2)
-        yield f"{address}/v1", str(folder)
-        program.terminate()
+    with serving(folder) as address:
+        yield address, str(folder)
 
 
 def ask(address: str, model: str, turns: Any, *, stream: bool = False) -> str:

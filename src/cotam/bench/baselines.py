@@ -81,6 +81,8 @@ def codec(name: str, threads: int = 1) -> Codec:
 def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     """Split a codec with its qualities, such as ``jpeg@5,20,60``, into the name and the qualities.
 
+    One quality may also stand among the options: ``jpeg:q=20``, ``cotam:view=human,q=20``.
+
     Returns
     -------
     name : str
@@ -95,7 +97,13 @@ def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     """
     name, at, listed = spec.rpartition("@")
     if not at:
-        return spec, ()
+        plain, colon, options = spec.partition(":")
+        own = options.split(",") if colon else []
+        rest = [option for option in own if not option.startswith("q=")]
+        if len(rest) == len(own):
+            return spec, ()
+        name = f"{plain}:{','.join(rest)}" if rest else plain
+        listed = ",".join(option[2:] for option in own if option not in rest)
     numbers = listed.split(",")
     if not all(number.isdecimal() and int(number) <= 100 for number in numbers):
         raise InputError(f"{spec}: qualities are whole numbers from 0 to 100, such as {name}@10,40,80")

@@ -28,6 +28,7 @@ __all__ = [
     "curve_figure",
     "mean_curves",
     "point_table",
+    "table",
     "versions",
     "whole_table",
 ]
@@ -143,7 +144,7 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
                 f"{one.codec}, {name}: the curves share {100 * one.rate.overlap:.0f} % of their range only."
             )
     title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
-    return title + _table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
+    return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
 
 
 def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
@@ -167,7 +168,7 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
         cells += [_mean(good, key, score.factor, 2) for key, score in named.items()]
         cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
         lines.append(tuple(cells))
-    return _table(header, lines, numbers_from=1)
+    return table(header, lines, numbers_from=1)
 
 
 def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
@@ -306,7 +307,7 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
     return list(isotonic_regression(np.asarray(heights) - steps).x + steps) if len(heights) else []
 
 
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
     marks = ["---" if place < numbers_from else "---:" for place in range(len(header))]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, marks, *lines))
 

@@ -73,6 +73,13 @@ SCORES = {
     "recall": Score(
         "word accuracy", "%", "share of the labelled words that RapidOCR reads", 100.0, noisy=True
     ),
+    "answers": Score(
+        "answers",
+        "%",
+        "how right the answers of a multimodal LLM are, by the metric of each question",
+        100.0,
+        noisy=True,
+    ),
     "precision": Score(
         "word precision", "%", "share of the words that RapidOCR reads that are labelled", 100.0, noisy=True
     ),

@@ -26,7 +26,7 @@ from cotam.bench.pictures import Picture
 from cotam.errors import InputError
 from cotam.image import Pixels, to_rgb
 
-__all__ = ["ORIGINAL", "Row", "Task", "measure", "read_rows", "sweep", "tasks"]
+__all__ = ["ORIGINAL", "Row", "Task", "measure", "read_rows", "repair", "sweep", "tasks"]
 
 Row = dict[str, Any]
 """``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
@@ -103,7 +103,7 @@ def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: 
         If a package that a judge needs is not installed.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    _repair(file)
+    repair(file)
     done = {_key(row): row for row in read_rows(file)}
     missing = [(task, lacking) for task in wanted if (lacking := _lacking(done.get(task.key), judges))]
     for judge in judges if missing else ():
@@ -239,7 +239,7 @@ def _parsed(line: str) -> Row | None:
     return row if isinstance(row, dict) and all(key in row for key in needed) else None
 
 
-def _repair(file: Path) -> None:
+def repair(file: Path) -> None:
     """Cut off a last line that a stopped process left unfinished; end it where only its end is missing."""
     if not file.exists():
         return

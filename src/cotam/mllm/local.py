@@ -1,0 +1,154 @@
+"""A model of transformers: LLaVA, Qwen2.5-VL, InternVL, whatever ``AutoModelForImageTextToText`` runs.
+
+Knows transformers and torch: nothing of questions, codecs or scores.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from cotam.errors import MissingExtraError
+from cotam.image import Pixels
+from cotam.mllm.backends import Reply, StoppedError
+
+__all__ = ["DTYPES", "Local"]
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
+class Local:
+    """A model by its name on the hub, or its folder.
+
+    Parameters
+    ----------
+    name : str
+    dtype : str
+        One of `DTYPES`; ``auto`` is what the weights were saved in.
+    device : str, optional
+        As torch names it; the first GPU if there is one, else the processor, if not given.
+    """
+
+    def __init__(self, name: str, *, dtype: str = "auto", device: str | None = None) -> None:
+        self.name = name
+        self._dtype, self._device = dtype, device
+        self._model: Any = None
+        self._processor: Any = None
+
+    def prepare(self) -> None:
+        """Load model and processor, once.
+
+        Raises
+        ------
+        StoppedError
+            If there is no such model, or it does not look at pictures.
+        MissingExtraError
+        """
+        if self._model is not None:
+            return
+        try:
+            import torch
+
+            transformers: Any = importlib.import_module("transformers")
+        except ImportError as error:
+            raise MissingExtraError("eval", error.name or "transformers") from error
+        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self._processor = _processor(self.name)
+            model = transformers.AutoModelForImageTextToText.from_pretrained(self.name, dtype=self._dtype)
+            self._model = model.to(device).eval()
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise StoppedError(f"{self.name} cannot be loaded: {reason[:400]}") from error
+        if not getattr(self._processor, "chat_template", None):
+            raise StoppedError(
+                f"{self.name} has no chat template, so there is no way to put a question to it"
+            )
+
+    def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+        """The most likely answer, token by token."""
+        import torch
+
+        inputs = self._inputs(pictures, prompt)
+        length = inputs["input_ids"].shape[1]
+        # What a model's own settings say of sampling is taken back, and would be warned of.
+        plain: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, **plain, max_new_tokens=max_tokens)[0, length:]
+        text = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        return Reply(text.strip(), length, len(tokens))
+
+    def losses(
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
+    ) -> tuple[list[float], int]:
+        """One pass for each choice; its tokens follow the prompt as an answer would."""
+        import torch
+
+        inputs = self._inputs(pictures, prompt)
+        length = inputs["input_ids"].shape[1]
+        found = []
+        for choice in choices:
+            ids = self._processor.tokenizer(choice, add_special_tokens=False, return_tensors="pt")[
+                "input_ids"
+            ]
+            ids = ids.to(self._model.device)
+            longer = {name: _extended(name, value, ids, inputs) for name, value in inputs.items()}
+            with torch.inference_mode():
+                logits = self._model(**longer).logits[0, length - 1 : -1].float()
+            found.append(float(torch.nn.functional.cross_entropy(logits, ids[0])))
+        return found, length
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = self._processor = None
+
+    def _inputs(self, pictures: Sequence[Pixels], prompt: str) -> dict[str, Any]:
+        shown = [{"type": "image", "image": Image.fromarray(pixels)} for pixels in pictures]
+        messages = [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}]
+        inputs = self._processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        return dict(inputs.to(self._model.device, dtype=self._model.dtype))
+
+
+def _extended(name: str, value: Any, ids: Any, inputs: dict[str, Any]) -> Any:
+    """An input of the prompt, made one of the prompt and a choice behind it."""
+    import torch
+
+    if value.shape != inputs["input_ids"].shape:
+        return value
+    if name == "input_ids":
+        return torch.cat([value, ids], 1)
+    filler = torch.ones_like if name == "attention_mask" else torch.zeros_like
+    return torch.cat([value, filler(ids, dtype=value.dtype)], 1)
+
+
+def _processor(name: str) -> Any:
+    """The processor of a model; without torchvision, which only films need, one that takes pictures alone."""
+    transformers: Any = importlib.import_module("transformers")
+    if transformers.utils.is_torchvision_available():
+        return transformers.AutoProcessor.from_pretrained(name)
+    known: Any = importlib.import_module("transformers.models.auto.processing_auto").PROCESSOR_MAPPING
+    kind = _without_films(known[type(transformers.AutoConfig.from_pretrained(name))])
+    settings, _ = kind.get_processor_dict(name)
+    loaders = {"tokenizer": transformers.AutoTokenizer, "image_processor": transformers.AutoImageProcessor}
+    parts = [
+        loaders[part].from_pretrained(name) if part in loaders else None for part in kind.get_attributes()
+    ]
+    processor = kind.from_args_and_dict(parts, settings)
+    processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
+    return processor
+
+
+def _without_films(kind: Any) -> Any:
+    """A processor's class that may lack its part for films, which is not there without torchvision."""
+
+    def check(self: Any, name: str, argument: Any) -> Any:
+        return (
+            None if name == "video_processor" else kind.check_argument_for_proper_class(self, name, argument)
+        )
+
+    return type(kind.__name__, (kind,), {"check_argument_for_proper_class": check})
