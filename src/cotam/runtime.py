@@ -38,14 +38,28 @@ class Runner(Protocol):
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]: ...
 
 
+_limit = 0
+
+
+def limit_threads(threads: int) -> None:
+    """Threads of the graphs that are opened from now on; for one process among others that do the same.
+
+    0 is as many as the process may use. With another number the last bits of floats may be others.
+    """
+    global _limit
+    _limit = threads
+
+
 def _usable_processors() -> int:
+    if _limit:
+        return _limit
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def open_session(path: Path, threads: int = 0, *, optimise: bool = True) -> onnxruntime.InferenceSession:
-    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use."""
+    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use, or as `limit_threads` says."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
