@@ -58,7 +58,8 @@ def plan(work: Work, name: str | None = None) -> tuple[list[Unit], list[Row]]:
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
-    units, refused, taken = [], [], {}
+    units, refused = [], []
+    taken: dict[str, str] = {}
     for source in [name] if name else sorted(_below(work.source, work.target)):
         output = output_of(source, work.conversion)
         if output is None:

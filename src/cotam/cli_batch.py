@@ -94,12 +94,12 @@ def batch_folder(
     conversion: Conversion = Encoding(options)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
-    folder, name = (source, None) if os.path.isdir(source) else os.path.split(source)
+    folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
     work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column)
     engine: Engine = partial(processes, jobs=jobs or os.cpu_count() or 1)
     if ray:
         from cotam.integrations.ray import actors
 
         engine = partial(actors, jobs=jobs, address=ray)
-    if not run(work, engine, Screen(verbose, quiet), name=name, overwrite=overwrite):
+    if not run(work, engine, Screen(verbose, quiet), name=name or None, overwrite=overwrite):
         context.exit(1)

@@ -136,6 +136,8 @@ class Work:
     def _tar(self, source: str, target: str, row: Row) -> None:
         """A failed picture is left out. The members beside the pictures stay."""
         taken: set[str] = set()
+        if source.lower().endswith(".tar") and os.path.getsize(source) % tarfile.BLOCKSIZE:
+            raise InputError("the tar file is cut: its end is missing")  # of which tarfile says nothing
         try:
             with (
                 files.replacing(target) as file,

@@ -11,7 +11,7 @@ were killed are started again, and get again what they had: there is one result 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +157,7 @@ class _Worker:
 def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
     """A `cotam.bulk.Engine`: actors of a cluster, each with one unit at a time.
 
-    An actor that dies is started again, wherever there is room, and its unit is tried again.
+    For an actor that dies another one is started, wherever there is room, and its unit is tried again.
 
     Parameters
     ----------
@@ -181,25 +181,40 @@ def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str)
 
 
 def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
-    make = ray.remote(num_cpus=1, max_restarts=-1)(_Worker).remote
-    workers = [make(work) for _ in range(min(jobs, len(units)))]
-    # An actor for which there is no room yet gets nothing to do.
-    running = {worker.do.remote(None): (None, worker) for worker in workers}
-    rest, deaths, missing = iter(units), Counter[Unit](), len(units)
+    make = ray.remote(num_cpus=1)(_Worker).remote
+    todo, deaths, missing, lost = deque(units), Counter[Unit](), len(units), 0
+    running: dict[Any, tuple[Unit | None, Any]] = {}
+
+    def add_worker() -> None:
+        """It gets a unit when it has answered: there may be no room for it for long."""
+        worker = make(work)
+        running[worker.do.remote(None)] = None, worker
+
+    for _ in range(min(jobs, len(units))):
+        add_worker()
     while missing:
         (ready,), _ = ray.wait(list(running))
         unit, worker = running.pop(ready)
+        row = None
         try:
             row = ray.get(ready)
-        except ray.exceptions.RayActorError:
-            if unit:
+        except ray.exceptions.RayActorError as error:
+            if unit is None:
+                lost += 1
+                if lost > DEATHS:
+                    raise InputError(f"Ray cannot start workers: {' '.join(str(error).split())}") from error
+            else:
                 deaths[unit] += 1
-            if deaths[unit] < DEATHS:
+                if deaths[unit] < DEATHS:
+                    todo.appendleft(unit)
+                else:
+                    row = died(unit)
+            add_worker()
+        else:
+            lost = 0
+            if todo:
+                unit = todo.popleft()
                 running[worker.do.remote(unit)] = unit, worker
-                continue
-            row = died(unit)
-        if (following := next(rest, None)) is not None:
-            running[worker.do.remote(following)] = following, worker
         if row is not None:
             missing -= 1
             yield row
