@@ -29,6 +29,8 @@ else:
         Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
         RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
 
+__all__ = ["SYMBOL_LIMIT", "TOTAL_BITS", "Categorical", "SymbolReader", "SymbolWriter", "Tables"]
+
 TOTAL_BITS = 16
 """The frequencies of a table add up to 2**16."""
 
