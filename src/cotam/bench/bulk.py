@@ -2,7 +2,8 @@
 
 Knows commands, processes and files: nothing of pictures but how to cut them. The same crops go through one
 worker of Ray, through two of which one is killed, and through one local process: all outputs must be equal.
-Times are those that the command says, without the start of Ray.
+Times are those that the command says, without the start of Ray. The single process then decodes what it made,
+so that `cotam.bench.scale` knows the processor time of both.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -31,7 +34,7 @@ SIDE = 256
 
 
 def crops(folder: Path, target: Path, count: int) -> None:
-    """Write so many different squares, as JPEG of quality 90, cut from the pictures of a folder."""
+    """Write so many different squares, as JPEG of quality 85, cut from the pictures of a folder."""
     target.mkdir(parents=True)
     sources = [to_rgb(picture.path) for picture in plain_pictures(folder, 24)]
     rng = np.random.default_rng(0)
@@ -39,7 +42,7 @@ def crops(folder: Path, target: Path, count: int) -> None:
         pixels = sources[number % len(sources)]
         top, left = (int(rng.integers(side - SIDE + 1)) for side in pixels.shape[:2])
         square = Image.fromarray(pixels[top : top + SIDE, left : left + SIDE])
-        square.save(target / f"{number:06}.jpg", quality=90)
+        square.save(target / f"{number:06}.jpg", quality=85)
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -60,18 +63,34 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
-def _run(source: Path, target: Path, options: list[str], kill: bool = False) -> tuple[float, int]:
-    """Pictures a second, and workers killed: one, when a third of the pictures is done."""
+@dataclass(frozen=True)
+class _Run:
+    """Pictures a second, processor seconds of the command and its processes, and how many were killed."""
+
+    rate: float
+    processor: float
+    killed: int
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _run(source: Path, target: Path, options: list[str], kill: bool = False) -> _Run:
+    """Run `cotam batch`; ``kill`` a worker when a third of the pictures is done."""
     total, killed = len(list(source.iterdir())), 0
     command = [sys.executable, "-m", "cotam", "batch", str(source), str(target), *options]
     # Ray makes its workers nice, which beside other work would be measured here.
     environment = os.environ | {"RAY_worker_niceness": "0"}
+    before = _processor_seconds()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         while kill and not killed and process.poll() is None:
             time.sleep(0.2)
             manifest = target / MANIFEST
             if manifest.exists() and manifest.read_bytes().count(b"\n") > total / 3:
-                workers = [pid for pid, name in descendants(process.pid).items() if name.startswith("ray::")]
+                below = descendants(process.pid).items()
+                workers = [pid for pid, name in below if name.startswith("ray::_Worker")]
                 if workers:
                     os.kill(workers[0], signal.SIGKILL)
                     killed = 1
@@ -79,7 +98,7 @@ def _run(source: Path, target: Path, options: list[str], kill: bool = False) -> 
     rate = re.search(r"pictures in [\d.]+ s, ([\d.]+) a second", said)
     if process.returncode or not rate:
         raise click.ClickException(f"cotam batch failed: {said}")
-    return float(rate[1]), killed
+    return _Run(float(rate[1]), _processor_seconds() - before, killed)
 
 
 @click.command()
@@ -91,11 +110,13 @@ def main(folder: Path, pictures: int, output: Path | None) -> None:
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         crops(folder, here / "src", pictures)
-        serial, _ = _run(here / "src", here / "serial", ["-j", "1"])
-        local, _ = _run(here / "src", here / "local", ["-j", "2"])
-        one, _ = _run(here / "src", here / "one", ["-j", "1", "--ray"])
-        two, _ = _run(here / "src", here / "two", ["-j", "2", "--ray"])
-        again, killed = _run(here / "src", here / "killed", ["-j", "2", "--ray"], kill=True)
+        source = here / "src"
+        serial = _run(source, here / "serial", ["-j", "1"])
+        local = _run(source, here / "local", ["-j", "2"])
+        one = _run(source, here / "one", ["-j", "1", "--ray"])
+        two = _run(source, here / "two", ["-j", "2", "--ray"])
+        again = _run(source, here / "killed", ["-j", "2", "--ray"], kill=True)
+        decoded = _run(here / "serial", here / "decoded", ["-j", "1", "--decode", "--format", "ppm"])
         expected = {path.name: path.read_bytes() for path in (here / "serial").iterdir()}
         wrong = []
         for kind in ("local", "one", "two", "killed"):
@@ -105,28 +126,32 @@ def main(folder: Path, pictures: int, output: Path | None) -> None:
             ]
         rows = [json.loads(line) for line in (here / "serial" / MANIFEST).read_text().splitlines()[1:]]
     click.echo("| workers | pictures a second | to one |\n| --- | --- | --- |")
-    for what, rate, reference in (
+    for what, run, reference in (
         ("1 process", serial, serial),
         ("2 processes", local, serial),
         ("1 of Ray", one, one),
         ("2 of Ray", two, one),
         ("2 of Ray, one killed on the way", again, one),
     ):
-        click.echo(f"| {what} | {rate:.1f} | {rate / reference:.2f} × |")
-    click.echo(f"{len(rows)} of {pictures} pictures, {killed} worker killed, {len(wrong)} outputs differ")
+        click.echo(f"| {what} | {run.rate:.1f} | {run.rate / reference.rate:.2f} × |")
+    click.echo(
+        f"{len(rows)} of {pictures} pictures, {again.killed} worker killed, {len(wrong)} outputs differ"
+    )
     for line in sorted(wrong)[:20]:
         click.echo(line, err=True)
     if output:
         measured = {
-            "pixels": SIDE * SIDE,
             "pictures": len(rows),
-            "bytes_in": sum(row["bytes_in"] for row in rows),
-            "bytes_out": sum(row["bytes_out"] for row in rows),
-            "per_second": {"serial": serial, "local": local, "ray_1": one, "ray_2": two, "ray_killed": again},
+            "megapixels": SIDE * SIDE / 1e6,
+            "bytes_jpeg": sum(row["bytes_in"] for row in rows),
+            "bytes_cotam": sum(row["bytes_out"] for row in rows),
+            "encode_processor_seconds": serial.processor,
+            "decode_processor_seconds": decoded.processor,
+            "speedup_of_two": {"processes": local.rate / serial.rate, "ray": two.rate / one.rate},
         }
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(measured, indent=1) + "\n")
-    sys.exit(1 if wrong or len(rows) != pictures or not killed else 0)
+    sys.exit(1 if wrong or len(rows) != pictures or not again.killed else 0)
 
 
 if __name__ == "__main__":

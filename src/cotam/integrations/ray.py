@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cotam.api import View
 from cotam.bulk import DEATHS, died, start_worker
 from cotam.conversion import Conversion, Decoding, Encoding
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.shards import Row, Unit, Work
 
 try:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 __all__ = ["actors", "decode_dataset", "encode_dataset"]
+
+_PATIENCE = 30.0
+"""Seconds without a result after which it is asked whether any machine is left."""
 
 
 def _pool(actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
@@ -193,7 +196,12 @@ def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     for _ in range(min(jobs, len(units))):
         add_worker()
     while missing:
-        (ready,), _ = ray.wait(list(running))
+        found, _ = ray.wait(list(running), timeout=_PATIENCE)
+        if not found:
+            if any(node["Alive"] for node in ray.nodes()):
+                continue
+            raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
+        ready = found[0]
         unit, worker = running.pop(ready)
         row = None
         try:
