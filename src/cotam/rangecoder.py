@@ -104,8 +104,9 @@ class RangeDecoder:
     """Words → symbols. After the last word there are zeros."""
 
     def __init__(self, words: np.ndarray) -> None:
-        self._words, self._at = words.tolist(), 2
-        first, second, *_ = [*self._words[:2], 0, 0]
+        self._words: list[int] = words.tolist()
+        self._at = 2
+        first, second = [*self._words[:2], 0, 0][:2]
         self._point, self._lower, self._range = first << _WORD | second, 0, _STATE_MASK
 
     def decode(self, model: Categorical | Uniform, count: int | None = None) -> Any:

@@ -48,7 +48,7 @@ def main() -> int:
         equal = checksum(codec.decode_symbols(data)[0]) == expected["symbols"]
         wrong += not equal
         words = ["symbols equal" if equal else "SYMBOLS DIFFER"]
-        for view in VIEWS:
+        for view in VIEWS if name != "bands" else VIEWS[-1:]:  # which takes longest
             key = f"{name}.{view}"
             pixels[key] = codec.decode(data, view=view)
             if key in other:

@@ -54,7 +54,8 @@ def descendants(pid: int) -> dict[int, str]:
             names[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
         except (OSError, ValueError):
             continue  # it has ended
-    found, frontier = {}, [pid]
+    found: dict[int, str] = {}
+    frontier = [pid]
     while frontier:
         above = frontier.pop()
         below = [child for child, parent in parents.items() if parent == above]

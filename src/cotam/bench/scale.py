@@ -127,9 +127,9 @@ def main(
     saved, both = one.jpeg - one.cotam, one.paid_encode + one.paid_decode
     lines += [
         "",
-        f"At this price of a core, sending pays from {both / saved:.3f} for a GB where both ends are paid, and "
-        f"from {one.paid_decode / saved:.3f} where the edge has its processor anyway; storing pays for both "
-        f"after {both / one.saved_month:.1f} months.",
+        f"At this price of a core, sending pays from {both / saved:.3f} for a GB where both ends are paid, "
+        f"and from {one.paid_decode / saved:.3f} where the edge has its processor anyway; storing pays for "
+        f"both after {both / one.saved_month:.1f} months.",
         "",
         f"One core encodes {24 / one.encode:.2f} and decodes {24 / one.decode:.2f} million pictures of 1 MP "
         "a day.",
