@@ -45,4 +45,5 @@ def test_the_page(measured: Path, tmp_path: Path) -> None:
     assert "sending pays from 0.019 for a GB" in result.output
     assert "storing pays for both after 0.9 months" in result.output
     assert "encodes 1.20 and decodes 0.60 million pictures of 1 MP a day" in result.output
+    assert "over a link of less than 5.9 Mbit/s" in result.output  # 80 kB in 0.036 + 0.072 s
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == result.output

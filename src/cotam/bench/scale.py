@@ -134,6 +134,12 @@ def main(
         f"One core encodes {24 / one.encode:.2f} and decodes {24 / one.decode:.2f} million pictures of 1 MP "
         "a day.",
     ]
+    link = 8 * (found.jpeg - found.cotam) / (found.encode + found.decode) / 1e6
+    lines += [
+        "",
+        f"With one core at each end, a picture is there sooner than its JPEG over a link of less than "
+        f"{link:.1f} Mbit/s. On a faster one it is the cores that limit.",
+    ]
     page = "\n".join(lines) + "\n"
     click.echo(page, nl=False)
     if output:
