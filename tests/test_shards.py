@@ -139,6 +139,17 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     assert row.failed[0]["error"] == "t.parquet: there is no column 'photo' here, but: id, image"
 
 
+@pytest.mark.parametrize(("column", "kind"), [("id", "int"), ("text", "str")])
+def test_a_column_of_something_else(tmp_path: Path, column: str, kind: str) -> None:
+    """Not even of names of files: those would be opened."""
+    pytest.importorskip("pyarrow")
+    parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]], text=[str(tmp_path / "src/t.parquet")])
+    row = convert(tmp_path, "t.parquet", Encoding(), column=column)
+    assert [each["error"] for each in row.failed] == [
+        f"t.parquet:0: a picture is bytes or an array, not {kind}"
+    ]
+
+
 def test_a_form_that_is_not_known() -> None:
     with pytest.raises(InputError, match="form 'gif' is not known; there is: png, jpg"):
         Decoding("gif")

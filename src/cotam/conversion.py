@@ -97,4 +97,6 @@ def picture_in(value: Any) -> Any:
         value = value.get("bytes")
     if value is None:
         raise InputError("there is no picture here")
+    if not isinstance(value, bytes) and not hasattr(value, "nbytes"):  # a name would be opened as a file
+        raise InputError(f"a picture is bytes or an array, not {type(value).__name__}")
     return value

@@ -54,7 +54,7 @@ class _Work:
     """Tasks in turn, and what they came to."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._tasks = [(path, quality) for quality in QUALITIES for path in paths]
+        self._tasks = [(path, quality) for path in paths for quality in QUALITIES]
         self._first: dict[tuple[Path, int], str] = {}
         self._turn, self._lock = count(), Lock()
         self.done = 0
@@ -70,6 +70,11 @@ class _Work:
                 self.done += 1
                 if found != self._first.setdefault(task, found):
                     self.wrong.append(f"{path}, quality {quality}: not as it was the first time")
+
+    @property
+    def compared(self) -> int:
+        """Outputs that were not the first ones."""
+        return self.done - len(self._first)
 
 
 def quarters(samples: Sequence[Sample]) -> list[list[Sample]]:
@@ -126,8 +131,13 @@ def main(folder: Path, minutes: float, jobs: int | None, pictures: int) -> None:
     for each in running:
         each.result()  # raises what went wrong
     click.echo(table(samples))
-    click.echo(f"{work.done} pictures there and back, {work.done / samples[-1].seconds:.1f} a second")
+    click.echo(
+        f"{work.done} pictures there and back, {work.done / samples[-1].seconds:.1f} a second; "
+        f"{work.compared} were compared with the first of their kind"
+    )
     problems = [*work.wrong, *growth(samples)]
+    if not work.compared:
+        problems.append("too short: nothing was done twice")
     for line in problems[:20]:
         click.echo(line, err=True)
     click.echo("nothing grew, and every output was as the first time" if not problems else "FAILED")
