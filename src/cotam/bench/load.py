@@ -94,7 +94,8 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     if new > GROWTH * old + 8:
         found.append(f"memory grew from {old:.0f} to {new:.0f} MB")
     for name in ("handles", "threads"):
-        old, new = (max(getattr(sample, name) for sample in part) for part in (before, after))
+        # The fewest: whether a file is open at the time is chance.
+        old, new = (min(getattr(sample, name) for sample in part) for part in (before, after))
         if new > old:
             found.append(f"{name} grew from {old} to {new}")
     return found
