@@ -22,7 +22,7 @@ from cotam.bulk import run
 from cotam.cli import main
 from cotam.conversion import Conversion, Encoding
 from cotam.errors import InputError, MissingExtraError
-from cotam.shards import Work
+from cotam.shards import Unit, Work
 
 CODED = [cotam.encode(photo) for photo in PHOTOS]
 # Ray's own, at import and at exit.
@@ -47,6 +47,16 @@ def ray() -> Iterator[Any]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
+    """Before any test that has a cluster: then the address is not looked at."""
+    pytest.importorskip("ray")
+    from cotam.integrations.ray import actors
+
+    work = Work(str(tmp_path), str(tmp_path / "out"), Encoding())
+    with pytest.raises(InputError, match=r"no Ray cluster answers at '127\.0\.0\.1:1': Connection refused"):
+        next(actors(work, [Unit("1.jpg", "1.cotam")], jobs=1, address="127.0.0.1:1"))
 
 
 def test_an_actor_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ were killed are started again, and get again what they had: there is one result 
 from __future__ import annotations
 
 import logging
+import socket
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,7 @@ def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str)
     """
     mine = not ray.is_initialized()
     if mine:
+        _check_answers(address)
         own = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
@@ -181,6 +183,16 @@ def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str)
     finally:
         if mine:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise `InputError` for a port where nobody listens: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise InputError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
 
 
 def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
