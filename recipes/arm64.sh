@@ -5,7 +5,8 @@
 # Puts 500 MB into FOLDER (arm64-root): from Debian 13 an emulator, and libc and Python for arm64; from PyPI the
 # wheels for that. Nothing is installed, and nothing there is kept up to date: remove FOLDER to fetch it anew. CPUS
 # names the processors to be emulated: the oldest with 64 bits, without dot products, and one that has everything.
-# Needs a Debian x86-64 machine with apt, the network, and: pip install cotam. Five minutes on two cores.
+# Needs a Debian x86-64 machine with apt, the network, and: pip install cotam. Beside other work it took 23 minutes for a
+# processor, most of them for one golden file of many bands.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
