@@ -2,7 +2,7 @@
 # arm64.sh [FOLDER]: decode tests/golden with an arm64 Python under emulation: its symbols must be those of old, its
 # pixels those of this machine up to one level. Prints both, and the time that the emulation takes.
 #
-# Puts 500 MB into FOLDER (arm64-root): from Debian 13 an emulator, and libc and Python for arm64; from PyPI the
+# Puts 800 MB into FOLDER (arm64-root): from Debian 13 an emulator, and libc and Python for arm64; from PyPI the
 # wheels for that. Nothing is installed, and nothing there is kept up to date: remove FOLDER to fetch it anew. CPUS
 # names the processors to be emulated: the oldest with 64 bits, without dot products, and one that has everything.
 # Needs a Debian x86-64 machine with apt, the network, and: pip install cotam. Beside other work it took 23 minutes for a
