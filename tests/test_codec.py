@@ -336,8 +336,8 @@ def test_symbols_do_not_depend_on_threads_optimisation_or_back_end() -> None:
     pytest.importorskip("torch", exc_type=ImportError)
     runners = [
         OnnxRunner(WEIGHTS.folder, threads=2),
-        OnnxRunner(WEIGHTS.folder, threads=1, optimise=False),
-        OnnxRunner(WEIGHTS.folder, threads=2, optimise=False),
+        OnnxRunner(WEIGHTS.folder, threads=1, optimisation="none"),
+        OnnxRunner(WEIGHTS.folder, threads=2, optimisation="none"),
         make_runner(WEIGHTS.folder, "torch"),
     ]
     for number, size in enumerate([(200, 300), (65, 63), (17, 700)]):

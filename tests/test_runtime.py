@@ -42,8 +42,8 @@ def test_table_indices_are_bit_equal_on_every_back_end(name: str) -> None:
     runners = [
         OnnxRunner(folder, threads=1),
         OnnxRunner(folder, threads=2),
-        OnnxRunner(folder, threads=1, optimise=False),
-        OnnxRunner(folder, threads=2, optimise=False),
+        OnnxRunner(folder, threads=1, optimisation="none"),
+        OnnxRunner(folder, threads=2, optimisation="none"),
         torch_runner(folder),
     ]
     seen: set[int] = set()
@@ -117,7 +117,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
     data = first.encode(pixels, 60, levels=levels)
     expected = first.decode(data).astype(int)
-    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimise=False), torch_runner()]
+    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none"), torch_runner()]
     for runner in others:
         away = np.abs(Codec(load(), runner).decode(data) - expected)
         assert away.max() <= 1
@@ -126,7 +126,11 @@ def test_transforms_agree_up_to_rounding() -> None:
 
 def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     pixels = picture(128, 192)
-    runners: list[Runner] = [OnnxRunner(FOLDER, 1), OnnxRunner(FOLDER, 1, optimise=False), torch_runner()]
+    runners: list[Runner] = [
+        OnnxRunner(FOLDER, 1),
+        OnnxRunner(FOLDER, 1, optimisation="none"),
+        torch_runner(),
+    ]
     expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
     for data in others:
         assert len(data) == pytest.approx(len(expected), rel=0.02)

@@ -7,43 +7,26 @@ files for `cotam.files`. Numpy, Pillow and ONNX Runtime are imported by the comm
 from __future__ import annotations
 
 import importlib
-import io
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import cotam
 from cotam import batch, files
-from cotam.api import Metadata, Profile, View
+from cotam.api import View
 from cotam.batch import HEADER_BYTES, Screen, describe
 from cotam.bitstream import read_header
+from cotam.cli_batch import batch_folder
 from cotam.cli_info import info
-from cotam.errors import InputError, MissingExtraError
-from cotam.guide.options import guide_options
-from cotam.profiles import Fit
+from cotam.cli_options import check_together, decode_options, encode_options
+from cotam.errors import MissingExtraError
+from cotam.saving import FORMS, saved
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["main"]
 
-__all__ = ["byte_count", "main"]
-
-_SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
-    "png": ("PNG", {"compress_level": 1}),
-    "jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    "webp": ("WEBP", {"lossless": True}),
-    "avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
-    "tiff": ("TIFF", {"compression": "tiff_lzw"}),
-    "bmp": ("BMP", {}),
-    "ppm": ("PPM", {}),
-}
-_METADATA_KEYS = ("exif", "icc_profile", "xmp")
 _OTHER_SUFFIXES = {"jpeg": "jpg", "tif": "tiff"}
 
 
@@ -68,38 +51,7 @@ def main() -> None:
     """Pictures for multimodal LLMs in a few kB."""
 
 
-# Options
-
-
-def byte_count(text: str) -> int:
-    """An option's number of bytes: 20000, 20k or 1.5M."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
-    size = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
-    if size < 1:
-        raise click.BadParameter(f"{text!r} is not a number of bytes such as 20000, 20k or 1.5M")
-    return size
-
-
-def _metadata_kinds(text: str) -> list[str]:
-    known = list(get_args(Metadata))
-    kinds = {"none": [], "all": known}.get(text, text.split(","))
-    if not set(kinds) <= set(known):
-        raise click.BadParameter(f"{text!r} is not none, all or some of {','.join(known)}")
-    return kinds
-
-
-def _colour(text: str) -> str:
-    from PIL import ImageColor
-
-    with suppress(ValueError):
-        if len(ImageColor.getrgb(text)) == 3:
-            return text
-    raise click.BadParameter(f"{text!r} is not a colour name or #rrggbb")
-
-
-def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        raise click.UsageError("Cotam has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
+# Files
 
 
 def _file_options(output: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -129,9 +81,6 @@ def _file_options(output: str) -> Callable[[Callable[..., None]], Callable[..., 
     return decorate
 
 
-# Files
-
-
 def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: bool) -> list[str]:
     """As `files.plan_outputs`, with the folder made; binary data are kept off the terminal."""
     try:
@@ -148,79 +97,18 @@ def _form_of(target: str) -> str:
     """Format of an output, by its suffix; PNG for what has none by nature, such as a pipe."""
     suffix = os.path.splitext(target)[1][1:].lower()
     form = _OTHER_SUFFIXES.get(suffix, suffix)
-    if form in _SAVED_AS:
+    if form in FORMS:
         return form
     if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):
         return "png"
-    raise click.UsageError(f"{target}: the suffix is none of {', '.join(_SAVED_AS)}: give one, or --format")
-
-
-def _saved(picture: Image.Image, form: str) -> bytes:
-    """The bytes of a picture file, with the metadata that `cotam.decode` left in ``info``."""
-    from PIL import PngImagePlugin
-
-    pillow_format, options = _SAVED_AS[form]
-    metadata: dict[str, Any] = {key: picture.info[key] for key in _METADATA_KEYS if key in picture.info}
-    if form == "png" and "xmp" in metadata:
-        metadata["pnginfo"] = PngImagePlugin.PngInfo()
-        metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
-    buffer = io.BytesIO()
-    try:
-        picture.save(buffer, pillow_format, **options, **metadata)
-    except (OSError, ValueError) as error:  # sides or metadata too large for the format
-        raise InputError(f"cannot be saved as {pillow_format}: {error}") from error
-    return buffer.getvalue()
+    raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")
 
 
 # Commands
 
 
 @main.command()
-@click.option(
-    "-q",
-    "--quality",
-    metavar="N",
-    type=click.IntRange(0, 100),
-    default=50,
-    show_default=True,
-    help="Higher is better, and larger.",
-)
-@click.option(
-    "--target-size", type=byte_count, metavar="BYTES", help="Highest quality that fits: 20000, 20k or 1.5M."
-)
-@click.option(
-    "--profile",
-    type=click.Choice(get_args(Profile)),
-    default="mllm",
-    show_default=True,
-    help="Weights: tuned for vision encoders, or trained for squared error alone.",
-)
-@guide_options("none")
-@click.option(
-    "--metadata",
-    type=_metadata_kinds,
-    metavar="KINDS",
-    default="none",
-    show_default=True,
-    help="What to keep: none, all, or some of exif,icc,xmp.",
-)
-@click.option(
-    "--background",
-    metavar="COLOUR",
-    type=_colour,
-    default="white",
-    show_default=True,
-    help="Put behind transparent pixels: a name or #rrggbb.",
-)
-@click.option(
-    "--for",
-    "fit",
-    metavar="MODEL",
-    type=click.Choice(get_args(Fit)),
-    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
-)
-@click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels.")
-@click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless)
+@encode_options
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
     "[default: beside IN, with the suffix .cotam]"
@@ -239,9 +127,7 @@ def encode(
     IN is a picture of any format that Pillow reads, or - for standard input. It is turned upright and
     converted to sRGB; of an animation the first frame is taken.
     """
-    given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
-    if given and options["target_size"]:
-        raise click.UsageError("--quality and --target-size exclude each other")
+    check_together(options)
     outputs = _planned(inputs, output, ".cotam")
     screen = Screen(verbose, quiet)
 
@@ -259,27 +145,7 @@ def encode(
 
 
 @main.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_SAVED_AS)),
-    help="Of the outputs.  [default: by the suffix of OUT, else png]",
-)
-@click.option(
-    "--view",
-    type=click.Choice(get_args(View)),
-    default="mllm",
-    show_default=True,
-    help="For vision encoders, or for people.",
-)
-@click.option(
-    "--size-limit",
-    metavar="MEGAPIXELS",
-    type=click.IntRange(1),
-    default=200,
-    show_default=True,
-    help="Refuse larger pictures.",
-)
+@decode_options
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
     "[default: beside IN, with .png added to its name]"
@@ -306,7 +172,7 @@ def decode(
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         data = files.read_input(source, HEADER_BYTES, read_header)
         picture = cotam.decode(data, view=view, size_limit=size_limit * 1_000_000)
-        return _saved(picture, forms[target]), data
+        return saved(picture, forms[target]), data
 
     screen = Screen(verbose, quiet)
     if not batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen):
@@ -314,6 +180,7 @@ def decode(
 
 
 main.add_command(info)
+main.add_command(batch_folder)
 
 
 # Groups of the extras

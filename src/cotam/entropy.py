@@ -2,7 +2,8 @@
 
 Knows integers only: nothing of pictures, of networks or of the file around its bytes. Each symbol comes
 with the index of its table; symbols of one call are coded table by table, so that a call costs one pass
-of `constriction <https://bamler-lab.github.io/constriction>`_ per table in use.
+of `constriction <https://bamler-lab.github.io/constriction>`_ per table in use. Where that is not installed,
+``rangecoder`` takes its place.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from constriction import stream
 
 from cotam.errors import DamagedError
 
 if TYPE_CHECKING:
     from constriction.stream.model import Categorical, Uniform
     from constriction.stream.queue import RangeDecoder, RangeEncoder
-else:  # these modules exist as attributes only
-    Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
-    RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
+else:
+    try:
+        from constriction import stream
+    except ModuleNotFoundError:
+        from cotam.rangecoder import Categorical, RangeDecoder, RangeEncoder, Uniform
+    else:  # these modules exist as attributes only
+        Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
+        RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
+
+__all__ = ["SYMBOL_LIMIT", "TOTAL_BITS", "Categorical", "SymbolReader", "SymbolWriter", "Tables"]
 
 TOTAL_BITS = 16
 """The frequencies of a table add up to 2**16."""

@@ -9,9 +9,10 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = [
     "STANDARD",
@@ -20,11 +21,16 @@ __all__ = [
     "make_folder",
     "plan_outputs",
     "read_input",
+    "remove_temporaries",
+    "replacing",
     "write_whole",
 ]
 
 STANDARD = "-"
 """Stands for standard input among inputs, for standard output as an output."""
+
+_TEMPORARY = ".cotam-", ".tmp"
+"""How the name of a file that is not yet whole begins and ends."""
 
 
 def plan_outputs(
@@ -181,17 +187,32 @@ def _write_file(path: str, data: bytes | memoryview, overwrite: bool) -> None:
     if mode is not None:
         check_output(path, set(), overwrite=overwrite)
         os.close(os.open(path, os.O_WRONLY))  # asks whether it may be written, which replacing would not
-    target = os.path.realpath(path)
-    temporary = Path(target).with_name(f".cotam-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb", buffering=0) as file:
-            _write_all(file.fileno(), data)
+    with replacing(path) as file:
+        _write_all(file.fileno(), data)
         if mode is not None:
-            os.chmod(temporary, stat.S_IMODE(mode))
+            os.chmod(file.name, stat.S_IMODE(mode))
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """A new file, open for writing, that takes the place of ``path`` at the end, unless there is an error."""
+    target = os.path.realpath(path)
+    temporary = Path(target).with_name(f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(folder: str) -> None:
+    """Remove what processes that were killed left of `replacing` anywhere below a folder."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1]):
+                Path(where, name).unlink(missing_ok=True)
 
 
 def _mode(path: str) -> int | None:

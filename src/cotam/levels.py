@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from constriction import stream
 
-from cotam.entropy import SymbolReader, SymbolWriter
+from cotam.entropy import Categorical, SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError
 
 LIMIT = 7
@@ -55,7 +54,7 @@ class _Adaptive:
         return parts
 
     def models(self) -> list[Any]:
-        return [stream.model.Categorical(parts / float(1 << 15), perfect=False) for parts in self._parts()]
+        return [Categorical(parts / float(1 << 15), perfect=False) for parts in self._parts()]
 
     def bits(self) -> list[list[float]]:
         return (15 - np.log2(self._parts())).tolist()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Backend = Literal["onnx", "torch"]
+Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
 
 
@@ -38,14 +39,30 @@ class Runner(Protocol):
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]: ...
 
 
+_limit = 0
+
+
+def limit_threads(threads: int) -> None:
+    """Threads of the graphs that are opened from now on; for one process among others that do the same.
+
+    0 is as many as the process may use. With another number the last bits of floats may be others.
+    """
+    global _limit
+    _limit = threads
+
+
 def _usable_processors() -> int:
+    if _limit:
+        return _limit
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int = 0, *, optimise: bool = True) -> onnxruntime.InferenceSession:
-    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use."""
+def open_session(
+    path: Path, threads: int = 0, *, optimisation: Optimisation = "all"
+) -> onnxruntime.InferenceSession:
+    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use, or as `limit_threads` says."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -56,16 +73,21 @@ def open_session(path: Path, threads: int = 0, *, optimise: bool = True) -> onnx
     # Threads that spin between graphs take the time of whatever else runs here.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    options.graph_optimization_level = {
+        "all": level.ORT_ENABLE_ALL,
+        "extended": level.ORT_ENABLE_EXTENDED,
+        "basic": level.ORT_ENABLE_BASIC,
+        "none": level.ORT_DISABLE_ALL,
+    }[optimisation]
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 class OnnxRunner:
     """ONNX Runtime on the CPU; a graph is loaded when it is first run."""
 
-    def __init__(self, folder: Path, threads: int = 0, *, optimise: bool = True) -> None:
-        """``threads`` 0: as many as this process may use. ``optimise`` False is for tests of exactness."""
-        self._folder, self._optimise = folder, optimise
+    def __init__(self, folder: Path, threads: int = 0, *, optimisation: Optimisation = "all") -> None:
+        """``threads`` 0: as many as this process may use. Less ``optimisation`` is for tests of exactness."""
+        self._folder, self._optimisation = folder, optimisation
         self._threads = threads
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._loading = Lock()
@@ -74,7 +96,7 @@ class OnnxRunner:
         with self._loading:
             if graph not in self._sessions:
                 path = self._folder / f"{graph}.onnx"
-                self._sessions[graph] = open_session(path, self._threads, optimise=self._optimise)
+                self._sessions[graph] = open_session(path, self._threads, optimisation=self._optimisation)
         return self._sessions[graph].run(None, dict(inputs))
 
 

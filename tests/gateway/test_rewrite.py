@@ -121,3 +121,10 @@ def test_data_urls_as_clients_write_them() -> None:
     for broken in ("data:image/png;base64,AAA", "data:image/png;base64,AA*A", "data:image/png;base64,Aé=="):
         with pytest.raises(InputError, match="not base64"):
             read_data_url(broken)
+
+
+@pytest.mark.parametrize("kind", [{}, {"image_url": 1}, ["image_url"], 3, None])
+def test_a_type_that_is_no_text_is_no_picture(kind: object) -> None:
+    """Objects and lists cannot be looked up in a set: found by fuzzing."""
+    part = {"type": kind, "image_url": "data:,"}
+    assert parts({"messages": [{"content": [part]}]}) == []

@@ -103,7 +103,8 @@ def test_average_follows_the_weights():
 def test_two_processes_train_one_network(crops, tmp_path):
     script = tmp_path / "two.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[1])\n"
+        "import sys\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
+        "sys.path[:0] = [str(here), str(here.parent)]\n"
         "from test_loop import SCHEDULE, tiny\nfrom cotam.train.data import Crops\n"
         "from cotam.train.loop import train\n"
         "here = Path(sys.argv[2])\ncrops = Crops(here / 'pack', size=64)\n"

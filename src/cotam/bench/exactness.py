@@ -1,12 +1,16 @@
 """``python -m cotam.bench.exactness``: does every way to run the scale graph decode the same symbols?
 
-Files are made once; each decoder reads all of them and must find the encoder's symbols.
+Files are made once; each decoder reads all of them and must find the encoder's symbols. Files that are there
+already (``--golden``) are read in more ways; the checksum over all symbols that they carry must agree, and
+pixels up to one level.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 import numpy as np
@@ -16,23 +20,29 @@ from cotam.bench.pictures import plain_pictures
 from cotam.codec import Codec
 from cotam.errors import CotamError
 from cotam.image import to_rgb
-from cotam.runtime import OnnxRunner, Runner, make_runner
+from cotam.runtime import OnnxRunner, Optimisation, make_runner
 
-__all__ = ["decoders", "differences"]
+__all__ = ["decoders", "differences", "golden"]
 
 QUALITIES = (0, 25, 50, 75, 100)
 
 
-def decoders(name: str = weights.DEFAULT) -> dict[str, Codec]:
-    """A codec for each combination of back end, threads and graph optimisation, by its description."""
+PIXEL_LEVELS = 1
+"""By how much pixels may differ: the order in which floats are summed is not the same everywhere."""
+
+
+def decoders(
+    name: str = weights.DEFAULT,
+    threads: Sequence[int] = (1, 2),
+    optimisations: Sequence[Optimisation] = ("all", "none"),
+) -> Iterator[tuple[str, Codec]]:
+    """A description and a codec for each combination of back end, threads and graph optimisation."""
     found = weights.load(name)
-    runners: dict[str, Runner] = {}
-    for threads in (1, 2):
-        for optimise in (True, False):
-            what = f"onnx, threads {threads}, optimisation {'on' if optimise else 'off'}"
-            runners[what] = OnnxRunner(found.folder, threads, optimise=optimise)
-        runners[f"torch, threads {threads}"] = make_runner(found.folder, "torch", threads)
-    return {what: Codec(found, runner) for what, runner in runners.items()}
+    for count in threads:
+        for optimisation in optimisations:
+            what = f"onnx, threads {count}, optimisation {optimisation}"
+            yield what, Codec(found, OnnxRunner(found.folder, count, optimisation=optimisation))
+        yield f"torch, threads {count}", Codec(found, make_runner(found.folder, "torch", count))
 
 
 def differences(pixels: np.ndarray, levels: np.ndarray | None, codecs: dict[str, Codec]) -> list[str]:
@@ -59,12 +69,51 @@ def differences(pixels: np.ndarray, levels: np.ndarray | None, codecs: dict[str,
     return wrong
 
 
+def golden(files: Sequence[Path], codecs: Iterator[tuple[str, Codec]]) -> tuple[list[str], int, int]:
+    """What differs, how many decodings there were, and by how much pixels differ from the first codec's."""
+    wrong, count, most = [], 0, 0
+    pixels: dict[Path, np.ndarray] = {}
+    for what, codec in codecs:
+        for path in files:
+            count += 1
+            try:
+                found = codec.decode(path.read_bytes()).astype(int)
+            except CotamError as error:
+                wrong.append(f"{path}: {what}: {error}")
+                continue
+            off = int(np.abs(found - pixels.setdefault(path, found)).max())
+            most = max(most, off)
+            if off > PIXEL_LEVELS:
+                wrong.append(f"{path}: {what}: pixels differ by {off}")
+    return wrong, count, most
+
+
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--pictures", default=50, show_default=True, help="How many, evenly from all folders.")
-def main(folders: tuple[Path, ...], pictures: int) -> None:
+@click.option(
+    "--golden",
+    "made_before",
+    metavar="FOLDER",
+    type=click.Path(exists=True, path_type=Path),
+    help="Decode the .cotam files there with 1 to 8 threads, all optimisation levels and torch.",
+)
+def main(folders: tuple[Path, ...], pictures: int, made_before: Path | None) -> None:
     """Compare decoded symbols of the pictures in FOLDERS; exit code 1 if any differ."""
-    codecs = decoders()
+    if made_before:
+        every = decoders(threads=range(1, 9), optimisations=get_args(Optimisation))
+        wrong, count, most = golden(sorted(made_before.glob("*.cotam")), every)
+        for line in wrong:
+            click.echo(line, err=True)
+        click.echo(
+            f"{count - len(wrong)} of {count} decodings of {made_before} gave the encoder's symbols; "
+            f"pixels differ by {most} at most"
+        )
+        if wrong or not count:
+            sys.exit(1)
+    if not folders:
+        return
+    codecs = dict(decoders())
     rng = np.random.default_rng(0)
     share = -(-pictures // len(folders))
     chosen = [p for folder in folders for p in plain_pictures(folder, share)][:pictures]

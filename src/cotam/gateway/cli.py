@@ -16,7 +16,7 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from cotam.cli import byte_count
+from cotam.cli_options import byte_count
 from cotam.errors import InputError
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget

@@ -85,7 +85,8 @@ def _in_content(content: Any, where: Where) -> Iterator[Part]:
 
 
 def _in_part(part: dict[str, Any], where: Where) -> Iterator[Part]:
-    if part.get("type") not in _KINDS:
+    kind = part.get("type")
+    if not isinstance(kind, str) or kind not in _KINDS:
         return
     address = part.get("image_url")
     if isinstance(address, str):

@@ -1,0 +1,53 @@
+"""Pictures as the bytes of ordinary picture files, with the metadata that they carry.
+
+Knows Pillow's formats and their options: nothing of paths or of the codec.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from cotam.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FORMS", "saved"]
+
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
+    "png": ("PNG", {"compress_level": 1}),
+    "jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+    "webp": ("WEBP", {"lossless": True}),
+    "avif": ("AVIF", {"quality": 95, "subsampling": "4:4:4"}),
+    "tiff": ("TIFF", {"compression": "tiff_lzw"}),
+    "bmp": ("BMP", {}),
+    "ppm": ("PPM", {}),
+}
+"""Name, which is the suffix too → Pillow's name of the format, and its options."""
+
+_METADATA_KEYS = ("exif", "icc_profile", "xmp")
+
+
+def saved(picture: Image.Image, form: str) -> bytes:
+    """The bytes of a picture file, with the metadata that `cotam.decode` left in ``info``.
+
+    Raises
+    ------
+    InputError
+        if the format cannot hold the picture
+    """
+    from PIL import PngImagePlugin
+
+    pillow_format, options = FORMS[form]
+    metadata: dict[str, Any] = {key: picture.info[key] for key in _METADATA_KEYS if key in picture.info}
+    if form == "png" and "xmp" in metadata:
+        metadata["pnginfo"] = PngImagePlugin.PngInfo()
+        metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
+    buffer = io.BytesIO()
+    try:
+        picture.save(buffer, pillow_format, **options, **metadata)
+    except (OSError, ValueError) as error:  # sides or metadata too large for the format
+        raise InputError(f"cannot be saved as {pillow_format}: {error}") from error
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""Small data sets of every kind, and conversions that kill their process."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from synthetic import picture
+
+from cotam.conversion import Encoding
+
+
+def photo(seed: int) -> bytes:
+    """A picture file of 1 kB."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture(48, 40, seed=seed)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+PHOTOS = [photo(seed) for seed in range(8)]
+
+
+def folder_of_pictures(folder: Path) -> Path:
+    """Eight pictures in three folders, one that is none, and another file."""
+    for number, data in enumerate(PHOTOS):
+        path = folder / ("", "a", "a/b")[number % 3] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "a/broken.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("left alone")
+    return folder
+
+
+def tar_shard(path: Path, members: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(data), 1_700_000_000
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
+
+
+def parquet_file(path: Path, pictures: list[Any], **columns: list[Any]) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pyarrow.table({"id": list(range(len(pictures))), "image": pictures, **columns})
+    parquet.write_table(table.replace_schema_metadata({"huggingface": "{}", "kept": "yes"}), path)
+    return path
+
+
+@dataclass(frozen=True)
+class Deadly(Encoding):
+    """Kills its process, as the system does when memory runs out, at one picture: once, or at every try.
+
+    Attributes
+    ----------
+    victim : the picture
+    marker : a file that remembers that it happened; empty is at every try
+    """
+
+    victim: bytes = b""
+    marker: str = ""
+
+    def __call__(self, picture: Any) -> bytes:
+        if picture == self.victim and not (self.marker and os.path.exists(self.marker)):
+            if self.marker:
+                Path(self.marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(picture)
