@@ -14,8 +14,8 @@ launch() {
 }
 
 # 1. All of the codec: encoder, entropy model and synthesis.
-launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 3e-4 \
-  --steps "${STEPS:-40000}"
+launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 1.5e-4 \
+  --decay 1 --rounded-from 0 --steps "${STEPS:-40000}"
 python -m cotam.train export "$run/mllm/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
 
 # 2. The picture adapter alone, codec and entropy model of the base set frozen.

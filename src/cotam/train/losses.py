@@ -90,11 +90,11 @@ class Weights:
 
 SETTINGS = {
     "mllm": Weights(
-        pixel=0.15,
-        levels={"shallow": 0.25, "middle": 0.25, "late": 0.25, "deep": 0.25},
-        text_pixel=0.5,
+        pixel=0.05,
+        levels={"shallow": 0.4, "middle": 0.25, "late": 0.25, "deep": 0.25},
+        text_pixel=0.3,
         text_levels=0.5,
-        reader=0.5,
+        reader=0.8,
     ),
     # arXiv 2509.24258: 0.1 · patch embeddings + 1 · final tokens, the first alone at the start.
     "paper": Weights(
