@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 
 import cotam
-from cotam import batch, files
+from cotam import batch, cli_video, files
 from cotam.api import Metadata, Profile, View
 from cotam.batch import HEADER_BYTES, Screen, describe
 from cotam.bitstream import read_header
@@ -220,6 +220,7 @@ def _saved(picture: Image.Image, form: str) -> bytes:
     help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
 )
 @click.option("--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels.")
+@cli_video.video_options
 @click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless)
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
@@ -234,16 +235,23 @@ def encode(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Encode pictures.
+    """Encode pictures and videos.
 
     IN is a picture of any format that Pillow reads, or - for standard input. It is turned upright and
     converted to sRGB; of an animation the first frame is taken.
+
+    IN is taken for a video, which needs the extra video, if its suffix says so, if it is an address or a
+    camera (/dev/video0), or if --fps, --max-frames or --frames is given: it becomes a sequence of frames.
     """
+    clip = {name: options.pop(name) for name in cli_video.OPTIONS}
     given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
     if given and options["target_size"]:
         raise click.UsageError("--quality and --target-size exclude each other")
     outputs = _planned(inputs, output, ".cotam")
     screen = Screen(verbose, quiet)
+    if cli_video.wanted(inputs, clip):
+        done = cli_video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
+        click.get_current_context().exit(0 if done else 1)
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         from cotam.image import frame_count
@@ -299,16 +307,34 @@ def decode(
 
     IN is a file, or - for standard input. PNG, TIFF, BMP, PPM and WebP are written without further loss, JPEG
     and AVIF with quality 95. Metadata that the file carries are kept by PNG, JPEG, WebP and AVIF.
+
+    A sequence of frames is decoded to a folder of pictures named by their seconds, IN.frames if no other is
+    given, or to OUT.mp4.
     """
+    screen = Screen(verbose, quiet)
+    limit = size_limit * 1_000_000
+    if any(cli_video.holds_sequence(source) for source in inputs):
+        if len(inputs) > 1:
+            raise click.UsageError("a sequence of frames is decoded by a command of its own")
+        done = cli_video.decode(
+            inputs[0],
+            output,
+            lambda picture: _saved(picture, form or "png"),
+            form or "png",
+            view=view,
+            size_limit=limit,
+            overwrite=not no_overwrite,
+            screen=screen,
+        )
+        click.get_current_context().exit(0 if done else 1)
     outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
     forms = {target: form or _form_of(target) for target in outputs}
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         data = files.read_input(source, HEADER_BYTES, read_header)
-        picture = cotam.decode(data, view=view, size_limit=size_limit * 1_000_000)
+        picture = cotam.decode(data, view=view, size_limit=limit)
         return _saved(picture, forms[target]), data
 
-    screen = Screen(verbose, quiet)
     if not batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen):
         click.get_current_context().exit(1)
 
