@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "Raw", "read_clip", "read_pipe", "sampled", "write_mp4"]
 
 Timed = tuple[float, Any]
+
+_ROUNDED = 5e-4
+"""Seconds that a time in a file may be off: many files count milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,6 @@ class Clip:
             return float(self._stream.duration * self._stream.time_base)
         return self._container.duration / 1e6 if self._container.duration else None
 
-    @property
-    def last(self) -> float | None:
-        """About the time of the last frame, None where the length is not known."""
-        if self.seconds is None:
-            return None
-        rate = self._stream.average_rate
-        return max(0.0, self.seconds - (float(1 / rate) if rate else 0.0))
-
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Seconds of each frame, rising from about 0, and what gives its upright pixels.
 
@@ -144,7 +139,7 @@ def sampled(
     frames: Iterable[tuple[float, Callable[[], Any]]],
     fps: float | None = None,
     most: int | None = None,
-    last: float | None = None,
+    length: float | None = None,
     *,
     advance: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Timed]:
@@ -154,33 +149,33 @@ def sampled(
     ----------
     frames : seconds, rising, and what gives the picture
     fps : one every 1 / ``fps`` seconds; None takes each frame
-    most : at most so many. Where ``last`` is known and ``fps`` would give more, so many evenly from the first
-        to the last; where it is not known, the first so many.
-    last : time of the last frame
+    most : at most so many. Where ``length`` is known and ``fps`` would give more, so many evenly from the
+        first to the last; where it is not known, the first so many.
+    length : seconds until the last frame is over
     advance : is told how far it has come, in seconds
     """
     wanted: Iterator[float] | None = None
-    if most is not None and last is not None and (fps is None or last * fps + 1e-6 >= most):
-        wanted = (last * k / max(most - 1, 1) for k in range(most))
+    if most is not None and length is not None and (fps is None or math.ceil(length * fps - 1e-3) > most):
+        wanted = (length * k / max(most - 1, 1) for k in range(most))
     elif fps is not None:
-        wanted = (k / fps for k in count())
+        end = math.inf if length is None else length - 1e-3
+        wanted = takewhile(lambda target: target < end, (k / fps for k in count()))
     given = 0
     shown: tuple[float, Callable[[], Any]] | None = None
     target = next(wanted, math.inf) if wanted else 0.0
     for frame in frames:
         advance(frame[0])
-        # Half a millisecond: times in files are rounded.
-        if shown and target < frame[0] - 5e-4:
+        if shown and target < frame[0] - _ROUNDED:
             yield shown[0], shown[1]()
             given += 1
-            while wanted and target < frame[0] - 5e-4:
+            while wanted and target < frame[0] - _ROUNDED:
                 target = next(wanted, math.inf)
             if given == most or target == math.inf:
                 return
         shown = frame
         if not wanted:
             target = frame[0]
-    if shown and target <= max(shown[0], last or 0.0) + 1e-3:
+    if shown and target < (shown[0] + _ROUNDED if length is None else math.inf):
         yield shown[0], shown[1]()
 
 
@@ -191,7 +186,7 @@ def read_clip(
     advance: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Timed]:
     """Seconds and pixels uint8 (H, W, 3) of the sampled frames of a clip, see `sampled`."""
-    return sampled(clip.frames(), fps, most, clip.last, advance=advance)
+    return sampled(clip.frames(), fps, most, clip.seconds, advance=advance)
 
 
 def read_pipe(
