@@ -32,7 +32,9 @@ def timed(frames: Sequence[np.ndarray], fps: float = 1.0) -> list[tuple[float, n
     return [(number / fps, frame) for number, frame in enumerate(frames)]
 
 
-def clip(frames: Sequence[np.ndarray], times: Sequence[float], form: str = "mp4") -> bytes:
+def clip(
+    frames: Sequence[np.ndarray], times: Sequence[float], form: str = "mp4", aspect: Fraction | None = None
+) -> bytes:
     """A video file with frames at these times, nearly without loss."""
     import av
 
@@ -42,6 +44,8 @@ def clip(frames: Sequence[np.ndarray], times: Sequence[float], form: str = "mp4"
         stream = container.add_stream("libx264", options={"crf": "4", "bf": "0", "g": "5"})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv444p"
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         stream.time_base = stream.codec_context.time_base = clock
         for pixels, seconds in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")

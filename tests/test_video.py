@@ -6,7 +6,11 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +133,26 @@ def test_odd_sizes() -> None:
     frames = moving_scene(2, (33, 51))
     found = seen(clip(frames, [0, 1], "matroska"))
     assert [pixels.shape for _, pixels in found] == [(33, 51, 3)] * 2
+
+
+def test_pixels_that_are_not_square() -> None:
+    ((_, pixels),) = seen(clip(moving_scene(1, (48, 64)), [0.0], aspect=Fraction(3, 2)))
+    assert pixels.shape == (48, 96, 3)
+
+
+def test_an_address_is_a_clip(folder: Path) -> None:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        result = invoke("encode", f"http://127.0.0.1:{server.server_port}/clip.mp4", "-o", "a.cotam")
+        server.shutdown()
+        thread.join()
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(cotam.sequence_info(Path("a.cotam").read_bytes()).times) == 3
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[t
         try:
             found = decoder.decode(frame, fields)
         except FormatError as error:
-            raise type(error)(f"frame {len(reader.entries) - 1}: {error}") from error
+            raise type(error)(f"frame {reader.count - 1}: {error}") from error
         yield ticks / TICKS, Image.fromarray(decoder.picture(found, view))
 
 

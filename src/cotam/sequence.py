@@ -64,14 +64,21 @@ def _check16(data: bytes) -> bytes:
     return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
 
 
-def _index(entries: list[Entry]) -> bytes:
-    """The index with what finds it from the end of the file: its length in the last four bytes."""
-    out, before = bytearray([_INDEX]) + varint(len(entries)), 0
-    for entry in entries:
-        out += bytes([entry.key | entry.whole << 1]) + varint(entry.ticks - before) + varint(entry.size)
-        before = entry.ticks
-    out += zlib.crc32(out).to_bytes(4, "little")
-    return bytes(out) + len(out).to_bytes(4, "little")
+class _Index:
+    """The index as it grows, in a few bytes a frame."""
+
+    def __init__(self) -> None:
+        self.count, self._body = 0, bytearray()
+
+    def add(self, frame: CodedFrame, gap: int, size: int) -> None:
+        self.count += 1
+        self._body += bytes([frame.key | frame.whole << 1]) + varint(gap) + varint(size)
+
+    def finish(self) -> bytes:
+        """Its bytes, with what finds them from the end of the file: their length in the last four."""
+        out = bytes([_INDEX]) + varint(self.count) + bytes(self._body)
+        out += zlib.crc32(out).to_bytes(4, "little")
+        return out + len(out).to_bytes(4, "little")
 
 
 class SequenceWriter:
@@ -79,14 +86,11 @@ class SequenceWriter:
 
     def __init__(self, header: SequenceHeader) -> None:
         self.header = header
-        self._entries: list[Entry] = []
-        self._ticks, self._at = 0, 0
+        self._index, self._ticks = _Index(), 0
 
     def start(self) -> bytes:
         data = MAGIC + self.header.fields()
-        data += _check16(data)
-        self._at = len(data)
-        return data
+        return data + _check16(data)
 
     def fields(self, ticks: int) -> bytes:
         """What the checksum of a frame at this time, in microseconds, covers beside its symbols.
@@ -97,7 +101,7 @@ class SequenceWriter:
             if the time is not after that of the frame before, or is too long after it
         """
         gap = ticks - self._ticks
-        if gap < 0 or (self._entries and gap == 0):
+        if gap < 0 or (self._index.count and gap == 0):
             raise InputError(
                 f"frames come in the order of their times: {ticks / TICKS:g} s is not after "
                 f"{self._ticks / TICKS:g} s"
@@ -107,15 +111,16 @@ class SequenceWriter:
         return self.header.fields() + varint(gap)
 
     def chunk(self, ticks: int, frame: CodedFrame) -> bytes:
-        head = bytes([_FRAME | frame.flags]) + varint(ticks - self._ticks) + varint(len(frame.payload))
+        gap = ticks - self._ticks
+        head = bytes([_FRAME | frame.flags]) + varint(gap) + varint(len(frame.payload))
         head += frame.checksum.to_bytes(4, "little")
         data = head + _check16(head) + frame.payload
-        self._entries.append(Entry(self._at, len(data), ticks, frame.key, frame.whole))
-        self._ticks, self._at = ticks, self._at + len(data)
+        self._index.add(frame, gap, len(data))
+        self._ticks = ticks
         return data
 
     def finish(self) -> bytes:
-        return _index(self._entries)
+        return self._index.finish()
 
 
 class SequenceReader:
@@ -128,9 +133,7 @@ class SequenceReader:
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        self._source, self._read = source, 0
-        self.entries: list[Entry] = []
-        """Of the frames that were read."""
+        self._source, self._read, self._index = source, 0, _Index()
         data = self._take(len(MAGIC) + 4, "header")
         if data[: len(MAGIC)] != MAGIC:
             raise NotCotamError("not a .cotam file: it does not begin with the magic bytes")
@@ -143,6 +146,11 @@ class SequenceReader:
         if not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE or quality > 100:
             raise FormatError(f"impossible header: {width}×{height} pixels at quality {quality}")
         self.header = SequenceHeader(width, height, quality, weights)
+
+    @property
+    def count(self) -> int:
+        """Frames that were read."""
+        return self._index.count
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Each frame as soon as its bytes are there: time in microseconds, checked fields, chunk.
@@ -158,7 +166,7 @@ class SequenceReader:
         while (tag := self._take(1, "frames, after the last whole one,")[0]) != _INDEX:
             start = self._read - 1
             if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
-                raise DamagedError(f"after {len(self.entries)} frames comes neither a frame nor the index")
+                raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
             head, (gap, length) = self._take_numbers(bytes([tag]), 2, "next frame")
             head += self._take(4, "next frame")
             if _check16(head) != self._take(2, "next frame"):
@@ -169,9 +177,9 @@ class SequenceReader:
             ticks += gap
             checksum = int.from_bytes(head[-4:], "little")
             frame = CodedFrame(bool(tag & 1), bool(tag & 2), bool(tag & 4), payload, checksum)
-            self.entries.append(Entry(start, self._read - start, ticks, frame.key, frame.whole))
+            self._index.add(frame, gap, self._read - start)
             yield ticks, self.header.fields() + varint(gap), frame
-        expected = _index(self.entries)
+        expected = self._index.finish()
         if bytes([tag]) + self._take(len(expected) - 1, "index") != expected:
             raise DamagedError("the index at the end is damaged, or frames are missing")
         if self._source.read(1):
@@ -182,7 +190,7 @@ class SequenceReader:
         while missing:
             part = self._source.read(min(missing, 1 << 20))
             if not part:
-                number = f": {len(self.entries)} whole frames are there" if hasattr(self, "header") else ""
+                number = f": {self.count} whole frames are there" if hasattr(self, "header") else ""
                 raise TruncatedError(f"the sequence ends within its {what}{number}".replace(",:", ":"))
             parts.append(part)
             missing -= len(part)

@@ -158,7 +158,7 @@ def sampled(
     if most is not None and length is not None and (fps is None or math.ceil(length * fps - 1e-3) > most):
         wanted = (length * k / max(most - 1, 1) for k in range(most))
     elif fps is not None:
-        end = math.inf if length is None else length - 1e-3
+        end = math.inf if length is None else max(length - 1e-3, 1e-3)
         wanted = takewhile(lambda target: target < end, (k / fps for k in count()))
     given = 0
     shown: tuple[float, Callable[[], Any]] | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
@@ -50,8 +51,8 @@ class VideoCodec:
     settings: tuple[int, ...]
 
 
-def _sequence(frames: Frames, quality: int) -> tuple[int, list[Pixels]]:
-    data = b"".join(cotam.encode_frames(frames, quality=quality))
+def _sequence(frames: Frames, quality: int, **options: Any) -> tuple[int, list[Pixels]]:
+    data = b"".join(cotam.encode_frames(frames, quality=quality, **options))
     return len(data), [np.array(image) for _, image in cotam.decode_frames(data)]
 
 
@@ -100,6 +101,7 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
 
 CODECS = {
     "cotam": VideoCodec(_sequence, (10, 25, 40, 55)),
+    "cotam low delay": VideoCodec(partial(_sequence, low_delay=True), (15, 30, 45, 60)),
     "cotam one by one": VideoCodec(_one_by_one, (10, 25, 42, 60)),
     "x264": VideoCodec(_library("libx264", preset="veryslow"), (30, 35, 40, 45)),
     "x265": VideoCodec(
