@@ -175,7 +175,9 @@ def _encode_one(
     else:
         opened = closing(Clip(sys.stdin.buffer if source == files.STANDARD else source, name))
         with opened as clip, screen.progress(round((clip.seconds or 0) * 1000)) as advance:
-            write(read_clip(clip, fps or 1.0, most, _forward(advance)))
+            forward = _forward(advance)
+            write(read_clip(clip, fps or 1.0, most, forward))
+            forward(clip.seconds or 0)
     seconds = time.perf_counter() - started
     screen.summary(f"{source} -> {target}: {count} frames, {size} bytes, {seconds:.2f} s")
 

@@ -182,7 +182,7 @@ def video(
         with click.progressbar(clips, file=sys.stderr) as bar:
             for name in bar:
                 with closing(Clip(name, name)) as clip:
-                    frames = [(s, fitted(p, fit)) for s, p in read_clip(clip, fps, max_frames)]
+                    frames = [(s, np.array(fitted(p, fit))) for s, p in read_clip(clip, fps, max_frames)]
                 rows += rows_of(Path(name).stem, frames, codecs or CODECS, judged)
         known = {row["codec"] for row in rows}
         text = "\n".join(table(rows, one) for one in reference if one in known)
