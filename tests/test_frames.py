@@ -185,6 +185,12 @@ def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
         list(cotam.decode_frames(CODED + b"\0"))
 
 
+def test_a_sequence_begins_with_a_key_frame() -> None:
+    _, entries = read_index(CODED)
+    with pytest.raises(DamagedError, match="frame 0: no key frame is before it"):
+        next(cotam.decode_frames(CODED[: entries[0].start] + CODED[entries[1].start :]))
+
+
 def test_damage_names_the_frame() -> None:
     entry = read_index(CODED)[1][2]
     changed = bytearray(CODED)

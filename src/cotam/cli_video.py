@@ -82,7 +82,7 @@ def video_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--low-delay",
             is_flag=True,
-            help="Video: write a frame before the next one is read; a little larger.",
+            help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
         ),
     ]
     for option in reversed(options):

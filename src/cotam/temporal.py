@@ -24,6 +24,7 @@ from constriction import stream
 
 from cotam.codec import Codec, Levels
 from cotam.entropy import SymbolReader, SymbolWriter
+from cotam.errors import DamagedError
 from cotam.guide.guidance import Guidance
 from cotam.levels import LIMIT
 from cotam.payload import compare
@@ -123,6 +124,8 @@ class FrameDecoder(_Chain):
         DamagedError
             if its bytes, or the frame before it, are not those that were written
         """
+        if not frame.key and not self._sources:
+            raise DamagedError("no key frame is before it")
         check = self._start_check(fields, frame.flags)
         reader = SymbolReader(self.codec.weights.tables, frame.payload)
         modes, live = np.zeros(self.grid.cells, np.uint8), None
