@@ -7,7 +7,6 @@ nothing of pixels, of means or of the file around the bytes.
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 
 import numpy as np
 
@@ -80,17 +79,19 @@ class PayloadCoder:
         check: int,
         live: np.ndarray | None = None,
     ) -> tuple[Symbols, int]:
-        z = np.empty((self.weights.z_index.shape[1], *grid.cells), np.int16)
-        y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
-        symbols = Symbols(quality, None, z, y, live)
-        z[:] = reader.get(self.z_index(symbols))
+        empty = np.empty(0, np.int16)
+        shape = (self.weights.z_index.shape[1], *grid.cells)
+        z = reader.get(self.z_index(Symbols(quality, None, np.broadcast_to(np.int16(0), shape), empty, live)))
         check = zlib.crc32(z.astype("<i2").tobytes(), check)
         if len(list(grid.bands())) > 1:
             compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+        levels = None
         if has_levels:
             levels = read_levels(reader, *grid.levels)
-            symbols, check = replace(symbols, levels=levels), zlib.crc32(levels.tobytes(), check)
-        return symbols, check
+            check = zlib.crc32(levels.tobytes(), check)
+        # Room for the latents only now: a small file may claim a giant picture.
+        y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
+        return Symbols(quality, levels, z, y, live), check
 
     def z_index(self, symbols: Symbols) -> np.ndarray:
         """Table index uint8 (Z, h, w) of the hyper latents."""
