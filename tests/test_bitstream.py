@@ -138,8 +138,11 @@ def test_impossible_headers_are_refused(change: dict[str, int], message: str) ->
 
 def test_other_versions_are_named() -> None:
     data = bytearray(write_file(File(HEADER, b"")))
-    data[len(MAGIC)] = 0x40 | 2
-    with pytest.raises(FormatError, match=r"version 2 .* reads version 1"):
+    data[len(MAGIC)] = 0x40 | 3
+    with pytest.raises(FormatError, match=r"version 3 .* reads version 1"):
+        read_header(bytes(data))
+    data[len(MAGIC)] = 2
+    with pytest.raises(FormatError, match=r"sequence of frames and no still picture"):
         read_header(bytes(data))
 
 

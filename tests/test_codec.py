@@ -394,7 +394,7 @@ def test_latents_are_what_the_picture_is_made_of(
     assert found.nominal == beside.nominal == float(WEIGHTS.nominal[60])
     assert found.levels is None if levels is None else np.array_equal(found.levels, levels)
     # Close to the latents that were coded, by half a step.
-    latents = CODEC._analyse(picture(*size), Grid(*size))
+    latents = CODEC.analyse(picture(*size), Grid(*size))
     gain = WEIGHTS.gains[60][:, None, None] * np.exp2(found.log2_gain - found.nominal)
     assert (np.abs(found.values - latents) * gain < 0.51).mean() > 0.95
 

@@ -9,6 +9,7 @@ import pytest
 
 EXTRAS = [
     "accelerate",
+    "av",
     "cotam.analysis",
     "cotam.bench",
     "cotam.gateway",

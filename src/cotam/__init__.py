@@ -14,5 +14,19 @@ from __future__ import annotations
 from cotam._version import __version__
 from cotam.api import Info, decode, encode, info, level_map
 from cotam.errors import CotamError
+from cotam.frames import SequenceInfo, decode_frame, decode_frames, encode_frames, sequence_info
 
-__all__ = ["CotamError", "Info", "__version__", "decode", "encode", "info", "level_map"]
+__all__ = [
+    "CotamError",
+    "Info",
+    "SequenceInfo",
+    "__version__",
+    "decode",
+    "decode_frame",
+    "decode_frames",
+    "encode",
+    "encode_frames",
+    "info",
+    "level_map",
+    "sequence_info",
+]

@@ -5,22 +5,22 @@ Knows pictures and codecs: nothing of files on disk but what a path given as inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cotam.bitstream import read_file, read_header
+from cotam.bitstream import is_sequence, read_file, read_header
 from cotam.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec import Codec, Levels
+    from cotam.codec import Codec
     from cotam.guide.base import Guide
+    from cotam.guide.guidance import Guidance
     from cotam.image import ImageInput
     from cotam.importance import Policy
     from cotam.profiles import Fit
@@ -137,10 +137,11 @@ def encode(
     return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)
 
 
-def guided(guide: str | Guide, strength: float, policy: Policy) -> Callable[[np.ndarray], Levels] | None:
+def guided(guide: str | Guide, strength: float, policy: Policy) -> Guidance | None:
     """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
-    from cotam.guide.base import exponent_of, load
-    from cotam.importance import check_policy, check_strength, to_levels
+    from cotam.guide.base import load
+    from cotam.guide.guidance import Guidance
+    from cotam.importance import check_policy, check_strength
 
     strength, policy = check_strength(strength), check_policy(policy)
     found = load(guide) if isinstance(guide, str) else guide
@@ -148,20 +149,7 @@ def guided(guide: str | Guide, strength: float, policy: Policy) -> Callable[[np.
         return None
     if not hasattr(found, "importance"):
         raise InputError(f"a guide is a name or has the method importance, which {guide!r} has not")
-
-    def levels_of(pixels: np.ndarray) -> Levels:
-        from cotam.guide.tiles import importance
-
-        return partial(
-            to_levels,
-            importance(found, pixels),
-            pixels.shape[:2],
-            policy=policy,
-            strength=strength,
-            exponent=exponent_of(found),
-        )
-
-    return levels_of
+    return Guidance(found, strength, policy)
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
@@ -169,7 +157,8 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 
     Parameters
     ----------
-    data : a whole ``.cotam`` file
+    data : a whole ``.cotam`` file; of a sequence the first frame is decoded, as `encode` takes that of an
+        animation
     view : "mllm" is for vision encoders, "human" for people: the same latents, with and without an adapter
     size_limit : pixels; a larger picture is refused before memory is taken (200 million by default)
 
@@ -190,6 +179,10 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 
     if view not in get_args(View):
         raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
+    if is_sequence(data):
+        from cotam.frames import decode_frames
+
+        return next(decode_frames(data, view=view, size_limit=size_limit))[1]
     found = codec(weights.by_hash(read_header(data).weights).name)
     limit = SIZE_LIMIT if size_limit is None else size_limit
     image = Image.fromarray(found.decode(data, view=view, size_limit=limit))

@@ -14,6 +14,8 @@ from cotam.errors import DamagedError, FormatError, InputError, LimitError, NotC
 
 MAGIC = b"\x89CTM\r\n\x1a\n"
 VERSION = 1
+SEQUENCE = 2
+"""In place of the version: what follows are frames of a sequence (``sequence``)."""
 MAX_SIDE = 1 << 20
 MAX_BOX = 16 << 20
 BOX_KINDS = {b"E": "exif", b"I": "icc", b"X": "xmp"}
@@ -115,6 +117,11 @@ def write_file(file: File) -> bytes:
     return MAGIC + head + file.payload + boxes
 
 
+def is_sequence(data: bytes) -> bool:
+    """Whether these are the first bytes, nine at least, of a sequence."""
+    return data[: len(MAGIC)] == MAGIC and len(data) > len(MAGIC) and data[len(MAGIC)] & 0x3F == SEQUENCE
+
+
 def read_header(data: bytes) -> Header:
     """Header of a file of which the first 64 bytes suffice.
 
@@ -129,6 +136,8 @@ def read_header(data: bytes) -> Header:
     if len(data) < at + 4:
         raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
     flags, quality, weights = data[at], data[at + 1], bytes(data[at + 2 : at + 4])
+    if flags & 0x3F == SEQUENCE:
+        raise FormatError("this is a sequence of frames and no still picture: cotam.decode_frames reads it")
     if flags & 0x3F != VERSION:
         raise FormatError(
             f"format version {flags & 0x3F} is not known to this release, which reads version {VERSION}"

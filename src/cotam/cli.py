@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import cotam
-from cotam import batch, files
+from cotam import batch, cli_video, files
 from cotam.api import View
 from cotam.batch import HEADER_BYTES, Screen, describe
 from cotam.bitstream import read_header
@@ -109,6 +109,7 @@ def _form_of(target: str) -> str:
 
 @main.command()
 @encode_options
+@cli_video.video_options
 @_file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
     "[default: beside IN, with the suffix .cotam]"
@@ -122,14 +123,21 @@ def encode(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Encode pictures.
+    """Encode pictures and videos.
 
     IN is a picture of any format that Pillow reads, or - for standard input. It is turned upright and
     converted to sRGB; of an animation the first frame is taken.
+
+    IN is taken for a video, which needs the extra video, if its suffix says so, if it is an address or a
+    camera (/dev/video0), or if --fps, --max-frames or --frames is given: it becomes a sequence of frames.
     """
     check_together(options)
+    clip = {name: options.pop(name) for name in cli_video.OPTIONS}
     outputs = _planned(inputs, output, ".cotam")
     screen = Screen(verbose, quiet)
+    if cli_video.wanted(inputs, clip):
+        done = cli_video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
+        click.get_current_context().exit(0 if done else 1)
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         from cotam.image import frame_count
@@ -165,16 +173,34 @@ def decode(
 
     IN is a file, or - for standard input. PNG, TIFF, BMP, PPM and WebP are written without further loss, JPEG
     and AVIF with quality 95. Metadata that the file carries are kept by PNG, JPEG, WebP and AVIF.
+
+    A sequence of frames is decoded to a folder of pictures named by their seconds, IN.frames if no other is
+    given, or to OUT.mp4.
     """
+    screen = Screen(verbose, quiet)
+    limit = size_limit * 1_000_000
+    if any(cli_video.holds_sequence(source) for source in inputs):
+        if len(inputs) > 1:
+            raise click.UsageError("a sequence of frames is decoded by a command of its own")
+        done = cli_video.decode(
+            inputs[0],
+            output,
+            lambda picture: saved(picture, form or "png"),
+            form or "png",
+            view=view,
+            size_limit=limit,
+            overwrite=not no_overwrite,
+            screen=screen,
+        )
+        click.get_current_context().exit(0 if done else 1)
     outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
     forms = {target: form or _form_of(target) for target in outputs}
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         data = files.read_input(source, HEADER_BYTES, read_header)
-        picture = cotam.decode(data, view=view, size_limit=size_limit * 1_000_000)
+        picture = cotam.decode(data, view=view, size_limit=limit)
         return saved(picture, forms[target]), data
 
-    screen = Screen(verbose, quiet)
     if not batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen):
         click.get_current_context().exit(1)
 

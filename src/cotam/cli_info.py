@@ -6,6 +6,7 @@ Knows the text and the JSON that are printed: what is in a file is for `cotam.ap
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
@@ -14,7 +15,8 @@ import cotam
 from cotam import batch, files
 from cotam.api import Info
 from cotam.batch import HEADER_BYTES, Screen, describe
-from cotam.bitstream import read_header
+from cotam.bitstream import is_sequence, read_header
+from cotam.frames import SequenceInfo
 
 __all__ = ["info"]
 
@@ -32,8 +34,8 @@ def info(inputs: tuple[str, ...], as_json: bool, with_map: bool) -> None:
     failed = False
     for source in inputs:
         try:
-            data = files.read_input(source, HEADER_BYTES, read_header)
-            found = cotam.info(data)
+            data = files.read_input(source, HEADER_BYTES, _check)
+            found = cotam.sequence_info(data) if is_sequence(data) else cotam.info(data)
             levels = cotam.level_map(data).tolist() if with_map else None
         except batch.ERRORS as error:
             Screen().error(describe(error, source))
@@ -50,7 +52,14 @@ def info(inputs: tuple[str, ...], as_json: bool, with_map: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _lines(found: Info) -> str:
+def _check(start: bytes) -> None:
+    if not is_sequence(start):
+        read_header(start)
+
+
+def _lines(found: Info | SequenceInfo) -> str:
+    if isinstance(found, SequenceInfo):
+        return _table(_of_sequence(found))
     rows = {
         "picture": f"{found.width} x {found.height}",
         "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
@@ -59,6 +68,21 @@ def _lines(found: Info) -> str:
         "bits": "spread by a level map" if found.has_levels else "spread evenly",
         "metadata": ", ".join(found.metadata) or "none",
     }
+    return _table(rows)
+
+
+def _of_sequence(found: SequenceInfo) -> dict[str, object]:
+    count = len(found.times)
+    return {
+        "frames": f"{count} of {found.width} x {found.height}, {found.times[0]:g} to {found.times[-1]:g} s",
+        "file": f"{found.bytes} bytes, {found.bytes / count:.0f} a frame, {found.bpp:.3f} bits per pixel",
+        "quality": found.quality,
+        "weights": found.weights,
+        "keys": f"{len(found.keys)} frames decode without those before",
+    }
+
+
+def _table(rows: Mapping[str, object]) -> str:
     return "\n".join(f"  {name:<9} {value}" for name, value in rows.items())
 
 

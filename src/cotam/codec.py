@@ -22,12 +22,12 @@ import numpy as np
 from cotam.bitstream import File, Header, read_file, read_header, write_file
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError, LimitError
-from cotam.levels import LIMIT, checked_levels, read_levels, write_levels
+from cotam.levels import LIMIT, checked_levels
+from cotam.payload import PayloadCoder, compare
 from cotam.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.rate import largest_within, level_costs
-from cotam.runtime import Runner
 from cotam.tiling import Span, pad, tiles
-from cotam.weights import VIEWS, View, WeightSet
+from cotam.weights import VIEWS, View
 
 SIZE_LIMIT = 200_000_000
 """Pixels that `Codec.decode` accepts unless told otherwise."""
@@ -41,11 +41,8 @@ Levels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 cost: bits float32 (15, ⌈H/32⌉, ⌈W/32⌉) of each level -7 … 7 at each place, at the quality that is coded."""
 
 
-class Codec:
+class Codec(PayloadCoder):
     """One weight set with something that runs its graphs. Safe to use from several threads."""
-
-    def __init__(self, weights: WeightSet, runner: Runner) -> None:
-        self.weights, self.runner = weights, runner
 
     # -- encoder
 
@@ -79,11 +76,11 @@ class Codec:
         grid = Grid(*pixels.shape[:2])
         if not callable(levels):
             levels = checked_levels(levels, grid.levels)  # before the work
-        latents = self._analyse(pixels, grid)
-        hyper = self._analyse_latents(latents, grid)
+        latents = self.analyse(pixels, grid)
+        hyper = self.analyse_latents(latents, grid)
 
         def at(quality: int) -> bytes:
-            symbols, index = self._quantise(latents, hyper, quality, levels, grid)
+            symbols, index = self.quantise_latents(latents, hyper, quality, levels, grid)
             return self._write(symbols, index, grid, metadata or {})
 
         if target_size is not None:
@@ -97,11 +94,11 @@ class Codec:
     ) -> tuple[Symbols, np.ndarray]:
         """The symbols of a picture and the table index uint8 (M, h, w) of each latent, not coded."""
         grid = Grid(*pixels.shape[:2])
-        latents = self._analyse(pixels, grid)
-        hyper = self._analyse_latents(latents, grid)
-        return self._quantise(latents, hyper, quality, levels, grid)
+        latents = self.analyse(pixels, grid)
+        hyper = self.analyse_latents(latents, grid)
+        return self.quantise_latents(latents, hyper, quality, levels, grid)
 
-    def _analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
+    def analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
         """Latents float32 (M, h, w) of the picture."""
         latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.float32)
         for row, column in tiles(*grid.cells, _ANALYSIS_HALO):
@@ -110,7 +107,7 @@ class Codec:
             latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
         return latents
 
-    def _analyse_latents(self, latents: np.ndarray, grid: Grid) -> np.ndarray:
+    def analyse_latents(self, latents: np.ndarray, grid: Grid) -> np.ndarray:
         """Hyper latents float32 (Z, h/4, w/4), not yet rounded."""
         hyper = np.empty((self.weights.z_index.shape[1], *grid.cells), np.float32)
         for row, column in tiles(*grid.cells, _HYPER_HALO):
@@ -119,16 +116,27 @@ class Codec:
             hyper[:, row.core(1), column.core(1)] = found[0, :, row.inner(1), column.inner(1)]
         return hyper
 
-    def _quantise(
-        self, latents: np.ndarray, hyper: np.ndarray, quality: int, levels: Levels | None, grid: Grid
+    def quantise_latents(
+        self,
+        latents: np.ndarray,
+        hyper: np.ndarray,
+        quality: int,
+        levels: Levels | None,
+        grid: Grid,
+        *,
+        live: np.ndarray | None = None,
+        kept: np.ndarray | None = None,
     ) -> tuple[Symbols, np.ndarray]:
         """Round hyper latents, then latents against the means that the decoder will have.
 
-        Returns the symbols and the table index uint8 (M, h, w) of each latent.
+        Returns the symbols and the table index uint8 (M, h, w) of each latent. ``live`` is as in `Symbols`;
+        what a decoder will have for latents is written into ``kept``, where given.
         """
         step = self.weights.z_multipliers[quality][:, None, None] / 4096
         z = np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
-        symbols = Symbols(quality, None, z, np.empty(latents.shape, np.int16))
+        if live is not None:
+            z *= live
+        symbols = Symbols(quality, None, z, np.empty(latents.shape, np.int16), live)
         if callable(levels):
             levels = levels(self.level_costs(symbols, grid))
         symbols = replace(symbols, levels=checked_levels(levels, grid.levels))
@@ -144,8 +152,10 @@ class Codec:
                 "latents": np.ascontiguousarray(latents[outer])[None],
                 "given": np.zeros(1, np.float32),
             }
-            found = self.runner("context", inputs)[0]
-            symbols.y[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
+            found, decoded = self.runner("context", inputs)
+            _keep(symbols.y, found, row, column)
+            if kept is not None:
+                _keep(kept, decoded, row, column)
         return symbols, index
 
     def level_costs(self, symbols: Symbols, grid: Grid) -> np.ndarray:
@@ -168,20 +178,7 @@ class Codec:
         )
         writer = SymbolWriter(self.weights.tables)
         check = zlib.crc32(self.weights.digest + header.fields())
-        bands = list(grid.bands())
-        writer.put(symbols.z, self._z_index(symbols.quality, symbols.z.shape))
-        check = zlib.crc32(symbols.z.astype("<i2").tobytes(), check)
-        if len(bands) > 1:
-            writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
-        if symbols.levels is not None:
-            write_levels(writer, symbols.levels)
-            check = zlib.crc32(symbols.levels.astype("<i1").tobytes(), check)
-        for number, (row, column) in enumerate(bands):
-            y = symbols.y[:, row.core(4), column.core(4)]
-            writer.put(y, index[:, row.core(4), column.core(4)])
-            check = zlib.crc32(np.ascontiguousarray(y, "<i2").tobytes(), check)
-            if number < len(bands) - 1:
-                writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
+        check = self.put_symbols(writer, symbols, index, grid, check)
         return write_file(File(replace(header, checksum=check), writer.finish(), metadata))
 
     # -- decoder
@@ -205,7 +202,10 @@ class Codec:
         FormatError, LimitError
             see `decode_symbols`
         """
-        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        return self.dequantise(*self.decode_symbols(data, size_limit=size_limit))
+
+    def dequantise(self, symbols: Symbols, grid: Grid) -> Latents:
+        """Latents of all integers of a picture."""
         found = self._no_latents(symbols)
         for row, column in tiles(*grid.cells, _CONTEXT_HALO):
             _keep(found.values, self._dequantise(symbols, row, column, grid), row, column)
@@ -235,14 +235,7 @@ class Codec:
             if the data are not a whole, undamaged file made with these weights
         """
         header, grid, reader, symbols, check = self._read_before_latents(data, size_limit)
-        bands = list(grid.bands())
-        for number, (row, column) in enumerate(bands):
-            part = reader.get(self._index(symbols, row, column, grid))
-            symbols.y[:, row.core(4), column.core(4)] = part
-            check = zlib.crc32(part.astype("<i2").tobytes(), check)
-            if number < len(bands) - 1:
-                _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
-        _compare(header.checksum, check)
+        compare(header.checksum, self.get_latents(reader, symbols, grid, check))
         return symbols, grid
 
     def _read_before_latents(
@@ -260,16 +253,8 @@ class Codec:
         grid = Grid(header.height, header.width)
         reader = SymbolReader(self.weights.tables, file.payload)
         check = zlib.crc32(self.weights.digest + header.fields())
-        z = reader.get(self._z_index(header.quality, (self.weights.z_index.shape[1], *grid.cells)))
-        check = zlib.crc32(z.astype("<i2").tobytes(), check)
-        if len(list(grid.bands())) > 1:
-            _compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
-        levels = None
-        if header.has_levels:
-            levels = read_levels(reader, *grid.levels)
-            check = zlib.crc32(levels.tobytes(), check)
-        y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
-        return header, grid, reader, Symbols(header.quality, levels, z, y), check
+        symbols, check = self.get_before_latents(reader, header.quality, header.has_levels, grid, check)
+        return header, grid, reader, symbols, check
 
     def read_levels(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> np.ndarray:
         """Level map int8 (⌈H/32⌉, ⌈W/32⌉) of a file; its latents are not decoded, and so not checked.
@@ -286,7 +271,6 @@ class Codec:
         self, symbols: Symbols, grid: Grid, view: View, kept: np.ndarray | None = None
     ) -> np.ndarray:
         """Pixels uint8 (H, W, 3); the latents are written into ``kept``, where given."""
-        adapted = self.weights.views[VIEWS.index(view)].reshape(1)
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         rows, columns = grid.cells
         for row, column in tiles(rows, columns, _CONTEXT_HALO):
@@ -296,17 +280,38 @@ class Codec:
             near_row = row.with_halo(_SYNTHESIS_HALO, rows)
             near_column = column.with_halo(_SYNTHESIS_HALO, columns)
             near = latents[:, :, near_row.within(row, 4), near_column.within(column, 4)]
-            inputs = {
-                "latents": near,
-                "levels": self._padded_levels(symbols, near_row, near_column, grid),
-                "nominal": self._nominal(symbols.quality),
-                "adapted": adapted,
-            }
-            (found,) = self.runner("synthesis", inputs)
-            core = found[0, near_row.inner(64), near_column.inner(64)]
-            target = pixels[row.core(64), column.core(64)]
-            target[:] = core[: target.shape[0], : target.shape[1]]
+            self._draw(pixels, near, symbols, near_row, near_column, grid, view)
         return pixels
+
+    def synthesise(self, values: np.ndarray, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
+        """Pixels uint8 (H, W, 3) of latents; of ``symbols`` only quality and levels are used."""
+        pixels = np.empty((grid.height, grid.width, 3), np.uint8)
+        for row, column in tiles(*grid.cells, _SYNTHESIS_HALO):
+            near = np.ascontiguousarray(values[None, :, row.outer(4), column.outer(4)])
+            self._draw(pixels, near, symbols, row, column, grid, view)
+        return pixels
+
+    def _draw(
+        self,
+        pixels: np.ndarray,
+        latents: np.ndarray,
+        symbols: Symbols,
+        row: Span,
+        column: Span,
+        grid: Grid,
+        view: View,
+    ) -> None:
+        """Write the core of a tile, of which ``latents`` are the outer part, into the picture."""
+        inputs = {
+            "latents": latents,
+            "levels": self._padded_levels(symbols, row, column, grid),
+            "nominal": self._nominal(symbols.quality),
+            "adapted": self.weights.views[VIEWS.index(view)].reshape(1),
+        }
+        (found,) = self.runner("synthesis", inputs)
+        core = found[0, row.inner(64), column.inner(64)]
+        target = pixels[row.core(64), column.core(64)]
+        target[:] = core[: target.shape[0], : target.shape[1]]
 
     def _dequantise(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
         """Latents float32 (1, M, h, w) of the outer part of a tile."""
@@ -320,26 +325,6 @@ class Codec:
         }
         return self.runner("context", inputs)[1]
 
-    # -- what both sides derive from z, levels and quality
-
-    def _z_index(self, quality: int, shape: tuple[int, ...]) -> np.ndarray:
-        return np.broadcast_to(self.weights.z_index[quality][:, None, None], shape)
-
-    def _index(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
-        """Table index uint8 (M, rows, columns) of the latents of a band."""
-        quality = symbols.quality
-        inputs = {
-            "z": self._dequantised_z(symbols, row, column),
-            "levels": self._padded_levels(symbols, row, column, grid),
-            "sums64": self.weights.sums64[quality][None, :, None, None],
-            "sums32": self.weights.sums32[quality][None, :, None, None],
-            "offset": self.weights.offset[quality][None, :, None, None],
-        }
-        (index,) = self.runner("scales", inputs)
-        height, width = grid.latents
-        kept = index[0, :, row.inner(4), column.inner(4)]
-        return kept[:, : height - row.start * 4, : width - column.start * 4]
-
     def _context_inputs(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> dict[str, np.ndarray]:
         return {
             "z": self._dequantised_z(symbols, row, column),
@@ -348,26 +333,12 @@ class Codec:
             "gain": self.weights.gains[symbols.quality][None, :, None, None],
         }
 
-    def _dequantised_z(self, symbols: Symbols, row: Span, column: Span) -> np.ndarray:
-        """Integers in ±255, as float32: round(symbol · multiplier / 256), exact."""
-        z = symbols.z[:, row.outer(1), column.outer(1)].astype(np.float32)
-        scaled = z * self.weights.z_multipliers[symbols.quality][:, None, None] / 256
-        return np.clip(np.rint(scaled), -255, 255)[None]
-
-    def _padded_levels(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
-        """Levels float32 (1, 1, 2 · cells, 2 · cells) of the outer part, repeated beyond the edge."""
-        shape = 2 * (row.outer_stop - row.outer_start), 2 * (column.outer_stop - column.outer_start)
-        if symbols.levels is None:
-            return np.zeros((1, 1, *shape), np.float32)
-        found = symbols.levels[row.outer(2), column.outer(2)].astype(np.float32)
-        return pad(found, 2, axes=(0, 1))[None, None]
-
     def _nominal(self, quality: int) -> np.ndarray:
         return self.weights.nominal[quality].reshape(1, 1, 1, 1)
 
 
 def _keep(latents: np.ndarray, found: np.ndarray, row: Span, column: Span) -> None:
-    """Write the core of a tile's latents (1, M, h, w) into those of the picture."""
+    """Write the core of a tile's latents, or symbols, (1, M, h, w) into those of the picture."""
     latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
 
 
@@ -376,8 +347,3 @@ def _check_size(header: Header, limit: int) -> None:
         raise LimitError(
             f"the picture is {header.width}×{header.height}: more than the limit of {limit / 1e6:g} MP"
         )
-
-
-def _compare(stored: int, computed: int) -> None:
-    if stored != computed:
-        raise DamagedError("the file is damaged: the checksum of its symbols does not agree")

@@ -88,14 +88,17 @@ class Tables:
             found.append(float((often * cost).sum()) / (1 << TOTAL_BITS))
         return np.array(found)
 
-    def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
-        """Estimated cost of ``symbols`` (any shape, integers) under tables ``index`` (same shape)."""
-        total = 0.0
+    def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Bits float32 of each of ``symbols`` (any shape, integers) under tables ``index`` (same shape)."""
+        found = np.zeros(symbols.size, np.float32)
         for number, where in _groups(index):
             cost, away = self._costs[number], np.abs(symbols.reshape(-1)[where])
-            escapes = int(np.count_nonzero(away > len(cost) - 2))
-            total += float(cost[np.minimum(away, len(cost) - 1)].sum()) + escapes * TOTAL_BITS
-        return total
+            found[where] = cost[np.minimum(away, len(cost) - 1)] + TOTAL_BITS * (away > len(cost) - 2)
+        return found.reshape(symbols.shape)
+
+    def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
+        """Estimated cost of ``symbols`` in all, see `costs`."""
+        return float(self.costs(symbols, index).sum(dtype=np.float64))
 
 
 def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -6,13 +6,14 @@ Knows paths, standard input and output: nothing of pictures or codecs.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, cast
 
 __all__ = [
     "STANDARD",
@@ -22,8 +23,8 @@ __all__ = [
     "plan_outputs",
     "read_input",
     "remove_temporaries",
-    "replacing",
     "write_whole",
+    "writing",
 ]
 
 STANDARD = "-"
@@ -159,11 +160,64 @@ def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) 
     OSError
         if it cannot be written; ``filename`` is ``path``
     """
+    with writing(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write part by part; it is there, whole, once all went well: see `write_whole`.
+
+    Raises
+    ------
+    FileExistsError, BrokenPipeError, OSError
+        as `write_whole`; errors of what is done meanwhile pass as they are
+    """
+    if path == STANDARD:
+        yield cast("IO[bytes]", _Sink(path, sys.stdout.fileno(), "wb", closefd=False))
+        return
+    with _naming(path):
+        mode = _mode(path)
+        regular = mode is None or stat.S_ISREG(mode)
+        if mode is not None and regular:
+            check_output(path, set(), overwrite=overwrite)
+            os.close(os.open(path, os.O_WRONLY))  # asks whether it may be written, which replacing would not
+        target = os.path.realpath(path)
+        temporary = Path(target).with_name(f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
+        file = _Sink(path, temporary, "xb+") if regular else _Sink(path, path, "wb")
+    if not regular:
+        with file:
+            yield cast("IO[bytes]", file)
+        return
     try:
-        if path == STANDARD:
-            _write_all(sys.stdout.fileno(), data)
-        else:
-            _write_file(path, data, overwrite)
+        with file:
+            yield cast("IO[bytes]", file)
+        with _naming(path):
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class _Sink(io.FileIO):
+    """An unbuffered file whose errors name the output and not the temporary file."""
+
+    def __init__(self, path: str, file: Any, mode: str, closefd: bool = True) -> None:
+        super().__init__(file, mode, closefd)
+        self._path = path
+
+    def write(self, data: Any) -> int:
+        with _naming(self._path):
+            _write_all(self.fileno(), data)
+        return len(data)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
     except (BrokenPipeError, FileExistsError):
         raise
     except OSError as error:
@@ -178,37 +232,8 @@ def _write_all(descriptor: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _write_file(path: str, data: bytes | memoryview, overwrite: bool) -> None:
-    mode = _mode(path)
-    if mode is not None and not stat.S_ISREG(mode):
-        with open(path, "wb", buffering=0) as file:
-            _write_all(file.fileno(), data)
-        return
-    if mode is not None:
-        check_output(path, set(), overwrite=overwrite)
-        os.close(os.open(path, os.O_WRONLY))  # asks whether it may be written, which replacing would not
-    with replacing(path) as file:
-        _write_all(file.fileno(), data)
-        if mode is not None:
-            os.chmod(file.name, stat.S_IMODE(mode))
-
-
-@contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
-    """A new file, open for writing, that takes the place of ``path`` at the end, unless there is an error."""
-    target = os.path.realpath(path)
-    temporary = Path(target).with_name(f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def remove_temporaries(folder: str) -> None:
-    """Remove what processes that were killed left of `replacing` anywhere below a folder."""
+    """Remove what processes that were killed left of `writing` anywhere below a folder."""
     for where, _, names in os.walk(folder):
         for name in names:
             if name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1]):

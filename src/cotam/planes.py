@@ -59,12 +59,14 @@ class Symbols:
     levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
     z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
     y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
+    live : bool (⌈H/64⌉, ⌈W/64⌉), cells that are coded, or None where all are; in the others z and y are 0
     """
 
     quality: int
     levels: np.ndarray | None
     z: np.ndarray
     y: np.ndarray
+    live: np.ndarray | None = None
 
     def equals(self, other: Symbols) -> bool:
         """Whether all integers are the same."""
@@ -94,3 +96,8 @@ class Latents:
         if self.levels is not None:
             gain += self.levels.repeat(2, 0).repeat(2, 1)[:height, :width] / np.float32(LEVELS_PER_OCTAVE)
         return gain
+
+
+def spread(cells: np.ndarray, scale: int, shape: tuple[int, ...]) -> np.ndarray:
+    """What is said of cells, said of all that is in them: (⌈h/scale⌉, ⌈w/scale⌉) → ``shape`` (h, w)."""
+    return cells.repeat(scale, 0).repeat(scale, 1)[: shape[0], : shape[1]]

@@ -118,7 +118,7 @@ class Work:
         from pyarrow import parquet
 
         try:
-            with parquet.ParquetFile(source) as table, files.replacing(target) as file:
+            with parquet.ParquetFile(source) as table, files.writing(target) as file:
                 schema = _schema(pyarrow, table.schema_arrow, self.column)
                 number, at = 0, schema.get_field_index(self.column)
                 with parquet.ParquetWriter(file, schema) as writer:
@@ -140,7 +140,7 @@ class Work:
             raise InputError("the tar file is cut: its end is missing")  # of which tarfile says nothing
         try:
             with (
-                files.replacing(target) as file,
+                files.writing(target) as file,
                 tarfile.open(source, "r|*") as old,
                 tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as new,
             ):

@@ -18,6 +18,7 @@ from cotam.bench.scores import score_named
 from cotam.bench.speed import speed
 from cotam.bench.sweep import read_rows, tasks
 from cotam.bench.sweep import sweep as measure_all
+from cotam.bench.video import video
 from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
 
@@ -32,6 +33,7 @@ def bench() -> None:
 
 
 bench.add_command(speed)
+bench.add_command(video)
 
 
 def checked(check: Callable[[str], Any]) -> Callable[..., Any]:

@@ -1,0 +1,262 @@
+"""The command line's videos: ``cotam encode clip.mp4``, and ``cotam decode`` of a sequence.
+
+Knows options, outputs and progress: clips are for `cotam.video`, sequences for `cotam.frames`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import click
+
+import cotam
+from cotam import batch, files
+from cotam.batch import Screen, describe
+from cotam.bitstream import is_sequence
+from cotam.frames import KEY_EVERY
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cotam.api import View
+    from cotam.video import Raw
+
+__all__ = ["OPTIONS", "decode", "encode", "holds_sequence", "video_options", "wanted"]
+
+OPTIONS = ("fps", "max_frames", "frames", "key_every", "key_at", "low_delay")
+SUFFIXES = {
+    *(".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".ivf", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv"),
+    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+}
+ONLY_PICTURES = {"target_size": "--target-size", "metadata": "--metadata"}
+
+
+def _raw(ctx: click.Context, param: click.Parameter, text: str | None) -> Raw | None:
+    if not text:
+        return None
+    from cotam.video import Raw
+
+    try:
+        return Raw.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def video_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What ``encode`` takes for videos beside what it takes for pictures."""
+    options = [
+        click.option(
+            "--fps",
+            metavar="X",
+            type=click.FloatRange(0, min_open=True),
+            help="Video: frames a second that are taken.  [default: 1; all of --frames]",
+        ),
+        click.option(
+            "--max-frames",
+            metavar="N",
+            type=click.IntRange(1),
+            help="Video: at most so many, evenly over the clip where --fps would take more.",
+        ),
+        click.option(
+            "--frames",
+            metavar="FORM",
+            callback=_raw,
+            help="Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
+        ),
+        click.option(
+            "--key-every",
+            metavar="N",
+            type=click.IntRange(1),
+            default=KEY_EVERY,
+            show_default=True,
+            help="Video: frames between key frames, at most; fewer make random access faster.",
+        ),
+        click.option(
+            "--key-at", metavar="SECONDS", type=float, multiple=True, help="Video: a key frame here, too."
+        ),
+        click.option(
+            "--low-delay",
+            is_flag=True,
+            help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:
+    """Whether the inputs are videos: by an option that says so, or by their names.
+
+    Raises
+    ------
+    click.UsageError
+        if some are pictures and some are videos
+    """
+    if options["fps"] or options["max_frames"] or options["frames"]:
+        return True
+    found = {
+        "://" in name or name.startswith("/dev/video") or os.path.splitext(name)[1].lower() in SUFFIXES
+        for name in inputs
+    }
+    if len(found) == 2:
+        raise click.UsageError("pictures and videos are encoded by commands of their own")
+    return True in found
+
+
+def encode(
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    options: dict[str, Any],
+    given: dict[str, Any],
+    *,
+    overwrite: bool,
+    screen: Screen,
+) -> bool:
+    """Write a sequence for each input, one after the other.
+
+    Parameters
+    ----------
+    options : `OPTIONS`
+    given : those that pictures have, too
+
+    Returns
+    -------
+    whether all were written
+    """
+    for name, flag in ONLY_PICTURES.items():
+        if given.pop(name):
+            raise click.UsageError(f"{flag} is for pictures: videos have none")
+    given |= {name: options[name] for name in ("key_every", "key_at", "low_delay")}
+    sources = files.identities(inputs)
+    failed = False
+    for source, target in zip(inputs, outputs, strict=True):
+        try:
+            files.check_output(target, sources, overwrite=overwrite)
+            _encode_one(source, target, options, given, overwrite, screen)
+        except BrokenPipeError:
+            raise  # nobody reads the output: not worth a word
+        except batch.ERRORS as error:
+            screen.error(describe(error, source))
+            failed = True
+    return not failed
+
+
+def _encode_one(
+    source: str, target: str, options: dict[str, Any], given: dict[str, Any], overwrite: bool, screen: Screen
+) -> None:
+    from cotam.video import Clip, read_clip, read_pipe, sampled
+
+    started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
+    name = "standard input" if source == files.STANDARD else source
+    count = size = 0
+
+    def counted(frames: Iterator[Any]) -> Iterator[Any]:
+        nonlocal count
+        for frame in frames:
+            count += 1
+            yield frame
+
+    def write(frames: Iterator[Any]) -> None:
+        nonlocal size
+        with files.writing(target, overwrite=overwrite) as file:
+            for part in cotam.encode_frames(counted(frames), **given):
+                file.write(part)
+                size += len(part)
+
+    if options["frames"]:
+        with _opened(source) as file, screen.progress(0):
+            write(sampled(read_pipe(file, options["frames"]), fps, most))
+    else:
+        opened = closing(Clip(sys.stdin.buffer if source == files.STANDARD else source, name))
+        with opened as clip, screen.progress(round((clip.seconds or 0) * 1000)) as advance:
+            forward = _forward(advance)
+            write(read_clip(clip, fps or 1.0, most, forward))
+            forward(clip.seconds or 0)
+    seconds = time.perf_counter() - started
+    screen.summary(f"{source} -> {target}: {count} frames, {size} bytes, {seconds:.2f} s")
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    with nullcontext(sys.stdin.buffer) if source == files.STANDARD else open(source, "rb") as file:
+        yield cast("BinaryIO", file)
+
+
+def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
+    """A bar counts milliseconds of the clip; its reader says how far it is."""
+    done = 0
+
+    def at(seconds: float) -> None:
+        nonlocal done
+        advance(round(seconds * 1000) - done)
+        done = round(seconds * 1000)
+
+    return at
+
+
+def holds_sequence(source: str) -> bool:
+    """Whether an input, of which nothing is taken, begins as a sequence."""
+    if source == files.STANDARD:
+        return hasattr(sys.stdin.buffer, "peek") and is_sequence(sys.stdin.buffer.peek(16))
+    try:
+        with open(source, "rb") as file:
+            return is_sequence(file.read(16))
+    except OSError:
+        return False  # whoever reads it will say so
+
+
+def decode(
+    source: str,
+    output: str | None,
+    save: Callable[[Image.Image], bytes],
+    suffix: str,
+    *,
+    view: View,
+    size_limit: int,
+    overwrite: bool,
+    screen: Screen,
+) -> bool:
+    """Write the frames of a sequence: each to a folder, named by its time, or all to an MP4 file.
+
+    Parameters
+    ----------
+    output : folder, which is made, or name that ends in .mp4; None is a folder beside the input
+    save, suffix : the bytes, and the suffix, of a picture file
+
+    Returns
+    -------
+    whether all was written
+    """
+    if output is None and source != files.STANDARD:
+        output = f"{source}.frames"
+    if output is None or output == files.STANDARD:
+        raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
+    try:
+        with _opened(source) as file, screen.progress(0):
+            frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
+            if output.lower().endswith(".mp4"):
+                _write_clip(frames, source, output, overwrite)
+            else:
+                files.make_folder(os.path.join(output, ""))
+                for number, (seconds, image) in enumerate(frames, 1):
+                    target = os.path.join(output, f"{seconds:012.6f}.{suffix}")
+                    files.write_whole(target, save(image), overwrite=overwrite)
+                    screen.summary(f"{source} -> {target}: frame {number}")
+    except batch.ERRORS as error:
+        screen.error(describe(error, source))
+        return False
+    return True
+
+
+def _write_clip(frames: Iterator[Any], source: str, target: str, overwrite: bool) -> None:
+    from cotam.video import write_mp4
+
+    files.check_output(target, files.identities([source]), overwrite=overwrite)
+    with files.writing(target, overwrite=overwrite) as out:
+        write_mp4(cast("BinaryIO", out), frames)

@@ -1,0 +1,279 @@
+"""`encode_frames`, `decode_frames`, `decode_frame`, `sequence_info`: pictures with times in, bytes out, back.
+
+Knows pictures, times and codecs: nothing of video files (``video``) or of files on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+
+from cotam.api import Profile, View, codec, guided
+from cotam.errors import FormatError, InputError, LimitError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cotam.guide.base import Guide
+    from cotam.image import ImageInput
+    from cotam.importance import Policy
+    from cotam.profiles import Fit
+    from cotam.sequence import SequenceHeader
+    from cotam.temporal import FrameDecoder
+
+__all__ = ["SequenceInfo", "decode_frame", "decode_frames", "encode_frames", "sequence_info"]
+
+KEY_EVERY = 32
+
+
+@dataclass(frozen=True)
+class SequenceInfo:
+    """What a sequence says about itself.
+
+    Attributes
+    ----------
+    width, height : pixels
+    quality : 0 … 100
+    weights : name of the weight set, or its hash where it is not installed
+    bytes : size of the whole file
+    bpp : bits per pixel of all frames
+    times : of the frames, in seconds
+    keys : numbers of the key frames
+    sizes : bytes of each frame
+    """
+
+    width: int
+    height: int
+    quality: int
+    weights: str
+    bytes: int
+    bpp: float
+    times: tuple[float, ...]
+    keys: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+def encode_frames(
+    frames: Iterable[tuple[float, ImageInput]],
+    *,
+    quality: int = 50,
+    profile: Profile = "mllm",
+    guide: str | Guide = "none",
+    guide_strength: float = 1.0,
+    guide_policy: Policy = "log",
+    background: str | tuple[int, int, int] = "white",
+    fit: Fit | None = None,
+    max_pixels: int | None = None,
+    key_every: int = KEY_EVERY,
+    key_at: Iterable[float] = (),
+    low_delay: bool = False,
+) -> Iterator[bytes]:
+    """Encode frames, as they come, to the parts of a sequence: write them one after the other.
+
+    Parameters
+    ----------
+    frames : (seconds, picture) each; seconds rise, from 0 on, and are kept to the microsecond. Pictures are
+        as for `cotam.encode`, all of one size. They are taken one by one, when bytes are asked for.
+    quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels :
+        as for `cotam.encode`. The guide's importance is smoothed over time.
+    key_every : frames from one key frame to the next, at most: random access decodes no more than these
+    key_at : seconds; the first frame at or after each is a key frame
+    low_delay : give the bytes of a frame before the next one is taken. Without that, a frame is coded once
+        the next is known, and what that will copy gets more bits.
+
+    Yields
+    ------
+    bytes
+        header, a chunk for each frame, index
+
+    Raises
+    ------
+    InputError
+        if an argument, a picture or its time cannot be encoded, or if there are no frames
+    """
+    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
+        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
+    if profile not in get_args(Profile):
+        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+    if isinstance(key_every, bool) or not isinstance(key_every, Integral) or key_every < 1:
+        raise InputError(f"key_every is a number of frames above 0, not {key_every!r}")
+    guidance = guided(guide, guide_strength, guide_policy)
+    shrink = {"fit": fit, "max_pixels": max_pixels}
+    coder = {"quality": int(quality), "key_every": int(key_every), "guidance": guidance}
+    return _encoded(_pixels(frames, background, shrink), profile, coder, sorted(key_at), low_delay)
+
+
+def _pixels(
+    frames: Iterable[tuple[float, ImageInput]], background: Any, shrink: dict[str, Any]
+) -> Iterator[tuple[int, Any]]:
+    """Times in microseconds and pixels of one size."""
+    from cotam.image import to_rgb
+    from cotam.profiles import fitted
+    from cotam.sequence import TICKS
+
+    size = None
+    for number, (seconds, image) in enumerate(frames):
+        pixels = to_rgb(image, background=background)
+        size = size or pixels.shape
+        if pixels.shape != size:
+            shapes = (f"{shape[1]}×{shape[0]}" for shape in (pixels.shape, size))
+            raise InputError("frame {} is {}, the first is {}".format(number, *shapes))
+        if not 0 <= seconds < float("inf"):
+            raise InputError(f"frame {number}: a time is a number of seconds from 0 on, not {seconds!r}")
+        yield round(seconds * TICKS), fitted(pixels, **shrink)
+
+
+def _encoded(
+    frames: Iterator[tuple[int, Any]],
+    profile: Profile,
+    options: dict[str, Any],
+    key_at: list[float],
+    low_delay: bool,
+) -> Iterator[bytes]:
+    from cotam.sequence import TICKS, SequenceHeader, SequenceWriter
+    from cotam.temporal import FrameEncoder
+
+    current = next(frames, None)
+    if current is None:
+        raise InputError("there are no frames to encode")
+    found = codec(profile)
+    height, width = current[1].shape[:2]
+    writer = SequenceWriter(SequenceHeader(width, height, options["quality"], found.weights.short_hash))
+    encoder = FrameEncoder(found, (height, width), **options)
+    yield writer.start()
+    while current is not None:
+        ticks, pixels = current
+        following = None if low_delay else next(frames, None)
+        due = bool(key_at) and key_at[0] * TICKS <= ticks
+        key_at = [seconds for seconds in key_at if seconds * TICKS > ticks]
+        ahead = following[1] if following else None
+        frame = encoder.encode(pixels, ahead, writer.fields(ticks), key=due)
+        yield writer.chunk(ticks, frame)
+        current = next(frames, None) if low_delay else following
+    yield writer.finish()
+
+
+def decode_frames(
+    data: bytes | BinaryIO, *, view: View = "mllm", size_limit: int | None = None
+) -> Iterator[tuple[float, Image.Image]]:
+    """Decode a sequence, frame by frame.
+
+    Parameters
+    ----------
+    data : a sequence, or a binary stream of one: each frame is decoded as soon as its bytes are there
+    view, size_limit : as for `cotam.decode`
+
+    Yields
+    ------
+    (float, Pillow image)
+        seconds and RGB picture
+
+    Raises
+    ------
+    TruncatedError
+        after the last whole frame, if the sequence was cut off
+    FormatError, LimitError, UnknownWeightsError
+        as `cotam.decode`; what was yielded before is right
+    """
+    _check_view(view)
+    return _decoded(BytesIO(data) if isinstance(data, bytes) else data, view, size_limit)
+
+
+def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
+    from PIL import Image
+
+    from cotam.sequence import TICKS, SequenceReader
+
+    reader = SequenceReader(source)
+    decoder = _decoder(reader.header, size_limit)
+    for ticks, fields, frame in reader.frames():
+        try:
+            found = decoder.decode(frame, fields)
+        except FormatError as error:
+            raise type(error)(f"frame {reader.count - 1}: {error}") from error
+        yield ticks / TICKS, Image.fromarray(decoder.picture(found, view))
+
+
+def decode_frame(
+    data: bytes, number: int, *, view: View = "mllm", size_limit: int | None = None
+) -> tuple[float, Image.Image]:
+    """Decode one frame of a whole sequence by its number, from the key frame before it on.
+
+    Returns
+    -------
+    (float, Pillow image)
+        seconds and RGB picture
+
+    Raises
+    ------
+    InputError
+        if there is no frame of this number
+    FormatError, LimitError, UnknownWeightsError
+        as `cotam.decode`
+    """
+    from PIL import Image
+
+    from cotam.sequence import TICKS, SequenceReader, read_index
+
+    _check_view(view)
+    header, entries = read_index(data)
+    if not 0 <= number < len(entries):
+        raise InputError(f"there is no frame {number}: the sequence has 0 to {len(entries) - 1}")
+    key = max(n for n in range(number + 1) if entries[n].key)
+    head = data[: entries[0].start]
+    last = entries[number]
+    source = BytesIO(head + data[entries[key].start : last.start + last.size])
+    decoder = _decoder(header, size_limit)
+    frames = SequenceReader(source).frames()
+    for _ in range(key, number + 1):
+        _, fields, frame = next(frames)
+        found = decoder.decode(frame, fields)
+    return last.ticks / TICKS, Image.fromarray(decoder.picture(found, view))
+
+
+def sequence_info(data: bytes) -> SequenceInfo:
+    """What a whole sequence says about itself; its frames are not decoded.
+
+    Raises
+    ------
+    FormatError
+        if the data are not a whole sequence
+    """
+    from cotam import weights
+    from cotam.sequence import TICKS, read_index
+
+    header, entries = read_index(data)
+    known = {weights.load(name).short_hash: name for name in weights.names()}
+    return SequenceInfo(
+        width=header.width,
+        height=header.height,
+        quality=header.quality,
+        weights=known.get(header.weights, header.weights.hex()),
+        bytes=len(data),
+        bpp=8 * len(data) / (header.width * header.height * len(entries)),
+        times=tuple(entry.ticks / TICKS for entry in entries),
+        keys=tuple(number for number, entry in enumerate(entries) if entry.key),
+        sizes=tuple(entry.size for entry in entries),
+    )
+
+
+def _check_view(view: View) -> None:
+    if view not in get_args(View):
+        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
+
+
+def _decoder(header: SequenceHeader, size_limit: int | None) -> FrameDecoder:
+    from cotam import weights
+    from cotam.codec import SIZE_LIMIT
+    from cotam.temporal import FrameDecoder
+
+    limit = SIZE_LIMIT if size_limit is None else size_limit
+    if header.width * header.height > limit:
+        raise LimitError(
+            f"frames are {header.width}×{header.height}: more than the limit of {limit / 1e6:g} MP"
+        )
+    found = codec(weights.by_hash(header.weights).name)
+    return FrameDecoder(found, (header.height, header.width), header.quality)

@@ -1,0 +1,395 @@
+"""Frames in, a sequence out, frames back: rates, random access, cuts, damage, and what is taken when."""
+
+from __future__ import annotations
+
+import io
+import weakref
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from clips import moving_scene, still_scene, timed
+from synthetic import picture, psnr
+
+import cotam
+from cotam.api import codec
+from cotam.errors import DamagedError, FormatError, InputError, LimitError, TruncatedError
+from cotam.sequence import SequenceReader, read_index
+
+SMALL = [picture(70, 90, seed=number // 2) for number in range(5)]
+
+
+def encoded(frames: list[np.ndarray], **options: object) -> bytes:
+    return b"".join(cotam.encode_frames(timed(frames), **options))  # type: ignore[arg-type]
+
+
+def decoded(data: bytes) -> list[tuple[float, np.ndarray]]:
+    return [(seconds, np.asarray(image)) for seconds, image in cotam.decode_frames(data)]
+
+
+def stills(frames: list[np.ndarray], quality: int = 50) -> list[bytes]:
+    return [cotam.encode(frame, quality=quality) for frame in frames]
+
+
+CODED = encoded(SMALL)
+PICTURES = decoded(CODED)
+
+
+def test_frames_and_times_come_back() -> None:
+    times = [0.0, 0.040001, 2.5, 7200.125]
+    frames = still_scene(4)
+    data = b"".join(cotam.encode_frames(zip(times, frames, strict=True), quality=60))
+    found = decoded(data)
+    assert [seconds for seconds, _ in found] == times
+    for (_, pixels), frame in zip(found, frames, strict=True):
+        assert pixels.shape == frame.shape
+        assert psnr(pixels, frame) > 26
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_a_fixed_camera_takes_far_fewer_bytes(low_delay: bool) -> None:
+    frames = still_scene(8)
+    alone = stills(frames, 40)
+    data = encoded(frames, quality=40, low_delay=low_delay)
+    assert len(data) < 0.5 * sum(map(len, alone))
+    ours = np.mean([psnr(pixels, frame) for (_, pixels), frame in zip(decoded(data), frames, strict=True)])
+    theirs = [psnr(np.asarray(cotam.decode(s)), frame) for s, frame in zip(alone, frames, strict=True)]
+    assert ours > np.mean(theirs) - 1.0
+
+
+def test_what_does_not_change_costs_next_to_nothing() -> None:
+    info = cotam.sequence_info(encoded([picture(192, 256)] * 4))
+    assert max(info.sizes[1:]) < 24
+
+
+@pytest.mark.parametrize("low_delay", [False, True])
+def test_a_moving_clip_takes_no_more_than_its_frames_alone(low_delay: bool) -> None:
+    frames = moving_scene(5)
+    data = encoded(frames, low_delay=low_delay)
+    assert len(data) <= 1.02 * sum(map(len, stills(frames)))
+    assert cotam.sequence_info(data).keys == (0, 1, 2, 3, 4)
+
+
+def test_a_scene_that_comes_back_is_copied() -> None:
+    here, there = picture(192, 256, seed=1), picture(192, 256, seed=2)
+    sizes = cotam.sequence_info(encoded([here, here, there, here, here])).sizes
+    assert sizes[2] > 10 * max(sizes[1], sizes[3], sizes[4])
+
+
+def test_slow_changes_do_not_add_up() -> None:
+    """Copies are weighed against the frame itself, so a scene that fades is not left behind."""
+    scene = picture(128, 128).astype(float)
+    frames = [np.rint(scene * (1 - number / 24)).astype(np.uint8) for number in range(12)]
+    last = decoded(encoded(frames, quality=60))[-1][1]
+    alone = np.asarray(cotam.decode(cotam.encode(frames[-1], quality=60)))
+    assert psnr(last, frames[-1]) > psnr(alone, frames[-1]) - 5
+
+
+def test_each_frame_decodes_by_its_number() -> None:
+    data = encoded(still_scene(7), key_every=3)
+    assert cotam.sequence_info(data).keys == (0, 3, 6)
+    for number, (seconds, pixels) in enumerate(decoded(data)):
+        found = cotam.decode_frame(data, number)
+        assert found[0] == seconds
+        assert np.array_equal(np.asarray(found[1]), pixels)
+    with pytest.raises(InputError, match="no frame 7: the sequence has 0 to 6"):
+        cotam.decode_frame(data, 7)
+
+
+def test_random_access_needs_nothing_before_the_key_frame() -> None:
+    data = encoded(still_scene(6), key_every=3)
+    expected = np.asarray(cotam.decode_frame(data, 5)[1])
+    _, entries = read_index(data)
+    blank = bytearray(data)
+    blank[entries[0].start : entries[3].start] = bytes(entries[3].start - entries[0].start)
+    assert np.array_equal(np.asarray(cotam.decode_frame(bytes(blank), 5)[1]), expected)
+    with pytest.raises(DamagedError):
+        cotam.decode_frame(bytes(blank), 2)
+
+
+def test_key_frames_on_request() -> None:
+    frames = still_scene(6)
+    assert cotam.sequence_info(encoded(frames, key_at=[1.5, 4.0])).keys == (0, 2, 4)
+    assert cotam.sequence_info(encoded(frames, key_every=1)).keys == tuple(range(6))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (65, 63), (1, 300)])
+def test_any_size(size: tuple[int, int]) -> None:
+    frames = [picture(*size, seed=number) for number in (1, 1, 2)]
+    assert [pixels.shape for _, pixels in decoded(encoded(frames))] == [(*size, 3)] * 3
+
+
+# Cut and damaged
+
+
+def until_error(data: bytes) -> tuple[list[np.ndarray], FormatError]:
+    """The frames that come before the error, and the error."""
+    found: list[np.ndarray] = []
+    try:
+        for _, image in cotam.decode_frames(data):
+            found.append(np.asarray(image))
+    except FormatError as error:
+        return found, error
+    raise AssertionError("no error")
+
+
+def test_a_cut_sequence_gives_all_whole_frames_and_then_an_error() -> None:
+    _, entries = read_index(CODED)
+    for entry in entries:
+        for within in (0, 1, entry.size // 2, entry.size - 1):
+            at = entry.start + within
+            whole = [e for e in entries if e.start + e.size <= at]
+            found, error = until_error(CODED[:at])
+            assert isinstance(error, TruncatedError)
+            assert f"{len(whole)} whole frames are there" in str(error)
+            assert len(found) == len(whole)
+            for pixels, (_, expected) in zip(found, PICTURES, strict=False):
+                assert np.array_equal(pixels, expected)
+
+
+def test_a_cut_index_is_an_error_after_all_frames() -> None:
+    end = read_index(CODED)[1][-1].start + read_index(CODED)[1][-1].size
+    for at in range(end, len(CODED)):
+        reader = SequenceReader(io.BytesIO(CODED[:at]))
+        with pytest.raises(TruncatedError, match="5 whole frames"):
+            list(reader.frames())
+        with pytest.raises(FormatError):
+            cotam.sequence_info(CODED[:at])
+
+
+def test_cut_within_the_header() -> None:
+    for at in range(read_index(CODED)[1][0].start):
+        with pytest.raises(TruncatedError, match="ends within its header"):
+            list(cotam.decode_frames(CODED[:at]))
+
+
+def test_no_changed_byte_gives_a_wrong_frame() -> None:
+    for at in range(0, len(CODED), 7):
+        changed = bytearray(CODED)
+        changed[at] ^= 0x21
+        found, _ = until_error(bytes(changed))
+        for pixels, (_, expected) in zip(found, PICTURES, strict=False):
+            assert np.array_equal(pixels, expected)
+
+
+def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
+    _, entries = read_index(CODED)
+    head, end = CODED[: entries[0].start], CODED[entries[-1].start + entries[-1].size :]
+    chunks = [CODED[entry.start : entry.start + entry.size] for entry in entries]
+    assert not entries[1].key
+    for order in ([0, 2, 3, 4], [0, 1, 1, 2, 3, 4], [0, 2, 1, 3, 4], [1, 2, 3, 4]):
+        with pytest.raises(FormatError):
+            list(cotam.decode_frames(head + b"".join(chunks[number] for number in order) + end))
+    with pytest.raises(FormatError, match="bytes after the end"):
+        list(cotam.decode_frames(CODED + b"\0"))
+
+
+def test_a_sequence_begins_with_a_key_frame() -> None:
+    _, entries = read_index(CODED)
+    with pytest.raises(DamagedError, match="frame 0: no key frame is before it"):
+        next(cotam.decode_frames(CODED[: entries[0].start] + CODED[entries[1].start :]))
+
+
+def test_damage_names_the_frame() -> None:
+    entry = read_index(CODED)[1][2]
+    changed = bytearray(CODED)
+    changed[entry.start + entry.size - 6] ^= 1
+    with pytest.raises(DamagedError, match="frame 2: "):
+        list(cotam.decode_frames(bytes(changed)))
+
+
+# Streams
+
+
+class Taken:
+    """Counts the frames that were taken."""
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        self.count, self._frames = 0, frames
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        for frame in self._frames:
+            self.count += 1
+            yield float(self.count), frame
+
+
+@pytest.mark.parametrize(("low_delay", "ahead"), [(True, 0), (False, 1)])
+def test_frames_are_taken_when_bytes_are_asked_for(low_delay: bool, ahead: int) -> None:
+    frames = Taken(SMALL)
+    parts = cotam.encode_frames(frames, low_delay=low_delay)
+    assert frames.count == 0
+    next(parts)
+    for number in range(1, 6):
+        next(parts)
+        assert frames.count == min(number + ahead, 5)
+
+
+def test_a_frame_is_decoded_as_soon_as_its_bytes_are_there() -> None:
+    class Slow(io.RawIOBase):
+        given = 0
+
+        def read(self, count: int = -1) -> bytes:
+            part = CODED[self.given : self.given + min(count, 10)]
+            self.given += len(part)
+            return part
+
+    source = Slow()
+    for entry, (seconds, image) in zip(read_index(CODED)[1], cotam.decode_frames(source), strict=False):  # type: ignore[arg-type]
+        assert source.given == entry.start + entry.size
+        assert seconds == entry.ticks / 1e6
+        image.close()
+
+
+def test_few_frames_are_held_at_a_time() -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def frames() -> Iterator[tuple[float, np.ndarray]]:
+        nonlocal most
+        for number, pixels in enumerate(still_scene(12, (64, 64))):
+            copy = pixels.copy()
+            held.append(weakref.ref(copy))
+            most = max(most, sum(one() is not None for one in held))
+            yield float(number), copy
+            del copy
+
+    for _ in cotam.encode_frames(frames()):
+        pass
+    assert most <= 4
+
+
+# Arguments
+
+
+def test_wrong_frames_are_refused() -> None:
+    def error(frames: list[tuple[float, np.ndarray]]) -> str:
+        with pytest.raises(InputError) as caught:
+            list(cotam.encode_frames(frames))
+        return str(caught.value)
+
+    a, b = SMALL[0], picture(50, 60)
+    assert error([]) == "there are no frames to encode"
+    assert error([(0, a), (1, b)]) == "frame 1 is 60×50, the first is 90×70"
+    assert error([(1, a), (1, a)]) == "frames come in the order of their times: 1 s is not after 1 s"
+    assert "0.5 s is not after 1 s" in error([(1, a), (0.5, a)])
+    for seconds in (-1.0, float("nan"), float("inf")):
+        assert "seconds from 0 on" in error([(seconds, a)])
+    assert "no frame for 40000 s" in error([(0, a), (40_000, a)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quality": 101}, "quality is a whole number from 0 to 100"),
+        ({"profile": "x"}, "profile 'x' is not known"),
+        ({"key_every": 0}, "key_every is a number of frames above 0"),
+        ({"guide": "magic"}, "guide 'magic' is not known"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        cotam.encode_frames([], **options)  # type: ignore[arg-type]
+
+
+def test_frames_shrink_to_what_the_model_sees() -> None:
+    data = encoded([picture(400, 500)] * 2, fit="llava-1.5")
+    assert cotam.decode(data).size == (420, 336)
+
+
+# Beside still pictures
+
+
+def test_a_sequence_as_a_still_is_its_first_frame() -> None:
+    assert np.array_equal(np.asarray(cotam.decode(CODED)), PICTURES[0][1])
+
+
+def test_stills_and_sequences_are_not_mixed_up() -> None:
+    still = cotam.encode(SMALL[0])
+    with pytest.raises(FormatError, match="sequence of frames and no still picture"):
+        cotam.info(CODED)
+    with pytest.raises(FormatError, match=r"no sequence of frames: cotam\.decode reads"):
+        list(cotam.decode_frames(still))
+    with pytest.raises(FormatError, match="no sequence of frames"):
+        cotam.sequence_info(still)
+    with pytest.raises(FormatError, match="does not begin with the magic"):
+        list(cotam.decode_frames(b"\x89PNG\r\n\x1a\n" + bytes(30)))
+
+
+def test_info() -> None:
+    info = cotam.sequence_info(CODED)
+    assert (info.width, info.height, info.quality, info.weights) == (90, 70, 50, "mllm")
+    assert info.times == (0, 1, 2, 3, 4)
+    assert info.bytes == len(CODED)
+    assert info.bpp == pytest.approx(8 * len(CODED) / (5 * 90 * 70))
+    assert 0 < info.bytes - sum(info.sizes) < 80
+
+
+def test_size_limit_comes_before_the_work() -> None:
+    with pytest.raises(LimitError, match="frames are 90×70"):
+        next(cotam.decode_frames(CODED[:40], size_limit=6299))
+    assert len(list(cotam.decode_frames(CODED, size_limit=6300))) == 5
+
+
+# Guides
+
+
+class Flicker:
+    """Now the left half counts more, now the right one."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+
+    def importance(self, pixels: np.ndarray) -> np.ndarray:
+        self.turn += 1
+        return np.array([[16, 1] if self.turn % 2 else [1, 16]], np.float32) / 8.5
+
+
+def test_importance_is_smoothed_over_time() -> None:
+    def contrast(levels: np.ndarray, change: int) -> float:
+        """Of the lower half, which is coded in each frame."""
+        return change * float(levels[4:, :4].mean() - levels[4:, 4:].mean())
+
+    frames = [picture(256, 256, seed=1).copy() for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame[128:] = picture(128, 256, seed=10 + number)
+    from cotam.temporal import FrameEncoder
+
+    guidance = cotam.api.guided(Flicker(), 1.0, "log")
+    encoder = FrameEncoder(codec(), (256, 256), 50, guidance=guidance)
+    found = []
+    for frame in frames:
+        coded = encoder.encode(frame, None, b"")
+        found.append((coded.whole, encoder._sources[0].levels.astype(float)))
+    assert [whole for whole, _ in found] == [True, False, False]
+    first, second, third = (
+        contrast(levels, sign) for (_, levels), sign in zip(found, (1, -1, 1), strict=True)
+    )
+    assert first > 2
+    assert abs(second) < first / 2
+    assert 0 < third < first
+
+
+# The same on every machine
+
+
+def test_frames_decode_whatever_runs_the_graphs() -> None:
+    pytest.importorskip("torch", exc_type=ImportError)
+    from cotam.codec import Codec
+    from cotam.runtime import OnnxRunner, make_runner
+    from cotam.temporal import FrameDecoder
+
+    weights = codec().weights
+    for runner in (OnnxRunner(weights.folder, 2, optimise=False), make_runner(weights.folder, "torch")):
+        reader = SequenceReader(io.BytesIO(CODED))
+        decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
+        for (_, fields, frame), (_, expected) in zip(reader.frames(), PICTURES, strict=True):
+            pixels = decoder.picture(decoder.decode(frame, fields), "mllm")
+            assert np.abs(pixels.astype(int) - expected).max() <= 1
+
+
+def test_frames_follow_each_other_in_the_index() -> None:
+    _, entries = read_index(CODED)
+    assert all(a.start + a.size == b.start for a, b in pairwise(entries))
+    assert entries[0].key
+    assert entries[0].whole
