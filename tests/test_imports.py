@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import cotam
 
 EXTRAS = [
     "accelerate",
@@ -39,6 +42,7 @@ assert cotam.info(data).width == 30
 """
 COMMAND = """
 import sys
+from pathlib import Path
 from cotam.cli import main
 assert main({arguments!r}, standalone_mode=False) in (None, 0)
 """
@@ -83,3 +87,12 @@ def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
 
 def test_the_method_sees_imports() -> None:
     assert {"numpy", "onnxruntime", "cotam.codec"} <= imported(ROUND_TRIP)
+
+
+def test_constriction_is_imported_where_its_stand_in_is():
+    importers = [
+        p
+        for p in Path(cotam.__file__).parent.rglob("*.py")
+        if "from constriction" in p.read_text(encoding="utf-8")
+    ]
+    assert [p.name for p in importers] == ["entropy.py"]

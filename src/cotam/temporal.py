@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from constriction import stream
 
 from cotam.codec import Codec, Levels
-from cotam.entropy import SymbolReader, SymbolWriter
+from cotam.entropy import Categorical, SymbolReader, SymbolWriter
 from cotam.errors import DamagedError
 from cotam.guide.guidance import Guidance
 from cotam.levels import LIMIT
@@ -288,10 +287,7 @@ class _ModeModels:
     def models(self) -> list[list[Any]]:
         parts = self.counts * ((1 << 15) - 4) // self.counts.sum(2, keepdims=True) + 1
         parts[..., 0] += (1 << 15) - parts.sum(2)
-        return [
-            [stream.model.Categorical(part / float(1 << 15), perfect=False) for part in likely]
-            for likely in parts
-        ]
+        return [[Categorical(part / float(1 << 15), perfect=False) for part in likely] for likely in parts]
 
     def learn(self, places: list[tuple[int, int, int]]) -> None:
         for place in places:
