@@ -33,8 +33,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import cotam
-from cotam.bench.judges import read_text, word_score
-from cotam.bench.judges import words as split
+from cotam.bench.judges import read_text, word_score, words
 from cotam.bench.phone import as_phone, is_upright, photographed
 from cotam.bench.pictures import plain_pictures
 from cotam.bitstream import read_file, write_file
@@ -102,7 +101,7 @@ def hosted(
     made = [as_phone(table) for table in tables]
     for number, picture in enumerate(plain_pictures(pages, page_limit) if pages else ()):
         page = Image.fromarray(to_rgb(picture.path))
-        made.append(as_phone(photographed(page, tables[number % limit], number)))
+        made.append(as_phone(photographed(page, tables[number % len(tables)], number)))
     photos = [photo for photo, _ in made]
     seen: list[dict[str, Any]] = []
     options = ["--format", "jpeg", "--for", fit, "--max-request-bytes", max_request_bytes]
@@ -113,21 +112,24 @@ def hosted(
             seconds = time.perf_counter() - started
             bytes_in, bytes_out = answer.headers["x-cotam-bytes"].split(", ")
             click.echo(f"{turn}: {int(bytes_in):,} bytes in, {int(bytes_out):,} out, {seconds:.2f} s")
+    there, read = 0, 0.0
     for number, part in enumerate(seen[0]["messages"][0]["content"]):
         data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
         with Image.open(io.BytesIO(data)) as image:
             said = f"photo {number}: {len(photos[number]):,} bytes -> {len(data):,}, {image.size}"
         said += ", upright" if is_upright(data, made[number][1]) else ", NOT UPRIGHT"
-        if number >= len(tables):
-            words = read_text(made[number][1])
-            same = word_score(words, read_text(to_rgb(data)))
-            count = sum(len(split(line)) for line in words)
+        if number >= len(tables) and (lines := read_text(made[number][1])):
+            same = word_score(lines, read_text(to_rgb(data)))
+            count = sum(len(words(line)) for line in lines)
+            there, read = there + count, read + same.recall * count
             said += f", {same.recall:.1%} of {count} words read as before (precision {same.precision:.1%})"
         click.echo(said)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             (out / f"{number}.sent.jpg").write_bytes(data)
             (out / f"{number}.phone.jpg").write_bytes(photos[number])
+    if there:
+        click.echo(f"all pages: {read / there:.1%} of {there} words read as before")
 
 
 @main.command()
