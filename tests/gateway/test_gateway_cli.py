@@ -112,6 +112,8 @@ def test_a_port_that_is_taken(upstream: str) -> None:
         (["edge", "--gateway", "http://a", "--upstream", "http://b"], "give one of --gateway and --upstream"),
         (["edge", "--gateway", "http://a", "--format", "webp"], "--format does nothing with --gateway"),
         (["edge", "--upstream", "http://a", "-q", "40"], "--quality does nothing with --upstream"),
+        (["edge", "--upstream", "http://a", "--fps", "2"], "--fps does nothing with --upstream"),
+        (["edge", "--gateway", "http://a", "--fps", "0"], "0.0 is not in the range x>0"),
         (["edge", "--gateway", "http://a", "-q", "1", "--target-size", "9k"], "exclude each other"),
     ],
 )

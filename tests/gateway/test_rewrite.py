@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.rewrite import data_url, parse_json, parts, read_data_url, replaced, to_json
+from cotam.gateway.rewrite import Frames, data_url, parse_json, parts, read_data_url, replaced, to_json
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -51,10 +51,12 @@ json_values = st.recursive(
 
 def test_parts_of_chat_completions() -> None:
     found = parts(CHAT)
-    assert [part.url for part in found] == ["data:a", "data:b", "https://d"]
+    assert [part.url for part in found] == ["data:a", "data:b", "data:c", "https://d"]
+    assert [part.is_video for part in found] == [False, False, True, False]
     assert [part.name for part in found] == [
         "messages[1].content[1].image_url",
         "messages[1].content[2].image_url",
+        "messages[1].content[3].video_url",
         "messages[2].content[0].image_url",
     ]
 
@@ -77,10 +79,48 @@ def test_replaced_changes_addresses_alone(body: Any) -> None:
     found = parts(body)
     changed = replaced(body, {part.where: f"new {number}" for number, part in enumerate(found)})
     assert body == before
-    assert [part.url for part in parts(changed)] == ["new 0", "new 1", "new 2"]
+    assert [part.url for part in parts(changed)] == [f"new {number}" for number in range(len(found))]
     back = replaced(changed, {part.where: part.url for part in found})
     assert back == before
     assert list(back) == list(before)  # the order of keys too
+
+
+def test_frames_come_in_the_place_of_a_part() -> None:
+    before = copy.deepcopy(CHAT)
+    first, _, video, last = parts(CHAT)
+    two = [("<0.0 seconds>", "data:0"), ("", "data:1")]
+    news = {
+        first.where: Frames(first.place, two),
+        video.where: Frames(video.place, two),
+        last.where: "data:d",
+    }
+    changed = replaced(CHAT, news)
+    assert before == CHAT
+    content = changed["messages"][1]["content"]
+    text = {"type": "text", "text": "<0.0 seconds>"}
+    plain = [{"type": "image_url", "image_url": {"url": f"data:{n}"}} for n in (0, 1)]
+    low = [{"type": "image_url", "image_url": {"url": f"data:{n}", "detail": "low"}} for n in (0, 1)]
+    old = CHAT["messages"][1]["content"]
+    assert content == [old[0], text, *low, old[2], text, *plain, *old[4:]]
+    assert changed["messages"][2]["content"][0]["image_url"]["url"] == "data:d"
+
+
+def test_frames_in_responses() -> None:
+    found = parts(RESPONSES)
+    assert [isinstance(part.place[-1], int) for part in found] == [True, True, False]  # a screenshot is alone
+    news = {part.where: Frames(part.place, [("<1.5 seconds>", "data:f")]) for part in found[:2]}
+    changed = replaced(RESPONSES, news)["input"]
+    expected = [
+        {"type": "input_text", "text": "<1.5 seconds>"},
+        {"type": "input_image", "image_url": "data:f", "detail": "auto"},
+    ]
+    assert changed[0] == {"role": "user", "content": expected}
+    assert changed[2] == {"type": "function_call_output", "output": expected}
+    video = {"input": [{"content": [{"type": "input_video", "video_url": "data:v"}]}]}
+    (part,) = parts(video)
+    assert part.is_video
+    made = replaced(video, {part.where: Frames(part.place, [("<1.5 seconds>", "data:f")])})
+    assert made == {"input": [{"content": expected}]}
 
 
 @given(json_values)

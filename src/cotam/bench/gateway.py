@@ -33,6 +33,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import cotam
+from cotam.bench.judges import read_text, word_score, words
+from cotam.bench.phone import as_phone, is_upright, photographed
 from cotam.bench.pictures import plain_pictures
 from cotam.bitstream import read_file, write_file
 from cotam.image import to_rgb
@@ -72,17 +74,35 @@ def link(folder: Path, limit: int | None) -> None:
 @main.command()
 @_folder
 @click.option("--limit", type=click.IntRange(1), default=5, show_default=True, help="Photos in the request.")
+@click.option(
+    "--pages", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of pages."
+)
+@click.option("--page-limit", type=click.IntRange(1), default=3, show_default=True, help="Photos of --pages.")
 @click.option("--max-request-bytes", default="4M", show_default=True, help="As of cotam edge.")
 @click.option("--for", "fit", default="claude", show_default=True, help="As of cotam edge.")
 @click.option(
     "-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is sent."
 )
-def hosted(folder: Path, limit: int, max_request_bytes: str, fit: str, out: Path | None) -> None:
+def hosted(
+    folder: Path,
+    limit: int,
+    pages: Path | None,
+    page_limit: int,
+    max_request_bytes: str,
+    fit: str,
+    out: Path | None,
+) -> None:
     """One request with photos of 12 megapixels, made of the pictures in FOLDER, as a hosted API gets it.
 
-    Each is scaled to 4032×3024, and stored lying on its side with an EXIF orientation, as phones do.
+    Each is scaled to 4032×3024, and stored lying on its side with an EXIF orientation, as phones do. With
+    --pages there are photos of these pages too, of which RapidOCR reads the words before and after.
     """
-    photos = [_as_phone(picture.path) for picture in plain_pictures(folder, limit)]
+    tables = [Image.fromarray(to_rgb(picture.path)) for picture in plain_pictures(folder, limit)]
+    made = [as_phone(table) for table in tables]
+    for number, picture in enumerate(plain_pictures(pages, page_limit) if pages else ()):
+        page = Image.fromarray(to_rgb(picture.path))
+        made.append(as_phone(photographed(page, tables[number % len(tables)], number)))
+    photos = [photo for photo, _ in made]
     seen: list[dict[str, Any]] = []
     options = ["--format", "jpeg", "--for", fit, "--max-request-bytes", max_request_bytes]
     with _model(seen=seen) as model, _program("edge", "--upstream", model, *options) as (_, edge):
@@ -92,14 +112,24 @@ def hosted(folder: Path, limit: int, max_request_bytes: str, fit: str, out: Path
             seconds = time.perf_counter() - started
             bytes_in, bytes_out = answer.headers["x-cotam-bytes"].split(", ")
             click.echo(f"{turn}: {int(bytes_in):,} bytes in, {int(bytes_out):,} out, {seconds:.2f} s")
+    there, read = 0, 0.0
     for number, part in enumerate(seen[0]["messages"][0]["content"]):
         data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
         with Image.open(io.BytesIO(data)) as image:
-            click.echo(f"photo {number}: {len(photos[number]):,} bytes -> {len(data):,}, {image.size}")
+            said = f"photo {number}: {len(photos[number]):,} bytes -> {len(data):,}, {image.size}"
+        said += ", upright" if is_upright(data, made[number][1]) else ", NOT UPRIGHT"
+        if number >= len(tables) and (lines := read_text(made[number][1])):
+            same = word_score(lines, read_text(to_rgb(data)))
+            count = sum(len(words(line)) for line in lines)
+            there, read = there + count, read + same.recall * count
+            said += f", {same.recall:.1%} of {count} words read as before (precision {same.precision:.1%})"
+        click.echo(said)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             (out / f"{number}.sent.jpg").write_bytes(data)
             (out / f"{number}.phone.jpg").write_bytes(photos[number])
+    if there:
+        click.echo(f"all pages: {read / there:.1%} of {there} words read as before")
 
 
 @main.command()
@@ -217,17 +247,6 @@ def _ask_cotam(address: str, files: Sequence[bytes]) -> None:
 def _jpeg(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=85, **options)
-    return buffer.getvalue()
-
-
-def _as_phone(path: Path) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown right after a quarter turn clockwise
-    image = Image.fromarray(to_rgb(path))
-    size = (4032, 3024) if image.width >= image.height else (3024, 4032)
-    large = image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    large.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", quality=93, exif=exif)
     return buffer.getvalue()
 
 

@@ -4,8 +4,9 @@
 
     client ─► cotam edge ─► (few bytes) ─► cotam serve ─► model server
 
-    rewrite.py  the picture parts of a request, and the request with others in their place
+    rewrite.py  the picture and video parts of a request, and the request with others in their place
     pictures.py one picture: its kind, its pixels, PNG for a model
+    videos.py   one video: its kind, its sequence, its frames for a model
     convert.py  what serve and edge make of each part
     budget.py   what edge makes of them for hosted APIs: JPEG or WebP under a byte budget
     cache.py    what was made before, by content

@@ -20,7 +20,7 @@ from cotam.cli_options import byte_count
 from cotam.errors import InputError
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget
-from cotam.gateway.convert import Converter, ForModel, ToCotam, Wish
+from cotam.gateway.convert import FPS, MAX_FRAMES, Converter, ForModel, ToCotam, Wish
 from cotam.gateway.exchange import JsonLines
 from cotam.gateway.relay import Upstream
 from cotam.profiles import Fit
@@ -85,7 +85,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Callable[[
             type=click.IntRange(1),
             default=64,
             show_default=True,
-            help="In one request.",
+            help="In one request; each frame of a .cotam sequence is one.",
         ),
         click.option(
             "--size-limit",
@@ -164,6 +164,12 @@ def _with(options: list[Any]) -> Callable[[Command], Command]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append a JSON line for each picture decoded: its bytes and size.",
 )
+@click.option(
+    "--frame-times/--no-frame-times",
+    default=True,
+    show_default=True,
+    help="Before each frame of a video, say its time: <3.0 seconds>.",
+)
 @_listening(8400, "32M", 50, "Refuse larger pictures, and four times so much in a request.")
 def serve(
     upstream: str,
@@ -174,19 +180,21 @@ def serve(
     quality: int | None,
     fit: Fit | None,
     log_bytes: Path | None,
+    frame_times: bool,
     **listening: Any,
 ) -> None:
     """Stand in front of a model server that speaks OpenAI's API, and take .cotam for it.
 
-    Pictures sent as data:image/vnd.cotam;base64,… become PNG; everything else under /v1 passes as it is.
-    There is a page at /, metrics at /metrics, and a line of JSON on standard error for each request.
+    Pictures sent as data:image/vnd.cotam;base64,… become PNG, and a sequence as many as it has frames;
+    everything else under /v1 passes as it is. There is a page at /, metrics at /metrics, and a line of JSON
+    on standard error for each request.
     """
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for are of --roundtrip")
     limits = _limits(listening)
     wish = Wish(quality=quality, fit=fit) if roundtrip else None
     log = _appender(log_bytes) if log_bytes else lambda row: None
-    converter = ForModel(limits.pixels, frozenset(allow_remote), roundtrip=wish, log=log)
+    converter = ForModel(limits.pixels, frozenset(allow_remote), roundtrip=wish, log=log, times=frame_times)
     to = _upstream(upstream, limits, listening["timeout"], key=upstream_key)
     host = listening["host"]
     app = application(to, converter, limits, token=token, local=not token and _is_loopback(host), page=True)
@@ -202,6 +210,22 @@ def serve(
 @_token("What --gateway asks for.")
 @_coding("Of .cotam.  [default: that of cotam encode]")
 @click.option("--target-size", metavar="BYTES", type=byte_count, help="Of a .cotam file, at most.")
+@click.option(
+    "--fps",
+    metavar="X",
+    type=click.FloatRange(0, min_open=True),
+    default=FPS,
+    show_default=True,
+    help="For --gateway: frames a second that are taken of a video.",
+)
+@click.option(
+    "--max-frames",
+    metavar="N",
+    type=click.IntRange(0),
+    default=MAX_FRAMES,
+    show_default=True,
+    help="For --gateway: at most so many, evenly over the video; 0 leaves videos as they are.",
+)
 @click.option(
     "--format",
     "form",
@@ -230,6 +254,8 @@ def edge(
     quality: int | None,
     fit: Fit | None,
     target_size: int | None,
+    fps: float,
+    max_frames: int,
     form: Literal["jpeg", "webp"],
     max_picture_bytes: int | None,
     max_request_bytes: int,
@@ -237,10 +263,10 @@ def edge(
 ) -> None:
     """Stand beside a client that speaks OpenAI's API, and send its pictures in fewer bytes.
 
-    With --gateway, pictures go as .cotam to cotam serve; one that would grow passes as it is. With
-    --upstream, they are turned upright, shrunk to what the model can use, and coded again where a request or
-    a picture has more bytes than allowed. A client may ask for other settings with the headers
-    X-Cotam-Quality, X-Cotam-Target-Size, X-Cotam-For and X-Cotam-Max-Pixels.
+    With --gateway, pictures and videos go as .cotam to cotam serve; one that would grow passes as it is. With
+    --upstream, pictures are turned upright, shrunk to what the model can use, and coded again where a request
+    or a picture has more bytes than allowed. A client may ask for other settings with the headers
+    X-Cotam-Quality, X-Cotam-Target-Size, X-Cotam-For, X-Cotam-Max-Pixels, X-Cotam-Fps, X-Cotam-Max-Frames.
     """
     if bool(gateway) == bool(upstream):
         raise click.UsageError("give one of --gateway and --upstream")
@@ -250,10 +276,11 @@ def edge(
     converter: Converter
     if gateway:
         _refuse("--gateway", "form", "max_picture_bytes", "max_request_bytes", "upstream_key")
-        converter = ToCotam(Wish(quality, target_size, fit), limits.pixels)
+        wish = Wish(quality, target_size, fit, fps=fps, max_frames=max_frames)
+        converter = ToCotam(wish, limits.pixels)
         to = _upstream(gateway, limits, listening["timeout"], token=token)
     else:
-        _refuse("--upstream", "quality", "target_size", "token")
+        _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames")
         converter = ToBudget(form, fit, max_picture_bytes, max_request_bytes, limits.pixels)
         to = _upstream(upstream or "", limits, listening["timeout"], key=upstream_key)
     local = _is_loopback(listening["host"])

@@ -7,8 +7,9 @@ for a request, and returns new addresses for the parts that change.
 from __future__ import annotations
 
 import base64
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,11 +17,21 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import cotam
-from cotam.bitstream import MAGIC
-from cotam.errors import CotamError, InputError, LimitError
+from cotam.bitstream import MAGIC, is_sequence
+from cotam.errors import CotamError, InputError, LimitError, MissingExtraError
+from cotam.gateway import videos
 from cotam.gateway.cache import Cache
-from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, content_key, is_cotam, kind_of, png_of
-from cotam.gateway.rewrite import Part, Where, data_url, read_data_url
+from cotam.gateway.pictures import (
+    COTAM,
+    MEDIA_TYPES,
+    check_size,
+    content_key,
+    count_frames,
+    is_cotam,
+    kind_of,
+    png_of,
+)
+from cotam.gateway.rewrite import Frames, Part, Where, data_url, read_data_url
 from cotam.profiles import Fit
 
 __all__ = [
@@ -31,13 +42,18 @@ __all__ = [
     "RefusedError",
     "ToCotam",
     "Wish",
+    "check_count",
     "ordinary_in",
     "part_errors",
 ]
 
 REQUEST_PIXELS = 4
-"""All pictures of a request together have at most so many times the pixels that one may have."""
+"""All pictures and frames of a request together have at most so many times the pixels that one may have."""
 
+FPS, MAX_FRAMES = 1.0, 32
+"""How videos are sampled unless somebody says otherwise."""
+
+_LOG = logging.getLogger("cotam.gateway")
 
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """What .cotam begins with in base64."""
@@ -62,16 +78,19 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Wish:
-    """How a picture is to be coded; None is the codec's own default."""
+    """How a picture is to be coded; None is the codec's own default. The last two are for videos."""
 
     quality: int | None = None
     target_size: int | None = None
     fit: Fit | None = None
     max_pixels: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
 
     def options(self) -> dict[str, Any]:
         """Arguments of `cotam.encode`."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
+        names = ("quality", "target_size", "fit", "max_pixels")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "target_size" in given:
             given.pop("quality", None)
         return given
@@ -86,7 +105,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Note:
-    """What became of one picture: kinds and bytes of its file before and after."""
+    """What became of one picture or video: kinds and bytes of its file before and after."""
 
     source: str
     result: str
@@ -104,20 +123,22 @@ class Job:
     ----------
     wish : what the client asked for
     rest : bytes of the body that are no pictures
+    most : pictures and frames that are allowed
     check : raises if nobody waits for the result any more
     notes : of the pictures done so far
     """
 
     wish: Wish = field(default_factory=Wish)
     rest: int = 0
+    most: int = 1 << 30
     check: Callable[[], None] = lambda: None
     notes: list[Note] = field(default_factory=list)
 
 
 class Converter(Protocol):
-    """Parts of a request → new addresses of those that change."""
+    """Parts of a request → new addresses of those that change, or frames, in the order of the parts."""
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]: ...
+    def __call__(self, parts: Sequence[Part], job: Job) -> Mapping[Where, str | Frames]: ...
 
 
 @contextmanager
@@ -153,6 +174,8 @@ def cotam_in(part: Part) -> bytes | None:
 
 def ordinary_in(part: Part) -> tuple[bytes, str] | None:
     """Data and kind of the ordinary picture that a part carries; None for other parts, broken ones too."""
+    if part.is_video:
+        return None
     with suppress(InputError):
         found = read_data_url(part.url)
         if found and (kind := kind_of(found[1])):
@@ -160,8 +183,19 @@ def ordinary_in(part: Part) -> tuple[bytes, str] | None:
     return None
 
 
+def video_in(part: Part) -> tuple[bytes, str] | None:
+    """Data and kind of the video file that a part carries; None for other parts, broken ones too."""
+    with suppress(InputError):
+        found = read_data_url(part.url)
+        if found and (kind := videos.video_kind(found[1])):
+            return found[1], kind
+    return None
+
+
 class ForModel:
     """For a server of models: .cotam becomes PNG, other pictures stay, foreign addresses are refused.
+
+    A sequence becomes as many parts as it has frames.
 
     Parameters
     ----------
@@ -170,6 +204,7 @@ class ForModel:
     cache : bytes of decoded pictures that are kept
     roundtrip : how ordinary pictures are encoded, then decoded, to measure what it does; None leaves them
     log : is given a row for each picture that was decoded
+    times : before each frame of a sequence, say its time
     """
 
     def __init__(
@@ -179,14 +214,16 @@ class ForModel:
         cache: int = 128_000_000,
         roundtrip: Wish | None = None,
         log: Callable[[dict[str, Any]], None] = lambda row: None,
+        times: bool = True,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
+        self._times = times
         self._decoded = Cache(cache)
         self._coded = Cache(cache // 8)
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]:
-        urls: dict[Where, str] = {}
-        pixels = 0
+    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str | Frames]:
+        news: dict[Where, str | Frames] = {}
+        pixels, pictures = 0, len(parts)
         for part in parts:
             job.check()
             with part_errors(part):
@@ -194,12 +231,31 @@ class ForModel:
                 if data is None and self._roundtrip and (found := ordinary_in(part)):
                     data = found[0]
                 if data is not None:
-                    pixels += check_size(data, self._limit)
+                    size, frames = check_size(data, self._limit), count_frames(data)
+                    pixels, pictures = pixels + size * frames, pictures + frames - 1
                     _check_total(pixels, self._limit)
-                    urls[part.where] = data_url(MEDIA_TYPES["png"], self._for_model(data, job))
+                    check_count(pictures, job.most)
+                    news[part.where] = self._new(part, data, job)
                 elif part.url[:5].lower() != "data:":
                     self._check_address(part)
-        return urls
+        return news
+
+    def _new(self, part: Part, data: bytes, job: Job) -> str | Frames:
+        if not is_sequence(data) and not part.is_video:
+            return data_url(MEDIA_TYPES["png"], self._for_model(data, job))
+        if not isinstance(part.place[-1], int):
+            raise InputError("there is one picture here: a sequence of frames, or a video, is none")
+        if not is_sequence(data):
+            return Frames(part.place, [("", data_url(MEDIA_TYPES["png"], self._for_model(data, job)))])
+        started = time.perf_counter()
+        make = partial(videos.frame_urls, data, job.check)
+        lines, cached = self._decoded.get((content_key(data), "frames"), make)
+        frames = videos.read_frame_urls(lines)
+        seconds = time.perf_counter() - started
+        job.notes.append(Note("sequence", "png", len(data), 3 * len(lines) // 4, seconds, cached))
+        self._log(_row(data, data, "sequence"))
+        said = [(f"<{time} seconds>" if self._times else "", url) for time, url in frames]
+        return Frames(part.place, said)
 
     def _for_model(self, data: bytes, job: Job) -> bytes:
         started = time.perf_counter()
@@ -211,19 +267,7 @@ class ForModel:
             source = kind_of(data) or "other"
         png, cached = self._decoded.get(content_key(file), partial(png_of, file))
         job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
-        found = cotam.info(file)
-        self._log(
-            {
-                "picture": content_key(data).hex()[:16],
-                "source": source,
-                "source_bytes": len(data),
-                "width": found.width,
-                "height": found.height,
-                "bytes": found.bytes,
-                "bpp": round(found.bpp, 5),
-                "quality": found.quality,
-            }
-        )
+        self._log(_row(data, file, source))
         return png
 
     def _check_address(self, part: Part) -> None:
@@ -236,21 +280,22 @@ class ForModel:
         if address.scheme not in ("http", "https") or not host:
             raise InputError("pictures are sent as data:image/…;base64,…")
         if not self._hosts & {"*", host}:
+            what, kind = ("video", "video") if part.is_video else ("picture", "image")
             raise InputError(
                 f"addresses of {host} are not let through here: "
-                "send the picture itself, as data:image/…;base64,…"
+                f"send the {what} itself, as data:{kind}/…;base64,…"
             )
 
 
 class ToCotam:
-    """For a client: ordinary pictures become .cotam where that is smaller, the rest stays.
+    """For a client: ordinary pictures and videos become .cotam where that is smaller, the rest stays.
 
     What cannot be read stays too: the other end may know better, and will say so if not.
 
     Parameters
     ----------
-    wish : how pictures are encoded unless the request says otherwise
-    size_limit : pixels; a larger picture stays as it is
+    wish : how they are encoded unless the request says otherwise
+    size_limit : pixels; a larger picture stays as it is, and so does a video with larger frames
     cache : bytes of coded pictures that are kept
     """
 
@@ -263,20 +308,61 @@ class ToCotam:
         urls: dict[Where, str] = {}
         for part in parts:
             job.check()
-            found = ordinary_in(part)
+            found = video_in(part) if part.is_video else ordinary_in(part)
             if not found:
                 continue
             (data, result), started, cached = found, time.perf_counter(), False
             size = len(data)
-            with part_errors(part), suppress(InputError, LimitError):
-                check_size(data, self._limit)
-                key = content_key(data), wish
-                file, cached = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
+            with part_errors(part), suppress(InputError, LimitError), _without_extra():
+                make = self._sequence(data, wish, job) if part.is_video else self._still(data, wish)
+                file, cached = self._coded.get((content_key(data), wish, part.is_video), make)
                 url = data_url(COTAM, file)
                 if len(url) < len(part.url):
                     urls[part.where], result, size = url, "cotam", len(file)
             job.notes.append(Note(found[1], result, len(data), size, time.perf_counter() - started, cached))
         return urls
+
+    def _still(self, data: bytes, wish: Wish) -> Callable[[], bytes]:
+        check_size(data, self._limit)
+        return partial(cotam.encode, data, **wish.options())
+
+    def _sequence(self, data: bytes, wish: Wish, job: Job) -> Callable[[], bytes]:
+        if wish.max_frames == 0:
+            raise InputError("videos stay as they are")
+        coding = replace(wish, target_size=None).options()  # a budget is for a picture
+        fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
+        return partial(videos.sequence_of, data, fps, most, self._limit, job.check, **coding)
+
+
+@contextmanager
+def _without_extra() -> Iterator[None]:
+    """What needs an extra that is not installed stays as it is, and the log says so."""
+    try:
+        yield
+    except MissingExtraError as error:
+        _LOG.warning("a video passes as it is", extra={"fields": {"reason": str(error)}})
+
+
+def check_count(pictures: int, most: int) -> None:
+    """Raise `RefusedError` for more pictures and frames than a request may have."""
+    if pictures > most:
+        raise RefusedError(f"{pictures} pictures in a request, where {most} are the limit", 413)
+
+
+def _row(data: bytes, file: bytes, source: str) -> dict[str, Any]:
+    """Of the log of bytes: a picture as it came, and its .cotam file."""
+    found = cotam.sequence_info(file) if is_sequence(file) else cotam.info(file)
+    row = {
+        "picture": content_key(data).hex()[:16],
+        "source": source,
+        "source_bytes": len(data),
+        "width": found.width,
+        "height": found.height,
+        "bytes": found.bytes,
+        "bpp": round(found.bpp, 5),
+        "quality": found.quality,
+    }
+    return row | ({"frames": len(found.times)} if isinstance(found, cotam.SequenceInfo) else {})
 
 
 def _check_total(pixels: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""One picture of a request: its kind, its pixels, and the PNG that a model gets.
+"""One picture of a request: its kind, its size, its pixels, and the PNG that a model gets.
 
 Knows bytes and pixels: nothing of requests. Readers are those of four formats that clients send, and no
 others: what strangers send is not handed to every reader of Pillow.
@@ -13,15 +13,17 @@ from typing import Any
 from PIL import Image
 
 import cotam
-from cotam.bitstream import MAGIC, read_header
-from cotam.errors import InputError, LimitError
+from cotam.bitstream import MAGIC, is_sequence, read_header
+from cotam.errors import DamagedError, InputError, LimitError
 from cotam.image import Pixels, outline, to_rgb
+from cotam.sequence import SequenceReader
 
 __all__ = [
     "COTAM",
     "MEDIA_TYPES",
     "check_size",
     "content_key",
+    "count_frames",
     "is_cotam",
     "kind_of",
     "pixels_of",
@@ -61,8 +63,24 @@ def content_key(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def count_frames(data: bytes) -> int:
+    """Frames of a whole sequence, by their heads; 1 for a still picture.
+
+    Raises
+    ------
+    FormatError
+        if the sequence was cut off, or is damaged outside of its frames
+    """
+    if not is_sequence(data):
+        return 1
+    count = sum(1 for _ in SequenceReader(io.BytesIO(data)).frames())
+    if not count:
+        raise DamagedError("there are no frames in the sequence")
+    return count
+
+
 def check_size(data: bytes, limit: int) -> int:
-    """Pixels of a picture, read from its header.
+    """Pixels of a picture, or of one frame of a sequence, read from its header.
 
     Raises
     ------
@@ -72,7 +90,7 @@ def check_size(data: bytes, limit: int) -> int:
         if it is damaged, or of another kind
     """
     if is_cotam(data):
-        header = read_header(data)
+        header = SequenceReader(io.BytesIO(data)).header if is_sequence(data) else read_header(data)
         width, height = header.width, header.height
     elif not kind_of(data):
         raise InputError("the data are no JPEG, PNG, WebP, GIF or .cotam picture")

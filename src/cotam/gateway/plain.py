@@ -27,6 +27,7 @@ from cotam.gateway.exchange import exchange_of
 from cotam.gateway.guard import Bodies, while_connected
 from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, kind_of, pixels_of, png_of, saved
 from cotam.gateway.rewrite import data_url
+from cotam.gateway.videos import video_kind
 from cotam.gateway.wish import read_wish
 from cotam.guide import tiles
 from cotam.guide.base import load
@@ -83,6 +84,8 @@ class _Plain:
 
     def _done(self, body: bytes, wish: Wish) -> tuple[Response, Note | None]:
         try:
+            if video_kind(body) not in (None, "gif"):
+                raise InputError("the body is a video: cotam encode, or cotam edge, makes a sequence of it")
             check_size(body, self._limit)
             return self._work(body, wish)
         except CotamError as error:

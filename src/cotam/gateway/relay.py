@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import CotamError
-from cotam.gateway.convert import Converter, Job, RefusedError
+from cotam.gateway.convert import Converter, Job, RefusedError, check_count
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.guard import TOKEN_HEADER, Bodies, ClientGoneError, while_connected
 from cotam.gateway.rewrite import parse_json, parts, replaced, to_json
@@ -136,7 +136,7 @@ class Relay:
     Parameters
     ----------
     converter : changes the picture parts, in a thread of ``pool``
-    most : pictures in one request
+    most : pictures in one request, each frame of a video that is decoded among them
     token : of this gateway: where the client's bearer is that, it is not passed on
     """
 
@@ -210,11 +210,10 @@ class Relay:
         except CotamError as error:
             raise RefusedError(str(error)) from error
         found = parts(value)
-        if len(found) > self._most:
-            raise RefusedError(f"{len(found)} pictures in a request, where {self._most} are the limit", 413)
-        job.rest = len(body) - sum(len(part.url) for part in found)
-        urls = self._converter(found, job)
-        return to_json(replaced(value, urls)) if urls else body
+        check_count(len(found), self._most)
+        job.rest, job.most = len(body) - sum(len(part.url) for part in found), self._most
+        news = self._converter(found, job)
+        return to_json(replaced(value, news)) if news else body
 
     async def _relay(self, answer: httpx2.Response, send: Send, added: Mapping[str, str]) -> None:
         raw = [(name.lower(), value) for name, value in answer.headers.raw]

@@ -1,4 +1,4 @@
-"""The picture parts of a request: where they are, and the request with other addresses in their place.
+"""The picture and video parts of a request: where they are, and the request with others in their place.
 
 Knows the JSON of ``/v1/chat/completions`` and ``/v1/responses``, and data URLs: nothing of HTTP, nor of what
 is in a picture. What it does not know is carried along as it is.
@@ -9,23 +9,31 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Part", "data_url", "parse_json", "parts", "read_data_url", "replaced", "to_json"]
+__all__ = ["Frames", "Part", "data_url", "parse_json", "parts", "read_data_url", "replaced", "to_json"]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to an address."""
 
-_KINDS = {"image_url", "input_image", "computer_screenshot"}
+_KINDS = {
+    "image_url": "image_url",
+    "video_url": "video_url",
+    "input_image": "image_url",
+    "input_video": "video_url",
+    "computer_screenshot": "image_url",
+}
+"""Types of parts, and the key of their address. input_video is not OpenAI's: some servers take it."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A picture in a request: where its address is, and the address."""
+    """A picture or a video in a request: where its address is, and the address."""
 
     where: Where
     url: str
@@ -33,9 +41,36 @@ class Part:
     @property
     def name(self) -> str:
         """As in error messages: ``messages[0].content[1].image_url``."""
-        keys = self.where[:-1] if self.where[-1] == "url" else self.where
-        text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+        text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self._key)
         return text.removeprefix(".")
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the request says that it is a video."""
+        return self._key[-1] == "video_url"
+
+    @property
+    def place(self) -> Where:
+        """Where the part itself is. It is one of several if this ends in a number."""
+        return self._key[:-1]
+
+    @property
+    def _key(self) -> Where:
+        return self.where[:-1] if self.where[-1] == "url" else self.where
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What comes in the place of a part: pictures, each after a text.
+
+    Attributes
+    ----------
+    place : of the part, one of several
+    frames : text, "" is none, and address of each
+    """
+
+    place: Where
+    frames: Sequence[tuple[str, str]]
 
 
 def parse_json(body: bytes) -> Any:
@@ -59,7 +94,7 @@ def to_json(value: Any) -> bytes:
 
 
 def parts(body: Any) -> list[Part]:
-    """All picture parts of a request that have an address, in order; none of what is no such request."""
+    """All parts that have the address of a picture or a video, in order; none of what is no such request."""
     if not isinstance(body, dict):
         return []
     return [
@@ -88,26 +123,57 @@ def _in_part(part: dict[str, Any], where: Where) -> Iterator[Part]:
     kind = part.get("type")
     if not isinstance(kind, str) or kind not in _KINDS:
         return
-    address = part.get("image_url")
+    key = _KINDS[kind]
+    address = part.get(key)
     if isinstance(address, str):
-        yield Part((*where, "image_url"), address)
+        yield Part((*where, key), address)
     elif isinstance(address, dict) and isinstance(address.get("url"), str):
-        yield Part((*where, "image_url", "url"), address["url"])
+        yield Part((*where, key, "url"), address["url"])
 
 
-def replaced(body: Any, urls: Mapping[Where, str]) -> Any:
-    """The body with other addresses; the one given is not changed, and shares what stays the same."""
-    for where, url in urls.items():
-        body = _with(body, where, url)
+def replaced(body: Any, news: Mapping[Where, str | Frames]) -> Any:
+    """The body with other addresses, or frames; it is not changed itself, and shares what stays the same.
+
+    Those of `parts` are to be in their order.
+    """
+    for where, new in reversed(list(news.items())):  # what comes later moves, where frames come in
+        if isinstance(new, Frames):
+            body = _with(body, new.place[:-1], partial(_with_frames, new))
+        else:
+            body = _with(body, where, partial(_instead, new))
     return body
 
 
-def _with(value: Any, where: Where, url: str) -> Any:
+def _instead(new: str, old: str) -> str:
+    return new
+
+
+def _with(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
     if not where:
-        return url
+        return change(value)
     copy = value.copy()
-    copy[where[0]] = _with(value[where[0]], where[1:], url)
+    copy[where[0]] = _with(value[where[0]], where[1:], change)
     return copy
+
+
+def _with_frames(new: Frames, content: list[Any]) -> list[Any]:
+    number = new.place[-1]
+    assert isinstance(number, int)
+    part = content[number]
+    chat = part["type"] in ("image_url", "video_url")
+    address = part.get("image_url")
+    detail = (address if chat and isinstance(address, dict) else part).get("detail")
+    pictures: list[Any] = []
+    for text, url in new.frames:
+        if text:
+            pictures.append({"type": "text" if chat else "input_text", "text": text})
+        if chat:
+            pictures.append(
+                {"type": "image_url", "image_url": {"url": url} | ({"detail": detail} if detail else {})}
+            )
+        else:
+            pictures.append({"type": "input_image", "image_url": url, "detail": detail or "auto"})
+    return content[:number] + pictures + content[number + 1 :]
 
 
 def read_data_url(url: str) -> tuple[str, bytes] | None:

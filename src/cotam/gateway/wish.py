@@ -5,6 +5,7 @@ Knows names and numbers: nothing of pictures.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import cast, get_args
 
@@ -15,7 +16,7 @@ __all__ = ["read_wish"]
 
 
 def read_wish(given: Mapping[str, str], prefix: str = "x-cotam-") -> Wish:
-    """The wish in ``quality``, ``target-size``, ``for`` and ``max-pixels``, each after the prefix.
+    """The wish in the names below, each after the prefix.
 
     Raises
     ------
@@ -32,7 +33,18 @@ def read_wish(given: Mapping[str, str], prefix: str = "x-cotam-") -> Wish:
         target_size=_number(given, f"{prefix}target-size", 1, 1 << 40),
         fit=cast("Fit | None", fit),
         max_pixels=_number(given, f"{prefix}max-pixels", 1, 1 << 40),
+        fps=_rate(given, f"{prefix}fps"),
+        max_frames=_number(given, f"{prefix}max-frames", 0, 1 << 20),
     )
+
+
+def _rate(given: Mapping[str, str], name: str) -> float | None:
+    text = given.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
+        raise RefusedError(f"{name}: {text!r} is not a number of frames a second, such as 0.5", param=name)
+    return float(text)
 
 
 def _number(given: Mapping[str, str], name: str, low: int, high: int) -> int | None:
