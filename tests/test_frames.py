@@ -380,7 +380,7 @@ def test_frames_decode_whatever_runs_the_graphs() -> None:
     from cotam.temporal import FrameDecoder
 
     weights = codec().weights
-    for runner in (OnnxRunner(weights.folder, 2, optimise=False), make_runner(weights.folder, "torch")):
+    for runner in (OnnxRunner(weights.folder, 2, optimisation="none"), make_runner(weights.folder, "torch")):
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
         for (_, fields, frame), (_, expected) in zip(reader.frames(), PICTURES, strict=True):
