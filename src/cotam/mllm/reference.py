@@ -12,6 +12,7 @@ transformers' LLaVA. Knows networks and their files: nothing of questions, pictu
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -160,7 +161,7 @@ def assemble(
     InputError
         If the side is not a multiple of patch × pool.
     """
-    from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    transformers: Any = importlib.import_module("transformers")
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     cell = vision.config.patch_size * settings.pool
@@ -171,7 +172,7 @@ def assemble(
         size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
     )
     # A cell is to the processor what a patch is in other models: it counts tokens so.
-    processor = LlavaProcessor(
+    processor = transformers.LlavaProcessor(
         images,
         tokenizer,
         patch_size=cell,
@@ -180,7 +181,7 @@ def assemble(
         chat_template=TEMPLATE,
     )
     image, end = (tokenizer.convert_tokens_to_ids(token) for token in (IMAGE_TOKEN, END))
-    config = LlavaConfig(
+    config = transformers.LlavaConfig(
         vision_config=vision.config,
         text_config=language.config,
         image_token_index=image,
@@ -190,14 +191,16 @@ def assemble(
         tie_word_embeddings=language.config.tie_word_embeddings,
     )
     with torch.device("meta"):
-        model: Any = LlavaForConditionalGeneration(config)
+        model = transformers.LlavaForConditionalGeneration(config)
     model.model.vision_tower, model.model.language_model = vision, language.model
     model.lm_head = language.lm_head
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         channels, width = vision.config.hidden_size, language.config.hidden_size
         model.model.multi_modal_projector = Connector(channels, width, settings)
-    model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=end, do_sample=False)
+    model.generation_config = transformers.GenerationConfig(
+        eos_token_id=end, pad_token_id=end, do_sample=False
+    )
     return model.requires_grad_(False).eval(), processor
 
 
