@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cotam.train import text_scenes
-from cotam.train.text_canvas import Canvas, Colour, hsv, ink, paper
+from cotam.train.text_canvas import Canvas, Colour, hsv, ink, luma, paper
 from cotam.train.text_words import advance, digits, log_uniform, pick, voice
 
 __all__ = ["SIDE", "TASKS", "Item", "Material", "Photo", "draw", "reading"]
@@ -142,8 +142,9 @@ def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96
     face = voice(rng, *(("bold",) if rng.random() < 0.4 else ()), foreign=0.0).face
     px = log_uniform(rng, *sizes)
     px *= min(1.0, (SIDE - 30) / advance(face.path, px, shown))
-    width, pad = canvas.width(shown, face, px), px * rng.uniform(0.2, 0.6)
-    x = rng.uniform(pad, max(pad, SIDE - width - pad))
+    width = canvas.width(shown, face, px)
+    pad = min(px * rng.uniform(0.2, 0.6), (SIDE - width) / 2 - 3)
+    x = rng.uniform(pad + 1, SIDE - width - pad - 1)
     y = rng.uniform(pad, SIDE - 1.4 * px - pad)
     if boxed := busy < 0.2 or rng.random() < 0.6:
         plate = paper(rng) if rng.random() < 0.6 else hsv(rng.random(), rng.random(), rng.random())
@@ -151,7 +152,7 @@ def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96
         canvas.box(x - pad, y - pad / 2, width + 2 * pad, 1.3 * px + pad, plate, fill)
         canvas.text(x, y, shown, face, px, fill)
     else:
-        light = rng.random() < 0.5
+        light = luma(canvas.mean(x, y, width, px)) < 128
         fill, edge = ((255, 255, 255), (0, 0, 0)) if light else ((0, 0, 0), (255, 255, 255))
         canvas.text(x, y, shown, face, px, fill, stroke=max(1.0, 0.07 * px), stroke_fill=edge)
     what = "number" if number else "word"

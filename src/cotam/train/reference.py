@@ -291,7 +291,9 @@ def _stream(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
 
 
 def _alone(_: int) -> None:
+    """In a worker: one thread, and a signal to stop stops it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _fitted(pixels: np.ndarray, side: int) -> np.ndarray:
