@@ -40,7 +40,7 @@ DRAWN = {
 }  # fmt: skip
 """Task → its number of drawn pictures, relative to ``count``."""
 
-_SEED = 7  # of no training: its seeds have three numbers, these have two
+_SEED = 7  # seeds of training have four numbers, these two
 _LEVEL = {task: level for level, tasks in LEVELS.items() for task in tasks}
 Found = tuple[Item, bytes | None]
 
