@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter
 from cotam.errors import InputError
 from cotam.image import Pixels, to_rgb
 
-__all__ = ["LARGE", "SIZE", "SMALL", "count_pack", "photo_pack", "text_pack"]
+__all__ = ["LARGE", "SIZE", "SMALL", "WORDS", "count_pack", "photo_pack", "text_pack"]
 
 SIZE = (518, 392)
 """Width and height of all scenes: 37 × 28 tokens of an encoder with patches of 14, not reduced."""
@@ -30,7 +30,7 @@ BUSY = 25  # standard deviation of the grey values under the lines
 COUNTS = (1, 2, 3, 4, 5, 6)
 CELL = 98  # pixels a side of the cells that things are put into, 5 × 4 of them
 
-_WORDS = [
+WORDS = [
     "anchor",
     "basket",
     "candle",
@@ -101,7 +101,7 @@ def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, see
     for photo in photos:
         for size in sizes:
             pixels = _fitted(to_rgb(photo))
-            lines = [f"{rng.choice(_WORDS)} {rng.integers(1000, 10000)}" for _ in range(LINES)]
+            lines = [f"{rng.choice(WORDS)} {rng.integers(1000, 10000)}" for _ in range(LINES)]
             _save(_written(pixels, lines, size), folder, name := f"{photo.stem}_{size}")
             labels.append({"image": f"images/{name}.png", "lines": [{"text": line} for line in lines]})
     _label(folder, labels)

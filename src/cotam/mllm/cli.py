@@ -60,7 +60,9 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Folder for rows.jsonl, summary.md, summary.json and curves.",
 )
 @click.option(
-    "--model", help="Of transformers, by hub name or folder; with --endpoint, as the server names it."
+    "--model",
+    help="Of transformers, by hub name or folder; reference, or the file that its training wrote, is our own "
+    "(docs/reference_mllm.md); with --endpoint, as the server names it.",
 )
 @click.option("--endpoint", metavar="URL", help="OpenAI-compatible server, such as http://localhost:8000/v1.")
 @click.option(

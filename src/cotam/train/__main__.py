@@ -11,6 +11,7 @@ import click
 from cotam.train.data import Crops, pack, pictures
 from cotam.train.guide_cli import guide
 from cotam.train.loop import averaged_weights
+from cotam.train.reference_cli import reference
 from cotam.train.tokens_command import tokens_command
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Train the codec and the embedded guide (docs/training.md, docs/guide.md)."""
+    """Train the codec, the embedded guide and the reference model (docs/training.md, docs/guide.md)."""
 
 
 main.add_command(guide)
+main.add_command(reference)
 
 
 @main.command("pack")
