@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,11 @@ def running(app: ASGIApp, **options: Any) -> Iterator[str]:
         listener.close()
 
 
+def _heed_interrupts() -> None:
+    """What a shell starts in the background ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running program, and the address that its first line names."""
@@ -57,6 +63,7 @@ def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | environment,
+        preexec_fn=_heed_interrupts if os.name == "posix" else None,
     ) as program:
         assert program.stderr
         try:
