@@ -1,6 +1,6 @@
-"""The options of all commands that encode or decode.
+"""The options that commands share: how is encoded, how decoded, with what guide.
 
-Knows names, ranges and what may not be combined: pictures are for `cotam.api`.
+Knows names, ranges and what may not be combined: pictures are for `cotam.api`, guides for `cotam.guide.base`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,37 @@ import click
 from click.core import ParameterSource
 
 from cotam.api import Metadata, Profile, View
-from cotam.guide.options import guide_options
+from cotam.errors import InputError
+from cotam.guide.base import load
 from cotam.profiles import Fit
 from cotam.saving import FORMS
 
-__all__ = ["byte_count", "check_together", "decode_options", "encode_options"]
+__all__ = [
+    "Option",
+    "byte_count",
+    "check_together",
+    "decode_options",
+    "encode_options",
+    "fit_option",
+    "guide_options",
+    "quality_option",
+    "size_limit_option",
+    "together",
+]
 
 Command = Callable[..., None]
+Option = Callable[[Command], Command]
+
+
+def together(*options: Option) -> Option:
+    """Several options as one decorator; a command's help has them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def byte_count(text: str) -> int:
@@ -54,16 +78,81 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
         raise click.UsageError("Cotam has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
 
 
-_ENCODE: list[Callable[[Command], Command]] = [
-    click.option(
+def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """The name, of a guide that is there: what is wrong with it is said once, not for each picture."""
+    try:
+        load(name)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from error
+    return name
+
+
+def quality_option(help: str, default: int | None = 50) -> Option:
+    """``--quality``; without a default it is left to the command."""
+    kind = click.IntRange(0, 100)
+    return click.option(
         "-q",
         "--quality",
         metavar="N",
-        type=click.IntRange(0, 100),
-        default=50,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
+def size_limit_option(help: str, default: int = 200) -> Option:
+    """``--size-limit``, in megapixels."""
+    return click.option(
+        "--size-limit",
+        metavar="MEGAPIXELS",
+        type=click.IntRange(1),
+        default=default,
         show_default=True,
-        help="Higher is better, and larger.",
-    ),
+        help=help,
+    )
+
+
+fit_option = click.option(
+    "--for",
+    "fit",
+    metavar="MODEL",
+    type=click.Choice(get_args(Fit)),
+    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
+)
+
+
+def guide_options(default: str) -> Option:
+    """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
+    return together(
+        click.option(
+            "--guide",
+            metavar="NAME",
+            callback=_loaded,
+            default=default,
+            show_default=True,
+            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER.",
+        ),
+        click.option(
+            "--guide-strength",
+            metavar="X",
+            type=click.FloatRange(0, 16),
+            default=1.0,
+            show_default=True,
+            help="How much the guide moves: 1 is what suits it.",
+        ),
+        click.option(
+            "--guide-policy",
+            type=click.Choice(["log", "ternary"]),
+            default="log",
+            show_default=True,
+            help="log keeps the size that the quality has without a guide; ternary is the paper's rule.",
+        ),
+    )
+
+
+encode_options = together(
+    quality_option("Higher is better, and larger."),
     click.option(
         "--target-size",
         type=byte_count,
@@ -94,19 +183,15 @@ _ENCODE: list[Callable[[Command], Command]] = [
         show_default=True,
         help="Put behind transparent pixels: a name or #rrggbb.",
     ),
-    click.option(
-        "--for",
-        "fit",
-        metavar="MODEL",
-        type=click.Choice(get_args(Fit)),
-        help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
-    ),
+    fit_option,
     click.option(
         "--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels."
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
-]
-_DECODE: list[Callable[[Command], Command]] = [
+)
+"""The arguments of `cotam.encode` but its picture."""
+
+decode_options = together(
     click.option(
         "--format",
         "form",
@@ -120,25 +205,9 @@ _DECODE: list[Callable[[Command], Command]] = [
         show_default=True,
         help="For vision encoders, or for people.",
     ),
-    click.option(
-        "--size-limit",
-        metavar="MEGAPIXELS",
-        type=click.IntRange(1),
-        default=200,
-        show_default=True,
-        help="Refuse larger pictures.",
-    ),
-]
-
-
-def encode_options(command: Command) -> Command:
-    """The arguments of `cotam.encode` but its picture."""
-    return _with(_ENCODE, command)
-
-
-def decode_options(command: Command) -> Command:
-    """``form``, ``view`` and ``size_limit``, in megapixels."""
-    return _with(_DECODE, command)
+    size_limit_option("Refuse larger pictures."),
+)
+"""``form``, ``view`` and ``size_limit``, in megapixels."""
 
 
 def check_together(options: dict[str, Any]) -> None:
@@ -146,9 +215,3 @@ def check_together(options: dict[str, Any]) -> None:
     given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
     if given and options["target_size"]:
         raise click.UsageError("--quality and --target-size exclude each other")
-
-
-def _with(options: list[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

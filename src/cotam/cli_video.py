@@ -18,6 +18,7 @@ import cotam
 from cotam import batch, files
 from cotam.batch import Screen, describe
 from cotam.bitstream import is_sequence
+from cotam.cli_options import together
 from cotam.frames import KEY_EVERY
 
 if TYPE_CHECKING:
@@ -47,47 +48,43 @@ def _raw(ctx: click.Context, param: click.Parameter, text: str | None) -> Raw | 
         raise click.BadParameter(str(error)) from error
 
 
-def video_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What ``encode`` takes for videos beside what it takes for pictures."""
-    options = [
-        click.option(
-            "--fps",
-            metavar="X",
-            type=click.FloatRange(0, min_open=True),
-            help="Video: frames a second that are taken.  [default: 1; all of --frames]",
-        ),
-        click.option(
-            "--max-frames",
-            metavar="N",
-            type=click.IntRange(1),
-            help="Video: at most so many, evenly over the clip where --fps would take more.",
-        ),
-        click.option(
-            "--frames",
-            metavar="FORM",
-            callback=_raw,
-            help="Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
-        ),
-        click.option(
-            "--key-every",
-            metavar="N",
-            type=click.IntRange(1),
-            default=KEY_EVERY,
-            show_default=True,
-            help="Video: frames between key frames, at most; fewer make random access faster.",
-        ),
-        click.option(
-            "--key-at", metavar="SECONDS", type=float, multiple=True, help="Video: a key frame here, too."
-        ),
-        click.option(
-            "--low-delay",
-            is_flag=True,
-            help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+video_options = together(
+    click.option(
+        "--fps",
+        metavar="X",
+        type=click.FloatRange(0, min_open=True),
+        help="Video: frames a second that are taken.  [default: 1; all of --frames]",
+    ),
+    click.option(
+        "--max-frames",
+        metavar="N",
+        type=click.IntRange(1),
+        help="Video: at most so many, evenly over the clip where --fps would take more.",
+    ),
+    click.option(
+        "--frames",
+        metavar="FORM",
+        callback=_raw,
+        help="Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
+    ),
+    click.option(
+        "--key-every",
+        metavar="N",
+        type=click.IntRange(1),
+        default=KEY_EVERY,
+        show_default=True,
+        help="Video: frames between key frames, at most; fewer make random access faster.",
+    ),
+    click.option(
+        "--key-at", metavar="SECONDS", type=float, multiple=True, help="Video: a key frame here, too."
+    ),
+    click.option(
+        "--low-delay",
+        is_flag=True,
+        help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
+    ),
+)
+"""What ``encode`` takes for videos beside what it takes for pictures."""
 
 
 def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:

@@ -10,13 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from cotam.cli_options import byte_count
+from cotam.cli_options import Option, byte_count, fit_option, quality_option, size_limit_option, together
 from cotam.errors import InputError
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget
@@ -41,12 +41,10 @@ SERVER: dict[str, Any] = {
 
 _LOG = logging.getLogger("cotam.gateway")
 
-Command = Callable[..., None]
 
-
-def _listening(port: int, body: str, megapixels: int, larger: str) -> Callable[[Command], Command]:
+def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
     """Options that both commands have."""
-    options = [
+    return together(
         click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
         click.option(
             "--port",
@@ -87,14 +85,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Callable[[
             show_default=True,
             help="In one request; each frame of a .cotam sequence is one.",
         ),
-        click.option(
-            "--size-limit",
-            metavar="MEGAPIXELS",
-            type=click.IntRange(1),
-            default=megapixels,
-            show_default=True,
-            help=larger,
-        ),
+        size_limit_option(larger, megapixels),
         click.option(
             "-j",
             "--jobs",
@@ -104,41 +95,21 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Callable[[
             show_default="number of processors, at most 8",
             help="Pictures worked on at a time.",
         ),
-    ]
-    return _with(options)
+    )
 
 
-def _coding(quality: str) -> Callable[[Command], Command]:
+def _coding(quality: str) -> Option:
     """How pictures are encoded."""
-    options = [
-        click.option("-q", "--quality", metavar="N", type=click.IntRange(0, 100), help=quality),
-        click.option(
-            "--for",
-            "fit",
-            metavar="MODEL",
-            type=click.Choice(get_args(Fit)),
-            help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
-        ),
-    ]
-    return _with(options)
+    return together(quality_option(quality, None), fit_option)
 
 
-def _key(text: str) -> Callable[[Command], Command]:
+def _key(text: str) -> Option:
     name = "--upstream-key"
     return click.option(name, metavar="KEY", envvar="COTAM_UPSTREAM_KEY", show_envvar=True, help=text)
 
 
-def _token(text: str) -> Callable[[Command], Command]:
+def _token(text: str) -> Option:
     return click.option("--token", metavar="TOKEN", envvar="COTAM_TOKEN", show_envvar=True, help=text)
-
-
-def _with(options: list[Any]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,7 @@ import click
 
 from cotam import batch, files
 from cotam.batch import Screen, describe
-from cotam.guide.options import guide_options
+from cotam.cli_options import guide_options, quality_option
 
 __all__ = ["show"]
 
@@ -21,15 +21,7 @@ __all__ = ["show"]
 @click.command()
 @click.argument("source", metavar="IN")
 @click.option("-o", "--output", metavar="OUT", required=True, help="PNG file, or - for standard output.")
-@click.option(
-    "-q",
-    "--quality",
-    metavar="N",
-    type=click.IntRange(0, 100),
-    default=50,
-    show_default=True,
-    help="Of the file whose levels are shown.",
-)
+@quality_option("Of the file whose levels are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file; without it it is.")
 @guide_options("lite")
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
