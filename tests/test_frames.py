@@ -356,7 +356,7 @@ def test_importance_is_smoothed_over_time() -> None:
     from cotam.temporal import FrameEncoder
 
     guidance = cotam.api.guided(Flicker(), 1.0, "log")
-    encoder = FrameEncoder(codec(), (256, 256), 50, guidance=guidance)
+    encoder = FrameEncoder(codec(), (256, 256), 50, key_every=32, guidance=guidance)
     found = []
     for frame in frames:
         coded = encoder.encode(frame, None, b"")

@@ -122,10 +122,7 @@ def encode(
     from cotam.image import read_metadata, to_rgb
     from cotam.profiles import fitted
 
-    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
-        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
-    if profile not in get_args(Profile):
-        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+    check_coding(quality, profile)
     make_levels = guided(guide, guide_strength, guide_policy)
     if make_levels and levels is not None:
         raise InputError("a guide and levels exclude each other: give one of them")
@@ -135,6 +132,20 @@ def encode(
     chosen = make_levels(pixels) if make_levels else levels
     coder = codec(profile)
     return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)
+
+
+def check_coding(quality: int, profile: Profile) -> None:
+    """Raise InputError for a quality or a profile that there is not."""
+    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
+        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
+    if profile not in get_args(Profile):
+        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+
+
+def check_view(view: View) -> None:
+    """Raise InputError for a view that there is not."""
+    if view not in get_args(View):
+        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
 
 
 def guided(guide: str | Guide, strength: float, policy: Policy) -> Guidance | None:
@@ -177,8 +188,7 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     from cotam import weights
     from cotam.codec import SIZE_LIMIT
 
-    if view not in get_args(View):
-        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
+    check_view(view)
     if is_sequence(data):
         from cotam.frames import decode_frames
 
@@ -204,8 +214,8 @@ def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
     from cotam import weights
     from cotam.codec import SIZE_LIMIT
 
-    made_with = weights.by_hash(read_header(data).weights).name
-    return codec(made_with).read_levels(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit)
+    found = codec(weights.by_hash(read_header(data).weights).name)
+    return found.read_levels(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
@@ -223,18 +233,23 @@ def info(data: bytes) -> Info:
     FormatError
         if the data are not a whole .cotam file
     """
-    from cotam import weights
-
     file = read_file(data)
     header = file.header
-    known = {weights.load(name).short_hash: name for name in weights.names()}
     return Info(
         width=header.width,
         height=header.height,
         quality=header.quality,
-        weights=known.get(header.weights, header.weights.hex()),
+        weights=made_with(header.weights),
         bytes=len(data),
         bpp=8 * len(data) / (header.width * header.height),
         has_levels=header.has_levels,
         metadata=tuple(file.metadata),
     )
+
+
+def made_with(weights_hash: bytes) -> str:
+    """Name of the weight set with this short hash, or the hash itself where it is not installed."""
+    from cotam import weights
+
+    known = {weights.load(name).short_hash: name for name in weights.names()}
+    return known.get(weights_hash, weights_hash.hex())

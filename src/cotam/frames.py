@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cotam.api import Profile, View, codec, guided
+from cotam.api import Profile, View, check_coding, check_view, codec, guided, made_with
 from cotam.errors import FormatError, InputError, LimitError
 
 if TYPE_CHECKING:
@@ -94,10 +94,7 @@ def encode_frames(
     InputError
         if an argument, a picture or its time cannot be encoded, or if there are no frames
     """
-    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
-        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
-    if profile not in get_args(Profile):
-        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+    check_coding(quality, profile)
     if isinstance(key_every, bool) or not isinstance(key_every, Integral) or key_every < 1:
         raise InputError(f"key_every is a number of frames above 0, not {key_every!r}")
     guidance = guided(guide, guide_strength, guide_policy)
@@ -178,7 +175,7 @@ def decode_frames(
     FormatError, LimitError, UnknownWeightsError
         as `cotam.decode`; what was yielded before is right
     """
-    _check_view(view)
+    check_view(view)
     return _decoded(BytesIO(data) if isinstance(data, bytes) else data, view, size_limit)
 
 
@@ -218,7 +215,7 @@ def decode_frame(
 
     from cotam.sequence import TICKS, SequenceReader, read_index
 
-    _check_view(view)
+    check_view(view)
     header, entries = read_index(data)
     if not 0 <= number < len(entries):
         raise InputError(f"there is no frame {number}: the sequence has 0 to {len(entries) - 1}")
@@ -242,27 +239,20 @@ def sequence_info(data: bytes) -> SequenceInfo:
     FormatError
         if the data are not a whole sequence
     """
-    from cotam import weights
     from cotam.sequence import TICKS, read_index
 
     header, entries = read_index(data)
-    known = {weights.load(name).short_hash: name for name in weights.names()}
     return SequenceInfo(
         width=header.width,
         height=header.height,
         quality=header.quality,
-        weights=known.get(header.weights, header.weights.hex()),
+        weights=made_with(header.weights),
         bytes=len(data),
         bpp=8 * len(data) / (header.width * header.height * len(entries)),
         times=tuple(entry.ticks / TICKS for entry in entries),
         keys=tuple(number for number, entry in enumerate(entries) if entry.key),
         sizes=tuple(entry.size for entry in entries),
     )
-
-
-def _check_view(view: View) -> None:
-    if view not in get_args(View):
-        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
 
 
 def _decoder(header: SequenceHeader, size_limit: int | None) -> FrameDecoder:

@@ -154,7 +154,7 @@ class FrameEncoder(_Chain):
         size: tuple[int, int],
         quality: int,
         *,
-        key_every: int = 32,
+        key_every: int,
         guidance: Guidance | None = None,
     ) -> None:
         """``size`` (H, W) in pixels; after ``key_every`` frames, if not before, comes a key frame."""

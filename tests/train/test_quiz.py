@@ -9,25 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from quiz_packs import write_packs
 from scipy import ndimage
 
 from cotam.errors import InputError
 from cotam.mllm.questions import read_questions
 from cotam.train import quiz, quiz_pack, quiz_sets
 from cotam.train.quiz import COLOURS, SIDE, TASKS, Item, Material, Photo, draw
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_packs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def material(data: Path) -> Material:
-    return Material(*quiz_pack.training(data))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -11,32 +11,18 @@ import tiny_reference
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from quiz_packs import write_packs
 from synthetic import picture
 from tiny_reference import SETTINGS
 
 from cotam.mllm import reference
 from cotam.mllm.local import Local
 from cotam.mllm.reference import add_low_rank, assemble, load_trained
-from cotam.train import quiz_pack
 from cotam.train import reference as training
 from cotam.train.__main__ import main
 from cotam.train.quiz import Item, Material, draw
 from cotam.train.reference import Batches, Schedule, losses, train
 
 SCHEDULE = Schedule(connector_steps=2, steps=4, batch=2)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_packs(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def material(data: Path) -> Material:
-    return Material(*quiz_pack.training(data))
 
 
 def run(material: Material, folder: Path, **options: float) -> Path | None:
