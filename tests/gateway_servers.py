@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import numpy as np
 import uvicorn
 from PIL import Image
@@ -215,3 +216,10 @@ def messages(*photos: bytes) -> Any:
     urls = [f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}" for photo in photos]
     content: list[Any] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *content]}]
+
+
+def error_of(response: httpx2.Response) -> str:
+    """The message of an error as OpenAI's API has them."""
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error["message"]

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import logging
-import re
 import socket
 import threading
 import time
@@ -18,10 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
-import numpy as np
 import openai
 import pytest
-from gateway_servers import Model, running
+from gateway_servers import Model, error_of, running
 from PIL import Image
 from synthetic import picture
 
@@ -69,12 +67,6 @@ def messages(*urls: str) -> Any:
     content: list[Any] = [{"type": "text", "text": "Which pictures?"}]
     content += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return [{"role": "user", "content": content}]
-
-
-def error_of(response: httpx2.Response) -> str:
-    error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    return error["message"]
 
 
 def send(address: str, *urls: str, **options: Any) -> httpx2.Response:
@@ -387,52 +379,3 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
     assert values['cotam_stage_seconds_count{stage="pictures"}'] == 2
     assert values["cotam_pictures_cached_total"] == 1
     assert values["cotam_requests_running"] == 0
-
-
-# Plain use
-
-
-def test_encode_and_decode(address: str) -> None:
-    png = io.BytesIO()
-    Image.fromarray(PIXELS).save(png, "PNG")
-    answer = httpx2.post(f"{address}/v1/cotam/encode?quality=30&for=llava-next", content=png.getvalue())
-    assert answer.headers["content-type"] == "image/vnd.cotam"
-    assert answer.content == cotam.encode(PIXELS, quality=30)
-    assert (answer.headers["x-cotam-size"], answer.headers["x-cotam-quality"]) == ("130x90", "30")
-    small = httpx2.post(f"{address}/v1/cotam/encode?target_size=700", content=png.getvalue())
-    assert len(small.content) <= 700
-    back = httpx2.post(f"{address}/v1/cotam/decode", content=answer.content)
-    assert back.headers["content-type"] == "image/png"
-    with Image.open(io.BytesIO(back.content)) as image:
-        assert np.array_equal(image, cotam.decode(answer.content))
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "reason"),
-    [
-        ("encode", b"text", "the data are no JPEG, PNG, WebP, GIF or .cotam picture"),
-        ("encode", CODED, "it is a .cotam file already"),
-        ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
-        ("encode?for=me", b"", "for: 'me' is none of llava-1.5"),
-        ("decode", b"text", "the data are no JPEG"),
-        ("decode", CODED[:50], "ends"),
-    ],
-)
-def test_plain_use_explains(address: str, path: str, body: bytes, reason: str) -> None:
-    answer = httpx2.post(f"{address}/v1/cotam/{path}", content=body)
-    assert answer.status_code == 400
-    assert re.search(reason, error_of(answer))
-
-
-def test_compare(address: str) -> None:
-    png = io.BytesIO()
-    Image.fromarray(PIXELS).save(png, "PNG")
-    found = httpx2.post(f"{address}/v1/cotam/compare?quality=60", content=png.getvalue(), timeout=60).json()
-    rows = {row["name"]: row for row in found["codecs"]}
-    assert list(rows)[:3] == ["Cotam", "JPEG", "WebP"]
-    assert rows["Cotam"]["bytes"] == len(cotam.encode(PIXELS, quality=60))
-    assert all(row["bytes"] <= rows["Cotam"]["bytes"] for row in rows.values() if row["fits"])
-    assert [panel["name"] for panel in found["panels"]][:4] == ["original", "importance", "cotam", "human"]
-    assert all(panel["url"].startswith("data:image/png;base64,") for panel in found["panels"])
-    assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
-    assert base64.b64decode(found["file"].partition(",")[2]) == cotam.encode(PIXELS, quality=60)

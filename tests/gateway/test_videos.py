@@ -15,7 +15,7 @@ import httpx2
 import openai
 import pytest
 from clips import clip, moving_scene, still_scene
-from gateway_servers import Model, running
+from gateway_servers import Model, error_of, running
 from PIL import Image
 
 import cotam
@@ -69,8 +69,8 @@ def shown(answer: httpx2.Response) -> list[str]:
     return [row["pixels"] for row in json.loads(answer.json()["choices"][0]["message"]["content"])]
 
 
-def error_of(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["message"]
+def refusal(answer: httpx2.Response) -> tuple[int, str]:
+    return answer.status_code, error_of(answer)
 
 
 # The gateway
@@ -162,7 +162,7 @@ def _no_frames() -> bytes:
 )
 def test_damaged_sequences(data: bytes, reason: str, upstream: str, model: Model) -> None:
     with server(upstream, ForModel(10**6)) as address:
-        status, message = error_of(ask(address, image_part(STILL), video_part(data, COTAM)))
+        status, message = refusal(ask(address, image_part(STILL), video_part(data, COTAM)))
     assert status == 400
     assert message.startswith("messages[0].content[1].video_url: ")
     assert reason in message
@@ -179,7 +179,7 @@ def test_frames_count_before_any_is_decoded(upstream: str, model: Model) -> None
         with server(upstream, ForModel(limits["pixels"]), **limits) as address:
             answer = ask(address, *[video_part(SEQUENCE, COTAM)] * count)
             decoded = httpx2.get(f"{address}/metrics").text.count('s_total{result="png",source="sequence"}')
-        status, message = error_of(answer)
+        status, message = refusal(answer)
         assert (status, expected[1] in message) == (expected[0], True), message
         assert decoded == count - 1  # the first of two, which is within the limits
         assert not model.bodies
@@ -193,7 +193,7 @@ def test_other_videos_pass_and_their_addresses_are_refused(upstream: str, model:
         answer = ask(address, video_part(b"\0\0\0\x18ftypmp42"), video_part(b"GIF89a"))
         assert answer.status_code == 200
         assert content_of(model) == [video_part(b"\0\0\0\x18ftypmp42"), video_part(b"GIF89a")]
-        status, message = error_of(ask(address, away))
+        status, message = refusal(ask(address, away))
     assert status == 400
     reason = (
         "addresses of example.com are not let through here: send the video itself, as data:video/…;base64,…"
@@ -205,7 +205,7 @@ def test_a_screenshot_is_no_sequence(upstream: str) -> None:
     shot = {"type": "computer_screenshot", "image_url": data_url(COTAM, SEQUENCE)}
     body = {"model": "echo", "input": [{"type": "computer_call_output", "output": shot}]}
     with server(upstream, ForModel(10**6)) as address:
-        status, message = error_of(httpx2.post(f"{address}/v1/responses", json=body, timeout=60))
+        status, message = refusal(httpx2.post(f"{address}/v1/responses", json=body, timeout=60))
     assert (status, message.startswith("input[0].output.image_url: there is one picture here")) == (400, True)
 
 
@@ -214,7 +214,7 @@ def test_plain_decode_and_encode(upstream: str) -> None:
         answer = httpx2.post(f"{address}/v1/cotam/decode", content=SEQUENCE, timeout=60)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
         refused = httpx2.post(f"{address}/v1/cotam/encode", content=b"\0\0\0\x18ftypmp42", timeout=60)
-    assert error_of(refused) == (
+    assert refusal(refused) == (
         400,
         "the body is a video: cotam encode, or cotam edge, makes a sequence of it",
     )
@@ -263,7 +263,7 @@ def test_headers_say_which_frames(mp4: bytes, upstream: str, model: Model) -> No
         assert sent(model) == (0.0, 2.4, 4.9)
         ask(edge, video_part(mp4), x_cotam_max_frames="0")
         assert content_of(model) == [video_part(mp4)]
-        status, message = error_of(ask(edge, video_part(mp4), x_cotam_fps="0"))
+        status, message = refusal(ask(edge, video_part(mp4), x_cotam_fps="0"))
     assert (status, message) == (400, "x-cotam-fps: '0' is not a number of frames a second, such as 0.5")
 
 

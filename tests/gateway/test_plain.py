@@ -1,0 +1,78 @@
+"""``/v1/cotam/…``: encode, decode and compare, without a model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+
+import httpx2
+import numpy as np
+import pytest
+from gateway_servers import error_of, running
+from PIL import Image
+from synthetic import picture
+
+import cotam
+from cotam.gateway.app import Limits, application
+from cotam.gateway.cli import SERVER
+from cotam.gateway.convert import ForModel
+from cotam.gateway.relay import Upstream
+
+PIXELS = picture(90, 130)
+CODED = cotam.encode(PIXELS)
+LIMITS = Limits(body=10**6, requests=8, pictures=8, pixels=10**6, jobs=2)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    app = application(Upstream("http://127.0.0.1:9"), ForModel(LIMITS.pixels), LIMITS, page=True)
+    with running(app, **SERVER) as found:
+        yield found
+
+
+def test_encode_and_decode(address: str) -> None:
+    png = io.BytesIO()
+    Image.fromarray(PIXELS).save(png, "PNG")
+    answer = httpx2.post(f"{address}/v1/cotam/encode?quality=30&for=llava-next", content=png.getvalue())
+    assert answer.headers["content-type"] == "image/vnd.cotam"
+    assert answer.content == cotam.encode(PIXELS, quality=30)
+    assert (answer.headers["x-cotam-size"], answer.headers["x-cotam-quality"]) == ("130x90", "30")
+    small = httpx2.post(f"{address}/v1/cotam/encode?target_size=700", content=png.getvalue())
+    assert len(small.content) <= 700
+    back = httpx2.post(f"{address}/v1/cotam/decode", content=answer.content)
+    assert back.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(back.content)) as image:
+        assert np.array_equal(image, cotam.decode(answer.content))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("encode", b"text", "the data are no JPEG, PNG, WebP, GIF or .cotam picture"),
+        ("encode", CODED, "it is a .cotam file already"),
+        ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
+        ("encode?for=me", b"", "for: 'me' is none of llava-1.5"),
+        ("decode", b"text", "the data are no JPEG"),
+        ("decode", CODED[:50], "ends"),
+    ],
+)
+def test_plain_use_explains(address: str, path: str, body: bytes, reason: str) -> None:
+    answer = httpx2.post(f"{address}/v1/cotam/{path}", content=body)
+    assert answer.status_code == 400
+    assert re.search(reason, error_of(answer))
+
+
+def test_compare(address: str) -> None:
+    png = io.BytesIO()
+    Image.fromarray(PIXELS).save(png, "PNG")
+    found = httpx2.post(f"{address}/v1/cotam/compare?quality=60", content=png.getvalue(), timeout=60).json()
+    rows = {row["name"]: row for row in found["codecs"]}
+    assert list(rows)[:3] == ["Cotam", "JPEG", "WebP"]
+    assert rows["Cotam"]["bytes"] == len(cotam.encode(PIXELS, quality=60))
+    assert all(row["bytes"] <= rows["Cotam"]["bytes"] for row in rows.values() if row["fits"])
+    assert [panel["name"] for panel in found["panels"]][:4] == ["original", "importance", "cotam", "human"]
+    assert all(panel["url"].startswith("data:image/png;base64,") for panel in found["panels"])
+    assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
+    assert base64.b64decode(found["file"].partition(",")[2]) == cotam.encode(PIXELS, quality=60)
