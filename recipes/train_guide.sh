@@ -1,9 +1,10 @@
 #!/bin/sh
-# train_guide.sh [PACK [RUN]]: the embedded guide: targets, distillation, tuning through the codec, export.
+# train_guide.sh [PACK [RUN]]: the embedded guide: targets, distillation, export; with STEPS tuning, too.
 #
 # PACK is the pack of training pictures that recipes/train_codec.sh makes (runs/codec/pack); RUN gets the
 # targets, guide.safetensors (distilled), tuned.safetensors and an ONNX file of each (runs/guide).
-# WEIGHTS and NETWORK: the codec's weight set and the same weights for torch. COUNT: crops. STEPS: of tuning.
+# WEIGHTS and NETWORK: the codec's weight set and the same weights for torch. COUNT: crops. STEPS: of tuning through
+# the codec, none if not given: it has made guides worse so far (docs/guide_maps.md).
 # Stop it at any time; targets go on where they stopped. On one free core with AVX512-BF16 half a second for a
 # crop, a minute for distillation, and some two seconds for a crop of tuning.
 # Needs: pip install -c constraints.txt -e '.[train]'.
@@ -16,7 +17,11 @@ guide() { "${PYTHON:-python3}" -m cotam.train guide "$@"; }
 guide targets --pack "$pack" -o "$run/targets" --count "${COUNT:-700}" --weights "${WEIGHTS:-base}"
 guide distil "$run/targets" -o "$run/guide.safetensors"
 guide export "$run/guide.safetensors" -o "$run/distilled.onnx"
-guide tune "$run/guide.safetensors" -o "$run/tuned.safetensors" --pack "$pack" \
-    --network "${NETWORK:-training/base.safetensors}" --steps "${STEPS:-500}"
-guide export "$run/tuned.safetensors" -o "$run/tuned.onnx"
-echo "Compare them: MAPS='$run/distilled.onnx@0.25 $run/tuned.onnx@0.25' recipes/guides.sh"
+maps=$run/distilled.onnx@0.25
+if [ -n "${STEPS:-}" ]; then
+    guide tune "$run/guide.safetensors" -o "$run/tuned.safetensors" --pack "$pack" \
+        --network "${NETWORK:-training/base.safetensors}" --steps "$STEPS"
+    guide export "$run/tuned.safetensors" -o "$run/tuned.onnx"
+    maps="$maps $run/tuned.onnx@0.25"
+fi
+echo "Compare them: MAPS='$maps' recipes/guides.sh"
