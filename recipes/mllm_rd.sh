@@ -2,7 +2,7 @@
 # mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos and objects, beside JPEG, WebP, AVIF.
 #
 # DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
-# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png and report.html. Held out are numbers 0, 10,
+# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html and levels.html. Held out are numbers 0, 10,
 # 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
 # pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile base, then the
 # default), such as "cotam cotam:guide=lite". 178 pictures, 37 rows each, about a second of one core a row; run again, it goes on.
@@ -25,11 +25,13 @@ done
 [ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 
-# The page compares as the tables do, and shows the worst pictures.
+# One page compares as the tables do, and shows the worst pictures; the other has the levels of features.
 page() {
     name=$1
     shift
     $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
+    $bench report "$out/$name" -o "$out/$name/levels.html" --reference "${variants%% *}" --log-rate \
+        --score shallow --score middle --score late --score deep
 }
 
 for set in ${SETS:-kodak held_out objects}; do
