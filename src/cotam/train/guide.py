@@ -23,9 +23,10 @@ from cotam.nn.codec import Codec
 from cotam.nn.entropy import STEPS_PER_OCTAVE
 from cotam.nn.export import stored_small, to_onnx
 from cotam.nn.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
-from cotam.nn.layers import clamp_ste, round_ste
+from cotam.nn.layers import Pointwise, clamp_ste, round_ste
 from cotam.nn.teachers import LEVELS, Features, Reader, Teacher, reader_distances
 from cotam.train.data import Crops
+from cotam.train.precision import autocast
 
 HELD_OUT = 20
 """Of so many crops, two are for validation: sizes alternate."""
@@ -41,12 +42,24 @@ MAP_BITS = 2.2
 """Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), as the coder takes on Kodak."""
 
 
+FEATURE_WEIGHT = 0.5
+"""Of the squared error of the encoder's projected tokens, variance 1, beside the maps' distances."""
+
+
 @dataclass(frozen=True)
 class Targets:
-    """Crops of one size: pictures (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
+    """Crops of one size.
+
+    Attributes
+    ----------
+    pictures : (N, 3, H, W) uint8
+    maps : (N, heads, H/16, W/16), log2
+    features : (N, `FEATURES`, H/16, W/16) float16, what the encoder makes of the picture
+    """
 
     pictures: Tensor
     maps: Tensor
+    features: Tensor
 
 
 def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
@@ -59,16 +72,17 @@ def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
 
 
 def _grouped(paths: Sequence[Path]) -> list[Targets]:
-    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
     for path in paths:
         with np.load(path) as file:
             found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
             picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
+            features = torch.from_numpy(file["features"])
             read = torch.from_numpy(file["reader"].astype(np.float32)) if "reader" in file else None
         maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
         maps = maps - maps.mean((1, 2), keepdim=True)
         text = torch.full_like(maps[:1], NO_TEXT) if read is None else read.log2().clamp(min=NO_TEXT)[None]
-        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
+        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text]), features))
     return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
 
 
@@ -95,33 +109,41 @@ def _centred(maps: Tensor) -> Tensor:
 
 def batches(
     groups: Sequence[Targets], count: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Endless batches of one size each, turned and mirrored at random."""
     sizes = np.array([len(group.pictures) for group in groups])
     while True:
         group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
         chosen = torch.from_numpy(rng.choice(len(group.pictures), min(count, len(group.pictures)), False))
-        picture, maps = group.pictures[chosen].float() / 255, group.maps[chosen]
+        batch = [group.pictures[chosen].float() / 255, group.maps[chosen], group.features[chosen].float()]
         if rng.random() < 0.5:
-            picture, maps = picture.flip(3), maps.flip(3)
-        yield picture, maps
+            batch = [part.flip(3) for part in batch]
+        picture, maps, features = batch
+        yield picture, maps, features
 
 
 def distil(
     guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Train on targets; yields step and loss by head. The learning rate rises, then falls to nothing."""
-    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
+    """Train on targets; yields step and loss, by head and of features.
+
+    The tokens of the encoder are learnt beside the maps, by a layer that is not kept: what is where tells more
+    than four numbers a place. The learning rate rises, then falls to nothing.
+    """
+    seen = Pointwise(guide.leave.weight.shape[1], groups[0].features.shape[1])
+    optimiser = torch.optim.AdamW([*guide.parameters(), *seen.parameters()], lr=rate, weight_decay=0.02)
     source = batches(groups, batch, np.random.default_rng(seed))
     guide.train()
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = (
             rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         )
-        picture, targets = next(source)
-        with torch.autocast("cpu", torch.bfloat16):
-            maps = guide(picture)
-        loss = distillation_loss(maps.float(), targets)
+        picture, targets, tokens = next(source)
+        with autocast("cpu"):
+            features = guide.features(picture)
+            maps, ours = guide.leave(features), seen(features)
+        error = FEATURE_WEIGHT * (ours.float() - tokens).square().mean()
+        loss = torch.cat([distillation_loss(maps.float(), targets), error[None]])
         optimiser.zero_grad()
         loss.sum().backward()
         torch.nn.utils.clip_grad_norm_(guide.parameters(), 1.0)
@@ -214,7 +236,7 @@ class Seen:
 
     def __init__(self, teacher: Teacher, reader: Reader, picture: Tensor, text: Tensor) -> None:
         self.teacher, self.reader, self.picture, self.text = teacher, reader, picture, text
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast("cpu"):
             self.features = teacher(picture, attention=True)
             self.read = self._read(picture)
 
@@ -225,7 +247,7 @@ class Seen:
 
     def cost(self, codec: Codec, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
         """Means over the batch: logarithms of rate and distances, and "loss"."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             coded = codec(self.picture, quality, levels, noise=False)
             decoded = coded.picture.clamp(0, 1)
             ours, read = self.teacher(decoded), self._read(decoded)

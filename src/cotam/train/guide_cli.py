@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["guide"]
 
 SIZES = (224, 256)
+LARGEST_SHRINK = 6.0
+"""Of photographs, before the crop: an encoder sees most of them whole, and so should a guide."""
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(path_type=Path)
@@ -45,7 +48,7 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 
     path = Path(weight_set)
     found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
-    mixture = Mixture(share=(("text", 0.25),), largest_shrink=3.0)
+    mixture = Mixture(share=(("text", 0.25),), largest_shrink=LARGEST_SHRINK)
     sources = [Crops(pack, size=size, seed=seed, mixture=mixture) for size in SIZES]
     codec = Codec(found, OnnxRunner(found.folder, threads=1))
     made = cache(sources, count, out, codec, load_teacher(attention=True), load_reader())
@@ -73,8 +76,11 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
     for step, loss in distil(lite, training, **options):
         if (step + 1) % 250 == 0:
             held = validate(lite, validation)
-            parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, loss.tolist(), held, strict=True))
-            click.echo(f"{step + 1}: loss, correlation when held out: " + ", ".join(parts))
+            *by_head, features = loss.tolist()
+            parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, by_head, held, strict=True))
+            click.echo(
+                f"{step + 1}: loss, correlation when held out: {', '.join(parts)}; features {features:.3f}"
+            )
     save(lite, out)
 
 

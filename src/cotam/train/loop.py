@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cotam.nn.entropy import QUALITIES
 from cotam.train.data import Crops, random_levels
 from cotam.train.losses import Batch, Loss, rate_distortion
+from cotam.train.precision import bf16_pays
 
 Part = Literal["codec", "adapter"]
 
@@ -117,7 +118,8 @@ def train(
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """
     cuda = torch.cuda.is_available()
-    accelerator = Accelerator(mixed_precision="bf16", cpu=not cuda)
+    precision: Any = "bf16" if bf16_pays("cuda" if cuda else "cpu") else "no"
+    accelerator = Accelerator(mixed_precision=precision, cpu=not cuda)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     run.mkdir(parents=True, exist_ok=True)
     model = model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

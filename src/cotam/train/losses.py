@@ -17,6 +17,7 @@ from cotam.nn.adapter import added
 from cotam.nn.codec import LAMBDA_HIGH, LAMBDA_LOW, Coded, tradeoff
 from cotam.nn.entropy import STEPS_PER_OCTAVE
 from cotam.nn.teachers import Features, Reader, Teacher, distances, reader_distances
+from cotam.train.precision import autocast
 
 Parts = dict[str, Tensor]
 
@@ -147,7 +148,7 @@ class Tokens(nn.Module):
 
     def forward(self, coded: Coded, batch: Batch) -> Parts:
         assert isinstance(coded, CodedTokens)
-        with torch.autocast(batch.picture.device.type, torch.bfloat16):
+        with autocast(batch.picture.device.type):
             with torch.no_grad():
                 theirs = self.teacher(batch.picture, coded.side)
             with added(self.teacher.model, coded.tokens):
@@ -174,7 +175,7 @@ class MultiLevel(nn.Module):
         loss = pixel * (error * _pixel_weight(batch)).mean((1, 2, 3))
         parts = {"mse": error.mean(), **_rates(coded, batch)}
         side = draw_side(picture, self.teacher.patch)
-        with torch.autocast(picture.device.type, torch.bfloat16):
+        with autocast(picture.device.type):
             with torch.no_grad():
                 theirs = self.teacher(picture, side)
             ours = self.teacher(coded.picture.clamp(0, 1), side)
@@ -194,7 +195,7 @@ class MultiLevel(nn.Module):
         top = int(torch.randint(0, picture.shape[2] - height + 1, ()))
         both = torch.cat([decoded.clamp(0, 1), picture])[:, :, top : top + height, :width]
         both = F.interpolate(both, scale_factor=2, mode="bilinear")
-        with torch.autocast(picture.device.type, torch.bfloat16):
+        with autocast(picture.device.type):
             seen = [maps.float().chunk(2) for maps in self.reader(both)]
         return reader_distances([ours for ours, _ in seen], [theirs.detach() for _, theirs in seen])
 

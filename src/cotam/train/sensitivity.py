@@ -21,6 +21,7 @@ from torch import Tensor
 from cotam.codec import Codec
 from cotam.nn.teachers import LEVELS, Reader, Teacher
 from cotam.train.data import Crops
+from cotam.train.precision import autocast
 
 SENSITIVITIES = ("tokens", "attended", "whole")
 """Of the tokens of all levels; of them, weighted by deep [CLS] attention; of the final [CLS] token."""
@@ -35,6 +36,9 @@ PROBES = {"attended": 1, "whole": 1}
 QUALITIES = (10, 50)
 """Of the coded version of a training crop."""
 
+FEATURES = 64
+"""Random projections of the final tokens, which a guide learns beside its maps."""
+
 _TOKEN_LEVELS = LEVELS[1:]
 
 
@@ -46,6 +50,7 @@ def maps(
     probes: Mapping[str, int],
     cell: int = 16,
     generator: torch.Generator | None = None,
+    seen: Any = None,
 ) -> dict[str, Tensor]:
     """`MAPS`, each (⌈H/cell⌉, ⌈W/cell⌉), positive and of mean 1; of `SENSITIVITIES` those in ``probes``.
 
@@ -54,12 +59,13 @@ def maps(
     teacher : loaded with attention
     picture, coded : (1, 3, H, W) in 0…1, the original and what a codec made of it
     probes : name of a sensitivity → random vectors that it is measured with
+    seen : what `look` gave for the picture, where it is there already
     """
-    size = [max(1, round(n / teacher.patch)) * teacher.patch for n in picture.shape[2:]]
+    size = _size(teacher, picture)
     grid = size[0] // teacher.patch, size[1] // teacher.patch
     cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
-    with torch.no_grad():
-        seen = _run(teacher, picture, size, output_attentions=True)
+    if seen is None:
+        seen = look(teacher, picture)
     rows = torch.stack([a[0, :, 0, teacher.prefix :].float().mean(0) for a in seen.attentions])
     early, late = rows[EARLY].mean(0), rows[LATE].mean(0)
     coded = coded.detach().requires_grad_()
@@ -80,6 +86,23 @@ def maps(
     return {name: (m / m.mean()).clamp(min=1e-4).reshape(cells) for name, m in found.items()}
 
 
+@torch.no_grad()
+def look(teacher: Teacher, picture: Tensor) -> Any:
+    """All that a teacher has to say of a picture, attention too, at the nearest multiples of its patch."""
+    return _run(teacher, picture, _size(teacher, picture), output_attentions=True)
+
+
+def features(teacher: Teacher, seen: Any, picture: Tensor, cell: int = 16) -> Tensor:
+    """Final tokens that `look` gave, normalised, projected at random: (`FEATURES`, ⌈H/cell⌉, ⌈W/cell⌉)."""
+    cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
+    tokens = seen.hidden_states[-1][:, teacher.prefix :].float()
+    tokens = F.layer_norm(tokens, tokens.shape[-1:])
+    generator = torch.Generator().manual_seed(0)
+    projection = torch.randn(tokens.shape[-1], FEATURES, generator=generator) / tokens.shape[-1] ** 0.5
+    grid = [n // teacher.patch for n in _size(teacher, picture)]
+    return F.interpolate((tokens @ projection).transpose(1, 2).unflatten(2, grid), cells, mode="bilinear")[0]
+
+
 def reader_map(
     reader: Reader,
     coded: Tensor,
@@ -90,7 +113,7 @@ def reader_map(
 ) -> Tensor:
     """Sensitivity of a reader's features, on the grid of `maps`; lines are enlarged twice, as in training."""
     coded = coded.detach().requires_grad_()
-    with torch.autocast(coded.device.type, torch.bfloat16):
+    with autocast(coded.device.type):
         seen = reader(F.interpolate(coded, scale_factor=2, mode="bilinear"))
     flat = torch.cat(
         [m.float().flatten() / m.float().square().mean().sqrt() / m.numel() ** 0.5 for m in seen]
@@ -123,10 +146,14 @@ def local_variance(picture: Tensor, cell: int) -> Tensor:
     return (cells_of(luma.square(), cell) - cells_of(luma, cell).square()).clamp(min=0) + 1e-5
 
 
+def _size(teacher: Teacher, picture: Tensor) -> list[int]:
+    return [max(1, round(n / teacher.patch)) * teacher.patch for n in picture.shape[2:]]
+
+
 def _run(teacher: Teacher, picture: Tensor, size: list[int], **options: bool) -> Any:
     if list(picture.shape[2:]) != size:
         picture = F.interpolate(picture, size, mode="bicubic", antialias=True)
-    with torch.autocast(picture.device.type, torch.bfloat16):
+    with autocast(picture.device.type):
         return teacher.model((picture - teacher.mean) / teacher.std, output_hidden_states=True, **options)
 
 
@@ -138,12 +165,15 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
 def crop_targets(
     pixels: np.ndarray, text: bool, number: int, codec: Codec, teacher: Teacher, reader: Reader
 ) -> dict[str, np.ndarray]:
-    """Maps of one training crop, float16 on cells of 16 pixels; "reader" is there for text only."""
+    """Maps of one training crop and "features", float16 on cells of 16 pixels; "reader" for text only."""
     low, high = QUALITIES
     quality = int(np.random.default_rng(number).integers(low, high + 1))
     coded = as_tensor(codec.decode(codec.encode(pixels, quality)))
     generator = torch.Generator().manual_seed(number)
-    found = maps(teacher, as_tensor(pixels), coded, probes=PROBES, generator=generator)
+    picture = as_tensor(pixels)
+    seen = look(teacher, picture)
+    found = maps(teacher, picture, coded, probes=PROBES, generator=generator, seen=seen)
+    found["features"] = features(teacher, seen, picture)
     if text:
         found["reader"] = reader_map(reader, coded, probes=1, generator=generator)
     return {name: m.numpy().astype(np.float16) for name, m in found.items()}
