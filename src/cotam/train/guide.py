@@ -127,8 +127,8 @@ def distil(
 ) -> Iterator[tuple[int, Tensor]]:
     """Train on targets; yields step and loss, by head and of features.
 
-    The tokens of the encoder are learnt beside the maps, by a layer that is not kept: what is where tells more
-    than four numbers a place. The learning rate rises, then falls to nothing.
+    The tokens of the encoder are learnt beside the maps, by a layer that is not kept: what is where tells
+    more than four numbers a place. The learning rate rises, then falls to nothing.
     """
     seen = Pointwise(guide.leave.weight.shape[1], groups[0].features.shape[1])
     optimiser = torch.optim.AdamW([*guide.parameters(), *seen.parameters()], lr=rate, weight_decay=0.02)
