@@ -43,16 +43,14 @@ def bright_is_important(count: int = 12) -> Targets:
     fields = torch.rand(count, 1, 4, 4)
     pictures = (255 * fields).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(-1, 3, -1, -1)
     maps = (3 * fields).expand(-1, len(HEADS), -1, -1)
-    features = fields.expand(-1, 2, -1, -1).half()
-    return Targets(pictures.to(torch.uint8), maps - maps.mean((2, 3), keepdim=True), features)
+    return Targets(pictures.to(torch.uint8), maps - maps.mean((2, 3), keepdim=True))
 
 
 def test_distillation_learns_and_validation_sees_it():
     guide, groups = tiny(), [bright_is_important()]
     before = validate(guide, groups)
-    losses = torch.stack([loss for _, loss in distil(guide, groups, 150, batch=8, rate=5e-3)])
-    assert losses.shape == (150, len(HEADS) + 1)
-    assert (losses[-10:].mean(0) < 0.3 * losses[:10].mean(0)).all()
+    losses = [float(loss.sum()) for _, loss in distil(guide, groups, 150, batch=8, rate=5e-3)]
+    assert np.mean(losses[-10:]) < 0.3 * np.mean(losses[:10])
     after = validate(guide, groups)
     assert min(after) > 0.9
     assert max(before) < 0.9
@@ -95,13 +93,11 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
         if number == 4:
             found["reader"] = np.full(shape, 2.0, np.float16)
         pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        found["features"] = np.full((5, *shape), number, np.float16)
         np.savez(tmp_path / f"{number:05}.npz", pixels=pixels, **found)
     training, held = load_targets(tmp_path)
     assert sorted(group.pictures.shape for group in training) == [(9, 3, 32, 32), (9, 3, 64, 64)]
     assert [len(group.pictures) for group in held] == [1, 1]
     small = next(group for group in training if group.pictures.shape[2] == 32)
-    assert small.features[:, 0, 0, 0].tolist() == [2, 4, 6, 8, 10, 12, 14, 16, 18]
     text = small.maps[:, -1].mean((1, 2)).tolist()
     assert text == [NO_TEXT, 1.0] + [NO_TEXT] * 7
     assert small.maps[:, :-1].mean((2, 3)).abs().max() < 1e-5

@@ -8,15 +8,12 @@ from torch import nn
 from cotam.api import codec
 from cotam.nn.teachers import Teacher
 from cotam.train.sensitivity import (
-    FEATURES,
     MAPS,
     SENSITIVITIES,
     as_tensor,
     cache,
     cells_of,
-    features,
     local_variance,
-    look,
     maps,
     reader_map,
     squared_gradient,
@@ -106,19 +103,10 @@ def test_the_cache_goes_on_where_it_was_stopped(teacher, tmp_path):
     assert list(cache([Source()], 3, tmp_path, **options)) == [0, 2]
     assert (tmp_path / "00001.npz").read_bytes() == kept
     with np.load(tmp_path / "00001.npz") as text, np.load(tmp_path / "00002.npz") as photo:
-        assert set(text.files) == {"pixels", "reader", "features", *CACHED}
-        assert set(photo.files) == {"pixels", "features", *CACHED}
+        assert set(text.files) == {"pixels", "reader", *CACHED}
+        assert set(photo.files) == {"pixels", *CACHED}
         assert np.array_equal(photo["pixels"], Source().batch(2, 1)[0][0])
         assert photo["whole"].shape == (4, 4)
-        assert photo["features"].shape == (FEATURES, 4, 4)
-
-
-def test_features_are_about_one_and_the_same_whenever_asked(teacher):
-    picture = torch.rand(1, 3, 64, 128)
-    first, again = (features(teacher, look(teacher, picture), picture) for _ in range(2))
-    assert torch.equal(first, again)
-    assert first.shape == (FEATURES, 4, 8)
-    assert 0.2 < first.square().mean() < 1.5
 
 
 def test_pixels_become_a_tensor():

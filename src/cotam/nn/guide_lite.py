@@ -60,16 +60,12 @@ class Lite(nn.Module):
         self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
 
     def forward(self, picture: Tensor) -> Tensor:
-        return self.leave(self.features(picture))
-
-    def features(self, picture: Tensor) -> Tensor:
-        """What the maps are read from: (B, the second width, H/16, W/16)."""
         middle = self.sixteenth(self.down(self.eighth(self.enter((picture - 0.5) * 4))))
         x = self.further(middle)
         for block, everywhere in zip(self.near, self.everywhere, strict=True):
             x = block(x)
             x = x + everywhere(act(x.mean((2, 3), keepdim=True)))
-        return act(middle + self.up(x))
+        return self.leave(act(middle + self.up(x)))
 
     def importance(self, picture: Tensor) -> Tensor:
         """The mixture of the maps: positive, (B, H/16, W/16), at most 2**16 times as large as elsewhere."""

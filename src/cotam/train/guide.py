@@ -23,7 +23,7 @@ from cotam.nn.codec import Codec
 from cotam.nn.entropy import STEPS_PER_OCTAVE
 from cotam.nn.export import stored_small, to_onnx
 from cotam.nn.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
-from cotam.nn.layers import Pointwise, clamp_ste, round_ste
+from cotam.nn.layers import clamp_ste, round_ste
 from cotam.nn.teachers import LEVELS, Features, Reader, Teacher, reader_distances
 from cotam.train.data import Crops
 from cotam.train.precision import autocast
@@ -42,24 +42,12 @@ MAP_BITS = 2.2
 """Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), as the coder takes on Kodak."""
 
 
-FEATURE_WEIGHT = 0.5
-"""Of the squared error of the encoder's projected tokens, variance 1, beside the maps' distances."""
-
-
 @dataclass(frozen=True)
 class Targets:
-    """Crops of one size.
-
-    Attributes
-    ----------
-    pictures : (N, 3, H, W) uint8
-    maps : (N, heads, H/16, W/16), log2
-    features : (N, `FEATURES`, H/16, W/16) float16, what the encoder makes of the picture
-    """
+    """Crops of one size: pictures (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
 
     pictures: Tensor
     maps: Tensor
-    features: Tensor
 
 
 def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
@@ -72,17 +60,16 @@ def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
 
 
 def _grouped(paths: Sequence[Path]) -> list[Targets]:
-    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor, Tensor]]] = {}
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
     for path in paths:
         with np.load(path) as file:
             found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
             picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
-            features = torch.from_numpy(file["features"])
             read = torch.from_numpy(file["reader"].astype(np.float32)) if "reader" in file else None
         maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
         maps = maps - maps.mean((1, 2), keepdim=True)
         text = torch.full_like(maps[:1], NO_TEXT) if read is None else read.log2().clamp(min=NO_TEXT)[None]
-        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text]), features))
+        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
     return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
 
 
@@ -109,41 +96,33 @@ def _centred(maps: Tensor) -> Tensor:
 
 def batches(
     groups: Sequence[Targets], count: int, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of one size each, turned and mirrored at random."""
     sizes = np.array([len(group.pictures) for group in groups])
     while True:
         group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
         chosen = torch.from_numpy(rng.choice(len(group.pictures), min(count, len(group.pictures)), False))
-        batch = [group.pictures[chosen].float() / 255, group.maps[chosen], group.features[chosen].float()]
+        picture, maps = group.pictures[chosen].float() / 255, group.maps[chosen]
         if rng.random() < 0.5:
-            batch = [part.flip(3) for part in batch]
-        picture, maps, features = batch
-        yield picture, maps, features
+            picture, maps = picture.flip(3), maps.flip(3)
+        yield picture, maps
 
 
 def distil(
     guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Train on targets; yields step and loss, by head and of features.
-
-    The tokens of the encoder are learnt beside the maps, by a layer that is not kept: what is where tells
-    more than four numbers a place. The learning rate rises, then falls to nothing.
-    """
-    seen = Pointwise(guide.leave.weight.shape[1], groups[0].features.shape[1])
-    optimiser = torch.optim.AdamW([*guide.parameters(), *seen.parameters()], lr=rate, weight_decay=0.02)
+    """Train on targets; yields step and loss by head. The learning rate rises, then falls to nothing."""
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
     source = batches(groups, batch, np.random.default_rng(seed))
     guide.train()
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = (
             rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         )
-        picture, targets, tokens = next(source)
+        picture, targets = next(source)
         with autocast("cpu"):
-            features = guide.features(picture)
-            maps, ours = guide.leave(features), seen(features)
-        error = FEATURE_WEIGHT * (ours.float() - tokens).square().mean()
-        loss = torch.cat([distillation_loss(maps.float(), targets), error[None]])
+            maps = guide(picture)
+        loss = distillation_loss(maps.float(), targets)
         optimiser.zero_grad()
         loss.sum().backward()
         torch.nn.utils.clip_grad_norm_(guide.parameters(), 1.0)

@@ -76,11 +76,8 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
     for step, loss in distil(lite, training, **options):
         if (step + 1) % 250 == 0:
             held = validate(lite, validation)
-            *by_head, features = loss.tolist()
-            parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, by_head, held, strict=True))
-            click.echo(
-                f"{step + 1}: loss, correlation when held out: {', '.join(parts)}; features {features:.3f}"
-            )
+            parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, loss.tolist(), held, strict=True))
+            click.echo(f"{step + 1}: loss, correlation when held out: " + ", ".join(parts))
     save(lite, out)
 
 

@@ -36,9 +36,6 @@ PROBES = {"attended": 1, "whole": 1}
 QUALITIES = (10, 50)
 """Of the coded version of a training crop."""
 
-FEATURES = 64
-"""Random projections of the final tokens, which a guide learns beside its maps."""
-
 _TOKEN_LEVELS = LEVELS[1:]
 
 
@@ -50,7 +47,6 @@ def maps(
     probes: Mapping[str, int],
     cell: int = 16,
     generator: torch.Generator | None = None,
-    seen: Any = None,
 ) -> dict[str, Tensor]:
     """`MAPS`, each (⌈H/cell⌉, ⌈W/cell⌉), positive and of mean 1; of `SENSITIVITIES` those in ``probes``.
 
@@ -59,13 +55,12 @@ def maps(
     teacher : loaded with attention
     picture, coded : (1, 3, H, W) in 0…1, the original and what a codec made of it
     probes : name of a sensitivity → random vectors that it is measured with
-    seen : what `look` gave for the picture, where it is there already
     """
-    size = _size(teacher, picture)
+    size = [max(1, round(n / teacher.patch)) * teacher.patch for n in picture.shape[2:]]
     grid = size[0] // teacher.patch, size[1] // teacher.patch
     cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
-    if seen is None:
-        seen = look(teacher, picture)
+    with torch.no_grad():
+        seen = _run(teacher, picture, size, output_attentions=True)
     rows = torch.stack([a[0, :, 0, teacher.prefix :].float().mean(0) for a in seen.attentions])
     early, late = rows[EARLY].mean(0), rows[LATE].mean(0)
     coded = coded.detach().requires_grad_()
@@ -84,23 +79,6 @@ def maps(
         found[name] = cells_of(near, cell)
     found["variance"] = local_variance(picture, cell)
     return {name: (m / m.mean()).clamp(min=1e-4).reshape(cells) for name, m in found.items()}
-
-
-@torch.no_grad()
-def look(teacher: Teacher, picture: Tensor) -> Any:
-    """All that a teacher has to say of a picture, attention too, at the nearest multiples of its patch."""
-    return _run(teacher, picture, _size(teacher, picture), output_attentions=True)
-
-
-def features(teacher: Teacher, seen: Any, picture: Tensor, cell: int = 16) -> Tensor:
-    """Final tokens that `look` gave, normalised, projected at random: (`FEATURES`, ⌈H/cell⌉, ⌈W/cell⌉)."""
-    cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
-    tokens = seen.hidden_states[-1][:, teacher.prefix :].float()
-    tokens = F.layer_norm(tokens, tokens.shape[-1:])
-    generator = torch.Generator().manual_seed(0)
-    projection = torch.randn(tokens.shape[-1], FEATURES, generator=generator) / tokens.shape[-1] ** 0.5
-    grid = [n // teacher.patch for n in _size(teacher, picture)]
-    return F.interpolate((tokens @ projection).transpose(1, 2).unflatten(2, grid), cells, mode="bilinear")[0]
 
 
 def reader_map(
@@ -146,10 +124,6 @@ def local_variance(picture: Tensor, cell: int) -> Tensor:
     return (cells_of(luma.square(), cell) - cells_of(luma, cell).square()).clamp(min=0) + 1e-5
 
 
-def _size(teacher: Teacher, picture: Tensor) -> list[int]:
-    return [max(1, round(n / teacher.patch)) * teacher.patch for n in picture.shape[2:]]
-
-
 def _run(teacher: Teacher, picture: Tensor, size: list[int], **options: bool) -> Any:
     if list(picture.shape[2:]) != size:
         picture = F.interpolate(picture, size, mode="bicubic", antialias=True)
@@ -165,15 +139,12 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
 def crop_targets(
     pixels: np.ndarray, text: bool, number: int, codec: Codec, teacher: Teacher, reader: Reader
 ) -> dict[str, np.ndarray]:
-    """Maps of one training crop and "features", float16 on cells of 16 pixels; "reader" for text only."""
+    """Maps of one training crop, float16 on cells of 16 pixels; "reader" is there for text only."""
     low, high = QUALITIES
     quality = int(np.random.default_rng(number).integers(low, high + 1))
     coded = as_tensor(codec.decode(codec.encode(pixels, quality)))
     generator = torch.Generator().manual_seed(number)
-    picture = as_tensor(pixels)
-    seen = look(teacher, picture)
-    found = maps(teacher, picture, coded, probes=PROBES, generator=generator, seen=seen)
-    found["features"] = features(teacher, seen, picture)
+    found = maps(teacher, as_tensor(pixels), coded, probes=PROBES, generator=generator)
     if text:
         found["reader"] = reader_map(reader, coded, probes=1, generator=generator)
     return {name: m.numpy().astype(np.float16) for name, m in found.items()}
