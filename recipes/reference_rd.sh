@@ -14,11 +14,11 @@ out=${3:-results/reference}
 python=${PYTHON:-python3}
 
 [ -e "$out/questions/README.md" ] || "$python" -m cotam.train reference questions "$data" -o "$out/questions"
-set -- --model "$model" --codec none --codec cotam:profile=base,view=human@0,8,17,28,40 --codec cotam@0,8,17,28,40
+set -- --model "$model" --codec none --codec cotam:profile=base,guide=none,view=human@0,8,17,28,40 --codec cotam@0,8,17,28,40
 for codec in jpeg@2,5,10,20,40 webp@0,5,15,30,55 avif@1,6,13,21,30; do
     set -- "$@" --codec "$codec"
 done
-set -- "$@" --reference cotam:profile=base,view=human
+set -- "$@" --reference cotam:profile=base,guide=none,view=human
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 [ -z "${DEVICE:-}" ] || set -- "$@" --device "$DEVICE"
 for file in synthetic real; do

@@ -8,7 +8,7 @@
 set -eu
 
 data=${1:-$(dirname "$0")/../../shared/data}
-base=cotam:profile=base,view=human
+base=cotam:profile=base,guide=none,view=human
 for pack in ${PACKS:-documents ocr}; do
     case $pack in
     documents) avif=6,13,21,30 ours=0,8,17,28 ;;

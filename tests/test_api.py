@@ -130,9 +130,6 @@ def test_a_guide_in_a_file(tmp_path: Path) -> None:
 
 
 def test_wrong_guides() -> None:
-    levels = np.ones((3, 4), np.int8)
-    with pytest.raises(InputError, match="a guide and levels exclude each other"):
-        cotam.encode(PIXELS, guide=Left(), levels=levels)
     with pytest.raises(InputError, match="guide strength is a number from 0 to 16, not -1"):
         cotam.encode(PIXELS, guide_strength=-1)
     with pytest.raises(InputError, match="guide policy 'best' is not known"):

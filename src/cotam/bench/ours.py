@@ -45,7 +45,7 @@ def ours(text: str = "") -> Codec:
     ----------
     text : str
         Names and values; a value is a JSON number, true, false or null, or else a string. What is not named
-        is as the API has it, but for the guide: none.
+        is as the API has it.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def ours(text: str = "") -> Codec:
     from cotam import weights
 
     encoding, decoding = option_defaults()
-    defaults = {**encoding, **decoding, "guide": "none"}
+    defaults = {**encoding, **decoding}
     settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
     if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
         known = ", ".join(sorted({*encoding, *decoding}))
