@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,31 @@ def test_named_pipe_is_read_once() -> None:
     result = run("encode", "pipe", "-o", "out.cotam")
     assert (result.returncode, result.stderr) == (0, b"")
     assert Path("out.cotam").read_bytes() == CODED
+
+
+@unix
+@pytest.mark.parametrize("first", [4, 9, 5000])
+def test_named_pipe_is_decoded_whatever_comes_first(first: int) -> None:
+    """What a file is stands in its first bytes: looking at them must not take them away."""
+    sequence = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS[::-1])]))
+    os.mkfifo("pipe")
+
+    def write(data: bytes) -> None:
+        with open("pipe", "wb", buffering=0) as pipe:
+            pipe.write(data[:first])
+            time.sleep(0.1)
+            pipe.write(data[first:])
+
+    for data, output in ((CODED, "out.png"), (sequence, "frames/")):
+        writer = threading.Thread(target=write, args=[data], daemon=True)
+        writer.start()
+        result = run("decode", "pipe", "-o", output)
+        assert (result.returncode, result.stderr) == (0, b"")
+        writer.join()
+    assert np.array_equal(pixels_of("out.png"), np.asarray(cotam.decode(CODED)))
+    expected = [np.asarray(image) for _, image in cotam.decode_frames(sequence)]
+    found = [pixels_of(str(path)) for path in sorted(Path("frames").iterdir())]
+    assert np.array_equal(found, expected)
 
 
 @unix

@@ -339,7 +339,6 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
         (["encode", "-", "--frames", "raw", "-o", "x"], "'raw' is not mjpeg, mjpeg@FPS or raw:WxH@FPS"),
         (["decode", "clip.cotam", "-o", "-"], "frames need a folder"),
-        (["decode", "clip.cotam", "clip.cotam"], "a sequence of frames is decoded by a command of its own"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
@@ -347,6 +346,14 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_sequence_among_pictures_is_an_error_of_its_own() -> None:
+    Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
+    Path("still.cotam").write_bytes(cotam.encode(picture(16, 16)))
+    error = error_of(invoke("decode", "clip.cotam", "still.cotam"))
+    assert error == "clip.cotam: a sequence of frames is decoded by a command of its own"
+    assert Path("still.cotam.png").exists()
 
 
 def test_files_are_not_replaced_where_that_is_asked() -> None:

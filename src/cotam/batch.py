@@ -17,13 +17,10 @@ from cotam import files
 from cotam.bitstream import read_header
 from cotam.errors import CotamError
 
-__all__ = ["ERRORS", "HEADER_BYTES", "Convert", "Screen", "describe", "run"]
+__all__ = ["ERRORS", "Convert", "Screen", "describe", "run"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """What is shown as one line instead of a traceback."""
-
-HEADER_BYTES = 64
-"""Enough of a .cotam file to say whether the rest is worth reading."""
 
 Convert = Callable[[str, str], tuple[bytes, bytes]]
 """(input, output) → the bytes to write, and the whole .cotam file that was made or read."""
