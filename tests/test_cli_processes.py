@@ -121,6 +121,31 @@ def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
         assert (result.returncode, result.stderr) == (1, b"")
 
 
+@unix
+@pytest.mark.parametrize(
+    ("arguments", "closed", "message"),
+    [
+        ("encode - -o out.cotam", "<&-", "standard input: is closed"),
+        ("decode -", "<&-", "standard input: is closed"),
+        ("info -", "<&-", "standard input: is closed"),
+        ("encode photo.png -o -", ">&-", "standard output: is closed"),
+        ("decode coded.cotam -o -", ">&-", "standard output: is closed"),
+    ],
+)
+def test_standard_streams_that_are_closed(arguments: str, closed: str, message: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments.split()]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, f"cotam: error: {message}\n")
+
+
+@unix
+def test_nobody_to_tell_is_no_error() -> None:
+    Path("other.png").hardlink_to("photo.png")
+    command = [*PROGRAM, "encode", "photo.png", "other.png", "-o", "out/"]
+    subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], timeout=60, check=True)
+    assert [Path("out", name).read_bytes() for name in ("photo.cotam", "other.cotam")] == [CODED] * 2
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_full_disk_behind_standard_output() -> None:
     with open("/dev/full", "wb") as full:

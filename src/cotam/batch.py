@@ -60,7 +60,8 @@ class Screen:
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
         """A function that moves the bar on. Meanwhile warnings of libraries are shown as notes."""
-        self._bar_shown = length > 1 and sys.stderr.isatty() and not self._quiet and not self._verbose
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: self.note(" ".join(str(message).split()))
             if self._bar_shown:

@@ -88,7 +88,7 @@ def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: boo
         outputs = files.plan_outputs(inputs, output, suffix, **rule)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if files.STANDARD in outputs and sys.stdout.isatty():
+    if files.STANDARD in outputs and sys.stdout and sys.stdout.isatty():
         raise click.UsageError("standard output is a terminal: give an output with -o, or redirect it")
     files.make_folder(output)
     return outputs

@@ -208,6 +208,8 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         as `write_whole`; errors of what is done meanwhile pass as they are
     """
     if path == STANDARD:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "is closed", "standard output")
         yield cast("IO[bytes]", _Sink(path, sys.stdout.fileno(), "wb", closefd=False))
         return
     with _naming(path):
