@@ -29,11 +29,13 @@ Convert = Callable[[str, str], tuple[bytes, bytes]]
 def describe(error: BaseException, name: str = "") -> str:
     """The error in one line that begins with the name of the file."""
     if isinstance(error, OSError) and error.strerror:
-        name, text = str(error.filename or name), error.strerror
+        text = error.strerror
+        if error.filename is not None:
+            name = str(error.filename) or "''"
     else:
         text = str(error) or "not enough memory"  # only a MemoryError comes without words
     name = "standard input" if name == files.STANDARD else name
-    return " ".join((text if text.startswith(name) else f"{name}: {text}").split())
+    return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 
 
 class Screen:

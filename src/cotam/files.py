@@ -61,6 +61,8 @@ def plan_outputs(
         beside = os.path.realpath(folder) == os.path.realpath(name.parent)
         return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
 
+    if output == "":
+        raise ValueError("the name of the output is empty")
     if output is None:
         outputs = [s if s == STANDARD else inside(Path(s).parent, s) for s in inputs]
     elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
