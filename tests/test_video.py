@@ -339,13 +339,17 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
         (["encode", "-", "--frames", "raw", "-o", "x"], "'raw' is not mjpeg, mjpeg@FPS or raw:WxH@FPS"),
         (["decode", "clip.cotam", "-o", "-"], "frames need a folder"),
+        (["decode", "clip.cotam", "-o", "one.png"], "frames need a folder"),
+        (["decode", "clip.cotam", "-o", "clip.avi"], "frames need a folder"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
     Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
+    before = sorted(Path().iterdir())
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert sorted(Path().iterdir()) == before
 
 
 def test_a_sequence_among_pictures_is_an_error_of_its_own() -> None:

@@ -222,13 +222,14 @@ def decode(
     whether all was written
     """
     if output is None and source != files.STANDARD:
-        output = f"{source}.frames"
-    if output is None or output == files.STANDARD:
+        output = f"{source}.frames/"
+    suffix = os.path.splitext(output or "")[1].lower()
+    if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
     try:
         with screen.progress(0):
             frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
-            if output.lower().endswith(".mp4"):
+            if suffix == ".mp4":
                 _write_clip(frames, source, output, overwrite)
             else:
                 files.make_folder(os.path.join(output, ""))
