@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -85,6 +86,10 @@ def at(*times: float) -> list[tuple[float, Callable[[], float]]]:
         ((0,), 1.0, 8, 1.0, [0]),
         ((0, 1), 1.0, None, None, [0, 1]),
         ((), 1.0, None, None, []),
+        ((0, 1, 1e9, 1e9 + 1), 1000.0, None, None, [0, 1, 1e9, 1e9 + 1]),  # soon, whatever the times
+        ((0, 1, 1e9), 9999.0, None, None, [0, 1, 1e9]),
+        ((0, 1, 2), math.inf, 2, 3.0, [0, 2]),
+        ((0, 1, 2), 1e308, None, 3.0, [0, 1, 2]),
     ],
 )
 def test_sampling(

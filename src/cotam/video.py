@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count, takewhile
+from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -148,34 +148,33 @@ def sampled(
     Parameters
     ----------
     frames : seconds, rising, and what gives the picture
-    fps : one every 1 / ``fps`` seconds; None takes each frame
+    fps : one every 1 / ``fps`` seconds; None takes each frame, as does more than times are told apart
     most : at most so many. Where ``length`` is known and ``fps`` would give more, so many evenly from the
         first to the last; where it is not known, the first so many.
     length : seconds until the last frame is over
     advance : is told how far it has come, in seconds
     """
-    wanted: Iterator[float] | None = None
-    if most is not None and length is not None and (fps is None or math.ceil(length * fps - 1e-3) > most):
-        wanted = (length * k / max(most - 1, 1) for k in range(most))
-    elif fps is not None:
-        end = math.inf if length is None else max(length - 1e-3, 1e-3)
-        wanted = takewhile(lambda target: target < end, (k / fps for k in count()))
-    given = 0
+    if fps is not None and fps * _ROUNDED > 1:
+        fps = None
+    rate, number = fps, math.inf  # wanted is what is seen at k / rate seconds, for k below the number
+    if most is not None and length and (fps is None or length * fps - 1e-3 > most):
+        rate, number = max(most - 1, 1) / length, most
+    elif fps is not None and length is not None:
+        number = max(length - 1e-3, 1e-3) * fps
+    given = k = 0
     shown: tuple[float, Callable[[], Any]] | None = None
-    target = next(wanted, math.inf) if wanted else 0.0
     for frame in frames:
         advance(frame[0])
-        if shown and target < frame[0] - _ROUNDED:
+        until = frame[0] - _ROUNDED
+        if shown and (k / rate if rate else shown[0]) < until:
             yield shown[0], shown[1]()
             given += 1
-            while wanted and target < frame[0] - _ROUNDED:
-                target = next(wanted, math.inf)
-            if given == most or target == math.inf:
+            if rate:
+                k = max(k + 1, math.ceil(until * rate))
+            if given == most or k >= number:
                 return
         shown = frame
-        if not wanted:
-            target = frame[0]
-    if shown and target < (shown[0] + _ROUNDED if length is None else math.inf):
+    if shown and (not rate or length is not None or k / rate < shown[0] + _ROUNDED):
         yield shown[0], shown[1]()
 
 
