@@ -301,6 +301,7 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("encode photo.png -q 101", "101 is not in the range 0<=x<=100"),
         ("encode photo.png -q high", "'high' is not a valid integer"),
         ("encode photo.png --target-size 5x", "'5x' is not a number of bytes"),
+        (f"encode photo.png --target-size {'9' * 400}", "is not a number of bytes"),
         ("encode photo.png --target-size 0", "'0' is not a number of bytes"),
         ("encode photo.png -q 5 --target-size 5k", "--quality and --target-size exclude each other"),
         ("encode photo.png --metadata exif,all", "'exif,all' is not none, all or some of exif,icc,xmp"),

@@ -217,7 +217,9 @@ def test_forms_of_pipes(text: str, expected: Raw) -> None:
     assert Raw.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["jpeg", "raw", "raw:640x480", "raw:0x480@5", "mjpeg@0", "raw:640x480@x"])
+@pytest.mark.parametrize(
+    "text", ["jpeg", "raw", "raw:640x480", "raw:0x480@5", "mjpeg@0", "raw:640x480@x", f"raw:{'9' * 30}x9@1"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"mjpeg@FPS|one pixel"):
         Raw.parse(text)

@@ -47,7 +47,7 @@ class Raw:
     @classmethod
     def parse(cls, text: str) -> Raw:
         """Of ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError if it is none of these."""
-        found = re.fullmatch(r"(?:mjpeg|raw:(\d+)x(\d+))(?:@(\d+(?:\.\d+)?))?", text)
+        found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
         if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
             raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
         size = (int(found[1]), int(found[2])) if found[1] else None
