@@ -202,6 +202,13 @@ def test_written_clips_keep_times() -> None:
         assert psnr(pixels[:65, :97], frame) > 25  # of halved colours
 
 
+def test_frames_that_no_mp4_holds() -> None:
+    Path("wide.cotam").write_bytes(b"".join(cotam.encode_frames([(0, np.zeros((2, 17000, 3), np.uint8))])))
+    error = error_of(invoke("decode", "wide.cotam", "-o", "wide.mp4"))
+    assert error.startswith("wide.cotam: frames of 17000×2 cannot be written as MP4: ")
+    assert not Path("wide.mp4").exists()
+
+
 # Pipes
 
 

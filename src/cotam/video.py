@@ -65,6 +65,11 @@ def _av() -> Any:
     return av
 
 
+def _reason(error: Exception) -> str:
+    """What FFmpeg says, in one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())
+
+
 class Clip:
     """The video of a file, an address or a device, as PyAV opens it.
 
@@ -91,8 +96,7 @@ class Clip:
         self.seconds = self._length()
 
     def _error(self, error: Exception) -> InputError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return InputError(f"{self._name}: cannot be read as video: {' '.join(str(reason).split())}")
+        return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
 
     def _length(self) -> float | None:
         if self._stream.duration:
@@ -247,22 +251,32 @@ def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
 
 
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
-    """Write an MP4 file (H.264, nearly without loss) with the times of the frames to a seekable stream."""
+    """Write an MP4 file (H.264, nearly without loss) with the times of the frames to a seekable stream.
+
+    Raises
+    ------
+    InputError
+        if H.264 cannot hold such frames
+    """
     av = _av()
     clock = Fraction(1, 90_000)
     stream = None
-    with av.open(target, "w", format="mp4") as container:
-        for seconds, image in frames:
-            pixels = np.asarray(image)
-            # H.264 with halved colours has even sides.
-            pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
-            if stream is None:
-                stream = container.add_stream("libx264", options={"crf": "12", "preset": "medium"})
-                stream.height, stream.width = pixels.shape[:2]
-                stream.pix_fmt, stream.time_base = "yuv420p", clock
-                stream.codec_context.time_base = clock
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = round(seconds / clock), clock
-            container.mux(stream.encode(frame))
-        if stream is not None:
-            container.mux(stream.encode(None))
+    try:
+        with av.open(target, "w", format="mp4") as container:
+            for seconds, image in frames:
+                pixels = np.asarray(image)
+                # H.264 with halved colours has even sides.
+                pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
+                if stream is None:
+                    stream = container.add_stream("libx264", options={"crf": "12", "preset": "medium"})
+                    stream.height, stream.width = pixels.shape[:2]
+                    stream.pix_fmt, stream.time_base = "yuv420p", clock
+                    stream.codec_context.time_base = clock
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame.pts, frame.time_base = round(seconds / clock), clock
+                container.mux(stream.encode(frame))
+            if stream is not None:
+                container.mux(stream.encode(None))
+    except av.error.FFmpegError as error:
+        size = "" if stream is None else f" of {stream.width}×{stream.height}"
+        raise InputError(f"frames{size} cannot be written as MP4: {_reason(error)}") from error
