@@ -263,6 +263,7 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
             "decode coded.cotam -o coded.cotam --format png",
             "coded.cotam: is an input, and is not overwritten",
         ),
+        ("decode the", "the: the file ends after "),
         ("info missing.cotam", "missing.cotam: No such file or directory"),
         ("info cut.cotam", "cut.cotam: the file ends after "),
         pytest.param(
@@ -279,11 +280,18 @@ def test_errors_are_one_line_that_names_the_file(arguments: str, message: str) -
     Path("hard.png").hardlink_to("photo.png")
     Path("short.cotam").write_bytes(CODED[:12])
     Path("cut.cotam").write_bytes(CODED[:-5])
+    Path("the").write_bytes(CODED[:-5])
     Path("changed.cotam").write_bytes(CODED[:-9] + bytes([CODED[-9] ^ 255]) + CODED[-8:])
     Path("unknown.cotam").write_bytes(with_header_crc(CODED[:10] + bytes([CODED[10] ^ 255]) + CODED[11:]))
     before = {path: path.read_bytes() for path in Path().iterdir()}
     assert error_of(invoke(*arguments.split())).startswith(message)
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_an_empty_name_is_seen(command: str) -> None:
+    """Of a variable that a script did not set."""
+    assert error_of(invoke(command, "")) == "'': No such file or directory"
 
 
 @pytest.mark.parametrize(
@@ -293,6 +301,7 @@ def test_errors_are_one_line_that_names_the_file(arguments: str, message: str) -
         ("encode photo.png -q 101", "101 is not in the range 0<=x<=100"),
         ("encode photo.png -q high", "'high' is not a valid integer"),
         ("encode photo.png --target-size 5x", "'5x' is not a number of bytes"),
+        (f"encode photo.png --target-size {'9' * 400}", "is not a number of bytes"),
         ("encode photo.png --target-size 0", "'0' is not a number of bytes"),
         ("encode photo.png -q 5 --target-size 5k", "--quality and --target-size exclude each other"),
         ("encode photo.png --metadata exif,all", "'exif,all' is not none, all or some of exif,icc,xmp"),

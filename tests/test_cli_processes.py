@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,31 @@ def test_named_pipe_is_read_once() -> None:
 
 
 @unix
+@pytest.mark.parametrize("first", [4, 9, 5000])
+def test_named_pipe_is_decoded_whatever_comes_first(first: int) -> None:
+    """What a file is stands in its first bytes: looking at them must not take them away."""
+    sequence = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS[::-1])]))
+    os.mkfifo("pipe")
+
+    def write(data: bytes) -> None:
+        with open("pipe", "wb", buffering=0) as pipe:
+            pipe.write(data[:first])
+            time.sleep(0.1)
+            pipe.write(data[first:])
+
+    for data, output in ((CODED, "out.png"), (sequence, "frames/")):
+        writer = threading.Thread(target=write, args=[data], daemon=True)
+        writer.start()
+        result = run("decode", "pipe", "-o", output)
+        assert (result.returncode, result.stderr) == (0, b"")
+        writer.join()
+    assert np.array_equal(pixels_of("out.png"), np.asarray(cotam.decode(CODED)))
+    expected = [np.asarray(image) for _, image in cotam.decode_frames(sequence)]
+    found = [pixels_of(str(path)) for path in sorted(Path("frames").iterdir())]
+    assert np.array_equal(found, expected)
+
+
+@unix
 def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
     for arguments in (["encode", "photo.png", "-o", "-"], ["info", *["coded.cotam"] * 100]):
         reader, writer = os.pipe()
@@ -93,6 +119,31 @@ def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
         result = run(*arguments, stdout=writer)
         os.close(writer)
         assert (result.returncode, result.stderr) == (1, b"")
+
+
+@unix
+@pytest.mark.parametrize(
+    ("arguments", "closed", "message"),
+    [
+        ("encode - -o out.cotam", "<&-", "standard input: is closed"),
+        ("decode -", "<&-", "standard input: is closed"),
+        ("info -", "<&-", "standard input: is closed"),
+        ("encode photo.png -o -", ">&-", "standard output: is closed"),
+        ("decode coded.cotam -o -", ">&-", "standard output: is closed"),
+    ],
+)
+def test_standard_streams_that_are_closed(arguments: str, closed: str, message: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments.split()]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, f"cotam: error: {message}\n")
+
+
+@unix
+def test_nobody_to_tell_is_no_error() -> None:
+    Path("other.png").hardlink_to("photo.png")
+    command = [*PROGRAM, "encode", "photo.png", "other.png", "-o", "out/"]
+    subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], timeout=60, check=True)
+    assert [Path("out", name).read_bytes() for name in ("photo.cotam", "other.cotam")] == [CODED] * 2
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

@@ -87,6 +87,7 @@ def test_suffix_is_kept_beside_the_input_only(tmp_path: Path) -> None:
         (["a.png", "x/a.png"], "out/", r"would both be written to out.a.cotam"),
         (["-", "-"], None, "would both be written to -"),
         (["-"], "out/", "no name"),
+        (["a.png"], "", "name of the output is empty"),
     ],
 )
 def test_outputs_that_cannot_be(inputs: list[str], output: str | None, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -85,6 +86,10 @@ def at(*times: float) -> list[tuple[float, Callable[[], float]]]:
         ((0,), 1.0, 8, 1.0, [0]),
         ((0, 1), 1.0, None, None, [0, 1]),
         ((), 1.0, None, None, []),
+        ((0, 1, 1e9, 1e9 + 1), 1000.0, None, None, [0, 1, 1e9, 1e9 + 1]),  # soon, whatever the times
+        ((0, 1, 1e9), 9999.0, None, None, [0, 1, 1e9]),
+        ((0, 1, 2), math.inf, 2, 3.0, [0, 2]),
+        ((0, 1, 2), 1e308, None, 3.0, [0, 1, 2]),
     ],
 )
 def test_sampling(
@@ -197,6 +202,13 @@ def test_written_clips_keep_times() -> None:
         assert psnr(pixels[:65, :97], frame) > 25  # of halved colours
 
 
+def test_frames_that_no_mp4_holds() -> None:
+    Path("wide.cotam").write_bytes(b"".join(cotam.encode_frames([(0, np.zeros((2, 17000, 3), np.uint8))])))
+    error = error_of(invoke("decode", "wide.cotam", "-o", "wide.mp4"))
+    assert error.startswith("wide.cotam: frames of 17000×2 cannot be written as MP4: ")
+    assert not Path("wide.mp4").exists()
+
+
 # Pipes
 
 
@@ -212,7 +224,9 @@ def test_forms_of_pipes(text: str, expected: Raw) -> None:
     assert Raw.parse(text) == expected
 
 
-@pytest.mark.parametrize("text", ["jpeg", "raw", "raw:640x480", "raw:0x480@5", "mjpeg@0", "raw:640x480@x"])
+@pytest.mark.parametrize(
+    "text", ["jpeg", "raw", "raw:640x480", "raw:0x480@5", "mjpeg@0", "raw:640x480@x", f"raw:{'9' * 30}x9@1"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"mjpeg@FPS|one pixel"):
         Raw.parse(text)
@@ -339,14 +353,25 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
         (["encode", "-", "--frames", "raw", "-o", "x"], "'raw' is not mjpeg, mjpeg@FPS or raw:WxH@FPS"),
         (["decode", "clip.cotam", "-o", "-"], "frames need a folder"),
-        (["decode", "clip.cotam", "clip.cotam"], "a sequence of frames is decoded by a command of its own"),
+        (["decode", "clip.cotam", "-o", "one.png"], "frames need a folder"),
+        (["decode", "clip.cotam", "-o", "clip.avi"], "frames need a folder"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
     Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
+    before = sorted(Path().iterdir())
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_sequence_among_pictures_is_an_error_of_its_own() -> None:
+    Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
+    Path("still.cotam").write_bytes(cotam.encode(picture(16, 16)))
+    error = error_of(invoke("decode", "clip.cotam", "still.cotam"))
+    assert error == "clip.cotam: a sequence of frames is decoded by a command of its own"
+    assert Path("still.cotam.png").exists()
 
 
 def test_files_are_not_replaced_where_that_is_asked() -> None:

@@ -17,13 +17,10 @@ from cotam import files
 from cotam.bitstream import read_header
 from cotam.errors import CotamError
 
-__all__ = ["ERRORS", "HEADER_BYTES", "Convert", "Screen", "describe", "run"]
+__all__ = ["ERRORS", "Convert", "Screen", "describe", "run"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """What is shown as one line instead of a traceback."""
-
-HEADER_BYTES = 64
-"""Enough of a .cotam file to say whether the rest is worth reading."""
 
 Convert = Callable[[str, str], tuple[bytes, bytes]]
 """(input, output) → the bytes to write, and the whole .cotam file that was made or read."""
@@ -32,11 +29,13 @@ Convert = Callable[[str, str], tuple[bytes, bytes]]
 def describe(error: BaseException, name: str = "") -> str:
     """The error in one line that begins with the name of the file."""
     if isinstance(error, OSError) and error.strerror:
-        name, text = str(error.filename or name), error.strerror
+        text = error.strerror
+        if error.filename is not None:
+            name = str(error.filename) or "''"
     else:
         text = str(error) or "not enough memory"  # only a MemoryError comes without words
     name = "standard input" if name == files.STANDARD else name
-    return " ".join((text if text.startswith(name) else f"{name}: {text}").split())
+    return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 
 
 class Screen:
@@ -63,7 +62,8 @@ class Screen:
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
         """A function that moves the bar on. Meanwhile warnings of libraries are shown as notes."""
-        self._bar_shown = length > 1 and sys.stderr.isatty() and not self._quiet and not self._verbose
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: self.note(" ".join(str(message).split()))
             if self._bar_shown:

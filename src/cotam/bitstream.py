@@ -16,6 +16,10 @@ MAGIC = b"\x89CTM\r\n\x1a\n"
 VERSION = 1
 SEQUENCE = 2
 """In place of the version: what follows are frames of a sequence (``sequence``)."""
+KIND_BYTES = len(MAGIC) + 1
+"""Enough of a file to tell a sequence from a still picture."""
+HEADER_BYTES = 64
+"""Enough of a file for its whole header."""
 MAX_SIDE = 1 << 20
 MAX_BOX = 16 << 20
 BOX_KINDS = {b"E": "exif", b"I": "icc", b"X": "xmp"}
@@ -118,12 +122,12 @@ def write_file(file: File) -> bytes:
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether these are the first bytes, nine at least, of a sequence."""
+    """Whether these are the first bytes, `KIND_BYTES` at least, of a sequence."""
     return data[: len(MAGIC)] == MAGIC and len(data) > len(MAGIC) and data[len(MAGIC)] & 0x3F == SEQUENCE
 
 
 def read_header(data: bytes) -> Header:
-    """Header of a file of which the first 64 bytes suffice.
+    """Header of a file of which the first `HEADER_BYTES` suffice.
 
     Raises
     ------

@@ -10,19 +10,20 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, BinaryIO
 
 import click
 
 import cotam
 from cotam import batch, cli_video, files
 from cotam.api import View
-from cotam.batch import HEADER_BYTES, Screen, describe
-from cotam.bitstream import read_header
+from cotam.batch import Screen, describe
+from cotam.bitstream import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.cli_batch import batch_folder
 from cotam.cli_info import info
 from cotam.cli_options import check_together, decode_options, encode_options
-from cotam.errors import MissingExtraError
+from cotam.errors import FormatError, MissingExtraError
 from cotam.saving import FORMS, saved
 
 __all__ = ["main"]
@@ -87,7 +88,7 @@ def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: boo
         outputs = files.plan_outputs(inputs, output, suffix, **rule)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if files.STANDARD in outputs and sys.stdout.isatty():
+    if files.STANDARD in outputs and sys.stdout and sys.stdout.isatty():
         raise click.UsageError("standard output is a terminal: give an output with -o, or redirect it")
     files.make_folder(output)
     return outputs
@@ -177,32 +178,46 @@ def decode(
     A sequence of frames is decoded to a folder of pictures named by their seconds, IN.frames if no other is
     given, or to OUT.mp4.
     """
-    screen = Screen(verbose, quiet)
-    limit = size_limit * 1_000_000
-    if any(cli_video.holds_sequence(source) for source in inputs):
-        if len(inputs) > 1:
-            raise click.UsageError("a sequence of frames is decoded by a command of its own")
-        done = cli_video.decode(
-            inputs[0],
-            output,
-            lambda picture: saved(picture, form or "png"),
-            form or "png",
-            view=view,
-            size_limit=limit,
-            overwrite=not no_overwrite,
-            screen=screen,
-        )
-        click.get_current_context().exit(0 if done else 1)
-    outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
-    forms = {target: form or _form_of(target) for target in outputs}
+    screen, limit = Screen(verbose, quiet), size_limit * 1_000_000
 
-    def convert(source: str, target: str) -> tuple[bytes, bytes]:
-        data = files.read_input(source, HEADER_BYTES, read_header)
-        picture = cotam.decode(data, view=view, size_limit=limit)
-        return saved(picture, forms[target]), data
+    def pictures(opened: Callable[[str], AbstractContextManager[BinaryIO]]) -> bool:
+        outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
+        forms = {target: form or _form_of(target) for target in outputs}
 
-    if not batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen):
+        def convert(source: str, target: str) -> tuple[bytes, bytes]:
+            with opened(source) as file:
+                data = files.read_checked(file, HEADER_BYTES, _check_picture)
+            return saved(cotam.decode(data, view=view, size_limit=limit), forms[target]), data
+
+        return batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen)
+
+    if len(inputs) > 1:
+        done = pictures(files.reading)
+    else:
+        with files.reading(inputs[0]) as file:
+            head = file.read(KIND_BYTES)
+            begun = files.put_back(head, file)
+            if is_sequence(head):
+                done = cli_video.decode(
+                    begun,
+                    inputs[0],
+                    output,
+                    form or "png",
+                    view=view,
+                    size_limit=limit,
+                    overwrite=not no_overwrite,
+                    screen=screen,
+                )
+            else:
+                done = pictures(lambda _: nullcontext(begun))
+    if not done:
         click.get_current_context().exit(1)
+
+
+def _check_picture(head: bytes) -> None:
+    if is_sequence(head):
+        raise FormatError("a sequence of frames is decoded by a command of its own")
+    read_header(head)
 
 
 main.add_command(info)

@@ -14,8 +14,8 @@ import click
 import cotam
 from cotam import batch, files
 from cotam.api import Info
-from cotam.batch import HEADER_BYTES, Screen, describe
-from cotam.bitstream import is_sequence, read_header
+from cotam.batch import Screen, describe
+from cotam.bitstream import HEADER_BYTES, is_sequence, read_header
 from cotam.frames import SequenceInfo
 
 __all__ = ["info"]

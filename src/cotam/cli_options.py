@@ -49,7 +49,7 @@ def together(*options: Option) -> Option:
 
 def byte_count(text: str) -> int:
     """An option's number of bytes: 20000, 20k or 1.5M."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
     size = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
     if size < 1:
         raise click.BadParameter(f"{text!r} is not a number of bytes such as 20000, 20k or 1.5M")

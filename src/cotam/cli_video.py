@@ -6,10 +6,9 @@ Knows options, outputs and progress: clips are for `cotam.video`, sequences for 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -17,17 +16,15 @@ import click
 import cotam
 from cotam import batch, files
 from cotam.batch import Screen, describe
-from cotam.bitstream import is_sequence
 from cotam.cli_options import together
 from cotam.frames import KEY_EVERY
+from cotam.saving import saved
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from cotam.api import View
-    from cotam.video import Raw
+    from cotam.video import Clip, Raw
 
-__all__ = ["OPTIONS", "decode", "encode", "holds_sequence", "video_options", "wanted"]
+__all__ = ["OPTIONS", "decode", "encode", "video_options", "wanted"]
 
 OPTIONS = ("fps", "max_frames", "frames", "key_every", "key_at", "low_delay")
 SUFFIXES = {
@@ -147,10 +144,9 @@ def encode(
 def _encode_one(
     source: str, target: str, options: dict[str, Any], given: dict[str, Any], overwrite: bool, screen: Screen
 ) -> None:
-    from cotam.video import Clip, read_clip, read_pipe, sampled
+    from cotam.video import read_clip, read_pipe, sampled
 
     started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
-    name = "standard input" if source == files.STANDARD else source
     count = size = 0
 
     def counted(frames: Iterator[Any]) -> Iterator[Any]:
@@ -167,11 +163,10 @@ def _encode_one(
                 size += len(part)
 
     if options["frames"]:
-        with _opened(source) as file, screen.progress(0):
+        with files.reading(source) as file, screen.progress(0):
             write(sampled(read_pipe(file, options["frames"]), fps, most))
     else:
-        opened = closing(Clip(sys.stdin.buffer if source == files.STANDARD else source, name))
-        with opened as clip, screen.progress(round((clip.seconds or 0) * 1000)) as advance:
+        with _clip(source) as clip, screen.progress(round((clip.seconds or 0) * 1000)) as advance:
             forward = _forward(advance)
             write(read_clip(clip, fps or 1.0, most, forward))
             forward(clip.seconds or 0)
@@ -180,9 +175,15 @@ def _encode_one(
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[BinaryIO]:
-    with nullcontext(sys.stdin.buffer) if source == files.STANDARD else open(source, "rb") as file:
-        yield cast("BinaryIO", file)
+def _clip(source: str) -> Iterator[Clip]:
+    from cotam.video import Clip
+
+    if source != files.STANDARD:
+        with closing(Clip(source, source)) as clip:
+            yield clip
+    else:
+        with files.reading(source) as file, closing(Clip(file, "standard input")) as clip:
+            yield clip
 
 
 def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
@@ -197,22 +198,11 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
     return at
 
 
-def holds_sequence(source: str) -> bool:
-    """Whether an input, of which nothing is taken, begins as a sequence."""
-    if source == files.STANDARD:
-        return hasattr(sys.stdin.buffer, "peek") and is_sequence(sys.stdin.buffer.peek(16))
-    try:
-        with open(source, "rb") as file:
-            return is_sequence(file.read(16))
-    except OSError:
-        return False  # whoever reads it will say so
-
-
 def decode(
+    file: BinaryIO,
     source: str,
     output: str | None,
-    save: Callable[[Image.Image], bytes],
-    suffix: str,
+    form: str,
     *,
     view: View,
     size_limit: int,
@@ -223,27 +213,29 @@ def decode(
 
     Parameters
     ----------
+    file, source : the sequence, and its name
     output : folder, which is made, or name that ends in .mp4; None is a folder beside the input
-    save, suffix : the bytes, and the suffix, of a picture file
+    form : of picture files, a name in `cotam.saving.FORMS`
 
     Returns
     -------
     whether all was written
     """
     if output is None and source != files.STANDARD:
-        output = f"{source}.frames"
-    if output is None or output == files.STANDARD:
+        output = f"{source}.frames/"
+    suffix = os.path.splitext(output or "")[1].lower()
+    if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
     try:
-        with _opened(source) as file, screen.progress(0):
+        with screen.progress(0):
             frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
-            if output.lower().endswith(".mp4"):
+            if suffix == ".mp4":
                 _write_clip(frames, source, output, overwrite)
             else:
                 files.make_folder(os.path.join(output, ""))
                 for number, (seconds, image) in enumerate(frames, 1):
-                    target = os.path.join(output, f"{seconds:012.6f}.{suffix}")
-                    files.write_whole(target, save(image), overwrite=overwrite)
+                    target = os.path.join(output, f"{seconds:012.6f}.{form}")
+                    files.write_whole(target, saved(image, form), overwrite=overwrite)
                     screen.summary(f"{source} -> {target}: frame {number}")
     except batch.ERRORS as error:
         screen.error(describe(error, source))

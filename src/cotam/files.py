@@ -11,9 +11,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
 __all__ = [
     "STANDARD",
@@ -21,7 +21,10 @@ __all__ = [
     "identities",
     "make_folder",
     "plan_outputs",
+    "put_back",
+    "read_checked",
     "read_input",
+    "reading",
     "remove_temporaries",
     "write_whole",
     "writing",
@@ -58,6 +61,8 @@ def plan_outputs(
         beside = os.path.realpath(folder) == os.path.realpath(name.parent)
         return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
 
+    if output == "":
+        raise ValueError("the name of the output is empty")
     if output is None:
         outputs = [s if s == STANDARD else inside(Path(s).parent, s) for s in inputs]
     elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
@@ -130,13 +135,44 @@ def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = 
         raise FileExistsError(errno.EEXIST, "exists already, and is not overwritten", path)
 
 
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """A file, or `STANDARD`, to be read once: it may be a pipe."""
+    if path != STANDARD:
+        with open(path, "rb") as file:
+            yield file
+    elif sys.stdin is None:  # closed by whoever started this process
+        raise OSError(errno.EBADF, "is closed", "standard input")
+    else:
+        yield sys.stdin.buffer
+
+
 def read_input(path: str, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
     """The whole of a file, or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes."""
-    with nullcontext(sys.stdin.buffer) if path == STANDARD else open(path, "rb") as file:
-        start = file.read(head)
-        if check:
-            check(start)
-        return start + file.read()
+    with reading(path) as file:
+        return read_checked(file, head, check)
+
+
+def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
+    """As `read_input`, of what is open."""
+    start = file.read(head)
+    if check:
+        check(start)
+    return start + file.read()
+
+
+def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
+    """A stream of which the ``head`` was read already: it comes again, and then the rest."""
+    return cast("BinaryIO", _Begun(head, rest))
+
+
+class _Begun:
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = io.BytesIO(head), rest
+
+    def read(self, count: int = -1) -> bytes:
+        start = self._head.read(count)
+        return start + self._rest.read(count if count < 0 else count - len(start))
 
 
 def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
@@ -174,6 +210,8 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         as `write_whole`; errors of what is done meanwhile pass as they are
     """
     if path == STANDARD:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "is closed", "standard output")
         yield cast("IO[bytes]", _Sink(path, sys.stdout.fileno(), "wb", closefd=False))
         return
     with _naming(path):

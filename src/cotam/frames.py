@@ -12,7 +12,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cotam.api import Profile, View, check_coding, check_view, codec, guided, made_with
-from cotam.errors import FormatError, InputError, LimitError
+from cotam.errors import DamagedError, FormatError, InputError, LimitError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -226,7 +226,9 @@ def decode_frame(
     decoder = _decoder(header, size_limit)
     frames = SequenceReader(source).frames()
     for _ in range(key, number + 1):
-        _, fields, frame = next(frames)
+        _, fields, frame = next(frames, (0, b"", None))
+        if frame is None:
+            raise DamagedError("the index at the end does not fit the frames before it")
         found = decoder.decode(frame, fields)
     return last.ticks / TICKS, Image.fromarray(decoder.picture(found, view))
 

@@ -19,13 +19,12 @@ from PIL import Image, ImageFile
 
 import cotam
 from cotam.api import pillow_info
-from cotam.bitstream import MAGIC, read_file, read_header
+from cotam.bitstream import HEADER_BYTES, MAGIC, read_file, read_header
 from cotam.errors import CotamError
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
-_HEADER_BYTES = 64  # more than the longest header
 _OPTIONS = (
     "quality",
     "target_size",
@@ -54,7 +53,7 @@ class CotamImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            header = read_header(self.fp.read(_HEADER_BYTES))
+            header = read_header(self.fp.read(HEADER_BYTES))
         except CotamError as error:
             raise SyntaxError(str(error)) from error  # Image.open goes on to UnidentifiedImageError
         self._mode = "RGB"

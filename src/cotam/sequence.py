@@ -226,15 +226,16 @@ def read_index(data: bytes) -> tuple[SequenceHeader, tuple[Entry, ...]]:
         raise lost
     if zlib.crc32(data[at : end - 4]) != int.from_bytes(data[end - 4 : end], "little"):
         raise DamagedError("the index at the end is damaged: its checksum does not agree")
-    start, ticks, entries = first, 0, []
+    start, ticks = first, 0
+    entries: list[Entry] = []
     count, position = read_varint(data, at + 1, "index")
-    for _ in range(count):
+    while len(entries) < count and position < end - 4:
         flags = data[position]
         gap, position = read_varint(data, position + 1, "index")
         size, position = read_varint(data, position, "index")
         ticks += gap
         entries.append(Entry(start, size, ticks, bool(flags & 1), bool(flags & 2)))
         start += size
-    if start != at or position != end - 4 or not entries or not entries[0].key:
+    if len(entries) < count or start != at or position != end - 4 or not entries or not entries[0].key:
         raise DamagedError("the index at the end does not fit the frames before it")
     return reader.header, tuple(entries)

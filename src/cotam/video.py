@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count, takewhile
+from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -47,7 +47,7 @@ class Raw:
     @classmethod
     def parse(cls, text: str) -> Raw:
         """Of ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError if it is none of these."""
-        found = re.fullmatch(r"(?:mjpeg|raw:(\d+)x(\d+))(?:@(\d+(?:\.\d+)?))?", text)
+        found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
         if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
             raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
         size = (int(found[1]), int(found[2])) if found[1] else None
@@ -63,6 +63,11 @@ def _av() -> Any:
         raise MissingExtraError("video", error.name or "av") from error
     av.logging.set_level(av.logging.PANIC)  # what goes wrong is raised, too
     return av
+
+
+def _reason(error: Exception) -> str:
+    """What FFmpeg says, in one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 class Clip:
@@ -91,8 +96,7 @@ class Clip:
         self.seconds = self._length()
 
     def _error(self, error: Exception) -> InputError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return InputError(f"{self._name}: cannot be read as video: {' '.join(str(reason).split())}")
+        return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
 
     def _length(self) -> float | None:
         if self._stream.duration:
@@ -148,34 +152,33 @@ def sampled(
     Parameters
     ----------
     frames : seconds, rising, and what gives the picture
-    fps : one every 1 / ``fps`` seconds; None takes each frame
+    fps : one every 1 / ``fps`` seconds; None takes each frame, as does more than times are told apart
     most : at most so many. Where ``length`` is known and ``fps`` would give more, so many evenly from the
         first to the last; where it is not known, the first so many.
     length : seconds until the last frame is over
     advance : is told how far it has come, in seconds
     """
-    wanted: Iterator[float] | None = None
-    if most is not None and length is not None and (fps is None or math.ceil(length * fps - 1e-3) > most):
-        wanted = (length * k / max(most - 1, 1) for k in range(most))
-    elif fps is not None:
-        end = math.inf if length is None else max(length - 1e-3, 1e-3)
-        wanted = takewhile(lambda target: target < end, (k / fps for k in count()))
-    given = 0
+    if fps is not None and fps * _ROUNDED > 1:
+        fps = None
+    rate, number = fps, math.inf  # wanted is what is seen at k / rate seconds, for k below the number
+    if most is not None and length and (fps is None or length * fps - 1e-3 > most):
+        rate, number = max(most - 1, 1) / length, most
+    elif fps is not None and length is not None:
+        number = max(length - 1e-3, 1e-3) * fps
+    given = k = 0
     shown: tuple[float, Callable[[], Any]] | None = None
-    target = next(wanted, math.inf) if wanted else 0.0
     for frame in frames:
         advance(frame[0])
-        if shown and target < frame[0] - _ROUNDED:
+        until = frame[0] - _ROUNDED
+        if shown and (k / rate if rate else shown[0]) < until:
             yield shown[0], shown[1]()
             given += 1
-            while wanted and target < frame[0] - _ROUNDED:
-                target = next(wanted, math.inf)
-            if given == most or target == math.inf:
+            if rate:
+                k = max(k + 1, math.ceil(until * rate))
+            if given == most or k >= number:
                 return
         shown = frame
-        if not wanted:
-            target = frame[0]
-    if shown and target < (shown[0] + _ROUNDED if length is None else math.inf):
+    if shown and (not rate or length is not None or k / rate < shown[0] + _ROUNDED):
         yield shown[0], shown[1]()
 
 
@@ -248,22 +251,32 @@ def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
 
 
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
-    """Write an MP4 file (H.264, nearly without loss) with the times of the frames to a seekable stream."""
+    """Write an MP4 file (H.264, nearly without loss) with the times of the frames to a seekable stream.
+
+    Raises
+    ------
+    InputError
+        if H.264 cannot hold such frames
+    """
     av = _av()
     clock = Fraction(1, 90_000)
     stream = None
-    with av.open(target, "w", format="mp4") as container:
-        for seconds, image in frames:
-            pixels = np.asarray(image)
-            # H.264 with halved colours has even sides.
-            pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
-            if stream is None:
-                stream = container.add_stream("libx264", options={"crf": "12", "preset": "medium"})
-                stream.height, stream.width = pixels.shape[:2]
-                stream.pix_fmt, stream.time_base = "yuv420p", clock
-                stream.codec_context.time_base = clock
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = round(seconds / clock), clock
-            container.mux(stream.encode(frame))
-        if stream is not None:
-            container.mux(stream.encode(None))
+    try:
+        with av.open(target, "w", format="mp4") as container:
+            for seconds, image in frames:
+                pixels = np.asarray(image)
+                # H.264 with halved colours has even sides.
+                pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
+                if stream is None:
+                    stream = container.add_stream("libx264", options={"crf": "12", "preset": "medium"})
+                    stream.height, stream.width = pixels.shape[:2]
+                    stream.pix_fmt, stream.time_base = "yuv420p", clock
+                    stream.codec_context.time_base = clock
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame.pts, frame.time_base = round(seconds / clock), clock
+                container.mux(stream.encode(frame))
+            if stream is not None:
+                container.mux(stream.encode(None))
+    except av.error.FFmpegError as error:
+        size = "" if stream is None else f" of {stream.width}×{stream.height}"
+        raise InputError(f"frames{size} cannot be written as MP4: {_reason(error)}") from error
