@@ -2,10 +2,12 @@
 # kodak_rd.sh [DATA [OUT]]: rate and distortion on the 24 Kodak pictures, both profiles beside JPEG, WebP, AVIF.
 #
 # DATA holds the folder kodak (../shared/data if not given); OUT gets rows.jsonl, table.md, curve.svg and
-# curve.png (results/kodak). About four minutes on two cores; run again, it goes on where it was stopped.
+# curve.png (results/kodak). LIMIT takes so many pictures only. About four minutes on two cores; run again, it goes
+# on where it was stopped.
 # Needs: pip install 'cotam[bench]'.
 set -eu
 
 data=${1:-$(dirname "$0")/../../shared/data}
 exec "${PYTHON:-python3}" -m cotam.bench.cli rd "$data/kodak" -o "${2:-results/kodak}" --log-rate \
-    --codec jpeg --codec webp --codec avif-psnr --codec avif --codec cotam:profile=base,view=human --codec cotam
+    --codec jpeg --codec webp --codec avif-psnr --codec avif --codec cotam:profile=base,view=human --codec cotam \
+    ${LIMIT:+--limit "$LIMIT"}
