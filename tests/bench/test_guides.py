@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 from click.testing import CliRunner
 from tiny import reader, teacher
 
-from cotam.bench.guides import QUALITIES, Bench, Spec, Subject, held_out, main, measure, table, ternary
+from cotam.bench.guides import QUALITIES, Bench, Spec, Subject, held_out, main, measure, table
 from cotam.errors import InputError
 
 
@@ -47,12 +47,10 @@ def test_levels_are_quarter_octaves_of_the_power_of_importance():
 def test_the_papers_rule_has_three_levels_on_eight_fields():
     importance = np.ones((16, 24))
     importance[:4, :3] = 5
-    levels = ternary(importance)
+    levels = Spec.parse("early@ternary").levels(importance)
     assert (levels[:4, :3] == 2).all()
     assert (levels[4:] == 0).all()
     assert (levels[:, 3:] == 0).all()
-    assert set(np.unique(ternary(np.random.default_rng(0).random((8, 8))))) == {-2, 0, 2}
-    assert ternary(np.random.default_rng(0).random((3, 5))).shape == (3, 5)
 
 
 @pytest.fixture

@@ -95,6 +95,9 @@ def test_command_reads_folders_and_files(tmp_path: Path) -> None:
     text = (tmp_path / "new" / "page.html").read_text("utf-8")
     assert "<h1>one and two</h1>" in text
     assert "Give the folder of the pictures" in text
+    result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "tables.md"), "--score", "psnr"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "tables.md").read_text("utf-8").startswith("# one and two\n\n")
     (tmp_path / "one" / "rows.jsonl").write_text("")
     result = CliRunner().invoke(bench, ["report", str(tmp_path / "one"), "-o", str(tmp_path / "page.html")])
     assert result.exit_code == 1

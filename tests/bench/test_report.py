@@ -51,6 +51,13 @@ def test_comparison_table(rows: list[dict[str, Any]]) -> None:
     assert "| cotam | PSNR | −50.0 % [−50.0, −50.0] |" in table
 
 
+def test_ours_in_short(rows: list[dict[str, Any]]) -> None:
+    table = report.short_table([compare(rows, one, "cotam", "psnr") for one in ("jpeg", "webp")])
+    assert table.splitlines()[0] == "| `cotam` against | PSNR |"
+    assert table.splitlines()[2] == "| jpeg | −50.0 % [−50.0, −50.0] |"
+    assert table.splitlines()[3].startswith("| webp | −33.3 % [")
+
+
 def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["codec"] == "webp" and "psnr" in row:

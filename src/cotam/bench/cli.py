@@ -225,7 +225,7 @@ def report_command(
     title: str | None,
     **options: Any,
 ) -> None:
-    """Write one self-contained page of the rows in files or folders ROWS.
+    """Write one self-contained page of the rows in files or folders ROWS; their tables alone to a file .md.
 
     Curves and comparisons for each judge, and the pictures where a codec does worst. Give several files of
     rows for codecs that were measured apart; the pictures must be the same.
@@ -236,13 +236,13 @@ def report_command(
     if not rows:
         raise InputError(f"there are no rows in {', '.join(map(str, files))}")
     found = {one.name: one.path for one in _pictures(folders, None, 1, labelled=False)} if folders else {}
-    text = page.page(
-        rows,
-        references or report.codecs_of(rows)[:1],
-        found,
-        title=title or " and ".join(_rows_file(file).resolve().parent.name for file in files),
-        **options,
-    )
+    title = title or " and ".join(_rows_file(file).resolve().parent.name for file in files)
+    references = references or tuple(report.codecs_of(rows)[:1])
+    if out.suffix == ".md":
+        scores = options["scores"] or [key for keys in page.groups(rows).values() for key in keys]
+        text = report.whole_table(rows, scores, references, title=title)
+    else:
+        text = page.page(rows, references, found, title=title, **options)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(str(out), text.encode("utf-8"), overwrite=True)
 

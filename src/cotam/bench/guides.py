@@ -29,6 +29,7 @@ from cotam.bench.sweep import read_rows
 from cotam.codec import Codec
 from cotam.errors import InputError
 from cotam.image import to_rgb
+from cotam.importance import to_levels
 from cotam.levels import LIMIT
 from cotam.nn.teachers import LEVELS, Features, Reader, Teacher, load_reader, load_teacher, reader_distances
 from cotam.runtime import OnnxRunner
@@ -42,7 +43,6 @@ QUALITIES = (0, 15, 30, 45)
 PROBES = {"tokens": 2, "attended": 2, "whole": 4}
 PROBED_AT = 30
 UNIFORM = "none"
-TERNARY_FIELDS, TERNARY_THRESHOLD, TERNARY_LEVEL = 8, 0.75, 2
 SCORES = {"photos": ("tokens", "attended", "whole"), "text": ("tokens", "attended", "whole", "reader")}
 _LEVELS = LEVELS[1:]
 
@@ -83,24 +83,10 @@ class Spec:
 
     def levels(self, importance: np.ndarray) -> np.ndarray:
         """Levels int8 from importance, both on the grid of levels."""
+        size = CELL * importance.shape[0], CELL * importance.shape[1]
         if self.strength is None:
-            return ternary(importance)
-        octaves = np.log2(importance)
-        wanted = 4 * self.strength * (octaves - octaves.mean())
-        return np.rint(np.clip(wanted, -self.limit, self.limit)).astype(np.int8)
-
-
-def ternary(importance: np.ndarray) -> np.ndarray:
-    """The paper's rule on its 8×8 fields: half an octave more above mean + 0.75 deviations, less below."""
-    size = (TERNARY_FIELDS, TERNARY_FIELDS)
-    fields = np.asarray(Image.fromarray(importance.astype(np.float32)).resize(size, Image.Resampling.BOX))
-    away, threshold = fields - fields.mean(), TERNARY_THRESHOLD * fields.std()
-    signs = (away > threshold).astype(np.int8) - (away < -threshold)
-    rows, columns = (
-        np.minimum((np.arange(n) * 2 + 1) * TERNARY_FIELDS // (2 * n), TERNARY_FIELDS - 1)
-        for n in importance.shape
-    )
-    return (TERNARY_LEVEL * signs[np.ix_(rows, columns)]).astype(np.int8)
+            return to_levels(importance, size, policy="ternary")
+        return to_levels(importance, size, exponent=self.strength, limit=self.limit)
 
 
 @dataclass(frozen=True)

