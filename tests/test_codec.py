@@ -179,8 +179,8 @@ def test_tiles_join_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     whole_symbols, whole_index = CODEC.quantise(pixels, 60, levels)
     whole_file = CODEC.encode(pixels, 60, levels=levels)
     whole = CODEC.decode(whole_file)
-    monkeypatch.setattr(tiling, "WHOLE_CELLS", 3)
-    monkeypatch.setattr(tiling, "TILE_CELLS", 3)
+    monkeypatch.setattr(tiling, "WHOLE", 3 * 64)
+    monkeypatch.setattr(tiling, "TILE", 3 * 64)
     assert len(list(tiling.tiles(*Grid(500, 600).cells, 1))) == 12
     tiled = CODEC.decode(whole_file)
     away = np.abs(tiled.astype(int) - whole)
@@ -194,6 +194,27 @@ def test_tiles_join_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     # What the encoder saw in a halo is what the decoder finds there.
     decoded = CODEC.decode(CODEC.encode(pixels, 60, levels=levels))
     assert np.abs(decoded.astype(int) - whole).mean() < 0.05
+
+
+def test_nothing_beyond_a_halo_is_seen() -> None:
+    """What lies farther away than the halos of tiles has no effect: they are as wide as receptive fields."""
+    grid, seen = Grid(640, 320), 3 * 16  # the lower half of the picture is other than it was
+    pixels, other = picture(640, 320, seed=1), picture(640, 320, seed=2)
+    changed = np.concatenate([pixels[:320], other[320:]])
+    latents, moved = CODEC.analyse(pixels, grid), CODEC.analyse(changed, grid)
+    assert np.array_equal(latents[:, : (320 - seen) // 16], moved[:, : (320 - seen) // 16])
+    assert not np.array_equal(latents[:, : 320 // 16], moved[:, : 320 // 16])
+
+    symbols, _ = CODEC.quantise(pixels, 40)
+    beyond = replace(symbols, z=symbols.z.copy(), y=symbols.y.copy())
+    beyond.z[:, 5:], beyond.y[:, 20:] = 3, -2
+    known, changed = (CODEC.dequantise(one, grid).values for one in (symbols, beyond))
+    assert np.array_equal(known[:, :12], changed[:, :12])
+    values = known.copy()
+    values[:, 20:] = 1
+    drawn, changed = (CODEC.synthesise(v, symbols, grid, "human") for v in (known, values))
+    assert np.array_equal(drawn[:256], changed[:256])
+    assert not np.array_equal(drawn[:320], changed[:320])
 
 
 @pytest.mark.parametrize(("cells", "count"), [(1000, 1), (30, 3), (5, 16), (1, 80)])

@@ -66,6 +66,19 @@ def test_any_symbols_come_back(seed: int, count: int, longest: int, data: st.Dat
     assert np.array_equal(found, symbols)
 
 
+def test_bytes_do_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbols are grouped piece by piece, and each group is in the order of its places in all of them."""
+    tables = make_tables(3, 6, 20)
+    index = np.random.default_rng(0).integers(0, 7, (5, 9, 11)).astype(np.uint8)
+    index[3:] = 4  # pieces that lack most tables
+    symbols = draw_symbols(tables, index, 1)
+    symbols[index == 0] = 0
+    expected = coded(tables, symbols, index)
+    monkeypatch.setattr("cotam.entropy._PIECE", 40)
+    assert coded(tables, symbols, index) == expected
+    assert np.array_equal(SymbolReader(tables, expected).get(index), symbols)
+
+
 @pytest.mark.parametrize("value", [-SYMBOL_LIMIT, -SYMBOL_LIMIT + 1, SYMBOL_LIMIT - 1, SYMBOL_LIMIT])
 def test_extremes_come_back(value: int) -> None:
     tables = make_tables(0, 1, 3)

@@ -22,8 +22,8 @@ CODEC = Codec(WEIGHTS, OnnxRunner(WEIGHTS.folder, threads=1))
 def test_latents_are_what_the_picture_is_made_of(
     size: tuple[int, int], with_levels: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiling, "WHOLE_CELLS", 6)
-    monkeypatch.setattr(tiling, "TILE_CELLS", 6)
+    monkeypatch.setattr(tiling, "WHOLE", 6 * 64)
+    monkeypatch.setattr(tiling, "TILE", 6 * 64)
     levels = np.maximum(level_map(*size), 1) if with_levels else None
     data = CODEC.encode(picture(*size), 60, levels=levels)
     pixels, beside = CODEC.decode_with_latents(data)

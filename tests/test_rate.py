@@ -57,8 +57,8 @@ def test_costs_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = picture(300, 200, seed=8)
     symbols, _ = CODEC.quantise(pixels, 30)
     whole = CODEC.level_costs(symbols, Grid(300, 200))
-    monkeypatch.setattr("cotam.tiling.WHOLE_CELLS", 2)
-    monkeypatch.setattr("cotam.tiling.TILE_CELLS", 2)
+    monkeypatch.setattr("cotam.tiling.WHOLE", 128)
+    monkeypatch.setattr("cotam.tiling.TILE", 128)
     assert np.array_equal(CODEC.level_costs(symbols, Grid(300, 200)), whole)
 
 

@@ -46,13 +46,15 @@ def test_slices_name_the_same_elements(cells: int, halo: int, largest: int, scal
 
 
 def test_a_small_grid_is_one_tile() -> None:
-    ((row, column),) = tiles(tiling.WHOLE_CELLS, 1, 3)
-    assert (row.outer(64), column.outer(64)) == (slice(0, 64 * tiling.WHOLE_CELLS), slice(0, 64))
+    for unit in (64, 16):
+        ((row, column),) = tiles(tiling.WHOLE // unit, 1, 3, unit)
+        assert (row.outer(unit), column.outer(unit)) == (slice(0, tiling.WHOLE), slice(0, unit))
+        assert len(list(tiles(tiling.WHOLE // unit + 1, 1, 3, unit))) == 2
 
 
 def test_tiles_go_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiling, "WHOLE_CELLS", 3)
-    monkeypatch.setattr(tiling, "TILE_CELLS", 3)
+    monkeypatch.setattr(tiling, "WHOLE", 3 * 64)
+    monkeypatch.setattr(tiling, "TILE", 3 * 64)
     cores = [(row.core(1), column.core(1)) for row, column in tiles(4, 5, 1)]
     across = [slice(0, 2), slice(2, 5)]
     assert cores == [(row, column) for row in (slice(0, 2), slice(2, 4)) for column in across]

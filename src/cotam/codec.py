@@ -14,7 +14,7 @@ Large pictures pass through the graphs in tiles and through the range coder in b
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,15 +26,17 @@ from cotam.levels import LIMIT, checked_levels
 from cotam.payload import PayloadCoder, compare
 from cotam.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.rate import largest_within, level_costs
-from cotam.tiling import Span, pad, tiles
+from cotam.tiling import Span, largest_tile, pad, spans, tiles
 from cotam.weights import VIEWS, View
 
 SIZE_LIMIT = 200_000_000
 """Pixels that `Codec.decode` accepts unless told otherwise."""
 
-_ANALYSIS_HALO, _HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 1, 2, 3, 1
-"""Cells that the other graphs see around what they keep: their receptive fields, rounded up. The context's
-includes the synthesis', which reads its output."""
+_HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 2, 2, 1
+"""Cells that the other graphs see around what they keep: their receptive fields, rounded up."""
+
+_ANALYSIS_HALO = 3
+"""The same of the analysis, which reads pixels: in latents."""
 
 Levels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """Integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain; or a function that makes them from what they
@@ -101,10 +103,10 @@ class Codec(PayloadCoder):
     def analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
         """Latents float32 (M, h, w) of the picture."""
         latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.float32)
-        for row, column in tiles(*grid.cells, _ANALYSIS_HALO):
-            tile = pad(pixels[row.outer(64), column.outer(64)], 16, axes=(0, 1))
+        for row, column in tiles(*grid.latents, _ANALYSIS_HALO, 16):
+            tile = pad(pixels[row.outer(16), column.outer(16)], 16, axes=(0, 1))
             (found,) = self.runner("analysis", {"pixels": tile[None]})
-            latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
+            latents[:, row.core(1), column.core(1)] = found[0, :, row.inner(1), column.inner(1)]
         return latents
 
     def analyse_latents(self, latents: np.ndarray, grid: Grid) -> np.ndarray:
@@ -141,7 +143,7 @@ class Codec(PayloadCoder):
             levels = levels(self.level_costs(symbols, grid))
         symbols = replace(symbols, levels=checked_levels(levels, grid.levels))
         index = np.empty(latents.shape, np.uint8)
-        for row, column in grid.bands():
+        for row, column in tiles(*grid.cells, SCALES_HALO):
             index[:, row.core(4), column.core(4)] = self._index(symbols, row, column, grid)
         for row, column in tiles(*grid.cells, _CONTEXT_HALO):
             outer = (slice(None), row.outer(4), column.outer(4))
@@ -162,7 +164,7 @@ class Codec(PayloadCoder):
         """What levels cost, see `Levels`; ``symbols`` needs no latents, and its levels are not used."""
         symbols = replace(symbols, levels=np.full(grid.levels, LIMIT, np.int8))
         costs = np.empty((2 * LIMIT + 1, *grid.levels), np.float32)
-        for row, column in tiles(*grid.cells, SCALES_HALO):  # smaller than bands, and faster by a quarter
+        for row, column in tiles(*grid.cells, SCALES_HALO):
             found = level_costs(self.weights.tables, self._index(symbols, row, column, grid))
             costs[:, row.core(2), column.core(2)] = found
         return costs
@@ -206,23 +208,18 @@ class Codec(PayloadCoder):
 
     def dequantise(self, symbols: Symbols, grid: Grid) -> Latents:
         """Latents of all integers of a picture."""
-        found = self._no_latents(symbols)
+        values = np.empty(symbols.y.shape, np.float32)
         for row, column in tiles(*grid.cells, _CONTEXT_HALO):
-            _keep(found.values, self._dequantise(symbols, row, column, grid), row, column)
-        return found
+            _keep(values, self._dequantise(symbols, row, column, grid), row, column)
+        return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
     def decode_with_latents(
         self, data: bytes, *, view: View = "mllm", size_limit: int = SIZE_LIMIT
     ) -> tuple[np.ndarray, Latents]:
         """What `decode` and `decode_latents` return, in the time of the first."""
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
-        found = self._no_latents(symbols)
-        return self._synthesise(symbols, grid, view, found.values), found
-
-    def _no_latents(self, symbols: Symbols) -> Latents:
-        """With values that are still to be filled in."""
-        nominal = float(self.weights.nominal[symbols.quality])
-        return Latents(np.empty(symbols.y.shape, np.float32), nominal, symbols.levels)
+        found = self.dequantise(symbols, grid)
+        return self.synthesise(found.values, symbols, grid, view), found
 
     def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
@@ -267,21 +264,33 @@ class Codec(PayloadCoder):
         _, grid, _, symbols, _ = self._read_before_latents(data, size_limit)
         return np.zeros(grid.levels, np.int8) if symbols.levels is None else symbols.levels
 
-    def _synthesise(
-        self, symbols: Symbols, grid: Grid, view: View, kept: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Pixels uint8 (H, W, 3); the latents are written into ``kept``, where given."""
+    def _synthesise(self, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
+        """Pixels uint8 (H, W, 3), with no more latents at a time than a row of tiles has."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        rows, columns = grid.cells
-        for row, column in tiles(rows, columns, _CONTEXT_HALO):
-            latents = self._dequantise(symbols, row, column, grid)
-            if kept is not None:
-                _keep(kept, latents, row, column)
-            near_row = row.with_halo(_SYNTHESIS_HALO, rows)
-            near_column = column.with_halo(_SYNTHESIS_HALO, columns)
-            near = latents[:, :, near_row.within(row, 4), near_column.within(column, 4)]
-            self._draw(pixels, near, symbols, near_row, near_column, grid, view)
+        for row, values in self._rows_of_latents(symbols, grid):
+            for column in spans(grid.cells[1], _SYNTHESIS_HALO, largest_tile(*grid.cells)):
+                near = np.ascontiguousarray(values[None, :, :, column.outer(4)])
+                self._draw(pixels, near, symbols, row, column, grid, view)
         return pixels
+
+    def _rows_of_latents(self, symbols: Symbols, grid: Grid) -> Iterator[tuple[Span, np.ndarray]]:
+        """Rows of tiles for the synthesis, each with the latents (M, h, W) of its outer part.
+
+        What a row shares with the one before is not computed again.
+        """
+        (rows, columns), largest = grid.cells, largest_tile(*grid.cells)
+        values, known = np.empty((len(symbols.y), 0, grid.latents[1]), np.float32), Span(0, 0, 0, 0)
+        for row in spans(rows, _SYNTHESIS_HALO, largest):
+            shared = values[:, row.outer_start * 4 - known.outer_start * 4 :]
+            height = min(row.outer_stop * 4, grid.latents[0]) - row.outer_start * 4
+            values = np.empty((len(values), height, grid.latents[1]), np.float32)
+            values[:, : shared.shape[1]] = shared
+            start, known = known.outer_stop, row
+            fresh = Span(start, row.outer_stop, start, start).with_halo(_CONTEXT_HALO, rows)
+            for column in spans(columns, _CONTEXT_HALO, largest):
+                found = self._dequantise(symbols, fresh, column, grid)
+                values[:, shared.shape[1] :, column.core(4)] = found[0, :, fresh.inner(4), column.inner(4)]
+            yield row, values
 
     def synthesise(self, values: np.ndarray, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
         """Pixels uint8 (H, W, 3) of latents; of ``symbols`` only quality and levels are used."""

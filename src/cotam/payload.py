@@ -13,9 +13,9 @@ import numpy as np
 from cotam.entropy import SymbolReader, SymbolWriter
 from cotam.errors import DamagedError
 from cotam.levels import read_levels, write_levels
-from cotam.planes import Grid, Symbols, spread
+from cotam.planes import SCALES_HALO, Grid, Symbols, spread
 from cotam.runtime import Runner
-from cotam.tiling import Span, pad
+from cotam.tiling import Span, largest_tile, pad
 from cotam.weights import WeightSet
 
 __all__ = ["PayloadCoder", "compare"]
@@ -63,7 +63,9 @@ class PayloadCoder:
     def get_latents(self, reader: SymbolReader, symbols: Symbols, grid: Grid, check: int) -> int:
         bands = list(grid.bands())
         for number, (row, column) in enumerate(bands):
-            part = reader.get(self._index(symbols, row, column, grid))
+            pieces = column.cut(largest_tile(*grid.cells), SCALES_HALO, grid.cells[1])  # to save memory
+            index = [self._index(symbols, row, piece, grid) for piece in pieces]
+            part = reader.get(np.concatenate(index, axis=2))
             symbols.y[:, row.core(4), column.core(4)] = part
             check = zlib.crc32(part.astype("<i2").tobytes(), check)
             if number < len(bands) - 1:
@@ -99,7 +101,7 @@ class PayloadCoder:
         return index if symbols.live is None else index * symbols.live
 
     def _index(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
-        """Table index uint8 (M, rows, columns) of the latents of a band."""
+        """Table index uint8 (M, rows, columns) of the latents of a band, or of a tile."""
         quality = symbols.quality
         inputs = {
             "z": self._dequantised_z(symbols, row, column),

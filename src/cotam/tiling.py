@@ -1,7 +1,7 @@
 """Cuts of a large grid into tiles with a halo.
 
-Knows grids only: nothing of what is in them. The unit is the hyper latent's cell, 64 pixels; a tile's outer
-part feeds a graph, its core part is kept, so that tiles join without seams.
+Knows grids only: nothing of what is in them. A cell is that of the hyper latents, 64 pixels, where not said
+otherwise; a tile's outer part feeds a graph, its core part is kept, so that tiles join without seams.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 
-WHOLE_CELLS = 12
-"""A grid of at most this many cells (768 pixels) a side is one tile."""
+WHOLE = 768
+"""A grid of at most this many pixels a side is one tile."""
 
-TILE_CELLS = 9
-"""Tiles of a larger one are at most this many cells a side: more is faster and takes more memory."""
+TILE = 640
+"""Tiles of a larger one are at most this many pixels a side. In larger tiles less is computed twice, but they
+take more memory, and more of it lies outside of the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,27 @@ class Span:
         """The same core with a halo of ``halo`` cells on an axis of ``cells``."""
         return Span(self.start, self.stop, max(0, self.start - halo), min(cells, self.stop + halo))
 
+    def cut(self, largest: int, halo: int, cells: int) -> list[Span]:
+        """The same core in pieces of nearly equal length, none longer than ``largest``."""
+        length = self.stop - self.start
+        count = -(-length // largest)
+        edges = [self.start + length * i // count for i in range(count + 1)]
+        return [Span(a, b, a, b).with_halo(halo, cells) for a, b in pairwise(edges)]
+
 
 def spans(cells: int, halo: int, largest: int) -> list[Span]:
-    """Pieces of nearly equal length, none longer than ``largest``."""
-    count = -(-cells // largest)
-    edges = [cells * i // count for i in range(count + 1)]
-    return [Span(a, b, a, b).with_halo(halo, cells) for a, b in pairwise(edges)]
+    """Pieces of a whole axis, see `Span.cut`."""
+    return Span(0, cells, 0, cells).cut(largest, halo, cells)
 
 
-def tiles(rows: int, columns: int, halo: int) -> Iterator[tuple[Span, Span]]:
-    """Tiles of a grid of cells, row by row."""
-    largest = WHOLE_CELLS if max(rows, columns) <= WHOLE_CELLS else TILE_CELLS
+def largest_tile(rows: int, columns: int, unit: int = 64) -> int:
+    """Cells, of ``unit`` pixels, that a tile of such a grid has at most a side."""
+    return (WHOLE if max(rows, columns) * unit <= WHOLE else TILE) // unit
+
+
+def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[tuple[Span, Span]]:
+    """Tiles of a grid of cells, of ``unit`` pixels, row by row."""
+    largest = largest_tile(rows, columns, unit)
     for row in spans(rows, halo, largest):
         for column in spans(columns, halo, largest):
             yield row, column
