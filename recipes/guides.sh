@@ -14,10 +14,10 @@ out=${2:-results/guides}
 lite=src/cotam/weights/guide_lite.onnx
 maps=${MAPS:-"early@ternary early@0.25 late@0.125 variance@0.125 tokens@0.25 attended@0.125 attended@0.25 whole@0.125
 whole@0.25 attended+whole@0.25 tokens+attended+whole@0.125 tokens+attended+whole@0.25
-$([ ! -f "$lite" ] || echo "$lite@0.25")"}
+$([ ! -f "$lite" ] || echo "$lite@0.35")"}
 export OMP_NUM_THREADS=1
 for kind in ${KINDS:-photos text}; do
     # shellcheck disable=SC2086 # a list
-    "${PYTHON:-python3}" -m cotam.bench.guides "$data" -o "$out" --kind "$kind" --weights "${WEIGHTS:-base}" \
+    "${PYTHON:-python3}" -m cotam.bench.guides "$data" -o "$out" --kind "$kind" --weights "${WEIGHTS:-mllm}" \
         ${LIMIT:+--limit "$LIMIT"} $(printf -- '--map %s ' $maps)
 done

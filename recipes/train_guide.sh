@@ -5,8 +5,8 @@
 # targets, guide.safetensors (distilled), tuned.safetensors and an ONNX file of each (runs/guide).
 # WEIGHTS and NETWORK: the codec's weight set and the same weights for torch. COUNT: crops. STEPS: of tuning through
 # the codec, none if not given: it has made guides worse so far (docs/guide_maps.md).
-# Stop it at any time; targets go on where they stopped. On one free core with AVX512-BF16 half a second for a
-# crop, a minute for distillation, and some two seconds for a crop of tuning.
+# Stop it at any time; targets go on where they stopped. On one free core half a second for a crop, some
+# ten minutes for distillation, and two seconds for a crop of tuning.
 # Needs: pip install -c constraints.txt -e '.[train]'.
 set -eu
 
@@ -14,14 +14,14 @@ pack=${1:-runs/codec/pack}
 run=${2:-runs/guide}
 export OMP_NUM_THREADS=1
 guide() { "${PYTHON:-python3}" -m cotam.train guide "$@"; }
-guide targets --pack "$pack" -o "$run/targets" --count "${COUNT:-700}" --weights "${WEIGHTS:-base}"
+guide targets --pack "$pack" -o "$run/targets" --count "${COUNT:-2400}" --weights "${WEIGHTS:-mllm}"
 guide distil "$run/targets" -o "$run/guide.safetensors"
 guide export "$run/guide.safetensors" -o "$run/distilled.onnx"
-maps=$run/distilled.onnx@0.25
+maps=$run/distilled.onnx@0.35
 if [ -n "${STEPS:-}" ]; then
     guide tune "$run/guide.safetensors" -o "$run/tuned.safetensors" --pack "$pack" \
-        --network "${NETWORK:-training/base.safetensors}" --steps "$STEPS"
+        --network "${NETWORK:-training/mllm.safetensors}" --steps "$STEPS"
     guide export "$run/tuned.safetensors" -o "$run/tuned.onnx"
-    maps="$maps $run/tuned.onnx@0.25"
+    maps="$maps $run/tuned.onnx@0.35"
 fi
 echo "Compare them: MAPS='$maps' recipes/guides.sh"

@@ -243,7 +243,7 @@ class Seen:
         return parts | {"loss": (rate + distance).mean()}
 
 
-def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.25) -> None:
+def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:
     """Write the guide as ONNX: weights as float16, and what `docs/guide.md` asks of a guide file."""
     example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
     graph = LiteGraph(guide.eval())

@@ -34,8 +34,8 @@ def guide() -> None:
 @guide.command()
 @click.option("--pack", type=_FOLDER, required=True, help="Training pictures.")
 @click.option("-o", "--out", type=_OUT, required=True, help="Folder of the targets.")
-@click.option("--count", default=700, show_default=True, help="Crops.")
-@click.option("--weights", "weight_set", default="base", show_default=True, help="Codec: name or folder.")
+@click.option("--count", default=2400, show_default=True, help="Crops.")
+@click.option("--weights", "weight_set", default="mllm", show_default=True, help="Codec: name or folder.")
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
     """Measure sensitivities of training crops; goes on where it was stopped."""
@@ -60,7 +60,7 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 @guide.command()
 @click.argument("folder", type=_FOLDER)
 @click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors.")
-@click.option("--steps", default=1500, show_default=True)
+@click.option("--steps", default=5000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -127,7 +127,7 @@ def tune(
 @click.option("-o", "--out", type=_OUT, required=True, help="File .onnx.")
 @click.option("--mixture", help="Shares of the maps, comma-separated; those of FILE if not given.")
 @click.option("--side", default=768, show_default=True, help="Largest long side that it is shown.")
-@click.option("--exponent", default=0.25, show_default=True, help="Power of importance that suits as gain.")
+@click.option("--exponent", default=0.35, show_default=True, help="Power of importance that suits as gain.")
 def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
     """Write a guide as ONNX: src/cotam/weights/guide_lite.onnx is one."""
     import torch
