@@ -109,7 +109,7 @@ def test_a_guide_moves_bits_to_where_it_looks() -> None:
 
 def test_strength_and_policy_of_a_guide() -> None:
     pixels = picture(256, 320, seed=1)
-    assert cotam.encode(pixels, guide=Left(), guide_strength=0) == cotam.encode(pixels)
+    assert cotam.encode(pixels, guide=Left(), guide_strength=0) == cotam.encode(pixels, guide="none")
     spread = [
         np.ptp(cotam.level_map(cotam.encode(pixels, guide=Left(), guide_strength=s))) for s in (0.25, 0.5, 1)
     ]
@@ -127,6 +127,18 @@ def test_a_guide_in_a_file(tmp_path: Path) -> None:
     assert cotam.level_map(data).any()
     (tmp_path / "energy.onnx").unlink()
     assert cotam.decode(data).size == (300, 200)  # a decoder needs no guide
+
+
+def test_the_embedded_guide_is_the_default_and_own_levels_take_its_place() -> None:
+    pixels = picture(256, 320, seed=1)
+    default, lite, none = (
+        cotam.encode(pixels, **options) for options in ({}, {"guide": "lite"}, {"guide": "none"})
+    )
+    assert default == lite != none
+    assert cotam.level_map(default).any()
+    assert abs(len(default) / len(none) - 1) < 0.05  # the size is that of the quality
+    levels = np.ones((8, 10), np.int8)
+    assert np.array_equal(cotam.level_map(cotam.encode(pixels, levels=levels)), levels)
 
 
 def test_wrong_guides() -> None:

@@ -79,7 +79,7 @@ def test_encode_options_reach_the_codec() -> None:
     assert coded("--background", "#102030") == cotam.encode("all.png", background=(16, 32, 48))
     assert coded("--metadata", "all") == cotam.encode("all.png", metadata=["exif", "icc"])
     assert coded("--metadata", "exif") == cotam.encode("all.png", metadata=["exif"])
-    assert coded("--guide", "none", "--metadata", "none") == cotam.encode("all.png")
+    assert coded("--guide", "none", "--metadata", "none") == cotam.encode("all.png", guide="none")
 
 
 @pytest.mark.parametrize("size", ["1k", "1000", "0.001M", "1kB", "1000B"])
@@ -177,12 +177,13 @@ def test_info() -> None:
 def test_info_shows_the_map() -> None:
     levels = np.array([[0, 1, -2, 3], [7, -7, 0, 0], [0, 0, 0, 1]])
     Path("map.cotam").write_bytes(cotam.encode(PIXELS, levels=levels))
+    Path("even.cotam").write_bytes(cotam.encode(PIXELS, guide="none"))
     shown = invoke("info", "map.cotam", "--map").stdout.splitlines()
     assert shown[-3:] == ["    . +1 -2 +3", "   +7 -7  .  .", "    .  .  . +1"]
     assert "spread by a level map" in invoke("info", "map.cotam").stdout
     rows = [
         json.loads(line)
-        for line in invoke("info", "map.cotam", "coded.cotam", "--map", "--json").stdout.splitlines()
+        for line in invoke("info", "map.cotam", "even.cotam", "--map", "--json").stdout.splitlines()
     ]
     assert rows[0]["levels"] == levels.tolist()
     assert rows[1]["levels"] == [[0] * 4] * 3
