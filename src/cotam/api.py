@@ -78,7 +78,7 @@ def encode(
     quality: int = 50,
     target_size: int | None = None,
     profile: Profile = "mllm",
-    guide: str | Guide = "lite",
+    guide: str | Guide = "none",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     levels: np.ndarray | None = None,
@@ -97,12 +97,12 @@ def encode(
     target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
     profile : "mllm" is tuned for what vision encoders and readers of text see, "base" is trained for squared
         error alone: the reference
-    guide : where bits are spent: "lite" is the network of this package, "none" is evenly; "PATH.onnx",
+    guide : where bits are spent: "none" is evenly, "lite" by the network of this package; "PATH.onnx",
         "clip:NAME_OR_FOLDER", or any object with the method ``importance`` (`cotam.guide.base.Guide`). A
         decoder needs no guide.
     guide_strength : how much the guide moves: 0 is not at all, 1 is what suits it
     guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
-    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, quarter octaves of gain: your spread, not the guide's
+    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
     fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.profiles.PROFILES`
@@ -124,7 +124,9 @@ def encode(
     from cotam.profiles import fitted
 
     check_coding(quality, profile)
-    make_levels = guided(guide, guide_strength, guide_policy) if levels is None else None
+    make_levels = guided(guide, guide_strength, guide_policy)
+    if make_levels and levels is not None:
+        raise InputError("a guide and levels exclude each other: give one of them")
     keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     boxes = read_metadata(image, keep) if keep else {}
     pixels = fitted(to_rgb(image, background=background), fit, max_pixels)

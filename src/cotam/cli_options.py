@@ -122,32 +122,34 @@ fit_option = click.option(
 )
 
 
-guide_options = together(
-    click.option(
-        "--guide",
-        metavar="NAME",
-        callback=_loaded,
-        default="lite",
-        show_default=True,
-        help="Where bits are spent: lite, none (evenly), PATH.onnx, or clip:NAME_OR_FOLDER.",
-    ),
-    click.option(
-        "--guide-strength",
-        metavar="X",
-        type=click.FloatRange(0, 16),
-        default=1.0,
-        show_default=True,
-        help="How much the guide moves: 1 is what suits it.",
-    ),
-    click.option(
-        "--guide-policy",
-        type=click.Choice(["log", "ternary"]),
-        default="log",
-        show_default=True,
-        help="log keeps the size that the quality has without a guide; ternary is the paper's rule.",
-    ),
-)
-"""``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
+def guide_options(default: str) -> Option:
+    """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
+    return together(
+        click.option(
+            "--guide",
+            metavar="NAME",
+            callback=_loaded,
+            default=default,
+            show_default=True,
+            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER.",
+        ),
+        click.option(
+            "--guide-strength",
+            metavar="X",
+            type=click.FloatRange(0, 16),
+            default=1.0,
+            show_default=True,
+            help="How much the guide moves: 1 is what suits it.",
+        ),
+        click.option(
+            "--guide-policy",
+            type=click.Choice(["log", "ternary"]),
+            default="log",
+            show_default=True,
+            help="log keeps the size that the quality has without a guide; ternary is the paper's rule.",
+        ),
+    )
+
 
 encode_options = together(
     quality_option("Higher is better, and larger."),
@@ -164,7 +166,7 @@ encode_options = together(
         show_default=True,
         help="Weights: tuned for vision encoders, or trained for squared error alone.",
     ),
-    guide_options,
+    guide_options("none"),
     click.option(
         "--metadata",
         type=_metadata_kinds,

@@ -61,7 +61,7 @@ def encode_frames(
     *,
     quality: int = 50,
     profile: Profile = "mllm",
-    guide: str | Guide = "lite",
+    guide: str | Guide = "none",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     background: str | tuple[int, int, int] = "white",

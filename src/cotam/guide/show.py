@@ -23,7 +23,7 @@ __all__ = ["show"]
 @click.option("-o", "--output", metavar="OUT", required=True, help="PNG file, or - for standard output.")
 @quality_option("Of the file whose levels are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file; without it it is.")
-@guide_options
+@guide_options("lite")
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
     """Draw what a guide makes of a picture.
 
