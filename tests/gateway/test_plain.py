@@ -1,8 +1,7 @@
-"""``/v1/cotam/…``: encode, decode and compare, without a model."""
+"""``/v1/cotam/encode`` and ``decode``, without a model."""
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Iterator
@@ -62,17 +61,3 @@ def test_plain_use_explains(address: str, path: str, body: bytes, reason: str) -
     answer = httpx2.post(f"{address}/v1/cotam/{path}", content=body)
     assert answer.status_code == 400
     assert re.search(reason, error_of(answer))
-
-
-def test_compare(address: str) -> None:
-    png = io.BytesIO()
-    Image.fromarray(PIXELS).save(png, "PNG")
-    found = httpx2.post(f"{address}/v1/cotam/compare?quality=60", content=png.getvalue(), timeout=60).json()
-    rows = {row["name"]: row for row in found["codecs"]}
-    assert list(rows)[:3] == ["Cotam", "JPEG", "WebP"]
-    assert rows["Cotam"]["bytes"] == len(cotam.encode(PIXELS, quality=60))
-    assert all(row["bytes"] <= rows["Cotam"]["bytes"] for row in rows.values() if row["fits"])
-    assert [panel["name"] for panel in found["panels"]][:4] == ["original", "importance", "cotam", "human"]
-    assert all(panel["url"].startswith("data:image/png;base64,") for panel in found["panels"])
-    assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
-    assert base64.b64decode(found["file"].partition(",")[2]) == cotam.encode(PIXELS, quality=60)

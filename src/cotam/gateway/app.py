@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import cotam
-from cotam.gateway import plain
+from cotam.gateway import compare, plain
 from cotam.gateway.convert import Converter, RefusedError
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Bodies, Guard, refusal
@@ -47,7 +47,7 @@ class Limits:
     requests : worked on at a time
     pictures : in a request
     pixels : of a picture
-    jobs : threads that work on pictures
+    jobs : threads that work on pictures; one more makes comparisons for the page
     """
 
     body: int
@@ -77,6 +77,7 @@ def application(
     """
     metrics = Metrics()
     pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="pictures")
+    comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
     bodies = Bodies(limits.body)
     relay = Relay(upstream, converter, pool, bodies, most=limits.pictures, token=token)
 
@@ -84,7 +85,8 @@ def application(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with upstream.connected():
             yield
-        pool.shutdown(cancel_futures=True)
+        for one in (pool, comparing):
+            one.shutdown(cancel_futures=True)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": cotam.__version__})
@@ -99,6 +101,7 @@ def application(
     if page:
         routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
         routes += plain.routes(pool, bodies, limits.pixels)
+        routes.append(compare.route(comparing, bodies, limits.pixels))
     routes += [
         Route("/v1/chat/completions", relay),
         Route("/v1/responses", relay),
