@@ -231,3 +231,12 @@ def test_what_cannot_be_compared(body: bytes, reason: str) -> None:
         answer = httpx2.post(f"{address}/v1/cotam/compare", content=body)
     assert answer.status_code == 400
     assert reason in error_of(answer)
+
+
+@pytest.mark.parametrize("quality", [10, 70])
+def test_both_views_are_those_of_the_decoder(quality: int) -> None:
+    data = cotam.encode(PIXELS, quality=quality)
+    views = compare._views(data)
+    assert list(views) == ["human", "mllm"]
+    for view, pixels in views.items():
+        assert np.array_equal(pixels, cotam.decode(data, view=view))

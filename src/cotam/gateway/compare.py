@@ -20,7 +20,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import cotam
+from cotam import api, weights
 from cotam.bench.baselines import Codec, available
+from cotam.bitstream import read_header
 from cotam.gateway import features
 from cotam.gateway.cache import Cache
 from cotam.gateway.convert import Note, Wish
@@ -33,7 +35,7 @@ from cotam.guide.base import load
 from cotam.guide.draw import heat
 from cotam.image import Pixels
 from cotam.profiles import fitted
-from cotam.weights import VIEWS, View
+from cotam.weights import View
 
 __all__ = ["MEASURES", "Measure", "nearest", "route"]
 
@@ -198,8 +200,11 @@ class _Comparer:
 
 
 def _views(data: bytes) -> dict[View, Pixels]:
-    """Pixels of each view of a file."""
-    return {view: np.asarray(cotam.decode(data, view=view)) for view in VIEWS}
+    """Pixels of each view of a file: the latents are decoded once, and drawn twice."""
+    codec = api.codec(weights.by_hash(read_header(data).weights).name)
+    symbols, grid = codec.decode_symbols(data)
+    latents = codec.dequantise(symbols, grid).values
+    return {view: codec.synthesise(latents, symbols, grid, view) for view in weights.VIEWS}
 
 
 def _importance(pixels: Pixels) -> Pixels:
