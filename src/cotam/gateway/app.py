@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -102,11 +103,12 @@ def application(
         routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
         routes += plain.routes(pool, bodies, limits.pixels)
         routes.append(compare.route(comparing, bodies, limits.pixels))
+        routes.append(Mount("/v1/cotam", routes=[]))  # other paths are not for the upstream
     routes += [
         Route("/v1/chat/completions", relay),
         Route("/v1/responses", relay),
         Route("/v1/{rest:path}", relay),
     ]
-    handlers = {RefusedError: refusal}
+    handlers = {RefusedError: refusal, HTTPException: refusal, Exception: refusal}
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     return Guard(inner, metrics, token=token, limit=limits.requests, local=local)

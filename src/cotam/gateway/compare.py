@@ -30,6 +30,7 @@ from cotam.gateway.guard import Bodies
 from cotam.gateway.pictures import COTAM, MEDIA_TYPES, content_key, pixels_of, saved
 from cotam.gateway.plain import Plain, ordinary
 from cotam.gateway.rewrite import data_url
+from cotam.gateway.wish import STILL
 from cotam.guide import tiles
 from cotam.guide.base import load
 from cotam.guide.draw import heat
@@ -107,8 +108,8 @@ def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
     """The route, for pictures of at most ``size_limit`` pixels; ``pool`` has one thread."""
     measure = MEASURES["features" if features.available() else "psnr"]
     work = _Comparer(measure)
-    app = Plain(pool, bodies, size_limit, work, most=AT_A_TIME, seconds=SECONDS)
-    return Route("/v1/cotam/compare", app, methods=["POST"])
+    app = Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
+    return Route("/v1/cotam/compare", app)
 
 
 class _Comparer:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,12 +48,24 @@ class ClientGoneError(Exception):
 
 
 async def refusal(request: Request, error: Exception) -> JSONResponse:
-    """Answer of the form that OpenAI's clients read."""
-    assert isinstance(error, RefusedError)
+    """Answer to any error, of the form that OpenAI's clients read."""
+    if isinstance(error, HTTPException):
+        error = _of_route(error, request)
+    elif not isinstance(error, RefusedError):
+        error = RefusedError("an error of the gateway itself: its log says which", 500)
     exchange_of(request.scope).error = str(error)
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
     body = {"error": {"message": str(error), "type": kind, "param": error.param, "code": None}}
     return JSONResponse(body, error.status, headers=error.headers)
+
+
+def _of_route(error: HTTPException, request: Request) -> RefusedError:
+    reasons = {
+        404: "there is no such path: that of the API begins with /v1/",
+        405: f"{request.method} is not for this path",
+    }
+    reason = reasons.get(error.status_code, error.detail)
+    return RefusedError(reason, error.status_code, headers=error.headers or {})
 
 
 class Guard:

@@ -7,10 +7,11 @@ threads of the pool.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,7 +24,7 @@ from cotam.gateway.exchange import exchange_of
 from cotam.gateway.guard import Bodies, in_thread, while_connected
 from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, kind_of, png_of
 from cotam.gateway.videos import video_kind
-from cotam.gateway.wish import read_wish
+from cotam.gateway.wish import STILL, wish_in_query
 
 __all__ = ["Plain", "Work", "ordinary", "routes"]
 
@@ -34,8 +35,8 @@ Work = Callable[[bytes, Wish, Callable[[], None]], tuple[Response, Note | None]]
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     """The routes, for pictures of at most ``size_limit`` pixels."""
     return [
-        Route("/v1/cotam/encode", Plain(pool, bodies, size_limit, _encode), methods=["POST"]),
-        Route("/v1/cotam/decode", Plain(pool, bodies, size_limit, _decode), methods=["POST"]),
+        Route("/v1/cotam/encode", Plain(pool, bodies, size_limit, _encode, STILL)),
+        Route("/v1/cotam/decode", Plain(pool, bodies, size_limit, _decode)),
     ]
 
 
@@ -46,6 +47,7 @@ class Plain:
     ----------
     pool : whose threads do it
     size_limit : pixels of the picture
+    names : what the query may ask for, see `cotam.gateway.wish`
     most : at a time, those that wait included; more are refused with 429. None is no limit of its own
     seconds : after which the work is given up, see `cotam.gateway.guard.in_thread`
     """
@@ -56,14 +58,17 @@ class Plain:
         bodies: Bodies,
         size_limit: int,
         work: Work,
+        names: Sequence[str] = (),
         *,
         most: int | None = None,
         seconds: float | None = None,
     ) -> None:
         self._pool, self._bodies, self._limit, self._work = pool, bodies, size_limit, work
-        self._most, self._seconds, self._running = most, seconds, 0
+        self._names, self._most, self._seconds, self._running = names, most, seconds, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise HTTPException(405, headers={"Allow": "POST"})
         if self._most is not None and self._running >= self._most:
             message = f"{self._most} requests of this kind are being worked on: try again in a few seconds"
             raise RefusedError(message, 429, headers={"Retry-After": "5"})
@@ -79,8 +84,7 @@ class Plain:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
-        query = {name.replace("_", "-"): value for name, value in Request(scope).query_params.items()}
-        wish = read_wish(query, prefix="")
+        wish = wish_in_query(Request(scope).query_params, self._names)
         started = time.perf_counter()
         response, note = await in_thread(self._pool, partial(self._done, body, wish), self._seconds)
         exchange.seconds["pictures"] = time.perf_counter() - started
@@ -97,6 +101,8 @@ class Plain:
             return self._work(body, wish, check)
         except CotamError as error:
             raise RefusedError(str(error)) from error
+        except MemoryError as error:
+            raise RefusedError("not enough memory for the picture", 503) from error
 
 
 def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:

@@ -18,11 +18,11 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import CotamError
-from cotam.gateway.convert import Converter, Job, Note, RefusedError, Wish, check_count
+from cotam.gateway.convert import Converter, Job, Note, RefusedError, Wish, check_count, count_pictures
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.guard import TOKEN_HEADER, Bodies, in_thread, while_connected
 from cotam.gateway.rewrite import parse_json, parts, replaced, to_json
-from cotam.gateway.wish import read_wish
+from cotam.gateway.wish import wish_in_headers
 
 __all__ = ["Relay", "Upstream"]
 
@@ -165,7 +165,7 @@ class Relay:
             raise RefusedError("there is no such path", 404)
         if scope["method"] == "POST" and scope["path"] in WITH_PICTURES:
             started = time.perf_counter()
-            wish = read_wish(headers)
+            wish = wish_in_headers(headers)
             body = await in_thread(self._pool, partial(self._rewrite, body, wish, exchange.notes))
             exchange.seconds["pictures"] = time.perf_counter() - started
         exchange.bytes_upstream = len(body)
@@ -194,7 +194,7 @@ class Relay:
         except CotamError as error:
             raise RefusedError(str(error)) from error
         found = parts(value)
-        check_count(len(found), self._most)
+        check_count(count_pictures(found), self._most)
         job.rest, job.most = len(body) - sum(len(part.url) for part in found), self._most
         news = self._converter(found, job)
         return to_json(replaced(value, news)) if news else body
