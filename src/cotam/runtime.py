@@ -60,9 +60,12 @@ def _usable_processors() -> int:
 
 
 def open_session(
-    path: Path, threads: int = 0, *, optimisation: Optimisation = "all"
+    model: Path | bytes, threads: int = 0, *, optimisation: Optimisation = "all"
 ) -> onnxruntime.InferenceSession:
-    """An ONNX file on the CPU; ``threads`` 0: as many as this process may use, or as `limit_threads` says."""
+    """An ONNX file, or what is in it, on the CPU.
+
+    ``threads`` 0: as many as this process may use, or as `limit_threads` says.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -79,7 +82,8 @@ def open_session(
         "basic": level.ORT_ENABLE_BASIC,
         "none": level.ORT_DISABLE_ALL,
     }[optimisation]
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxRunner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,7 @@ from synthetic import picture, psnr
 
 import cotam
 from cotam.gateway.budget import RUNGS, ToBudget
-from cotam.gateway.cache import Cache
+from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.convert import ForModel, Job, RefusedError, ToCotam, Wish
 from cotam.gateway.rewrite import Part, data_url, read_data_url
 
@@ -91,8 +92,11 @@ def test_a_picture_of_earlier_turns_is_not_decoded_again() -> None:
         ("https://example.com/a.png", "addresses of example.com are not let through"),
         ("http://169.254.169.254/latest", "addresses of 169.254.169.254 are not"),
         ("https://fine.example@evil.example/", "addresses of evil.example are not"),
-        ("file:///etc/passwd", "pictures are sent as data:"),
-        ("iVBORw0KGgo", "pictures are sent as data:"),
+        ("file:///etc/passwd", "is sent as data:"),
+        ("iVBORw0KGgo", "is sent as data:"),
+        (r"http://evil.example\@fine.example/", "a backslash in the address"),
+        ("http://evil.example\t.fine.example/", "a control character"),
+        (" https://fine.example/", "there is a space"),
         ("http://[broken", "the address cannot be read"),
         ("data:image/vnd.cotam;base64,????", "the data are not base64"),
         ("data:image/vnd.cotam,abc", "the data are not a .cotam file in base64"),
@@ -108,6 +112,18 @@ def test_what_a_model_is_not_given(url: str, reason: str) -> None:
     assert caught.value.status == 400
     assert caught.value.param == "messages[0].content[1].image_url"
     assert str(caught.value).startswith("messages[0].content[1].image_url: ")
+
+
+def test_addresses_of_sounds_and_files_are_refused_too() -> None:
+    for key, kind in (("audio_url", "audio"), ("file_url", "file")):
+        part = Part(("input", 0, "content", 0, key), "http://10.0.0.1/a")
+        with pytest.raises(
+            RefusedError, match=f"of 10.0.0.1 are not let through here: send the {kind} itself"
+        ):
+            ForModel(10**6)([part], Job())
+        data = Part(part.where, data_url("image/vnd.cotam", CODED))
+        assert ForModel(10**6)([data], Job()) == {}
+        assert ToCotam(Wish(), 10**6)([Part(part.where, data_url("image/png", saved(PIXELS)))], Job()) == {}
 
 
 def test_all_hosts_can_be_allowed() -> None:
@@ -302,8 +318,20 @@ def keys_of(cache: Cache, keys: Sequence[int]) -> list[bool]:
 
 
 def test_the_cache_forgets_what_was_not_used_last() -> None:
-    cache = Cache(30)
+    cache = Cache(3 * (10 + OVERHEAD))
     assert keys_of(cache, [1, 2, 3, 1, 4, 1, 2]) == [False, False, False, True, False, True, False]
-    assert cache.get(9, lambda: bytes(31)) == (bytes(31), False)
-    assert cache.get(9, lambda: bytes(31)) == (bytes(31), False)  # too large to keep
+    large = bytes(3 * (10 + OVERHEAD))
+    assert cache.get(9, lambda: large) == (large, False)
+    assert cache.get(9, lambda: large) == (large, False)  # too large to keep
     assert cache.get(2, lambda: b"other") == (b"\2" * 10, True)
+
+
+def test_small_results_do_not_fill_the_memory() -> None:
+    """A key, a place in the order and a result of no bytes take 700 bytes and more."""
+    cache = Cache(1_000_000)
+    tracemalloc.start()
+    for number in range(20_000):
+        cache.get((number.to_bytes(32), Wish(quality=number % 101)), lambda: b"")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_000_000

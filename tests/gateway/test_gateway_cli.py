@@ -108,6 +108,11 @@ def test_a_port_that_is_taken(upstream: str) -> None:
         (["serve"], "Missing option '--upstream'"),
         (["serve", "--upstream", "localhost:8000"], "is not an address such as http://localhost:8000/v1"),
         (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for are of --roundtrip"),
+        (
+            ["serve", "--upstream", "http://a", "--allow-remote", "https://b"],
+            "'https://b' is not a host's name",
+        ),
+        (["serve", "--upstream", "http://a", "--allow-remote", "b:80"], "'b:80' is not a host's name"),
         (["edge"], "give one of --gateway and --upstream"),
         (["edge", "--gateway", "http://a", "--upstream", "http://b"], "give one of --gateway and --upstream"),
         (["edge", "--gateway", "http://a", "--format", "webp"], "--format does nothing with --gateway"),
@@ -129,16 +134,32 @@ def test_names_of_elsewhere_need_a_token(token: dict[str, str], status: int, ups
         assert httpx2.get(f"{address}/v1/models", headers=headers).status_code == status
 
 
-def test_an_open_gateway_is_pointed_out() -> None:
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        ("serve", "without --token, everybody who reaches 0.0.0.0 may use this"),
+        ("edge", "everybody who reaches 0.0.0.0 may use this, with the token or key that was given here"),
+    ],
+)
+def test_an_open_gateway_is_pointed_out(command: str, note: str) -> None:
     with subprocess.Popen(
-        [*PROGRAM, "serve", "--upstream", "http://127.0.0.1:9", "--host", "0.0.0.0", "--port", "0"],
+        [*PROGRAM, command, "--upstream", "http://127.0.0.1:9", "--host", "0.0.0.0", "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
     ) as program:
         assert program.stderr
         line = program.stderr.readline()
         program.kill()
-    assert line == "cotam: note: without --token, everybody who reaches 0.0.0.0 may use this\n"
+    assert line == f"cotam: note: {note}\n"
+
+
+def test_names_of_hosts_are_compared_in_small_letters(upstream: str) -> None:
+    options = ["--upstream", upstream, "--allow-remote", "Fine.Example", "--allow-remote", "::1"]
+    with process("serve", *options) as (_, address):
+        for url in ("https://fine.EXAMPLE/a.png", "http://[::1]/a.png"):
+            part = {"type": "image_url", "image_url": {"url": url}}
+            body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+            assert httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("command", ["serve", "edge"])

@@ -1,8 +1,7 @@
-"""``/v1/cotam/…``: encode, decode and compare, without a model."""
+"""``/v1/cotam/encode`` and ``decode``, without a model."""
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Iterator
@@ -53,6 +52,11 @@ def test_encode_and_decode(address: str) -> None:
         ("encode", b"text", "the data are no JPEG, PNG, WebP, GIF or .cotam picture"),
         ("encode", CODED, "it is a .cotam file already"),
         ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
+        ("encode?target_size=0", b"", "target_size: '0' is not a whole number from 1 to"),
+        ("encode?target_size=9000&quality=4", b"", "^quality and target_size exclude each other$"),
+        ("encode?qualty=4", b"", "'qualty' is not known: there is quality, target_size, for, max_pixels$"),
+        ("encode?fps=2", b"", "'fps' is not known"),
+        ("decode?quality=4", b"", "'quality' is not known: there are no options here"),
         ("encode?for=me", b"", "for: 'me' is none of llava-1.5"),
         ("decode", b"text", "the data are no JPEG"),
         ("decode", CODED[:50], "ends"),
@@ -62,17 +66,3 @@ def test_plain_use_explains(address: str, path: str, body: bytes, reason: str) -
     answer = httpx2.post(f"{address}/v1/cotam/{path}", content=body)
     assert answer.status_code == 400
     assert re.search(reason, error_of(answer))
-
-
-def test_compare(address: str) -> None:
-    png = io.BytesIO()
-    Image.fromarray(PIXELS).save(png, "PNG")
-    found = httpx2.post(f"{address}/v1/cotam/compare?quality=60", content=png.getvalue(), timeout=60).json()
-    rows = {row["name"]: row for row in found["codecs"]}
-    assert list(rows)[:3] == ["Cotam", "JPEG", "WebP"]
-    assert rows["Cotam"]["bytes"] == len(cotam.encode(PIXELS, quality=60))
-    assert all(row["bytes"] <= rows["Cotam"]["bytes"] for row in rows.values() if row["fits"])
-    assert [panel["name"] for panel in found["panels"]][:4] == ["original", "importance", "cotam", "human"]
-    assert all(panel["url"].startswith("data:image/png;base64,") for panel in found["panels"])
-    assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
-    assert base64.b64decode(found["file"].partition(",")[2]) == cotam.encode(PIXELS, quality=60)

@@ -272,6 +272,22 @@ def test_what_is_no_json_is_refused(address: str, body: bytes) -> None:
     assert error_of(answer).startswith("the body is not JSON")
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"image_url": "http://10.0.0.1/a"},  # vLLM takes it without a type
+        {"type": "image_url", "uuid": "1", "image_url": "http://10.0.0.1/a"},
+        {"type": "audio_url", "audio_url": {"url": "http://10.0.0.1/a"}},
+        {"type": "image_url", "image_url": {"url": "http://10.0.0.1\\@fine.example/a"}},
+    ],
+)
+def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part: dict[str, Any]) -> None:
+    with gateway(upstream, hosts={"fine.example"}) as address:
+        body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+        assert httpx2.post(f"{address}/v1/chat/completions", json=body).status_code == 400
+    assert not model.bodies
+
+
 def test_remote_pictures_are_refused_unless_allowed(upstream: str, model: Model) -> None:
     with gateway(upstream, hosts={"fine.example"}) as address:
         answer = send(address, "https://fine.example/a.png")
@@ -303,7 +319,51 @@ def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> 
         one.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.7))
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("GET", "/chat/completions", 404, "there is no such path: that of the API begins with /v1/"),
+        ("GET", "/page/none.js", 404, "there is no such path"),
+        ("GET", "/v1/cotam/encode", 405, "GET is not for this path"),
+        ("POST", "/v1/cotam/endcode", 404, "there is no such path"),
+    ],
+)
+def test_paths_that_are_not_there(
+    address: str, model: Model, method: str, path: str, status: int, reason: str
+) -> None:
+    """Neither are those of Cotam passed on, with a picture, to a model server that does not know them."""
+    answer = httpx2.request(method, address + path)
+    assert answer.status_code == status
+    assert error_of(answer).startswith(reason)
+    assert not model.paths
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"x-cotam-quality": "101"}, "x-cotam-quality: '101' is not a whole number from 0 to 100"),
+        ({"x-cotam-qualty": "40"}, "'x-cotam-qualty' is not known: there is x-cotam-quality, "),
+        ({"x-cotam-quality": "4", "x-cotam-target-size": "9000"}, "x-cotam-quality and x-cotam-target-size"),
+    ],
+)
+def test_wishes_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
+    answer = send(address, URL, headers=headers)
+    assert answer.status_code == 400
+    assert error_of(answer).startswith(reason)
+
+
 # When things go wrong
+
+
+def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(parts: Any, job: Any) -> Any:
+        raise RuntimeError("a mistake in the program")
+
+    with running(application(Upstream(upstream), broken, Limits(10**6, 8, 8, 10**6, 1)), **SERVER) as address:
+        answer = send(address, URL)
+    assert answer.status_code == 500
+    assert error_of(answer) == "an error of the gateway itself: its log says which"
+    assert any("a mistake in the program" in str(record.exc_info) for record in caplog.records)
 
 
 def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:

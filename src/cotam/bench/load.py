@@ -24,7 +24,7 @@ import click
 import cotam
 from cotam.bench.pictures import plain_pictures
 
-__all__ = ["Sample", "growth", "table"]
+__all__ = ["Sample", "growth", "sample", "table"]
 
 GROWTH = 1.05
 """Memory may be so many times what it was, and 8 MB more."""
@@ -43,10 +43,11 @@ class Sample:
     threads: int
 
 
-def _sample(started: float) -> Sample:
-    with open("/proc/self/statm") as file:
+def sample(started: float, process: int | str = "self") -> Sample:
+    """Of a process, by its number; ``started`` by the clock of time.monotonic."""
+    with open(f"/proc/{process}/statm") as file:
         memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    handles, threads = (len(os.listdir(f"/proc/self/{kind}")) for kind in ("fd", "task"))
+    handles, threads = (len(os.listdir(f"/proc/{process}/{kind}")) for kind in ("fd", "task"))
     return Sample(time.monotonic() - started, memory, handles, threads)
 
 
@@ -81,8 +82,8 @@ def quarters(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Samples by quarters of the time."""
     end = samples[-1].seconds
     found: list[list[Sample]] = [[] for _ in range(_PARTS)]
-    for sample in samples:
-        found[min(int(_PARTS * sample.seconds / end), _PARTS - 1)].append(sample)
+    for one in samples:
+        found[min(int(_PARTS * one.seconds / end), _PARTS - 1)].append(one)
     return found
 
 
@@ -90,12 +91,12 @@ def growth(samples: Sequence[Sample]) -> list[str]:
     """What grew from the second quarter to the last, in words."""
     _, before, _, after = quarters(samples)
     found = []
-    old, new = (mean(sample.memory for sample in part) / 1e6 for part in (before, after))
+    old, new = (mean(one.memory for one in part) / 1e6 for part in (before, after))
     if new > GROWTH * old + 8:
         found.append(f"memory grew from {old:.0f} to {new:.0f} MB")
     for name in ("handles", "threads"):
         # The fewest: whether a file is open at the time is chance.
-        old, new = (min(getattr(sample, name) for sample in part) for part in (before, after))
+        old, new = (min(getattr(one, name) for one in part) for part in (before, after))
         if new > old:
             found.append(f"{name} grew from {old} to {new}")
     return found
@@ -104,9 +105,9 @@ def growth(samples: Sequence[Sample]) -> list[str]:
 def table(samples: Sequence[Sample]) -> str:
     """A line for each quarter."""
     lines = ["| until | memory, mean · peak | handles | threads |", "| --- | --- | --- | --- |"]
-    for part in quarters(samples):
-        memory = [sample.memory / 1e6 for sample in part]
-        handles, threads = (max(getattr(sample, name) for sample in part) for name in ("handles", "threads"))
+    for part in filter(None, quarters(samples)):
+        memory = [one.memory / 1e6 for one in part]
+        handles, threads = (max(getattr(one, name) for one in part) for name in ("handles", "threads"))
         used = f"{mean(memory):.0f} · {max(memory):.0f} MB"
         lines.append(f"| {part[-1].seconds:.0f} s | {used} | {handles} | {threads} |")
     return "\n".join(lines)
@@ -127,7 +128,7 @@ def main(folder: Path, minutes: float, jobs: int | None, pictures: int) -> None:
         running = [pool.submit(work.run, stop) for _ in range(jobs)]
         while time.monotonic() - started < 60 * minutes and not any(each.done() for each in running):
             time.sleep(min(1.0, minutes))
-            samples.append(_sample(started))
+            samples.append(sample(started))
         stop.set()
     for each in running:
         each.result()  # raises what went wrong

@@ -12,7 +12,9 @@
     cache.py    what was made before, by content
     guard.py    token, limits, log and metrics around everything
     relay.py    the request to the upstream, its answer back unparsed
-    plain.py    /v1/cotam/encode, decode and compare
+    plain.py    /v1/cotam/encode and decode
+    compare.py  /v1/cotam/compare: bytes of other codecs at equal nearness, for the page
+    features.py how near for a model: what a vision encoder sees of a picture
     app.py      routes
     cli.py      options
     page/       what a browser shows at /

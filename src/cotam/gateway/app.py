@@ -13,6 +13,7 @@ from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import cotam
-from cotam.gateway import plain
+from cotam.gateway import compare, plain
 from cotam.gateway.convert import Converter, RefusedError
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Bodies, Guard, refusal
@@ -47,7 +48,7 @@ class Limits:
     requests : worked on at a time
     pictures : in a request
     pixels : of a picture
-    jobs : threads that work on pictures
+    jobs : threads that work on pictures; one more makes comparisons for the page
     """
 
     body: int
@@ -77,6 +78,7 @@ def application(
     """
     metrics = Metrics()
     pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="pictures")
+    comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
     bodies = Bodies(limits.body)
     relay = Relay(upstream, converter, pool, bodies, most=limits.pictures, token=token)
 
@@ -84,7 +86,8 @@ def application(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with upstream.connected():
             yield
-        pool.shutdown(cancel_futures=True)
+        for one in (pool, comparing):
+            one.shutdown(cancel_futures=True)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": cotam.__version__})
@@ -99,11 +102,13 @@ def application(
     if page:
         routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
         routes += plain.routes(pool, bodies, limits.pixels)
+        routes.append(compare.route(comparing, bodies, limits.pixels))
+        routes.append(Mount("/v1/cotam", routes=[]))  # other paths are not for the upstream
     routes += [
         Route("/v1/chat/completions", relay),
         Route("/v1/responses", relay),
         Route("/v1/{rest:path}", relay),
     ]
-    handlers = {RefusedError: refusal}
+    handlers = {RefusedError: refusal, HTTPException: refusal, Exception: refusal}
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     return Guard(inner, metrics, token=token, limit=limits.requests, local=local)

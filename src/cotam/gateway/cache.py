@@ -9,11 +9,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
 
-__all__ = ["Cache"]
+__all__ = ["OVERHEAD", "Cache"]
+
+OVERHEAD = 1000
+"""Bytes that a result takes beside its own: key, place in the order, and what Python adds to them."""
 
 
 class Cache:
-    """The results used last, at most so many bytes of them. Safe to use from several threads."""
+    """The results used last, at most so many bytes of them. Safe to use from several threads.
+
+    A result counts as its bytes and `OVERHEAD`, or a stranger could fill the memory with many small ones.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._held = limit, 0
@@ -31,9 +37,13 @@ class Cache:
                 return self._results[key], True
         result = make()
         with self._lock:
-            if len(result) <= self._limit and key not in self._results:
+            if _size(result) <= self._limit and key not in self._results:
                 self._results[key] = result
-                self._held += len(result)
+                self._held += _size(result)
             while self._held > self._limit:
-                self._held -= len(self._results.popitem(last=False)[1])
+                self._held -= _size(self._results.popitem(last=False)[1])
         return result, False
+
+
+def _size(result: bytes) -> int:
+    return len(result) + OVERHEAD

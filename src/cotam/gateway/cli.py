@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -125,6 +126,7 @@ def _token(text: str) -> Option:
     "--allow-remote",
     metavar="HOST",
     multiple=True,
+    callback=lambda context, parameter, names: frozenset(map(_host_name, names)),
     help="Let http addresses of pictures on this host pass to the model server; * is all.  [repeatable]",
 )
 @click.option("--roundtrip", is_flag=True, help="Encode and decode ordinary pictures too, to measure it.")
@@ -146,7 +148,7 @@ def serve(
     upstream: str,
     upstream_key: str | None,
     token: str | None,
-    allow_remote: tuple[str, ...],
+    allow_remote: frozenset[str],
     roundtrip: bool,
     quality: int | None,
     fit: Fit | None,
@@ -165,12 +167,12 @@ def serve(
     limits = _limits(listening)
     wish = Wish(quality=quality, fit=fit) if roundtrip else None
     log = _appender(log_bytes) if log_bytes else lambda row: None
-    converter = ForModel(limits.pixels, frozenset(allow_remote), roundtrip=wish, log=log, times=frame_times)
+    converter = ForModel(limits.pixels, allow_remote, roundtrip=wish, log=log, times=frame_times)
     to = _upstream(upstream, limits, listening["timeout"], key=upstream_key)
     host = listening["host"]
     app = application(to, converter, limits, token=token, local=not token and _is_loopback(host), page=True)
     if not token and not _is_loopback(host):
-        click.echo(f"cotam: note: without --token, everybody who reaches {host} may use this", err=True)
+        _note(f"without --token, everybody who reaches {host} may use this")
     _run(app, host, listening["port"], f"serve in front of {to.name}")
 
 
@@ -254,9 +256,11 @@ def edge(
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames")
         converter = ToBudget(form, fit, max_picture_bytes, max_request_bytes, limits.pixels)
         to = _upstream(upstream or "", limits, listening["timeout"], key=upstream_key)
-    local = _is_loopback(listening["host"])
-    app = application(to, converter, limits, local=local)
-    _run(app, listening["host"], listening["port"], f"edge to {to.name}")
+    host = listening["host"]
+    app = application(to, converter, limits, local=_is_loopback(host))
+    if not _is_loopback(host):
+        _note(f"everybody who reaches {host} may use this, with the token or key that was given here")
+    _run(app, host, listening["port"], f"edge to {to.name}")
 
 
 def _refuse(given: str, *names: str) -> None:
@@ -285,6 +289,19 @@ def _upstream(address: str, limits: Limits, silence: float, **secrets: str | Non
         return Upstream(address, silence=silence, connections=limits.requests, **secrets)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _host_name(text: str) -> str:
+    """A host as addresses have it."""
+    if text != "*" and not re.fullmatch(
+        r"[\w.-]+|[\da-f.]*:[\da-f:.]*:[\da-f:.]*", text, re.ASCII | re.IGNORECASE
+    ):
+        raise click.BadParameter(f"{text!r} is not a host's name, such as pictures.example.com, nor *")
+    return text.lower()
+
+
+def _note(text: str) -> None:
+    click.echo(f"cotam: note: {text}", err=True)
 
 
 def _is_loopback(host: str) -> bool:

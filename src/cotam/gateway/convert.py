@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -43,12 +44,16 @@ __all__ = [
     "ToCotam",
     "Wish",
     "check_count",
+    "count_pictures",
     "ordinary_in",
     "part_errors",
 ]
 
 REQUEST_PIXELS = 4
 """All pictures and frames of a request together have at most so many times the pixels that one may have."""
+
+PICTURES = ("image", "video")
+"""Kinds of parts that may be .cotam, or become it; of others the address alone is looked at."""
 
 FPS, MAX_FRAMES = 1.0, 32
 """How videos are sampled unless somebody says otherwise."""
@@ -160,6 +165,8 @@ def cotam_in(part: Part) -> bytes | None:
     InputError
         if it is none, although the media type says so
     """
+    if part.kind not in PICTURES:
+        return None
     head, _, text = part.url[:200].partition(",")
     named = head.lower().startswith(f"data:{COTAM}")
     if not named and not text.startswith(_BEGINNING):
@@ -174,7 +181,7 @@ def cotam_in(part: Part) -> bytes | None:
 
 def ordinary_in(part: Part) -> tuple[bytes, str] | None:
     """Data and kind of the ordinary picture that a part carries; None for other parts, broken ones too."""
-    if part.is_video:
+    if part.kind != "image":
         return None
     with suppress(InputError):
         found = read_data_url(part.url)
@@ -200,7 +207,7 @@ class ForModel:
     Parameters
     ----------
     size_limit : pixels of a picture that is decoded
-    hosts : names of hosts whose http(s) addresses are let through to the model server; "*" is all
+    hosts : names, in small letters, of hosts whose http(s) addresses are let through; "*" is all
     cache : bytes of decoded pictures that are kept
     roundtrip : how ordinary pictures are encoded, then decoded, to measure what it does; None leaves them
     log : is given a row for each picture that was decoded
@@ -223,7 +230,7 @@ class ForModel:
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str | Frames]:
         news: dict[Where, str | Frames] = {}
-        pixels, pictures = 0, len(parts)
+        pixels, pictures = 0, count_pictures(parts)
         for part in parts:
             job.check()
             with part_errors(part):
@@ -241,7 +248,7 @@ class ForModel:
         return news
 
     def _new(self, part: Part, data: bytes, job: Job) -> str | Frames:
-        if not is_sequence(data) and not part.is_video:
+        if not is_sequence(data) and part.kind == "image":
             return data_url(MEDIA_TYPES["png"], self._for_model(data, job))
         if not isinstance(part.place[-1], int):
             raise InputError("there is one picture here: a sequence of frames, or a video, is none")
@@ -272,18 +279,21 @@ class ForModel:
 
     def _check_address(self, part: Part) -> None:
         """Raise `InputError` for an address that the model server shall not open for a stranger."""
+        if re.search(r"[\\\s\x00-\x1f]", part.url):
+            # Programs do not agree on the host of http://one.example\@two.example.
+            raise InputError("there is a space, a control character or a backslash in the address")
         try:
             address = urlsplit(part.url)
             host = address.hostname or ""
         except ValueError as error:
             raise InputError(f"the address cannot be read: {error}") from error
         if address.scheme not in ("http", "https") or not host:
-            raise InputError("pictures are sent as data:image/…;base64,…")
+            raise InputError("what is no address of http or https is sent as data:…;base64,…")
         if not self._hosts & {"*", host}:
-            what, kind = ("video", "video") if part.is_video else ("picture", "image")
+            media = {"file": "application"}.get(part.kind, part.kind)
             raise InputError(
                 f"addresses of {host} are not let through here: "
-                f"send the {what} itself, as data:{kind}/…;base64,…"
+                f"send the {part.kind} itself, as data:{media}/…;base64,…"
             )
 
 
@@ -308,14 +318,15 @@ class ToCotam:
         urls: dict[Where, str] = {}
         for part in parts:
             job.check()
-            found = video_in(part) if part.is_video else ordinary_in(part)
+            is_video = part.kind == "video"
+            found = video_in(part) if is_video else ordinary_in(part)
             if not found:
                 continue
             (data, result), started, cached = found, time.perf_counter(), False
             size = len(data)
             with part_errors(part), suppress(InputError, LimitError), _without_extra():
-                make = self._sequence(data, wish, job) if part.is_video else self._still(data, wish)
-                file, cached = self._coded.get((content_key(data), wish, part.is_video), make)
+                make = self._sequence(data, wish, job) if is_video else self._still(data, wish)
+                file, cached = self._coded.get((content_key(data), wish, is_video), make)
                 url = data_url(COTAM, file)
                 if len(url) < len(part.url):
                     urls[part.where], result, size = url, "cotam", len(file)
@@ -341,6 +352,11 @@ def _without_extra() -> Iterator[None]:
         yield
     except MissingExtraError as error:
         _LOG.warning("a video passes as it is", extra={"fields": {"reason": str(error)}})
+
+
+def count_pictures(parts: Sequence[Part]) -> int:
+    """Those of parts that are pictures or videos."""
+    return sum(part.kind in PICTURES for part in parts)
 
 
 def check_count(pictures: int, most: int) -> None:

@@ -10,14 +10,17 @@ import hashlib
 import hmac
 import logging
 import re
+import threading
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cotam.gateway.convert import RefusedError
 from cotam.gateway.exchange import Exchange, Metrics, exchange_of
 
-__all__ = ["TOKEN_HEADER", "Bodies", "ClientGoneError", "Guard", "refusal", "while_connected"]
+__all__ = ["TOKEN_HEADER", "Bodies", "ClientGoneError", "Guard", "in_thread", "refusal", "while_connected"]
 
 TOKEN_HEADER = "x-cotam-token"
 BODY_SECONDS = 120
@@ -37,17 +40,32 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
+Done = TypeVar("Done")
+
+
 class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
 async def refusal(request: Request, error: Exception) -> JSONResponse:
-    """Answer of the form that OpenAI's clients read."""
-    assert isinstance(error, RefusedError)
+    """Answer to any error, of the form that OpenAI's clients read."""
+    if isinstance(error, HTTPException):
+        error = _of_route(error, request)
+    elif not isinstance(error, RefusedError):
+        error = RefusedError("an error of the gateway itself: its log says which", 500)
     exchange_of(request.scope).error = str(error)
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
     body = {"error": {"message": str(error), "type": kind, "param": error.param, "code": None}}
     return JSONResponse(body, error.status, headers=error.headers)
+
+
+def _of_route(error: HTTPException, request: Request) -> RefusedError:
+    reasons = {
+        404: "there is no such path: that of the API begins with /v1/",
+        405: f"{request.method} is not for this path",
+    }
+    reason = reasons.get(error.status_code, error.detail)
+    return RefusedError(reason, error.status_code, headers=error.headers or {})
 
 
 class Guard:
@@ -213,6 +231,36 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
         task.cancel()
         gone.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def in_thread(
+    pool: Executor, work: Callable[[Callable[[], None]], Done], seconds: float | None = None
+) -> Done:
+    """What ``work`` returns, in a thread of the pool. It is to call what it is given now and then.
+
+    Parameters
+    ----------
+    work : is given a function that raises, `ClientGoneError` when nobody waits any more
+    seconds : from now on, waiting for a thread included, after which the work is given up; None is no limit
+
+    Raises
+    ------
+    RefusedError
+        503 if it was given up
+    """
+    gone, began = threading.Event(), time.perf_counter()
+
+    def check() -> None:
+        if gone.is_set():
+            raise ClientGoneError
+        if seconds is not None and time.perf_counter() - began > seconds:
+            message = f"this has not been done in {seconds:g} s: try again later"
+            raise RefusedError(message, 503, headers={"Retry-After": "10"})
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, check)
+    finally:
+        gone.set()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -6,14 +6,11 @@ server-sent events, compression and whatever an API may invent pass as they are.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,18 +18,17 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import CotamError
-from cotam.gateway.convert import Converter, Job, RefusedError, check_count
+from cotam.gateway.convert import Converter, Job, Note, RefusedError, Wish, check_count, count_pictures
 from cotam.gateway.exchange import exchange_of
-from cotam.gateway.guard import TOKEN_HEADER, Bodies, ClientGoneError, while_connected
+from cotam.gateway.guard import TOKEN_HEADER, Bodies, in_thread, while_connected
 from cotam.gateway.rewrite import parse_json, parts, replaced, to_json
-from cotam.gateway.wish import read_wish
+from cotam.gateway.wish import wish_in_headers
 
 __all__ = ["Relay", "Upstream"]
 
 WITH_PICTURES = {"/v1/chat/completions", "/v1/responses"}
 CONNECT_SECONDS = 10
 
-_LOG = logging.getLogger("cotam.gateway")
 _HOP = {
     "connection",
     "keep-alive",
@@ -169,7 +165,8 @@ class Relay:
             raise RefusedError("there is no such path", 404)
         if scope["method"] == "POST" and scope["path"] in WITH_PICTURES:
             started = time.perf_counter()
-            body = await self._rewritten(body, headers, exchange.notes)
+            wish = wish_in_headers(headers)
+            body = await in_thread(self._pool, partial(self._rewrite, body, wish, exchange.notes))
             exchange.seconds["pictures"] = time.perf_counter() - started
         exchange.bytes_upstream = len(body)
         bearer = headers.get("authorization", "").partition(" ")[2]
@@ -188,29 +185,16 @@ class Relay:
         finally:
             await answer.aclose()
 
-    async def _rewritten(self, body: bytes, headers: Headers, notes: list[Any]) -> bytes:
-        gone = threading.Event()
-
-        def check() -> None:
-            if gone.is_set():
-                raise ClientGoneError
-
-        job = Job(wish=read_wish(headers), check=check, notes=notes)
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self._rewrite, body, job)
-        try:
-            return await work
-        finally:
-            gone.set()
-
-    def _rewrite(self, body: bytes, job: Job) -> bytes:
+    def _rewrite(self, body: bytes, wish: Wish, notes: list[Note], check: Callable[[], None]) -> bytes:
         """In a thread of the pool: bodies are large, and other requests shall not wait for them."""
-        job.check()
+        check()
+        job = Job(wish=wish, check=check, notes=notes)
         try:
             value = parse_json(body)
         except CotamError as error:
             raise RefusedError(str(error)) from error
         found = parts(value)
-        check_count(len(found), self._most)
+        check_count(count_pictures(found), self._most)
         job.rest, job.most = len(body) - sum(len(part.url) for part in found), self._most
         news = self._converter(found, job)
         return to_json(replaced(value, news)) if news else body

@@ -21,19 +21,13 @@ __all__ = ["Frames", "Part", "data_url", "parse_json", "parts", "read_data_url",
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to an address."""
 
-_KINDS = {
-    "image_url": "image_url",
-    "video_url": "video_url",
-    "input_image": "image_url",
-    "input_video": "video_url",
-    "computer_screenshot": "image_url",
-}
-"""Types of parts, and the key of their address. input_video is not OpenAI's: some servers take it."""
+_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
+"""Keys of addresses, and what is there. Types are not asked: vLLM goes by the key where there is none."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A picture or a video in a request: where its address is, and the address."""
+    """A picture, video, sound or file in a request: where its address is, and the address."""
 
     where: Where
     url: str
@@ -45,9 +39,9 @@ class Part:
         return text.removeprefix(".")
 
     @property
-    def is_video(self) -> bool:
-        """Whether the request says that it is a video."""
-        return self._key[-1] == "video_url"
+    def kind(self) -> str:
+        """What the request says that it is: image, video, audio or file."""
+        return _KINDS[str(self._key[-1])]
 
     @property
     def place(self) -> Where:
@@ -94,7 +88,7 @@ def to_json(value: Any) -> bytes:
 
 
 def parts(body: Any) -> list[Part]:
-    """All parts that have the address of a picture or a video, in order; none of what is no such request."""
+    """All parts that have an address, in order; none of what is no such request."""
     if not isinstance(body, dict):
         return []
     return [
@@ -120,15 +114,12 @@ def _in_content(content: Any, where: Where) -> Iterator[Part]:
 
 
 def _in_part(part: dict[str, Any], where: Where) -> Iterator[Part]:
-    kind = part.get("type")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        return
-    key = _KINDS[kind]
-    address = part.get(key)
-    if isinstance(address, str):
-        yield Part((*where, key), address)
-    elif isinstance(address, dict) and isinstance(address.get("url"), str):
-        yield Part((*where, key, "url"), address["url"])
+    for key in _KINDS:
+        address = part.get(key)
+        if isinstance(address, str):
+            yield Part((*where, key), address)
+        elif isinstance(address, dict) and isinstance(address.get("url"), str):
+            yield Part((*where, key, "url"), address["url"])
 
 
 def replaced(body: Any, news: Mapping[Where, str | Frames]) -> Any:
@@ -160,7 +151,7 @@ def _with_frames(new: Frames, content: list[Any]) -> list[Any]:
     number = new.place[-1]
     assert isinstance(number, int)
     part = content[number]
-    chat = part["type"] in ("image_url", "video_url")
+    chat = new.place[0] == "messages"
     address = part.get("image_url")
     detail = (address if chat and isinstance(address, dict) else part).get("detail")
     pictures: list[Any] = []

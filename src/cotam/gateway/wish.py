@@ -6,36 +6,65 @@ Knows names and numbers: nothing of pictures.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
 from cotam.gateway.convert import RefusedError, Wish
+from cotam.gateway.guard import TOKEN_HEADER
 from cotam.profiles import Fit
 
-__all__ = ["read_wish"]
+__all__ = ["STILL", "wish_in_headers", "wish_in_query"]
+
+STILL = ("quality", "target_size", "for", "max_pixels")
+"""What can be asked for a picture."""
+
+_ALL = (*STILL, "fps", "max_frames")
 
 
-def read_wish(given: Mapping[str, str], prefix: str = "x-cotam-") -> Wish:
-    """The wish in the names below, each after the prefix.
+def wish_in_headers(headers: Mapping[str, str]) -> Wish:
+    """The wish in headers ``X-Cotam-…``; other headers, and the token, are left alone.
 
     Raises
     ------
     RefusedError
-        if one is out of range, or no number
+        if a name is not known, a value is out of range or no number, or two exclude each other
     """
-    fit = given.get(f"{prefix}for")
+    given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
+    given.pop(TOKEN_HEADER, None)
+    return _wish(given, {name: f"x-cotam-{name.replace('_', '-')}" for name in _ALL})
+
+
+def wish_in_query(query: Mapping[str, str], names: Sequence[str]) -> Wish:
+    """The wish in a query that may have some of these names, and no others. Raises as `wish_in_headers`."""
+    return _wish(query, {name: name for name in names})
+
+
+def _wish(given: Mapping[str, str], spelled: Mapping[str, str]) -> Wish:
+    known = [*spelled.values()]
+    for name in given:
+        if name not in known:
+            there = f"there is {', '.join(known)}" if known else "there are no options here"
+            raise RefusedError(f"{name!r} is not known: {there}", param=name)
+
+    def number(name: str, low: int, high: int) -> int | None:
+        return _number(given, spelled.get(name, ""), low, high)
+
+    fit_name = spelled.get("for", "")
+    fit = given.get(fit_name)
     if fit is not None and fit not in get_args(Fit):
-        raise RefusedError(
-            f"{prefix}for: {fit!r} is none of {', '.join(get_args(Fit))}", param=f"{prefix}for"
-        )
-    return Wish(
-        quality=_number(given, f"{prefix}quality", 0, 100),
-        target_size=_number(given, f"{prefix}target-size", 1, 1 << 40),
+        raise RefusedError(f"{fit_name}: {fit!r} is none of {', '.join(get_args(Fit))}", param=fit_name)
+    wish = Wish(
+        quality=number("quality", 0, 100),
+        target_size=number("target_size", 1, 1 << 40),
         fit=cast("Fit | None", fit),
-        max_pixels=_number(given, f"{prefix}max-pixels", 1, 1 << 40),
-        fps=_rate(given, f"{prefix}fps"),
-        max_frames=_number(given, f"{prefix}max-frames", 0, 1 << 20),
+        max_pixels=number("max_pixels", 1, 1 << 40),
+        fps=_rate(given, spelled.get("fps", "")),
+        max_frames=number("max_frames", 0, 1 << 20),
     )
+    if wish.quality is not None and wish.target_size is not None:
+        both = f"{spelled['quality']} and {spelled['target_size']}"
+        raise RefusedError(f"{both} exclude each other", param=spelled["quality"])
+    return wish
 
 
 def _rate(given: Mapping[str, str], name: str) -> float | None:

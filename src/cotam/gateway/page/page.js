@@ -4,7 +4,7 @@ const element = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 
 let picture = null; // the file as it was chosen
-let found = null; // what /v1/cotam/compare says of it
+let found = null; // what /v1/cotam/compare says of it, and which file it was
 let running = null; // AbortController of the request that will show
 let panel = "cotam"; // name of the panel that is shown
 
@@ -37,10 +37,12 @@ async function compare() {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
-  say("Encoding, and comparing with other codecs …");
-  const options = { method: "POST", body: picture, headers: headers(), signal };
+  say("Encoding, and looking for where other codecs are as near …");
+  const original = picture;
+  const options = { method: "POST", body: original, headers: headers(), signal };
   try {
-    found = await read(await fetch(`/v1/cotam/compare?quality=${element("quality").value}`, options));
+    const answer = await fetch(`/v1/cotam/compare?quality=${element("quality").value}`, options);
+    found = { original, ...(await read(answer)) };
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
     return;
@@ -50,36 +52,63 @@ async function compare() {
   if (element("ask").hidden) await listModels();
 }
 
+function made(tag, properties) {
+  return Object.assign(document.createElement(tag), properties);
+}
+
 function show() {
   const [ours] = found.codecs;
   const part = (100 * ours.bytes) / found.upload;
-  const summary = element("summary");
-  summary.replaceChildren(
-    Object.assign(document.createElement("b"), { textContent: `${number.format(ours.bytes)} bytes` }),
-    ` at quality ${found.quality}, shown at ${found.width}×${found.height}; your file has ` +
-      `${number.format(found.upload)} bytes` +
-      (part < 100 ? ` (${part < 10 ? part.toFixed(1) : Math.round(part)} % of it).` : "."),
+  element("summary").replaceChildren(
+    made("b", { textContent: `${number.format(ours.bytes)} bytes` }),
+    ` at quality ${found.quality} (${ours.bpp.toFixed(3)} bits per pixel), shown at ${found.width}×${found.height}; ` +
+      `your file has ${number.format(found.upload)} bytes` +
+      (part < 100 ? ` (${part < 10 ? part.toFixed(1) : Math.round(part)}\u00a0% of it).` : "."),
   );
   showTabs();
-  element("rows").replaceChildren(...found.codecs.map(row));
+  showMeasure();
+  element("rows").replaceChildren(...found.codecs.map((codec) => row(codec, ours)));
   element("result").hidden = false;
 }
 
-function row(codec) {
-  const line = document.createElement("tr");
-  line.className = codec.name === "Cotam" ? "ours" : "";
-  const name = Object.assign(document.createElement("th"), { textContent: codec.name, scope: "row" });
-  const bytes = number.format(codec.bytes) + (codec.fits ? "" : " at the least");
-  const psnr = codec.psnr === null ? "∞" : codec.psnr.toFixed(1);
-  const cells = [bytes, codec.bpp.toFixed(3), psnr];
-  line.append(name, ...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+function showMeasure() {
+  const isFeatures = found.measure === "features";
+  element("caption").textContent = `Other codecs at ${isFeatures ? "equal feature distance" : "equal PSNR"}`;
+  element("unit").textContent = isFeatures ? "Distance" : "PSNR, dB";
+  element("measure").replaceChildren(
+    ...(isFeatures
+      ? [
+          "Distance from the original of what a vision encoder sees: DINOv2-S/14, tokens after layers 3, 6, 9 and 12, " +
+            `the whole picture reduced to ${found.seen.join("×")}. Cotam was tuned with this encoder: it is no neutral judge.`,
+        ]
+      : [
+          "PSNR says little of what a model sees. To compare at equal feature distance, install where the gateway runs: ",
+          made("code", { textContent: found.install }),
+        ]),
+  );
+}
+
+const ENDS = { lowest: " at the least", highest: " at its best" };
+
+function row(codec, ours) {
+  const line = made("tr", { className: codec === ours ? "ours" : "" });
+  const value = found.measure === "features" ? codec.value.toPrecision(3) : (codec.value?.toFixed(1) ?? "∞");
+  const cells = [
+    number.format(codec.bytes) + (ENDS[codec.end] ?? ""),
+    (codec.bytes / ours.bytes).toFixed(2),
+    value,
+  ];
+  line.append(
+    made("th", { textContent: codec.name, scope: "row" }),
+    ...cells.map((textContent) => made("td", { textContent })),
+  );
   return line;
 }
 
 function showTabs() {
   if (!found.panels.some(({ name }) => name === panel)) panel = found.panels[0].name;
   const tabs = found.panels.map(({ name, title }) => {
-    const tab = Object.assign(document.createElement("button"), { type: "button", textContent: title });
+    const tab = made("button", { type: "button", textContent: title });
     tab.id = `tab-${name}`;
     tab.setAttribute("role", "tab");
     tab.setAttribute("aria-controls", "view");
@@ -118,7 +147,7 @@ element("tabs").addEventListener("keydown", (event) => {
 async function listModels() {
   try {
     const { data } = await read(await fetch("/v1/models", { headers: headers() }));
-    const options = data.map(({ id }) => Object.assign(document.createElement("option"), { textContent: id, value: id }));
+    const options = data.map(({ id }) => made("option", { textContent: id, value: id }));
     element("model").replaceChildren(...options);
     element("ask").hidden = options.length === 0;
   } catch (error) {
@@ -165,8 +194,9 @@ function asDataUrl(file) {
 element("question").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = event.submitter ?? element("question").querySelector("button");
+  const { original, file } = found;
   button.disabled = true;
-  await Promise.all([ask(0, await asDataUrl(picture)), ask(1, found.file)]);
+  await Promise.all([ask(0, await asDataUrl(original)), ask(1, file)]);
   button.disabled = false;
 });
 
@@ -175,6 +205,7 @@ element("question").addEventListener("submit", async (event) => {
 function take(file) {
   if (!file) return;
   picture = file;
+  for (const id of ["result", "ask"]) element(id).hidden = true; // what they say is of another picture
   element("drop-text").textContent = `${file.name || "Pasted picture"}, ${number.format(file.size)} bytes`;
   compare();
 }

