@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +72,52 @@ def test_transparency_lies_on_the_background() -> None:
 def test_wrong_quality_is_refused(quality: object) -> None:
     with pytest.raises(InputError, match="whole number from 0 to 100"):
         cotam.encode(PIXELS, quality=quality)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target_size": 0}, "target_size is a number of bytes above 0, not 0"),
+        ({"target_size": 1.5}, "target_size is a number of bytes above 0, not 1.5"),
+        ({"target_size": "5k"}, "target_size is a number of bytes above 0, not '5k'"),
+        ({"max_pixels": 0}, "max_pixels is a number of pixels above 0, not 0"),
+        ({"max_pixels": 1.5}, "max_pixels is a number of pixels above 0, not 1.5"),
+        ({"levels": [[0.5] * 4] * 3}, "levels must be integers of shape"),
+    ],
+)
+def test_wrong_numbers_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        cotam.encode(PIXELS, **options)
+
+
+def test_levels_may_be_lists() -> None:
+    levels = level_map(70, 100)
+    assert cotam.encode(PIXELS, levels=levels.tolist()) == cotam.encode(PIXELS, levels=levels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["photo.cotam", Path("photo.cotam"), None, PIXELS])
+def test_a_name_is_no_file(wrong: Any) -> None:
+    for read in (
+        cotam.decode,
+        cotam.info,
+        cotam.level_map,
+        cotam.decode_frames,
+        partial(cotam.decode_frame, number=0),
+        cotam.sequence_info,
+    ):
+        with pytest.raises(InputError, match="file is given as its bytes, not as "):
+            read(wrong)  # type: ignore[operator]
+
+
+def test_bytes_of_any_kind() -> None:
+    still = cotam.encode(PIXELS)
+    frames = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS)]))
+    for kind in (bytearray, memoryview):
+        assert cotam.decode(kind(still)).tobytes() == cotam.decode(still).tobytes()
+        assert cotam.info(kind(still)) == cotam.info(still)
+        assert [s for s, _ in cotam.decode_frames(kind(frames))] == [0, 1]
+        assert cotam.decode_frame(kind(frames), 1)[0] == 1
+        assert cotam.sequence_info(kind(frames)).times == (0, 1)
 
 
 def test_unknown_choices_name_the_known_ones() -> None:

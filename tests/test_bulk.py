@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from data_sets import PHOTOS, Deadly, folder_of_pictures, tar_shard
+from data_sets import PHOTOS, Deadly, folder_of_pictures, parquet_file, tar_shard
 
 import cotam
 from cotam.batch import Screen
@@ -130,6 +131,38 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     manifest_again = found.pop("manifest.jsonl")
     assert found == {f"{n:02}.cotam": CODED[n % 8] for n in range(60)}
     assert manifest_again.count(b"\n") == 61
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks and signals of Unix")
+def test_one_run_at_a_time_and_no_worker_without_it(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    for number in range(200):
+        (tmp_path / "src" / f"{number}.jpg").write_bytes(PHOTOS[0])
+    command = [*PROGRAM, "batch", str(tmp_path / "src"), str(tmp_path / "out"), "-j", "2"]
+    manifest = tmp_path / "out/manifest.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            while not manifest.exists() or manifest.read_bytes().count(b"\n") < 3:
+                assert process.poll() is None
+                time.sleep(0.01)
+            second = batch(tmp_path / "src", tmp_path / "out")
+            process.kill()
+            process.communicate(timeout=60)  # until no worker holds its standard error
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert second.exit_code == 1
+    assert "another run is writing there" in second.output
+
+
+def test_a_table_that_comes_later_changes_no_setting(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (source / "a/broken.png").unlink()
+    assert batch(source, tmp_path / "out", "-j", 1).exit_code == 0
+    parquet_file(source / "t.parquet", PHOTOS[:2])
+    result = batch(source, tmp_path / "out", "-j", 1)
+    assert result.exit_code == 0
+    assert "2 pictures in" in result.output
 
 
 def test_finished_outputs_are_not_redone(source: Path, tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_info() -> None:
 
 
 def test_size_limit_comes_before_the_work() -> None:
-    with pytest.raises(LimitError, match="frames are 90×70"):
+    with pytest.raises(LimitError, match="the picture is 90×70"):
         next(cotam.decode_frames(CODED[:40], size_limit=6299))
     assert len(list(cotam.decode_frames(CODED, size_limit=6300))) == 5
 

@@ -46,6 +46,13 @@ from pathlib import Path
 from cotam.cli import main
 assert main({arguments!r}, standalone_mode=False) in (None, 0)
 """
+FAILING_COMMAND = """
+from cotam.cli import main
+try:
+    main(["encode", "missing.png"])
+except SystemExit:
+    pass
+"""
 
 
 def imported(code: str) -> set[str]:
@@ -66,6 +73,7 @@ def imported(code: str) -> set[str]:
         (COMMAND.format(arguments=["batch", "-h"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["guide", "show", "-h"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["guide", "export", "-h"]), EXTRAS + HEAVY),
+        (FAILING_COMMAND, [*EXTRAS, "onnxruntime"]),
         (ROUND_TRIP, EXTRAS),
         ("import cotam.integrations.transformers", EXTRAS),
     ],
@@ -77,6 +85,7 @@ def imported(code: str) -> set[str]:
         "batch-help",
         "show-help",
         "export-help",
+        "failing",
         "round-trip",
         "integration",
     ],

@@ -316,6 +316,7 @@ def test_info_of_a_sequence() -> None:
     result = invoke("info", "clip.cotam")
     assert "  frames    3 of 128 x 96, 0 to 2 s\n" in result.output
     assert "  keys      1 frames decode without those before\n" in result.output
+    assert "--map is for still pictures" in error_of(invoke("info", "clip.cotam", "--map"))
     found: dict[str, Any] = json.loads(invoke("info", "clip.cotam", "--json").output)
     assert (found["width"], found["keys"], len(found["sizes"])) == (128, [0], 3)
 
@@ -351,6 +352,8 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
         (["encode", "clip.mp4", "photo.png"], "pictures and videos are encoded by commands of their own"),
         (["encode", "clip.mp4", "--target-size", "5k"], "--target-size is for pictures"),
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
+        (["encode", "http://127.0.0.1:9/clip.mkv"], "http://127.0.0.1:9/clip.mkv lies in no folder"),
+        (["encode", "/dev/video99"], "/dev/video99 lies in no folder: give an output"),
         (["encode", "-", "--frames", "raw", "-o", "x"], "'raw' is not mjpeg, mjpeg@FPS or raw:WxH@FPS"),
         (["decode", "clip.cotam", "-o", "-"], "frames need a folder"),
         (["decode", "clip.cotam", "-o", "one.png"], "frames need a folder"),

@@ -11,7 +11,7 @@ from numbers import Integral
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cotam.bitstream import is_sequence, read_file, read_header
+from cotam.bitstream import is_sequence, read_file, read_header, whole_bytes
 from cotam.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,25 @@ if TYPE_CHECKING:
     from cotam.image import ImageInput
     from cotam.importance import Policy
     from cotam.profiles import Fit
+
+__all__ = [
+    "Info",
+    "Metadata",
+    "Profile",
+    "View",
+    "check_coding",
+    "check_positive",
+    "check_view",
+    "codec",
+    "codec_of",
+    "decode",
+    "encode",
+    "guided",
+    "info",
+    "level_map",
+    "made_with",
+    "pillow_info",
+]
 
 Profile = Literal["mllm", "base"]
 View = Literal["mllm", "human"]
@@ -70,6 +89,13 @@ def codec(weights: str = "mllm") -> Codec:
             found = load(weights)
             _codecs[weights] = Codec(found, OnnxRunner(found.folder))
         return _codecs[weights]
+
+
+def codec_of(weights_hash: bytes) -> Codec:
+    """The codec of the weight set that a header names. Raises UnknownWeightsError if it is not installed."""
+    from cotam import weights
+
+    return codec(weights.by_hash(weights_hash).name)
 
 
 def encode(
@@ -124,6 +150,8 @@ def encode(
     from cotam.profiles import fitted
 
     check_coding(quality, profile)
+    if target_size is not None:
+        check_positive(target_size, "target_size is a number of bytes")
     make_levels = guided(guide, guide_strength, guide_policy)
     if make_levels and levels is not None:
         raise InputError("a guide and levels exclude each other: give one of them")
@@ -141,6 +169,12 @@ def check_coding(quality: int, profile: Profile) -> None:
         raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
     if profile not in get_args(Profile):
         raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+
+
+def check_positive(value: int, what: str) -> None:
+    """Raise InputError for what is no whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{what} above 0, not {value!r}")
 
 
 def check_view(view: View) -> None:
@@ -176,6 +210,8 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 
     Raises
     ------
+    InputError
+        if ``data`` are no bytes
     FormatError
         if the data are not a .cotam file (`NotCotamError`), are cut (`TruncatedError`) or changed
         (`DamagedError`)
@@ -186,17 +222,14 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     """
     from PIL import Image
 
-    from cotam import weights
-    from cotam.codec import SIZE_LIMIT
-
     check_view(view)
+    data = whole_bytes(data)
     if is_sequence(data):
         from cotam.frames import decode_frames
 
         return next(decode_frames(data, view=view, size_limit=size_limit))[1]
-    found = codec(weights.by_hash(read_header(data).weights).name)
-    limit = SIZE_LIMIT if size_limit is None else size_limit
-    image = Image.fromarray(found.decode(data, view=view, size_limit=limit))
+    found = codec_of(read_header(data).weights)
+    image = Image.fromarray(found.decode(data, view=view, size_limit=size_limit))
     image.info |= pillow_info(read_file(data).metadata)
     return image
 
@@ -212,11 +245,8 @@ def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
     FormatError, LimitError, UnknownWeightsError
         as `decode`
     """
-    from cotam import weights
-    from cotam.codec import SIZE_LIMIT
-
-    found = codec(weights.by_hash(read_header(data).weights).name)
-    return found.read_levels(data, size_limit=SIZE_LIMIT if size_limit is None else size_limit)
+    data = whole_bytes(data)
+    return codec_of(read_header(data).weights).read_levels(data, size_limit=size_limit)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
@@ -234,7 +264,7 @@ def info(data: bytes) -> Info:
     FormatError
         if the data are not a whole .cotam file
     """
-    file = read_file(data)
+    file = read_file(whole_bytes(data))
     header = file.header
     return Info(
         width=header.width,

@@ -9,8 +9,29 @@ import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cotam.errors import DamagedError, FormatError, InputError, LimitError, NotCotamError, TruncatedError
+
+__all__ = [
+    "BOX_KINDS",
+    "HEADER_BYTES",
+    "KIND_BYTES",
+    "MAGIC",
+    "MAX_BOX",
+    "MAX_SIDE",
+    "SEQUENCE",
+    "VERSION",
+    "File",
+    "Header",
+    "is_sequence",
+    "read_file",
+    "read_header",
+    "read_varint",
+    "varint",
+    "whole_bytes",
+    "write_file",
+]
 
 MAGIC = b"\x89CTM\r\n\x1a\n"
 VERSION = 1
@@ -106,11 +127,11 @@ def write_file(file: File) -> bytes:
             raise InputError(f"metadata {kind!r} are not known; there are: {', '.join(BOX_KINDS.values())}")
         if len(body) > MAX_BOX:
             raise InputError(f"the {kind} metadata are larger than {MAX_BOX >> 20} MiB")
-    header = file.header
-    flags = VERSION | (_HAS_LEVELS if header.has_levels else 0) | (_HAS_BOXES if file.metadata else 0)
-    head = bytes([flags, header.quality]) + header.weights + varint(header.width) + varint(header.height)
-    head += varint(len(file.payload)) + header.checksum.to_bytes(4, "little")
-    head += binascii.crc_hqx(MAGIC + head, 0xFFFF).to_bytes(2, "little")
+    head = bytearray(MAGIC + file.header.fields())
+    if file.metadata:
+        head[len(MAGIC)] |= _HAS_BOXES
+    head += varint(len(file.payload)) + file.header.checksum.to_bytes(4, "little")
+    head += binascii.crc_hqx(head, 0xFFFF).to_bytes(2, "little")
     boxes = b""
     for letter, kind in BOX_KINDS.items():
         if kind in file.metadata:
@@ -118,7 +139,14 @@ def write_file(file: File) -> bytes:
             boxes += letter + varint(len(body)) + body
     if boxes:
         boxes += b"\0" + zlib.crc32(boxes).to_bytes(4, "little")
-    return MAGIC + head + file.payload + boxes
+    return bytes(head) + file.payload + boxes
+
+
+def whole_bytes(data: Any) -> bytes:
+    """The bytes of a file, held by any type of Python's. Raises InputError for what is none, as a path."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"a .cotam file is given as its bytes, not as {type(data).__name__}")
+    return bytes(data)
 
 
 def is_sequence(data: bytes) -> bool:
@@ -141,7 +169,9 @@ def read_header(data: bytes) -> Header:
         raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
     flags, quality, weights = data[at], data[at + 1], bytes(data[at + 2 : at + 4])
     if flags & 0x3F == SEQUENCE:
-        raise FormatError("this is a sequence of frames and no still picture: cotam.decode_frames reads it")
+        raise FormatError(
+            "this is a sequence of frames and no still picture: see cotam.decode_frames and sequence_info"
+        )
     if flags & 0x3F != VERSION:
         raise FormatError(
             f"format version {flags & 0x3F} is not known to this release, which reads version {VERSION}"

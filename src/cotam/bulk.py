@@ -20,8 +20,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from cotam import files
@@ -163,12 +165,39 @@ def run(
     InputError
         as `plan`, or if the outputs that are there were made in another way and ``overwrite`` is False
     """
-    units, refused = plan(work, name)
+    plans = plan(work, name)
     os.makedirs(work.target, exist_ok=True)
+    with _alone(work.target):
+        return _run(work, *plans, engine, screen, overwrite)
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Keep out other runs on this machine: they would remove what this one has half written."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InputError(f"{folder}: another run is writing there") from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _run(
+    work: Work, units: list[Unit], refused: list[Row], engine: Engine, screen: Screen, overwrite: bool
+) -> bool:
     files.remove_temporaries(work.target)
-    settings = work.conversion.settings()
-    if any(unit.source.lower().endswith(TABLES) for unit in units):
-        settings["column"] = work.column
+    settings = work.conversion.settings() | {"column": work.column}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
     wanted = {unit.source for unit in units}
     failed = [*refused, *(Row(**row) for source, row in manifest.rows.items() if source in wanted)]
@@ -226,7 +255,16 @@ def start_worker(work: Work | None = None, threads: int = 1) -> None:
 
 def _start(work: Work) -> None:
     start_worker(work)
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # quietly; what is half-written is removed
+
+
+def _end_with_parent() -> None:
+    """A worker waits for more to do for ever: it does not see that nobody is there to say so."""
+    parent = parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 def _do(unit: Unit) -> Row:

@@ -22,7 +22,7 @@ from cotam.batch import Screen, describe
 from cotam.bitstream import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.cli_batch import batch_folder
 from cotam.cli_info import info
-from cotam.cli_options import check_together, decode_options, encode_options
+from cotam.cli_options import Option, check_together, decode_options, encode_options, together
 from cotam.errors import FormatError, MissingExtraError
 from cotam.saving import FORMS, saved
 
@@ -55,9 +55,9 @@ def main() -> None:
 # Files
 
 
-def _file_options(output: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _file_options(output: str) -> Option:
     """Inputs, outputs and messages of a command that writes one file for each input."""
-    options = [
+    return together(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
         click.option("-o", "--output", metavar="OUT", help=output),
         click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are."),
@@ -72,14 +72,7 @@ def _file_options(output: str) -> Callable[[Callable[..., None]], Callable[..., 
         ),
         click.option("-v", "--verbose", is_flag=True, help="Say what was written."),
         click.option("--quiet", is_flag=True, help="Say nothing but errors."),
-    ]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    )
 
 
 def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: bool) -> list[str]:

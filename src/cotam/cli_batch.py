@@ -89,6 +89,7 @@ def batch_folder(
 
     from cotam.bulk import processes, run
     from cotam.conversion import Conversion, Decoding, Encoding
+    from cotam.runtime import usable_processors
     from cotam.shards import Work
 
     conversion: Conversion = Encoding(options)
@@ -96,7 +97,7 @@ def batch_folder(
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
     work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column)
-    engine: Engine = partial(processes, jobs=jobs or os.cpu_count() or 1)
+    engine: Engine = partial(processes, jobs=jobs or usable_processors())
     if ray:
         from cotam.integrations.ray import actors
 

@@ -16,6 +16,7 @@ from cotam import batch, files
 from cotam.api import Info
 from cotam.batch import Screen, describe
 from cotam.bitstream import HEADER_BYTES, is_sequence, read_header
+from cotam.errors import InputError
 from cotam.frames import SequenceInfo
 
 __all__ = ["info"]
@@ -35,6 +36,8 @@ def info(inputs: tuple[str, ...], as_json: bool, with_map: bool) -> None:
     for source in inputs:
         try:
             data = files.read_input(source, HEADER_BYTES, _check)
+            if with_map and is_sequence(data):
+                raise InputError("--map is for still pictures: this is a sequence of frames")
             found = cotam.sequence_info(data) if is_sequence(data) else cotam.info(data)
             levels = cotam.level_map(data).tolist() if with_map else None
         except batch.ERRORS as error:

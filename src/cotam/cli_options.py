@@ -80,10 +80,11 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
 
 def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name, of a guide that is there: what is wrong with it is said once, not for each picture."""
-    try:
-        load(name)
-    except InputError as error:
-        raise click.BadParameter(str(error)) from error
+    if ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
+        try:
+            load(name)
+        except InputError as error:
+            raise click.BadParameter(str(error)) from error
     return name
 
 

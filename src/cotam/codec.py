@@ -29,8 +29,10 @@ from cotam.rate import largest_within, level_costs
 from cotam.tiling import Span, largest_tile, pad, spans, tiles
 from cotam.weights import VIEWS, View
 
+__all__ = ["SIZE_LIMIT", "Codec", "Levels", "check_size"]
+
 SIZE_LIMIT = 200_000_000
-"""Pixels that `Codec.decode` accepts unless told otherwise."""
+"""Pixels of a picture that is decoded, unless told otherwise."""
 
 _HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 2, 2, 1
 """Cells that the other graphs see around what they keep: their receptive fields, rounded up."""
@@ -76,6 +78,8 @@ class Codec(PayloadCoder):
             if quality or levels are out of range
         """
         grid = Grid(*pixels.shape[:2])
+        if not 0 <= quality <= 100:
+            raise InputError(f"quality is 0 to 100, not {quality}")
         if not callable(levels):
             levels = checked_levels(levels, grid.levels)  # before the work
         latents = self.analyse(pixels, grid)
@@ -87,8 +91,6 @@ class Codec(PayloadCoder):
 
         if target_size is not None:
             return largest_within(at, target_size)
-        if not 0 <= quality <= 100:
-            raise InputError(f"quality is 0 to 100, not {quality}")
         return at(quality)
 
     def quantise(
@@ -185,7 +187,7 @@ class Codec(PayloadCoder):
 
     # -- decoder
 
-    def decode(self, data: bytes, *, view: View = "mllm", size_limit: int = SIZE_LIMIT) -> np.ndarray:
+    def decode(self, data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> np.ndarray:
         """The bytes of a file → pixels uint8 (H, W, 3), for people or for vision encoders.
 
         Raises
@@ -196,7 +198,7 @@ class Codec(PayloadCoder):
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
         return self._synthesise(symbols, grid, view)
 
-    def decode_latents(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> Latents:
+    def decode_latents(self, data: bytes, *, size_limit: int | None = None) -> Latents:
         """The bytes of a file → dequantised latents, without synthesis. They take 4 bytes a pixel.
 
         Raises
@@ -214,14 +216,14 @@ class Codec(PayloadCoder):
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
     def decode_with_latents(
-        self, data: bytes, *, view: View = "mllm", size_limit: int = SIZE_LIMIT
+        self, data: bytes, *, view: View = "mllm", size_limit: int | None = None
     ) -> tuple[np.ndarray, Latents]:
         """What `decode` and `decode_latents` return, in the time of the first."""
         symbols, grid = self.decode_symbols(data, size_limit=size_limit)
         found = self.dequantise(symbols, grid)
         return self.synthesise(found.values, symbols, grid, view), found
 
-    def decode_symbols(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> tuple[Symbols, Grid]:
+    def decode_symbols(self, data: bytes, *, size_limit: int | None = None) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
 
         Raises
@@ -236,10 +238,11 @@ class Codec(PayloadCoder):
         return symbols, grid
 
     def _read_before_latents(
-        self, data: bytes, size_limit: int
+        self, data: bytes, size_limit: int | None
     ) -> tuple[Header, Grid, SymbolReader, Symbols, int]:
         """Header, sizes, the reader at the latents, symbols with room for these, and the checksum so far."""
-        _check_size(read_header(data), size_limit)
+        header = read_header(data)
+        check_size(header.width, header.height, size_limit)
         file = read_file(data)
         header = file.header
         if header.weights != self.weights.short_hash:
@@ -253,7 +256,7 @@ class Codec(PayloadCoder):
         symbols, check = self.get_before_latents(reader, header.quality, header.has_levels, grid, check)
         return header, grid, reader, symbols, check
 
-    def read_levels(self, data: bytes, *, size_limit: int = SIZE_LIMIT) -> np.ndarray:
+    def read_levels(self, data: bytes, *, size_limit: int | None = None) -> np.ndarray:
         """Level map int8 (⌈H/32⌉, ⌈W/32⌉) of a file; its latents are not decoded, and so not checked.
 
         Raises
@@ -351,8 +354,8 @@ def _keep(latents: np.ndarray, found: np.ndarray, row: Span, column: Span) -> No
     latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
 
 
-def _check_size(header: Header, limit: int) -> None:
-    if header.width * header.height > limit:
-        raise LimitError(
-            f"the picture is {header.width}×{header.height}: more than the limit of {limit / 1e6:g} MP"
-        )
+def check_size(width: int, height: int, limit: int | None) -> None:
+    """Raise LimitError for a picture of more pixels than the limit, `SIZE_LIMIT` where that is None."""
+    limit = SIZE_LIMIT if limit is None else limit
+    if width * height > limit:
+        raise LimitError(f"the picture is {width}×{height}: more than the limit of {limit / 1e6:g} MP")

@@ -73,8 +73,6 @@ class Decoding:
 
     def __call__(self, data: Any) -> bytes:
         """The picture file of the bytes of a .cotam file."""
-        if not isinstance(data, bytes):
-            raise InputError(f"a .cotam file is bytes, not {type(data).__name__}")
         return saved(cotam.decode(data, view=self.view, size_limit=self.size_limit), self.form)
 
     def settings(self) -> dict[str, Any]:

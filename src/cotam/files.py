@@ -64,6 +64,9 @@ def plan_outputs(
     if output == "":
         raise ValueError("the name of the output is empty")
     if output is None:
+        for source in inputs:
+            if "://" in source or (source.startswith("/dev/") and not os.path.isfile(source)):
+                raise ValueError(f"{source} lies in no folder: give an output with -o")
         outputs = [s if s == STANDARD else inside(Path(s).parent, s) for s in inputs]
     elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
         if STANDARD in inputs:

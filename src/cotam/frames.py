@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cotam.api import Profile, View, check_coding, check_view, codec, guided, made_with
-from cotam.errors import DamagedError, FormatError, InputError, LimitError
+from cotam.api import (
+    Profile,
+    View,
+    check_coding,
+    check_positive,
+    check_view,
+    codec,
+    codec_of,
+    guided,
+    made_with,
+)
+from cotam.bitstream import whole_bytes
+from cotam.errors import DamagedError, FormatError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,8 +105,7 @@ def encode_frames(
         if an argument, a picture or its time cannot be encoded, or if there are no frames
     """
     check_coding(quality, profile)
-    if isinstance(key_every, bool) or not isinstance(key_every, Integral) or key_every < 1:
-        raise InputError(f"key_every is a number of frames above 0, not {key_every!r}")
+    check_positive(key_every, "key_every is a number of frames")
     guidance = guided(guide, guide_strength, guide_policy)
     shrink = {"fit": fit, "max_pixels": max_pixels}
     coder = {"quality": int(quality), "key_every": int(key_every), "guidance": guidance}
@@ -176,7 +185,8 @@ def decode_frames(
         as `cotam.decode`; what was yielded before is right
     """
     check_view(view)
-    return _decoded(BytesIO(data) if isinstance(data, bytes) else data, view, size_limit)
+    source: Any = data if hasattr(data, "read") else BytesIO(whole_bytes(data))
+    return _decoded(source, view, size_limit)
 
 
 def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
@@ -216,6 +226,7 @@ def decode_frame(
     from cotam.sequence import TICKS, SequenceReader, read_index
 
     check_view(view)
+    data = whole_bytes(data)
     header, entries = read_index(data)
     if not 0 <= number < len(entries):
         raise InputError(f"there is no frame {number}: the sequence has 0 to {len(entries) - 1}")
@@ -243,7 +254,7 @@ def sequence_info(data: bytes) -> SequenceInfo:
     """
     from cotam.sequence import TICKS, read_index
 
-    header, entries = read_index(data)
+    header, entries = read_index(whole_bytes(data))
     return SequenceInfo(
         width=header.width,
         height=header.height,
@@ -258,14 +269,8 @@ def sequence_info(data: bytes) -> SequenceInfo:
 
 
 def _decoder(header: SequenceHeader, size_limit: int | None) -> FrameDecoder:
-    from cotam import weights
-    from cotam.codec import SIZE_LIMIT
+    from cotam.codec import check_size
     from cotam.temporal import FrameDecoder
 
-    limit = SIZE_LIMIT if size_limit is None else size_limit
-    if header.width * header.height > limit:
-        raise LimitError(
-            f"frames are {header.width}×{header.height}: more than the limit of {limit / 1e6:g} MP"
-        )
-    found = codec(weights.by_hash(header.weights).name)
-    return FrameDecoder(found, (header.height, header.width), header.quality)
+    check_size(header.width, header.height, size_limit)
+    return FrameDecoder(codec_of(header.weights), (header.height, header.width), header.quality)

@@ -13,6 +13,8 @@ import numpy as np
 from cotam.entropy import Categorical, SymbolReader, SymbolWriter
 from cotam.errors import DamagedError, InputError
 
+__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
+
 LIMIT = 7
 """Levels are within ±7: quarter octaves of gain."""
 
@@ -33,6 +35,7 @@ def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndar
     """
     if levels is None:
         return None
+    levels = np.asarray(levels)
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
         raise InputError(f"levels must be integers of shape {shape}, not {levels.dtype} {levels.shape}")
     if levels.min() < -LIMIT or levels.max() > LIMIT:
@@ -41,11 +44,17 @@ def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndar
 
 
 class _Adaptive:
-    """Counts of the difference to the prediction, for each of three activities around it."""
+    """The map so far, level by level, and what it says of the next one.
+
+    Counts are of the difference to a prediction, for each of three activities around it.
+    """
 
     def __init__(self) -> None:
         away = np.abs(np.arange(-_SPAN, _SPAN + 1))
         self.counts = np.stack([1 + (96 * 2**c >> np.minimum(away * (3 - c), 30)) for c in range(_CONTEXTS)])
+        self._above: list[int] = []
+        self._row: list[int] = []
+        self._seen: list[tuple[int, int]] = []  # context, and difference + _SPAN, of this row
 
     def _parts(self) -> np.ndarray:
         """Integer weights of each difference in each context, 2**15 in sum."""
@@ -59,21 +68,27 @@ class _Adaptive:
     def bits(self) -> list[list[float]]:
         return (15 - np.log2(self._parts())).tolist()
 
-    def learn(self, contexts: list[int], differences: list[int]) -> None:
-        np.add.at(self.counts, (np.asarray(contexts), np.asarray(differences) + _SPAN), _GAIN)
+    def expected(self) -> tuple[int, int]:
+        """Prediction and context of the next level."""
+        left = self._row[-1] if self._row else None
+        up = self._above[len(self._row)] if self._above else None
+        if left is None or up is None:
+            return (left if left is not None else up if up is not None else 0), 1
+        return (left + up) // 2, min(abs(left - up), _CONTEXTS - 1)
+
+    def take(self, level: int, prediction: int, context: int) -> None:
+        """Go on to the level after this one."""
+        self._row.append(level)
+        self._seen.append((context, level - prediction + _SPAN))
+
+    def end_row(self) -> list[int]:
+        """Learn of the row, which is returned."""
+        np.add.at(self.counts, tuple(np.transpose(self._seen)), _GAIN)
         for counts in self.counts:
             if counts.sum() > 1 << 14:
                 counts[:] = (counts + 1) // 2
-
-
-def _predict(row: list[int], above: list[int] | None) -> tuple[int, int]:
-    """Prediction and context of the next value of ``row``."""
-    column = len(row)
-    left = row[-1] if row else None
-    up = above[column] if above else None
-    if left is None or up is None:
-        return (left if left is not None else up if up is not None else 0), 1
-    return (left + up) // 2, min(abs(left - up), _CONTEXTS - 1)
+        self._above, self._row, self._seen = self._row, [], []
+        return self._above
 
 
 def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
@@ -95,49 +110,34 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tu
     """
     adaptive, total = _Adaptive(), 0.0
     levels = np.empty(wanted.shape, np.int8)
-    above: list[int] | None = None
     targets, losses = np.clip(wanted, -limit, limit).tolist(), weight.tolist()
     for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
         costs = adaptive.bits()
-        row: list[int] = []
-        contexts: list[int] = []
-        differences: list[int] = []
         for aim, price in zip(aims, prices, strict=True):
-            prediction, context = _predict(row, above)
+            prediction, context = adaptive.expected()
             cost, nearest = costs[context], round(aim)
-            step = (
-                1 if nearest >= prediction else -1
-            )  # the best lies between what is cheap and what is wanted
+            step = 1 if nearest >= prediction else -1
             best, least = 0, float("inf")
-            for level in range(prediction, nearest + step, step):
+            for level in range(prediction, nearest + step, step):  # from what is cheap to what is wanted
                 loss = price * (level - aim) ** 2 + cost[level - prediction + _SPAN]
                 if loss < least:
                     best, least = level, loss
             total += cost[best - prediction + _SPAN]
-            row.append(best)
-            contexts.append(context)
-            differences.append(best - prediction)
-        adaptive.learn(contexts, differences)
-        levels[number] = above = row
+            adaptive.take(best, prediction, context)
+        levels[number] = adaptive.end_row()
     return levels, total
 
 
 def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
     """Code a level map, int (h, w) in ±7."""
-    adaptive, above = _Adaptive(), None
+    adaptive = _Adaptive()
     for values in levels.tolist():
         models = adaptive.models()
-        row: list[int] = []
-        contexts: list[int] = []
-        differences: list[int] = []
         for value in values:
-            prediction, context = _predict(row, above)
+            prediction, context = adaptive.expected()
             writer.put_one(value - prediction + _SPAN, models[context])
-            row.append(value)
-            contexts.append(context)
-            differences.append(value - prediction)
-        adaptive.learn(contexts, differences)
-        above = row
+            adaptive.take(value, prediction, context)
+        adaptive.end_row()
 
 
 def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
@@ -148,21 +148,15 @@ def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     DamagedError
         if a level leaves ±7, which no encoder writes
     """
-    adaptive, above = _Adaptive(), None
+    adaptive = _Adaptive()
     levels = np.empty((height, width), np.int8)
     for number in range(height):
         models = adaptive.models()
-        row: list[int] = []
-        contexts: list[int] = []
-        differences: list[int] = []
         for _ in range(width):
-            prediction, context = _predict(row, above)
-            difference = reader.get_one(models[context]) - _SPAN
-            if abs(prediction + difference) > LIMIT:
+            prediction, context = adaptive.expected()
+            level = prediction + reader.get_one(models[context]) - _SPAN
+            if abs(level) > LIMIT:
                 raise DamagedError("the level map is damaged: no encoder writes this")
-            row.append(prediction + difference)
-            contexts.append(context)
-            differences.append(difference)
-        adaptive.learn(contexts, differences)
-        levels[number] = above = row
+            adaptive.take(level, prediction, context)
+        levels[number] = adaptive.end_row()
     return levels

@@ -61,6 +61,13 @@ class PayloadCoder:
         return symbols, self.get_latents(reader, symbols, grid, check)
 
     def get_latents(self, reader: SymbolReader, symbols: Symbols, grid: Grid, check: int) -> int:
+        """Read the latents into ``symbols.y``. Returns the running checksum brought on over them.
+
+        Raises
+        ------
+        DamagedError
+            if a checkpoint does not agree; so does `get_before_latents`
+        """
         bands = list(grid.bands())
         for number, (row, column) in enumerate(bands):
             pieces = column.cut(largest_tile(*grid.cells), SCALES_HALO, grid.cells[1])  # to save memory
@@ -81,6 +88,7 @@ class PayloadCoder:
         check: int,
         live: np.ndarray | None = None,
     ) -> tuple[Symbols, int]:
+        """As `get_symbols`, with room for the latents, which are not read."""
         empty = np.empty(0, np.int16)
         shape = (self.weights.z_index.shape[1], *grid.cells)
         z = reader.get(self.z_index(Symbols(quality, None, np.broadcast_to(np.int16(0), shape), empty, live)))

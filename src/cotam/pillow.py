@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from inspect import signature
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -25,19 +26,7 @@ from cotam.errors import CotamError
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
 
-_OPTIONS = (
-    "quality",
-    "target_size",
-    "profile",
-    "guide",
-    "guide_strength",
-    "guide_policy",
-    "levels",
-    "metadata",
-    "background",
-    "fit",
-    "max_pixels",
-)
+__all__ = ["CotamImageFile"]
 
 
 def _accept(prefix: bytes) -> bool:
@@ -99,10 +88,8 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options: dict[str, Any] = im.encoderinfo
     if options.get("lossless"):
         raise ValueError("COTAM is a lossy format: save without lossless, or as PNG or WebP")
-    target_size = options.get("target_size")
-    if target_size is not None and not (isinstance(target_size, int) and target_size > 0):
-        raise ValueError(f"target_size is a number of bytes above 0, not {target_size!r}")
-    given = {name: value for name in _OPTIONS if (value := options.get(name)) is not None}
+    known = signature(cotam.encode).parameters
+    given = {name: value for name, value in options.items() if name in known and value is not None}
     fp.write(cotam.encode(im, **given))
 
 

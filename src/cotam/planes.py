@@ -13,6 +13,8 @@ import numpy as np
 from cotam.levels import LEVELS_PER_OCTAVE
 from cotam.tiling import Span, spans
 
+__all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "spread"]
+
 BAND_CELLS = 1024
 """A band of the payload has as many rows of cells (64×64 pixels) as fit into this many, or a part of one."""
 

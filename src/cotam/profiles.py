@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cotam.errors import InputError
@@ -193,7 +194,7 @@ def target_size(width: int, height: int, fit: Fit | None = None, max_pixels: int
     """
     if fit is not None and fit not in PROFILES:
         raise InputError(f"there is no profile {fit!r}; there is: {', '.join(get_args(Fit))}")
-    if max_pixels is not None and max_pixels < 1:
+    if max_pixels is not None and (not isinstance(max_pixels, Integral) or max_pixels < 1):
         raise InputError(f"max_pixels is a number of pixels above 0, not {max_pixels!r}")
     wanted = PROFILES[fit].size(width, height) if fit else (width, height)
     size = min(wanted[0], width), min(wanted[1], height)

@@ -28,6 +28,18 @@ from cotam.errors import MissingExtraError
 if TYPE_CHECKING:
     import onnxruntime
 
+__all__ = [
+    "GRAPHS",
+    "Backend",
+    "OnnxRunner",
+    "Optimisation",
+    "Runner",
+    "limit_threads",
+    "make_runner",
+    "open_session",
+    "usable_processors",
+]
+
 Backend = Literal["onnx", "torch"]
 Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
@@ -51,7 +63,8 @@ def limit_threads(threads: int) -> None:
     _limit = threads
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
+    """Threads that graphs get: those that this process may use, or as `limit_threads` says."""
     if _limit:
         return _limit
     if hasattr(os, "sched_getaffinity"):
@@ -69,7 +82,7 @@ def open_session(
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or _usable_processors()
+    options.intra_op_num_threads = threads or usable_processors()
     options.log_severity_level = 4  # what goes wrong is raised, too
     # An arena keeps the largest tile's memory for each graph: most of the peak on large pictures.
     options.enable_cpu_mem_arena = False

@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
+__all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "spans", "tiles"]
+
 WHOLE = 768
 """A grid of at most this many pixels a side is one tile."""
 

@@ -19,6 +19,8 @@ import numpy as np
 from cotam.entropy import Tables
 from cotam.errors import UnknownWeightsError
 
+__all__ = ["DEFAULT", "FOLDER", "VIEWS", "View", "WeightSet", "by_hash", "digest_of", "load", "names"]
+
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = "mllm"
 View = Literal["human", "mllm"]

@@ -14,6 +14,7 @@ from synthetic import picture
 
 import cotam
 from cotam.cli import main
+from cotam.guide.draw import draw
 
 PIXELS = picture(130, 200, seed=9)
 
@@ -84,6 +85,19 @@ def test_show_draws_importance_and_levels() -> None:
     levels = drawn[12 : 12 + height, 24 + width : 24 + 2 * width]
     assert levels[350:450, 100:300, 2].mean() > levels[350:450, 100:300, 0].mean() + 20  # blue: coarser
     assert len(np.unique(drawn[height + 24 :].reshape(-1, 3), axis=0)) > 100  # the legend
+
+
+def test_drawing_asks_the_guide_once() -> None:
+    class Counting:
+        asked = 0
+
+        def importance(self, pixels: np.ndarray) -> np.ndarray:
+            self.asked += 1
+            return np.ones((4, 6), np.float32)
+
+    guide = Counting()
+    draw(PIXELS, guide=guide)
+    assert guide.asked == 1
 
 
 def test_show_reads_and_writes_pipes() -> None:

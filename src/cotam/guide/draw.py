@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from cotam.api import codec, guided
 from cotam.errors import InputError
 from cotam.grids import resample
-from cotam.guide import tiles
-from cotam.guide.base import Guide, load
+from cotam.guide.base import Guide
+from cotam.guide.tiles import resized
 from cotam.image import ImageInput, to_rgb
 from cotam.importance import Policy
 from cotam.levels import LIMIT
@@ -46,19 +46,18 @@ def draw(
     InputError
         for a picture or a guide that cannot be used, and for the guide "none"
     """
-    found = load(guide) if isinstance(guide, str) else guide
-    if found is None:
+    guidance = guided(guide, guide_strength, guide_policy)
+    if guidance is None:
         raise InputError("guide 'none' has no map to show: bits are spread evenly")
     pixels = to_rgb(image)
-    make = guided(found, guide_strength, guide_policy)
-    assert make
-    levels = codec().quantise(pixels, quality, make(pixels))[0].levels
     height, width = pixels.shape[:2]
+    importance = guidance.importance(pixels)
+    levels = codec().quantise(pixels, quality, guidance.levels(importance, (height, width)))[0].levels
     scale = PANEL / max(height, width)
     scale = float(max(1, int(scale))) if scale > 1 else scale
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    seen = tiles.resized(pixels, size)
-    left = heat(seen, tiles.importance(found, pixels))
+    seen = resized(pixels, size)
+    left = heat(seen, importance)
     right = _grid(seen, np.zeros((1, 1), np.int8) if levels is None else levels, scale)
     panel = max(size[1], 300)  # a legend has to fit under it
     canvas = Image.new("RGB", (2 * panel + 3 * _GAP, size[0] + 4 * _GAP + _BAR + 2 * _TEXT), _PAPER)

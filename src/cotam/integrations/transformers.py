@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cotam import weights
-from cotam.api import codec
+from cotam.api import codec_of
 from cotam.bitstream import read_header
 from cotam.errors import InputError, MissingExtraError
 
@@ -137,7 +136,7 @@ class Attached:
     def _decode(self, data: bytes) -> tuple[Image.Image, Latents]:
         from PIL import Image
 
-        found = codec(weights.by_hash(read_header(data).weights).name)
+        found = codec_of(read_header(data).weights)
         if self.adapter is not None and self.adapter.weights not in ("", found.weights.digest.hex()):
             raise InputError(
                 f"the file was made with weight set {found.weights.name} "
