@@ -21,6 +21,14 @@ def test_peak_is_that_of_the_command_alone() -> None:
     assert 0 < small.seconds < 60
 
 
+def test_waiting_takes_no_processor_time() -> None:
+    waiting = "import time; time.sleep(1)"
+    working = "import time\nwhile time.process_time() < 1: pass"
+    idle, busy = (speed.process_cost([sys.executable, "-S", "-c", work]) for work in (waiting, working))
+    assert idle.seconds >= 1 > 0.5 > idle.processor
+    assert busy.seconds * 1.01 >= busy.processor >= 1
+
+
 def test_failing_command_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CotamError, match="exit code 3"):
         speed.process_cost([sys.executable, "-S", "-c", "raise SystemExit(3)"])

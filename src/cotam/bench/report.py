@@ -26,7 +26,9 @@ __all__ = [
     "compared",
     "comparison_table",
     "curve_figure",
+    "label_ends",
     "mean_curves",
+    "plain",
     "point_table",
     "short_table",
     "table",
@@ -285,12 +287,17 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
         ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
     axes.set_xlabel("bits per pixel", color=_INK)
     axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
+    plain(axes)
+    label_ends(figure, axes, ends)
+
+
+def plain(axes: Axes) -> None:
+    """The look of all our figures: pale rules, no frame."""
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#bbbbbb")
     axes.tick_params(color="#bbbbbb", labelcolor=_INK)
-    _label(figure, axes, ends)
 
 
 def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -300,7 +307,7 @@ def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
     return _COLOURS.get(codec, _INK)
 
 
-def _label(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
+def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
     """Write the names in a column at the right, as near to the heights of their lines' ends as they fit."""
     figure.draw_without_rendering()  # settles the layout, and with it where the ends are
     to_points = 72 / figure.dpi

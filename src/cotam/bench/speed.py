@@ -27,7 +27,7 @@ from cotam.bench.baselines import Codec, available
 from cotam.errors import CotamError
 from cotam.image import Pixels, to_rgb
 
-__all__ = ["Cost", "Setting", "mosaic", "process_cost", "setting_near", "speed", "timed"]
+__all__ = ["Cost", "Setting", "commands_cost", "mosaic", "process_cost", "setting_near", "speed", "timed"]
 
 CODECS = ("cotam", "avif", "webp")
 THREADS = 2
@@ -39,7 +39,8 @@ _LAUNCHER = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(json.dumps([code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([code, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
 _COTAM = "from cotam.cli import main; main()"  # what the installed command does
 _PILLOW = "import sys; from PIL import Image; Image.MAX_IMAGE_PIXELS = None; Image.open(sys.argv[1])"
@@ -54,11 +55,14 @@ class Cost:
     ----------
     seconds : float
         Wall clock, from start to end of the process.
+    processor : float
+        Seconds of processor time, of all threads: other programs change it little.
     peak : int
         Most memory it occupied, in bytes (resident set).
     """
 
     seconds: float
+    processor: float
     peak: int
 
 
@@ -72,10 +76,10 @@ def process_cost(command: Sequence[str]) -> Cost:
     """
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
     output = subprocess.run(launcher, stdout=subprocess.PIPE, check=True).stdout
-    code, seconds, peak = json.loads(output)
+    code, seconds, processor, peak = json.loads(output)
     if code:
         raise CotamError(f"exit code {code} of: {' '.join(command)}")
-    return Cost(seconds, peak if sys.platform == "darwin" else 1024 * peak)
+    return Cost(seconds, processor, peak if sys.platform == "darwin" else 1024 * peak)
 
 
 def timed(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
@@ -177,12 +181,12 @@ def _measured(codecs: Sequence[Codec], pixels: Pixels, rounds: int, sizes: Seque
         photo = Path(folder, "photo.png")
         Image.fromarray(pixels).save(photo)
         for _ in range(2):  # the first time, programs come from the disk
-            costs = [_commands_cost(one, photo) for one in settings]
+            costs = [commands_cost(one, photo) for one in settings]
         lines |= _cost_lines("command line", costs)
         for megapixels in sizes:
             photo = Path(folder, f"{megapixels}.jpg")
             Image.fromarray(mosaic(pixels, megapixels)).save(photo, quality=95)
-            lines |= _cost_lines(f"{megapixels} MP", [_commands_cost(one, photo) for one in settings])
+            lines |= _cost_lines(f"{megapixels} MP", [commands_cost(one, photo) for one in settings])
     title = (
         f"{pixels.shape[1]}×{pixels.shape[0]}, two threads; in brackets the ratio to {codecs[0].name}.\n\n"
     )
@@ -199,12 +203,15 @@ def _cost_lines(name: str, costs: Sequence[tuple[Cost, Cost]]) -> dict[str, list
     return lines
 
 
-def _commands_cost(setting: Setting, photo: Path) -> tuple[Cost, Cost]:
-    """Cost of encoding a file and of decoding the result to a PPM, as processes of their own."""
+def commands_cost(setting: Setting, photo: Path, *options: str) -> tuple[Cost, Cost]:
+    """Cost of encoding a file and of decoding the result to a PPM, as processes of their own.
+
+    ``options`` are for ``cotam encode``.
+    """
     name, quality = setting.codec.name, setting.quality
     coded, back = photo.with_suffix(f".{name}"), photo.with_suffix(".ppm")
     if name == "cotam":
-        encode = [_COTAM, "encode", str(photo), "-o", str(coded), "-q", str(quality)]
+        encode = [_COTAM, "encode", str(photo), "-o", str(coded), "-q", str(quality), *options]
         decode = [_COTAM, "decode", str(coded), "-o", str(back)]
     else:
         settings = f"quality={quality}, {_PILLOW_SETTINGS[name]}"
