@@ -43,9 +43,21 @@ class Screen:
 
     def __init__(self, verbose: bool = False, quiet: bool = False) -> None:
         self._verbose, self._quiet, self._bar_shown = verbose, quiet, False
+        self.failed = False
 
     def error(self, text: str) -> None:
         self._line(f"cotam: error: {text}")
+
+    @contextmanager
+    def reporting(self, name: str) -> Iterator[None]:
+        """What goes wrong meanwhile with this input is shown, and remembered in ``failed``: others go on."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # nobody reads the output: not worth a word
+        except ERRORS as error:
+            self.error(describe(error, name))
+            self.failed = True
 
     def note(self, text: str) -> None:
         if not self._quiet:
@@ -81,44 +93,30 @@ def run(
     jobs: int,
     overwrite: bool,
     screen: Screen,
-) -> bool:
-    """Write what ``convert`` makes of each input; one that fails doesn't stop the others.
-
-    Returns
-    -------
-    whether all were written
-    """
+) -> None:
+    """Write what ``convert`` makes of each input; one that fails doesn't stop the others."""
     sources = files.identities(inputs)
 
-    def one(source: str, target: str) -> bool:
+    def one(source: str, target: str) -> None:
         started = time.perf_counter()
-        try:
+        with screen.reporting(source):
             files.check_output(target, sources, overwrite=overwrite)
             data, coded = convert(source, target)
             files.write_whole(target, data, overwrite=overwrite)
-        except BrokenPipeError:
-            raise  # nobody reads the output: not worth a word
-        except ERRORS as error:
-            screen.error(describe(error, source))
-            return False
-        header = read_header(coded)
-        bpp = 8 * len(coded) / (header.width * header.height)
-        seconds = time.perf_counter() - started
-        screen.summary(f"{source} -> {target}: {len(coded)} bytes, {bpp:.3f} bpp, {seconds:.2f} s")
-        return True
+            header = read_header(coded)
+            bpp = 8 * len(coded) / (header.width * header.height)
+            seconds = time.perf_counter() - started
+            screen.summary(f"{source} -> {target}: {len(coded)} bytes, {bpp:.3f} bpp, {seconds:.2f} s")
 
-    failures = 0
     with screen.progress(len(inputs)) as advance:
-        for written in _each(one, inputs, outputs, jobs):
-            failures += not written
+        for _ in _each(one, inputs, outputs, jobs):
             advance(1)
-    return not failures
 
 
 def _each(
-    work: Callable[[str, str], bool], inputs: Sequence[str], outputs: Sequence[str], jobs: int
-) -> Iterator[bool]:
-    """Results of ``work``, in order, with so many at a time.
+    work: Callable[[str, str], None], inputs: Sequence[str], outputs: Sequence[str], jobs: int
+) -> Iterator[None]:
+    """``work`` on each input, in order, with so many at a time.
 
     In threads: they share one loaded codec and its own threads, and what takes time lets other threads run.
     Processes were slower by the time that they need to start, for 24 pictures on two cores by a third.

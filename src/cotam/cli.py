@@ -98,6 +98,12 @@ def _form_of(target: str) -> str:
     raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")
 
 
+def _end(screen: Screen) -> None:
+    """End the command: by exit code 1 if an input failed."""
+    if screen.failed:
+        click.get_current_context().exit(1)
+
+
 # Commands
 
 
@@ -130,8 +136,8 @@ def encode(
     outputs = _planned(inputs, output, ".cotam")
     screen = Screen(verbose, quiet)
     if cli_video.wanted(inputs, clip):
-        done = cli_video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
-        click.get_current_context().exit(0 if done else 1)
+        cli_video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
+        return _end(screen)
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         from cotam.image import frame_count
@@ -142,8 +148,8 @@ def encode(
         data = cotam.encode(image, **options)
         return data, data
 
-    if not batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen):
-        click.get_current_context().exit(1)
+    batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen)
+    _end(screen)
 
 
 @main.command()
@@ -173,7 +179,7 @@ def decode(
     """
     screen, limit = Screen(verbose, quiet), size_limit * 1_000_000
 
-    def pictures(opened: Callable[[str], AbstractContextManager[BinaryIO]]) -> bool:
+    def pictures(opened: Callable[[str], AbstractContextManager[BinaryIO]]) -> None:
         outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
         forms = {target: form or _form_of(target) for target in outputs}
 
@@ -182,16 +188,16 @@ def decode(
                 data = files.read_checked(file, HEADER_BYTES, _check_picture)
             return saved(cotam.decode(data, view=view, size_limit=limit), forms[target]), data
 
-        return batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen)
+        batch.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen)
 
     if len(inputs) > 1:
-        done = pictures(files.reading)
+        pictures(files.reading)
     else:
         with files.reading(inputs[0]) as file:
             head = file.read(KIND_BYTES)
             begun = files.put_back(head, file)
             if is_sequence(head):
-                done = cli_video.decode(
+                cli_video.decode(
                     begun,
                     inputs[0],
                     output,
@@ -202,9 +208,8 @@ def decode(
                     screen=screen,
                 )
             else:
-                done = pictures(lambda _: nullcontext(begun))
-    if not done:
-        click.get_current_context().exit(1)
+                pictures(lambda _: nullcontext(begun))
+    _end(screen)
 
 
 def _check_picture(head: bytes) -> None:

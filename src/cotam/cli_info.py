@@ -12,9 +12,9 @@ from dataclasses import asdict
 import click
 
 import cotam
-from cotam import batch, files
+from cotam import files
 from cotam.api import Info
-from cotam.batch import Screen, describe
+from cotam.batch import Screen
 from cotam.bitstream import HEADER_BYTES, is_sequence, read_header
 from cotam.errors import InputError
 from cotam.frames import SequenceInfo
@@ -32,27 +32,28 @@ def info(inputs: tuple[str, ...], as_json: bool, with_map: bool) -> None:
     IN is a file, or - for standard input. Pixels are not decoded. Levels are quarter octaves of gain: above 0
     is finer than the quality says, below it is coarser.
     """
-    failed = False
+    screen = Screen()
     for source in inputs:
-        try:
-            data = files.read_input(source, HEADER_BYTES, _check)
-            if with_map and is_sequence(data):
-                raise InputError("--map is for still pictures: this is a sequence of frames")
-            found = cotam.sequence_info(data) if is_sequence(data) else cotam.info(data)
-            levels = cotam.level_map(data).tolist() if with_map else None
-        except batch.ERRORS as error:
-            Screen().error(describe(error, source))
-            failed = True
-            continue
-        if as_json:
-            more = {} if levels is None else {"levels": levels}
-            click.echo(json.dumps({"file": source} | asdict(found) | more))
-        else:
-            click.echo(f"{click.format_filename(source)}\n{_lines(found)}")
-            if levels is not None:
-                click.echo(_grid(levels))
-    if failed:
+        text = ""
+        with screen.reporting(source):
+            text = _about(source, as_json, with_map)
+        if text:
+            click.echo(text)
+    if screen.failed:
         click.get_current_context().exit(1)
+
+
+def _about(source: str, as_json: bool, with_map: bool) -> str:
+    data = files.read_input(source, HEADER_BYTES, _check)
+    if with_map and is_sequence(data):
+        raise InputError("--map is for still pictures: this is a sequence of frames")
+    found = cotam.sequence_info(data) if is_sequence(data) else cotam.info(data)
+    levels = cotam.level_map(data).tolist() if with_map else None
+    if as_json:
+        more = {} if levels is None else {"levels": levels}
+        return json.dumps({"file": source} | asdict(found) | more)
+    text = f"{click.format_filename(source)}\n{_lines(found)}"
+    return text if levels is None else f"{text}\n{_grid(levels)}"
 
 
 def _check(start: bytes) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 import cotam
-from cotam import batch, files
-from cotam.batch import Screen, describe
+from cotam import files
+from cotam.batch import Screen
 from cotam.cli_options import together
 from cotam.frames import KEY_EVERY
 from cotam.saving import saved
@@ -111,34 +111,23 @@ def encode(
     *,
     overwrite: bool,
     screen: Screen,
-) -> bool:
+) -> None:
     """Write a sequence for each input, one after the other.
 
     Parameters
     ----------
     options : `OPTIONS`
     given : those that pictures have, too
-
-    Returns
-    -------
-    whether all were written
     """
     for name, flag in ONLY_PICTURES.items():
         if given.pop(name):
             raise click.UsageError(f"{flag} is for pictures: videos have none")
     given |= {name: options[name] for name in ("key_every", "key_at", "low_delay")}
     sources = files.identities(inputs)
-    failed = False
     for source, target in zip(inputs, outputs, strict=True):
-        try:
+        with screen.reporting(source):
             files.check_output(target, sources, overwrite=overwrite)
             _encode_one(source, target, options, given, overwrite, screen)
-        except BrokenPipeError:
-            raise  # nobody reads the output: not worth a word
-        except batch.ERRORS as error:
-            screen.error(describe(error, source))
-            failed = True
-    return not failed
 
 
 def _encode_one(
@@ -208,7 +197,7 @@ def decode(
     size_limit: int,
     overwrite: bool,
     screen: Screen,
-) -> bool:
+) -> None:
     """Write the frames of a sequence: each to a folder, named by its time, or all to an MP4 file.
 
     Parameters
@@ -216,31 +205,22 @@ def decode(
     file, source : the sequence, and its name
     output : folder, which is made, or name that ends in .mp4; None is a folder beside the input
     form : of picture files, a name in `cotam.saving.FORMS`
-
-    Returns
-    -------
-    whether all was written
     """
     if output is None and source != files.STANDARD:
         output = f"{source}.frames/"
     suffix = os.path.splitext(output or "")[1].lower()
     if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
-    try:
-        with screen.progress(0):
-            frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
-            if suffix == ".mp4":
-                _write_clip(frames, source, output, overwrite)
-            else:
-                files.make_folder(os.path.join(output, ""))
-                for number, (seconds, image) in enumerate(frames, 1):
-                    target = os.path.join(output, f"{seconds:012.6f}.{form}")
-                    files.write_whole(target, saved(image, form), overwrite=overwrite)
-                    screen.summary(f"{source} -> {target}: frame {number}")
-    except batch.ERRORS as error:
-        screen.error(describe(error, source))
-        return False
-    return True
+    with screen.reporting(source), screen.progress(0):
+        frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
+        if suffix == ".mp4":
+            _write_clip(frames, source, output, overwrite)
+            return
+        files.make_folder(os.path.join(output, ""))
+        for number, (seconds, image) in enumerate(frames, 1):
+            target = os.path.join(output, f"{seconds:012.6f}.{form}")
+            files.write_whole(target, saved(image, form), overwrite=overwrite)
+            screen.summary(f"{source} -> {target}: frame {number}")
 
 
 def _write_clip(frames: Iterator[Any], source: str, target: str, overwrite: bool) -> None:

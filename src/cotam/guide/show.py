@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from cotam import batch, files
-from cotam.batch import Screen, describe
+from cotam import files
+from cotam.batch import Screen
 from cotam.cli_options import guide_options, quality_option
 
 __all__ = ["show"]
@@ -34,14 +34,12 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
 
     if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: a map is written as PNG: give a name that ends in .png")
-    try:
+    screen = Screen()
+    with screen.reporting(source):
         files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
         image = source if os.path.isfile(source) else files.read_input(source)
         buffer = io.BytesIO()
         draw(image, quality=quality, **options).save(buffer, "PNG")
         files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
-    except BrokenPipeError:
-        raise
-    except batch.ERRORS as error:
-        Screen().error(describe(error, source))
+    if screen.failed:
         click.get_current_context().exit(1)
