@@ -87,6 +87,7 @@ def test_suffix_is_kept_beside_the_input_only(tmp_path: Path) -> None:
         (["a.png", "x/a.png"], "out/", r"would both be written to out.a.cotam"),
         (["-", "-"], None, "would both be written to -"),
         (["-"], "out/", "no name"),
+        (["/dev/stdin"], None, "/dev/stdin lies in no folder"),
         (["a.png"], "", "name of the output is empty"),
     ],
 )

@@ -65,7 +65,7 @@ def plan_outputs(
         raise ValueError("the name of the output is empty")
     if output is None:
         for source in inputs:
-            if "://" in source or (source.startswith("/dev/") and not os.path.isfile(source)):
+            if "://" in source or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
                 raise ValueError(f"{source} lies in no folder: give an output with -o")
         outputs = [s if s == STANDARD else inside(Path(s).parent, s) for s in inputs]
     elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
