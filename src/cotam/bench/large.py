@@ -143,8 +143,8 @@ def draw(rows: Sequence[Row], files: Sequence[Path]) -> None:
         figure = Figure(figsize=(13.5, 4.6), dpi=160, layout="constrained")
         panels = figure.subplots(1, 2)
         for axes, (key, (title, factor)) in zip(panels, PANELS.items(), strict=True):
-            axes.set(xscale="log", yscale="log", xlabel="megapixels")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.set(xscale="log", yscale="log", xlabel=f"megapixels (slopes: from {FROM} on)")
+            axes.set_xticks(sorted({row["megapixels"] for row in rows}))
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter("{x:g}")
@@ -153,9 +153,9 @@ def draw(rows: Sequence[Row], files: Sequence[Path]) -> None:
             for (codec, work), colour in WORKS.items():
                 megapixels, values = values_of(rows, codec, work, key)
                 axes.plot(megapixels, factor * values, color=colour, marker="o", markersize=4)
-                label = f"{codec}: {work} {slope(megapixels, values):.2f}"
+                label = f"{codec}: {work}, slope {slope(megapixels, values):.2f}"
                 ends.append((label, colour, megapixels[-1], factor * values[-1]))
-            axes.set_title(f"{title}; behind each line its slope from {FROM} MP on", loc="left", fontsize=10)
+            axes.set_title(title, loc="left", fontsize=10)
             plain(axes)
             label_ends(figure, axes, ends)
         figure.draw_without_rendering()
