@@ -50,7 +50,7 @@ PLAIN, GUIDED = "cotam, guide none", "cotam, guide lite"
 WORKS = {  # codec, work → the colour of its line
     (PLAIN, "encode"): "#c8373c",
     (GUIDED, "encode"): "#e08a3c",
-    (GUIDED, "decode"): "#8f2d7f",
+    (PLAIN, "decode"): "#8f2d7f",
     ("avif", "encode"): "#4a7aa8",
     ("avif", "decode"): "#8fb3d3",
 }
@@ -120,6 +120,7 @@ def measure_maps(highres: Sequence[Path], file: Path) -> list[list[str]]:
                 bpp, change, _, _, share = sizes(guide, pixels, quality, 1.0)
                 row = {"picture": name, "quality": quality, "bpp": bpp, "change": change, "map": share}
                 sink.write(json.dumps(row) + "\n")
+                sink.flush()
                 size = f"{pixels.shape[1]}×{pixels.shape[0]}"
                 lines.append([name, size, f"{quality}", f"{bpp:.3f}", f"{share:.2f}", f"{change:+.2f}"])
     return lines
@@ -165,15 +166,17 @@ def draw(rows: Sequence[Row], files: Sequence[Path]) -> None:
 
 
 def growth_table(rows: Sequence[Row]) -> str:
-    """Processor seconds · peak MB of each work at each size, and the slopes of both."""
+    """Processor seconds · peak MB of each work at each size, – where it was not measured, and both slopes."""
+    sizes = sorted({row["megapixels"] for row in rows})
     lines = []
     for codec, work in WORKS:
         (megapixels, seconds), (_, peak) = (values_of(rows, codec, work, key) for key in PANELS)
-        cells = [f"{s:.3g} · {p / 1e6:.0f}" for s, p in zip(seconds, peak, strict=True)]
+        found = dict(zip(megapixels, zip(seconds, peak, strict=True), strict=True))
+        cells = [f"{found[n][0]:.3g} · {found[n][1] / 1e6:.0f}" if n in found else "–" for n in sizes]
         slopes = f"{slope(megapixels, seconds):.2f} · {slope(megapixels, peak):.2f}"
         lines.append([f"{codec}: {work}", *cells, slopes])
-    sizes = [f"{n:g} MP" for n in megapixels]
-    return table(["", *sizes, f"slope from {FROM} MP"], lines, numbers_from=1)
+    header = ["", *(f"{n} MP" for n in sizes), f"slope from {FROM} MP"]
+    return table(header, lines, numbers_from=1)
 
 
 @click.command()
