@@ -136,6 +136,9 @@ class Clip:
         return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
 
     def close(self) -> None:
+        # PyAV frees a decoder while it holds the interpreter's lock, and waits there for its threads, which
+        # may wait for the lock. This waits for them without it.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
 
 
