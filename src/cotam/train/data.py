@@ -7,7 +7,9 @@ Knows pictures as uint8 RGB only: nothing of networks or of devices. A batch dep
 from __future__ import annotations
 
 import json
+import os
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -131,12 +133,13 @@ class Crops:
     def stream(
         self, first: int, last: int, count: int, rank: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches of the steps first … last-1, the next one prepared in a thread."""
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self.batch, first, count, rank)
+        """Batches of the steps first … last-1, the next ones prepared in threads: a GPU asks for many."""
+        threads = max(1, min(8, (os.cpu_count() or 1) // 2))
+        with ThreadPoolExecutor(threads) as pool:
+            ahead = deque(pool.submit(self.batch, first + i, count, rank) for i in range(threads))
             for step in range(first, last):
-                ready = ahead.result()
-                ahead = pool.submit(self.batch, step + 1, count, rank)
+                ready = ahead.popleft().result()
+                ahead.append(pool.submit(self.batch, step + threads, count, rank))
                 yield ready
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from cotam.nn.entropy import QUALITIES
@@ -139,6 +139,8 @@ def train(
             rule.load_state_dict(state["optimiser"])
     elif accelerator.is_main_process:
         (run / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1) + "\n")
+    if isinstance(loss, nn.Module):
+        loss.to(accelerator.device)
     network = torch.compile(model) if cuda else model
     network, rule = accelerator.prepare(network, rule)
 
@@ -160,7 +162,7 @@ def train(
     asked_to_stop = []
     before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     started = saved_at = time.monotonic()
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     share = schedule.batch // ranks
     bar = tqdm(initial=first, total=schedule.steps, disable=not accelerator.is_main_process, mininterval=5)
     step = first
@@ -187,10 +189,12 @@ def train(
         step += 1
         average.update(model, step)
         for key, value in {**parts, "norm": norm}.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach()) / log_every
+            # Tensors, so that a GPU is not waited for.
+            sums[key] = sums.get(key, 0) + value.detach().double() / log_every
         if step % log_every == 0:
-            log(step, {**sums, "rate": factor, "seconds": time.monotonic() - started})
-            bar.set_postfix(loss=f"{sums['loss']:.4f}")
+            means = {key: float(value) for key, value in sums.items()}
+            log(step, {**means, "rate": factor, "seconds": time.monotonic() - started})
+            bar.set_postfix(loss=f"{means['loss']:.4f}")
             sums.clear()
         bar.update()
         now = time.monotonic()
