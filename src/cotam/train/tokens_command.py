@@ -80,8 +80,6 @@ def tokens_command(
     examples, _ = crops.batch(0, 32)
     check_network(codec.eval(), chosen, examples[0])
     seen_by = load_teacher(teacher)
-    if torch.cuda.is_available():
-        seen_by.cuda()
     torch.manual_seed(int(schedule["seed"]))
     adapter = TokenAdapter(
         codec.shape.latents,
