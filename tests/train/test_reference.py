@@ -55,6 +55,17 @@ def test_questions_are_put_as_the_harness_puts_them(material: Material) -> None:
         assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_tokenizer_without_padding_gives_the_same_batch(material: Material) -> None:
+    """transformers 5.17 reads SmolLM2's GGUF file so."""
+    _, processor = assemble(*tiny_reference.parts(), SETTINGS)
+    batches = Batches(material, processor, SETTINGS, SCHEDULE)
+    expected = batches[3].ids
+    processor.tokenizer.pad_token = None
+    found = batches[3].ids
+    assert found.dtype == np.int64
+    assert np.array_equal(found, expected)
+
+
 def test_batches_follow_from_their_step(material: Material) -> None:
     _, processor = assemble(*tiny_reference.parts(), SETTINGS)
     batches = Batches(material, processor, SETTINGS, SCHEDULE)

@@ -29,6 +29,7 @@ from cotam.errors import InputError, MissingExtraError
 from cotam.files import write_whole
 
 __all__ = [
+    "END",
     "IMAGE_TOKEN",
     "Connector",
     "LowRank",

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from cotam.mllm.questions import METRICS
 from cotam.mllm.reference import (
+    END,
     IMAGE_TOKEN,
     MEAN,
     STD,
@@ -123,7 +124,9 @@ class Batches(Dataset[Batch]):
             pictures.append(_fitted(item.pixels, self.settings.side))
             rows.append(self.encoded(item, bare=rng.random() < self.schedule.bare))
             tasks.append(task)
-        return _padded(pictures, rows, tasks, self.processor.tokenizer.pad_token_id)
+        # Not its pad_token_id, which some versions of transformers do not set for a GGUF file.
+        filler = self.processor.tokenizer.convert_tokens_to_ids(END)
+        return _padded(pictures, rows, tasks, filler)
 
     def encoded(self, item: Item, *, bare: bool) -> tuple[list[int], list[int]]:
         """Ids of prompt and answer, as `cotam.mllm.local` puts the question, and of the answer alone."""
@@ -133,7 +136,7 @@ class Batches(Dataset[Batch]):
         text = self.processor.apply_chat_template(turn, add_generation_prompt=True)
         cells = (self.settings.side // self.processor.patch_size) ** 2
         text = text.replace(IMAGE_TOKEN, IMAGE_TOKEN * cells, 1)
-        answer = self._ids(item.answer + "<|im_end|>")
+        answer = self._ids(item.answer + END)
         return self._ids(text) + answer, answer
 
     def _ids(self, text: str) -> list[int]:
