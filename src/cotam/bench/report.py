@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -317,7 +318,7 @@ def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float,
     for index, height in zip(order, placed, strict=True):
         codec, colour, rate, value = ends[index]
         axes.annotate(
-            codec,
+            _short(codec),
             (rate, value),
             (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
             textcoords="axes fraction",
@@ -326,6 +327,15 @@ def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float,
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
         )
+
+
+def _short(codec: str) -> str:
+    """The name in a figure: ``cotam:profile=base,guide=none,view=human`` is ``cotam base human``."""
+    name, colon, options = codec.partition(":")
+    if name != "cotam" or not colon:
+        return codec
+    told = [option for option in options.split(",") if option != "guide=none"]
+    return " ".join([name, *(re.sub("^(profile|guide|view)=", "", option) for option in told)])
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:
