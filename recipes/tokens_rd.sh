@@ -20,4 +20,4 @@ $bench sweep "$data/kodak" -o "$out" --judge features --log-rate --reference "$b
     --adapter "${ADAPTER:-$here/../training/tokens_dinov2s.safetensors}"
 $bench report "$out" -o "$out/report.html" --reference "$base" --reference cotam:guide=none --log-rate
 $bench report "$out" -o "$out/levels.md" --reference "$base" --reference cotam:guide=none --log-rate \
-    --score shallow --score middle --score late --score deep --score whole --score attended
+    --score features --score shallow --score middle --score late --score deep --score whole --score attended

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -283,6 +285,29 @@ def test_live_from_pipe_to_pipe_without_delay() -> None:
         assert [seconds for seconds, _ in found] == [2.5]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_ends_a_live_source_and_keeps_what_it_gave() -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from cotam.cli import main; main()"
+    arguments = ["encode", "-", "--frames", "raw:128x96@2", "-o", "live.cotam", "--low-delay", "-v"]
+    command, pipe = [sys.executable, "-c", code, *arguments], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"".join(frame.tobytes() for frame in FRAMES[:3]))
+        process.stdin.flush()
+        sizes = [0]
+        while sizes[-1] == 0 or sizes[-1] != sizes[-2]:  # until all that came is coded
+            time.sleep(1)
+            sizes.append(sum(file.stat().st_size for file in Path().iterdir() if file.name != "clip.mp4"))
+            assert len(sizes) < 100
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    found = len(list(cotam.decode_frames(Path("live.cotam").read_bytes())))
+    assert f" {found} frames".encode() in said
+    assert 1 <= found <= 3
+
+
 # Command line
 
 
@@ -351,6 +376,7 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
     [
         (["encode", "clip.mp4", "photo.png"], "pictures and videos are encoded by commands of their own"),
         (["encode", "clip.mp4", "--target-size", "5k"], "--target-size is for pictures"),
+        (["encode", "clip.mp4", "--fps", "nan"], "nan is no number of frames a second"),
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
         (["encode", "http://127.0.0.1:9/clip.mkv"], "http://127.0.0.1:9/clip.mkv lies in no folder"),
         (["encode", "/dev/video99"], "/dev/video99 lies in no folder: give an output"),

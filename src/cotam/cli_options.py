@@ -5,6 +5,7 @@ Knows names, ranges and what may not be combined: pictures are for `cotam.api`, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from cotam.profiles import Fit
 from cotam.saving import FORMS
 
 __all__ = [
+    "FrameRate",
     "Option",
     "byte_count",
     "check_together",
@@ -86,6 +88,19 @@ def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
         except InputError as error:
             raise click.BadParameter(str(error)) from error
     return name
+
+
+class FrameRate(click.FloatRange):
+    """Frames a second: a number above 0, and no infinite one."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        rate: float = super().convert(value, param, ctx)
+        if not math.isfinite(rate):
+            self.fail(f"{value} is no number of frames a second", param, ctx)
+        return rate
 
 
 def quality_option(help: str, default: int | None = 50) -> Option:

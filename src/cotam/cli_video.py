@@ -6,9 +6,10 @@ Knows options, outputs and progress: clips are for `cotam.video`, sequences for 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -16,7 +17,7 @@ import click
 import cotam
 from cotam import files
 from cotam.batch import Screen
-from cotam.cli_options import together
+from cotam.cli_options import FrameRate, together
 from cotam.frames import KEY_EVERY
 from cotam.saving import saved
 
@@ -49,7 +50,7 @@ video_options = together(
     click.option(
         "--fps",
         metavar="X",
-        type=click.FloatRange(0, min_open=True),
+        type=FrameRate(),
         help="Video: frames a second that are taken.  [default: 1; all of --frames]",
     ),
     click.option(
@@ -136,6 +137,7 @@ def _encode_one(
     from cotam.video import read_clip, read_pipe, sampled
 
     started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
+    live = bool(options["frames"]) or "://" in source or source.startswith("/dev/")
     count = size = 0
 
     def counted(frames: Iterator[Any]) -> Iterator[Any]:
@@ -146,7 +148,9 @@ def _encode_one(
 
     def write(frames: Iterator[Any]) -> None:
         nonlocal size
-        with files.writing(target, overwrite=overwrite) as file:
+        with files.writing(target, overwrite=overwrite) as file, ExitStack() as stack:
+            if live:
+                frames = stack.enter_context(_until_interrupted(frames))
             for part in cotam.encode_frames(counted(frames), **given):
                 file.write(part)
                 size += len(part)
@@ -161,6 +165,42 @@ def _encode_one(
             forward(clip.seconds or 0)
     seconds = time.perf_counter() - started
     screen.summary(f"{source} -> {target}: {count} frames, {size} bytes, {seconds:.2f} s")
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C while a frame was waited for."""
+
+
+@contextmanager
+def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """The frames before the first Ctrl-C, which is how live sources are ended; a second one is as usual."""
+    ended = waiting = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal ended
+        if ended:
+            raise KeyboardInterrupt
+        ended = True
+        if waiting:
+            raise _Interrupted
+
+    def until() -> Iterator[Any]:
+        nonlocal waiting
+        while not ended:
+            try:
+                waiting = True
+                frame = next(frames)
+            except (StopIteration, _Interrupted):
+                return
+            finally:
+                waiting = False
+            yield frame
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield until()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import click
 import torch
 from tqdm import tqdm
 
-from cotam.api import codec_of, encode
+from cotam.api import Profile, codec_of, encode
 from cotam.bench.features import KEYS, decibel, feature_distances, see, teacher_named
 from cotam.bench.pictures import plain_pictures
 from cotam.bench.sweep import Row, read_rows, repair
@@ -26,7 +26,7 @@ from cotam.nn.adapter import TokenAdapter, View, added
 __all__ = ["main", "token_row"]
 
 
-def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: str) -> Row:
+def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
     """The row of a picture at a quality, by the features of the adapter's encoder.
 
     Raises
@@ -57,10 +57,16 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: str) -> 
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--adapter", "file", type=click.Path(path_type=Path), required=True)
-@click.option("--profile", default="mllm", show_default=True, help="Weight set that the adapter is for.")
+@click.option(
+    "--profile",
+    type=click.Choice(["mllm", "base"]),
+    default="mllm",
+    show_default=True,
+    help="Of the adapter.",
+)
 @click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="So many pictures, evenly spaced.")
-def main(folder: Path, out: Path, file: Path, profile: str, qualities: str, limit: int | None) -> None:
+def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, limit: int | None) -> None:
     """Add rows of PROFILE with tokens to OUT/rows.jsonl; those that are there are not made again."""
     adapter = TokenAdapter.load(file)
     name, version = "tokens", f"profile {profile}, guide none, tokens for {adapter.encoder}"

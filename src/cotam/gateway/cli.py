@@ -17,7 +17,15 @@ import click
 import uvicorn
 from starlette.types import ASGIApp
 
-from cotam.cli_options import Option, byte_count, fit_option, quality_option, size_limit_option, together
+from cotam.cli_options import (
+    FrameRate,
+    Option,
+    byte_count,
+    fit_option,
+    quality_option,
+    size_limit_option,
+    together,
+)
 from cotam.errors import InputError
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget
@@ -186,7 +194,7 @@ def serve(
 @click.option(
     "--fps",
     metavar="X",
-    type=click.FloatRange(0, min_open=True),
+    type=FrameRate(),
     default=FPS,
     show_default=True,
     help="For --gateway: frames a second that are taken of a video.",
