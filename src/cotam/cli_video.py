@@ -95,13 +95,15 @@ def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:
     """
     if options["fps"] or options["max_frames"] or options["frames"]:
         return True
-    found = {
-        "://" in name or name.startswith("/dev/video") or os.path.splitext(name)[1].lower() in SUFFIXES
-        for name in inputs
-    }
+    found = {_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES for name in inputs}
     if len(found) == 2:
         raise click.UsageError("pictures and videos are encoded by commands of their own")
     return True in found
+
+
+def _live(name: str) -> bool:
+    """Whether it is an address or a camera."""
+    return "://" in name or name.startswith("/dev/video")
 
 
 def encode(
@@ -137,7 +139,6 @@ def _encode_one(
     from cotam.video import read_clip, read_pipe, sampled
 
     started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
-    live = bool(options["frames"]) or "://" in source or source.startswith("/dev/")
     count = size = 0
 
     def counted(frames: Iterator[Any]) -> Iterator[Any]:
@@ -149,7 +150,7 @@ def _encode_one(
     def write(frames: Iterator[Any]) -> None:
         nonlocal size
         with files.writing(target, overwrite=overwrite) as file, ExitStack() as stack:
-            if live:
+            if options["frames"] or _live(source):
                 frames = stack.enter_context(_until_interrupted(frames))
             for part in cotam.encode_frames(counted(frames), **given):
                 file.write(part)

