@@ -32,3 +32,12 @@ def upstream(model: Model) -> Iterator[str]:
 
     with running(model.app) as address:
         yield address
+
+
+@pytest.fixture
+def address(upstream: str) -> Iterator[str]:
+    """Of a gateway in front of it."""
+    from gateway_client import gateway
+
+    with gateway(upstream) as found:
+        yield found

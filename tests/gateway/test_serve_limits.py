@@ -1,0 +1,201 @@
+"""``cotam serve`` where something is too much, hostile or broken."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from gateway_client import CODED, URL, client, gateway, send
+from gateway_servers import Model, error_of, running
+
+from cotam.bitstream import read_file, write_file
+from cotam.gateway.app import Limits, application
+from cotam.gateway.cli import SERVER
+from cotam.gateway.relay import Upstream
+
+# Limits
+
+
+def test_bodies_are_limited(upstream: str, model: Model) -> None:
+    with gateway(upstream, body=10_000) as address:
+        for content in (bytes(10_001), (bytes(1000) for _ in range(11))):  # with its length, and in chunks
+            answer = httpx2.post(f"{address}/v1/files", content=content)
+            assert answer.status_code == 413
+            assert error_of(answer) == "the body is larger than the limit of 10,000 bytes"
+        assert httpx2.post(f"{address}/v1/files", content=bytes(10_000)).status_code == 200
+    assert [len(body) for body in model.bodies] == [10_000]
+
+
+def test_pictures_are_limited(upstream: str, model: Model) -> None:
+    with gateway(upstream, pictures=2, pixels=90 * 130) as address:
+        assert send(address, URL, URL).status_code == 200
+        answer = send(address, URL, URL, URL)
+        assert (answer.status_code, error_of(answer)) == (
+            413,
+            "3 pictures in a request, where 2 are the limit",
+        )
+    assert len(model.bodies) == 1
+
+
+def test_hostile_streams_cost_little(address: str, model: Model) -> None:
+    file = read_file(CODED)
+    huge = write_file(replace(file, header=replace(file.header, width=60_000, height=60_000)))
+    started = time.perf_counter()
+    answer = send(address, "data:image/vnd.cotam;base64," + base64.b64encode(huge).decode())
+    assert time.perf_counter() - started < 1
+    assert answer.status_code == 400
+    assert "the picture is 60000×60000: more than the limit of 1 MP" in error_of(answer)
+    for data in (CODED[:40], CODED[:-1], b"", CODED[:30] + bytes(len(CODED) - 30)):
+        answer = send(address, "data:image/vnd.cotam;base64," + base64.b64encode(data).decode())
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "messages[0].content[1].image_url"
+    assert not model.bodies
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"\xff\xfe"])
+def test_what_is_no_json_is_refused(address: str, body: bytes) -> None:
+    answer = httpx2.post(f"{address}/v1/chat/completions", content=body)
+    assert answer.status_code == 400
+    assert error_of(answer).startswith("the body is not JSON")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"image_url": "http://10.0.0.1/a"},  # vLLM takes it without a type
+        {"type": "image_url", "uuid": "1", "image_url": "http://10.0.0.1/a"},
+        {"type": "audio_url", "audio_url": {"url": "http://10.0.0.1/a"}},
+        {"type": "image_url", "image_url": {"url": "http://10.0.0.1\\@fine.example/a"}},
+    ],
+)
+def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part: dict[str, Any]) -> None:
+    with gateway(upstream, hosts={"fine.example"}) as address:
+        body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+        assert httpx2.post(f"{address}/v1/chat/completions", json=body).status_code == 400
+    assert not model.bodies
+
+
+def test_remote_pictures_are_refused_unless_allowed(upstream: str, model: Model) -> None:
+    with gateway(upstream, hosts={"fine.example"}) as address:
+        answer = send(address, "https://fine.example/a.png")
+        assert json.loads(answer.json()["choices"][0]["message"]["content"]) == [
+            {"url": "https://fine.example/a.png"}
+        ]
+        answer = send(address, "http://10.0.0.1/admin")
+        assert (answer.status_code, len(model.bodies)) == (400, 1)
+        assert "addresses of 10.0.0.1 are not let through" in error_of(answer)
+
+
+def test_more_requests_than_allowed_are_told_to_wait(upstream: str, model: Model) -> None:
+    with gateway(upstream, requests=1) as address:
+        with httpx2.Client() as one:
+            thread = threading.Thread(target=lambda: _give_up_after(one, address, model.waiting))
+            thread.start()
+            assert model.waiting.wait(10)
+            answer = httpx2.get(f"{address}/v1/models")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert "1 requests are being worked on" in error_of(answer)
+            assert httpx2.get(f"{address}/healthz").status_code == 200
+            thread.join()
+        assert model.given_up.wait(10)
+        assert httpx2.get(f"{address}/v1/models").status_code == 200
+
+
+def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        one.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.7))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("GET", "/chat/completions", 404, "there is no such path: that of the API begins with /v1/"),
+        ("GET", "/page/none.js", 404, "there is no such path"),
+        ("GET", "/v1/cotam/encode", 405, "GET is not for this path"),
+        ("POST", "/v1/cotam/endcode", 404, "there is no such path"),
+    ],
+)
+def test_paths_that_are_not_there(
+    address: str, model: Model, method: str, path: str, status: int, reason: str
+) -> None:
+    """Neither are those of Cotam passed on, with a picture, to a model server that does not know them."""
+    answer = httpx2.request(method, address + path)
+    assert answer.status_code == status
+    assert error_of(answer).startswith(reason)
+    assert not model.paths
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"x-cotam-quality": "101"}, "x-cotam-quality: '101' is not a whole number from 0 to 100"),
+        ({"x-cotam-qualty": "40"}, "'x-cotam-qualty' is not known: there is x-cotam-quality, "),
+        ({"x-cotam-quality": "4", "x-cotam-target-size": "9000"}, "x-cotam-quality and x-cotam-target-size"),
+    ],
+)
+def test_wishes_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
+    answer = send(address, URL, headers=headers)
+    assert answer.status_code == 400
+    assert error_of(answer).startswith(reason)
+
+
+# When things go wrong
+
+
+def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(parts: Any, job: Any) -> Any:
+        raise RuntimeError("a mistake in the program")
+
+    with running(application(Upstream(upstream), broken, Limits(10**6, 8, 8, 10**6, 1)), **SERVER) as address:
+        answer = send(address, URL)
+    assert answer.status_code == 500
+    assert error_of(answer) == "an error of the gateway itself: its log says which"
+    assert any("a mistake in the program" in str(record.exc_info) for record in caplog.records)
+
+
+def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.3))
+    assert model.given_up.wait(10)
+
+
+def test_an_upstream_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with gateway(f"http://127.0.0.1:{port}") as address:
+        answer = send(address, URL)
+        assert answer.status_code == 502
+        assert error_of(answer).startswith(f"the upstream http://127.0.0.1:{port} cannot be reached: ")
+        with pytest.raises(openai.InternalServerError, match="cannot be reached"), client(address) as api:
+            api.models.list()
+
+
+def test_an_upstream_that_is_killed(model: Model) -> None:
+    with running(model.app) as upstream, gateway(upstream) as address:
+        assert send(address, URL).status_code == 200
+        # The server below is gone when the block of the one above has been left: so a second gateway.
+    with gateway(upstream) as address:
+        assert send(address, URL).status_code == 502
+
+
+def test_an_upstream_that_is_silent(upstream: str) -> None:
+    with gateway(upstream, silence=0.3) as address:
+        answer = httpx2.get(f"{address}/v1/silence")
+        assert answer.status_code == 504
+        assert "has said nothing for 0.3 s" in error_of(answer)
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(address: str) -> None:
+    with httpx2.stream("GET", f"{address}/v1/break") as answer:
+        chunks = answer.iter_raw()
+        assert next(chunks) == b"the first half"
+        with pytest.raises(httpx2.RemoteProtocolError):
+            next(chunks)

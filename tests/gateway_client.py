@@ -1,0 +1,57 @@
+"""A gateway for tests, a coded picture, and clients that send it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import openai
+from gateway_servers import running
+from synthetic import picture
+
+import cotam
+from cotam.gateway.app import Limits, application
+from cotam.gateway.cli import SERVER
+from cotam.gateway.convert import ForModel
+from cotam.gateway.relay import Upstream
+
+PIXELS = picture(90, 130)
+CODED = cotam.encode(PIXELS)
+URL = "data:image/vnd.cotam;base64," + base64.b64encode(CODED).decode()
+SEEN = hashlib.sha256(cotam.decode(CODED).tobytes()).hexdigest()
+
+
+@contextmanager
+def gateway(
+    upstream: str,
+    *,
+    token: str | None = None,
+    hosts: set[str] = frozenset(),
+    silence: float = 30,
+    **limits: int,
+) -> Iterator[str]:
+    """The address of a gateway."""
+    given = {"body": 10**6, "requests": 8, "pictures": 8, "pixels": 10**6, "jobs": 2} | limits
+    converter = ForModel(given["pixels"], frozenset(hosts))
+    to = Upstream(upstream, silence=silence, key=None)
+    with running(application(to, converter, Limits(**given), token=token, page=True), **SERVER) as address:
+        yield address
+
+
+def client(address: str, key: str = "sk-client") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
+
+
+def messages(*urls: str) -> Any:
+    content: list[Any] = [{"type": "text", "text": "Which pictures?"}]
+    content += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [{"role": "user", "content": content}]
+
+
+def send(address: str, *urls: str, **options: Any) -> httpx2.Response:
+    body = {"model": "echo", "messages": messages(*urls)}
+    return httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30, **options)
