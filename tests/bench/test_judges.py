@@ -112,6 +112,17 @@ def test_reader_reads_text_and_fails_on_noise() -> None:
     assert judges.TEXT.score(clean, blank, [written])["recall"] == 0
 
 
+def test_words_kept_are_those_of_the_original() -> None:
+    pytest.importorskip("rapidocr", reason="needs cotam[bench]")
+    clean = page("Total 12.50", "Change 7.50")
+    without = page("Total 12.50")
+    assert judges.READING.score(clean, clean, ()) == {"words_kept": 1}
+    assert judges.READING.score(clean, without, ()) == {"words_kept": 0.5}
+    assert judges.READING.score(without, clean, ()) == {"words_kept": 1}
+    blank = np.full_like(clean, 255)
+    assert judges.READING.score(blank, clean, ()) == {"words_kept": None}
+
+
 def test_missing_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     judges._reader.cache_clear()

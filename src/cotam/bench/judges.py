@@ -23,6 +23,7 @@ from cotam.image import Pixels
 __all__ = [
     "FIDELITY",
     "JUDGES",
+    "READING",
     "TEXT",
     "Judge",
     "WordScore",
@@ -36,7 +37,7 @@ __all__ = [
     "words",
 ]
 
-JUDGES = ("fidelity", "features", "class", "text")
+JUDGES = ("fidelity", "features", "class", "text", "reading")
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = 161
 MAX_DECIBEL = 100.0
@@ -83,7 +84,7 @@ def judge(spec: str) -> Judge:
     name, _, teacher = spec.partition(":")
     if name == "features":
         return features.features_judge(teacher or features.DEFAULT)
-    known = {"fidelity": FIDELITY, "class": classes.CLASS, "text": TEXT}
+    known = {"fidelity": FIDELITY, "class": classes.CLASS, "text": TEXT, "reading": READING}
     if spec not in known:
         raise InputError(f"unknown judge {spec!r}: choose from {', '.join(JUDGES)}, features:TEACHER")
     return known[spec]
@@ -271,11 +272,25 @@ def _text(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, f
     return {"recall": score.recall, "precision": score.precision, "f1": score.f1}
 
 
+def _reading(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    read = _read_before(picture)
+    return {"words_kept": word_score(read, read_text(decoded)).recall if read else None}
+
+
+@of_last_picture
+def _read_before(picture: Pixels) -> list[str]:
+    return [line for line in read_text(picture) if words(line)]
+
+
 FIDELITY = Judge("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), ("psnr", "ms_ssim_db"), _fidelity)
 """PSNR in dB, MS-SSIM, and the same in dB as -10 log10(1 - MS-SSIM), up to 100; None below 161 pixels."""
 
 TEXT = Judge("text", ("recall", "precision", "f1"), ("recall", "f1"), _text, prepare=_reader)
 """Words read by RapidOCR in the decoded picture: `word_score` of `read_text`; None without labelled ones."""
+
+READING = Judge("reading", ("words_kept",), ("words_kept",), _reading, prepare=_reader)
+"""Of the words that RapidOCR reads in the original, those that it reads in the decoded picture, for pictures
+without labels: what it misreads in the original has to be misread again. None where it reads nothing."""
 
 
 def _blurred(image: np.ndarray) -> np.ndarray:

@@ -73,6 +73,13 @@ SCORES = {
     "recall": Score(
         "word accuracy", "%", "share of the labelled words that RapidOCR reads", 100.0, noisy=True
     ),
+    "words_kept": Score(
+        "words kept",
+        "%",
+        "share of the words that RapidOCR reads in the original that it reads in the copy, too",
+        100.0,
+        noisy=True,
+    ),
     "answers": Score(
         "answers",
         "%",
