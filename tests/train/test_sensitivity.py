@@ -10,6 +10,7 @@ from cotam.nn.teachers import Teacher
 from cotam.train.sensitivity import (
     MAPS,
     SENSITIVITIES,
+    Teachers,
     as_tensor,
     cache,
     cells_of,
@@ -17,9 +18,10 @@ from cotam.train.sensitivity import (
     maps,
     reader_map,
     squared_gradient,
+    text_map,
 )
 
-CACHED = set(MAPS) - {"tokens"}
+CACHED = {*MAPS, "text"} - {"tokens"}
 PROBES = dict.fromkeys(SENSITIVITIES, 1)
 
 
@@ -89,6 +91,31 @@ def test_a_reader_looks_at_what_is_there():
     assert found[1:3, :4].mean() > found[:, 5:].mean()
 
 
+class Striped(nn.Module):
+    """A detector that finds text where a picture is white, the middle of its scores where it is grey."""
+
+    def forward(self, picture):
+        scores = nn.functional.avg_pool2d(picture[:, :1], 2)
+        return torch.cat([0 * scores, 0.9 * scores], 1)
+
+
+def test_text_is_where_a_detector_is_sure():
+    picture = torch.zeros(1, 3, 40, 80)
+    picture[..., 16:32] = 1
+    picture[..., 48:64] = 0.5  # a score of 0.45, halfway between no and text
+    found = text_map(Striped(), picture)
+    assert found.shape == (3, 5)
+    assert found[1].tolist() == pytest.approx([0, 1, 0, 0.5, 0], abs=0.02)
+
+
+def test_one_letter_makes_its_cell_text():
+    picture = torch.zeros(1, 3, 64, 64)
+    picture[..., 20:24, 36:40] = 1
+    found = text_map(Striped(), picture)
+    assert found[1, 2] == 1
+    assert found.sum() == 1
+
+
 class Source:
     def batch(self, step, count):
         rng = np.random.default_rng(step)
@@ -96,17 +123,26 @@ class Source:
 
 
 def test_the_cache_goes_on_where_it_was_stopped(teacher, tmp_path):
-    options = {"codec": codec(), "teacher": teacher, "reader": reader()}
-    assert list(cache([Source()], 2, tmp_path, **options)) == [0, 1]
+    teachers = Teachers(codec(), teacher, Striped())
+    assert list(cache([Source()], 2, tmp_path, teachers)) == [0, 1]
     kept = (tmp_path / "00001.npz").read_bytes()
     (tmp_path / "00000.npz").unlink()
-    assert list(cache([Source()], 3, tmp_path, **options)) == [0, 2]
+    assert list(cache([Source()], 3, tmp_path, teachers)) == [0, 2]
     assert (tmp_path / "00001.npz").read_bytes() == kept
-    with np.load(tmp_path / "00001.npz") as text, np.load(tmp_path / "00002.npz") as photo:
-        assert set(text.files) == {"pixels", "reader", *CACHED}
-        assert set(photo.files) == {"pixels", *CACHED}
-        assert np.array_equal(photo["pixels"], Source().batch(2, 1)[0][0])
-        assert photo["whole"].shape == (4, 4)
+    with np.load(tmp_path / "00001.npz") as text:
+        assert set(text.files) == {"pixels", *CACHED}
+        assert np.array_equal(text["pixels"], Source().batch(1, 1)[0][0])
+        assert text["whole"].shape == text["text"].shape == (4, 4)
+
+
+def test_some_photographs_get_lettering_and_text_gets_none(teacher, tmp_path):
+    list(cache([Source()], 16, tmp_path, Teachers(codec(), teacher, Striped())))
+    changed = []
+    for number in range(16):
+        with np.load(tmp_path / f"{number:05}.npz") as file:
+            changed.append(not np.array_equal(file["pixels"], Source().batch(number, 1)[0][0]))
+    assert not any(changed[1::2])
+    assert 0 < sum(changed[::2]) < 8
 
 
 def test_pixels_become_a_tensor():

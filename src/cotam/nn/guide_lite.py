@@ -14,16 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam.nn.layers import Block, Patches, Pointwise, Unpatch, act
 
 HEADS = ("attended", "whole", "late", "text")
 """What the maps predict: sensitivities and deep [CLS] attention as `cotam.train.sensitivity` has them, and
-what errors cost a reader of text."""
+how sure a detector is of text."""
 
 RELATIVE = len(HEADS) - 1
 """Maps before this one only say how cells compare within a picture; text says also whether there is any."""
+
+SPREAD = 3
+"""Cells around a text's: a letter that ends beside a cell is spoilt by what is lost there."""
 
 MULTIPLE = 32
 
@@ -41,8 +45,8 @@ class Lite(nn.Module):
 
     mixture: Tensor
 
-    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 1)) -> None:
-        """``mixture``: shares of the maps in the importance."""
+    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 8)) -> None:
+        """``mixture``: shares of the maps in the importance, see `importance`."""
         super().__init__()
         first, second, third = shape.widths
         self.enter = Patches(3, first, 8)
@@ -68,12 +72,18 @@ class Lite(nn.Module):
         return self.leave(act(middle + self.up(x)))
 
     def importance(self, picture: Tensor) -> Tensor:
-        """The mixture of the maps: positive, (B, H/16, W/16), at most 2**16 times as large as elsewhere."""
+        """The larger one of two: relative maps in their shares, and text, which makes that share the least.
+
+        Text counts squared, so that a little doubt about plain places lifts none of them. Positive,
+        (B, H/16, W/16), at most 2**16 times as large as elsewhere.
+        """
         maps = self(picture).clamp(-8, 8)
-        maps = torch.exp2(maps)
-        relative = maps[:, :RELATIVE] / maps[:, :RELATIVE].mean((2, 3), keepdim=True)
-        maps = torch.cat([relative, maps[:, RELATIVE:]], 1)
-        return (maps * self.mixture[None, :, None, None]).sum(1)
+        relative = torch.exp2(maps[:, :RELATIVE])
+        relative = relative / relative.mean((2, 3), keepdim=True)
+        mixed = (relative * self.mixture[None, :RELATIVE, None, None]).sum(1)
+        text = torch.exp2(2 * maps[:, RELATIVE:].clamp(max=0))
+        text = F.max_pool2d(text, SPREAD, 1, SPREAD // 2).squeeze(1)
+        return torch.maximum(mixed, text * self.mixture[RELATIVE])
 
 
 class LiteGraph(nn.Module):

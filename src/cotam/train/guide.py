@@ -31,8 +31,8 @@ from cotam.train.precision import autocast
 HELD_OUT = 20
 """Of so many crops, two are for validation: sizes alternate."""
 
-NO_TEXT = -3.0
-"""Log2 of what a reader loses where there is nothing to read; its mean over a text crop is 0."""
+NO_TEXT = -4.0
+"""Log2 of the map of text where there is none; where a detector is sure of text it is 0."""
 
 _LEVELS = LEVELS[1:]
 SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24, "reader": 0.9}
@@ -65,10 +65,9 @@ def _grouped(paths: Sequence[Path]) -> list[Targets]:
         with np.load(path) as file:
             found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
             picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
-            read = torch.from_numpy(file["reader"].astype(np.float32)) if "reader" in file else None
+            text = torch.from_numpy(file["text"].astype(np.float32)).clamp(min=2**NO_TEXT).log2()[None]
         maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
         maps = maps - maps.mean((1, 2), keepdim=True)
-        text = torch.full_like(maps[:1], NO_TEXT) if read is None else read.log2().clamp(min=NO_TEXT)[None]
         groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
     return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
 

@@ -38,20 +38,22 @@ def guide() -> None:
 @click.option("--weights", "weight_set", default="mllm", show_default=True, help="Codec: name or folder.")
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
-    """Measure sensitivities of training crops; goes on where it was stopped."""
+    """Measure sensitivities of training crops, and find their text; goes on where it was stopped."""
     from cotam import weights
     from cotam.codec import Codec
-    from cotam.nn.teachers import load_reader, load_teacher
+    from cotam.nn.teachers import load_teacher
+    from cotam.nn.text_detector import load_text_detector
     from cotam.runtime import OnnxRunner
     from cotam.train.data import Crops, Mixture
-    from cotam.train.sensitivity import cache
+    from cotam.train.sensitivity import Teachers, cache
 
     path = Path(weight_set)
     found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
-    mixture = Mixture(share=(("text", 0.25),), largest_shrink=LARGEST_SHRINK)
+    mixture = Mixture(share=(("text", 0.2),), largest_shrink=LARGEST_SHRINK)
     sources = [Crops(pack, size=size, seed=seed, mixture=mixture) for size in SIZES]
     codec = Codec(found, OnnxRunner(found.folder, threads=1))
-    made = cache(sources, count, out, codec, load_teacher(attention=True), load_reader())
+    teachers = Teachers(codec, load_teacher(attention=True), load_text_detector())
+    made = cache(sources, count, out, teachers)
     with click.progressbar(made, length=count, label="targets") as bar:
         for _ in bar:
             pass

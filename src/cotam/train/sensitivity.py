@@ -1,4 +1,4 @@
-"""What an error at each place of a picture costs an encoder or a reader: the targets of a guide.
+"""What errors in each place cost an encoder or a reader, and where text is: the targets of a guide.
 
 Knows teachers and gradients: nothing of codecs, of levels or of networks that predict these maps.
 
@@ -10,6 +10,7 @@ of ``Jᵀ·diag(weight)·J``. The derivative is taken at a coded version of the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from torch import Tensor
 
 from cotam.codec import Codec
 from cotam.nn.teachers import LEVELS, Reader, Teacher
+from cotam.nn.text_detector import TextDetector
 from cotam.train.data import Crops
+from cotam.train.lettering import lettered
 from cotam.train.precision import autocast
 
 SENSITIVITIES = ("tokens", "attended", "whole")
@@ -35,6 +38,15 @@ PROBES = {"attended": 1, "whole": 1}
 
 QUALITIES = (10, 50)
 """Of the coded version of a training crop."""
+
+LETTERED = 0.4
+"""Part of the photographs that get lettering: few have text of their own."""
+
+ENLARGED = 1.5
+"""Of what the detector of text sees: letters of 6 pixels are text, too."""
+
+TEXT_SCORES = 0.3, 0.6
+"""Scores of the detector that mean no text for sure, and text for sure."""
 
 _TOKEN_LEVELS = LEVELS[1:]
 
@@ -100,6 +112,16 @@ def reader_map(
     return (found / found.mean()).clamp(min=1e-4)
 
 
+def text_map(detector: TextDetector, picture: Tensor, cell: int = 16) -> Tensor:
+    """How sure a detector is of text in each cell, 0 … 1, on the grid of `maps`."""
+    with torch.no_grad(), autocast(picture.device.type):
+        scores = detector(F.interpolate(picture, scale_factor=ENLARGED, mode="bilinear")).float()
+    low, high = TEXT_SCORES
+    sure = ((scores.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
+    cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
+    return F.adaptive_max_pool2d(sure, cells)[0, 0]
+
+
 def squared_gradient(
     output: Tensor, root: Tensor | None, pixels: Tensor, probes: int, generator: torch.Generator | None
 ) -> Tensor:
@@ -136,23 +158,28 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
-def crop_targets(
-    pixels: np.ndarray, text: bool, number: int, codec: Codec, teacher: Teacher, reader: Reader
-) -> dict[str, np.ndarray]:
-    """Maps of one training crop, float16 on cells of 16 pixels; "reader" is there for text only."""
+@dataclass(frozen=True)
+class Teachers:
+    """What targets are measured with."""
+
+    codec: Codec
+    encoder: Teacher
+    detector: TextDetector
+
+
+def crop_targets(pixels: np.ndarray, number: int, teachers: Teachers) -> dict[str, np.ndarray]:
+    """Maps of one training crop, float16 on cells of 16 pixels: `MAPS` without "tokens", and "text"."""
     low, high = QUALITIES
     quality = int(np.random.default_rng(number).integers(low, high + 1))
-    coded = as_tensor(codec.decode(codec.encode(pixels, quality)))
+    picture = as_tensor(pixels)
+    coded = as_tensor(teachers.codec.decode(teachers.codec.encode(pixels, quality)))
     generator = torch.Generator().manual_seed(number)
-    found = maps(teacher, as_tensor(pixels), coded, probes=PROBES, generator=generator)
-    if text:
-        found["reader"] = reader_map(reader, coded, probes=1, generator=generator)
+    found = maps(teachers.encoder, picture, coded, probes=PROBES, generator=generator)
+    found["text"] = text_map(teachers.detector, picture)
     return {name: m.numpy().astype(np.float16) for name, m in found.items()}
 
 
-def cache(
-    sources: Sequence[Crops], count: int, out: Path, codec: Codec, teacher: Teacher, reader: Reader
-) -> Iterator[int]:
+def cache(sources: Sequence[Crops], count: int, out: Path, teachers: Teachers) -> Iterator[int]:
     """Write crops 0 … ``count`` - 1 with their maps into ``out``, one file each; goes on where it stopped.
 
     ``sources`` are taken in turn. Yields the numbers of the crops that are new.
@@ -163,7 +190,10 @@ def cache(
         if path.exists():
             continue
         (pixels,), (text,) = sources[number % len(sources)].batch(number, 1)
-        found = crop_targets(pixels, bool(text), number, codec, teacher, reader)
+        rng = np.random.default_rng((number, 1))
+        if not text and rng.random() < LETTERED:
+            pixels = lettered(rng, pixels)
+        found = crop_targets(pixels, number, teachers)
         part = out / "part"
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, pixels=pixels, **found)
