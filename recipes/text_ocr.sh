@@ -3,8 +3,8 @@
 #
 # DATA holds the packs documents (26 receipts), ocr (51 web pictures and street photos) and charts (86, whose words are not
 # labelled: judged by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
-# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 12 rows a picture; LIMIT takes
-# so many pictures of each pack only, PACKS are which of the three; GUIDED=1 adds the default with the guide lite.
+# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows a picture; LIMIT takes
+# so many pictures of each pack only, PACKS are which of the three. The default stands there with its guide and without.
 # Rows, tables and curves are written; run again, it goes on where it was stopped. Needs: pip install 'cotam[bench]'.
 set -eu
 
@@ -19,6 +19,6 @@ for pack in ${PACKS:-documents ocr charts}; do
     *) echo "PACKS are documents, ocr and charts, not $pack" >&2 && exit 2 ;;
     esac
     "${PYTHON:-python3}" -m cotam.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --judge "$judge" \
-        --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:guide=none@$ours" ${GUIDED:+--codec "cotam:guide=lite@$ours"} \
-        --reference avif --reference "$base" ${GUIDED:+--reference cotam:guide=none} ${LIMIT:+--limit "$LIMIT"}
+        --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:guide=none@$ours" --codec "cotam@$ours" \
+        --reference avif --reference "$base" --reference cotam:guide=none ${LIMIT:+--limit "$LIMIT"}
 done

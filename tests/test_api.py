@@ -184,6 +184,16 @@ def test_the_embedded_guide_keeps_the_size_of_its_quality() -> None:
     assert abs(len(lite) / len(none) - 1) < 0.05
 
 
+def test_which_guide_is_the_default() -> None:
+    pixels = picture(200, 300, seed=6)
+    assert cotam.encode(pixels) == cotam.encode(pixels, guide="lite") != cotam.encode(pixels, guide="none")
+    assert cotam.encode(pixels, profile="base") == cotam.encode(pixels, profile="base", guide="none")
+    levels = np.ones((7, 10), np.int8)
+    assert (cotam.level_map(cotam.encode(pixels, levels=levels)) == 1).all()
+    with pytest.raises(InputError, match="a guide and levels exclude each other"):
+        cotam.encode(pixels, levels=levels, guide="lite")
+
+
 def test_wrong_guides() -> None:
     levels = np.ones((3, 4), np.int8)
     with pytest.raises(InputError, match="a guide and levels exclude each other"):

@@ -104,7 +104,7 @@ def encode(
     quality: int = 50,
     target_size: int | None = None,
     profile: Profile = "mllm",
-    guide: str | Guide = "none",
+    guide: str | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     levels: np.ndarray | None = None,
@@ -123,9 +123,9 @@ def encode(
     target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
     profile : "mllm" is tuned for what vision encoders and readers of text see, "base" is trained for squared
         error alone: the reference
-    guide : where bits are spent: "none" is evenly, "lite" by the network of this package; "PATH.onnx",
-        "clip:NAME_OR_FOLDER", or any object with the method ``importance`` (`cotam.guide.base.Guide`). A
-        decoder needs no guide.
+    guide : where bits are spent: "none" is evenly, "lite" by the network of this package; "auto" is "lite"
+        with the profile "mllm" and "none" with "base" or with ``levels``; "PATH.onnx", "clip:NAME_OR_FOLDER",
+        or any object with the method ``importance`` (`cotam.guide.base.Guide`). A decoder needs no guide.
     guide_strength : how much the guide moves: 0 is not at all, 1 is what suits it
     guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
@@ -152,7 +152,9 @@ def encode(
     check_coding(quality, profile)
     if target_size is not None:
         check_positive(target_size, "target_size is a number of bytes")
-    make_levels = guided(guide, guide_strength, guide_policy)
+    if levels is not None and guide == "auto":
+        guide = "none"
+    make_levels = guided(guide, guide_strength, guide_policy, profile)
     if make_levels and levels is not None:
         raise InputError("a guide and levels exclude each other: give one of them")
     keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
@@ -183,13 +185,15 @@ def check_view(view: View) -> None:
         raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
 
 
-def guided(guide: str | Guide, strength: float, policy: Policy) -> Guidance | None:
+def guided(guide: str | Guide, strength: float, policy: Policy, profile: Profile = "mllm") -> Guidance | None:
     """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
     from cotam.guide.base import load
     from cotam.guide.guidance import Guidance
     from cotam.importance import check_policy, check_strength
 
     strength, policy = check_strength(strength), check_policy(policy)
+    if guide == "auto" and profile != "mllm":
+        return None
     found = load(guide) if isinstance(guide, str) else guide
     if found is None:
         return None

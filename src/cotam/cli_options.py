@@ -147,7 +147,8 @@ def guide_options(default: str) -> Option:
             callback=_loaded,
             default=default,
             show_default=True,
-            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER.",
+            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER; "
+            "auto is lite, or none with the profile base.",
         ),
         click.option(
             "--guide-strength",
@@ -182,7 +183,7 @@ encode_options = together(
         show_default=True,
         help="Weights: tuned for vision encoders, or trained for squared error alone.",
     ),
-    guide_options("none"),
+    guide_options("auto"),
     click.option(
         "--metadata",
         type=_metadata_kinds,

@@ -71,7 +71,7 @@ def encode_frames(
     *,
     quality: int = 50,
     profile: Profile = "mllm",
-    guide: str | Guide = "none",
+    guide: str | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     background: str | tuple[int, int, int] = "white",
@@ -106,7 +106,7 @@ def encode_frames(
     """
     check_coding(quality, profile)
     check_positive(key_every, "key_every is a number of frames")
-    guidance = guided(guide, guide_strength, guide_policy)
+    guidance = guided(guide, guide_strength, guide_policy, profile)
     shrink = {"fit": fit, "max_pixels": max_pixels}
     coder = {"quality": int(quality), "key_every": int(key_every), "guidance": guidance}
     return _encoded(_pixels(frames, background, shrink), profile, coder, sorted(key_at), low_delay)

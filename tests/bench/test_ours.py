@@ -35,10 +35,10 @@ def test_spec_reaches_the_codec_and_its_version() -> None:
     assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()
 
 
-def test_without_options_it_is_the_api_without_guide() -> None:
+def test_without_options_it_is_the_api() -> None:
     codec = baselines.codec("cotam")
     data = codec.encode(GREY, 30)
-    assert data == cotam.encode(GREY, quality=30, guide="none")
+    assert data == cotam.encode(GREY, quality=30)
     assert (codec.decode(data) == np.array(cotam.decode(data))).all()
     assert f"view {option_defaults()[1]['view']}" in codec.version
 

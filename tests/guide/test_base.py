@@ -63,7 +63,7 @@ def test_opinions_of_a_guide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "guide 'magic' is not known; there is: none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
+        ("magic", "guide 'magic' is not known; there is: auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
         ("", "guide '' is not known"),
         ("LITE", "guide 'LITE' is not known"),
         ("photo.png", "guide 'photo.png' is not known"),

@@ -46,7 +46,7 @@ def test_encode_with_a_guide() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--guide magic", "Invalid value for '--guide': guide 'magic' is not known; there is: none, lite, "),
+        ("--guide magic", "Invalid value for '--guide': guide 'magic' is not known; there is: auto, none, "),
         ("--guide nowhere.onnx", "guide nowhere.onnx cannot be read: No such file or directory"),
         ("--guide photo.onnx", "guide photo.onnx is no ONNX file that can be run"),
         ("--guide energy.onnx --guide-strength 17", "17.0 is not in the range"),

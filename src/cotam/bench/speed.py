@@ -6,7 +6,6 @@ Pillow, and ours takes what its run time sees.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import statistics
 import subprocess
@@ -144,7 +143,6 @@ def speed(picture: Path, out: Path | None, rounds: int, sizes: tuple[int, ...]) 
     codecs, left_out = available(CODECS, THREADS)
     for line in left_out:
         click.echo(line, err=True)
-    codecs = [_as_users_run_it(codec) for codec in codecs]
     try:
         table = _measured(codecs, to_rgb(picture), rounds, sizes)
     except CotamError as error:
@@ -153,19 +151,6 @@ def speed(picture: Path, out: Path | None, rounds: int, sizes: tuple[int, ...]) 
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(table, encoding="utf-8")
     click.echo(table)
-
-
-def _as_users_run_it(codec: Codec) -> Codec:
-    """Ours with its default guide and view, which cost time; in tables of rate it has neither."""
-    if codec.name != "cotam":
-        return codec
-    from cotam import decode, encode
-
-    return dataclasses.replace(
-        codec,
-        encode=lambda pixels, quality: encode(pixels, quality=quality),
-        decode=lambda data: np.asarray(decode(data)),
-    )
 
 
 def _measured(codecs: Sequence[Codec], pixels: Pixels, rounds: int, sizes: Sequence[int]) -> str:

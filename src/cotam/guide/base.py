@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPONENT", "Guide", "exponent_of", "load", "side_of"]
 
-NAMES = "none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
+NAMES = "auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
 
 EXPONENT = 0.25
@@ -62,9 +62,9 @@ def load(name: str) -> Guide | None:
 
     Parameters
     ----------
-    name : "none" (which gives None: bits are spread evenly), "lite" (the one in this package), the path of
-        an ONNX file (docs/guide.md has its contract), or "clip:" with the name or the folder of a vision
-        encoder of the CLIP family
+    name : "none" (which gives None: bits are spread evenly), "lite" (the one in this package) or "auto" (the
+        same), the path of an ONNX file (docs/guide.md has its contract), or "clip:" with the name or the
+        folder of a vision encoder of the CLIP family
 
     Raises
     ------
@@ -81,7 +81,7 @@ def load(name: str) -> Guide | None:
             if not model:
                 raise InputError("guide 'clip:' lacks the model: give clip:NAME or clip:FOLDER")
             return _clip(model)
-        if name == "lite":
+        if name in ("lite", "auto"):
             return _graph(str(LITE), _version(LITE))
         if name.lower().endswith(".onnx"):
             return _graph(name, _version(Path(name)))
