@@ -22,9 +22,11 @@ def noise(height: int = 176, width: int = 203) -> np.ndarray:
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def page(text: str) -> np.ndarray:
+def page(*lines: str) -> np.ndarray:
     image = Image.new("RGB", (400, 400), "white")
-    ImageDraw.Draw(image).text((30, 180), text, fill="black", font=ImageFont.load_default(30))
+    for number, line in enumerate(lines):
+        place = 30, 180 + 60 * number
+        ImageDraw.Draw(image).text(place, line, fill="black", font=ImageFont.load_default(30))
     return np.array(image)
 
 
