@@ -59,7 +59,9 @@ def main(folder: Path, clients: int, seconds: int, answer: float, max_requests: 
         httpx2.Client(base_url=address, timeout=300) as client,
     ):
         for data in files:
-            _post(client, data).raise_for_status()
+            while (found := _post(client, data)).status_code == 429:  # the one before is just being let go
+                time.sleep(float(found.headers["retry-after"]))
+            found.raise_for_status()
         wrong = [
             *_load(gateway.pid, address, files, clients, seconds, answer),
             *_hostile(gateway.pid, client, files),
