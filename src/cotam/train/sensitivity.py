@@ -115,7 +115,7 @@ def reader_map(
 def text_map(detector: TextDetector, picture: Tensor, cell: int = 16) -> Tensor:
     """How sure a detector is of text in each cell, 0 … 1, on the grid of `maps`."""
     with torch.no_grad(), autocast(picture.device.type):
-        scores = detector(F.interpolate(picture, scale_factor=ENLARGED, mode="bilinear")).float()
+        scores = detector(F.interpolate(picture, scale_factor=ENLARGED, mode="bilinear"))
     low, high = TEXT_SCORES
     sure = ((scores.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
     cells = -(-picture.shape[2] // cell), -(-picture.shape[3] // cell)
