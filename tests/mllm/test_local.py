@@ -61,6 +61,20 @@ def test_losses_are_those_of_the_text_as_a_whole(loaded: dict[str, Local], famil
         assert loss == pytest.approx(-logits[torch.arange(len(ids)), ids].mean().item(), rel=1e-4)
 
 
+def test_choices_that_differ_in_their_last_token_share_a_pass(loaded: dict[str, Local]) -> None:
+    """Four letters are one pass of the network, not four; a longer choice takes its own."""
+    model, passes = loaded["llava"], []
+    hook = model._model.register_forward_hook(lambda *_: passes.append(1))
+    try:
+        letters, _ = model.losses(PHOTOS[:1], "Which?", list("ABCD"))
+        assert len(passes) == 1
+        mixed, _ = model.losses(PHOTOS[:1], "Which?", ["A", "no", "B", "na"])
+        assert len(passes) == 3
+    finally:
+        hook.remove()
+    assert [mixed[0], mixed[2]] == letters[:2]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_of_half_precision(models: dict[str, Path], loaded: dict[str, Local], family: str) -> None:
     model = Local(str(models[family]), dtype="bfloat16", device="cpu")

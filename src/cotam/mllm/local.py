@@ -113,21 +113,27 @@ class Local:
     def losses(
         self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
     ) -> tuple[list[float], int]:
-        """One pass for each choice; its tokens follow the prompt as an answer would."""
+        """The mean loss of each choice's tokens, which follow the prompt as an answer would.
+
+        What a model says at a token hangs on those before it alone, so choices that differ in their last
+        token only, as letters do, share a pass.
+        """
         import torch
 
         inputs = self._inputs(pictures, prompt)
         length = inputs["input_ids"].shape[1]
+        passes: dict[tuple[int, ...], Any] = {}
         found = []
         for choice in choices:
-            ids = self._processor.tokenizer(choice, add_special_tokens=False, return_tensors="pt")[
-                "input_ids"
-            ]
-            ids = ids.to(self._model.device)
-            longer = {name: _extended(name, value, ids, inputs) for name, value in inputs.items()}
-            with torch.inference_mode():
-                logits = self._model(**longer).logits[0, length - 1 : -1].float()
-            found.append(float(torch.nn.functional.cross_entropy(logits, ids[0])))
+            ids = self._processor.tokenizer(choice, add_special_tokens=False)["input_ids"]
+            known = tuple(ids[:-1])
+            if known not in passes:
+                start = torch.tensor([known], dtype=torch.long, device=self._model.device)
+                longer = {name: _extended(name, value, start, inputs) for name, value in inputs.items()}
+                with torch.inference_mode():
+                    passes[known] = self._model(**longer).logits[0, length - 1 :].float()
+            tokens = torch.tensor(ids, device=self._model.device)
+            found.append(float(torch.nn.functional.cross_entropy(passes[known], tokens)))
         return found, length
 
     def close(self) -> None:
