@@ -3,13 +3,14 @@
 #
 # MODEL is what recipes/train_reference.sh wrote (runs/reference/reference.safetensors). DATA holds train, kodak, objects
 # and ocr (../shared/data), of which held-out questions are made. OUT (results/reference) gets questions/, and for each of
-# synthetic and real: rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions after 26 ways of coding; LIMIT asks
-# so many of each file only; DEVICE is as torch names it. Run again, it goes on.
+# synthetic and real: rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions after 31 ways of coding; LIMIT asks
+# so many of each file only; ADAPTER is another token adapter; DEVICE is as torch names it. Run again, it goes on.
 # Needs what recipes/train_reference.sh needs, and pip install -c constraints.txt '.[eval,bench]'.
 set -eu
 
+here=$(dirname "$0")
 model=${1:-runs/reference/reference.safetensors}
-data=${2:-$(dirname "$0")/../../shared/data}
+data=${2:-$here/../../shared/data}
 out=${3:-results/reference}
 python=${PYTHON:-python3}
 
@@ -18,7 +19,7 @@ set -- --model "$model" --codec none --codec cotam:profile=base,guide=none,view=
 for codec in jpeg@2,5,10,20,40 webp@0,5,15,30,55 avif@1,6,13,21,30; do
     set -- "$@" --codec "$codec"
 done
-set -- "$@" --reference cotam:profile=base,guide=none,view=human
+set -- "$@" --tokens "${ADAPTER:-$here/../training/tokens_dinov2s.safetensors}" --reference cotam:profile=base,guide=none,view=human
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 [ -z "${DEVICE:-}" ] || set -- "$@" --device "$DEVICE"
 for file in synthetic real; do

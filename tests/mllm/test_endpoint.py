@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from synthetic import picture
 
 from cotam.errors import InputError
-from cotam.mllm.backends import StoppedError
+from cotam.mllm.backends import Coded, StoppedError
 from cotam.mllm.endpoint import Endpoint
 
 
@@ -154,3 +155,8 @@ def test_a_server_that_is_not_there_is_said_at_once() -> None:
 def test_likelihoods_are_refused() -> None:
     with connected(Starlette()) as endpoint, pytest.raises(StoppedError, match="letters"):
         endpoint.losses([], "?", ["a", "b"])
+
+
+def test_token_adapters_are_refused() -> None:
+    with connected(Starlette()) as endpoint, pytest.raises(StoppedError, match="needs a local model"):
+        endpoint.ask([], "?", 5, Coded((b"",), Path("adapter.safetensors")))

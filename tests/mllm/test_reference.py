@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import tiny_reference
 import torch
@@ -15,11 +17,15 @@ from safetensors.torch import save_file
 from synthetic import picture
 from tiny_reference import SETTINGS
 
+import cotam
 from cotam.errors import InputError
 from cotam.mllm import local, reference
+from cotam.mllm.backends import Coded
 from cotam.mllm.cli import main
 from cotam.mllm.local import Local
 from cotam.mllm.reference import IMAGE_TOKEN, Connector, add_low_rank, assemble, trained
+from cotam.nn.adapter import TokenAdapter
+from cotam.weights import load
 
 PHOTOS = [picture(60, 90, seed) for seed in (1, 2)]
 
@@ -121,6 +127,62 @@ def test_the_command_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()]
     assert [row["quality"] for row in rows] == [None, 10, 60]
     assert all(row["model"].startswith("reference-") and "error" not in row for row in rows)
+
+
+def write_adapter(file: Path, *, zero: bool, weights: str | None = None) -> None:
+    """A token adapter for the tiny encoder and the weight set in use, from a seed."""
+    torch.manual_seed(1)
+    adapter = TokenAdapter(256, 32, encoder="tiny", weights=weights or load("mllm").digest.hex())
+    if not zero:
+        torch.nn.init.normal_(adapter.leave.weight, std=0.5)
+    adapter.save(file)
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_tokens_of_files_reach_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: bool) -> None:
+    """Zeros change nothing that the model says of pictures; others do. Pictures alone stay what they are."""
+    write_trained(tmp_path / "trained.safetensors")
+    model = prepared(tmp_path / "trained.safetensors", monkeypatch)
+    write_adapter(tmp_path / "adapter.safetensors", zero=zero)
+    data = cotam.encode(PHOTOS[0], quality=30)
+    pictures, coded = [np.asarray(cotam.decode(data))], Coded((data,), tmp_path / "adapter.safetensors")
+    choices = ["a dog", "B"]
+    plain, length = model.losses(pictures, "What?", choices)
+    found, longer = model.losses(pictures, "What?", choices, coded)
+    assert longer == length
+    assert (found == plain) is zero
+    assert model.ask(pictures, "What?", 3, coded).prompt_tokens == length
+    assert model.losses(pictures, "What?", choices) == (plain, length)
+
+
+def test_the_command_asks_with_tokens_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_trained(file := tmp_path / "trained.safetensors")
+    write_adapter(tmp_path / "adapter.safetensors", zero=False)
+    monkeypatch.setattr(reference, "load_parts", tiny_reference.parts)
+    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
+    line = {"id": "1", "image": "a.png", "question": "What?", "metric": "choice", "choices": ["a", "b"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line | {"answers": ["A"]}))
+
+    def asked(*codecs: str, adapter: str = "adapter") -> Any:
+        arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", file, "--device", "cpu"]
+        arguments += ["--tokens", tmp_path / f"{adapter}.safetensors"]
+        arguments += [word for codec in codecs for word in ("--codec", codec)]
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    result = asked("none", "cotam@10,40", "cotam:profile=base@10", "cotam:view=human@10")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()]
+    assert not [row["error"] for row in rows if "error" in row]
+    own = {(row["codec"], row["quality"]): row for row in rows}
+    assert [key for key in own if "+tokens" in key[0]] == [("cotam+tokens", 10), ("cotam+tokens", 40)]
+    assert own["cotam+tokens", 10]["bytes"] == own["cotam", 10]["bytes"]
+    assert own["cotam+tokens", 10]["losses"] != own["cotam", 10]["losses"]
+    assert "cotam+tokens" in result.output
+    # what fits none is said before anything is asked
+    write_adapter(tmp_path / "other.safetensors", zero=True, weights="00" * 32)
+    for refused in (asked("cotam@10", adapter="other"), asked("cotam:profile=base@10"), asked("jpeg@10")):
+        assert refused.exit_code == 1
+        assert "no codec that was named makes such" in refused.output
 
 
 def test_without_the_trained_file_the_training_is_named(

@@ -29,7 +29,7 @@ from synthetic import picture
 import cotam
 from cotam.bench import baselines
 from cotam.image import Pixels, to_rgb
-from cotam.mllm.backends import Reply, StoppedError
+from cotam.mllm.backends import Coded, Reply, StoppedError
 from cotam.mllm.endpoint import Endpoint
 from cotam.mllm.questions import Question, read_questions
 from cotam.mllm.run import How, Row, run, tasks
@@ -47,14 +47,16 @@ class Answering:
     def prepare(self) -> None:
         """Nothing to load."""
 
-    def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+    def ask(
+        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+    ) -> Reply:
         self.asked.append((prompt, hashlib.sha256(b"".join(p.tobytes() for p in pictures)).hexdigest()))
         if any(word in prompt for word in self.broken):
             raise RuntimeError("out of memory")
         return Reply(" ".join(map(str, pictures[0][0, 0])), 7, 3)
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
         return [float(len(choice)) for choice in choices], 9
 
@@ -168,7 +170,9 @@ def test_a_model_that_refuses_ends_the_run_and_what_was_answered_stays(
     tmp_path: Path, questions: list[Question]
 ) -> None:
     class Refusing(Answering):
-        def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+        def ask(
+            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        ) -> Reply:
             if len(self.asked) == 4:
                 raise StoppedError("401")
             return super().ask(pictures, prompt, max_tokens)
@@ -315,7 +319,9 @@ def test_frames_of_a_video_are_coded_one_by_one(tmp_path: Path) -> None:
     seen: list[list[int]] = []
 
     class Watching(Answering):
-        def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+        def ask(
+            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        ) -> Reply:
             seen.append([round(float(one.mean())) for one in pictures])
             return super().ask(pictures, prompt, max_tokens)
 

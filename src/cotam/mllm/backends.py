@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cotam.errors import CotamError
 from cotam.image import Pixels
 
-__all__ = ["Backend", "Reply", "StoppedError"]
+__all__ = ["Backend", "Coded", "Reply", "StoppedError"]
 
 
 class StoppedError(CotamError):
@@ -35,6 +36,22 @@ class Reply:
     completion_tokens: int | None
 
 
+@dataclass(frozen=True)
+class Coded:
+    """What pictures were decoded from, for a model that sees more in it than the pictures.
+
+    Attributes
+    ----------
+    files : tuple of bytes
+        A ``.cotam`` file for each picture.
+    adapter : Path
+        Of a token adapter (`cotam.nn.adapter`).
+    """
+
+    files: tuple[bytes, ...]
+    adapter: Path
+
+
 class Backend(Protocol):
     """A model that looks at pictures and answers; greedy, so that the same question has the same answer."""
 
@@ -49,11 +66,19 @@ class Backend(Protocol):
         StoppedError, MissingExtraError
         """
 
-    def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
-        """Answer a question about pictures, uint8 (height, width, 3) RGB each."""
+    def ask(
+        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+    ) -> Reply:
+        """Answer a question about pictures, uint8 (height, width, 3) RGB each, or about what they come from.
+
+        Raises
+        ------
+        StoppedError
+            If the model is none for token adapters, and ``coded`` is given.
+        """
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
         """Mean negative log-likelihood of a token of each choice, in nats, and the tokens that went in."""
 

@@ -22,6 +22,7 @@ from cotam.mllm.local import DTYPES, Local
 from cotam.mllm.questions import Question, as_line, parse_questions, read_questions
 from cotam.mllm.run import How, run, tasks
 from cotam.mllm.scores import Scorer
+from cotam.mllm.shown import with_tokens
 from cotam.mllm.summary import by_picture, summarise
 
 __all__ = ["main"]
@@ -81,6 +82,14 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Ask for the letter of a choice, or take the most likely text.  [default: likelihood, letter with "
     "--endpoint]",
 )
+@click.option(
+    "--tokens",
+    "adapter",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A token adapter for the model's vision encoder (docs/mllm.md): codecs that make files of its "
+    "weight set are measured with its tokens, too.",
+)
 @click.option("--no-instructions", is_flag=True, help="Say nothing after the questions.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by the metric if not given.")
 @click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of a video.")
@@ -117,6 +126,7 @@ def ask(
     endpoint: str | None,
     ladders: tuple[tuple[str, tuple[int, ...]], ...],
     choices: str | None,
+    adapter: Path | None,
     no_instructions: bool,
     max_tokens: int | None,
     frames: int,
@@ -135,6 +145,8 @@ def ask(
     """
     if not (model or endpoint):
         raise click.UsageError("which model? give --model, --endpoint, or both")
+    if endpoint and adapter:
+        raise click.UsageError("a server takes pictures alone: --tokens needs a local model")
     if endpoint and choices == "likelihood":
         raise click.UsageError("an endpoint does not say how likely a choice is: --choices letter")
     how = How(
@@ -145,7 +157,7 @@ def ask(
     )
     found = read_questions(questions)
     asked = _some(found, limit)
-    wanted = tasks(asked, _codecs(ladders))
+    wanted = tasks(asked, _codecs(ladders, adapter))
     options = {"key_variable": key_env, "retries": retries, "timeout": timeout}
     with closing(_backend(model, endpoint, dtype, device, **options)) as backend:
         rows = run(out / "rows.jsonl", wanted, backend, Scorer(asked), how, jobs=jobs if endpoint else 1)
@@ -220,7 +232,7 @@ def _backend(
 
 
 def _codecs(
-    ladders: Sequence[tuple[str, tuple[int, ...]]],
+    ladders: Sequence[tuple[str, tuple[int, ...]]], adapter: Path | None
 ) -> list[tuple[baselines.Codec | None, tuple[int, ...]]]:
     """A codec that is named several times is one, with all of these qualities."""
     merged: dict[str, set[int]] = {}
@@ -233,6 +245,10 @@ def _codecs(
         else:
             codec = baselines.codec(name)
             found.append((codec, tuple(sorted(qualities_of)) or codec.text_qualities))
+    if adapter is not None:
+        ladder_of = {codec.name: (codec, qualities) for codec, qualities in found if codec is not None}
+        for own in with_tokens([codec for codec, _ in ladder_of.values()], adapter):
+            found.append((own, ladder_of[own.name.removesuffix("+tokens")][1]))
     return found
 
 

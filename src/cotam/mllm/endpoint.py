@@ -18,7 +18,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image import Pixels
-from cotam.mllm.backends import Reply, StoppedError
+from cotam.mllm.backends import Coded, Reply, StoppedError
 
 __all__ = ["Endpoint"]
 
@@ -87,7 +87,9 @@ class Endpoint:
         except (ValueError, LookupError, TypeError) as error:
             raise StoppedError(f"{self._address} lists no model: give its name with --model") from error
 
-    def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+    def ask(
+        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+    ) -> Reply:
         """Send one turn, and wait for its answer.
 
         Raises
@@ -97,6 +99,8 @@ class Endpoint:
         StoppedError
             If it would answer none.
         """
+        if coded is not None:
+            raise StoppedError("a server takes pictures alone: a token adapter needs a local model")
         shown = [{"type": "image_url", "image_url": {"url": _png(pixels)}} for pixels in pictures]
         body = {
             "model": self.name,
@@ -114,7 +118,7 @@ class Endpoint:
         return Reply(text.strip(), usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
         """The API has no way to ask for the likelihood of a given answer."""
         raise StoppedError("an endpoint does not say how likely a choice is: ask it for letters")

@@ -14,9 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from cotam.errors import CotamError, MissingExtraError
+from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.image import Pixels
-from cotam.mllm.backends import Reply, StoppedError
+from cotam.mllm.backends import Coded, Reply, StoppedError
 
 __all__ = ["DTYPES", "REFERENCE", "Local"]
 
@@ -51,6 +51,7 @@ class Local:
         self._dtype, self._device = dtype, device
         self._model: Any = None
         self._processor: Any = None
+        self._attached: dict[Path, Any] = {}
 
     def prepare(self) -> None:
         """Load model and processor, once.
@@ -97,11 +98,13 @@ class Local:
         model, self._processor = load(file)
         return model if self._dtype == "auto" else model.to(getattr(torch, self._dtype))
 
-    def ask(self, pictures: Sequence[Pixels], prompt: str, max_tokens: int) -> Reply:
+    def ask(
+        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+    ) -> Reply:
         """The most likely answer, token by token."""
         import torch
 
-        inputs = self._inputs(pictures, prompt)
+        inputs = self._inputs(pictures, prompt, coded)
         length = inputs["input_ids"].shape[1]
         # What a model's own settings say of sampling is taken back, and would be warned of.
         plain: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -111,7 +114,7 @@ class Local:
         return Reply(text.strip(), length, len(tokens))
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str]
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
         """The mean loss of each choice's tokens, which follow the prompt as an answer would.
 
@@ -120,7 +123,7 @@ class Local:
         """
         import torch
 
-        inputs = self._inputs(pictures, prompt)
+        inputs = self._inputs(pictures, prompt, coded)
         length = inputs["input_ids"].shape[1]
         passes: dict[tuple[int, ...], Any] = {}
         found = []
@@ -139,14 +142,29 @@ class Local:
     def close(self) -> None:
         """Free the model."""
         self._model = self._processor = None
+        self._attached = {}
 
-    def _inputs(self, pictures: Sequence[Pixels], prompt: str) -> dict[str, Any]:
+    def _inputs(self, pictures: Sequence[Pixels], prompt: str, coded: Coded | None) -> dict[str, Any]:
         shown = [{"type": "image", "image": Image.fromarray(pixels)} for pixels in pictures]
         messages = [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}]
+        if coded is not None:
+            text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            return dict(self._reader(coded.adapter).inputs(coded.files, text))
         inputs = self._processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
         return dict(inputs.to(self._model.device, dtype=self._model.dtype))
+
+    def _reader(self, adapter: Path) -> Any:
+        """The model as what reads files with a token adapter; of pictures alone it says what it did."""
+        if adapter not in self._attached:
+            from cotam.integrations.transformers import attach
+
+            try:
+                self._attached[adapter] = attach(self._model, adapter, processor=self._processor)
+            except InputError as error:
+                raise StoppedError(f"{adapter}: {error}") from error
+        return self._attached[adapter]
 
 
 def _extended(name: str, value: Any, ids: Any, inputs: dict[str, Any]) -> Any:

@@ -18,11 +18,10 @@ from tqdm import tqdm
 
 from cotam.bench.baselines import Codec
 from cotam.bench.sweep import ORIGINAL, Row, read_rows, repair
-from cotam.image import Pixels
 from cotam.mllm.backends import Backend, StoppedError
 from cotam.mllm.questions import METRICS, Question, digest, prompt_of
 from cotam.mllm.scores import Scorer
-from cotam.mllm.shown import shown
+from cotam.mllm.shown import Shown, shown
 
 __all__ = ["How", "Task", "run", "tasks"]
 
@@ -170,7 +169,7 @@ def _row(task: Task, head: Row, backend: Backend, scorer: Scorer, how: How) -> R
     try:
         seen = shown(question, task.codec, task.quality, frames=how.frames)
         start = time.perf_counter()
-        reply = _reply(question, backend, seen.pictures, how)
+        reply = _reply(question, backend, seen, how)
         seconds = time.perf_counter() - start
     except StoppedError:
         raise
@@ -180,14 +179,14 @@ def _row(task: Task, head: Row, backend: Backend, scorer: Scorer, how: How) -> R
     return _scored(task, row | {"model_s": seconds} | reply, scorer)
 
 
-def _reply(question: Question, backend: Backend, pictures: Sequence[Pixels], how: How) -> Row:
+def _reply(question: Question, backend: Backend, seen: Shown, how: How) -> Row:
     prompt = prompt_of(question, letters=how.letters, instructions=how.instructions)
     if question.metric == "choice" and not how.letters:
-        losses, length = backend.losses(pictures, prompt, question.choices)
+        losses, length = backend.losses(seen.pictures, prompt, question.choices, seen.coded)
         best = ascii_uppercase[losses.index(min(losses))]
         return {"answer": best, "losses": losses, "prompt_tokens": length, "completion_tokens": 0}
     tokens = how.max_tokens or METRICS[question.metric][1]
-    reply = backend.ask(pictures, prompt, tokens)
+    reply = backend.ask(seen.pictures, prompt, tokens, seen.coded)
     counts = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
     return {"answer": reply.text} | counts
 

@@ -6,6 +6,7 @@ Knows codecs and files: nothing of questions' texts or of models. Each frame of 
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,65 @@ from typing import Any
 
 import numpy as np
 
+from cotam.api import codec_of
 from cotam.bench.baselines import Codec
+from cotam.bitstream import read_header
 from cotam.errors import InputError, MissingExtraError
 from cotam.image import Pixels, to_rgb
+from cotam.mllm.backends import Coded
 from cotam.mllm.questions import Question
 
-__all__ = ["Shown", "shown"]
+__all__ = ["Shown", "WithTokens", "shown", "with_tokens"]
+
+
+@dataclass(frozen=True)
+class WithTokens(Codec):
+    """Our codec, whose files a model reads with a token adapter."""
+
+    adapter: Path
+
+
+def with_tokens(codecs: Sequence[Codec], adapter: Path) -> list[WithTokens]:
+    """Those codecs that make files of the adapter's weight set for the view ``mllm``, with its tokens.
+
+    Parameters
+    ----------
+    codecs : sequence of Codec
+    adapter : Path
+        Of a token adapter; its digest is in the codecs' versions.
+
+    Raises
+    ------
+    InputError
+        If the file is none of an adapter, or no codec fits.
+    MissingExtraError
+        If torch is not installed.
+    """
+    try:
+        from cotam.nn.adapter import TokenAdapter
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", error.name or "torch") from error
+    digest = TokenAdapter.load(adapter).weights
+    own = [one for one in codecs if one.name.startswith("cotam") and "view=human" not in one.name]
+    blank = np.zeros((32, 32, 3), np.uint8)
+    fitting = [
+        one
+        for one in own
+        if codec_of(read_header(one.encode(blank, 50)).weights).weights.digest.hex() == digest
+    ]
+    if not fitting:
+        raise InputError(
+            f"{adapter} is for files of the weight set {digest[:12]} and the view mllm: "
+            "no codec that was named makes such"
+        )
+    tokens = hashlib.sha256(adapter.read_bytes()).hexdigest()[:12]
+    return [
+        WithTokens(
+            **vars(one) | {"name": f"{one.name}+tokens", "version": f"{one.version}, tokens {tokens}"},
+            adapter=adapter,
+        )
+        for one in fitting
+    ]
 
 
 @dataclass(frozen=True)
@@ -29,6 +83,8 @@ class Shown:
     Attributes
     ----------
     pictures : tuple of Pixels
+    coded : Coded or None
+        What they were decoded from, where a model reads it with a token adapter.
     bytes : int
         Of all files together: coded, or of the original itself.
     seconds : float
@@ -36,6 +92,7 @@ class Shown:
     """
 
     pictures: tuple[Pixels, ...]
+    coded: Coded | None
     bytes: int
     seconds: float
 
@@ -67,7 +124,7 @@ def shown(question: Question, codec: Codec | None, quality: int | None, *, frame
     path = question.folder / question.video
     originals = _frames(path, frames, question.segment)
     if codec is None or quality is None:
-        return Shown(originals, path.stat().st_size, 0.0)
+        return Shown(originals, None, path.stat().st_size, 0.0)
     return _through(originals, codec, quality)
 
 
@@ -76,7 +133,7 @@ def shown(question: Question, codec: Codec | None, quality: int | None, *, frame
 def _coded(paths: tuple[Path, ...], codec: Codec | None, quality: int | None) -> Shown:
     originals = tuple(_read(path) for path in paths)
     if codec is None or quality is None:
-        return Shown(originals, sum(path.stat().st_size for path in paths), 0.0)
+        return Shown(originals, None, sum(path.stat().st_size for path in paths), 0.0)
     return _through(originals, codec, quality)
 
 
@@ -88,7 +145,8 @@ def _through(originals: Sequence[Pixels], codec: Codec, quality: int) -> Shown:
     for before, after in zip(originals, decoded, strict=True):
         if before.shape != after.shape:
             raise InputError(f"a picture of {before.shape} came back as {after.shape}")
-    return Shown(decoded, sum(map(len, files)), seconds)
+    coded = Coded(tuple(files), codec.adapter) if isinstance(codec, WithTokens) else None
+    return Shown(decoded, coded, sum(map(len, files)), seconds)
 
 
 def _read(path: Path) -> Pixels:
