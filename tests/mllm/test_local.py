@@ -61,18 +61,19 @@ def test_losses_are_those_of_the_text_as_a_whole(loaded: dict[str, Local], famil
         assert loss == pytest.approx(-logits[torch.arange(len(ids)), ids].mean().item(), rel=1e-4)
 
 
-def test_choices_that_differ_in_their_last_token_share_a_pass(loaded: dict[str, Local]) -> None:
-    """Four letters are one pass of the network, not four; a longer choice takes its own."""
-    model, passes = loaded["llava"], []
-    hook = model._model.register_forward_hook(lambda *_: passes.append(1))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_and_prompt_are_taken_in_once(loaded: dict[str, Local], family: str) -> None:
+    """For all choices together; each then costs a pass over its own tokens, but for the last one's."""
+    model, seen = loaded[family], []
+    hook = model._model.register_forward_pre_hook(
+        lambda _, __, inputs: seen.append(inputs["input_ids"].shape[1]), with_kwargs=True
+    )
     try:
-        letters, _ = model.losses(PHOTOS[:1], "Which?", list("ABCD"))
-        assert len(passes) == 1
-        mixed, _ = model.losses(PHOTOS[:1], "Which?", ["A", "no", "B", "na"])
-        assert len(passes) == 3
+        losses, length = model.losses(PHOTOS[:1], "Which?", ["a dog", "B", "no", "a dog"])
     finally:
         hook.remove()
-    assert [mixed[0], mixed[2]] == letters[:2]
+    assert seen == [length, 4, 1, 4]
+    assert losses[0] == losses[3]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,8 +6,10 @@ that of `cotam.mllm.reference`.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -118,25 +120,26 @@ class Local:
     ) -> tuple[list[float], int]:
         """The mean loss of each choice's tokens, which follow the prompt as an answer would.
 
-        What a model says at a token hangs on those before it alone, so choices that differ in their last
-        token only, as letters do, share a pass.
+        One pass takes in the pictures and the prompt, and each choice goes on from what it left in the cache.
         """
         import torch
 
         inputs = self._inputs(pictures, prompt, coded)
         length = inputs["input_ids"].shape[1]
-        passes: dict[tuple[int, ...], Any] = {}
         found = []
-        for choice in choices:
-            ids = self._processor.tokenizer(choice, add_special_tokens=False)["input_ids"]
-            known = tuple(ids[:-1])
-            if known not in passes:
-                start = torch.tensor([known], dtype=torch.long, device=self._model.device)
-                longer = {name: _extended(name, value, start, inputs) for name, value in inputs.items()}
-                with torch.inference_mode():
-                    passes[known] = self._model(**longer).logits[0, length - 1 :].float()
-            tokens = torch.tensor(ids, device=self._model.device)
-            found.append(float(torch.nn.functional.cross_entropy(passes[known], tokens)))
+        with torch.inference_mode():
+            begun = self._model(**inputs, use_cache=True)
+            kept = _cache_name(self._model)
+            for choice in choices:
+                ids = self._processor.tokenizer(choice, add_special_tokens=False)["input_ids"]
+                tokens = torch.tensor(ids, device=self._model.device)
+                logits = begun.logits[0, -1:]
+                if len(ids) > 1:
+                    # A copy: what a choice leaves in the cache is not for the next one.
+                    cache = {kept: copy.deepcopy(begun[kept])}
+                    more = self._model(input_ids=tokens[None, :-1], **cache)
+                    logits = torch.cat([logits, more.logits[0]])
+                found.append(float(torch.nn.functional.cross_entropy(logits.float(), tokens)))
         return found, length
 
     def close(self) -> None:
@@ -167,16 +170,9 @@ class Local:
         return self._attached[adapter]
 
 
-def _extended(name: str, value: Any, ids: Any, inputs: dict[str, Any]) -> Any:
-    """An input of the prompt, made one of the prompt and a choice behind it."""
-    import torch
-
-    if value.shape != inputs["input_ids"].shape:
-        return value
-    if name == "input_ids":
-        return torch.cat([value, ids], 1)
-    filler = torch.ones_like if name == "attention_mask" else torch.zeros_like
-    return torch.cat([value, filler(ids, dtype=value.dtype)], 1)
+def _cache_name(model: Any) -> str:
+    """What this version of transformers calls keys and values of what a model has read."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _processor(name: str) -> Any:
