@@ -132,8 +132,7 @@ class PhotoJudge:
         self._views = [whole, *((slice(y, y + side), slice(x, x + side)) for y, x in corners)]
 
     def _seen(self, pixels: Pixels, *, attention: bool) -> list[Features]:
-        with torch.autocast("cpu", torch.bfloat16):
-            return [see(self._teacher, pixels[view], attention=attention) for view in self._views]
+        return [see(self._teacher, pixels[view], attention=attention) for view in self._views]
 
     @cached_property
     def _originals(self) -> list[Features]:
