@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from data_sets import PHOTOS, Deadly, folder_of_pictures, parquet_file, tar_shard
+from guides import contrast_graph, energy_graph
 
 import cotam
 from cotam.batch import Screen
@@ -195,6 +196,16 @@ def test_outputs_of_other_settings_are_not_mixed(source: Path, tmp_path: Path) -
     assert "outputs there were made with" in result.output
     assert "quality 50, not 30" in result.output
     assert result.output.endswith("give another folder, or --overwrite\n")
+
+
+def test_another_guide_of_the_same_name_is_another_setting(source: Path, tmp_path: Path) -> None:
+    guide = tmp_path / "guide.onnx"
+    guide.write_bytes(energy_graph())
+    assert batch(source / "a/1.jpg", tmp_path / "out", "--guide", guide).exit_code == 0
+    guide.write_bytes(contrast_graph())
+    result = batch(source / "a/1.jpg", tmp_path / "out", "--guide", guide)
+    assert result.exit_code == 1
+    assert "outputs there were made with guide file" in result.output
 
 
 def test_names_that_two_would_have(tmp_path: Path) -> None:

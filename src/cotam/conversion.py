@@ -6,6 +6,7 @@ are plain data, so that they pass from process to process and can be written dow
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 import cotam
 from cotam.api import View, codec
 from cotam.errors import InputError
+from cotam.guide.base import file_of
 from cotam.saving import FORMS, saved
 
 __all__ = ["Conversion", "Decoding", "Encoding", "picture_in"]
@@ -44,8 +46,10 @@ class Encoding:
 
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
-        made_with = codec(self.options.get("profile", "mllm")).weights.digest.hex()
-        return {"makes": "cotam", **self.options, "weights": made_with[:16]}
+        made_with = {"weights": codec(self.options.get("profile", "mllm")).weights.digest.hex()[:16]}
+        if (guide := file_of(self.options.get("guide", "auto"))) is not None:
+            made_with["guide file"] = hashlib.sha256(guide.read_bytes()).hexdigest()[:16]
+        return {"makes": "cotam", **self.options, **made_with}
 
 
 @dataclass(frozen=True)

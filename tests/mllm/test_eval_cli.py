@@ -94,6 +94,20 @@ def test_what_is_wrong_is_one_line(
     assert said in result.stderr
 
 
+def test_one_group_alone(file: Path, tmp_path: Path) -> None:
+    values = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    values[1]["group"] = "low: colour"
+    file.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+    with running(Model().app) as address:
+        shared = [file, "-o", tmp_path / "out", "--endpoint", f"{address}/v1", "--codec", "none", "--group"]
+        result, refused = called(*shared, "low: colour"), called(*shared, "colour")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text("utf-8").splitlines()]
+    assert [row["question"] for row in rows] == [values[1]["id"]]
+    assert refused.exit_code == 1
+    assert "no question is of the group 'colour'; there is: low: colour" in refused.stderr
+
+
 def test_nothing_answered_is_a_failure(file: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "pack" / "images").iterdir():
         path.unlink()

@@ -16,7 +16,7 @@ from cotam.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EXPONENT", "Guide", "exponent_of", "load", "side_of"]
+__all__ = ["EXPONENT", "Guide", "exponent_of", "file_of", "load", "side_of"]
 
 NAMES = "auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
@@ -81,11 +81,16 @@ def load(name: str) -> Guide | None:
             if not model:
                 raise InputError("guide 'clip:' lacks the model: give clip:NAME or clip:FOLDER")
             return _clip(model)
-        if name in ("lite", "auto"):
-            return _graph(str(LITE), _version(LITE))
-        if name.lower().endswith(".onnx"):
-            return _graph(name, _version(Path(name)))
+        if (file := file_of(name)) is not None:
+            return _graph(str(file), _version(file))
     raise InputError(f"guide {name!r} is not known; there is: {NAMES}")
+
+
+def file_of(name: str) -> Path | None:
+    """The ONNX file of a guide; None for one that has none, or is not known."""
+    if name in ("lite", "auto"):
+        return LITE
+    return Path(name) if name.lower().endswith(".onnx") and not name.startswith("clip:") else None
 
 
 def _version(path: Path) -> tuple[int, int]:

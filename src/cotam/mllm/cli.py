@@ -94,6 +94,9 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by the metric if not given.")
 @click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of a video.")
 @click.option("--limit", type=click.IntRange(1), help="Take so many questions, evenly spaced.")
+@click.option(
+    "--group", "groups", metavar="NAME", multiple=True, help="Ask those of this group alone.  [repeatable]"
+)
 @click.option("--reference", metavar="SPEC", help="What is compared with; the first codec if not given.")
 @click.option(
     "--dtype", type=click.Choice(DTYPES), default="auto", show_default=True, help="Of a local model."
@@ -131,6 +134,7 @@ def ask(
     max_tokens: int | None,
     frames: int,
     limit: int | None,
+    groups: tuple[str, ...],
     reference: str | None,
     dtype: str,
     device: str | None,
@@ -155,7 +159,7 @@ def ask(
         max_tokens=max_tokens,
         frames=frames,
     )
-    found = read_questions(questions)
+    found = _of_groups(read_questions(questions), groups)
     asked = _some(found, limit)
     wanted = tasks(asked, _codecs(ladders, adapter))
     options = {"key_variable": key_env, "retries": retries, "timeout": timeout}
@@ -218,6 +222,15 @@ def _files(question: Question) -> list[Path]:
 def _some(questions: list[Question], limit: int | None) -> list[Question]:
     count = len(questions) if limit is None else min(limit, len(questions))
     return [questions[index * len(questions) // count] for index in range(count)]
+
+
+def _of_groups(questions: list[Question], groups: Sequence[str]) -> list[Question]:
+    """Those of the named groups, all without names."""
+    known = {question.group for question in questions if question.group}
+    if unknown := [name for name in groups if name not in known]:
+        there = ", ".join(sorted(known)) or "none has a group"
+        raise InputError(f"no question is of the group {unknown[0]!r}; there is: {there}")
+    return [question for question in questions if not groups or question.group in groups]
 
 
 def _backend(
