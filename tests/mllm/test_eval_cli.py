@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from gateway_servers import Model, running
 from PIL import Image
 from synthetic import picture
 
-from cotam.mllm.cli import main
+from cotam.mllm.cli import _some, main
+from cotam.mllm.questions import read_questions
 
 
 def called(*arguments: object) -> Result:
@@ -92,6 +94,18 @@ def test_what_is_wrong_is_one_line(
     result = called(file, "-o", tmp_path / "out", *arguments)
     assert (result.exit_code, "Traceback" in result.output) == (code, False), result.output
     assert said in result.stderr
+
+
+def test_a_limit_takes_of_every_kind_and_a_higher_one_takes_more(file: Path) -> None:
+    """Every second question would be of one kind here."""
+    first = read_questions(file)[0]
+    many = [replace(first, id=f"{number}", group="ab"[number % 2]) for number in range(100)]
+    few, more = _some(many, 20), _some(many, 50)
+    assert len(few) == 20
+    assert {one.group for one in few} == {"a", "b"}
+    assert {one.id for one in few} < {one.id for one in more}
+    assert [int(one.id) for one in more] == sorted(int(one.id) for one in more)
+    assert _some(many, None) == many == _some(many, 1000)
 
 
 def test_one_group_alone(file: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from cotam.bench import baselines, report
 from cotam.bench.baselines import NAMES
@@ -93,7 +94,9 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option("--no-instructions", is_flag=True, help="Say nothing after the questions.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by the metric if not given.")
 @click.option("--frames", type=click.IntRange(1), default=8, show_default=True, help="Of a video.")
-@click.option("--limit", type=click.IntRange(1), help="Take so many questions, evenly spaced.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Take so many questions, drawn at random, the same each time."
+)
 @click.option(
     "--group", "groups", metavar="NAME", multiple=True, help="Ask those of this group alone.  [repeatable]"
 )
@@ -192,7 +195,9 @@ def ask(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of pictures or videos, where they do not lie as the benchmark has them.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Take so many questions, evenly spaced.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Take so many questions, drawn at random, the same each time."
+)
 @errors_shown
 def import_command(name: str, source: Path, out: Path, images: Path | None, limit: int | None) -> None:
     """Make a file of questions of a benchmark's own files.
@@ -220,8 +225,12 @@ def _files(question: Question) -> list[Path]:
 
 
 def _some(questions: list[Question], limit: int | None) -> list[Question]:
-    count = len(questions) if limit is None else min(limit, len(questions))
-    return [questions[index * len(questions) // count] for index in range(count)]
+    """A random choice that is the same each time, and part of that for any higher limit, in their order.
+
+    Files repeat in small periods (a kind of question after another), so even steps would miss whole kinds.
+    """
+    order = np.random.default_rng(0).permutation(len(questions))
+    return [questions[index] for index in sorted(order[:limit])]
 
 
 def _of_groups(questions: list[Question], groups: Sequence[str]) -> list[Question]:
