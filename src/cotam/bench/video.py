@@ -101,6 +101,7 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
 
 CODECS = {
     "cotam": VideoCodec(_sequence, (10, 25, 40, 55)),
+    "cotam no guide": VideoCodec(partial(_sequence, guide="none"), (10, 25, 40, 55)),
     "cotam low delay": VideoCodec(partial(_sequence, low_delay=True), (15, 30, 45, 60)),
     "cotam one by one": VideoCodec(_one_by_one, (10, 25, 42, 60)),
     "x264": VideoCodec(_library("libx264", preset="veryslow"), (30, 35, 40, 45)),
