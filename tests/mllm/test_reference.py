@@ -182,7 +182,7 @@ def test_the_command_asks_with_tokens_too(tmp_path: Path, monkeypatch: pytest.Mo
     write_adapter(tmp_path / "other.safetensors", zero=True, weights="00" * 32)
     for refused in (asked("cotam@10", adapter="other"), asked("cotam:profile=base@10"), asked("jpeg@10")):
         assert refused.exit_code == 1
-        assert "no codec that was named makes such" in refused.output
+        assert "no codec that was named makes files of its weight set" in refused.output
 
 
 def test_without_the_trained_file_the_training_is_named(

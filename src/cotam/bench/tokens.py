@@ -38,7 +38,7 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     height, width = pixels.shape[:2]
     data = encode(pixels, quality=quality, profile=profile, guide="none")
     codec = codec_of(read_header(data).weights)
-    if adapter.weights not in ("", codec.weights.digest.hex()):
+    if not adapter.reads(codec.weights.digest):
         raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
     picture, latents = codec.decode_with_latents(data)
     teacher = teacher_named(adapter.encoder)

@@ -137,7 +137,7 @@ class Attached:
         from PIL import Image
 
         found = codec_of(read_header(data).weights)
-        if self.adapter is not None and self.adapter.weights not in ("", found.weights.digest.hex()):
+        if self.adapter is not None and not self.adapter.reads(found.weights.digest):
             raise InputError(
                 f"the file was made with weight set {found.weights.name} "
                 f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}"

@@ -267,11 +267,15 @@ def _codecs(
         else:
             codec = baselines.codec(name)
             found.append((codec, tuple(sorted(qualities_of)) or codec.text_qualities))
-    if adapter is not None:
-        ladder_of = {codec.name: (codec, qualities) for codec, qualities in found if codec is not None}
-        for own in with_tokens([codec for codec, _ in ladder_of.values()], adapter):
-            found.append((own, ladder_of[own.name.removesuffix("+tokens")][1]))
-    return found
+    if adapter is None:
+        return found
+    read = [(with_tokens(codec, adapter), qualities) for codec, qualities in found if codec is not None]
+    fitting = [(codec, qualities) for codec, qualities in read if codec is not None]
+    if not fitting:
+        raise InputError(
+            f"{adapter}: no codec that was named makes files of its weight set for the view mllm"
+        )
+    return [*found, *fitting]
 
 
 def _curves(questions: Sequence[Question], rows: Sequence[dict[str, Any]], out: Path, title: str) -> None:

@@ -33,19 +33,19 @@ class WithTokens(Codec):
     adapter: Path
 
 
-def with_tokens(codecs: Sequence[Codec], adapter: Path) -> list[WithTokens]:
-    """Those codecs that make files of the adapter's weight set for the view ``mllm``, with its tokens.
+def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
+    """A codec with the tokens of an adapter; None if it makes no files of its weight set, or not for models.
 
     Parameters
     ----------
-    codecs : sequence of Codec
-    adapter : Path
-        Of a token adapter; its digest is in the codecs' versions.
+    codec : Codec
+    file : Path
+        Of a token adapter; its digest becomes part of the version.
 
     Raises
     ------
     InputError
-        If the file is none of an adapter, or no codec fits.
+        If the file is none of an adapter.
     MissingExtraError
         If torch is not installed.
     """
@@ -53,27 +53,14 @@ def with_tokens(codecs: Sequence[Codec], adapter: Path) -> list[WithTokens]:
         from cotam.nn.adapter import TokenAdapter
     except ModuleNotFoundError as error:
         raise MissingExtraError("train", error.name or "torch") from error
-    digest = TokenAdapter.load(adapter).weights
-    own = [one for one in codecs if one.name.startswith("cotam") and "view=human" not in one.name]
-    blank = np.zeros((32, 32, 3), np.uint8)
-    fitting = [
-        one
-        for one in own
-        if codec_of(read_header(one.encode(blank, 50)).weights).weights.digest.hex() == digest
-    ]
-    if not fitting:
-        raise InputError(
-            f"{adapter} is for files of the weight set {digest[:12]} and the view mllm: "
-            "no codec that was named makes such"
-        )
-    tokens = hashlib.sha256(adapter.read_bytes()).hexdigest()[:12]
-    return [
-        WithTokens(
-            **vars(one) | {"name": f"{one.name}+tokens", "version": f"{one.version}, tokens {tokens}"},
-            adapter=adapter,
-        )
-        for one in fitting
-    ]
+    adapter = TokenAdapter.load(file)
+    if not codec.name.startswith("cotam") or "view=human" in codec.name:
+        return None
+    made = codec.encode(np.zeros((32, 32, 3), np.uint8), 50)
+    if not adapter.reads(codec_of(read_header(made).weights).weights.digest):
+        return None
+    version = f"{codec.version}, tokens {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    return WithTokens(**vars(codec) | {"name": f"{codec.name}+tokens", "version": version}, adapter=file)
 
 
 @dataclass(frozen=True)

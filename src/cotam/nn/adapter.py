@@ -157,6 +157,10 @@ class TokenAdapter(nn.Module):
         found = F.scaled_dot_product_attention(query, key, value)
         return self.mixed(found.transpose(1, 2).flatten(2))
 
+    def reads(self, digest: bytes) -> bool:
+        """Whether it is for latents of the weight set with this SHA-256; one without a set is for any."""
+        return self.weights in ("", digest.hex())
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all; its metadata say in JSON what it is for."""
         from safetensors.torch import save
