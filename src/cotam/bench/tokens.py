@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from cotam.api import Profile, codec_of, encode
-from cotam.bench.features import KEYS, decibel, feature_distances, see, seen_in_original, teacher_named
+from cotam.bench.features import decibels, feature_distances, see, seen_in_original, teacher_named
 from cotam.bench.pictures import plain_pictures
 from cotam.bench.sweep import Row, read_rows, repair
 from cotam.bitstream import read_header
@@ -50,7 +50,7 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     found = feature_distances(ours, seen_in_original(pixels, adapter.encoder))
     row: Row = {"quality": quality, "width": width, "height": height, "bytes": len(data)}
     row |= {"bpp": 8 * len(data) / (width * height), "encode_s": 0.0, "decode_s": 0.0}
-    return row | {key: decibel(found[key]) for key in KEYS}
+    return row | decibels(found)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

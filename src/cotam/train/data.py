@@ -136,10 +136,12 @@ class Crops:
         """Batches of the steps first … last-1, the next ones prepared in threads: a GPU asks for many."""
         threads = max(1, min(8, (os.cpu_count() or 1) // 2))
         with ThreadPoolExecutor(threads) as pool:
-            ahead = deque(pool.submit(self.batch, first + i, count, rank) for i in range(threads))
+            begun = range(first, min(first + threads, last))
+            ahead = deque(pool.submit(self.batch, step, count, rank) for step in begun)
             for step in range(first, last):
                 ready = ahead.popleft().result()
-                ahead.append(pool.submit(self.batch, step + threads, count, rank))
+                if step + threads < last:
+                    ahead.append(pool.submit(self.batch, step + threads, count, rank))
                 yield ready
 
 
