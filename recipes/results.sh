@@ -5,8 +5,8 @@ set -u
 
 here=$(dirname "$0")
 data=${DATA:-$here/../../shared/data}
-[ $# -gt 0 ] || set -- mllm_rd tokens_rd text_ocr kodak_rd guides distortion_study edge_bytes photo_bodies video_rd video_memory \
-    exactness fuzz load ray_batch speed install_size
+[ $# -gt 0 ] || set -- mllm_rd tokens_rd text_ocr kodak_rd views guides distortion_study edge_bytes photo_bodies video_rd video_memory \
+    training_curve exactness fuzz load ray_batch speed install_size
 for name in "$@"; do
     out=results/$name
     mkdir -p "$out"

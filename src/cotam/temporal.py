@@ -16,6 +16,7 @@ frame. So there is no drift, and what is copied does not depend on floating poin
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -305,22 +306,23 @@ def _expected(row: list[int], above: list[int] | None) -> tuple[int, int]:
 
 def write_modes(writer: SymbolWriter, modes: np.ndarray) -> None:
     """Code modes, uint8 (h, w) in 0 … 3."""
-    adaptive, above = _ModeModels(), None
-    for values in modes.tolist():
-        models = adaptive.models()
-        row: list[int] = []
-        places: list[tuple[int, int, int]] = []
-        for value in values:
-            sure, likely = _expected(row, above)
-            writer.put_one(value, models[sure][likely])
-            row.append(value)
-            places.append((sure, likely, value))
-        adaptive.learn(places)
-        above = row
+    values = iter(modes.reshape(-1).tolist())
+
+    def put(model: Categorical) -> int:
+        value: int = next(values)
+        writer.put_one(value, model)
+        return value
+
+    _walk(modes.shape[0], modes.shape[1], put)
 
 
 def read_modes(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     """Modes uint8 (height, width) in 0 … 3."""
+    return _walk(height, width, reader.get_one)
+
+
+def _walk(height: int, width: int, code: Callable[[Categorical], int]) -> np.ndarray:
+    """Modes uint8 (height, width), each coded under the model that those before it give."""
     adaptive, above = _ModeModels(), None
     modes = np.empty((height, width), np.uint8)
     for number in range(height):
@@ -329,9 +331,8 @@ def read_modes(reader: SymbolReader, height: int, width: int) -> np.ndarray:
         places: list[tuple[int, int, int]] = []
         for _ in range(width):
             sure, likely = _expected(row, above)
-            value = reader.get_one(models[sure][likely])
-            row.append(value)
-            places.append((sure, likely, value))
+            row.append(code(models[sure][likely]))
+            places.append((sure, likely, row[-1]))
         adaptive.learn(places)
         modes[number] = above = row
     return modes
