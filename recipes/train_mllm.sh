@@ -13,13 +13,17 @@ launch() {
   torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam.train codec --pack "$run/pack" --teacher "$teacher" "$@"
 }
 
-# 1. All of the codec: encoder, entropy model and synthesis.
+# 1. All of the codec: encoder, entropy model and synthesis. The adapter in START, for another synthesis, is set to nothing.
 launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 1.5e-4 \
   --decay 1 --rounded-from 0 --steps "${STEPS:-40000}"
-python -m cotam.train export "$run/mllm/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
 
-# 2. The picture adapter alone, codec and entropy model of the base set frozen.
+# 2. Its picture adapter, for people: squared error, all else frozen.
+launch -o "$run/human" --weights "$run/mllm/checkpoint.pt" --part adapter --quality-power 1.2 \
+  --steps "${ADAPTER_STEPS:-10000}"
+python -m cotam.train export "$run/human/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
+
+# 3. The picture adapter of the base set, for vision encoders, all else frozen.
 launch -o "$run/adapter" --weights "$start" --part adapter --loss mllm --quality-power 1.7 \
   --steps "${ADAPTER_STEPS:-10000}"
 python -m cotam.train export "$run/adapter/checkpoint.pt" --pack "$run/pack" -o "$run/sets/base" --adapts mllm
-echo "Now: cp $run/sets/*/* into src/cotam/weights/, $run/sets/*.safetensors to training/; recipes/golden.sh"
+echo "Now: cp -r $run/sets/mllm $run/sets/base src/cotam/weights/; cp $run/sets/*.safetensors training/; recipes/golden.sh"

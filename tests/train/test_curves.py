@@ -69,6 +69,19 @@ def test_what_is_no_log_is_refused(tmp_path, content, message):
         read_log(tmp_path)
 
 
+def test_every_run_has_a_line_and_a_name(tmp_path):
+    runs = {f"run {number}": ROWS for number in range(7)}
+    draw(runs, [tmp_path / "all.svg"])
+    text = (tmp_path / "all.svg").read_text()
+    assert all(text.count(f"<!-- {name} -->") == text.count("<!-- run 0 -->") for name in runs)
+    for name in ("a", "b"):
+        logged(tmp_path / name)
+    logs = [str(tmp_path / name / "log.jsonl") for name in ("a", "b")]
+    done = CliRunner().invoke(main, ["curves", *logs, "-o", str(tmp_path / "out.svg")])
+    assert (done.exit_code, "two runs have the same name" in done.output) == (1, True)
+    assert not (tmp_path / "out.svg").exists()
+
+
 def test_a_log_without_anything_to_draw_is_refused():
     with pytest.raises(InputError, match="no run logged any of: loss"):
         draw({"one": [{"step": 1, "norm": 2.0}]}, [])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cotam.errors import InputError
 from cotam.train.data import Crops, Mixture, pack, pictures, random_levels, read_rgb
 
 
@@ -24,7 +25,7 @@ def test_every_tenth_picture_by_name_is_held_out(folder):
 
 
 def test_a_folder_without_pictures_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no pictures below"):
+    with pytest.raises(InputError, match="no pictures below"):
         pictures(tmp_path, hold_out_tenth=False)
 
 
@@ -59,6 +60,25 @@ def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder, tmp_path):
     assert np.array_equal(streamed[1][0], first)
 
 
+def test_text_is_not_mirrored_and_photographs_are(tmp_path):
+    ramp = np.broadcast_to(np.arange(0, 240, 3, dtype=np.uint8)[None, :, None], (80, 80, 3))
+    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "ramp.png")
+    for kind in ("text", "photos"):
+        pack({kind: [tmp_path / "ramp.png"]}, tmp_path / kind, smallest=64)
+        crops, _ = Crops(tmp_path / kind, size=64).batch(0, 24)
+        rising = [bool(crop[32, 60, 0] > crop[32, 3, 0]) for crop in crops]
+        assert all(rising) == (kind == "text")
+
+
+def test_pictures_too_small_for_the_crops_are_named(tmp_path):
+    for name, side in (("a", 80), ("b", 80), ("c", 128)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    pack({"photos": files, "text": files[2:]}, tmp_path / "pack", smallest=64)
+    assert Crops(tmp_path / "pack", size=64).left_out() == ""
+    assert Crops(tmp_path / "pack", size=128).left_out() == "left out, smaller than 128×128: 2 of 3 photos"
+
+
 def test_no_batch_beyond_the_last_step_is_prepared(folder, tmp_path, monkeypatch):
     pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
     prepared = []
@@ -81,7 +101,7 @@ def test_the_mixture_gives_text_its_share(folder, tmp_path):
 
 def test_too_large_crops_are_refused(folder, tmp_path):
     pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
-    with pytest.raises(ValueError, match="no picture of at least 128×128"):
+    with pytest.raises(InputError, match="no picture of at least 128×128"):
         Crops(tmp_path / "pack", size=128)
 
 

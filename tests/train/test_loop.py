@@ -51,6 +51,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(crops, tmp_path):
     assert all(np.isfinite(row["loss"]) for row in rows)
 
 
+def test_the_first_row_after_a_stop_is_a_mean_over_its_steps(crops, tmp_path):
+    train(tiny(), crops, tmp_path / "whole", SCHEDULE, log_every=1)
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, minutes=0.0, log_every=3)
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, log_every=3)
+
+    def losses(run):
+        return [json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+
+    _, second, third, *rest = losses("whole")
+    assert losses("parts") == pytest.approx([(second + third) / 2, sum(rest) / 3], abs=2e-5)
+
+
 def test_training_lowers_the_loss(crops, tmp_path):
     schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3)
     train(tiny(), crops, tmp_path / "run", schedule, log_every=20)

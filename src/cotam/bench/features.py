@@ -29,6 +29,7 @@ __all__ = [
     "features_judge",
     "see",
     "seen_in_original",
+    "suffix_of",
     "teacher_named",
 ]
 
@@ -53,7 +54,7 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
         pictures: they rise as pictures get better, as curves want, and a BD-rate at equal dB is one at
         equal distance. The mean over pictures is that of their dB.
     """
-    suffix = "" if teacher == DEFAULT else f"@{teacher}"
+    suffix = suffix_of(teacher)
     return Judge(
         name=f"features{suffix}",
         keys=tuple(key + suffix for key in KEYS),
@@ -61,6 +62,11 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
         score=functools.partial(_score, teacher=teacher, suffix=suffix),
         prepare=functools.partial(teacher_named, teacher),
     )
+
+
+def suffix_of(teacher: str) -> str:
+    """What the keys of a teacher's scores end with."""
+    return "" if teacher == DEFAULT else f"@{teacher}"
 
 
 def feature_distances(ours: Features, theirs: Features) -> dict[str, float | None]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from cotam.api import codec
 from cotam.bench.curves import compare
-from cotam.bench.features import feature_distances, see, teacher_named
+from cotam.bench.features import decibel, feature_distances, see, teacher_named
 from cotam.bench.judges import TEXT
 from cotam.bench.pictures import labelled_pictures, plain_pictures
 from cotam.bench.report import table
@@ -143,7 +143,7 @@ class PhotoJudge:
         pairs = zip(self._seen(decoded, attention=False), self._originals, strict=True)
         whole, *parts = [feature_distances(ours, theirs) for ours, theirs in pairs]
         return {
-            f"{part}_{key}": -10 * float(np.log10(max(float(np.mean([one[key] for one in found])), 1e-10)))
+            f"{part}_{key}": decibel(float(np.mean([one[key] for one in found])))
             for part, found in (("whole", [whole]), ("tiles", parts))
             for key in ("attended", "features")
         }

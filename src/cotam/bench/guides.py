@@ -26,7 +26,7 @@ from cotam import weights
 from cotam.bench.curves import Comparison, compare
 from cotam.bench.features import decibel
 from cotam.bench.pictures import plain_pictures
-from cotam.bench.sweep import read_rows
+from cotam.bench.sweep import read_rows, repair
 from cotam.codec import Codec
 from cotam.errors import InputError
 from cotam.image import to_rgb
@@ -174,7 +174,9 @@ class Bench:
                 found = {"reader": reader_map(self.reader, coded, probes=2, **options)}
             else:
                 found = maps(self.teacher, as_tensor(subject.pixels), coded, probes=PROBES, **options)
-            np.savez(path, allow_pickle=False, **{key: value.numpy() for key, value in found.items()})
+            part = path.with_suffix(".part.npz")
+            np.savez(part, allow_pickle=False, **{key: value.numpy() for key, value in found.items()})
+            part.replace(path)
         with np.load(path) as arrays:
             return arrays[name]
 
@@ -248,6 +250,7 @@ def teacher_scores(ours: Features, theirs: Features) -> dict[str, float]:
 def measure(bench: Bench, subjects: Iterable[Subject], specs: Sequence[Spec], file: Path) -> None:
     """Append the rows that ``file`` lacks."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    repair(file)
     done = {_key(row) for row in read_rows(file)} if file.exists() else set()
     with file.open("a", encoding="utf-8") as sink:
         for subject in tqdm(subjects, desc=file.stem, unit="picture", disable=None):

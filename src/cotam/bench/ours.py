@@ -7,6 +7,7 @@ a change here.
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import json
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from cotam.bench.baselines import Codec
 from cotam.errors import InputError
+from cotam.guide.base import chosen, file_of
 from cotam.image import Pixels
 
 __all__ = ["option_defaults", "ours"]
@@ -64,14 +66,16 @@ def ours(text: str = "") -> Codec:
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
     described = [f"{name} {value}" for name, value in settings.items()]
-    digest = weights.load(settings["profile"]).digest.hex()[:12]
+    described.append(f"weights {weights.load(settings['profile']).digest.hex()[:12]}")
+    if (guide := file_of(chosen(settings["guide"], settings["profile"]))) is not None:
+        described.append(f"guide file {hashlib.sha256(guide.read_bytes()).hexdigest()[:12]}")
     return Codec(
         name=f"cotam:{text}" if text else "cotam",
         encode=encode,
         decode=decode,
         qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
         text_qualities=(0, 8, 17, 28, 42),
-        version=", ".join([*described, f"weights {digest}"]),
+        version=", ".join(described),
     )
 
 

@@ -248,10 +248,10 @@ def curve_figure(
         down = -(-len(scores) // across)
         figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        panels = np.atleast_1d(figure.subplots(down, across)).flat
+        panels = list(figure.subplots(down, across, squeeze=False).flat)
         for axes, score in zip(panels, scores, strict=False):
             _panel(figure, axes, rows, score, log_rate)
-        for axes in list(panels):  # what the iterator has left
+        for axes in panels[len(scores) :]:
             axes.remove()
         figure.draw_without_rendering()  # makes room for the labels
         figure.set_layout_engine("none")

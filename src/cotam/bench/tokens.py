@@ -7,15 +7,19 @@ Real files, decoded as a user would. Knows the adapter and its encoder: nothing 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import time
 from pathlib import Path
 
 import click
 import torch
 from tqdm import tqdm
 
+from cotam import weights
 from cotam.api import Profile, codec_of, encode
-from cotam.bench.features import decibels, feature_distances, see, seen_in_original, teacher_named
+from cotam.bench.cli import errors_shown
+from cotam.bench.features import decibels, feature_distances, see, seen_in_original, suffix_of, teacher_named
 from cotam.bench.pictures import plain_pictures
 from cotam.bench.sweep import Row, read_rows, repair
 from cotam.bitstream import read_header
@@ -27,7 +31,7 @@ __all__ = ["main", "token_row"]
 
 
 def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
-    """The row of a picture at a quality, by the features of the adapter's encoder.
+    """The row of a picture at a quality, by the features of the adapter's encoder: keys as of the judge.
 
     Raises
     ------
@@ -36,11 +40,15 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     """
     pixels = to_rgb(path)
     height, width = pixels.shape[:2]
+    started = time.perf_counter()
     data = encode(pixels, quality=quality, profile=profile, guide="none")
+    encoded = time.perf_counter()
     codec = codec_of(read_header(data).weights)
     if not adapter.reads(codec.weights.digest):
         raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
+    begun = time.perf_counter()
     picture, latents = codec.decode_with_latents(data)
+    decoded = time.perf_counter()
     teacher = teacher_named(adapter.encoder)
     view = View.of((height, width), teacher.patch, resized=teacher.reduced(height, width, teacher.side))
     with torch.inference_mode():
@@ -49,8 +57,10 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
             ours = see(teacher, picture)
     found = feature_distances(ours, seen_in_original(pixels, adapter.encoder))
     row: Row = {"quality": quality, "width": width, "height": height, "bytes": len(data)}
-    row |= {"bpp": 8 * len(data) / (width * height), "encode_s": 0.0, "decode_s": 0.0}
-    return row | decibels(found)
+    row |= {"bpp": 8 * len(data) / (width * height)}
+    row |= {"encode_s": encoded - started, "decode_s": decoded - begun}
+    suffix = suffix_of(adapter.encoder)
+    return row | {key + suffix: value for key, value in decibels(found).items()}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,14 +76,19 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
 )
 @click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="So many pictures, evenly spaced.")
+@errors_shown
 def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, limit: int | None) -> None:
     """Add rows of PROFILE with tokens to OUT/rows.jsonl; those that are there are not made again."""
     adapter = TokenAdapter.load(file)
-    name, version = "tokens", f"profile {profile}, guide none, tokens for {adapter.encoder}"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    set_digest = weights.load(profile).digest.hex()[:12]
+    name = "tokens"
+    version = f"profile {profile}, guide none, weights {set_digest}, tokens {digest} for {adapter.encoder}"
     rows = out / "rows.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     repair(rows)
-    done = {(row["image"], row["quality"]) for row in read_rows(rows) if row["codec"] == name}
+    made = [row for row in read_rows(rows) if (row["codec"], row["version"]) == (name, version)]
+    done = {(row["image"], row["quality"]) for row in made}
     make = functools.partial(token_row, adapter=adapter, profile=profile)
     wanted = [
         (picture, quality)

@@ -41,8 +41,8 @@ def attach(
     Parameters
     ----------
     model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
-    adapter : a token adapter that was trained for this tower, or the file of one. Without, the model sees
-        decoded pictures alone.
+    adapter : a token adapter that was trained for this tower, or the file of one; only its width is checked.
+        Without, the model sees decoded pictures alone.
     processor : of the model. Unless given, that in the folder or on the hub from which the model was loaded.
         A tokenizer does as well: pictures are then resized to the tower's square, without a crop, by bicubic
         interpolation, and normalised by its family's mean and deviation.
@@ -50,7 +50,7 @@ def attach(
     Raises
     ------
     InputError
-        if the model is of another family, the adapter for another tower, or there is no processor
+        if the model is of another family, the adapter for a tower of another width, or there is no processor
     MissingExtraError
         if torch or transformers is not installed
     """

@@ -121,6 +121,12 @@ class PictureAdapter(nn.Module):
         self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter) for _ in range(first))
         self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
 
+    def silence(self) -> None:
+        """Add nothing from now on, as before training: what it learned was for another synthesis."""
+        for residual in (*self.sixteenth, *self.eighth):
+            nn.init.zeros_(residual.leave.weight)
+            nn.init.zeros_(residual.leave.bias)
+
 
 class Synthesis(nn.Module):
     """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → picture (B, 3, 16h, 16w), not clipped.
@@ -304,9 +310,9 @@ class Codec(nn.Module):
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()
         y = y.float()
-        multiplier = self.z_multiplier(quality)
-        z_scaled = z * (16 * self.Z_FRACTION) / multiplier
         with torch.autocast(picture.device.type, enabled=False):
+            multiplier = self.z_multiplier(quality)
+            z_scaled = z * (16 * self.Z_FRACTION) / multiplier
             z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
             sums64, sums32, offset = (t[quality][:, :, None, None] for t in self.scales.quality_tables())
             index = self.scales(z_int, levels, sums64, sums32, offset)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cotam.errors import CotamError, InputError
 from cotam.train.data import Crops, pack, pictures
 from cotam.train.guide_cli import guide
 from cotam.train.loop import averaged_weights
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from cotam.train.losses import Loss
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    """Shows what Cotam raises on purpose as one line, exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CotamError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Train the codec, the embedded guide and the reference model (docs/training.md, docs/guide.md)."""
 
@@ -38,7 +49,7 @@ main.add_command(reference)
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack picture folders, as KIND=FOLDER, into one file that training maps into memory.
 
-    The kind "text" is never resized or turned; of a kind all crops are equally likely.
+    The kind "text" is never resized, turned or mirrored; of a kind all pictures are equally likely.
     """
     files = {}
     for item in folders:
@@ -108,10 +119,14 @@ def codec_command(
     start_from_dct(codec)
     if weights:
         codec.load_state_dict(averaged_weights(weights))
+        if part == "codec":
+            codec.adapter.silence()
+    crops = Crops(folder, size=size, seed=int(schedule["seed"]))
+    click.echo(crops.left_out() or f"all pictures have room for {size}×{size}", err=True)
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,
-        Crops(folder, size=size, seed=int(schedule["seed"])),
+        crops,
         run,
         Schedule(**schedule),  # type: ignore[arg-type]
         loss=_loss(objective, teacher),
@@ -183,7 +198,10 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     """Draw what runs logged against steps and, of one run, hours: LOGS are folders of runs, or files."""
     from cotam.train.curves import draw, read_log
 
-    draw({(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}, [out])
+    runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
+    if len(runs) < len(logs):
+        raise InputError("two runs have the same name: give the folders of runs, or files of other names")
+    draw(runs, [out])
     click.echo(f"wrote {out}")
 
 

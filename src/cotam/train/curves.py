@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
         panels = list(figure.subplots(down, 3, squeeze=False).flat)
         for axes, key in zip(panels, keys, strict=False):
             ends = []
-            for colour, (name, rows) in zip(COLOURS, runs.items(), strict=False):
+            for colour, (name, rows) in zip(cycle(COLOURS), runs.items(), strict=False):
                 there = [row for row in rows if key in row]
                 if not there:
                     continue

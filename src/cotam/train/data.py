@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
+
+from cotam.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 LONG_SIDE = 2000
@@ -28,7 +30,7 @@ def pictures(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
     """Picture files below ``folder`` by sorted name; without numbers 0, 10, 20 … if those are held out."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
-        raise FileNotFoundError(f"no pictures below {folder}: expected {', '.join(sorted(SUFFIXES))}")
+        raise InputError(f"no pictures below {folder}: expected {', '.join(sorted(SUFFIXES))}")
     return [p for i, p in enumerate(found) if not hold_out_tenth or i % 10]
 
 
@@ -86,11 +88,14 @@ class Crops:
         self.pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
         self.size, self.seed, self.mixture = size, seed, mixture
         self.kinds: dict[str, list[tuple[int, int, int]]] = {}
+        self.small: Counter[str] = Counter()
         for kind, offset, height, width in rows:
             if min(height, width) >= size:
                 self.kinds.setdefault(kind, []).append((offset, height, width))
+            else:
+                self.small[kind] += 1
         if not self.kinds:
-            raise ValueError(f"{folder} has no picture of at least {size}×{size} pixels")
+            raise InputError(f"{folder} has no picture of at least {size}×{size} pixels")
         self.names, self.weights = self._weights()
 
     def _weights(self) -> tuple[list[str], list[float]]:
@@ -103,6 +108,15 @@ class Crops:
                 count[kind] / sum(count.values())
             )
         return list(share), list(share.values())
+
+    def left_out(self) -> str:
+        """What is too small for crops of this size, in words; empty where nothing is."""
+        if not self.small:
+            return ""
+        counts = (
+            f"{few} of {few + len(self.kinds.get(kind, ()))} {kind}" for kind, few in self.small.items()
+        )
+        return f"left out, smaller than {self.size}×{self.size}: {', '.join(counts)}"
 
     def batch(self, step: int, count: int, rank: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Crops of one step and rank, uint8 (count, size, size, 3), and which are text, bool (count,)."""
@@ -124,10 +138,11 @@ class Crops:
         if side != self.size:
             resized = Image.fromarray(crop).resize((self.size, self.size), Image.Resampling.BICUBIC)
             crop = np.asarray(resized)
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        if kind != "text" and rng.random() < 0.25:
-            crop = crop.transpose(1, 0, 2)
+        if kind != "text":  # which is not read in a mirror
+            if rng.random() < 0.5:
+                crop = crop[:, ::-1]
+            if rng.random() < 0.25:
+                crop = crop.transpose(1, 0, 2)
         return crop, kind
 
     def stream(

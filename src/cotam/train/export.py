@@ -176,8 +176,8 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
 
 
 def as_stored(codec: Codec) -> Codec:
-    """A copy with the weights that the graphs will have: floats rounded to float16."""
-    codec = copy.deepcopy(codec).eval()
+    """A copy, on the CPU, with the weights that the graphs will have: floats rounded to float16."""
+    codec = copy.deepcopy(codec).cpu().eval()
     exact = {id(p) for p in codec.scales.parameters()}
     exact |= {id(p) for m in (codec.gains, codec.z_log2_step, codec.z_index) for p in m.parameters()}
     with torch.no_grad():

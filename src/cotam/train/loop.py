@@ -163,6 +163,7 @@ def train(
     before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     started = saved_at = time.monotonic()
     sums: dict[str, Tensor] = {}
+    summed = 0
     share = schedule.batch // ranks
     bar = tqdm(initial=first, total=schedule.steps, disable=not accelerator.is_main_process, mininterval=5)
     step = first
@@ -190,12 +191,14 @@ def train(
         average.update(model, step)
         for key, value in {**parts, "norm": norm}.items():
             # Tensors, so that a GPU is not waited for.
-            sums[key] = sums.get(key, 0) + value.detach().double() / log_every
-        if step % log_every == 0:
-            means = {key: float(value) for key, value in sums.items()}
+            sums[key] = sums.get(key, 0) + value.detach().double()
+        summed += 1
+        if step % log_every == 0:  # of fewer steps where a run went on in between
+            means = {key: float(value) / summed for key, value in sums.items()}
             log(step, {**means, "rate": factor, "seconds": time.monotonic() - started})
             bar.set_postfix(loss=f"{means['loss']:.4f}")
             sums.clear()
+            summed = 0
         bar.update()
         now = time.monotonic()
         over = bool(asked_to_stop) or (minutes is not None and now - started > 60 * minutes)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import click
-
-from cotam.errors import CotamError
 
 __all__ = ["reference"]
 
@@ -16,17 +13,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(path_type=Path)
 
 
-class _Program(click.Group):
-    """Shows what Cotam raises on purpose as one line, exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CotamError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Program)
+@click.group()
 def reference() -> None:
     """Train the small multimodal LLM that needs no hub (docs/reference_mllm.md)."""
 
