@@ -1,6 +1,6 @@
 #!/bin/sh
-# results.sh [NAME …]: remake the tables of docs/results.md, each by the recipe NAME into results/NAME; all if none is
-# named. What a recipe prints goes to results/NAME/printed.txt. DATA is ../shared/data if not set; hours on two cores.
+# results.sh [NAME …]: remake tables of docs/results.md, each by the recipe NAME, with its own settings, into results/NAME; those below if none
+# is named. What a recipe prints goes to results/NAME/printed.txt. DATA is ../shared/data if not set; hours on two cores.
 set -u
 
 here=$(dirname "$0")
