@@ -30,6 +30,7 @@ from cotam.errors import (
     TruncatedError,
     UnknownWeightsError,
 )
+from cotam.guide.base import LITE
 
 PIXELS = picture(70, 100)
 
@@ -324,3 +325,14 @@ print(sorted({"torch", "onnx"} & sys.modules.keys()))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == ["[]", "[]"]
+
+
+def test_a_guide_may_be_a_path(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    assert cotam.encode(pixels, guide=LITE) == cotam.encode(pixels, guide="lite")
+
+
+@pytest.mark.parametrize("metadata", [None, 5])
+def test_metadata_of_another_type_are_refused(metadata: Any) -> None:
+    with pytest.raises(InputError, match="metadata is any of exif, icc, xmp, not"):
+        cotam.encode(np.zeros((8, 8, 3), np.uint8), metadata=metadata)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from data_sets import PHOTOS, Deadly, folder_of_pictures, parquet_file, tar_shard
 from guides import contrast_graph, energy_graph
+from PIL import Image
 
 import cotam
 from cotam.batch import Screen
@@ -249,3 +250,14 @@ def test_wrong_usage(source: Path, tmp_path: Path) -> None:
     result = batch(source, tmp_path / "out", "-q", 3, "--target-size", "1k")
     assert (result.exit_code, "exclude each other" in result.output) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sequence_is_no_picture(tmp_path: Path) -> None:
+    frames = [(0, Image.new("RGB", (32, 32))), (1, Image.new("RGB", (32, 32), "red"))]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/clip.cotam").write_bytes(b"".join(cotam.encode_frames(frames)))
+    result = batch(tmp_path / "src", tmp_path / "out", "--decode")
+    assert result.exit_code == 1
+    (row,) = rows_of(tmp_path / "out/failures.jsonl")
+    assert "it is a sequence of frames: cotam decode writes them all" in str(row)
+    assert not (tmp_path / "out/clip.png").exists()

@@ -310,6 +310,7 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("encode photo.png --background #10203040", "'#10203040' is not a colour name or #rrggbb"),
         ("encode photo.png --lossless", "Cotam has no lossless mode"),
         ("encode photo.png --guide magic", "guide 'magic' is not known"),
+        ("encode photo.png --guide-strength nan", "nan is no finite number"),
         ("encode photo.png -j 0", "0 is not in the range x>=1"),
         ("encode photo.png coded.cotam -o one.cotam", "2 inputs need a folder as output"),
         ("encode photo.png photo.jpg", "photo.png and photo.jpg would both be written to photo.cotam"),

@@ -6,6 +6,7 @@ import io
 import weakref
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -314,3 +315,14 @@ def test_frames_follow_each_other_in_the_index() -> None:
     assert all(a.start + a.size == b.start for a, b in pairwise(entries))
     assert entries[0].key
     assert entries[0].whole
+
+
+@pytest.mark.parametrize("frame", [picture(16, 16), (picture(16, 16),), 3.0])
+def test_a_frame_without_its_time_is_refused(frame: Any) -> None:
+    with pytest.raises(InputError, match=r"frame 0: expected \(seconds, picture\), not "):
+        list(cotam.encode_frames([frame]))
+
+
+def test_a_time_is_a_number() -> None:
+    with pytest.raises(InputError, match="frame 0: a time is a number of seconds"):
+        list(cotam.encode_frames([("0", picture(16, 16))]))  # type: ignore[list-item]

@@ -223,6 +223,18 @@ def test_options_are_given_on() -> None:
     assert saved(target_size=300) == cotam.encode(PICTURE, target_size=300)
 
 
+def test_metadata_given_as_pillow_calls_them_are_kept() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    for given in (exif, exif.tobytes()):
+        stream = io.BytesIO()
+        PICTURE.save(stream, "COTAM", exif=given, xmp=b"<x:xmpmeta/>")
+        with Image.open(stream) as image:
+            assert image.getexif()[0x010F] == "Maker"
+            assert image.info["xmp"] == b"<x:xmpmeta/>"
+    assert "exif" not in PICTURE.info
+
+
 def test_a_file_can_be_saved_over_itself(file: Path) -> None:
     with Image.open(file) as image:
         image.save(file, quality=9)

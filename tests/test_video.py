@@ -324,9 +324,12 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encode", "clip.mp4", "photo.png"], "pictures and videos are encoded by commands of their own"),
+        (["encode", "clip.mp4", "photo.png"], "encode them one kind at a time"),
         (["encode", "clip.mp4", "--target-size", "5k"], "--target-size is for pictures"),
-        (["encode", "clip.mp4", "--fps", "nan"], "nan is no number of frames a second"),
+        (["encode", "clip.mp4", "--fps", "nan"], "nan is no finite number"),
+        (["encode", "photo.png", "--key-every", "4"], "--key-every is for videos: these are pictures"),
+        (["encode", "photo.png", "--low-delay"], "--low-delay is for videos: these are pictures"),
+        (["encode", "clip.mp4", "--key-at", "nan"], "nan is no finite number"),
         (["encode", "clip.mp4", "--metadata", "all"], "--metadata is for pictures"),
         (["encode", "http://127.0.0.1:9/clip.mkv"], "http://127.0.0.1:9/clip.mkv lies in no folder"),
         (["encode", "/dev/video99"], "/dev/video99 lies in no folder: give an output"),
@@ -349,7 +352,7 @@ def test_a_sequence_among_pictures_is_an_error_of_its_own() -> None:
     Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
     Path("still.cotam").write_bytes(cotam.encode(picture(16, 16)))
     error = error_of(invoke("decode", "clip.cotam", "still.cotam"))
-    assert error == "clip.cotam: a sequence of frames is decoded by a command of its own"
+    assert error == "clip.cotam: it is a sequence of frames: give it alone, without other files"
     assert Path("still.cotam.png").exists()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
+from os import PathLike, fspath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -104,7 +105,7 @@ def encode(
     quality: int = 50,
     target_size: int | None = None,
     profile: Profile = "mllm",
-    guide: str | Guide = "auto",
+    guide: str | PathLike[str] | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     levels: np.ndarray | None = None,
@@ -157,7 +158,10 @@ def encode(
     make_levels = guided(guide, guide_strength, guide_policy, profile)
     if make_levels and levels is not None:
         raise InputError("a guide and levels exclude each other: give one of them")
-    keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
+    try:
+        keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
+    except TypeError as error:
+        raise InputError(f"metadata is any of exif, icc, xmp, not {metadata!r}") from error
     boxes = read_metadata(image, keep) if keep else {}
     pixels = fitted(to_rgb(image, background=background), fit, max_pixels)
     chosen = make_levels(pixels) if make_levels else levels
@@ -185,13 +189,17 @@ def check_view(view: View) -> None:
         raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
 
 
-def guided(guide: str | Guide, strength: float, policy: Policy, profile: Profile = "mllm") -> Guidance | None:
+def guided(
+    guide: str | PathLike[str] | Guide, strength: float, policy: Policy, profile: Profile = "mllm"
+) -> Guidance | None:
     """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
     from cotam.guide.base import chosen, load
     from cotam.guide.guidance import Guidance
     from cotam.importance import check_policy, check_strength
 
     strength, policy = check_strength(strength), check_policy(policy)
+    if isinstance(guide, PathLike):
+        guide = fspath(guide)
     found = load(chosen(guide, profile)) if isinstance(guide, str) else guide
     if found is None:
         return None

@@ -214,7 +214,7 @@ def decode(
 
 def _check_picture(head: bytes) -> None:
     if is_sequence(head):
-        raise FormatError("a sequence of frames is decoded by a command of its own")
+        raise FormatError("it is a sequence of frames: give it alone, without other files")
     read_header(head)
 
 

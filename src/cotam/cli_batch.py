@@ -74,7 +74,8 @@ def batch_folder(
     """Encode or decode a data set.
 
     SRC is a folder of pictures, Parquet files and WebDataset's .tar shards, in any depth, or one such file.
-    DST is a folder that will look the same: a file for each, with pictures converted, all else as it is.
+    DST is a folder that will look the same: a file for each, with pictures converted. All
+    else in Parquet and .tar stays as it is; other files in folders are left out.
 
     Run again, it does what is missing. DST/manifest.jsonl lists what is done, DST/failures.jsonl what failed.
     Outputs do not depend on the number of processes.

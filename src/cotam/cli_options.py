@@ -90,17 +90,21 @@ def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
     return name
 
 
-class FrameRate(click.FloatRange):
-    """Frames a second: a number above 0, and no infinite one."""
+class Finite(click.FloatRange):
+    """A number in a range that is not infinite, and a number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+class FrameRate(Finite):
+    """Frames a second: a number above 0."""
 
     def __init__(self) -> None:
         super().__init__(0, min_open=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        rate: float = super().convert(value, param, ctx)
-        if not math.isfinite(rate):
-            self.fail(f"{value} is no number of frames a second", param, ctx)
-        return rate
 
 
 def quality_option(help: str, default: int | None = 50) -> Option:
@@ -147,13 +151,13 @@ def guide_options(default: str) -> Option:
             callback=_loaded,
             default=default,
             show_default=True,
-            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER; "
-            "auto is lite, or none with the profile base.",
+            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER"
+            + ("; auto is lite, or none with the profile base." if default == "auto" else "."),
         ),
         click.option(
             "--guide-strength",
             metavar="X",
-            type=click.FloatRange(0, 16),
+            type=Finite(0, 16),
             default=1.0,
             show_default=True,
             help="How much the guide moves: 1 is what suits it.",

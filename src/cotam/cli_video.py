@@ -13,11 +13,12 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
+from click.core import ParameterSource
 
 import cotam
 from cotam import files
 from cotam.batch import Screen
-from cotam.cli_options import FrameRate, together
+from cotam.cli_options import Finite, FrameRate, together
 from cotam.frames import KEY_EVERY
 from cotam.saving import saved
 
@@ -74,7 +75,7 @@ video_options = together(
         help="Video: frames between key frames, at most; fewer make random access faster.",
     ),
     click.option(
-        "--key-at", metavar="SECONDS", type=float, multiple=True, help="Video: a key frame here, too."
+        "--key-at", metavar="SECONDS", type=Finite(0), multiple=True, help="Video: a key frame here, too."
     ),
     click.option(
         "--low-delay",
@@ -91,13 +92,19 @@ def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:
     Raises
     ------
     click.UsageError
-        if some are pictures and some are videos
+        if some are pictures and some are videos, or none are videos and an option is for these
     """
     if options["fps"] or options["max_frames"] or options["frames"]:
         return True
     found = {_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES for name in inputs}
     if len(found) == 2:
-        raise click.UsageError("pictures and videos are encoded by commands of their own")
+        raise click.UsageError("some are pictures and some are videos: encode them one kind at a time")
+    if True not in found:
+        context = click.get_current_context()
+        for name in OPTIONS:
+            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+                flag = next(p.opts[0] for p in context.command.params if p.name == name)
+                raise click.UsageError(f"{flag} is for videos: these are pictures")
     return True in found
 
 

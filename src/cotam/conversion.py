@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import cotam
 from cotam.api import View, codec
-from cotam.errors import InputError
+from cotam.bitstream import KIND_BYTES, is_sequence
+from cotam.errors import FormatError, InputError
 from cotam.guide.base import chosen, file_of
 from cotam.saving import FORMS, saved
 
@@ -77,7 +78,15 @@ class Decoding:
         return f".{self.form}"
 
     def __call__(self, data: Any) -> bytes:
-        """The picture file of the bytes of a .cotam file."""
+        """The picture file of the bytes of a .cotam file.
+
+        Raises
+        ------
+        FormatError
+            if they are a sequence of frames, besides what `cotam.decode` raises
+        """
+        if isinstance(data, bytes | bytearray | memoryview) and is_sequence(bytes(data[:KIND_BYTES])):
+            raise FormatError("it is a sequence of frames: cotam decode writes them all")
         return saved(cotam.decode(data, view=self.view, size_limit=self.size_limit), self.form)
 
     def settings(self) -> dict[str, Any]:

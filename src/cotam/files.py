@@ -127,10 +127,17 @@ def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = 
 
     Raises
     ------
+    FileNotFoundError, NotADirectoryError
+        if its folder is not there, or none
     FileExistsError
         if the output is one of the inputs, or exists and ``overwrite`` is False
     """
-    if path == STANDARD or not os.path.isfile(path):
+    if path == STANDARD:
+        return
+    if not os.path.isdir(folder := os.path.dirname(path) or os.curdir):
+        number = errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+        raise OSError(number, f"cannot be written: {os.strerror(number)}", path)
+    if not os.path.isfile(path):
         return
     if identities([path]) & sources:
         raise FileExistsError(errno.EEXIST, "is an input, and is not overwritten", path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from numbers import Real
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cotam.api import (
@@ -121,13 +122,16 @@ def _pixels(
     from cotam.sequence import TICKS
 
     size = None
-    for number, (seconds, image) in enumerate(frames):
+    for number, frame in enumerate(frames):
+        if not isinstance(frame, tuple | list) or len(frame) != 2:
+            raise InputError(f"frame {number}: expected (seconds, picture), not {type(frame).__name__}")
+        seconds, image = frame
         pixels = to_rgb(image, background=background)
         size = size or pixels.shape
         if pixels.shape != size:
             shapes = (f"{shape[1]}×{shape[0]}" for shape in (pixels.shape, size))
             raise InputError("frame {} is {}, the first is {}".format(number, *shapes))
-        if not 0 <= seconds < float("inf"):
+        if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
             raise InputError(f"frame {number}: a time is a number of seconds from 0 on, not {seconds!r}")
         yield round(seconds * TICKS), fitted(pixels, **shrink)
 

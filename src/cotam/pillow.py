@@ -7,7 +7,9 @@
     image.save("photo.cotam", quality=40)
 
 ``save`` takes the options of `cotam.encode`, among them ``quality`` (0…100), ``target_size`` (bytes) and
-``guide``. Knows Pillow and the header of a file; the codec is imported when pixels are asked for.
+``guide``, and Pillow's ``exif``, ``icc_profile`` and ``xmp``. Pillow empties the file before it asks the
+plugin: where an option is refused, what was there is lost. Still pictures only; of a sequence `cotam.decode`
+gives the first frame. Knows Pillow and the header of a file; the codec is imported when pixels are asked for.
 """
 
 from __future__ import annotations
@@ -84,12 +86,23 @@ class CotamImageFile(ImageFile.ImageFile):
         return Image.Image.load(self)
 
 
+_KINDS = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp"}
+"""Pillow's names of metadata, and those of `cotam.encode`."""
+
+
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options: dict[str, Any] = im.encoderinfo
     if options.get("lossless"):
         raise ValueError("COTAM is a lossy format: save without lossless, or as PNG or WebP")
     known = signature(cotam.encode).parameters
     given = {name: value for name, value in options.items() if name in known and value is not None}
+    if boxes := {name: options[name] for name in _KINDS if options.get(name)}:
+        # Pillow's own arguments, which ask for what they hold to be kept.
+        im = im.copy()
+        for name, box in boxes.items():
+            im.info[name] = box.tobytes() if isinstance(box, Image.Exif) else box
+        kept = given.get("metadata", ())
+        given["metadata"] = {*([kept] if isinstance(kept, str) else kept), *(_KINDS[name] for name in boxes)}
     fp.write(cotam.encode(im, **given))
 
 

@@ -119,6 +119,10 @@ def test_a_port_that_is_taken(upstream: str) -> None:
         (["edge", "--upstream", "http://a", "-q", "40"], "--quality does nothing with --upstream"),
         (["edge", "--upstream", "http://a", "--fps", "2"], "--fps does nothing with --upstream"),
         (["edge", "--gateway", "http://a", "--fps", "0"], "0.0 is not in the range x>0"),
+        (["serve", "--upstream", "http://a", "--upstream-key", "kä"], "printable ASCII without spaces"),
+        (["serve", "--upstream", "http://a", "--token", "a\nb"], "printable ASCII without spaces"),
+        (["edge", "--gateway", "http://a", "--token", "pässword"], "printable ASCII without spaces"),
+        (["serve", "--upstream", "http://a", "--timeout", "nan"], "nan is no finite number"),
         (["edge", "--gateway", "http://a", "-q", "1", "--target-size", "9k"], "exclude each other"),
     ],
 )

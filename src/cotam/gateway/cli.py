@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cotam.cli_options import (
+    Finite,
     FrameRate,
     Option,
     byte_count,
@@ -65,7 +66,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
         click.option(
             "--timeout",
             metavar="SECONDS",
-            type=click.FloatRange(1),
+            type=Finite(1),
             default=600,
             show_default=True,
             help="Give up an upstream that is silent so long.",
@@ -113,12 +114,24 @@ def _coding(quality: str) -> Option:
 
 
 def _key(text: str) -> Option:
-    name = "--upstream-key"
-    return click.option(name, metavar="KEY", envvar="COTAM_UPSTREAM_KEY", show_envvar=True, help=text)
+    return _secret("--upstream-key", "KEY", "COTAM_UPSTREAM_KEY", text)
 
 
 def _token(text: str) -> Option:
-    return click.option("--token", metavar="TOKEN", envvar="COTAM_TOKEN", show_envvar=True, help=text)
+    return _secret("--token", "TOKEN", "COTAM_TOKEN", text)
+
+
+def _secret(name: str, metavar: str, variable: str, text: str) -> Option:
+    return click.option(
+        name, metavar=metavar, envvar=variable, show_envvar=True, callback=_sendable, help=text
+    )
+
+
+def _sendable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A secret that a header of HTTP can carry. It is not named: logs are read by others."""
+    if value and not re.fullmatch("[!-~]+", value):
+        raise click.BadParameter("it goes in a header: printable ASCII without spaces")
+    return value
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
