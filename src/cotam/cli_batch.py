@@ -10,11 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from cotam.api import View
 from cotam.batch import Screen
-from cotam.cli_options import check_together, decode_options, encode_options
+from cotam.cli_options import check_together, decode_options, encode_options, given_flags
 
 if TYPE_CHECKING:
     from cotam.bulk import Engine
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["batch_folder"]
 
 _DECODING = {"form", "view", "size_limit"}
-_BOTH = {"source", "target", "jobs", "ray", "column", "decode", "overwrite", "verbose", "quiet"}
 
 
 @click.command("batch")
@@ -80,12 +78,8 @@ def batch_folder(
     Run again, it does what is missing. DST/manifest.jsonl lists what is done, DST/failures.jsonl what failed.
     Outputs do not depend on the number of processes.
     """
-    context = click.get_current_context()
-    for name in context.params:
-        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        if given and name not in _BOTH and (name in _DECODING) != decode:
-            flag = next(p.opts[-1] for p in context.command.params if p.name == name)
-            raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")
+    for flag in given_flags(options if decode else _DECODING):
+        raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")
     check_together(options)
 
     from cotam.bulk import processes, run
@@ -104,4 +98,4 @@ def batch_folder(
 
         engine = partial(actors, jobs=jobs, address=ray)
     if not run(work, engine, Screen(verbose, quiet), name=name or None, overwrite=overwrite):
-        context.exit(1)
+        click.get_current_context().exit(1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from typing import Any, get_args
 
@@ -47,6 +47,15 @@ def together(*options: Option) -> Option:
         return command
 
     return decorate
+
+
+def given_flags(names: Container[str]) -> Iterator[str]:
+    """The flags of those options of these ``names`` that are on the command line, as `--max-pictures`."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name
+        if name in names and context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            yield parameter.opts[-1]
 
 
 def byte_count(text: str) -> int:

@@ -13,12 +13,11 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
-from click.core import ParameterSource
 
 import cotam
 from cotam import files
 from cotam.batch import Screen
-from cotam.cli_options import Finite, FrameRate, together
+from cotam.cli_options import Finite, FrameRate, given_flags, together
 from cotam.frames import KEY_EVERY
 from cotam.saving import saved
 
@@ -100,11 +99,8 @@ def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:
     if len(found) == 2:
         raise click.UsageError("some are pictures and some are videos: encode them one kind at a time")
     if True not in found:
-        context = click.get_current_context()
-        for name in OPTIONS:
-            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-                flag = next(p.opts[0] for p in context.command.params if p.name == name)
-                raise click.UsageError(f"{flag} is for videos: these are pictures")
+        for flag in given_flags(OPTIONS):
+            raise click.UsageError(f"{flag} is for videos: these are pictures")
     return True in found
 
 

@@ -6,7 +6,6 @@ are plain data, so that they pass from process to process and can be written dow
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ import cotam
 from cotam.api import View, codec
 from cotam.bitstream import KIND_BYTES, is_sequence
 from cotam.errors import FormatError, InputError
-from cotam.guide.base import chosen, file_of
+from cotam.guide.base import digest_of
 from cotam.saving import FORMS, saved
 
 __all__ = ["Conversion", "Decoding", "Encoding", "picture_in"]
@@ -49,8 +48,8 @@ class Encoding:
         """All that the outputs depend on, for JSON."""
         profile = self.options.get("profile", "mllm")
         made_with = {"weights": codec(profile).weights.digest.hex()[:16]}
-        if (guide := file_of(chosen(self.options.get("guide", "auto"), profile))) is not None:
-            made_with["guide file"] = hashlib.sha256(guide.read_bytes()).hexdigest()[:16]
+        if digest := digest_of(self.options.get("guide", "auto"), profile):
+            made_with["guide file"] = digest[:16]
         return {"makes": "cotam", **self.options, **made_with}
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from cotam.bench import baselines
 from cotam.bench.guided import sizes
 from cotam.bench.pictures import Picture, plain_pictures
-from cotam.bench.report import label_ends, plain, table
+from cotam.bench.report import label_ends, plain, table, write_figure
 from cotam.bench.speed import THREADS, Setting, commands_cost, mosaic, setting_near
 from cotam.bench.sweep import read_rows, repair
 from cotam.errors import CotamError
@@ -159,10 +159,7 @@ def draw(rows: Sequence[Row], files: Sequence[Path]) -> None:
             axes.set_title(title, loc="left", fontsize=10)
             plain(axes)
             label_ends(figure, axes, ends)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        for file in files:
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+        write_figure(figure, files)
 
 
 def growth_table(rows: Sequence[Row]) -> str:

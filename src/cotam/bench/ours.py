@@ -7,7 +7,6 @@ a change here.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import json
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from cotam.bench.baselines import Codec
 from cotam.errors import InputError
-from cotam.guide.base import chosen, file_of
+from cotam.guide.base import digest_of
 from cotam.image import Pixels
 
 __all__ = ["option_defaults", "ours"]
@@ -67,8 +66,8 @@ def ours(text: str = "") -> Codec:
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
     described = [f"{name} {value}" for name, value in settings.items()]
     described.append(f"weights {weights.load(settings['profile']).digest.hex()[:12]}")
-    if (guide := file_of(chosen(settings["guide"], settings["profile"]))) is not None:
-        described.append(f"guide file {hashlib.sha256(guide.read_bytes()).hexdigest()[:12]}")
+    if digest := digest_of(settings["guide"], settings["profile"]):
+        described.append(f"guide file {digest[:12]}")
     return Codec(
         name=f"cotam:{text}" if text else "cotam",
         encode=encode,

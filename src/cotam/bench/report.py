@@ -35,6 +35,7 @@ __all__ = [
     "table",
     "versions",
     "whole_table",
+    "write_figure",
 ]
 
 _COLOURS = {
@@ -253,11 +254,16 @@ def curve_figure(
             _panel(figure, axes, rows, score, log_rate)
         for axes in panels[len(scores) :]:
             axes.remove()
-        figure.draw_without_rendering()  # makes room for the labels
-        figure.set_layout_engine("none")
-        for file in files:
-            form = file.suffix[1:] if isinstance(file, Path) else "svg"
-            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
+        write_figure(figure, files)
+
+
+def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
+    """Write a figure whose labels are set, see `curve_figure`; call it within the same ``rc_context``."""
+    figure.draw_without_rendering()  # makes room for the labels
+    figure.set_layout_engine("none")
+    for file in files:
+        form = file.suffix[1:] if isinstance(file, Path) else "svg"
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:

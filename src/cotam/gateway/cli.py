@@ -23,6 +23,7 @@ from cotam.cli_options import (
     Option,
     byte_count,
     fit_option,
+    given_flags,
     quality_option,
     size_limit_option,
     together,
@@ -286,13 +287,8 @@ def edge(
 
 def _refuse(given: str, *names: str) -> None:
     """Options on the command line that do nothing beside another one."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        if parameter.name in names and context.get_parameter_source(parameter.name) == _ON_COMMAND_LINE:
-            raise click.UsageError(f"{parameter.opts[-1]} does nothing with {given}")
-
-
-_ON_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+    for flag in given_flags(names):
+        raise click.UsageError(f"{flag} does nothing with {given}")
 
 
 def _limits(listening: dict[str, Any]) -> Limits:

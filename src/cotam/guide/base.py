@@ -6,6 +6,7 @@ what the codec does with importance (`cotam.importance`).
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,7 @@ from cotam.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EXPONENT", "Guide", "chosen", "exponent_of", "file_of", "load", "side_of"]
+__all__ = ["EXPONENT", "Guide", "chosen", "digest_of", "exponent_of", "file_of", "load", "side_of"]
 
 NAMES = "auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
@@ -98,6 +99,12 @@ def file_of(name: str) -> Path | None:
     if name in ("lite", "auto"):
         return LITE
     return Path(name) if name.lower().endswith(".onnx") and not name.startswith("clip:") else None
+
+
+def digest_of(name: str, profile: str) -> str | None:
+    """SHA-256 in hexadecimal of the ONNX file of the guide that is used; None where no file is."""
+    file = file_of(chosen(name, profile))
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _version(path: Path) -> tuple[int, int]:

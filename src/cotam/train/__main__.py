@@ -122,7 +122,8 @@ def codec_command(
         if part == "codec":
             codec.adapter.silence()
     crops = Crops(folder, size=size, seed=int(schedule["seed"]))
-    click.echo(crops.left_out() or f"all pictures have room for {size}×{size}", err=True)
+    if note := crops.left_out():
+        click.echo(note, err=True)
     assert set(schedule) <= {field.name for field in fields(Schedule)}
     train(
         codec,

@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cotam.bench.report import label_ends, plain
+from cotam.bench.report import label_ends, plain, write_figure
 from cotam.errors import InputError
 
 __all__ = ["KEYS", "draw", "hours", "read_log"]
@@ -81,7 +81,7 @@ def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
     if not keys:
         raise InputError(f"no run logged any of: {', '.join(KEYS)}")
     with rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": "#333333"}):
-        down = -(-len(keys) // 3)
+        down, steps_label = -(-len(keys) // 3), _steps(runs)
         figure = Figure(figsize=(14.0, 3.3 * down), dpi=120, layout="constrained")
         panels = list(figure.subplots(down, 3, squeeze=False).flat)
         for axes, key in zip(panels, keys, strict=False):
@@ -95,16 +95,13 @@ def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
                 axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if few else "", markersize=4)
                 ends.append((name, colour, steps[-1], values[-1]))
             axes.set_title(KEYS[key], loc="left", fontsize=10)
-            axes.set_xlabel(_steps(runs))
+            axes.set_xlabel(steps_label)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             plain(axes)
             label_ends(figure, axes, ends)
         for axes in panels[len(keys) :]:
             axes.remove()
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        for file in files:
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+        write_figure(figure, files)
 
 
 def _steps(runs: Mapping[str, Sequence[Row]]) -> str:

@@ -90,7 +90,8 @@ def tokens_command(
     codec = Codec()
     codec.load_state_dict(averaged_weights(network))
     crops = Crops(folder, size=size, seed=int(schedule["seed"]))
-    click.echo(crops.left_out() or f"all pictures have room for {size}×{size}", err=True)
+    if note := crops.left_out():
+        click.echo(note, err=True)
     examples, _ = crops.batch(0, 32)
     check_network(codec.eval(), weights, examples[0])
     seen_by = load_teacher(teacher)
