@@ -10,4 +10,4 @@ set -eu
 data=${1:-$(dirname "$0")/../../shared/data}
 exec "${PYTHON:-python3}" -m cotam.bench.cli rd "$data/kodak" -o "${2:-results/kodak}" --log-rate \
     --codec jpeg --codec webp --codec avif-psnr --codec avif \
-    --codec cotam:profile=base,guide=none,view=human --codec cotam:guide=none,view=human ${LIMIT:+--limit "$LIMIT"}
+    --codec cotam:profile=base,guide=none,view=human --codec cotam:profile=mllm,guide=none,view=human ${LIMIT:+--limit "$LIMIT"}

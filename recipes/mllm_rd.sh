@@ -19,7 +19,7 @@ set -- --judge features --judge class --judge fidelity --log-rate --reference jp
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done
-variants=${VARIANTS:-cotam:profile=base,guide=none,view=human cotam:guide=none cotam}
+variants=${VARIANTS:-cotam:profile=base,guide=none,view=human cotam:profile=mllm,guide=none cotam}
 for variant in $variants; do
     set -- "$@" --codec "$variant@0,8,17,26,35,44,54,64"
 done

@@ -19,6 +19,6 @@ for pack in ${PACKS:-documents ocr charts}; do
     *) echo "PACKS are documents, ocr and charts, not $pack" >&2 && exit 2 ;;
     esac
     "${PYTHON:-python3}" -m cotam.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --judge "$judge" \
-        --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:guide=none@$ours" --codec "cotam@$ours" \
-        --reference avif --reference "$base" --reference cotam:guide=none ${LIMIT:+--limit "$LIMIT"}
+        --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:profile=mllm,guide=none@$ours" --codec "cotam@$ours" \
+        --reference avif --reference "$base" --reference cotam:profile=mllm,guide=none ${LIMIT:+--limit "$LIMIT"}
 done

@@ -15,9 +15,9 @@ qualities=0,8,17,26,35,44,54,64
 base=cotam:profile=base,guide=none,view=human
 
 $bench sweep "$data/kodak" -o "$out" --judge features --log-rate --reference "$base" ${LIMIT:+--limit "$LIMIT"} \
-    --codec "$base@$qualities" --codec "cotam:guide=none@$qualities"
+    --codec "$base@$qualities" --codec "cotam:profile=mllm,guide=none@$qualities"
 "${PYTHON:-python3}" -m cotam.bench.tokens "$data/kodak" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
     --adapter "${ADAPTER:-$here/../training/tokens_dinov2s.safetensors}"
-$bench report "$out" -o "$out/report.html" --reference "$base" --reference cotam:guide=none --log-rate
-$bench report "$out" -o "$out/levels.md" --reference "$base" --reference cotam:guide=none --log-rate \
+$bench report "$out" -o "$out/report.html" --reference "$base" --reference cotam:profile=mllm,guide=none --log-rate
+$bench report "$out" -o "$out/levels.md" --reference "$base" --reference cotam:profile=mllm,guide=none --log-rate \
     --score features --score shallow --score middle --score late --score deep --score whole --score attended

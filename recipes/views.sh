@@ -8,5 +8,5 @@ set -eu
 
 qualities=0,8,17,26,35,44,54,64
 "${PYTHON:-python3}" -m cotam.bench.cli sweep "${1:-$(dirname "$0")/../../shared/data}/kodak" -o "${2:-results/views}" --log-rate \
-    --judge fidelity --reference cotam:guide=none,view=mllm ${LIMIT:+--limit "$LIMIT"} \
-    --codec "cotam:guide=none,view=mllm@$qualities" --codec "cotam:guide=none,view=human@$qualities"
+    --judge fidelity --reference cotam:profile=mllm,guide=none,view=mllm ${LIMIT:+--limit "$LIMIT"} \
+    --codec "cotam:profile=mllm,guide=none,view=mllm@$qualities" --codec "cotam:profile=mllm,guide=none,view=human@$qualities"

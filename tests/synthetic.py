@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+WORDS = "Milk 1.20 Bread 3.45 Total 12 EUR thank you for coming "
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -21,6 +24,15 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
         bottom, right = top + rng.integers(1, height // 2 + 2), left + rng.integers(1, width // 2 + 2)
         pixels[top:bottom, left:right] += rng.uniform(-60, 60, 3)
     return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+
+
+def page(height: int, width: int, letters: int = 16) -> np.ndarray:
+    """Black lines of text on white, uint8 (height, width, 3); ``letters`` are so many pixels high."""
+    image = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(letters)
+    for number, top in enumerate(range(letters // 2, height - letters, letters * 8 // 5)):
+        draw.text((letters // 2, top), WORDS[number % 20 :] * (width // 99 + 1), "black", font)
+    return np.asarray(image)
 
 
 def level_map(height: int, width: int, seed: int = 0) -> np.ndarray:

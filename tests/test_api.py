@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from guides import energy_graph
 from PIL import ExifTags, Image, ImageCms
-from synthetic import level_map, picture, psnr
+from synthetic import level_map, page, picture, psnr
 
 import cotam
 from cotam import weights
@@ -193,6 +193,25 @@ def test_which_guide_is_the_default() -> None:
     assert (cotam.level_map(cotam.encode(pixels, levels=levels)) == 1).all()
     with pytest.raises(InputError, match="a guide and levels exclude each other"):
         cotam.encode(pixels, levels=levels, guide="lite")
+
+
+def test_a_page_gets_its_own_weights_and_no_guide() -> None:
+    pixels = page(200, 300)
+    data = cotam.encode(pixels)
+    assert data == cotam.encode(pixels, profile="page", guide="none") == cotam.encode(pixels, profile="page")
+    assert cotam.info(data).weights == "page"
+    assert cotam.info(cotam.encode(pixels, profile="mllm")).weights == "mllm"
+    assert cotam.level_map(cotam.encode(pixels, guide=Left())).any()  # a guide that was asked for
+    levels = np.ones((7, 10), np.int8)
+    own = cotam.encode(pixels, levels=levels)
+    assert cotam.info(own).weights == "page"
+    assert (cotam.level_map(own) == 1).all()
+
+
+def test_a_photograph_is_coded_as_with_the_profile_for_encoders() -> None:
+    pixels = picture(200, 300, seed=6)
+    for options in ({}, {"guide": "none"}, {"guide_strength": 2.0}, {"target_size": 2000}):
+        assert cotam.encode(pixels, **options) == cotam.encode(pixels, profile="mllm", **options)  # type: ignore[arg-type]
 
 
 def test_wrong_guides() -> None:

@@ -211,8 +211,9 @@ def test_another_guide_of_the_same_name_is_another_setting(source: Path, tmp_pat
 
 def test_settings_name_a_guide_only_where_one_is_used() -> None:
     assert "guide file" in Encoding({}).settings()
+    assert "guide file" in Encoding({"guide": "none"}).settings()  # which finds pages
     assert "guide file" in Encoding({"profile": "base", "guide": "lite"}).settings()
-    for options in ({"profile": "base"}, {"guide": "none"}):
+    for options in ({"profile": "base"}, {"profile": "mllm", "guide": "none"}):
         assert "guide file" not in Encoding(options).settings()
 
 

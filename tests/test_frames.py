@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import moving_scene, still_scene, timed
-from synthetic import picture, psnr
+from synthetic import page, picture, psnr
 
 import cotam
 from cotam.api import codec
@@ -290,6 +290,18 @@ def test_importance_is_smoothed_over_time() -> None:
     assert first > 2
     assert abs(second) < first / 2
     assert 0 < third < first
+
+
+def test_frames_of_a_screen_are_coded_as_pages() -> None:
+    """The first frame settles it, and what the guide does."""
+    frames = [(0.0, page(90, 140)), (1.0, picture(90, 140))]
+    data = b"".join(cotam.encode_frames(frames))
+    assert cotam.sequence_info(data).weights == "page"
+    assert data == b"".join(cotam.encode_frames(frames, profile="page", guide="none"))
+    guided = b"".join(cotam.encode_frames(frames, guide=Flicker()))
+    assert guided == b"".join(cotam.encode_frames(frames, guide=Flicker(), profile="page"))
+    photograph_first = [(0.0, frames[1][1]), (1.0, frames[0][1])]
+    assert cotam.sequence_info(b"".join(cotam.encode_frames(photograph_first))).weights == "mllm"
 
 
 # The same on every machine

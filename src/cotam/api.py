@@ -37,6 +37,7 @@ __all__ = [
     "codec",
     "codec_of",
     "decode",
+    "digests_of",
     "encode",
     "guided",
     "info",
@@ -45,7 +46,7 @@ __all__ = [
     "pillow_info",
 ]
 
-Profile = Literal["mllm", "base"]
+Profile = Literal["auto", "mllm", "page", "base"]
 View = Literal["mllm", "human"]
 Metadata = Literal["exif", "icc", "xmp"]
 
@@ -104,7 +105,7 @@ def encode(
     *,
     quality: int = 50,
     target_size: int | None = None,
-    profile: Profile = "mllm",
+    profile: Profile = "auto",
     guide: str | PathLike[str] | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
@@ -122,11 +123,13 @@ def encode(
         turned upright and converted to sRGB; of an animation the first frame is taken.
     quality : 0 … 100; about 0.05 to 1.6 bits per pixel on photographs
     target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
-    profile : "mllm" is tuned for what vision encoders and readers of text see, "base" is trained for squared
-        error alone: the reference
+    profile : weights. "mllm" is tuned for what vision encoders see of photographs and of text in them, "page"
+        for pages, screens and charts, "base" is trained for squared error on both: the reference. "auto" is
+        "page" for what is mostly text (`cotam.guide.content`), else "mllm".
     guide : where bits are spent: "none" is evenly, "lite" by the network of this package; "auto" is "lite"
-        with the profile "mllm" and "none" with "base" or with ``levels``; "PATH.onnx", "clip:NAME_OR_FOLDER",
-        or any object with the method ``importance`` (`cotam.guide.base.Guide`). A decoder needs no guide.
+        where the profile is, or becomes, "mllm", and "none" with others or with ``levels``; "PATH.onnx",
+        "clip:NAME_OR_FOLDER", or any object with the method ``importance`` (`cotam.guide.base.Guide`). A
+        decoder needs no guide.
     guide_strength : how much the guide moves: 0 is not at all, 1 is what suits it
     guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
@@ -147,6 +150,8 @@ def encode(
     TargetSizeError
         if no quality is small enough for ``target_size``
     """
+    from cotam.guide.content import examine
+    from cotam.guide.guidance import Guidance
     from cotam.image import read_metadata, to_rgb
     from cotam.profiles import fitted
 
@@ -155,8 +160,8 @@ def encode(
         check_positive(target_size, "target_size is a number of bytes")
     if levels is not None and guide == "auto":
         guide = "none"
-    make_levels = guided(guide, guide_strength, guide_policy, profile)
-    if make_levels and levels is not None:
+    guidance = guided(guide, guide_strength, guide_policy, profile)
+    if guidance and levels is not None:
         raise InputError("a guide and levels exclude each other: give one of them")
     try:
         keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
@@ -164,7 +169,12 @@ def encode(
         raise InputError(f"metadata is any of exif, icc, xmp, not {metadata!r}") from error
     boxes = read_metadata(image, keep) if keep else {}
     pixels = fitted(to_rgb(image, background=background), fit, max_pixels)
-    chosen = make_levels(pixels) if make_levels else levels
+    if profile == "auto":
+        content = examine(pixels)
+        profile = content.profile
+        if guide == "auto":
+            guidance = None if content.is_page else Guidance(content, guide_strength, guide_policy)
+    chosen = guidance(pixels) if guidance else levels
     coder = codec(profile)
     return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)
 
@@ -190,9 +200,12 @@ def check_view(view: View) -> None:
 
 
 def guided(
-    guide: str | PathLike[str] | Guide, strength: float, policy: Policy, profile: Profile = "mllm"
+    guide: str | PathLike[str] | Guide, strength: float, policy: Policy, profile: Profile = "auto"
 ) -> Guidance | None:
-    """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once."""
+    """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once.
+
+    The guide "auto" is here that for photographs, where ``profile`` is "auto", too.
+    """
     from cotam.guide.base import chosen, load
     from cotam.guide.guidance import Guidance
     from cotam.importance import check_policy, check_strength
@@ -286,6 +299,14 @@ def info(data: bytes) -> Info:
         has_levels=header.has_levels,
         metadata=tuple(file.metadata),
     )
+
+
+def digests_of(profile: Profile) -> str:
+    """The start of the digest, in hexadecimal, of each weight set that a profile may take, with spaces."""
+    from cotam import weights
+
+    names = ("mllm", "page") if profile == "auto" else (profile,)
+    return " ".join(weights.load(name).digest.hex()[:12] for name in names)
 
 
 def made_with(weights_hash: bytes) -> str:

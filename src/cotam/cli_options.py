@@ -161,7 +161,7 @@ def guide_options(default: str) -> Option:
             default=default,
             show_default=True,
             help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER"
-            + ("; auto is lite, or none with the profile base." if default == "auto" else "."),
+            + ("; auto is lite, or none with the profiles page and base." if default == "auto" else "."),
         ),
         click.option(
             "--guide-strength",
@@ -192,9 +192,10 @@ encode_options = together(
     click.option(
         "--profile",
         type=click.Choice(get_args(Profile)),
-        default="mllm",
+        default="auto",
         show_default=True,
-        help="Weights: tuned for vision encoders, or trained for squared error alone.",
+        help="Weights: for vision encoders (mllm), for pages, screens and charts (page), or trained for "
+        "squared error alone (base); auto is page for what is mostly text, else mllm.",
     ),
     guide_options("auto"),
     click.option(

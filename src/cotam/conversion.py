@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cotam
-from cotam.api import View, codec
+from cotam.api import View, digests_of
 from cotam.bitstream import KIND_BYTES, is_sequence
 from cotam.errors import FormatError, InputError
 from cotam.guide.base import digest_of
@@ -46,8 +46,8 @@ class Encoding:
 
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
-        profile = self.options.get("profile", "mllm")
-        made_with = {"weights": codec(profile).weights.digest.hex()[:16]}
+        profile = self.options.get("profile", "auto")
+        made_with = {"weights": digests_of(profile)}
         if digest := digest_of(self.options.get("guide", "auto"), profile):
             made_with["guide file"] = digest[:16]
         return {"makes": "cotam", **self.options, **made_with}

@@ -71,7 +71,7 @@ def encode_frames(
     frames: Iterable[tuple[float, ImageInput]],
     *,
     quality: int = 50,
-    profile: Profile = "mllm",
+    profile: Profile = "auto",
     guide: str | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
@@ -89,7 +89,8 @@ def encode_frames(
     frames : (seconds, picture) each; seconds rise, from 0 on, and are kept to the microsecond. Pictures are
         as for `cotam.encode`, all of one size. They are taken one by one, when bytes are asked for.
     quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels :
-        as for `cotam.encode`. The guide's importance is smoothed over time.
+        as for `cotam.encode`; "auto" is settled by the first frame. The guide's importance is smoothed over
+        time.
     key_every : frames from one key frame to the next, at most: random access decodes no more than these
     key_at : seconds; the first frame at or after each is a key frame
     low_delay : give the bytes of a frame before the next one is taken. Without that, a frame is coded once
@@ -110,7 +111,8 @@ def encode_frames(
     guidance = guided(guide, guide_strength, guide_policy, profile)
     shrink = {"fit": fit, "max_pixels": max_pixels}
     coder = {"quality": int(quality), "key_every": int(key_every), "guidance": guidance}
-    return _encoded(_pixels(frames, background, shrink), profile, coder, sorted(key_at), low_delay)
+    pixels = _pixels(frames, background, shrink)
+    return _encoded(pixels, profile, coder, sorted(key_at), low_delay, spread=guide != "auto")
 
 
 def _pixels(
@@ -142,13 +144,21 @@ def _encoded(
     options: dict[str, Any],
     key_at: list[float],
     low_delay: bool,
+    spread: bool,
 ) -> Iterator[bytes]:
+    """``spread``: also pages are guided."""
+    from cotam.guide.content import examine
     from cotam.sequence import TICKS, SequenceHeader, SequenceWriter
     from cotam.temporal import FrameEncoder
 
     current = next(frames, None)
     if current is None:
         raise InputError("there are no frames to encode")
+    if profile == "auto":
+        content = examine(current[1])
+        profile = content.profile
+        if content.is_page and not spread:
+            options["guidance"] = None
     found = codec(profile)
     height, width = current[1].shape[:2]
     writer = SequenceWriter(SequenceHeader(width, height, options["quality"], found.weights.short_hash))

@@ -32,6 +32,8 @@ def test_spec_reaches_the_codec_and_its_version() -> None:
     assert "profile base, guide none, view human, weights " in codec.version
     assert load("base").digest.hex()[:12] in codec.version
     assert load("mllm").digest.hex()[:12] in ours("profile=mllm").version
+    both = f"weights {load('mllm').digest.hex()[:12]} {load('page').digest.hex()[:12]}"
+    assert both in ours().version
     data = codec.encode(GREY, 30)
     assert data == cotam.encode(GREY, quality=30, profile="base", guide="none")
     assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()
@@ -77,7 +79,7 @@ def test_what_is_not_known_is_named(text: str, said: str) -> None:
 
 def test_the_version_names_the_guide_that_is_used() -> None:
     digest = hashlib.sha256(LITE.read_bytes()).hexdigest()[:12]
-    for text in ("", "guide=lite", "profile=base,guide=lite"):
+    for text in ("", "guide=lite", "profile=base,guide=lite", "guide=none"):  # without profile it finds pages
         assert f"guide file {digest}" in ours(text).version
-    for text in ("profile=base", "guide=none"):
+    for text in ("profile=base", "profile=page", "profile=mllm,guide=none"):
         assert "guide file" not in ours(text).version

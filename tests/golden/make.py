@@ -43,19 +43,24 @@ def downscaled(pixels: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Write ``NAME.cotam`` and ``NAME.expected.png`` for each case, and ``golden.json``."""
     sys.path.insert(0, str(HERE.parent))
-    from synthetic import level_map, picture
+    from synthetic import level_map, page, picture
 
-    weights = load()
-    codec = Codec(weights, OnnxRunner(weights.folder, threads=1))
+    codecs = {}
+    for name in ("mllm", "page"):
+        weights = load(name)
+        codecs[name] = Codec(weights, OnnxRunner(weights.folder, threads=1))
     strip = np.tile(picture(1024, 8, seed=3), (65, 1, 1))  # 1040 rows of cells: more than one band holds
     cases = {
         "plain": (picture(96, 140, seed=1), 50, False, {}),
         "levels": (picture(75, 53, seed=2), 25, True, {}),
         "metadata": (picture(17, 33, seed=5), 90, False, METADATA),
         "bands": (strip, 0, False, {}),
+        "page": (page(90, 150), 30, False, {}),
     }
     found = {}
     for name, (made, quality, with_levels, metadata) in cases.items():
+        profile = "page" if name == "page" else "mllm"
+        codec = codecs[profile]
         source = HERE / f"{name}.png"
         if not source.exists():
             Image.fromarray(made).save(source, optimize=True)
@@ -64,8 +69,13 @@ def main() -> None:
         data = codec.encode(pixels, quality, levels=levels, metadata=metadata)
         (HERE / f"{name}.cotam").write_bytes(data)
         Image.fromarray(downscaled(codec.decode(data))).save(HERE / f"{name}.expected.png", optimize=True)
-        found[name] = {"bytes": len(data), "symbols": checksum(codec.decode_symbols(data)[0])}
-    result = {"weights": weights.digest.hex(), "files": found}
+        found[name] = {
+            "set": profile,
+            "bytes": len(data),
+            "symbols": checksum(codec.decode_symbols(data)[0]),
+        }
+    digests = {name: codec.weights.digest.hex() for name, codec in codecs.items()}
+    result = {"weights": digests, "files": found}
     (HERE / "golden.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

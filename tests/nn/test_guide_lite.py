@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cotam.nn.guide_lite import HEADS, RELATIVE, Lite, LiteShape
+from cotam.nn.guide_lite import HEADS, RELATIVE, Lite, LiteShape, structure
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -64,3 +64,17 @@ def test_every_place_sees_the_whole_picture():
     other = picture.clone()
     other[:, :, :32] = 0
     assert (guide(picture)[:, :, -1] - guide(other)[:, :, -1]).abs().max() > 1e-5
+
+
+def test_structure_counts_what_varies_and_where_text_is():
+    flat = torch.full((1, 3, 32, 64), 0.5)
+    text = torch.zeros(1, 2, 4)
+    assert structure(flat, text).max() < 1e-3  # blank paper counts nothing
+    striped = flat.clone()
+    striped[..., :16:2] += 0.25
+    near, everywhere = structure(striped, text)[0]
+    assert near == 0
+    left = striped[:, 0, :, :32].std(correction=0)
+    torch.testing.assert_close(everywhere, left, atol=2e-4, rtol=0)
+    text[:, :, :1] = 1  # half of the cells of 16 pixels in the left cell of 32
+    torch.testing.assert_close(structure(striped, text)[0, 0], left / 2, atol=2e-4, rtol=0)

@@ -12,7 +12,7 @@ from cotam.entropy import SymbolWriter
 from cotam.errors import InputError
 from cotam.levels import write_levels
 from cotam.nn.codec import Codec
-from cotam.nn.guide_lite import HEADS, Lite, LiteShape
+from cotam.nn.guide_lite import HEADS, Lite, LiteShape, structure
 from cotam.train.__main__ import main
 from cotam.train.data import Crops
 from cotam.train.guide import (
@@ -171,9 +171,12 @@ def test_the_graph_computes_what_the_network_does(exported, size):
     guide, path = exported
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"pixels": pixels})
+    found, varies = session.run(["importance", "structure"], {"pixels": pixels})
     with torch.no_grad():
-        expected = guide.eval().importance(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+        picture = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+        expected = guide.eval().importance(picture)
+        _, text = guide.parts(picture)
+    np.testing.assert_allclose(varies, structure(picture, text).numpy(), rtol=0.02)
     assert found.dtype == np.float32
     assert found.shape == (1, size[0] // 16, size[1] // 16)
     np.testing.assert_allclose(found, expected.numpy(), rtol=0.02)
@@ -190,7 +193,7 @@ def test_the_file_says_what_the_contract_asks_for(exported):
         "cotam.guide.exponent": "0.2",
     }
     assert [node.name for node in model.graph.input] == ["pixels"]
-    assert [node.name for node in model.graph.output] == ["importance"]
+    assert [node.name for node in model.graph.output] == ["importance", "structure"]
 
 
 def test_a_wrong_mixture_is_refused_in_one_line(tmp_path):

@@ -9,7 +9,15 @@ from transformers import SiglipVisionModel as SiglipModel
 from cotam.errors import InputError
 from cotam.nn.codec import Coded
 from cotam.nn.teachers import LEVELS, Teacher, distances, load_teacher
-from cotam.train.losses import SETTINGS, Batch, MultiLevel, Weights, rate_distortion
+from cotam.train.losses import (
+    SETTINGS,
+    Batch,
+    MultiLevel,
+    Weights,
+    contrast_weight,
+    rate_contrast,
+    rate_distortion,
+)
 
 FAMILIES = {
     "clip": (CLIPVisionConfig, CLIPVisionModel),
@@ -148,3 +156,34 @@ def test_a_teacher_stays_in_evaluation_mode(folder):
     assert isinstance(teacher, Teacher)
     teacher.train()
     assert not any(module.training for module in teacher.modules())
+
+
+def test_contrast_is_what_counts_on_text():
+    given = batch()
+    given.picture[:] = 0.9
+    given.picture[:, :, 40:60, 40:60:4] = 0.1  # strokes
+
+    def cost(row: int, objective, text: tuple[bool, bool]) -> float:
+        """Of the same errors around this row of an otherwise equal picture."""
+        this = Batch(given.picture, given.quality, given.levels, torch.tensor(text), 0.5)
+        decoded = given.picture.clone()
+        decoded[:, :, row : row + 6, 42:58] += 0.05
+        return float(objective(coded(decoded), this)["loss"] - objective(coded(given.picture), this)["loss"])
+
+    assert cost(46, rate_contrast, (True, True)) > 3 * cost(100, rate_contrast, (True, True))
+    for row in (46, 100):
+        plain = cost(row, rate_distortion, (False, False))
+        assert cost(row, rate_contrast, (False, False)) == pytest.approx(plain, rel=1e-3)
+    weight = contrast_weight(given.picture)
+    assert weight[0, 0, 50, 50] == pytest.approx(0.4 + 1.2 * 0.8)
+    assert weight[0, 0, 100, 50] == pytest.approx(0.4)
+
+
+def test_the_setting_for_pages_weighs_by_contrast(folder):
+    given = batch(text=(True, True))
+    given.picture[:, :, 64:] = 0.5
+    objective = MultiLevel(load_teacher(str(folder)), None, Weights(1, {}, 1, 1, 0, contrast=True))
+    decoded = coded(given.picture * 0.97)
+    assert float(objective(decoded, given)["loss"]) == pytest.approx(
+        float(rate_contrast(decoded, given)["loss"])
+    )

@@ -17,6 +17,7 @@ import numpy as np
 
 from cotam import weights
 from cotam.bench.pictures import plain_pictures
+from cotam.bitstream import read_header
 from cotam.codec import Codec
 from cotam.errors import CotamError
 from cotam.image import to_rgb
@@ -88,21 +89,41 @@ def golden(files: Sequence[Path], codecs: Iterator[tuple[str, Codec]]) -> tuple[
     return wrong, count, most
 
 
+def _golden_of_all(folder: Path) -> tuple[list[str], int, int]:
+    """`golden` of the files of each weight set, together."""
+    made: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.cotam")):
+        made.setdefault(weights.by_hash(read_header(path.read_bytes()).weights).name, []).append(path)
+    found = [
+        golden(files, decoders(name, threads=range(1, 9), optimisations=get_args(Optimisation)))
+        for name, files in made.items()
+    ]
+    wrong = [line for lines, _, _ in found for line in lines]
+    return wrong, sum(count for _, count, _ in found), max((most for _, _, most in found), default=0)
+
+
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--weights",
+    "name",
+    type=click.Choice(weights.names()),
+    default=weights.DEFAULT,
+    show_default=True,
+    help="The set that codes pictures.",
+)
 @click.option("--pictures", default=50, show_default=True, help="How many, evenly from all folders.")
 @click.option(
     "--golden",
     "made_before",
     metavar="FOLDER",
     type=click.Path(exists=True, path_type=Path),
-    help="Decode the .cotam files there with 1 to 8 threads, all optimisation levels and torch.",
+    help="Decode the .cotam files there, of any set, with 1 to 8 threads, all optimisation levels and torch.",
 )
-def main(folders: tuple[Path, ...], pictures: int, made_before: Path | None) -> None:
+def main(folders: tuple[Path, ...], name: str, pictures: int, made_before: Path | None) -> None:
     """Compare decoded symbols of the pictures in FOLDERS; exit code 1 if any differ."""
     if made_before:
-        every = decoders(threads=range(1, 9), optimisations=get_args(Optimisation))
-        wrong, count, most = golden(sorted(made_before.glob("*.cotam")), every)
+        wrong, count, most = _golden_of_all(made_before)
         for line in wrong:
             click.echo(line, err=True)
         click.echo(
@@ -113,7 +134,7 @@ def main(folders: tuple[Path, ...], pictures: int, made_before: Path | None) -> 
             sys.exit(1)
     if not folders:
         return
-    codecs = dict(decoders())
+    codecs = dict(decoders(name))
     rng = np.random.default_rng(0)
     share = -(-pictures // len(folders))
     chosen = [p for folder in folders for p in plain_pictures(folder, share)][:pictures]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cotam.api import digests_of
 from cotam.bench.baselines import Codec
 from cotam.errors import InputError
 from cotam.guide.base import digest_of
@@ -53,8 +54,6 @@ def ours(text: str = "") -> Codec:
     InputError
         If an option is not known to this version, or has no such value.
     """
-    from cotam import weights
-
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding}
     settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
@@ -65,7 +64,7 @@ def ours(text: str = "") -> Codec:
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
     described = [f"{name} {value}" for name, value in settings.items()]
-    described.append(f"weights {weights.load(settings['profile']).digest.hex()[:12]}")
+    described.append(f"weights {digests_of(settings['profile'])}")
     if digest := digest_of(settings["guide"], settings["profile"]):
         described.append(f"guide file {digest[:12]}")
     return Codec(

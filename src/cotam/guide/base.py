@@ -88,10 +88,13 @@ def load(name: str) -> Guide | None:
 
 
 def chosen(name: str, profile: str) -> str:
-    """The guide that "auto" means: "lite" with the profile mllm, with others "none". Other names stay."""
+    """The guide that "auto" means: "lite" with the profile mllm, or where that is found, with others "none".
+
+    Other names stay.
+    """
     if name != "auto":
         return name
-    return "lite" if profile == "mllm" else "none"
+    return "lite" if profile in ("auto", "mllm") else "none"
 
 
 def file_of(name: str) -> Path | None:
@@ -102,8 +105,11 @@ def file_of(name: str) -> Path | None:
 
 
 def digest_of(name: str, profile: str) -> str | None:
-    """SHA-256 in hexadecimal of the ONNX file of the guide that is used; None where no file is."""
-    file = file_of(chosen(name, profile))
+    """SHA-256 in hexadecimal of the ONNX file of the guide that is used; None where no file is.
+
+    With the profile "auto" and no file of its own, it is that of the network which finds the profile.
+    """
+    file = file_of(chosen(name, profile)) or (LITE if profile == "auto" else None)
     return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -63,8 +63,8 @@ class GraphGuide:
             raise InputError(f"guide {path}: its side {self.side} is below its multiple {self.multiple}")
         self.exponent = self._exponent(metadata)
         inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
-        outputs = [(node.name, node.type) for node in self._session.get_outputs()]
-        if inputs != [("pixels", "tensor(uint8)", 4)] or outputs != [("importance", "tensor(float)")]:
+        outputs = {node.name: node.type for node in self._session.get_outputs()}
+        if inputs != [("pixels", "tensor(uint8)", 4)] or outputs.get("importance") != "tensor(float)":
             raise InputError(
                 f"guide {path} has other inputs or outputs than pixels uint8 (1, H, W, 3) "
                 "and importance float32 (1, gh, gw)"
@@ -100,16 +100,31 @@ class GraphGuide:
         InputError
             if the graph fails on it, or gives anything but positive numbers
         """
+        (found,) = self._run(pixels, "importance")
+        return self._checked(found)
+
+    def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The importance, and float32 (2,): how much varies where there is text, and everywhere.
+
+        Of a graph that has the output ``structure``, as that of this package; raises as `importance`.
+        """
+        found, structure = self._run(pixels, "importance", "structure")
+        return self._checked(found), structure[0]
+
+    def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:
         from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
         from cotam.guide.tiles import resized
 
         seen = resized(pixels, self.size_for(*pixels.shape[:2]))
         try:
-            (found,) = self._session.run(None, {"pixels": seen[None]})
+            found: list[np.ndarray] = self._session.run(outputs, {"pixels": seen[None]})
         except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:
             what = f"guide {self._path} failed on {seen.shape[1]}×{seen.shape[0]} pixels"
             raise InputError(f"{what}: {_reason(error)}") from error
+        return found
+
+    def _checked(self, found: np.ndarray) -> np.ndarray:
         if found.ndim != 3 or found.shape[0] != 1 or not found.size:
             raise InputError(f"guide {self._path} gives importance of shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):

@@ -140,7 +140,8 @@ class Attached:
         if self.adapter is not None and not self.adapter.reads(found.weights.digest):
             raise InputError(
                 f"the file was made with weight set {found.weights.name} "
-                f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}"
+                f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}: "
+                'encode with the profile that it was trained for, such as profile="mllm"'
             )
         pixels, latents = found.decode_with_latents(data)
         return Image.fromarray(pixels), latents

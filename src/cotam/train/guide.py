@@ -246,7 +246,7 @@ def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 
     """Write the guide as ONNX: weights as float16, and what `docs/guide.md` asks of a guide file."""
     example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
     graph = LiteGraph(guide.eval())
-    model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance"]))
+    model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance", "structure"]))
     properties = {
         "cotam.guide": "1",
         "cotam.guide.kind": "conv",

@@ -67,6 +67,26 @@ def rate_distortion(coded: Coded, batch: Batch) -> Parts:
     return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
 
 
+def rate_contrast(coded: Coded, batch: Batch) -> Parts:
+    """`rate_distortion`, where on text an error counts by how much its surroundings vary in the original.
+
+    Letters and lines are what is read; the grain of paper and the shade of a flat area are not.
+    """
+    error = (coded.picture - batch.picture).square()
+    weight = _pixel_weight(batch) * _text_contrast(batch)
+    cost = _bpp(coded, batch) + _lambda(batch) * (error * weight).mean((1, 2, 3))
+    return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
+
+
+def contrast_weight(picture: Tensor) -> Tensor:
+    """Weight of squared error, (B, 1, H, W) in 0.4 … 1.6, by the range of luma within `CONTRAST_WINDOW`."""
+    luma = picture.mean(1, keepdim=True)
+    around = CONTRAST_WINDOW // 2
+    most = F.max_pool2d(luma, CONTRAST_WINDOW, 1, around)
+    least = -F.max_pool2d(-luma, CONTRAST_WINDOW, 1, around)
+    return 0.4 + 1.2 * (most - least)
+
+
 @dataclass(frozen=True)
 class Weights:
     """How much each distance counts: 1 is what squared error has in `rate_distortion`.
@@ -78,6 +98,7 @@ class Weights:
     text_pixel : squared error of text
     text_levels : factor of all levels on text
     reader : features of a reader of text lines, on text
+    contrast : whether squared error of text counts by `contrast_weight`
     high_from : part of the run before which only "patch" and "shallow" count
     """
 
@@ -86,6 +107,7 @@ class Weights:
     text_pixel: float
     text_levels: float
     reader: float
+    contrast: bool = False
     high_from: float = 0.0
 
 
@@ -96,6 +118,14 @@ SETTINGS = {
         text_pixel=0.3,
         text_levels=0.5,
         reader=0.8,
+    ),
+    "page": Weights(
+        pixel=0.5,
+        levels={"shallow": 0.2, "middle": 0.12, "late": 0.12, "deep": 0.12},
+        text_pixel=0.7,
+        text_levels=0.5,
+        reader=0.2,
+        contrast=True,
     ),
     # arXiv 2509.24258: 0.1 · patch embeddings + 1 · final tokens, the first alone at the start.
     "paper": Weights(
@@ -111,6 +141,9 @@ SETTINGS = {
 UNITS = {"patch": 0.012, "shallow": 0.012, "middle": 0.015, "late": 0.013, "deep": 0.018}
 """Squared error for each unit of distance, by level, of the MSE codec at qualities 10 … 70 with DINOv2-S on
 126² crops of the training set, rounded. They bring the levels to one scale."""
+
+CONTRAST_WINDOW = 9
+"""Pixels on a side of what `contrast_weight` looks at: the strokes of a letter and what lies between them."""
 
 READER_UNIT = 0.0095
 """The same for `reader_distances`."""
@@ -172,7 +205,8 @@ class MultiLevel(nn.Module):
         weights, picture = self.weights, batch.picture
         error = (coded.picture - picture).square()
         pixel = torch.where(batch.text, weights.text_pixel, weights.pixel)
-        loss = pixel * (error * _pixel_weight(batch)).mean((1, 2, 3))
+        weight = _pixel_weight(batch) * (_text_contrast(batch) if weights.contrast else 1.0)
+        loss = pixel * (error * weight).mean((1, 2, 3))
         parts = {"mse": error.mean(), **_rates(coded, batch)}
         side = draw_side(picture, self.teacher.patch)
         with autocast(picture.device.type):
@@ -220,6 +254,11 @@ def _balance(batch: Batch) -> Tensor:
 def _pixel_weight(batch: Batch) -> Tensor:
     weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
     return F.interpolate(weight, size=batch.picture.shape[2:], mode="nearest")
+
+
+def _text_contrast(batch: Batch) -> Tensor:
+    """`contrast_weight` on text, 1 elsewhere: (B, 1, H, W)."""
+    return torch.where(batch.text[:, None, None, None], contrast_weight(batch.picture), 1.0)
 
 
 def _token_weight(batch: Batch, features: Features) -> Tensor:

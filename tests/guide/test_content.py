@@ -1,0 +1,52 @@
+"""What is a page, and what is none, whatever its size."""
+
+from __future__ import annotations
+
+import importlib.resources
+
+import numpy as np
+import pytest
+from synthetic import page, picture
+
+from cotam.guide import tiles
+from cotam.guide.base import load
+from cotam.guide.content import PAGE, examine
+from cotam.image import to_rgb
+
+SAMPLES = importlib.resources.files("cotam") / "samples"
+
+
+@pytest.mark.parametrize(
+    ("size", "letters"), [((64, 64), 20), ((240, 320), 14), ((1754, 1240), 22), ((2160, 3840), 16)]
+)
+def test_text_of_any_size_is_a_page(size: tuple[int, int], letters: int) -> None:
+    found = examine(page(*size, letters))
+    assert found.text > 0.7
+    assert found.profile == "page"
+
+
+@pytest.mark.parametrize("name", ["kodim03", "kodim15", "kodim23"])
+def test_photographs_are_none(name: str) -> None:
+    found = examine(to_rgb((SAMPLES / f"{name}.webp").read_bytes()))
+    assert found.text < PAGE / 4
+    assert found.profile == "mllm"
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_one_colour_is_none(value: int) -> None:
+    assert examine(np.full((70, 90, 3), value, np.uint8)).text < 0.1
+
+
+def test_a_line_of_text_on_a_photograph_is_none() -> None:
+    pixels = picture(480, 640, seed=3)
+    pixels[200:232, 40:300] = page(32, 260)
+    assert examine(page(480, 640)).text > 2 * PAGE > PAGE > examine(pixels).text > 0.01
+
+
+@pytest.mark.parametrize("size", [(200, 300), (900, 1400)])  # one view, and a whole with tiles
+def test_it_is_a_guide_that_knows_its_picture(size: tuple[int, int]) -> None:
+    pixels = picture(*size)
+    content, lite = examine(pixels), load("lite")
+    assert lite is not None
+    assert np.array_equal(tiles.importance(content, pixels), tiles.importance(lite, pixels))
+    assert content.exponent == lite.exponent  # type: ignore[attr-defined]
