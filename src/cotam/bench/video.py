@@ -6,6 +6,7 @@ a picture is elsewhere: its rate is over all of its frames, its score the mean o
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -22,11 +23,14 @@ import click
 import numpy as np
 
 import cotam
+from cotam.api import digests_of
 from cotam.bench.curves import Delta, bd_rate, monotone, points
 from cotam.bench.judges import Judge, judge
 from cotam.bench.scores import score_named
+from cotam.bench.sweep import read_rows, repair
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.files import write_whole
+from cotam.guide.base import digest_of
 from cotam.image import Pixels
 from cotam.profiles import Fit, fitted
 from cotam.video import Clip, read_clip
@@ -101,7 +105,7 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
 
 CODECS = {
     "cotam": VideoCodec(_sequence, (10, 25, 40, 55)),
-    "cotam no guide": VideoCodec(partial(_sequence, guide="none"), (10, 25, 40, 55)),
+    "cotam no guide": VideoCodec(partial(_sequence, profile="mllm", guide="none"), (10, 25, 40, 55)),
     "cotam low delay": VideoCodec(partial(_sequence, low_delay=True), (15, 30, 45, 60)),
     "cotam one by one": VideoCodec(_one_by_one, (10, 25, 42, 60)),
     "x264": VideoCodec(_library("libx264", preset="veryslow"), (30, 35, 40, 45)),
@@ -112,13 +116,57 @@ CODECS = {
 }
 
 
-def rows_of(name: str, frames: Frames, codecs: Iterable[str], judged: Judge) -> list[dict[str, Any]]:
+def version_of(codec: str, sampled: str) -> str:
+    """What the rows of a codec depend on, beside how frames were ``sampled``: weights and guide, or PyAV."""
+    if codec.startswith("cotam"):
+        return f"{sampled}, weights {digests_of('auto')}, guide file {str(digest_of('auto', 'auto'))[:12]}"
+    av = importlib.metadata.version("av")
+    return f"{sampled}, av {av}"
+
+
+def measured(
+    clips: Sequence[str], codecs: Iterable[str], out: Path, judged: Judge, sampling: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of all clips; those in ``out/rows.jsonl`` are kept, and it grows clip by clip.
+
+    ``sampling`` has ``fps``, ``most`` and ``fit``: which frames of a clip are taken, and how they are shrunk.
+    """
+    file = out / "rows.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    repair(file)
+    sampled = ", ".join(f"{key} {value}" for key, value in sampling.items())
+    versions = {codec: version_of(codec, sampled) for codec in codecs}
+    stems = [Path(name).stem for name in clips]
+    kept = [
+        row
+        for row in read_rows(file)
+        if row["image"] in stems and row["version"] == versions.get(row["codec"])
+    ]
+    done = {(row["image"], row["codec"], row["quality"]) for row in kept}
+    with click.progressbar(clips, file=sys.stderr) as bar:
+        for name, stem in zip(bar, stems, strict=True):
+            every = [(codec, setting) for codec in versions for setting in CODECS[codec].settings]
+            missing = [(codec, setting) for codec, setting in every if (stem, codec, setting) not in done]
+            if not missing:
+                continue
+            with closing(Clip(name, name)) as clip:
+                taken = read_clip(clip, sampling["fps"], sampling["most"])
+                frames = [(s, np.array(fitted(p, sampling["fit"]))) for s, p in taken]
+            made = [
+                row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, judged)
+            ]
+            with file.open("a", encoding="utf-8") as sink:
+                sink.writelines(json.dumps(row) + "\n" for row in made)
+            kept += made
+    place = {name: number for number, name in enumerate((*stems, *versions))}
+    return sorted(kept, key=lambda row: (place[row["image"]], place[row["codec"]], row["quality"]))
+
+
+def rows_of(
+    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], judged: Judge
+) -> list[dict[str, Any]]:
     """A row for each codec and setting: bytes, bits per pixel, means of the scores over the frames."""
-    coded = {
-        (codec, setting): CODECS[codec].code(frames, setting)
-        for codec in codecs
-        for setting in CODECS[codec].settings
-    }
+    coded = {(codec, setting): CODECS[codec].code(frames, setting) for codec, setting in wanted}
     found: dict[tuple[str, int], list[dict[str, float | None]]] = {key: [] for key in coded}
     for number, (_, pixels) in enumerate(frames):  # all of one frame: its features are found once
         for key, (_, decoded) in coded.items():
@@ -174,21 +222,16 @@ def video(
     """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
 
     All get the same sampled frames, and are judged by the features of a vision encoder, level by level. In
-    brackets is how much of the range of scores the two curves share.
+    brackets is how much of the range of scores the two curves share. Rows that are in FOLDER are kept: it
+    goes on where it was stopped.
     """
     try:
         judged = judge("features")
         judged.prepare()
-        rows = []
-        with click.progressbar(clips, file=sys.stderr) as bar:
-            for name in bar:
-                with closing(Clip(name, name)) as clip:
-                    frames = [(s, np.array(fitted(p, fit))) for s, p in read_clip(clip, fps, max_frames)]
-                rows += rows_of(Path(name).stem, frames, codecs or CODECS, judged)
+        sampling = {"fps": fps, "most": max_frames, "fit": fit}
+        rows = measured(clips, codecs or CODECS, Path(output), judged, sampling)
         known = {row["codec"] for row in rows}
         text = "\n".join(table(rows, one) for one in reference if one in known)
-        Path(output).mkdir(parents=True, exist_ok=True)
-        write_whole(str(Path(output, "rows.jsonl")), "".join(json.dumps(row) + "\n" for row in rows).encode())
         write_whole(str(Path(output, "table.md")), text.encode())
     except CotamError as error:
         raise click.ClickException(str(error)) from error
