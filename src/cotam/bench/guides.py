@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cotam import weights
 from cotam.bench.curves import Comparison, compare
-from cotam.bench.features import decibel
+from cotam.bench.features import decibel, decibels, feature_distances
 from cotam.bench.pictures import plain_pictures
 from cotam.bench.sweep import read_rows, repair
 from cotam.codec import Codec
@@ -192,21 +192,19 @@ class Bench:
         image = Image.fromarray(subject.pixels).resize(
             (columns * CELL, rows * CELL), Image.Resampling.BILINEAR
         )
-        (found,) = self._guides[path].run(None, {"pixels": np.asarray(image)[None]})
+        (found,) = self._guides[path].run(["importance"], {"pixels": np.asarray(image)[None]})
         return found[0].reshape(rows, found.shape[1] // rows, columns, -1).mean((1, 3))
 
     @torch.no_grad()
     def look(self, pixels: np.ndarray, *, attention: bool = False) -> Features:
         """What the teacher sees."""
-        with torch.autocast("cpu", torch.bfloat16):
-            return self.teacher(as_tensor(pixels), attention=attention)
+        return self.teacher(as_tensor(pixels), attention=attention)
 
     @torch.no_grad()
     def read(self, pixels: np.ndarray) -> list[torch.Tensor]:
         """What the reader sees of the picture, enlarged twice."""
         picture = torch.nn.functional.interpolate(as_tensor(pixels), scale_factor=2, mode="bilinear")
-        with torch.autocast("cpu", torch.bfloat16):
-            return [m.float() for m in self.reader(picture)]
+        return list(self.reader(picture))
 
     def rows(self, subject: Subject, wanted: Iterable[tuple[Spec, int]]) -> Iterator[dict[str, Any]]:
         """A row for each map and quality: size, and distances to the original in -dB, more is better."""
@@ -233,18 +231,10 @@ class Bench:
 
 def teacher_scores(ours: Features, theirs: Features) -> dict[str, float]:
     """-10·log10 of the distance of all tokens and of attended ones (mean of levels), whole, each level."""
-    assert theirs.attention is not None
-    share = theirs.attention / theirs.attention.mean()
-    plain, attended = {}, {}
-    for name in _LEVELS:
-        error = (ours.levels[name] - theirs.levels[name]).square().mean(2)
-        plain[name], attended[name] = float(error.mean()), float((error * share).mean())
-    found = {
-        "tokens": float(np.mean(list(plain.values()))),
-        "attended": float(np.mean(list(attended.values()))),
-        "whole": float((ours.whole - theirs.whole).square().mean()),
-    }
-    return {name: decibel(value) for name, value in (found | plain).items()}
+    found = decibels(feature_distances(ours, theirs))
+    names = {"tokens": "features", **{name: name for name in ("attended", "whole", *_LEVELS)}}
+    values = {name: found[key] for name, key in names.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def measure(bench: Bench, subjects: Iterable[Subject], specs: Sequence[Spec], file: Path) -> None:
