@@ -87,15 +87,23 @@ def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: boo
     return outputs
 
 
-def _form_of(target: str) -> str:
-    """Format of an output, by its suffix; PNG for what has none by nature, such as a pipe."""
-    suffix = os.path.splitext(target)[1][1:].lower()
-    form = _OTHER_SUFFIXES.get(suffix, suffix)
-    if form in FORMS:
-        return form
+def _form_of(target: str, given: str | None) -> str:
+    """Format of an output, ``given`` or by its suffix; PNG for what has none by nature, such as a pipe."""
+    form = _form_named(target)
+    if form and given and form != given:
+        raise click.UsageError(f"{target}: its suffix and --format {given} contradict each other")
+    if form or given:
+        return form or given or "png"
     if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):
         return "png"
     raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")
+
+
+def _form_named(target: str) -> str | None:
+    """The format of pictures that a file's suffix says."""
+    suffix = os.path.splitext(target)[1][1:].lower()
+    form = _OTHER_SUFFIXES.get(suffix, suffix)
+    return form if form in FORMS else None
 
 
 def _end(screen: Screen) -> None:
@@ -134,6 +142,9 @@ def encode(
     check_together(options)
     clip = {name: options.pop(name) for name in cli_video.OPTIONS}
     outputs = _planned(inputs, output, ".cotam")
+    for target in outputs:
+        if _form_named(target) and not files.identities([target]) & files.identities(inputs):
+            raise click.UsageError(f"{target}: what is written is .cotam: give a name that ends so")
     screen = Screen(verbose, quiet)
     if cli_video.wanted(inputs, clip):
         cli_video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
@@ -181,7 +192,7 @@ def decode(
 
     def pictures(opened: Callable[[str], AbstractContextManager[BinaryIO]]) -> None:
         outputs = _planned(inputs, output, f".{form or 'png'}", keep_suffix_beside=True)
-        forms = {target: form or _form_of(target) for target in outputs}
+        forms = {target: _form_of(target, form) for target in outputs}
 
         def convert(source: str, target: str) -> tuple[bytes, bytes]:
             with opened(source) as file:
