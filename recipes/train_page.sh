@@ -12,7 +12,7 @@ export OMP_NUM_THREADS=1
 mkdir -p "$run"
 
 # 1. Pictures.
-[ -d "$run/text" ] || python -m cotam.train.text "$run/text" --count "${COUNT:-4000}" --seed "${SEED:-12548}" --jobs 2
+[ -d "$run/text" ] || python -m cotam.train.text "$run/text" --count "${COUNT:-4600}" --seed "${SEED:-11948}" --jobs 2
 [ -f "$run/pack/index.json" ] || python -m cotam.train pack -o "$run/pack" --hold-out photos --hold-out coco \
   "photos=$data/train/photos" "coco=$data/train/captions" "text=$run/text"
 
@@ -25,7 +25,7 @@ launch() {
 launch -o "$run/contrast" --weights "${START:-training/base.safetensors}" --loss contrast --learning-rate 4e-4 \
   --rounded-from 0.1 --steps "${STEPS:-9000}"
 launch -o "$run/page" --weights "$run/contrast/checkpoint.pt" --loss page --learning-rate 1.5e-4 \
-  --rounded-from 0 --steps "${FINE_STEPS:-2000}"
+  --rounded-from 0 --steps "${FINE_STEPS:-900}"
 
 # 3. The weight set.
 python -m cotam.train export "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
