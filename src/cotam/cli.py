@@ -89,11 +89,11 @@ def _planned(inputs: Sequence[str], output: str | None, suffix: str, **rule: boo
 
 def _form_of(target: str, given: str | None) -> str:
     """Format of an output, ``given`` or by its suffix; PNG for what has none by nature, such as a pipe."""
-    form = _form_named(target)
-    if form and given and form != given:
+    named = _form_named(target)
+    if named and given and named != given:
         raise click.UsageError(f"{target}: its suffix and --format {given} contradict each other")
-    if form or given:
-        return form or given or "png"
+    if form := given or named:
+        return form
     if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):
         return "png"
     raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")

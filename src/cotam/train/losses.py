@@ -62,9 +62,7 @@ def rate_distortion(coded: Coded, batch: Batch) -> Parts:
     Squared error weighs 2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the
     division gives one per cent of rate the same weight at every quality.
     """
-    error = (coded.picture - batch.picture).square()
-    cost = _bpp(coded, batch) + _lambda(batch) * (error * _pixel_weight(batch)).mean((1, 2, 3))
-    return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
+    return _squared(coded, batch, _pixel_weight(batch))
 
 
 def rate_contrast(coded: Coded, batch: Batch) -> Parts:
@@ -72,8 +70,11 @@ def rate_contrast(coded: Coded, batch: Batch) -> Parts:
 
     Letters and lines are what is read; the grain of paper and the shade of a flat area are not.
     """
+    return _squared(coded, batch, _pixel_weight(batch) * _text_contrast(batch))
+
+
+def _squared(coded: Coded, batch: Batch, weight: Tensor) -> Parts:
     error = (coded.picture - batch.picture).square()
-    weight = _pixel_weight(batch) * _text_contrast(batch)
     cost = _bpp(coded, batch) + _lambda(batch) * (error * weight).mean((1, 2, 3))
     return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
 
