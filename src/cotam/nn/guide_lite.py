@@ -101,11 +101,12 @@ def structure(picture: Tensor, text: Tensor) -> Tensor:
 
     Deviations of luma within cells of 32 pixels, added up: blank paper and plain sky count nothing.
     """
-    luma = picture.mean(1, keepdim=True)
-    mean = F.avg_pool2d(luma, MULTIPLE)
-    deviation = (F.avg_pool2d(luma.square(), MULTIPLE) - mean.square()).clamp(min=1e-8).sqrt()
-    near = F.avg_pool2d(text[:, None], 2)
-    return torch.stack([(near * deviation).sum((1, 2, 3)), deviation.sum((1, 2, 3))], 1)
+    rows = picture.mean(1).unflatten(2, (-1, MULTIPLE))
+    square, mean = (of.mean(3).unflatten(1, (-1, MULTIPLE)).mean(2) for of in (rows.square(), rows))
+    variance = square - mean.square()
+    deviation = variance.clamp(min=1e-8).sqrt()
+    near = F.avg_pool2d(text[:, None], 2)[:, 0]
+    return torch.stack([(near * deviation).sum((1, 2)), deviation.sum((1, 2))], 1)
 
 
 class LiteGraph(nn.Module):
