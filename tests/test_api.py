@@ -18,8 +18,7 @@ from PIL import ExifTags, Image, ImageCms
 from synthetic import level_map, page, picture, psnr
 
 import cotam
-from cotam import weights
-from cotam.bitstream import read_file, write_file
+from cotam.codec import weights
 from cotam.errors import (
     DamagedError,
     FormatError,
@@ -30,6 +29,7 @@ from cotam.errors import (
     TruncatedError,
     UnknownWeightsError,
 )
+from cotam.format.header import read_file, write_file
 from cotam.guide.base import LITE
 
 PIXELS = picture(70, 100)

@@ -16,7 +16,7 @@ from synthetic import page, picture, psnr
 import cotam
 from cotam.api import codec
 from cotam.errors import DamagedError, FormatError, InputError, LimitError
-from cotam.sequence import SequenceReader, read_index
+from cotam.format.sequence import SequenceReader, read_index
 
 SMALL = [picture(70, 90, seed=number // 2) for number in range(5)]
 
@@ -275,7 +275,7 @@ def test_importance_is_smoothed_over_time() -> None:
     frames = [picture(256, 256, seed=1).copy() for _ in range(3)]
     for number, frame in enumerate(frames):
         frame[128:] = picture(128, 256, seed=10 + number)
-    from cotam.temporal import FrameEncoder
+    from cotam.codec.temporal import FrameEncoder
 
     guidance = cotam.api.guided(Flicker(), 1.0, "log")
     encoder = FrameEncoder(codec(), (256, 256), 50, key_every=32, guidance=guidance)
@@ -308,13 +308,12 @@ def test_frames_of_a_screen_are_coded_as_pages() -> None:
 
 
 def test_frames_decode_whatever_runs_the_graphs() -> None:
-    pytest.importorskip("torch", exc_type=ImportError)
-    from cotam.codec import Codec
-    from cotam.runtime import OnnxRunner, make_runner
-    from cotam.temporal import FrameDecoder
+    from cotam.codec.still import Codec
+    from cotam.codec.temporal import FrameDecoder
+    from cotam.runtime import OnnxRunner
 
     weights = codec().weights
-    for runner in (OnnxRunner(weights.folder, 2, optimisation="none"), make_runner(weights.folder, "torch")):
+    for runner in (OnnxRunner(weights.folder, 2, optimisation="none"), OnnxRunner(weights.folder, 1)):
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
         for (_, fields, frame), (_, expected) in zip(reader.frames(), PICTURES, strict=True):

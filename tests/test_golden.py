@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cotam.bitstream import read_file
-from cotam.codec import Codec
+from cotam.codec.still import Codec
+from cotam.codec.weights import load
+from cotam.format.header import read_file
 from cotam.runtime import OnnxRunner
-from cotam.weights import load
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())
@@ -42,7 +42,7 @@ def codec_of(name: str) -> Codec:
     if weights.digest.hex() != GOLDEN["weights"][weights.name]:
         pytest.fail(
             f"the weight set {weights.name!r} is not the one that tests/golden was made with: run "
-            "recipes/golden.sh (never once the set is released: then a new set needs a new name)",
+            "lab/recipes/golden.sh (never once the set is released: then a new set needs a new name)",
             pytrace=False,
         )
     return Codec(weights, OnnxRunner(weights.folder))

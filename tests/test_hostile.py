@@ -15,12 +15,12 @@ import pytest
 from mutations import BOMB, MUTATIONS, SECONDS, with_boxes
 from synthetic import level_map, picture
 
-from cotam.bitstream import read_file, varint, write_file
-from cotam.codec import Codec
+from cotam.codec.planes import Grid
+from cotam.codec.still import Codec
+from cotam.codec.weights import load
 from cotam.errors import DamagedError, LimitError
-from cotam.planes import Grid
+from cotam.format.header import read_file, varint, write_file
 from cotam.runtime import OnnxRunner
-from cotam.weights import load
 
 MEMORY = 1024
 """MiB that the process of the mutations may take beside what the loaded decoder has."""
@@ -54,7 +54,7 @@ def test_mutated_files() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ten_thousand_mutated_files(capsys: pytest.CaptureFixture[str]) -> None:
-    """`recipes/fuzz.sh` runs this; COTAM_MUTATIONS sets another count."""
+    """`lab/recipes/fuzz.sh` runs this; COTAM_MUTATIONS sets another count."""
     out = run_mutations(int(os.environ.get("COTAM_MUTATIONS", "10000")))
     with capsys.disabled():
         print("\n" + out)

@@ -18,9 +18,9 @@ from synthetic import picture
 
 import cotam
 import cotam.pillow
-from cotam.bitstream import MAGIC, File, Header, write_file
 from cotam.errors import DamagedError
-from cotam.image import read_metadata, to_rgb
+from cotam.format.header import MAGIC, File, Header, write_file
+from cotam.image.read import read_metadata, to_rgb
 
 PICTURE = Image.fromarray(picture(30, 40))
 DATA = cotam.encode(PICTURE)

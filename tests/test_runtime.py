@@ -1,9 +1,7 @@
-"""The graphs give the same on every back end: integers bit by bit, pixels up to rounding."""
+"""Graphs give equal integers, and pixels equal up to rounding, whatever the threads and optimisation."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,17 +9,11 @@ import numpy as np
 import pytest
 from synthetic import level_map, picture
 
-from cotam.codec import Codec
-from cotam.errors import MissingExtraError
-from cotam.runtime import GRAPHS, OnnxRunner, Runner, make_runner
-from cotam.weights import load, names
+from cotam.codec.still import Codec
+from cotam.codec.weights import load, names
+from cotam.runtime import GRAPHS, OnnxRunner, Runner
 
 FOLDER = load().folder
-
-
-def torch_runner(folder: Path = FOLDER) -> Runner:
-    pytest.importorskip("torch", exc_type=ImportError)
-    return make_runner(folder, "torch")
 
 
 def scale_inputs(name: str, quality: int, seed: int) -> dict[str, np.ndarray]:
@@ -37,14 +29,13 @@ def scale_inputs(name: str, quality: int, seed: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_table_indices_are_bit_equal_on_every_back_end(name: str) -> None:
+def test_table_indices_are_bit_equal_on_every_session(name: str) -> None:
     folder = load(name).folder
     runners = [
         OnnxRunner(folder, threads=1),
         OnnxRunner(folder, threads=2),
         OnnxRunner(folder, threads=1, optimisation="none"),
         OnnxRunner(folder, threads=2, optimisation="none"),
-        torch_runner(folder),
     ]
     seen: set[int] = set()
     for quality in range(101):
@@ -117,7 +108,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
     data = first.encode(pixels, 60, levels=levels)
     expected = first.decode(data).astype(int)
-    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none"), torch_runner()]
+    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none")]
     for runner in others:
         away = np.abs(Codec(load(), runner).decode(data) - expected)
         assert away.max() <= 1
@@ -129,7 +120,6 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     runners: list[Runner] = [
         OnnxRunner(FOLDER, 1),
         OnnxRunner(FOLDER, 1, optimisation="none"),
-        torch_runner(),
     ]
     expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
     for data in others:
@@ -138,8 +128,8 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
 
 def test_graphs_are_loaded_when_first_run(tmp_path: Path) -> None:
     (tmp_path / "scales.onnx").write_bytes((FOLDER / "scales.onnx").read_bytes())
-    runner = make_runner(tmp_path, threads=1)
-    inputs = scale_inputs("base", 50, seed=0)
+    runner = OnnxRunner(tmp_path, threads=1)
+    inputs = scale_inputs("mllm", 50, seed=0)
     (index,) = runner("scales", inputs)
     assert np.array_equal(index, OnnxRunner(FOLDER)("scales", inputs)[0])
     for graph in sorted(set(GRAPHS) - {"scales"}):
@@ -147,30 +137,12 @@ def test_graphs_are_loaded_when_first_run(tmp_path: Path) -> None:
 
 
 def test_inputs_are_not_changed() -> None:
-    inputs = scale_inputs("base", 3, seed=1)
+    inputs = scale_inputs("mllm", 3, seed=1)
     before = {key: array.copy() for key, array in inputs.items()}
-    runners: list[Runner] = [OnnxRunner(FOLDER, 1), torch_runner()]
+    runners: list[Runner] = [OnnxRunner(FOLDER, 1)]
     for runner in runners:
         runner("scales", inputs)
         assert all(np.array_equal(inputs[key], before[key]) for key in inputs)
-
-
-@pytest.mark.parametrize("missing", ["torch", "onnx"])
-def test_without_torch_the_error_names_the_command(missing: str) -> None:
-    code = f"""
-import sys
-sys.modules[{missing!r}] = None
-from cotam.errors import MissingExtraError
-from cotam.runtime import make_runner
-from cotam.weights import load
-try:
-    make_runner(load().folder, "torch")
-except MissingExtraError as error:
-    print(error)
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == f"{missing} is not installed; run: pip install 'cotam[train]'"
-    assert issubclass(MissingExtraError, ImportError)
 
 
 def test_any_runner_will_do() -> None:

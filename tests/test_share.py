@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cotam
-from cotam.bitstream import MAGIC, VERSION, File, Header, write_file
+from cotam.format.header import MAGIC, VERSION, File, Header, write_file
 
 SHARE = Path(cotam.__file__).parent / "share"
 MIME = "{http://www.freedesktop.org/standards/shared-mime-info}"

@@ -1,5 +1,5 @@
 """``python -m cotam`` is ``cotam``."""
 
-from cotam.cli import main
+from cotam.cli.main import main
 
 main(prog_name="cotam")

@@ -12,19 +12,19 @@ from os import PathLike, fspath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cotam.bitstream import is_sequence, read_file, read_header, whole_bytes
 from cotam.errors import InputError
+from cotam.format.header import is_sequence, read_file, read_header, whole_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec import Codec
+    from cotam.codec.still import Codec
     from cotam.guide.base import Guide
     from cotam.guide.guidance import Guidance
-    from cotam.image import ImageInput
-    from cotam.importance import Policy
-    from cotam.profiles import Fit
+    from cotam.guide.importance import Policy
+    from cotam.image.fit import Fit
+    from cotam.image.read import ImageInput
 
 __all__ = [
     "Info",
@@ -82,9 +82,9 @@ _loading = Lock()
 
 def codec(weights: str = "mllm") -> Codec:
     """The codec of an installed weight set, loaded once and shared by all threads."""
-    from cotam.codec import Codec
+    from cotam.codec.still import Codec
+    from cotam.codec.weights import load
     from cotam.runtime import OnnxRunner
-    from cotam.weights import load
 
     with _loading:
         if weights not in _codecs:
@@ -95,7 +95,7 @@ def codec(weights: str = "mllm") -> Codec:
 
 def codec_of(weights_hash: bytes) -> Codec:
     """The codec of the weight set that a header names. Raises UnknownWeightsError if it is not installed."""
-    from cotam import weights
+    from cotam.codec import weights
 
     return codec(weights.by_hash(weights_hash).name)
 
@@ -135,7 +135,7 @@ def encode(
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
-    fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.profiles.PROFILES`
+    fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.image.fit.PROFILES`
     max_pixels : shrink to at most so many pixels; ``levels`` are for the picture after that
 
     Returns
@@ -152,8 +152,8 @@ def encode(
     """
     from cotam.guide.content import examine
     from cotam.guide.guidance import Guidance
-    from cotam.image import read_metadata, to_rgb
-    from cotam.profiles import fitted
+    from cotam.image.fit import fitted
+    from cotam.image.read import read_metadata, to_rgb
 
     check_coding(quality, profile)
     if target_size is not None:
@@ -208,7 +208,7 @@ def guided(
     """
     from cotam.guide.base import chosen, load
     from cotam.guide.guidance import Guidance
-    from cotam.importance import check_policy, check_strength
+    from cotam.guide.importance import check_policy, check_strength
 
     strength, policy = check_strength(strength), check_policy(policy)
     if isinstance(guide, PathLike):
@@ -303,7 +303,7 @@ def info(data: bytes) -> Info:
 
 def digests_of(profile: Profile) -> str:
     """The start of the digest, in hexadecimal, of each weight set that a profile may take, with spaces."""
-    from cotam import weights
+    from cotam.codec import weights
 
     names = ("mllm", "page") if profile == "auto" else (profile,)
     return " ".join(weights.load(name).digest.hex()[:12] for name in names)
@@ -311,7 +311,7 @@ def digests_of(profile: Profile) -> str:
 
 def made_with(weights_hash: bytes) -> str:
     """Name of the weight set with this short hash, or the hash itself where it is not installed."""
-    from cotam import weights
+    from cotam.codec import weights
 
     known = {weights.load(name).short_hash: name for name in weights.names()}
     return known.get(weights_hash, weights_hash.hex())

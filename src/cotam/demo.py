@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
 import cotam
-from cotam.batch import ERRORS, describe
+from cotam.cli.progress import ERRORS, describe
 from cotam.files import write_whole
 
 __all__ = ["Coded", "compare", "comparison", "largest_within", "main", "others"]

@@ -11,7 +11,8 @@
     │   └── DamagedError               a checksum does not agree
     ├── LimitError (ValueError)        larger than the limits in force
     ├── UnknownWeightsError            made with a weight set that is not here
-    └── MissingExtraError (ImportError) a part of Cotam that is not installed
+    ├── MissingExtraError (ImportError) an extra of this package is not installed
+    └── MissingLabError (ImportError)  the distribution cotam-lab is not installed
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "LimitError",
     "MissingExtraError",
+    "MissingLabError",
     "NotCotamError",
     "TargetSizeError",
     "TruncatedError",
@@ -70,4 +72,11 @@ class MissingExtraError(CotamError, ImportError):
     """A part of Cotam needs packages that are not installed; the text names the command."""
 
     def __init__(self, extra: str, module: str) -> None:
-        super().__init__(f"{module} is not installed; run: pip install 'cotam[{extra}]'")
+        super().__init__(f"{module} is not installed; run in a clone of cotam: pip install '.[{extra}]'")
+
+
+class MissingLabError(CotamError, ImportError):
+    """A command or guide needs the distribution cotam-lab; the text says how to install it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is part of cotam-lab; run in a clone of cotam: pip install ./lab")

@@ -22,18 +22,18 @@ from cotam.api import (
     guided,
     made_with,
 )
-from cotam.bitstream import whole_bytes
 from cotam.errors import DamagedError, FormatError, InputError
+from cotam.format.header import whole_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from cotam.codec.temporal import FrameDecoder
+    from cotam.format.sequence import SequenceHeader
     from cotam.guide.base import Guide
-    from cotam.image import ImageInput
-    from cotam.importance import Policy
-    from cotam.profiles import Fit
-    from cotam.sequence import SequenceHeader
-    from cotam.temporal import FrameDecoder
+    from cotam.guide.importance import Policy
+    from cotam.image.fit import Fit
+    from cotam.image.read import ImageInput
 
 __all__ = ["SequenceInfo", "decode_frame", "decode_frames", "encode_frames", "sequence_info"]
 
@@ -119,9 +119,9 @@ def _pixels(
     frames: Iterable[tuple[float, ImageInput]], background: Any, shrink: dict[str, Any]
 ) -> Iterator[tuple[int, Any]]:
     """Times in microseconds and pixels of one size."""
-    from cotam.image import to_rgb
-    from cotam.profiles import fitted
-    from cotam.sequence import TICKS
+    from cotam.format.sequence import TICKS
+    from cotam.image.fit import fitted
+    from cotam.image.read import to_rgb
 
     size = None
     for number, frame in enumerate(frames):
@@ -147,9 +147,9 @@ def _encoded(
     spread: bool,
 ) -> Iterator[bytes]:
     """``spread``: also pages are guided."""
+    from cotam.codec.temporal import FrameEncoder
+    from cotam.format.sequence import TICKS, SequenceHeader, SequenceWriter
     from cotam.guide.content import examine
-    from cotam.sequence import TICKS, SequenceHeader, SequenceWriter
-    from cotam.temporal import FrameEncoder
 
     current = next(frames, None)
     if current is None:
@@ -206,7 +206,7 @@ def decode_frames(
 def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
     from PIL import Image
 
-    from cotam.sequence import TICKS, SequenceReader
+    from cotam.format.sequence import TICKS, SequenceReader
 
     reader = SequenceReader(source)
     decoder = _decoder(reader.header, size_limit)
@@ -237,7 +237,7 @@ def decode_frame(
     """
     from PIL import Image
 
-    from cotam.sequence import TICKS, SequenceReader, read_index
+    from cotam.format.sequence import TICKS, SequenceReader, read_index
 
     check_view(view)
     data = whole_bytes(data)
@@ -266,7 +266,7 @@ def sequence_info(data: bytes) -> SequenceInfo:
     FormatError
         if the data are not a whole sequence
     """
-    from cotam.sequence import TICKS, read_index
+    from cotam.format.sequence import TICKS, read_index
 
     header, entries = read_index(whole_bytes(data))
     return SequenceInfo(
@@ -283,8 +283,8 @@ def sequence_info(data: bytes) -> SequenceInfo:
 
 
 def _decoder(header: SequenceHeader, size_limit: int | None) -> FrameDecoder:
-    from cotam.codec import check_size
-    from cotam.temporal import FrameDecoder
+    from cotam.codec.still import check_size
+    from cotam.codec.temporal import FrameDecoder
 
     check_size(header.width, header.height, size_limit)
     return FrameDecoder(codec_of(header.weights), (header.height, header.width), header.quality)

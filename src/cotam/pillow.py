@@ -22,8 +22,8 @@ from PIL import Image, ImageFile
 
 import cotam
 from cotam.api import pillow_info
-from cotam.bitstream import HEADER_BYTES, MAGIC, read_file, read_header
 from cotam.errors import CotamError
+from cotam.format.header import HEADER_BYTES, MAGIC, read_file, read_header
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess

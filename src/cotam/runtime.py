@@ -1,4 +1,4 @@
-"""Runs the named graphs of a weight set: with ONNX Runtime, or with torch when asked.
+"""Run the named graphs of a weight set with ONNX Runtime.
 
 Knows graphs, arrays and threads: nothing of what the graphs mean.
 
@@ -23,24 +23,19 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from cotam.errors import MissingExtraError
-
 if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
     "GRAPHS",
-    "Backend",
     "OnnxRunner",
     "Optimisation",
     "Runner",
     "limit_threads",
-    "make_runner",
     "open_session",
     "usable_processors",
 ]
 
-Backend = Literal["onnx", "torch"]
 Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
 
@@ -115,20 +110,3 @@ class OnnxRunner:
                 path = self._folder / f"{graph}.onnx"
                 self._sessions[graph] = open_session(path, self._threads, optimisation=self._optimisation)
         return self._sessions[graph].run(None, dict(inputs))
-
-
-def make_runner(folder: Path, backend: Backend = "onnx", threads: int = 0) -> Runner:
-    """Runner of the graphs in ``folder``.
-
-    Raises
-    ------
-    MissingExtraError
-        if torch is asked for and not installed
-    """
-    if backend == "onnx":
-        return OnnxRunner(folder, threads)
-    try:
-        from cotam.nn.runner import TorchRunner
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("train", error.name or "torch") from error
-    return TorchRunner(folder, threads)

@@ -21,10 +21,8 @@ with atheris.instrument_imports(include=["cotam"]):
     from fuzz.targets import TARGETS, seeds
     from mutations import with_length
 
-    import cotam.gateway.convert
-    import cotam.levels  # noqa: F401
-    from cotam.bitstream import read_header
     from cotam.errors import CotamError
+    from cotam.format.header import read_header
     from cotam.runtime import limit_threads
 
 

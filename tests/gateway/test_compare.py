@@ -20,12 +20,12 @@ from PIL import Image
 from synthetic import picture, psnr
 
 import cotam
+from cotam.cli.gateway import SERVER
 from cotam.gateway import compare, features
 from cotam.gateway.app import Limits, application
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import ForModel, Wish
 from cotam.gateway.relay import Upstream
-from cotam.image import to_rgb
+from cotam.image.read import to_rgb
 
 PIXELS = picture(90, 130)
 LIMITS = Limits(body=10**7, requests=16, pictures=8, pixels=10**6, jobs=1)

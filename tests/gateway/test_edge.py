@@ -15,9 +15,9 @@ from gateway_servers import Model, jpeg, messages, running
 from synthetic import picture
 
 import cotam
+from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import ForModel, ToCotam, Wish
 from cotam.gateway.relay import Upstream
 

@@ -11,7 +11,7 @@ import pytest
 from synthetic import picture
 
 from cotam.gateway import features
-from cotam.guide.tiles import resized
+from cotam.guide.multiscale import resized
 
 installed = pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")
 
@@ -52,7 +52,7 @@ def test_tokens_have_no_mean_and_unit_variance() -> None:
 @pytest.mark.skipif(not all(map(find_spec, ("onnx", "torch", "transformers"))), reason="needs cotam[bench]")
 @pytest.mark.parametrize("size", [(90, 130), (300, 200)])
 def test_the_distance_is_that_of_the_benchmarks(size: tuple[int, int]) -> None:
-    from cotam.bench.features import DEFAULT, feature_distances, see, teacher_named
+    from cotam_lab.metrics.features import DEFAULT, feature_distances, see, teacher_named
 
     pixels = picture(*size)
     noise = np.random.default_rng(1).normal(0, 12, pixels.shape)

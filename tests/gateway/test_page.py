@@ -13,9 +13,9 @@ from gateway_servers import Model, jpeg, running
 from synthetic import picture
 
 import cotam
+from cotam.cli.gateway import SERVER
 from cotam.gateway import features
 from cotam.gateway.app import Limits, application
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import ForModel
 from cotam.gateway.relay import Upstream
 

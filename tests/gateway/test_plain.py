@@ -14,8 +14,8 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
+from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import ForModel
 from cotam.gateway.relay import Upstream
 

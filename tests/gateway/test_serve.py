@@ -18,8 +18,8 @@ from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, 
 from gateway_servers import Model, error_of, running
 from PIL import Image
 
+from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import ForModel
 from cotam.gateway.relay import Upstream
 

@@ -16,9 +16,9 @@ import pytest
 from gateway_client import CODED, URL, client, gateway, send
 from gateway_servers import Model, error_of, running
 
-from cotam.bitstream import read_file, write_file
+from cotam.cli.gateway import SERVER
+from cotam.format.header import read_file, write_file
 from cotam.gateway.app import Limits, application
-from cotam.gateway.cli import SERVER
 from cotam.gateway.relay import Upstream
 
 # Limits

@@ -19,14 +19,14 @@ from gateway_servers import Model, error_of, running
 from PIL import Image
 
 import cotam
+from cotam.cli.gateway import SERVER
+from cotam.format.sequence import SequenceHeader, SequenceWriter, read_index
 from cotam.gateway.app import Limits, application
 from cotam.gateway.budget import ToBudget
-from cotam.gateway.cli import SERVER
 from cotam.gateway.convert import Converter, ForModel, ToCotam, Wish
 from cotam.gateway.relay import Upstream
 from cotam.gateway.rewrite import data_url, read_data_url
-from cotam.sequence import SequenceHeader, SequenceWriter, read_index
-from cotam.video import write_mp4
+from cotam.image.video import write_mp4
 
 FRAMES = still_scene(4, (64, 96))
 TIMES = [0.0, 0.5, 1.0, 2.25]
@@ -320,4 +320,4 @@ def test_without_the_extra_videos_pass_and_the_log_says_so(
     assert content_of(model) == [video_part(mp4)]
     (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
     assert record.getMessage() == "a video passes as it is"
-    assert "pip install 'cotam[video]'" in record.fields["reason"]  # type: ignore[attr-defined]
+    assert "pip install '.[video]'" in record.fields["reason"]  # type: ignore[attr-defined]

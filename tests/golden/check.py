@@ -4,7 +4,7 @@
     python tests/golden/check.py --compare pixels.npz    # on the other
 
 Needs the core install only. The exit code is 1 if a symbol differs, or a pixel by more than one level.
-`recipes/arm64.sh` runs both, the second under emulation.
+`lab/recipes/arm64.sh` runs both, the second under emulation.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 import onnxruntime
 from make import checksum
 
-from cotam.codec import Codec
+from cotam.codec.still import Codec
+from cotam.codec.weights import VIEWS, load
 from cotam.runtime import OnnxRunner
-from cotam.weights import VIEWS, load
 
 HERE = Path(__file__).parent
 LEVELS = 1

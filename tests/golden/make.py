@@ -1,4 +1,4 @@
-"""Make the golden files anew: ``recipes/golden.sh``.
+"""Make the golden files anew: ``lab/recipes/golden.sh``.
 
 Only while the weight set is not released: afterwards these files never change, since a file once written
 opens for good. Sources that are there are kept. `tests/test_golden.py` says what is asserted.
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cotam.codec import Codec
-from cotam.planes import Symbols
+from cotam.codec.planes import Symbols
+from cotam.codec.still import Codec
+from cotam.codec.weights import load
 from cotam.runtime import OnnxRunner
-from cotam.weights import load
 
 HERE = Path(__file__).parent
 METADATA = {"exif": b"II*\0\x08\0\0\0\0\0", "icc": b"a profile", "xmp": b"<x:xmpmeta/>"}

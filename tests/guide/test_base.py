@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from guides import constant_graph, energy_graph
 
-from cotam import weights
+from cotam.codec import weights
 from cotam.errors import InputError
 from cotam.guide.base import EXPONENT, LITE, exponent_of, load, side_of
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic import page, picture
 
-from cotam.guide import tiles
+from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.content import PAGE, examine
-from cotam.image import to_rgb
+from cotam.image.read import to_rgb
 
 SAMPLES = importlib.resources.files("cotam") / "samples"
 
@@ -48,5 +48,5 @@ def test_it_is_a_guide_that_knows_its_picture(size: tuple[int, int]) -> None:
     pixels = picture(*size)
     content, lite = examine(pixels), load("lite")
     assert lite is not None
-    assert np.array_equal(tiles.importance(content, pixels), tiles.importance(lite, pixels))
+    assert np.array_equal(multiscale.importance(content, pixels), multiscale.importance(lite, pixels))
     assert content.exponent == lite.exponent  # type: ignore[attr-defined]

@@ -19,8 +19,8 @@ from cotam.gateway.cache import Cache
 from cotam.gateway.convert import Job, Note, RefusedError, Wish, ordinary_in, part_errors
 from cotam.gateway.pictures import MEDIA_TYPES, check_size, content_key, pixels_of, saved
 from cotam.gateway.rewrite import Part, Where, data_url
-from cotam.image import Pixels, outline
-from cotam.profiles import Fit, fitted, target_size
+from cotam.image.fit import Fit, fitted, target_size
+from cotam.image.read import Pixels, outline
 
 __all__ = ["RUNGS", "ToBudget"]
 

@@ -20,9 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import cotam
-from cotam import api, weights
-from cotam.bench.baselines import Codec, available
-from cotam.bitstream import read_header
+from cotam import api
+from cotam.codec import weights
+from cotam.codec.weights import View
+from cotam.format.header import read_header
 from cotam.gateway import features
 from cotam.gateway.cache import Cache
 from cotam.gateway.convert import Note, Wish
@@ -31,12 +32,12 @@ from cotam.gateway.pictures import COTAM, MEDIA_TYPES, content_key, pixels_of, s
 from cotam.gateway.plain import Plain, ordinary
 from cotam.gateway.rewrite import data_url
 from cotam.gateway.wish import STILL
-from cotam.guide import tiles
+from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
-from cotam.image import Pixels
-from cotam.profiles import fitted
-from cotam.weights import View
+from cotam.image.baselines import Codec, available
+from cotam.image.fit import fitted
+from cotam.image.read import Pixels
 
 __all__ = ["MEASURES", "Measure", "nearest", "route"]
 
@@ -212,7 +213,7 @@ def _importance(pixels: Pixels) -> Pixels:
     """What the embedded guide makes of the picture."""
     guide = load("lite")
     assert guide
-    return np.asarray(heat(pixels, tiles.importance(guide, pixels)))
+    return np.asarray(heat(pixels, multiscale.importance(guide, pixels)))
 
 
 def _panel(name: str, title: str, pixels: Pixels) -> dict[str, str]:

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import cotam
-from cotam.bitstream import MAGIC, is_sequence
 from cotam.errors import CotamError, InputError, LimitError, MissingExtraError
+from cotam.format.header import MAGIC, is_sequence
 from cotam.gateway import videos
 from cotam.gateway.cache import Cache
 from cotam.gateway.pictures import (
@@ -33,7 +33,7 @@ from cotam.gateway.pictures import (
     png_of,
 )
 from cotam.gateway.rewrite import Frames, Part, Where, data_url, read_data_url
-from cotam.profiles import Fit
+from cotam.image.fit import Fit
 
 __all__ = [
     "Converter",

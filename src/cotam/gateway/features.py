@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.guide.tiles import resized
-from cotam.image import Pixels
+from cotam.guide.multiscale import resized
+from cotam.image.read import Pixels
 from cotam.runtime import open_session
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def size_seen(height: int, width: int) -> tuple[int, int]:
 def tokens(pixels: Pixels) -> np.ndarray:
     """Tokens float32 (4, n, 384) after layers 3, 6, 9 and 12, each of mean 0 and variance 1, of any picture.
 
-    The mean squared difference of two pictures' tokens is ``features`` of `cotam.bench.features`, at the size
-    of `size_seen`: 0 if equal, about 2 if unrelated. That of the last layer alone would not do: while a
+    The mean squared difference of two pictures' tokens is ``features`` of `cotam_lab.metrics.features`, at
+    the size of `size_seen`: 0 if equal, about 2 if unrelated. The last layer alone would not do: while a
     codec's quality rises it goes up and down, by 2 dB on photos and more on documents.
     """
     seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD

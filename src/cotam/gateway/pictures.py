@@ -13,10 +13,10 @@ from typing import Any
 from PIL import Image
 
 import cotam
-from cotam.bitstream import MAGIC, is_sequence, read_header
 from cotam.errors import DamagedError, InputError, LimitError
-from cotam.image import Pixels, outline, to_rgb
-from cotam.sequence import SequenceReader
+from cotam.format.header import MAGIC, is_sequence, read_header
+from cotam.format.sequence import SequenceReader
+from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = [
     "COTAM",

@@ -37,7 +37,7 @@ def sequence_of(
 
     Parameters
     ----------
-    fps, most : frames a second, and at most so many, see `cotam.video.sampled`
+    fps, most : frames a second, and at most so many, see `cotam.image.video.sampled`
     size_limit : pixels of a frame
     check : called before each frame
     coding : arguments of `cotam.encode_frames`
@@ -49,7 +49,7 @@ def sequence_of(
     InputError, LimitError
         if it cannot be read, or is larger than the limit
     """
-    from cotam.video import Clip, sampled
+    from cotam.image.video import Clip, sampled
 
     def frames(clip: Clip) -> Iterator[tuple[float, Callable[[], Any]]]:
         for seconds, pixels in clip.frames():

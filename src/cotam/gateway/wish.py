@@ -11,7 +11,7 @@ from typing import cast, get_args
 
 from cotam.gateway.convert import RefusedError, Wish
 from cotam.gateway.guard import TOKEN_HEADER
-from cotam.profiles import Fit
+from cotam.image.fit import Fit
 
 __all__ = ["STILL", "wish_in_headers", "wish_in_query"]
 

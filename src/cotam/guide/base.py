@@ -1,18 +1,19 @@
 """What a guide is, and guides by name.
 
 Knows names and the contract: nothing of networks (``graph``, ``clip``), of large pictures (``tiles``) or of
-what the codec does with importance (`cotam.importance`).
+what the codec does with importance (`cotam.guide.importance`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import InputError, MissingLabError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,8 +72,8 @@ def load(name: str) -> Guide | None:
     ------
     InputError
         if there is no such guide, or its file is none
-    MissingExtraError
-        if the guide needs packages that are not installed
+    MissingLabError
+        if the guide needs cotam-lab and it is not installed
     """
     if name == "none":
         return None
@@ -81,7 +82,7 @@ def load(name: str) -> Guide | None:
         if colon and kind == "clip":
             if not model:
                 raise InputError("guide 'clip:' lacks the model: give clip:NAME or clip:FOLDER")
-            return _clip(model)
+            return _from_entry_point(kind, model)
         if (file := file_of(name)) is not None:
             return _graph(str(file), _version(file))
     raise InputError(f"guide {name!r} is not known; there is: {NAMES}")
@@ -124,16 +125,14 @@ def _version(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _graph(path: str, version: tuple[int, int]) -> Guide:
-    from cotam.guide.graph import GraphGuide
+    from cotam.guide.onnx import GraphGuide
 
     return GraphGuide(Path(path))
 
 
 @lru_cache(maxsize=2)
-def _clip(model: str) -> Guide:
-    try:
-        from cotam.guide.clip import ClipGuide
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("guide", error.name or "torch") from error
-    guide: Guide = ClipGuide(model)
-    return guide
+def _from_entry_point(kind: str, model: str) -> Guide:
+    for point in entry_points(group="cotam.guides", name=kind):
+        guide: Guide = point.load()(model)
+        return guide
+    raise MissingLabError(f"guide '{kind}:{model}'")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 if TYPE_CHECKING:
     import numpy as np
 
-    from cotam.guide.graph import GraphGuide
+    from cotam.guide.onnx import GraphGuide
 
 __all__ = ["PAGE", "Content", "examine"]
 
@@ -53,7 +53,7 @@ class Content:
 def examine(pixels: np.ndarray) -> Content:
     """What a picture is; pixels uint8 (H, W, 3) of any size. Large ones are looked at in tiles, too."""
     from cotam.guide.base import load
-    from cotam.guide.tiles import importance
+    from cotam.guide.multiscale import importance
 
     watching = _Watching(cast("GraphGuide", load("lite")))
     found = importance(watching, pixels)

@@ -1,6 +1,6 @@
 """A picture of what a guide sees: importance as colours, levels as a grid, and a legend.
 
-Knows Pillow's drawing: importance and levels are made by ``tiles`` and `cotam.importance`.
+Knows Pillow's drawing: importance and levels are made by ``tiles`` and `cotam.guide.importance`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cotam.api import codec, guided
 from cotam.errors import InputError
-from cotam.grids import resample
+from cotam.format.level_map import LIMIT
 from cotam.guide.base import Guide
-from cotam.guide.tiles import resized
-from cotam.image import ImageInput, to_rgb
-from cotam.importance import Policy
-from cotam.levels import LIMIT
+from cotam.guide.grids import resample
+from cotam.guide.importance import Policy
+from cotam.guide.multiscale import resized
+from cotam.image.read import ImageInput, to_rgb
 
 __all__ = ["draw", "heat"]
 

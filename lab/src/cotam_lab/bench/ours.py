@@ -1,0 +1,102 @@
+"""Our codec as one of the codecs: profile, guide, view and what else the API takes, from text.
+
+Knows the signatures of `cotam.encode` and `cotam.decode`: an option that these gain can be measured without
+a change here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from typing import Any
+
+import numpy as np
+
+from cotam.api import digests_of
+from cotam.errors import InputError
+from cotam.guide.base import digest_of
+from cotam.image.baselines import Codec
+from cotam.image.read import Pixels
+
+__all__ = ["option_defaults", "ours"]
+
+_NAMED = ("profile", "guide", "view")  # said in the version also where they are the API's defaults
+_SET_BY_THE_SWEEP = {"quality", "target_size", "levels", "metadata", "background", "size_limit"}
+
+
+def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that `cotam.encode`, and that `cotam.decode`, take in this version, with their defaults."""
+    import cotam
+
+    found = [
+        {
+            name: parameter.default
+            for name, parameter in inspect.signature(function).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY and name not in _SET_BY_THE_SWEEP
+        }
+        for function in (cotam.encode, cotam.decode)
+    ]
+    return found[0], found[1]
+
+
+def ours(text: str = "") -> Codec:
+    """Our codec with options such as ``profile=base,guide=none,view=human``.
+
+    Parameters
+    ----------
+    text : str
+        Names and values; a value is a JSON number, true, false or null, or else a string. What is not named
+        is as the API has it.
+
+    Raises
+    ------
+    InputError
+        If an option is not known to this version, or has no such value.
+    """
+    encoding, decoding = option_defaults()
+    defaults = {**encoding, **decoding}
+    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
+    if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
+        known = ", ".join(sorted({*encoding, *decoding}))
+        raise InputError(f"cotam has no option {', '.join(unknown)} in this version; there is: {known}")
+    encode = functools.partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
+    decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
+    decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
+    described = [f"{name} {value}" for name, value in settings.items()]
+    described.append(f"weights {digests_of(settings['profile'])}")
+    if digest := digest_of(settings["guide"], settings["profile"]):
+        described.append(f"guide file {digest[:12]}")
+    return Codec(
+        name=f"cotam:{text}" if text else "cotam",
+        encode=encode,
+        decode=decode,
+        qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
+        text_qualities=(0, 8, 17, 28, 42),
+        version=", ".join(described),
+    )
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for option in filter(None, text.split(",")):
+        name, equals, value = option.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"cotam:{text}: {option!r} is not NAME=VALUE")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
+
+
+def _encode(pixels: Pixels, quality: int, *, settings: dict[str, Any]) -> bytes:
+    from cotam import encode
+
+    return encode(pixels, quality=quality, **settings)
+
+
+def _decode(data: bytes, *, settings: dict[str, Any]) -> Pixels:
+    from cotam import decode
+
+    return np.array(decode(data, **settings))

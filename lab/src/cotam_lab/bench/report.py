@@ -1,0 +1,378 @@
+"""Rows as a markdown table and as curves that can be printed: SVG and PNG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from scipy.optimize import isotonic_regression
+
+from cotam.errors import InputError
+from cotam_lab.bench.curves import Comparison, Curve, Interval, compare, points
+from cotam_lab.bench.sweep import ORIGINAL
+from cotam_lab.metrics.scores import score_named
+
+__all__ = [
+    "codecs_of",
+    "compared",
+    "comparison_table",
+    "curve_figure",
+    "label_ends",
+    "mean_curves",
+    "plain",
+    "point_table",
+    "short_table",
+    "table",
+    "versions",
+    "whole_table",
+    "write_figure",
+]
+
+_COLOURS = {
+    "jpeg": "#8c8c8c",
+    "webp": "#5b8f69",
+    "avif": "#4a7aa8",
+    "avif-psnr": "#8fb3d3",
+    "jxl": "#a5855a",
+    "heic": "#8a6fa8",
+    "cotam": "#c8373c",
+}
+_VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # of ours, as they come
+_INK = "#333333"
+_LABEL_GAP = 13  # points between the base lines of labels that would touch
+
+
+def codecs_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of the codecs in the rows, as they come, without the untouched originals."""
+    return [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
+
+
+def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
+    """The mean curve of each codec, all on the pictures that all of them have.
+
+    A codec that has no picture at all of its qualities is left out.
+    """
+    measured = {}
+    for name in codecs_of(rows):
+        with suppress(InputError):
+            measured[name] = points(rows, name, score)
+    shared = set.intersection(*(set(one.images) for one in measured.values())) if measured else set()
+    return {name: one.on(sorted(shared)).curve() for name, one in measured.items()} if shared else {}
+
+
+def compared(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], reference: str
+) -> tuple[list[Comparison], list[str]]:
+    """Compare all other codecs with one.
+
+    Returns
+    -------
+    comparisons : list of Comparison
+        For each codec and score; by isotonic curves where the score is noisy.
+    remarks : list of str
+        Why others are missing, a sentence each.
+    """
+    names = codecs_of(rows)
+    if reference not in names:
+        return [], [f"Nothing is compared with {reference}: it was not measured."]
+    found, remarks = [], []
+    for name in names:
+        for score in scores if name != reference else ():
+            try:
+                found.append(compare(rows, reference, name, score, noisy=score_named(score).noisy))
+            except InputError as error:  # a codec or a judge that failed on every picture
+                remarks.append(f"{name}: {error}.")
+    return found, remarks
+
+
+def whole_table(
+    rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
+) -> str:
+    """All that the rows say, as markdown: ours in short, comparisons, means, where curves fall, versions."""
+    parts, all_compared = [], []
+    for reference in references:
+        comparisons, remarks = compared(rows, scores, reference)
+        all_compared += comparisons
+        parts.append(comparison_table(reference, comparisons) if comparisons else "")
+        parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
+    steady = [score for score in scores if not score_named(score).noisy]
+    parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
+    ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
+    short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
+    return f"# {title}\n\n" + "\n".join([*filter(None, short), *parts])
+
+
+def short_table(comparisons: Sequence[Comparison]) -> str:
+    """BD-rates of one codec as a markdown table, a row for each reference and a column for each score."""
+    if not comparisons:
+        return ""
+    scores = list(dict.fromkeys(one.score for one in comparisons))
+    cells = {}
+    for one in comparisons:
+        cells[one.reference, one.score] = _rate(one.rate.value) + _interval(one.rate_interval)
+    lines = [
+        (reference, *(cells.get((reference, score), "–") for score in scores))
+        for reference in dict.fromkeys(one.reference for one in comparisons)
+    ]
+    header = (f"`{comparisons[0].codec}` against", *(score_named(score).name for score in scores))
+    return table(header, lines, numbers_from=1)
+
+
+def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
+    """Comparisons with one reference as a markdown table, a row for each codec and score.
+
+    Below the table stands why a BD-rate is missing, and where the curves share less than half of their range.
+    """
+    header = (
+        "codec",
+        "score",
+        "BD-rate [95 %]",
+        "mean of BD-rates",
+        "BD-quality [95 %]",
+        "overlap",
+        "pictures",
+    )
+    lines, remarks = [], []
+    for one in comparisons:
+        score = score_named(one.score)
+        name, unit = score.name, "points" if score.unit == "%" else score.unit
+        gain = one.quality.value
+        quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
+        quality += _interval(one.quality_interval, score.factor, 2)
+        own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
+        lines.append(
+            (
+                one.codec,
+                name,
+                _rate(one.rate.value) + _interval(one.rate_interval),
+                _rate(one.picture_rate) + (own if one.picture_rate is not None else ""),
+                quality,
+                f"{100 * one.rate.overlap:.0f} %",
+                str(one.pictures),
+            )
+        )
+        if one.rate.reason:
+            remarks.append(f"{one.codec}, {name}: no BD-rate, {one.rate.reason}.")
+        elif one.rate.overlap < 0.5:
+            remarks.append(
+                f"{one.codec}, {name}: the curves share {100 * one.rate.overlap:.0f} % of their range only."
+            )
+    title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
+    return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
+
+
+def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
+    """Means of every codec at every quality as a markdown table, with the times, and counts of errors.
+
+    Times are medians, in the company of whatever else ran: for speed there is `cotam_lab.bench.speed`.
+    """
+    named = {key: score_named(key) for key in scores}
+    names = [f"{score.name}, {score.unit}" for score in named.values()]
+    header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "pictures")
+    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["codec"], row["quality"]), []).append(row)
+    lines = []
+    for (codec, quality), group in groups.items():
+        good = [row for row in group if "bpp" in row]
+        errors = sum("error" in row for row in group)
+        failed = f" ({errors} failed)" if errors else ""
+        cells = [codec, "–" if quality is None else str(quality)]
+        cells += [_mean(good, "bpp", 1.0, 4)]
+        cells += [_mean(good, key, score.factor, 2) for key, score in named.items()]
+        cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
+        lines.append(tuple(cells))
+    return table(header, lines, numbers_from=1)
+
+
+def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
+    """A line for each codec: on how many pictures the score, or the size, falls where the quality rises."""
+    lines = []
+    for name in codecs_of(rows):
+        by_picture: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
+                by_picture.setdefault(row["image"], []).append(row)
+        counts = []
+        for key in (score, "bytes"):
+            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_picture.values())
+            counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
+        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
+                     f"of {len(by_picture)} pictures")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _quality(row: dict[str, Any]) -> int:
+    return int(row["quality"])
+
+
+def versions(rows: Iterable[dict[str, Any]]) -> str:
+    """A line for each codec that says which library made its files, and how."""
+    found = dict.fromkeys((row["codec"], row["version"]) for row in rows if row["version"])
+    return "".join(f"- {codec}: {version}\n" for codec, version in found)
+
+
+def curve_figure(
+    rows: Sequence[dict[str, Any]],
+    scores: Sequence[str],
+    files: Sequence[Path | BytesIO],
+    *,
+    title: str,
+    log_rate: bool = False,
+) -> None:
+    """Draw mean curves, a panel for each score, each line labelled at its end.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+    scores : sequence of str
+        Keys of `cotam_lab.metrics.scores.SCORES`.
+    files : sequence of Path or binary file
+        Where to write; a path's suffix says the format (.svg, .png, .pdf), a file gets SVG. Equal rows give
+        equal SVG bytes.
+    title : str
+    log_rate : bool
+        Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
+    """
+    with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
+        across = min(3, len(scores)) if len(scores) != 4 else 2
+        down = -(-len(scores) // across)
+        figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        panels = list(figure.subplots(down, across, squeeze=False).flat)
+        for axes, score in zip(panels, scores, strict=False):
+            _panel(figure, axes, rows, score, log_rate)
+        for axes in panels[len(scores) :]:
+            axes.remove()
+        write_figure(figure, files)
+
+
+def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
+    """Write a figure whose labels are set, see `curve_figure`; call it within the same ``rc_context``."""
+    figure.draw_without_rendering()  # makes room for the labels
+    figure.set_layout_engine("none")
+    for file in files:
+        form = file.suffix[1:] if isinstance(file, Path) else "svg"
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
+
+
+def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
+    named = score_named(score)
+    if log_rate:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    ends = []
+    for codec, curve in mean_curves(rows, score).items():
+        ours = codec.startswith("cotam")
+        colour = _colour(codec, rows)
+        axes.plot(
+            curve.rate,
+            named.factor * curve.score,
+            color=colour,
+            linewidth=2.4 if ours else 1.5,
+            marker="o",
+            markersize=4 if ours else 3,
+            zorder=3 if ours else 2,
+        )
+        ends.append((codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
+    untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
+    if untouched:
+        level = named.factor * float(np.mean(untouched))
+        axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
+    axes.set_xlabel("bits per pixel", color=_INK)
+    axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
+    plain(axes)
+    label_ends(figure, axes, ends)
+
+
+def plain(axes: Axes) -> None:
+    """The look of all our figures: pale rules, no frame."""
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+    axes.tick_params(color="#bbbbbb", labelcolor=_INK)
+
+
+def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
+    variants = [name for name in codecs_of(rows) if name.startswith("cotam:")]
+    if codec in variants:
+        return _VARIANTS[variants.index(codec) % len(_VARIANTS)]
+    return _COLOURS.get(codec, _INK)
+
+
+def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
+    """Write the names in a column at the right, as near to the heights of their lines' ends as they fit."""
+    figure.draw_without_rendering()  # settles the layout, and with it where the ends are
+    to_points = 72 / figure.dpi
+    heights = [axes.transData.transform((rate, value))[1] * to_points for _, _, rate, value in ends]
+    order = np.argsort(heights)
+    placed = _spread([heights[index] for index in order], _LABEL_GAP)
+    for index, height in zip(order, placed, strict=True):
+        codec, colour, rate, value = ends[index]
+        axes.annotate(
+            _short(codec),
+            (rate, value),
+            (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
+            textcoords="axes fraction",
+            color=colour,
+            fontweight="bold" if codec.startswith("cotam") else "normal",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
+        )
+
+
+def _short(codec: str) -> str:
+    """The name in a figure: ``cotam:profile=base,guide=none,view=human`` is ``cotam base human``."""
+    name, colon, options = codec.partition(":")
+    if name != "cotam" or not colon:
+        return codec
+    told = [option for option in options.split(",") if option != "guide=none"]
+    return " ".join([name, *(re.sub("^(profile|guide|view)=", "", option) for option in told)])
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Move rising heights as little as is needed, in the mean, to keep them a gap apart."""
+    steps = gap * np.arange(len(heights))
+    return list(isotonic_regression(np.asarray(heights) - steps).x + steps) if len(heights) else []
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+    marks = ["---" if place < numbers_from else "---:" for place in range(len(header))]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, marks, *lines))
+
+
+def _signed(value: float, digits: int, unit: str = "") -> str:
+    return f"{value:+.{digits}f}{unit}".replace("-", "−")
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else _signed(value, 1, " %")
+
+
+def _interval(interval: Interval | None, factor: float = 1.0, digits: int = 1) -> str:
+    if interval is None:
+        return ""
+    return f" [{_signed(factor * interval.low, digits)}, {_signed(factor * interval.high, digits)}]"
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return f"{factor * float(np.mean(values)):.{digits}f}" if values else "–"
+
+
+def _median(rows: Sequence[dict[str, Any]], key: str) -> str:
+    return f"{1000 * float(np.median([row[key] for row in rows])):.0f}" if rows else "–"

@@ -1,0 +1,113 @@
+"""What a token adapter adds: features of the encoder with its tokens, in rows beside those of a sweep.
+
+``python -m cotam_lab.bench.tokens FOLDER -o OUT --adapter FILE``; `lab/recipes/tokens_rd.sh` calls it.
+Real files, decoded as a user would. Knows the adapter and its encoder: nothing of how either was trained.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import click
+import torch
+from tqdm import tqdm
+
+from cotam.api import Profile, codec_of, encode
+from cotam.codec import weights
+from cotam.errors import InputError
+from cotam.format.header import read_header
+from cotam.image.read import to_rgb
+from cotam_lab.bench.cli import errors_shown
+from cotam_lab.bench.pictures import plain_pictures
+from cotam_lab.bench.sweep import Row, read_rows, repair
+from cotam_lab.metrics.features import (
+    decibels,
+    feature_distances,
+    see,
+    seen_in_original,
+    suffix_of,
+    teacher_named,
+)
+from cotam_lab.nets.adapter import TokenAdapter, View, added
+
+__all__ = ["main", "token_row"]
+
+
+def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
+    """The row of a picture at a quality, by the features of the adapter's encoder: keys as of the judge.
+
+    Raises
+    ------
+    InputError
+        if files of ``profile`` are not those that the adapter was trained for
+    """
+    pixels = to_rgb(path)
+    height, width = pixels.shape[:2]
+    started = time.perf_counter()
+    data = encode(pixels, quality=quality, profile=profile, guide="none")
+    encoded = time.perf_counter()
+    codec = codec_of(read_header(data).weights)
+    if not adapter.reads(codec.weights.digest):
+        raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
+    begun = time.perf_counter()
+    picture, latents = codec.decode_with_latents(data)
+    decoded = time.perf_counter()
+    teacher = teacher_named(adapter.encoder)
+    view = View.of((height, width), teacher.patch, resized=teacher.reduced(height, width, teacher.side))
+    with torch.inference_mode():
+        values = torch.from_numpy(latents.values)[None], torch.from_numpy(latents.log2_gain)[None, None]
+        with added(teacher.model, adapter(*values, view)):
+            ours = see(teacher, picture)
+    found = feature_distances(ours, seen_in_original(pixels, adapter.encoder))
+    row: Row = {"quality": quality, "width": width, "height": height, "bytes": len(data)}
+    row |= {"bpp": 8 * len(data) / (width * height)}
+    row |= {"encode_s": encoded - started, "decode_s": decoded - begun}
+    suffix = suffix_of(adapter.encoder)
+    return row | {key + suffix: value for key, value in decibels(found).items()}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--adapter", "file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--profile",
+    type=click.Choice(["mllm", "base"]),
+    default="mllm",
+    show_default=True,
+    help="Of the adapter.",
+)
+@click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="So many pictures, evenly spaced.")
+@errors_shown
+def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, limit: int | None) -> None:
+    """Add rows of PROFILE with tokens to OUT/rows.jsonl; those that are there are not made again."""
+    adapter = TokenAdapter.load(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    set_digest = weights.load(profile).digest.hex()[:12]
+    name = "tokens"
+    version = f"profile {profile}, guide none, weights {set_digest}, tokens {digest} for {adapter.encoder}"
+    rows = out / "rows.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    repair(rows)
+    made = [row for row in read_rows(rows) if (row["codec"], row["version"]) == (name, version)]
+    done = {(row["image"], row["quality"]) for row in made}
+    make = functools.partial(token_row, adapter=adapter, profile=profile)
+    wanted = [
+        (picture, quality)
+        for picture in plain_pictures(folder, limit)
+        for quality in map(int, qualities.split(","))
+        if (picture.name, quality) not in done
+    ]
+    for picture, quality in tqdm(wanted, unit="row", disable=None):
+        row = {"codec": name, "version": version, "image": picture.name} | make(picture.path, quality)
+        with rows.open("a", encoding="utf-8") as sink:
+            sink.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""``cotam bench video``: sequences beside video codecs and beside their own frames one by one.
+
+Knows clips, codecs of videos and judges of pictures. All codecs get the same sampled frames; a clip is what
+a picture is elsewhere: its rate is over all of its frames, its score the mean over them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+
+import cotam
+from cotam.api import digests_of
+from cotam.errors import CotamError, InputError, MissingExtraError
+from cotam.files import write_whole
+from cotam.guide.base import digest_of
+from cotam.image.fit import Fit, fitted
+from cotam.image.read import Pixels
+from cotam.image.video import Clip, read_clip
+from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
+from cotam_lab.bench.sweep import read_rows, repair
+from cotam_lab.metrics.pictures import Judge, judge
+from cotam_lab.metrics.scores import score_named
+
+__all__ = ["CODECS", "SCORES", "VideoCodec", "table", "video"]
+
+Frames = Sequence[tuple[float, Pixels]]
+SCORES = ("features", "patch", "shallow", "middle", "late", "deep", "whole")
+
+
+@dataclass(frozen=True)
+class VideoCodec:
+    """A codec with the settings of its rates.
+
+    Attributes
+    ----------
+    code : frames with their seconds, and a setting, to all bytes that they take and the decoded frames
+    settings : four, whose rates and scores overlap with the others'
+    """
+
+    code: Callable[[Frames, int], tuple[int, list[Pixels]]]
+    settings: tuple[int, ...]
+
+
+def _sequence(frames: Frames, quality: int, **options: Any) -> tuple[int, list[Pixels]]:
+    data = b"".join(cotam.encode_frames(frames, quality=quality, **options))
+    return len(data), [np.array(image) for _, image in cotam.decode_frames(data)]
+
+
+def _one_by_one(frames: Frames, quality: int) -> tuple[int, list[Pixels]]:
+    files = [cotam.encode(pixels, quality=quality) for _, pixels in frames]
+    return sum(map(len, files)), [np.array(cotam.decode(data)) for data in files]
+
+
+def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, list[Pixels]]]:
+    """An encoder of FFmpeg. Its rate is that of its packets alone: no container is counted."""
+
+    def code(frames: Frames, crf: int) -> tuple[int, list[Pixels]]:
+        os.environ.setdefault("SVT_LOG", "1")
+        try:
+            import av
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("video", error.name or "av") from error
+        height, width = frames[0][1].shape[:2]
+        clock = Fraction(1, 1000)
+        file, size = BytesIO(), 0
+        container: Any
+        with av.open(file, "w", format="matroska") as container:
+            stream = container.add_stream(name, options={"crf": str(crf), "g": str(len(frames)), **options})
+            stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+            stream.time_base = stream.codec_context.time_base = clock
+            stream.codec_context.framerate = Fraction(1)
+            stream.codec_context.thread_count = 1
+            for seconds, pixels in [*frames, (0.0, None)]:
+                frame = None
+                if pixels is not None:
+                    even = np.pad(pixels, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+                    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+                    frame.pts, frame.time_base = round(seconds / clock), clock
+                for packet in stream.encode(frame):
+                    size += packet.size
+                    container.mux(packet)
+        file.seek(0)
+        with av.open(file) as container:
+            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        if len(decoded) != len(frames):
+            raise InputError(f"{name} gives {len(decoded)} of {len(frames)} frames")
+        return size, [np.ascontiguousarray(pixels[:height, :width]) for pixels in decoded]
+
+    return code
+
+
+CODECS = {
+    "cotam": VideoCodec(_sequence, (10, 25, 40, 55)),
+    "cotam no guide": VideoCodec(partial(_sequence, profile="mllm", guide="none"), (10, 25, 40, 55)),
+    "cotam low delay": VideoCodec(partial(_sequence, low_delay=True), (15, 30, 45, 60)),
+    "cotam one by one": VideoCodec(_one_by_one, (10, 25, 42, 60)),
+    "x264": VideoCodec(_library("libx264", preset="veryslow"), (30, 35, 40, 45)),
+    "x265": VideoCodec(
+        _library("libx265", preset="veryslow", **{"x265-params": "log-level=none"}), (30, 35, 40, 45)
+    ),
+    "svt-av1": VideoCodec(_library("libsvtav1", preset="3"), (36, 44, 52, 60)),
+}
+
+
+def version_of(codec: str, sampled: str) -> str:
+    """What the rows of a codec depend on, beside how frames were ``sampled``: weights and guide, or PyAV."""
+    if codec.startswith("cotam"):
+        return f"{sampled}, weights {digests_of('auto')}, guide file {str(digest_of('auto', 'auto'))[:12]}"
+    av = importlib.metadata.version("av")
+    return f"{sampled}, av {av}"
+
+
+def measured(
+    clips: Sequence[str], codecs: Iterable[str], out: Path, judged: Judge, sampling: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of all clips; those in ``out/rows.jsonl`` are kept, and it grows clip by clip.
+
+    ``sampling`` has ``fps``, ``most`` and ``fit``: which frames of a clip are taken, and how they are shrunk.
+    """
+    file = out / "rows.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    repair(file)
+    sampled = ", ".join(f"{key} {value}" for key, value in sampling.items())
+    versions = {codec: version_of(codec, sampled) for codec in codecs}
+    stems = [Path(name).stem for name in clips]
+    kept = [
+        row
+        for row in read_rows(file)
+        if row["image"] in stems and row["version"] == versions.get(row["codec"])
+    ]
+    done = {(row["image"], row["codec"], row["quality"]) for row in kept}
+    with click.progressbar(clips, file=sys.stderr) as bar:
+        for name, stem in zip(bar, stems, strict=True):
+            every = [(codec, setting) for codec in versions for setting in CODECS[codec].settings]
+            missing = [(codec, setting) for codec, setting in every if (stem, codec, setting) not in done]
+            if not missing:
+                continue
+            with closing(Clip(name, name)) as clip:
+                taken = read_clip(clip, sampling["fps"], sampling["most"])
+                frames = [(s, np.array(fitted(p, sampling["fit"]))) for s, p in taken]
+            made = [
+                row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, judged)
+            ]
+            with file.open("a", encoding="utf-8") as sink:
+                sink.writelines(json.dumps(row) + "\n" for row in made)
+            kept += made
+    place = {name: number for number, name in enumerate((*stems, *versions))}
+    return sorted(kept, key=lambda row: (place[row["image"]], place[row["codec"]], row["quality"]))
+
+
+def rows_of(
+    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], judged: Judge
+) -> list[dict[str, Any]]:
+    """A row for each codec and setting: bytes, bits per pixel, means of the scores over the frames."""
+    coded = {(codec, setting): CODECS[codec].code(frames, setting) for codec, setting in wanted}
+    found: dict[tuple[str, int], list[dict[str, float | None]]] = {key: [] for key in coded}
+    for number, (_, pixels) in enumerate(frames):  # all of one frame: its features are found once
+        for key, (_, decoded) in coded.items():
+            found[key].append(judged.score(pixels, decoded[number], ()))
+    pixels_in_all = sum(pixels.shape[0] * pixels.shape[1] for _, pixels in frames)
+    rows = []
+    for (codec, setting), (size, _) in coded.items():
+        scores = found[codec, setting]
+        means = {key: float(np.mean([float(one[key] or 0) for one in scores])) for key in judged.keys}
+        about = {"codec": codec, "quality": setting, "image": name, "frames": len(frames), "bytes": size}
+        rows.append(about | {"bpp": 8 * size / pixels_in_all} | means)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]], reference: str, scores: Sequence[str] = SCORES) -> str:
+    """Markdown: BD-rate of each codec against the reference, clip by clip and by the mean curve."""
+    clips = list(dict.fromkeys(row["image"] for row in rows))
+    lines = []
+    for score in scores:
+        lines += [f"BD-rate against {reference} by {score_named(score).name}, negative is fewer bytes:", ""]
+        lines += [f"| codec | {' | '.join(clips)} | mean curve |", "| --- " * (len(clips) + 2) + "|"]
+        first = points(rows, reference, score)
+        for codec in dict.fromkeys(row["codec"] for row in rows if row["codec"] != reference):
+            second = points(rows, codec, score)
+            chosen: list[Any] = [*([index] for index in range(len(clips))), slice(None)]
+            deltas = [bd_rate(monotone(first.curve(c)), monotone(second.curve(c))) for c in chosen]
+            lines.append(f"| {codec} | {' | '.join(map(_shown, deltas))} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _shown(delta: Delta) -> str:
+    return "–" if delta.value is None else f"{delta.value:+.1f} % ({100 * delta.overlap:.0f} %)"
+
+
+@click.command()
+@click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
+@click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
+@click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
+@click.option("--for", "fit", type=click.Choice(get_args(Fit)), default="llava-1.5", show_default=True)
+@click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
+@click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
+def video(
+    clips: tuple[str, ...],
+    output: str,
+    fps: float,
+    max_frames: int,
+    fit: Fit,
+    codecs: tuple[str, ...],
+    reference: tuple[str, ...],
+) -> None:
+    """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
+
+    All get the same sampled frames, and are judged by the features of a vision encoder, level by level. In
+    brackets is how much of the range of scores the two curves share. Rows that are in FOLDER are kept: it
+    goes on where it was stopped.
+    """
+    try:
+        judged = judge("features")
+        judged.prepare()
+        sampling = {"fps": fps, "most": max_frames, "fit": fit}
+        rows = measured(clips, codecs or CODECS, Path(output), judged, sampling)
+        known = {row["codec"] for row in rows}
+        text = "\n".join(table(rows, one) for one in reference if one in known)
+        write_whole(str(Path(output, "table.md")), text.encode())
+    except CotamError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    video()

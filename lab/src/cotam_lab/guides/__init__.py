@@ -1,0 +1,1 @@
+"""Importance maps from encoders: CLIP, sensitivities, and training of the embedded guide."""

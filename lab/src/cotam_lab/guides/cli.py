@@ -1,0 +1,162 @@
+"""``python -m cotam_lab.train guide``: targets, distillation, tuning through the codec, export.
+
+Knows files and options: what they mean is for ``sensitivity`` and ``guide``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cotam_lab.nets.guide_lite import Lite
+
+__all__ = ["guide"]
+
+SIZES = (224, 256)
+LARGEST_SHRINK = 6.0
+"""Of photographs, before the crop: an encoder sees most of them whole, and so should a guide."""
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.Path(path_type=Path)
+
+
+@click.group()
+def guide() -> None:
+    """Train the embedded guide (docs/guide.md)."""
+
+
+@guide.command()
+@click.option("--pack", type=_FOLDER, required=True, help="Training pictures.")
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the targets.")
+@click.option("--count", default=2400, show_default=True, help="Crops.")
+@click.option("--weights", "weight_set", default="mllm", show_default=True, help="Codec: name or folder.")
+@click.option("--seed", default=8, show_default=True)
+def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
+    """Measure sensitivities of training crops, and find their text; goes on where it was stopped."""
+    from cotam.codec import weights
+    from cotam.codec.still import Codec
+    from cotam.runtime import OnnxRunner
+    from cotam_lab.guides.sensitivity import Teachers, cache
+    from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.nets.text_detector import load_text_detector
+    from cotam_lab.train.data import Crops, Mixture
+
+    path = Path(weight_set)
+    found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
+    mixture = Mixture(share=(("text", 0.2),), largest_shrink=LARGEST_SHRINK)
+    sources = [Crops(pack, size=size, seed=seed, mixture=mixture) for size in SIZES]
+    codec = Codec(found, OnnxRunner(found.folder, threads=1))
+    teachers = Teachers(codec, load_teacher(attention=True), load_text_detector())
+    made = cache(sources, count, out, teachers)
+    with click.progressbar(made, length=count, label="targets") as bar:
+        for _ in bar:
+            pass
+
+
+@guide.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors.")
+@click.option("--steps", default=5000, show_default=True)
+@click.option("--batch", default=16, show_default=True)
+@click.option("--learning-rate", "rate", default=2e-3, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def distil(folder: Path, out: Path, **options: Any) -> None:
+    """Train a new guide on the targets in FOLDER; each tenth crop is kept for validation."""
+    import torch
+
+    from cotam_lab.guides.distil import distil, load_targets, validate
+    from cotam_lab.nets.guide_lite import HEADS, Lite
+
+    torch.manual_seed(options["seed"])
+    lite, (training, validation) = Lite(), load_targets(folder)
+    for step, loss in distil(lite, training, **options):
+        if (step + 1) % 250 == 0:
+            held = validate(lite, validation)
+            parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, loss.tolist(), held, strict=True))
+            click.echo(f"{step + 1}: loss, correlation when held out: " + ", ".join(parts))
+    save(lite, out)
+
+
+@guide.command()
+@click.argument("start", type=_FILE)
+@click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors; beside it a log, .jsonl.")
+@click.option("--pack", type=_FOLDER, required=True, help="Training pictures.")
+@click.option("--network", type=_FILE, required=True, help="The codec's weights for torch.")
+@click.option("--steps", default=500, show_default=True)
+@click.option("--batch", default=4, show_default=True)
+@click.option("--size", default=256, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--learning-rate", "rate", default=2e-4, show_default=True)
+@click.option("--strength", default=0.25, show_default=True, help="Exponent that the export will state.")
+@click.option("--minutes", type=float, help="Stop after this time.")
+@click.option("--seed", default=0, show_default=True)
+def tune(
+    start: Path, out: Path, pack: Path, network: Path, size: int, minutes: float | None, **options: Any
+) -> None:
+    """Go on training the guide START through the frozen codec: rate and distances, not targets."""
+    from safetensors.torch import load_file
+
+    from cotam_lab.guides.distil import through_codec
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.nets.teachers import load_reader, load_teacher
+    from cotam_lab.train.data import Crops, Mixture
+
+    codec = Codec()
+    codec.load_state_dict(load_file(network))
+    lite = load(start)
+    mixture = Mixture(share=(("text", 0.2),), largest_shrink=3.0)
+    crops = Crops(pack, size=size, seed=options["seed"] + 100, mixture=mixture)
+    teacher, reader = load_teacher(attention=True), load_reader()
+    began = time.monotonic()
+    with out.with_suffix(".jsonl").open("w") as log:
+        for step, parts in through_codec(lite, codec, teacher, reader, crops, **options):
+            log.write(json.dumps({"step": step} | parts) + "\n")
+            log.flush()
+            if (step + 1) % 25 == 0:
+                save(lite, out)
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                break
+    save(lite, out)
+
+
+@guide.command()
+@click.argument("file", type=_FILE)
+@click.option("-o", "--out", type=_OUT, required=True, help="File .onnx.")
+@click.option("--mixture", help="Shares of the maps, comma-separated; those of FILE if not given.")
+@click.option("--side", default=768, show_default=True, help="Largest long side that it is shown.")
+@click.option("--exponent", default=0.35, show_default=True, help="Power of importance that suits as gain.")
+def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
+    """Write a guide as ONNX: src/cotam/weights/guide_lite.onnx is one."""
+    import torch
+
+    from cotam_lab.guides.distil import export_guide
+
+    lite = load(file)
+    if mixture:
+        shares = [float(share) for share in mixture.split(",")]
+        if len(shares) != len(lite.mixture):
+            raise click.BadParameter(f"--mixture has {len(shares)} shares, not {len(lite.mixture)}")
+        lite.mixture.copy_(torch.tensor(shares))
+    export_guide(lite, out, side=side, exponent=exponent)
+
+
+def load(path: Path) -> Lite:
+    """The network in a file that these commands wrote."""
+    from safetensors.torch import load_file
+
+    from cotam_lab.nets.guide_lite import Lite
+
+    lite = Lite()
+    lite.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return lite
+
+
+def save(lite: Lite, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

@@ -1,0 +1,260 @@
+"""Training of the embedded guide: distilled from sensitivities, then end to end through the frozen codec.
+
+Knows the network, its targets and the codec as a differentiable whole: nothing of how targets are measured
+(``sensitivity``) or of what a guide is worth in real files (`cotam_lab.bench.guides`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cotam.errors import InputError
+from cotam.format.level_map import LIMIT
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
+from cotam_lab.nets.export import stored_small, to_onnx
+from cotam_lab.nets.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
+from cotam_lab.nets.layers import clamp_ste, round_ste
+from cotam_lab.nets.teachers import LEVELS, Features, Reader, Teacher, reader_distances
+from cotam_lab.train.data import Crops
+from cotam_lab.train.precision import autocast
+
+HELD_OUT = 20
+"""Of so many crops, two are for validation: sizes alternate."""
+
+NO_TEXT = -4.0
+"""Log2 of the map of text where there is none; where a detector is sure of text it is 0."""
+
+_LEVELS = LEVELS[1:]
+SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24, "reader": 0.9}
+"""How fast each distance falls as the rate rises, -d log distance / d log rate, without a guide."""
+
+MAP_BITS = 2.2
+"""Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), as the coder takes on Kodak."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Crops of one size: pictures (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
+
+    pictures: Tensor
+    maps: Tensor
+
+
+def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
+    """What `cotam_lab.guides.sensitivity.cache` wrote, by size: for training, and a tenth for validation."""
+    paths = sorted(folder.glob("*.npz"))
+    if len(paths) < HELD_OUT:
+        raise InputError(f"{folder} has {len(paths)} targets: run python -m cotam_lab.train guide targets")
+    held = [path for number, path in enumerate(paths) if number % HELD_OUT < 2]
+    return _grouped([path for path in paths if path not in held]), _grouped(held)
+
+
+def _grouped(paths: Sequence[Path]) -> list[Targets]:
+    groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+    for path in paths:
+        with np.load(path) as file:
+            found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
+            picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
+            text = torch.from_numpy(file["text"].astype(np.float32)).clamp(min=2**NO_TEXT).log2()[None]
+        maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
+        maps = maps - maps.mean((1, 2), keepdim=True)
+        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
+    return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
+
+
+def distillation_loss(maps: Tensor, targets: Tensor) -> Tensor:
+    """Huber distance of log2 maps (B, heads, h, w), on their grid and that of levels, by head: (heads,)."""
+    total = torch.zeros(maps.shape[1])
+    for size in (1, 2):
+        ours, theirs = _coarser(maps, size), _coarser(targets, size)
+        parts = [_centred(m[:, :RELATIVE]) for m in (ours, theirs)]
+        ours, theirs = (
+            torch.cat([p, m[:, RELATIVE:]], 1) for p, m in zip(parts, (ours, theirs), strict=True)
+        )
+        total = total + F.smooth_l1_loss(ours, theirs, reduction="none").mean((0, 2, 3))
+    return total
+
+
+def _coarser(maps: Tensor, size: int) -> Tensor:
+    return maps if size == 1 else F.avg_pool2d(torch.exp2(maps), size).log2()
+
+
+def _centred(maps: Tensor) -> Tensor:
+    return maps - maps.mean((2, 3), keepdim=True)
+
+
+def batches(
+    groups: Sequence[Targets], count: int, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of one size each, turned and mirrored at random."""
+    sizes = np.array([len(group.pictures) for group in groups])
+    while True:
+        group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
+        chosen = torch.from_numpy(rng.choice(len(group.pictures), min(count, len(group.pictures)), False))
+        picture, maps = group.pictures[chosen].float() / 255, group.maps[chosen]
+        if rng.random() < 0.5:
+            picture, maps = picture.flip(3), maps.flip(3)
+        yield picture, maps
+
+
+def distil(
+    guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
+) -> Iterator[tuple[int, Tensor]]:
+    """Train on targets; yields step and loss by head. The learning rate rises, then falls to nothing."""
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
+    source = batches(groups, batch, np.random.default_rng(seed))
+    guide.train()
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = (
+            rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        )
+        picture, targets = next(source)
+        with autocast("cpu"):
+            maps = guide(picture)
+        loss = distillation_loss(maps.float(), targets)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        torch.nn.utils.clip_grad_norm_(guide.parameters(), 1.0)
+        optimiser.step()
+        yield step, loss.detach()
+
+
+@torch.no_grad()
+def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
+    """Correlation of predicted and measured log2 maps on the grid of levels, within each picture, by head."""
+    guide.eval()
+    pairs = [(guide(group.pictures.float() / 255), group.maps) for group in groups]
+    flat = [[_centred(_coarser(m, 2)).transpose(0, 1).flatten(1) for m in pair] for pair in pairs]
+    guide.train()
+    mine, target = (torch.cat(part, 1) for part in zip(*flat, strict=True))
+    return ((mine * target).sum(1) / (mine.square().sum(1) * target.square().sum(1)).sqrt()).tolist()
+
+
+def levels_of(guide: Lite, picture: Tensor, strength: float) -> Tensor:
+    """Levels (B, 1, H/32, W/32) in ±7, of mean 0 before they are rounded; gradients pass straight through."""
+    octaves = F.avg_pool2d(guide.importance(picture)[:, None], 2).log2()
+    wanted = STEPS_PER_OCTAVE * strength * _centred(octaves)
+    return round_ste(clamp_ste(wanted, -LIMIT, LIMIT))
+
+
+def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
+    """Natural logarithms of an encoder's distances that `cotam_lab.bench.guides` measures, (B,) each."""
+    assert theirs.attention is not None
+    share = theirs.attention / theirs.attention.mean(1, keepdim=True)
+    errors = [(ours.levels[name] - theirs.levels[name]).square().mean(2) for name in _LEVELS]
+    error = torch.stack(errors).mean(0)
+    found = {
+        "tokens": error.mean(1),
+        "attended": (error * share).mean(1),
+        "whole": (ours.whole - theirs.whole).square().mean(1),
+    }
+    return {name: value.clamp(min=1e-6).log() for name, value in found.items()}
+
+
+def map_bits(levels: Tensor) -> Tensor:
+    """About what the map of levels (B, 1, h, w) takes in a file, in bits: (B,), with gradients."""
+    across, down = (torch.log2(1 + 2 * levels.diff(dim=axis).abs()).sum((1, 2, 3)) for axis in (3, 2))
+    return MAP_BITS * (across + down) / 2
+
+
+def through_codec(
+    guide: Lite,
+    codec: Codec,
+    teacher: Teacher,
+    reader: Reader,
+    crops: Crops,
+    steps: int,
+    *,
+    batch: int = 4,
+    rate: float = 2e-4,
+    strength: float = 0.25,
+    qualities: tuple[int, int] = (0, 50),
+    seed: int = 0,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Train through the frozen codec; yields step and parts of the loss.
+
+    Minimised is log rate + mean of log distance / slope: along a curve without a guide it does not change, so
+    that it is, to first order, the logarithm of the mean BD-rate. A reader's distance counts on text, as much
+    as the encoder's together. "gain" is the loss less that of the same crops without a guide.
+    """
+    codec.eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.0)
+    rng = np.random.default_rng(seed)
+    guide.train()
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * min(1, 2 * (steps - step) / steps)
+        pixels, text = crops.batch(step, batch)
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+        quality = torch.from_numpy(rng.integers(qualities[0], qualities[1] + 1, batch))
+        levels = levels_of(guide, picture, strength)
+        seen = Seen(teacher, reader, picture, torch.from_numpy(text))
+        parts = seen.cost(codec, quality, levels)
+        with torch.no_grad():
+            plain = seen.cost(codec, quality, torch.zeros_like(levels))
+        parts |= {"spread": levels.std(), "gain": parts["loss"] - plain["loss"]}
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(guide.parameters(), 0.5)
+        optimiser.step()
+        yield step, {name: float(value.detach()) for name, value in parts.items()}
+
+
+class Seen:
+    """What encoder and reader see in a batch of originals, and what a coded version costs beside it."""
+
+    def __init__(self, teacher: Teacher, reader: Reader, picture: Tensor, text: Tensor) -> None:
+        self.teacher, self.reader, self.picture, self.text = teacher, reader, picture, text
+        with torch.no_grad(), autocast("cpu"):
+            self.features = teacher(picture, attention=True)
+            self.read = self._read(picture)
+
+    def _read(self, picture: Tensor) -> list[Tensor]:
+        if not self.text.any():
+            return []
+        return [m.float() for m in self.reader(F.interpolate(picture[self.text], scale_factor=2.0))]
+
+    def cost(self, codec: Codec, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
+        """Means over the batch: logarithms of rate and distances, and "loss"."""
+        with autocast("cpu"):
+            coded = codec(self.picture, quality, levels, noise=False)
+            decoded = coded.picture.clamp(0, 1)
+            ours, read = self.teacher(decoded), self._read(decoded)
+        bits = coded.bits_y + coded.bits_z + map_bits(levels)
+        rate = (bits / (self.picture.shape[2] * self.picture.shape[3])).log()
+        found = log_distances(ours, self.features)
+        distance = torch.stack([value / SLOPES[name] for name, value in found.items()]).mean(0)
+        parts = {name: value.mean() for name, value in found.items()} | {"rate": rate.mean()}
+        if read:
+            reader = reader_distances(read, self.read).clamp(min=1e-6).log()
+            parts["reader"] = reader.mean()
+            where = self.text.nonzero()[:, 0]
+            distance = distance.index_put((where,), (distance[where] + reader / SLOPES["reader"]) / 2)
+        return parts | {"loss": (rate + distance).mean()}
+
+
+def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:
+    """Write the guide as ONNX: weights as float16, and what `docs/guide.md` asks of a guide file."""
+    example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
+    graph = LiteGraph(guide.eval())
+    model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance", "structure"]))
+    properties = {
+        "cotam.guide": "1",
+        "cotam.guide.kind": "conv",
+        "cotam.guide.side": str(side),
+        "cotam.guide.multiple": str(MULTIPLE),
+        "cotam.guide.name": "lite",
+        "cotam.guide.exponent": f"{exponent:g}",
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,322 @@
+"""LLaVA models of transformers that read ``.cotam`` bytes.
+
+>>> attached = attach(model, "adapter.safetensors")  # doctest: +SKIP
+>>> inputs = attached.inputs(data, "USER: <image>\\nWhat is this? ASSISTANT:")  # doctest: +SKIP
+>>> model.generate(**inputs)  # doctest: +SKIP
+
+Knows models, their processors and files: nothing of training. The tokens of a picture travel behind its
+colours, as further channels of ``pixel_values``; a hook of the vision tower takes them off and adds them to
+the patch embeddings. So batches, beams, casts and threads need no care, and pictures without such channels
+pass as ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cotam.api import codec_of
+from cotam.errors import InputError, MissingExtraError
+from cotam.format.header import read_header
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from cotam.codec.planes import Latents
+    from cotam_lab.nets.adapter import TokenAdapter, View
+
+COLOURS = 3
+
+
+def attach(
+    model: Any, adapter: TokenAdapter | str | Path | None = None, *, processor: Any = None
+) -> Attached:
+    """Make a LLaVA model read ``.cotam`` bytes; `Attached.detach` makes it again what it was.
+
+    Parameters
+    ----------
+    model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
+    adapter : a token adapter that was trained for this tower, or the file of one; only its width is checked.
+        Without, the model sees decoded pictures alone.
+    processor : of the model. Unless given, that in the folder or on the hub from which the model was loaded.
+        A tokenizer does as well: pictures are then resized to the tower's square, without a crop, by bicubic
+        interpolation, and normalised by its family's mean and deviation.
+
+    Raises
+    ------
+    InputError
+        if the model is of another family, the adapter for a tower of another width, or there is no processor
+    MissingExtraError
+        if torch or transformers is not installed
+    """
+    try:
+        from cotam_lab.nets.adapter import TokenAdapter, embeddings_of
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", error.name or "torch") from error
+    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if kind != "llava":
+        raise InputError(f"attach takes a llava model (LlavaForConditionalGeneration), not {kind}")
+    tower = model.model.vision_tower
+    if not isinstance(adapter, TokenAdapter | None):
+        adapter = TokenAdapter.load(Path(adapter))
+    if adapter is not None and adapter.width != tower.config.hidden_size:
+        raise InputError(
+            f"the adapter is for an encoder of width {adapter.width} ({adapter.encoder}), "
+            f"the vision tower has {tower.config.hidden_size}"
+        )
+    return Attached(model, adapter, processor or _processor_of(model), embeddings_of(tower))
+
+
+class Attached:
+    """A model that reads ``.cotam`` bytes.
+
+    `inputs` and the model may be called from several threads; `detach` not while the model runs.
+    """
+
+    def __init__(self, model: Any, adapter: TokenAdapter | None, processor: Any, embeddings: Any) -> None:
+        self.model, self.processor = model, processor
+        self.adapter = adapter if adapter is None else adapter.to(model.device).eval()
+        self._tower = model.model.vision_tower
+        self._patch = int(self._tower.config.patch_size)
+        self._images = getattr(processor, "image_processor", None)
+        self._taken = threading.local()
+        self._hooks = [
+            embeddings.register_forward_pre_hook(self._take_tokens),
+            embeddings.register_forward_hook(self._add_tokens),
+        ]
+
+    def detach(self) -> None:
+        """Leave the model as it was before `attach`. Inputs with tokens no longer fit it."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def inputs(self, data: bytes | Sequence[bytes], prompt: str | Sequence[str]) -> dict[str, Tensor]:
+        """What ``model.generate(**…)`` and ``model(**…)`` take, on the model's device.
+
+        Parameters
+        ----------
+        data : whole ``.cotam`` files, in the order in which prompts name them
+        prompt : one, or one for each sequence of the batch; each ``<image>`` stands for a picture. Shorter
+            ones are padded on the left.
+
+        Raises
+        ------
+        FormatError, LimitError, UnknownWeightsError
+            as `cotam.decode`
+        InputError
+            if prompts name more or fewer pictures, a file's weight set is not the adapter's, the processor
+            makes no batch of them (as of pictures that come out in different sizes), or `detach` was called
+        """
+        if not self._hooks:
+            raise InputError("the model was detached: attach it again")
+        files = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        named = sum(text.count(self._image_token()) for text in prompts)
+        if named != len(files):
+            raise InputError(f"the prompt has {self._image_token()} {named} times, for {len(files)} pictures")
+        decoded = [self._decode(bytes(file)) for file in files]
+        pictures = [pixels for pixels, _ in decoded]
+        found = self._preprocess(pictures, prompts)
+        pixels = found["pixel_values"].to(self._tower.dtype)
+        if self.adapter is not None:
+            seen = pixels.shape[2], pixels.shape[3]
+            tokens = [self._tokens(latents, self._view(p.size, seen)) for p, latents in decoded]
+            channels = [as_channels(one, self._patch, seen) for one in tokens]
+            pixels = _concatenated(pixels.to(self.model.device), channels)
+        return {
+            name: value.to(self.model.device) for name, value in (found | {"pixel_values": pixels}).items()
+        }
+
+    def _decode(self, data: bytes) -> tuple[Image.Image, Latents]:
+        from PIL import Image
+
+        found = codec_of(read_header(data).weights)
+        if self.adapter is not None and not self.adapter.reads(found.weights.digest):
+            raise InputError(
+                f"the file was made with weight set {found.weights.name} "
+                f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}: "
+                'encode with the profile that it was trained for, such as profile="mllm"'
+            )
+        pixels, latents = found.decode_with_latents(data)
+        return Image.fromarray(pixels), latents
+
+    # -- prompts and pictures
+
+    def _image_token(self) -> str:
+        """The text that stands for a picture."""
+        if self._images is not None:
+            return str(self.processor.image_token)
+        return str(self.processor.convert_ids_to_tokens(self.model.config.image_token_id))
+
+    def _preprocess(self, pictures: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
+        options = {"return_tensors": "pt", "padding": len(prompts) > 1, "padding_side": "left"}
+        if self._images is not None:
+            try:
+                return dict(self.processor(images=pictures, text=prompts, **options))
+            except ValueError as error:
+                reason = str(error).strip().splitlines()[0]
+                sizes = ", ".join(f"{p.width}×{p.height}" for p in pictures)
+                raise InputError(
+                    f"the model's processor makes no batch of pictures of {sizes}: {reason}"
+                ) from error
+        pixels = _resized(pictures, self._tower.config)
+        tower, token = self._tower.config, self._image_token()
+        count = (pixels.shape[2] // self._patch) * (pixels.shape[3] // self._patch)
+        if tower.model_type != "siglip_vision_model":
+            count += 1 + getattr(tower, "num_register_tokens", 0)
+        count -= int(self.model.config.vision_feature_select_strategy == "default")
+        text = self.processor([p.replace(token, token * count) for p in prompts], **options)
+        return {**text, "pixel_values": pixels}
+
+    def _view(self, size: tuple[int, int], seen: tuple[int, int]) -> View:
+        """Where the patches of what the tower sees lie in a picture of this width and height."""
+        picture = size[1], size[0]
+        view = view_of(self._images, picture, self._patch, seen)
+        if view.grid != (seen[0] // self._patch, seen[1] // self._patch):
+            raise InputError(f"{type(self._images).__name__} crops or pads in a way that is not known here")
+        return view
+
+    # -- tokens
+
+    def _tokens(self, latents: Latents, view: View) -> Tensor:
+        """(patches, width) of one picture."""
+        import torch
+
+        assert self.adapter is not None
+        device = self.model.device
+        with torch.no_grad():
+            values = torch.from_numpy(latents.values)[None].to(device)
+            gain = torch.from_numpy(latents.log2_gain)[None, None].to(device)
+            return self.adapter(values, gain, view)[0]
+
+    def _take_tokens(self, _module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        self._taken.tokens = None
+        pixels, *rest = inputs
+        if self.adapter is None or pixels.shape[1] <= COLOURS:
+            return None
+        self._taken.tokens = from_channels(pixels[:, COLOURS:], self._patch, self.adapter.width)
+        return (pixels[:, :COLOURS], *rest)
+
+    def _add_tokens(self, _module: Any, _inputs: Any, first: Tensor) -> Tensor | None:
+        from cotam_lab.nets.adapter import add_tokens
+
+        tokens, self._taken.tokens = self._taken.tokens, None
+        return None if tokens is None else add_tokens(first, tokens)
+
+
+def as_channels(tokens: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
+    """Tokens (rows · columns, C) of an encoder's input of ``size`` pixels → (⌈C / patch²⌉, height, width).
+
+    The values of a token lie where its patch lies; the rest is zero.
+    """
+    import torch.nn.functional as F
+
+    rows, columns = size[0] // patch, size[1] // patch
+    tokens = F.pad(tokens, (0, -tokens.shape[1] % patch**2))
+    found = tokens.unflatten(1, (-1, patch, patch)).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    found = found.flatten(3).flatten(1, 2)
+    return F.pad(found, (0, size[1] - found.shape[2], 0, size[0] - found.shape[1]))
+
+
+def from_channels(channels: Tensor, patch: int, width: int) -> Tensor:
+    """The inverse of `as_channels`, for a batch: (B, k, height, width) → (B, patches, ``width``)."""
+    rows, columns = channels.shape[2] // patch, channels.shape[3] // patch
+    found = channels[:, :, : rows * patch, : columns * patch]
+    found = found.unflatten(3, (columns, patch)).unflatten(2, (rows, patch)).permute(0, 2, 4, 1, 3, 5)
+    return found.flatten(3).flatten(1, 2)[:, :, :width]
+
+
+def view_of(images: Any, picture: tuple[int, int], patch: int, seen: tuple[int, int]) -> View:
+    """Where an encoder's patches lie in a picture, after an image processor of transformers.
+
+    In order, each where the processor has it on: padding to a square, resizing (to a given height and width,
+    or the shorter side to a length), and a crop of the middle.
+
+    Parameters
+    ----------
+    images : the processor, or None for one that resizes to ``seen``
+    picture : height and width
+    seen : height and width of what comes out
+
+    Raises
+    ------
+    InputError
+        if the processor does anything else
+    """
+    from cotam_lab.nets.adapter import View
+
+    frame, start = picture, (0, 0)
+    if getattr(images, "do_pad", None):
+        if not type(images).__name__.startswith("LlavaImageProcessor"):
+            raise InputError(f"{type(images).__name__} pads in a way that is not known here")
+        side = max(picture)
+        frame, start = (side, side), ((side - picture[0]) // 2, (side - picture[1]) // 2)
+    size = _resized_size(images, frame, seen)
+    scale = size[0] / frame[0], size[1] / frame[1]
+    cropped, corner = size, (0, 0)
+    if getattr(images, "do_center_crop", None):
+        cropped = int(images.crop_size["height"]), int(images.crop_size["width"])
+        corner = (size[0] - cropped[0]) // 2, (size[1] - cropped[1]) // 2
+    return View.of(
+        picture,
+        patch,
+        resized=(picture[0] * scale[0], picture[1] * scale[1]),
+        seen=cropped,
+        offset=(corner[0] - start[0] * scale[0], corner[1] - start[1] * scale[1]),
+    )
+
+
+def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
+    if images is None:
+        return seen
+    if not images.do_resize:
+        return frame
+    size = dict(images.size)
+    if set(size) == {"height", "width"}:
+        return int(size["height"]), int(size["width"])
+    if set(size) != {"shortest_edge"}:
+        raise InputError(f"{type(images).__name__} resizes to {size}: not known here")
+    short = int(size["shortest_edge"])
+    long = int(short * max(frame) / min(frame))
+    return (long, short) if frame[1] <= frame[0] else (short, long)
+
+
+def _resized(pictures: list[Image.Image], config: Any) -> Tensor:
+    """The tower's square, normalised: (B, 3, side, side)."""
+    import torch
+    from PIL import Image
+
+    from cotam_lab.nets.teachers import NORMALISATION
+
+    family = config.model_type.removesuffix("_vision_model")
+    mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
+    side = int(config.image_size)
+    found = []
+    for picture in pictures:
+        square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+        found.append((torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 - mean) / std)
+    return torch.stack(found)
+
+
+def _concatenated(pixels: Tensor, channels: list[Tensor]) -> Tensor:
+    import torch
+
+    return torch.cat([pixels, torch.stack(channels).to(pixels)], 1)
+
+
+def _processor_of(model: Any) -> Any:
+    from transformers import AutoProcessor
+
+    name = getattr(model.config, "_name_or_path", "")
+    try:
+        if name:
+            return AutoProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no processor in {name}: pass processor= to attach") from error
+    raise InputError("the model was not loaded from a folder or the hub: pass processor= to attach")

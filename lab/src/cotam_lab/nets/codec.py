@@ -1,0 +1,344 @@
+"""The codec's networks: picture → latents → residual symbols, and back.
+
+Knows tensors and their rates: nothing of files, of the range coder or of training.
+
+::
+
+    picture ──▸ Analysis ──▸ y (1/16) ──▸ HyperAnalysis ──▸ z (1/64) ──round──▸ symbols of z
+                             │                                                   │
+                             │          ScaleNetwork (integers): table index ◂───┤
+                             ▾                                                   ▾
+                symbols of y = round((y - mean) · gain) ◂── Means: 4 steps ◂── HyperSynthesis
+                             │                                  ▴
+                             └──▸ ŷ = symbols / gain + mean ────┤
+                                                                ▾
+                                                            Synthesis ──▸ picture
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam_lab.nets.entropy import (
+    ANCHORS,
+    QUALITIES,
+    STEPS_PER_OCTAVE,
+    PerQuality,
+    ScaleNetwork,
+    bits,
+)
+from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act, clamp_ste, round_ste
+
+STEPS = 4
+"""The quadtree partition of DCVC-DC: a quarter of each position's channels in each step."""
+
+LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
+"""Rate is traded at bpp + lambda · 255² · MSE, log-linear in quality."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the networks: channels at 1/8 (``eighth``), at 1/16, of the latents and so on."""
+
+    eighth: int = 128
+    sixteenth: int = 256
+    latents: int = 256
+    hyper: int = 64
+    context: int = 128
+    adapter: int = 48
+    encoder_blocks: tuple[int, int] = (3, 1)
+    decoder_blocks: tuple[int, int] = (1, 5)
+
+
+def tradeoff(quality: Tensor) -> Tensor:
+    """Lambda of each quality 0…100."""
+    return LAMBDA_LOW * (LAMBDA_HIGH / LAMBDA_LOW) ** (quality / (QUALITIES - 1))
+
+
+def log2_gain(quality: Tensor) -> Tensor:
+    """Log2 of the nominal gain of each quality: the step goes with the inverse root of lambda."""
+    middle = math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)
+    return 0.5 * torch.log2(tradeoff(quality) / middle)
+
+
+def step_masks(latents: Tensor) -> list[Tensor]:
+    """Which elements of (B, M, h, w) each of the four steps codes: (1, M, h, w) of 0 and 1."""
+    channels, height, width = latents.shape[1:]
+    group = torch.arange(channels, device=latents.device) * STEPS // channels
+    row = torch.arange(height, device=latents.device) % 2
+    column = torch.arange(width, device=latents.device) % 2
+    # Along the diagonal first, so that the second step already has a neighbour on each side.
+    turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
+    step = (group[:, None, None] + turn[None]) % STEPS
+    return [(step == s).to(latents.dtype)[None] for s in range(STEPS)]
+
+
+class Analysis(nn.Module):
+    """Picture (B, 3, H, W) in 0…1, sides multiples of 16 → latents (B, M, H/16, W/16)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        first, second = shape.encoder_blocks
+        self.enter = Patches(3, shape.eighth, 8)
+        self.eighth = nn.Sequential(*(Block(shape.eighth) for _ in range(first)))
+        self.down = Patches(shape.eighth, shape.sixteenth, 2)
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth) for _ in range(second)))
+        self.leave = Pointwise(shape.sixteenth, shape.latents)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        x = self.eighth(self.enter((picture - 0.5) * 4))
+        return self.leave(self.sixteenth(self.down(x)))
+
+
+class Residual(nn.Module):
+    """What an adapter adds beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(channels, width)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.leave = Pointwise(width, channels)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.leave(self.depthwise(act(self.enter(x))))
+
+
+class PictureAdapter(nn.Module):
+    """The second view of the same latents: a residual beside every block of the synthesis.
+
+    Beside, not behind: the receptive field of the synthesis stays.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        first, second = shape.decoder_blocks
+        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter) for _ in range(first))
+        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
+
+    def silence(self) -> None:
+        """Add nothing from now on, as before training: what it learned was for another synthesis."""
+        for residual in (*self.sixteenth, *self.eighth):
+            nn.init.zeros_(residual.leave.weight)
+            nn.init.zeros_(residual.leave.bias)
+
+
+class Synthesis(nn.Module):
+    """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → picture (B, 3, 16h, 16w), not clipped.
+
+    With an adapter, its residuals times ``strength`` are added: 0 is the picture without it.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        first, second = shape.decoder_blocks
+        self.enter = Pointwise(shape.latents + 1, shape.sixteenth)
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth) for _ in range(first)))
+        self.up = Unpatch(shape.sixteenth, shape.eighth, 2)
+        self.eighth = nn.Sequential(*(Block(shape.eighth) for _ in range(second)))
+        self.leave = Unpatch(shape.eighth, 3, 8)
+
+    def forward(
+        self,
+        latents: Tensor,
+        gain: Tensor,
+        adapter: PictureAdapter | None = None,
+        strength: Tensor | float = 1.0,
+    ) -> Tensor:
+        def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
+            for number, block in enumerate(blocks):
+                x = block(x) + (strength * residuals[number](x) if residuals else 0.0)
+            return x
+
+        x = self.enter(torch.cat([latents, gain], 1))
+        x = through(self.sixteenth, adapter.sixteenth if adapter else None, x)
+        x = through(self.eighth, adapter.eighth if adapter else None, self.up(x))
+        return self.leave(x) / 4 + 0.5
+
+
+class HyperAnalysis(nn.Module):
+    """Latents (B, M, h, w), sides multiples of 4 → hyper latents (B, Z, h/4, w/4)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width = shape.context
+        self.layers = nn.Sequential(
+            Pointwise(shape.latents, width),
+            Patches(width, width, 2),
+            Block(width),
+            Patches(width, width, 2),
+            Block(width),
+            Pointwise(width, shape.hyper),
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.layers(latents)
+
+
+class HyperSynthesis(nn.Module):
+    """Dequantised hyper latents (B, Z, h, w) → features for the means (B, context, 4h, 4w)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width = shape.context
+        self.layers = nn.Sequential(
+            Unpatch(shape.hyper, width, 2), Block(width), Unpatch(width, width, 2), Block(width)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class MeanStep(nn.Module):
+    """Features, gains and the latents known so far → means of all latents (one step uses a quarter)."""
+
+    def __init__(self, shape: Shape, inputs: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(inputs, shape.context)
+        self.block = Block(shape.context)
+        self.leave = Pointwise(shape.context, shape.latents)
+
+    def forward(self, *known: Tensor) -> Tensor:
+        return self.leave(self.block(self.enter(torch.cat(known, 1))))
+
+
+class Means(nn.Module):
+    """The spatial context: four steps, each of which sees what the steps before it decoded."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.first = MeanStep(shape, shape.context + 1)
+        later = shape.context + 1 + shape.latents
+        self.later = nn.ModuleList(MeanStep(shape, later) for _ in range(STEPS - 1))
+
+    def step(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
+        if number == 0:
+            return self.first(features, gain)
+        return self.later[number - 1](features, gain, known)
+
+    def encode(
+        self, features: Tensor, gain: Tensor, latents: Tensor, gains: Tensor, live: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Latents → (scaled residuals before rounding, ŷ). ``live`` is 0 where a symbol must be zero."""
+        known, residual = torch.zeros_like(latents), torch.zeros_like(latents)
+        for number, mask in enumerate(step_masks(latents)):
+            mean = self.step(number, features, gain, known)
+            scaled = (latents - mean) * gains
+            residual = residual + mask * scaled
+            known = known + mask * (mean + round_ste(scaled) * live / gains)
+        return residual, known
+
+    def decode(self, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
+        """Symbols / gains (B, M, h, w) → ŷ."""
+        known = torch.zeros_like(dequantised)
+        for number, mask in enumerate(step_masks(dequantised)):
+            known = known + mask * (self.step(number, features, gain, known) + dequantised)
+        return known
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a training step needs of one pass: the picture and the bits of each sample (B,)."""
+
+    picture: Tensor
+    latents: Tensor
+    bits_y: Tensor
+    bits_z: Tensor
+
+
+class Codec(nn.Module):
+    """The whole codec; `forward` is the training pass, the parts are exported one by one."""
+
+    Z_FRACTION = 256
+    """Hyper latents dequantise by integers: round(symbol · multiplier / 256), in units of 1/16."""
+
+    def __init__(self, shape: Shape = Shape()) -> None:
+        super().__init__()
+        self.shape = shape
+        self.analysis = Analysis(shape)
+        self.synthesis = Synthesis(shape)
+        self.adapter = PictureAdapter(shape)
+        self.hyper_analysis = HyperAnalysis(shape)
+        self.hyper_synthesis = HyperSynthesis(shape)
+        self.means = Means(shape)
+        self.scales = ScaleNetwork(shape.hyper, shape.latents)
+        anchors = torch.arange(ANCHORS) * (QUALITIES - 1) / (ANCHORS - 1)
+        self.gains = PerQuality(log2_gain(anchors)[:, None].repeat(1, shape.latents), unit=2.0)
+        self.z_log2_step = PerQuality(torch.zeros(ANCHORS, shape.hyper), unit=2.0)
+        self.z_index = PerQuality(torch.full((ANCHORS, shape.hyper), 14.0), unit=8.0)
+
+    def z_multiplier(self, quality: Tensor) -> Tensor:
+        """Integers (B, Z, 1, 1): the step of each hyper latent, in units of 1/16/256."""
+        step = torch.exp2(self.z_log2_step(quality).clamp(-3, 3))
+        return round_ste(step * 16 * self.Z_FRACTION)
+
+    def dequantise_z(self, symbols: Tensor, multiplier: Tensor) -> Tensor:
+        """Symbols (B, Z, h, w) in ±127 → integers in ±255, units of 1/16; exact in float32."""
+        return clamp_ste(round_ste(symbols * multiplier / self.Z_FRACTION), -255, 255)
+
+    def gain_maps(self, quality: Tensor, levels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Gain of every latent (B, M, h, w) and the nominal log2 gain (B, 1, h, w)."""
+        octaves = F.interpolate(levels, scale_factor=2, mode="nearest")[:, :, : size[0], : size[1]]
+        octaves = octaves / STEPS_PER_OCTAVE
+        nominal = log2_gain(quality.float())[:, None, None, None]
+        return torch.exp2(self.gains(quality) + octaves), nominal + octaves
+
+    def forward(
+        self,
+        picture: Tensor,
+        quality: Tensor,
+        levels: Tensor,
+        *,
+        noise: bool = True,
+        adapted: bool = False,
+    ) -> Coded:
+        """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
+
+        Parameters
+        ----------
+        picture : (B, 3, H, W) float in 0…1, sides multiples of 64
+        quality : (B,) int64 in 0…100
+        levels : (B, 1, H/32, W/32) float, integers in ±7
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `_paid`
+        adapted : decode with the picture adapter
+        """
+        y = self.analysis(picture)
+        z = self.hyper_analysis(y).float()
+        y = y.float()
+        with torch.autocast(picture.device.type, enabled=False):
+            multiplier = self.z_multiplier(quality)
+            z_scaled = z * (16 * self.Z_FRACTION) / multiplier
+            z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
+            sums64, sums32, offset = (t[quality][:, :, None, None] for t in self.scales.quality_tables())
+            index = self.scales(z_int, levels, sums64, sums32, offset)
+            bits_z = _paid(z_scaled, round_ste(self.z_index(quality)).expand_as(z_scaled), noise)
+            gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
+        features = self.hyper_synthesis(z_int / 16)
+        live = (index > 0).to(y.dtype)
+        residual, latents = self.means.encode(features, gain, y, gains, live)
+        with torch.autocast(picture.device.type, enabled=False):
+            residual = residual.float()
+            bits_y = _paid(residual, index, noise)
+            # Table 0 codes nothing: only what is wrongly forced to zero is charged.
+            bits_y = bits_y - (1 - live) * bits(torch.zeros_like(residual), index.detach())
+        decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
+        return Coded(decoded, latents.float(), bits_y.sum((1, 2, 3)), bits_z.sum((1, 2, 3)))
+
+
+def _paid(residual: Tensor, index: Tensor, noise: bool) -> Tensor:
+    """Bits of residuals, elementwise: with uniform noise, or of the rounded ones.
+
+    Noise overstates the rate by half where most symbols are zero, so tables are fitted to rounded ones in the
+    end. A rounded zero has no slope, though, and residuals would grow until they are none: theirs is always
+    that with noise, which goes from the bits of one integer to those of the next.
+    """
+    noisy = residual + torch.rand_like(residual) - 0.5
+    if noise:
+        return bits(noisy, index)
+    slope = bits(noisy, index.detach())
+    return bits(residual.detach().round(), index) + slope - slope.detach()

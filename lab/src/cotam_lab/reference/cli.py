@@ -1,0 +1,86 @@
+"""``python -m cotam_lab.train reference``: pack its data, train the reference model, write held-out questions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+__all__ = ["reference"]
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.Path(path_type=Path)
+
+
+@click.group()
+def reference() -> None:
+    """Train the small multimodal LLM that needs no hub (lab/docs/reference_mllm.md)."""
+
+
+@reference.command()
+@click.argument("data", type=_FOLDER)
+@click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
+def pack(data: Path, out: Path) -> None:
+    """Put the photos of DATA/train, without each tenth, into one file, byte for byte."""
+    from cotam_lab.reference.quiz_pack import write
+
+    count = write(data, out)
+    click.echo(f"{out}: {count} photos, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@reference.command()
+@click.argument("data", type=_FOLDER)
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the files of questions.")
+@click.option("--count", default=80, show_default=True, help="Drawn questions of a usual task.")
+def questions(data: Path, out: Path, count: int) -> None:
+    """Write held-out questions for `cotam eval`: synthetic.jsonl, real.jsonl, and README.md with chance."""
+    from cotam_lab.reference.quiz_sets import write_sets
+
+    for name, found in write_sets(data, out, count=count).items():
+        click.echo(f"{out / name}.jsonl: {len(found)} questions")
+
+
+@reference.command("fit")
+@click.argument("file", metavar="PACK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=max(0, (os.cpu_count() or 1) - 1),
+    show_default="cores but one",
+    help="Processes that draw pictures.",
+)
+@click.option("--batch", type=click.IntRange(1), help="Items a step.  [default: 128]")
+@click.option(
+    "--rehearse", is_flag=True, help="Four steps of two items: whether all is there, on any machine."
+)
+def fit(
+    file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
+) -> None:
+    """Train, or go on training, on the pictures that are drawn with PACK; writes reference.safetensors."""
+    from dataclasses import replace
+
+    from cotam_lab.reference.model import Settings, assemble, load_parts
+    from cotam_lab.reference.quiz_pack import read
+    from cotam_lab.reference.train import REHEARSAL, Schedule, train
+
+    schedule = REHEARSAL if rehearse else Schedule()
+    if batch:
+        schedule = replace(schedule, batch=batch)
+    material = read(file)
+    settings = Settings()
+    model, processor = assemble(*load_parts(), settings)
+    every = 1 if rehearse else 50
+    done = train(
+        *(model, processor, material, run, schedule, settings),
+        minutes=minutes,
+        workers=workers,
+        log_every=every,
+    )
+    if done is None:
+        click.echo(f"{run}: not done yet; the same command goes on")
+        return
+    note = " (a rehearsal: it knows nothing)" if rehearse else ""
+    click.echo(f"{done}: {done.stat().st_size / 1e6:.1f} MB{note}; ask it with cotam eval --model {done}")

@@ -1,0 +1,319 @@
+"""Training of the reference model: first the connector on names and captions, then also the language model's
+low-rank changes on everything. Resumable to the step, on one GPU or a CPU.
+
+Knows the assembled model and items of a quiz: nothing of files of pictures or of codecs. The items of a step
+follow from (seed, step), so a resumed run goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from cotam_lab.evaluate.questions import METRICS
+from cotam_lab.reference.model import (
+    END,
+    IMAGE_TOKEN,
+    MEAN,
+    STD,
+    Settings,
+    add_low_rank,
+    put_trained,
+    save_trained,
+    trained,
+)
+from cotam_lab.reference.quiz import Item, Material, draw
+from cotam_lab.train.loop import save_checkpoint
+
+__all__ = ["REHEARSAL", "Batch", "Batches", "Schedule", "losses", "train"]
+
+FIRST = {"class": 0.5, "caption": 0.4, "kind": 0.1}
+SECOND = {
+    "large text": 0.13, "text": 0.1, "small text": 0.1, "counting": 0.13, "more": 0.05, "colour": 0.06,
+    "shape": 0.05, "position": 0.1, "corner": 0.04, "larger": 0.04, "class": 0.06, "kind": 0.04,
+    "animal": 0.04, "caption": 0.06,
+}  # fmt: skip
+"""Task → its share of the items of each stage."""
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes
+    ----------
+    connector_steps : of the first stage
+    steps : of both
+    batch : items a step
+    learning_rate : of the connector in the first stage
+    second_rate : of the connector in the second
+    low_rank_rate : of the low-rank changes
+    warmup : part of each stage in which rates rise; then they fall linearly to 0
+    bare : part of the items whose question is put without an instruction
+    """
+
+    connector_steps: int = 800
+    steps: int = 4_000
+    batch: int = 128
+    learning_rate: float = 1e-3
+    second_rate: float = 3e-4
+    low_rank_rate: float = 5e-4
+    warmup: float = 0.05
+    bare: float = 0.4
+    seed: int = 0
+
+    def factor(self, step: int) -> float:
+        """Rate of a step, relative to the full one of its stage."""
+        first = step < self.connector_steps
+        begin, end = (0, self.connector_steps) if first else (self.connector_steps, self.steps)
+        done = (step - begin + 0.5) / (end - begin)
+        return min(done / self.warmup, (1 - done) / (1 - self.warmup))
+
+
+REHEARSAL = Schedule(connector_steps=2, steps=4, batch=2)
+"""A few steps, to see on any machine that all is there."""
+
+
+@dataclass
+class Batch:
+    """A step: pictures uint8 (B, side, side, 3), ids, mask and labels int64 (B, T), and each item's task.
+
+    Arrays, not tensors: workers send these through pipes, and need no shared memory.
+    """
+
+    pictures: np.ndarray
+    ids: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray
+    tasks: list[str]
+
+
+class Batches(Dataset[Batch]):
+    """The batch of each step, the same whenever it is asked for."""
+
+    def __init__(self, material: Material, processor: Any, settings: Settings, schedule: Schedule) -> None:
+        self.material, self.processor = material, processor
+        self.settings, self.schedule = settings, schedule
+
+    def __len__(self) -> int:
+        return self.schedule.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        shares = FIRST if step < self.schedule.connector_steps else SECOND
+        names, bounds = list(shares), np.cumsum(list(shares.values()))
+        pictures, rows, tasks = [], [], []
+        for number in range(self.schedule.batch):
+            seed = (self.schedule.seed, step, number)
+            rng = np.random.default_rng([*seed, 1])
+            task = names[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
+            item = draw(task, [*seed, 0], self.material)
+            pictures.append(_fitted(item.pixels, self.settings.side))
+            rows.append(self.encoded(item, bare=rng.random() < self.schedule.bare))
+            tasks.append(task)
+        # Not its pad_token_id, which some versions of transformers do not set for a GGUF file.
+        filler = self.processor.tokenizer.convert_tokens_to_ids(END)
+        return _padded(pictures, rows, tasks, filler)
+
+    def encoded(self, item: Item, *, bare: bool) -> tuple[list[int], list[int]]:
+        """Ids of prompt and answer, as `cotam_lab.evaluate.local` puts the question, and of the answer alone."""
+        own = "" if bare else METRICS[item.metric][0]
+        prompt = item.question + (f"\n{own}" if own else "")
+        turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+        text = self.processor.apply_chat_template(turn, add_generation_prompt=True)
+        cells = (self.settings.side // self.processor.patch_size) ** 2
+        text = text.replace(IMAGE_TOKEN, IMAGE_TOKEN * cells, 1)
+        answer = self._ids(item.answer + END)
+        return self._ids(text) + answer, answer
+
+    def _ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def losses(model: Any, batch: Batch) -> Tensor:
+    """Mean negative log-likelihood of a token of each item's answer, in nats: (B,).
+
+    Only where an answer is, are words predicted: logits of whole prompts would not fit.
+    """
+    device = model.lm_head.weight.device
+    pictures = torch.from_numpy(batch.pictures).to(device).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values, device=device)[None, :, None, None] for values in (MEAN, STD))
+    ids, mask, labels = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.labels))
+    labels = labels[:, 1:]
+    seen = model.model(
+        input_ids=ids,
+        attention_mask=mask,
+        pixel_values=(pictures - mean) / std,
+        use_cache=False,
+    ).last_hidden_state[:, :-1]
+    where = labels != _IGNORED
+    each = nn.functional.cross_entropy(model.lm_head(seen[where]).float(), labels[where], reduction="none")
+    rows = where.nonzero()[:, 0]
+    sums = torch.zeros(len(labels), device=device).index_add(0, rows, each)
+    return sums / where.sum(1)
+
+
+def train(
+    model: Any,
+    processor: Any,
+    material: Material,
+    run: Path,
+    schedule: Schedule = Schedule(),
+    settings: Settings = Settings(),
+    *,
+    minutes: float | None = None,
+    workers: int = 0,
+    log_every: int = 50,
+    save_minutes: float = 3.0,
+) -> Path | None:
+    """Train until ``schedule.steps``, or for ``minutes``; goes on from ``run/checkpoint.pt`` if there is one.
+
+    Parameters
+    ----------
+    model, processor : as `cotam_lab.reference.model.assemble` gives them, with the same settings
+    material : Material
+    run : Path
+        Gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``.
+    schedule : Schedule
+    settings : Settings
+    minutes : float, optional
+    workers : int
+        Processes that draw pictures; 0 draws them here.
+    log_every, save_minutes
+
+    Returns
+    -------
+    Path or None
+        The trained file, once all steps are done.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run.mkdir(parents=True, exist_ok=True)
+    add_low_rank(model, settings)
+    model.to(device).requires_grad_(False).eval()
+    own = trained(model)
+    connector = [value for name, value in own.items() if name.startswith("connector")]
+    low_rank = [value for name, value in own.items() if not name.startswith("connector")]
+    for value in connector:
+        value.requires_grad_(True)
+    rule = torch.optim.AdamW(
+        [{"params": connector}, {"params": low_rank}], betas=(0.9, 0.98), weight_decay=0.01
+    )
+    checkpoint, step = run / "checkpoint.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        put_trained(model, state["trained"], str(checkpoint))
+        rule.load_state_dict(state["optimiser"])
+        step = state["step"]
+    else:
+        (run / "schedule.json").write_text(json.dumps(asdict(schedule) | asdict(settings), indent=1) + "\n")
+
+    def keep() -> None:
+        state = {name: value.detach() for name, value in own.items()}
+        save_checkpoint(checkpoint, step=step, trained=state, optimiser=rule.state_dict())
+
+    asked_to_stop: list[bool] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
+    started = saved_at = time.monotonic()
+    sums = _Sums(run / "log.jsonl", log_every, started)
+    bar = tqdm(initial=step, total=schedule.steps, mininterval=5, disable=None)
+    for batch in _stream(Batches(material, processor, settings, schedule), step, workers):
+        second = step >= schedule.connector_steps
+        for value in low_rank:
+            value.requires_grad_(second)
+        factor = schedule.factor(step)
+        rule.param_groups[0]["lr"] = factor * (schedule.second_rate if second else schedule.learning_rate)
+        rule.param_groups[1]["lr"] = factor * schedule.low_rank_rate
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            each = losses(model, batch)
+        rule.zero_grad()
+        each.mean().backward()
+        nn.utils.clip_grad_norm_([value for value in own.values() if value.grad is not None], 1.0)
+        rule.step()
+        step += 1
+        bar.update()
+        sums.add(step, batch.tasks, each.detach())
+        now = time.monotonic()
+        if asked_to_stop or (minutes is not None and now - started > 60 * minutes):
+            break
+        if now - saved_at > 60 * save_minutes:
+            keep()
+            saved_at = now
+    keep()
+    signal.signal(signal.SIGTERM, before)
+    if step < schedule.steps:
+        return None
+    save_trained(model, settings, run / "reference.safetensors", steps=step)
+    return run / "reference.safetensors"
+
+
+@dataclass
+class _Sums:
+    """Mean loss of each task since the last line of the log; looks at the GPU only when a line is due."""
+
+    file: Path
+    every: int
+    started: float
+    held: list[tuple[list[str], Tensor]] = field(default_factory=list)
+
+    def add(self, step: int, tasks: list[str], each: Tensor) -> None:
+        self.held.append((tasks, each))
+        if step % self.every:
+            return
+        found: dict[str, list[float]] = {}
+        for names, values in self.held:
+            for name, value in zip(names, values.tolist(), strict=True):
+                found.setdefault(name, []).append(value)
+        self.held.clear()
+        means = {name: round(sum(values) / len(values), 4) for name, values in sorted(found.items())}
+        row = {"step": step, "seconds": round(time.monotonic() - self.started, 1), "loss": means}
+        with self.file.open("a") as file:
+            print(json.dumps(row), file=file)
+
+
+def _stream(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
+    steps = range(first, len(batches))
+    if not workers:
+        yield from (batches[step] for step in steps)
+        return
+    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 2, "worker_init_fn": _alone}
+    # Forked, so that all share the photos; they never touch the GPU.
+    yield from DataLoader(batches, None, sampler=steps, multiprocessing_context="fork", **options)
+
+
+def _alone(_: int) -> None:
+    """In a worker: one thread, and a signal to stop stops it."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _fitted(pixels: np.ndarray, side: int) -> np.ndarray:
+    if pixels.shape[:2] == (side, side):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _padded(
+    pictures: Sequence[np.ndarray], rows: Sequence[tuple[list[int], list[int]]], tasks: list[str], filler: int
+) -> Batch:
+    """Rows of one length, a multiple of 16; the filler stands behind."""
+    length = -(-max(len(ids) for ids, _ in rows) // 16) * 16
+    ids = np.full((len(rows), length), filler)
+    mask, labels = np.zeros_like(ids), np.full_like(ids, _IGNORED)
+    for number, (row, answer) in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
+        labels[number, len(row) - len(answer) : len(row)] = answer
+    return Batch(np.stack(pictures), ids, mask, labels, tasks)

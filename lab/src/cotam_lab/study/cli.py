@@ -1,0 +1,105 @@
+"""``cotam analyze``: scenes, sweeps over them, and the page of findings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from cotam.files import write_whole
+from cotam.image import baselines
+from cotam_lab.bench.cli import checked, errors_shown, ladder
+from cotam_lab.bench.pictures import labelled_pictures, plain_pictures
+from cotam_lab.bench.sweep import sweep, tasks
+from cotam_lab.metrics.pictures import TEXT, Judge, judge
+from cotam_lab.study import scenes
+from cotam_lab.study.judges import COUNT, layers_judge
+from cotam_lab.study.page import study_page
+
+__all__ = ["analyze"]
+
+DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@0,8,17,28,42")
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--photos", required=True, type=_FOLDER, help="Folder of photos.")
+@click.option("--pages", required=True, type=_FOLDER, help="Folder of pages, such as receipts.")
+@click.option("--objects", required=True, type=_FOLDER, help="Pack with boxes of objects in labels.jsonl.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
+)
+@click.option(
+    "--codec",
+    "ladders",
+    metavar="SPEC@Q,…",
+    multiple=True,
+    default=DEFAULT,
+    callback=checked(ladder),
+    help="As in cotam bench sweep; jpeg, webp, avif and cotam at five rates if not given.  [repeatable]",
+)
+@click.option("--limit", type=click.IntRange(1), default=12, show_default=True, help="Photos, and pages.")
+@click.option(
+    "--count-scenes", type=click.IntRange(1), default=48, show_default=True, help="To be counted in."
+)
+@click.option("--seed", default=1, show_default=True, help="Of the scenes.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; as many as cores if not given.")
+@errors_shown
+def analyze(
+    photos: Path,
+    pages: Path,
+    objects: Path,
+    out: Path,
+    ladders: tuple[tuple[str, tuple[int, ...]], ...],
+    limit: int,
+    count_scenes: int,
+    seed: int,
+    jobs: int | None,
+) -> None:
+    """Study what compression breaks: an encoder's layers, its attention, and tasks of several kinds.
+
+    Writes scenes with known answers, rows.jsonl of each kind, and report.html. Run again with the same
+    options, it goes on where it was stopped; other options need another OUT.
+    """
+    codecs = [(one := baselines.codec(name), qualities or one.text_qualities) for name, qualities in ladders]
+    packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)
+    rows = {}
+    for name, judges in packs.items():
+        folder = out / "scenes" / name
+        find = plain_pictures if name == "photos" else labelled_pictures
+        wanted = tasks(find(folder), codecs, originals=True)
+        rows[name] = sweep(out / name / "rows.jsonl", wanted, judges, jobs=jobs or os.cpu_count() or 1)
+    examples = {
+        f"a scene of {name.replace('_', ' ')}": sorted((out / "scenes" / name / "images").glob("*.png"))[0]
+        for name in ("large_text", "small_text", "counting")
+    }
+    page = study_page(rows, [codec.name for codec, _ in codecs], examples)
+    write_whole(str(out / "report.html"), page.encode("utf-8"))
+    click.echo(f"{out / 'report.html'}")
+
+
+def _packs(
+    photos: Path, pages: Path, objects: Path, folder: Path, *, limit: int, count_scenes: int, seed: int
+) -> dict[str, list[Judge]]:
+    """Write the scenes anew, the same for the same options; the judges of each pack."""
+    chosen = [one.path for one in plain_pictures(photos, limit)]
+    grounds = chosen + [one.path for one in plain_pictures(pages, limit)]
+    if folder.exists():
+        shutil.rmtree(folder)
+    scenes.photo_pack(chosen, folder / "photos")
+    scenes.text_pack(grounds, folder / "large_text", scenes.LARGE, seed=seed)
+    scenes.text_pack(grounds, folder / "small_text", scenes.SMALL, seed=seed)
+    scenes.count_pack(objects, chosen, folder / "counting", scenes=count_scenes, seed=seed)
+    return {
+        "photos": [layers_judge(), judge("class")],
+        "large_text": [TEXT],
+        "small_text": [TEXT],
+        "counting": [COUNT],
+    }
+
+
+if __name__ == "__main__":
+    analyze()

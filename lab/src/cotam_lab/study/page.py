@@ -1,0 +1,157 @@
+"""The study as one page: what it did, what it found, and the plots that show it.
+
+Knows rows and findings: what is measured, and how, other modules know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cotam.image.read import to_rgb
+from cotam_lab.bench.page import png, render, wrap
+from cotam_lab.bench.report import versions
+from cotam_lab.study.findings import TASKS, Rows, drops, layer_means, reliable, sentences, usable
+
+__all__ = ["study_page"]
+
+_COLOURS = {"large text": "#4a7aa8", "class": "#5b8f69", "small text": "#c8373c", "counting": "#e08a3c"}
+
+_INTRODUCTION = """
+An image codec throws detail away. What does that do to a model that looks at the pictures? Known pictures go
+through each codec at several settings, and simple judges do simple tasks on what comes back:
+
+| task | leans on | judge | ground truth |
+| --- | --- | --- | --- |
+| large text | low-level structure: edges | RapidOCR reads lines of 28 and 44 pixels | the words that we wrote |
+| class | coarse semantics: what is it | EfficientNet-Lite0's class | its class of the untouched picture |
+| small text | cross-level: fine detail that has to be understood | RapidOCR reads lines of 12 and 14 pixels | the words that we wrote |
+| counting | cross-level: which things, and where each ends | tokens of DINOv2-S that look like one thing, in connected parts | the number that we pasted |
+
+A *drop* is the part of the score on untouched pictures that is lost. The features, and those that
+counting is done with, are of DINOv2-S, an encoder that codecs may be trained with: it is no neutral judge of such a
+codec. RapidOCR and EfficientNet-Lite0 saw no training of ours.
+"""
+
+
+def study_page(rows: Mapping[str, Rows], codecs: Sequence[str], examples: Mapping[str, Path]) -> str:
+    """The page, HTML.
+
+    Parameters
+    ----------
+    rows : mapping
+        By name of the pack.
+    codecs : sequence of str
+    examples : mapping
+        A caption to the file of a scene, a multiple of three.
+    """
+    parts = ["<h1>What compression breaks</h1>", render(_INTRODUCTION)]
+    figures = [png(to_rgb(file), caption) for caption, file in examples.items()]
+    parts.append(f"<div class=row>{''.join(figures)}</div>")
+    parts += ["<h2>Findings</h2>", render("\n".join(f"- {one}" for one in sentences(rows, codecs)))]
+    parts += ["<h2>Tasks</h2>", _figure(codecs, lambda axes, codec: _tasks(axes, rows, codec))]
+    parts += [render(_drop_table(rows, codecs))]
+    parts += [
+        "<h2>Layers of the encoder</h2>",
+        render(
+            "Mean squared difference of normalised tokens from those of the untouched picture, after each "
+            "layer; 0 is the patch embeddings. 2 means unrelated. A line for each setting."
+        ),
+        _figure(codecs, lambda axes, codec: _layers(axes, rows["photos"], codec)),
+        "<h2>Attention</h2>",
+        render("Share of the [CLS] attention, mean over the layers, that looks elsewhere than before."),
+        _figure(["all codecs"], lambda axes, _: _attention(axes, rows["photos"], codecs)),
+        "<h2>Made with</h2>",
+        render(versions(rows["photos"])),
+    ]
+    return wrap("What compression breaks", parts)
+
+
+def _figure(panels: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(4.4 * across, 3.4 * down), layout="constrained")
+    spots = np.atleast_1d(figure.subplots(down, across, sharey=True)).ravel()
+    for axes, name in zip(spots, panels, strict=False):
+        draw(axes, name)
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
+    for axes in spots[len(panels) :]:
+        axes.remove()
+    buffer = BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "cotam"}):  # equal rows give an equal page
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue().decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+def _rates(rows: Rows, codec: str) -> dict[int, float]:
+    """Mean bits per pixel of a codec's settings."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row["codec"] == codec and "bpp" in row:
+            found.setdefault(row["quality"], []).append(row["bpp"])
+    return {quality: float(np.mean(values)) for quality, values in sorted(found.items())}
+
+
+def _tasks(axes: Axes, rows: Mapping[str, Rows], codec: str) -> None:
+    rates = _rates(rows["photos"], codec)
+    for task in TASKS:
+        if usable(rows[task.pack], task)[0]:
+            drop = drops(rows[task.pack], task, codec)
+            x = [rates[quality] for quality in drop.qualities]
+            style = "-" if task.group == "cross-level" else "--"
+            axes.plot(x, 100 * drop.lost, style, color=_COLOURS[task.name], marker="o", markersize=3.5,
+                      label=f"{task.name} ({task.group})")  # fmt: skip
+    axes.set_xlabel("bits per pixel, on the photos, of the setting")
+    axes.set_ylabel("drop, %")
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _layers(axes: Axes, rows: Rows, codec: str) -> None:
+    means, rates = layer_means(rows, codec), _rates(rows, codec)
+    for place, (quality, values) in enumerate(means.items()):
+        shade = 0.9 - 0.6 * place / max(len(means) - 1, 1)
+        axes.plot(range(len(values)), values, color=(0.78 * shade, 0.22, 1 - shade), linewidth=1.4,
+                  label=f"{rates[quality]:.2f} bpp")  # fmt: skip
+    axes.set_xlabel("layer")
+    axes.set_ylabel("distance")
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _attention(axes: Axes, rows: Rows, codecs: Sequence[str]) -> None:
+    for codec in codecs:
+        rates = _rates(rows, codec)
+        found = [
+            [row["attention"] for row in rows if (row["codec"], row["quality"]) == (codec, quality)]
+            for quality in rates
+        ]
+        shifts = [100 * float(np.mean([value for value in one if value is not None])) for one in found]
+        axes.plot(list(rates.values()), shifts, marker="o", markersize=3.5, label=codec)
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel("attention moved, %")
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _drop_table(rows: Mapping[str, Rows], codecs: Sequence[str]) -> str:
+    lines = ["| task | leans on | untouched | " + " | ".join(codecs) + " |"]
+    lines.append("| --- | --- | ---: |" + " ---: |" * len(codecs))
+    for task in TASKS:
+        good, score = usable(rows[task.pack], task)
+        cells = [task.name, task.group, f"{100 * score:.0f} %"]
+        for codec in codecs:
+            if good:
+                drop = drops(rows[task.pack], task, codec)
+                low, high = reliable(drop)
+                cells.append(f"{100 * drop.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]".replace("-", "−"))
+            else:
+                cells.append("left out")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "Mean drop over the settings, with its 95 % interval over pictures:\n\n" + "\n".join(lines)

@@ -1,0 +1,233 @@
+"""Pictures whose right answers are known: text of known words and sizes, and known numbers of things.
+
+Knows pictures and packs on disk: nothing of codecs, judges or rates. Equal inputs and seeds give equal packs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import uniform_filter
+
+from cotam.errors import InputError
+from cotam.image.read import Pixels, to_rgb
+
+__all__ = ["LARGE", "SIZE", "SMALL", "WORDS", "count_pack", "photo_pack", "text_pack"]
+
+SIZE = (518, 392)
+"""Width and height of all scenes: 37 × 28 tokens of an encoder with patches of 14, not reduced."""
+
+LARGE, SMALL = (28, 44), (12, 14)
+"""Font sizes in pixels of large and of small text: capitals of 20 to 32, and of 8 to 10 pixels."""
+
+LINES = 4
+BUSY = 25  # standard deviation of the grey values under the lines
+COUNTS = (1, 2, 3, 4, 5, 6)
+CELL = 98  # pixels a side of the cells that things are put into, 5 × 4 of them
+
+WORDS = [
+    "anchor",
+    "basket",
+    "candle",
+    "dragon",
+    "engine",
+    "falcon",
+    "garden",
+    "hammer",
+    "island",
+    "jacket",
+    "kettle",
+    "ladder",
+    "market",
+    "needle",
+    "orange",
+    "pencil",
+    "quarry",
+    "ribbon",
+    "saddle",
+    "temple",
+    "umpire",
+    "velvet",
+    "window",
+    "yellow",
+    "zipper",
+    "bridge",
+    "copper",
+    "desert",
+    "forest",
+    "harbor",
+    "magnet",
+    "nickel",
+    "oyster",
+    "parrot",
+    "rocket",
+    "silver",
+    "tunnel",
+    "violin",
+    "walnut",
+    "cactus",
+]
+
+
+def photo_pack(photos: Sequence[Path], folder: Path) -> None:
+    """Photos cut to `SIZE` around their middle: ``images/NAME.png``."""
+    for photo in photos:
+        _save(_fitted(to_rgb(photo)), folder, photo.stem)
+
+
+def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, seed: int = 0) -> None:
+    """On each photo, at each size, lines of known words where the photo is flattest.
+
+    A line is a word and four digits, which no reader can guess, black or white, whichever stands out more.
+    Where even the flattest place is busy, such as on a full page, the lines stand on a plate of one colour.
+
+    Parameters
+    ----------
+    photos : sequence of Path
+        Photos and pages.
+    folder : Path
+        Pack to write: ``images`` and ``labels.jsonl``.
+    sizes : sequence of int
+        Of the font (Pillow's own), in pixels.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    labels = []
+    for photo in photos:
+        for size in sizes:
+            pixels = _fitted(to_rgb(photo))
+            lines = [f"{rng.choice(WORDS)} {rng.integers(1000, 10000)}" for _ in range(LINES)]
+            _save(_written(pixels, lines, size), folder, name := f"{photo.stem}_{size}")
+            labels.append({"image": f"images/{name}.png", "lines": [{"text": line} for line in lines]})
+    _label(folder, labels)
+
+
+def count_pack(
+    objects: Path, photos: Sequence[Path], folder: Path, *, scenes: int = 24, seed: int = 0
+) -> None:
+    """Things of one kind, one to six of them, among one to four of another, on a photo.
+
+    All things of a kind are one cut-out of the pack of objects, mirrored at random and of slightly different
+    sizes. A label has two texts: how many there are, and the box of one of them, "left,top,right,bottom".
+
+    Parameters
+    ----------
+    objects : Path
+        Pack whose ``labels.jsonl`` has boxes: ``objects`` with ``class`` and ``box``.
+    photos : sequence of Path
+        Backgrounds.
+    folder : Path
+        Pack to write.
+    scenes : int
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If the pack has no two classes of cut-outs that are large enough.
+    """
+    rng = np.random.default_rng(seed)
+    cuts = _cut_outs(objects)
+    if len(cuts) < 2:
+        raise InputError(f"{objects} has no two classes of objects that are large enough to be counted")
+    labels = []
+    for number in range(scenes):
+        scene = Image.fromarray(_fitted(to_rgb(photos[number % len(photos)])))
+        kinds = [str(kind) for kind in rng.choice(sorted(cuts), 2, replace=False)]
+        counts = COUNTS[number % len(COUNTS)], int(rng.integers(1, 5))
+        columns, rows = SIZE[0] // CELL, SIZE[1] // CELL
+        cells = iter(rng.permutation(columns * rows).tolist())
+        boxes = []
+        for kind, count in zip(kinds, counts, strict=True):
+            thing = cuts[kind][int(rng.integers(len(cuts[kind])))]
+            for _ in range(count):
+                row, column = divmod(next(cells), columns)
+                boxes.append(_put(scene, thing, (column * CELL, row * CELL), rng))
+        name = f"{number:03d}_{counts[0]}_{kinds[0].replace(' ', '-')}"
+        _save(np.asarray(scene), folder, name)
+        texts = [str(counts[0]), ",".join(map(str, boxes[0]))]
+        labels.append({"image": f"images/{name}.png", "lines": [{"text": text} for text in texts]})
+    _label(folder, labels)
+
+
+def _fitted(pixels: Pixels) -> Pixels:
+    """Cut to the shape of `SIZE` around the middle, and resize."""
+    height, width = pixels.shape[:2]
+    scale = min(width / SIZE[0], height / SIZE[1])
+    wide, high = SIZE[0] * scale, SIZE[1] * scale
+    left, top = (width - wide) / 2, (height - high) / 2
+    box = (left, top, left + wide, top + high)
+    return np.array(Image.fromarray(pixels).resize(SIZE, Image.Resampling.LANCZOS, box=box))
+
+
+def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
+    """Lines below one another where the picture is flattest."""
+    font = ImageFont.load_default(size)
+    boxes = [font.getbbox(line) for line in lines]
+    # With room on all sides: beside other text, readers run lines together.
+    width, step = int(max(box[2] for box in boxes)) + 2 * size, round(1.4 * size)
+    height = min(step * len(lines) + size, SIZE[1])
+    grey = pixels.mean(axis=2)
+    mean = uniform_filter(grey, (height, width))
+    spread = uniform_filter(grey**2, (height, width)) - mean**2
+    top, left = height // 2, width // 2
+    inside = spread[top : SIZE[1] - height + top + 1, left : SIZE[0] - width + left + 1]
+    y, x = (int(place) for place in np.unravel_index(int(inside.argmin()), inside.shape))
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    ground = np.median(pixels[y : y + height, x : x + width], axis=(0, 1))
+    if spread[y + top, x + left] > BUSY**2:
+        draw.rectangle((x, y, x + width - 1, y + height - 1), fill=tuple(int(value) for value in ground))
+    fill = "black" if ground.mean() > 110 else "white"
+    for number, line in enumerate(lines):
+        draw.text((x + size, y + size // 2 + number * step), line, fill=fill, font=font)
+    return np.array(image)
+
+
+def _cut_outs(objects: Path) -> dict[str, list[Image.Image]]:
+    """By class, those that are large, not too long, and not cut by the picture's edge."""
+    try:
+        labels = [json.loads(line) for line in (objects / "labels.jsonl").read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"{objects} is no pack with labels: {error}") from error
+    found: dict[str, list[Image.Image]] = {}
+    for label in labels:
+        for thing in label.get("objects", ()):
+            left, top, right, bottom = thing["box"]
+            wide, high = right - left, bottom - top
+            inside = left > 2 and top > 2 and right < label["width"] - 2 and bottom < label["height"] - 2
+            if inside and min(wide, high) >= 64 and max(wide, high) <= 2 * min(wide, high):
+                picture = Image.fromarray(to_rgb(objects / label["image"]))
+                found.setdefault(thing["class"], []).append(picture.crop((left, top, right, bottom)))
+    return found
+
+
+def _put(
+    scene: Image.Image, thing: Image.Image, corner: tuple[int, int], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Paste a thing into a cell; its box."""
+    scale = rng.uniform(0.82, 0.95) * CELL / max(thing.size)
+    size = round(thing.width * scale), round(thing.height * scale)
+    small = thing.resize(size, Image.Resampling.LANCZOS)
+    if rng.random() < 0.5:
+        small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    left, top = (
+        start + int(rng.integers(0, CELL - side + 1)) for start, side in zip(corner, size, strict=True)
+    )
+    scene.paste(small, (left, top))
+    return left, top, left + size[0], top + size[1]
+
+
+def _save(pixels: Pixels, folder: Path, name: str) -> None:
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
+
+
+def _label(folder: Path, labels: Sequence[dict[str, Any]]) -> None:
+    lines = "".join(json.dumps(label) + "\n" for label in labels)
+    (folder / "labels.jsonl").write_text(lines, encoding="utf-8")

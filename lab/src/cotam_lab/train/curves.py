@@ -1,0 +1,110 @@
+"""Curves of training: what a run logged, or what was measured of its weights, against steps and hours.
+
+Knows rows of ``log.jsonl``: nothing of networks or of what is minimised.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cotam.errors import InputError
+from cotam_lab.bench.report import label_ends, plain, write_figure
+
+__all__ = ["KEYS", "draw", "hours", "read_log"]
+
+KEYS = {
+    "loss": "loss",
+    "bpp": "rate, bits per pixel",
+    "mse": "squared error of pixels in 0…1",
+    "shallow": "distance, shallow",
+    "middle": "distance, middle",
+    "late": "distance, late",
+    "deep": "distance, deep",
+    "reader": "distance, reader of text",
+}
+"""What has a panel, if any run has it, and its title."""
+
+COLOURS = ("#0b6e99", "#d1603d", "#7a4fa3", "#4b8b3b", "#8a6d1f")
+
+Row = Mapping[str, Any]
+
+
+def read_log(path: Path) -> list[Row]:
+    """Rows of a run with "step": of its folder, or of a file of rows. "bpp" is the sum of its two parts.
+
+    Raises
+    ------
+    InputError
+        if there are none
+    """
+    file = path / "log.jsonl" if path.is_dir() else path
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{file} is no log of a training run: {error}") from error
+    found: list[Row] = []
+    for row in rows:
+        if isinstance(row, dict) and "step" in row:
+            parts = {"bpp": row["bpp_y"] + row["bpp_z"]} if "bpp_y" in row else {}
+            found.append(row | parts)
+    if not found:
+        raise InputError(f"{file} has no steps")
+    return found
+
+
+def hours(rows: Sequence[Row]) -> np.ndarray | None:
+    """Time of each row since the run began, float64; None if one has none. Each start counts from 0."""
+    if any("seconds" not in row for row in rows):
+        return None
+    seconds = np.array([row["seconds"] for row in rows], np.float64)
+    before = np.concatenate([[0.0], np.cumsum(np.where(np.diff(seconds) < 0, seconds[:-1], 0))])
+    return (seconds + before) / 3600
+
+
+def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
+    """A panel for each of `KEYS` that is there, a line for each run; equal rows give equal SVG bytes.
+
+    Of a single run that logged its time the hours are named.
+    """
+    keys = [key for key in KEYS if any(key in row for rows in runs.values() for row in rows)]
+    if not keys:
+        raise InputError(f"no run logged any of: {', '.join(KEYS)}")
+    with rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": "#333333"}):
+        down, steps_label = -(-len(keys) // 3), _steps(runs)
+        figure = Figure(figsize=(14.0, 3.3 * down), dpi=120, layout="constrained")
+        panels = list(figure.subplots(down, 3, squeeze=False).flat)
+        for axes, key in zip(panels, keys, strict=False):
+            ends = []
+            for colour, (name, rows) in zip(cycle(COLOURS), runs.items(), strict=False):
+                there = [row for row in rows if key in row]
+                if not there:
+                    continue
+                steps, values = [row["step"] for row in there], [row[key] for row in there]
+                few = len(there) < 20
+                axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if few else "", markersize=4)
+                ends.append((name, colour, steps[-1], values[-1]))
+            axes.set_title(KEYS[key], loc="left", fontsize=10)
+            axes.set_xlabel(steps_label)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            plain(axes)
+            label_ends(figure, axes, ends)
+        for axes in panels[len(keys) :]:
+            axes.remove()
+        write_figure(figure, files)
+
+
+def _steps(runs: Mapping[str, Sequence[Row]]) -> str:
+    (rows, *others) = runs.values()
+    taken = hours([row for row in rows if "seconds" in row])
+    return "steps" if others or taken is None or not len(taken) else f"steps; {taken[-1]:.2g} hours in all"

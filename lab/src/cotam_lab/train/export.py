@@ -1,0 +1,281 @@
+"""A trained network → a weight set: ONNX graphs, stored tables, hashes.
+
+Knows the network's parts and the folder's layout (``weights``): nothing of training. Floating-point
+weights are stored as float16, integers as int8 or int32, and cast when a graph is loaded. The tables are
+fitted to the residuals of training pictures here, once, and stored as integers.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cotam.codec import weights
+from cotam.codec.still import Codec as RuntimeCodec
+from cotam.format.symbols import SYMBOL_LIMIT, TOTAL_BITS
+from cotam.runtime import OnnxRunner
+from cotam_lab.nets.codec import Codec, log2_gain, step_masks
+from cotam_lab.nets.entropy import INDEX_OF_ONE, QUALITIES, STEPS_PER_OCTAVE, TABLES
+from cotam_lab.nets.export import stored_small, to_onnx
+from cotam_lab.nets.layers import IntegerConv
+from cotam_lab.train.data import random_levels
+
+MAGNITUDES = 4096
+
+
+def octaves(levels: Tensor, like: Tensor) -> Tensor:
+    """Levels at 1/32 → log2 of the gain that they add at 1/16, cut to the size of ``like``."""
+    near = F.interpolate(levels, scale_factor=2.0, mode="nearest")
+    return near[:, :, : like.shape[2], : like.shape[3]] / STEPS_PER_OCTAVE
+
+
+class AnalysisGraph(nn.Module):
+    """pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.analysis = codec.analysis
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.analysis(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+
+
+class ContextGraph(nn.Module):
+    """Both directions of the four context steps.
+
+    ``given`` 0: round the latents against the means (encoder); 1: take the symbols as they are (decoder).
+    → symbols int16 (1, M, h, w), dequantised latents float32 (1, M, h, w)
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.hyper_synthesis, self.means = codec.hyper_synthesis, codec.means
+
+    def forward(
+        self,
+        z: Tensor,
+        levels: Tensor,
+        nominal: Tensor,
+        gain: Tensor,
+        index: Tensor,
+        symbols: Tensor,
+        latents: Tensor,
+        given: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        added = octaves(levels, latents)
+        features = self.hyper_synthesis(z / 16)[:, :, : latents.shape[2], : latents.shape[3]]
+        gains, gain_map = gain * torch.exp2(added), nominal + added
+        live = (index > 0).to(torch.float32) * (1 - given)
+        decided = symbols.to(torch.float32) * given
+        known = torch.zeros_like(latents)
+        for number, mask in enumerate(step_masks(latents)):
+            mean = self.means.step(number, features, gain_map, known)
+            rounded = torch.round((latents - mean) * gains).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            decided = decided + mask * live * rounded
+            known = known + mask * (mean + decided / gains)
+        return decided.to(torch.int16), known
+
+
+class SynthesisGraph(nn.Module):
+    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.synthesis, self.adapter = codec.synthesis, codec.adapter
+
+    def forward(self, latents: Tensor, levels: Tensor, nominal: Tensor, adapted: Tensor) -> Tensor:
+        picture = self.synthesis(latents, nominal + octaves(levels, latents), self.adapter, adapted)
+        return torch.round(picture.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class ScalesGraph(nn.Module):
+    """z, levels and the quality's integers → table index uint8 (1, M, 4h, 4w)."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.scales = _frozen(codec.scales)
+
+    def forward(self, z: Tensor, levels: Tensor, sums64: Tensor, sums32: Tensor, offset: Tensor) -> Tensor:
+        return self.scales(z, levels, sums64, sums32, offset).to(torch.uint8)
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    """A copy whose integer convolutions are plain ones with the integers as weights."""
+    network = copy.deepcopy(network)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, IntegerConv):
+            weight, bias = (t.detach() for t in module.integers())
+            plain = nn.Conv2d(
+                weight.shape[1] * module.groups,
+                weight.shape[0],
+                weight.shape[2],
+                padding=module.padding,
+                groups=module.groups,
+            )
+            plain.weight, plain.bias = nn.Parameter(weight), nn.Parameter(bias)
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, plain)
+    return network
+
+
+def graphs(codec: Codec) -> dict[str, nn.Module]:
+    """The five graphs of a weight set as torch modules."""
+    return {
+        "analysis": AnalysisGraph(codec),
+        "hyper_analysis": codec.hyper_analysis,
+        "scales": ScalesGraph(codec),
+        "context": ContextGraph(codec),
+        "synthesis": SynthesisGraph(codec),
+    }
+
+
+def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
+    """Inputs that tell the exporter names, types and which axes vary (those longer than 1)."""
+    shape, f, u8 = codec.shape, torch.float32, torch.uint8
+    z = torch.zeros(1, shape.hyper, 3, 4)
+    levels, nominal = torch.zeros(1, 1, 6, 8), torch.zeros(1, 1, 1, 1)
+    latents = torch.zeros(1, shape.latents, 11, 14)
+    wide, narrow = codec.scales.quality64.anchors.shape[1], codec.scales.quality32.anchors.shape[1]
+    return {
+        "analysis": {"pixels": torch.zeros(1, 176, 224, 3, dtype=u8)},
+        "hyper_analysis": {"latents": torch.zeros(1, shape.latents, 12, 16)},
+        "scales": {
+            "z": z,
+            "levels": levels,
+            "sums64": torch.zeros(1, wide, 1, 1),
+            "sums32": torch.zeros(1, narrow, 1, 1),
+            "offset": torch.zeros(1, shape.latents, 1, 1),
+        },
+        "context": {
+            "z": z,
+            "levels": levels,
+            "nominal": nominal,
+            "gain": torch.ones(1, shape.latents, 1, 1),
+            "index": latents.to(u8),
+            "symbols": latents.to(torch.int16),
+            "latents": latents,
+            "given": torch.zeros(1, dtype=f),
+        },
+        "synthesis": {
+            "latents": latents,
+            "levels": levels,
+            "nominal": nominal,
+            "adapted": torch.zeros(1, dtype=f),
+        },
+    }
+
+
+def as_stored(codec: Codec) -> Codec:
+    """A copy, on the CPU, with the weights that the graphs will have: floats rounded to float16."""
+    codec = copy.deepcopy(codec).cpu().eval()
+    exact = {id(p) for p in codec.scales.parameters()}
+    exact |= {id(p) for m in (codec.gains, codec.z_log2_step, codec.z_index) for p in m.parameters()}
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            if id(parameter) not in exact:
+                parameter.copy_(parameter.half().float())
+    return codec
+
+
+@torch.no_grad()
+def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
+    """The arrays of ``tables.npz`` that depend on quality: see `cotam.codec.weights.WeightSet`."""
+    every = torch.arange(QUALITIES)
+    sums64, sums32, offset = codec.scales.quality_tables()
+    z_index = torch.round(codec.z_index.table()).clamp(1, TABLES - 1)
+    return {
+        "gains": torch.exp2(codec.gains.table()).numpy(),
+        "nominal": log2_gain(every.float()).float().numpy(),
+        "z_multipliers": codec.z_multiplier(every)[:, :, 0, 0].numpy(),
+        "z_index": z_index.to(torch.uint8).numpy(),
+        "sums64": sums64.numpy(),
+        "sums32": sums32.numpy(),
+        "offset": offset.numpy(),
+    }
+
+
+def fit_tables(histograms: np.ndarray) -> dict[str, np.ndarray]:
+    """Stored frequencies from how often each magnitude was seen with each table.
+
+    ``histograms`` (48, 4096) counts magnitudes. Where few symbols were seen, the logistic distribution of
+    the table's scale, which the network was trained with, fills in: it counts as 300 symbols.
+    """
+    halves = [np.array([1 << TOTAL_BITS], np.int64)]
+    for number in range(1, TABLES):
+        deviation = 2.0 ** ((number - INDEX_OF_ONE) / STEPS_PER_OCTAVE)
+        last = int(np.clip(np.ceil(7 * deviation), 2, 2000))
+        scale = deviation * np.sqrt(3) / np.pi
+        edges = (np.arange(last + 2) - 0.5) / scale
+        mass = np.diff(np.tanh(edges / 2)) / 2
+        prior = np.concatenate([mass, [1 - mass[0] - 2 * mass[1:].sum()]])
+        seen = histograms[number].astype(np.float64)
+        counts = np.concatenate([seen[: last + 1] / 2, [seen[last + 1 :].sum()]])
+        counts[0] *= 2
+        pair = np.r_[1.0, np.full(last, 2.0), 1.0]
+        probability = (counts + 300 * prior) / ((counts + 300 * prior) * pair).sum()
+        # One for each symbol first: rounding can then not ask for more than there is.
+        pair = pair.astype(np.int64)
+        half = 1 + np.floor(probability * ((1 << TOTAL_BITS) - pair.sum())).astype(np.int64)
+        half[0] += (1 << TOTAL_BITS) - (half * pair).sum()
+        halves.append(half)
+    return {
+        "frequencies": np.concatenate(halves).astype(np.uint32),
+        "lengths": np.array([len(h) for h in halves], np.uint32),
+    }
+
+
+def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarray:
+    """Histograms (48, 4096): how often each magnitude was coded with each table, over uint8 crops."""
+    histograms = np.zeros((TABLES, MAGNITUDES), np.int64)
+    rng = np.random.default_rng(0)
+    for pixels in crops:
+        quality = int(rng.integers(QUALITIES))
+        cells = (-(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32))
+        levels = random_levels(rng, 1, *cells)[0, 0].astype(np.int8)
+        symbols, index = codec.quantise(pixels, quality, levels if levels.any() else None)
+        z_index = np.broadcast_to(codec.weights.z_index[quality][:, None, None], symbols.z.shape)
+        for values, tables in ((symbols.y, index), (symbols.z, z_index)):
+            magnitudes = np.minimum(np.abs(values.astype(np.int64)), MAGNITUDES - 1)
+            np.add.at(histograms, (tables.reshape(-1), magnitudes.reshape(-1)), 1)
+    return histograms
+
+
+@torch.no_grad()
+def export(
+    codec: Codec, out: Path, crops: Sequence[np.ndarray] = (), adapts: Literal["human", "mllm"] = "mllm"
+) -> None:
+    """Write a whole weight set into ``out``, its tables fitted to the symbols of ``crops`` (uint8 RGB).
+
+    ``adapts`` is the view that the picture adapter was trained for; the other one is without it.
+    """
+    codec = as_stored(codec)
+    out.mkdir(parents=True, exist_ok=True)
+    examples = _examples(codec)
+    for name, graph in graphs(codec).items():
+        model = stored_small(to_onnx(graph, examples[name], channels_last=name == "analysis"))
+        (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
+    if crops:
+        exported = RuntimeCodec(weights.load(out.name, out), OnnxRunner(out))
+        write_tables(codec, out, count_symbols(exported, tqdm(crops, desc="fit tables", unit="crop")), adapts)
+        weights.load.cache_clear()
+
+
+def write_tables(codec: Codec, out: Path, histograms: np.ndarray, adapts: str) -> None:
+    """Write ``tables.npz`` and the manifest of a set whose graphs are there."""
+    arrays = quality_tables(codec) | fit_tables(histograms)
+    arrays["views"] = np.array([adapts == view for view in weights.VIEWS], np.float32)
+    np.savez(out / "tables.npz", allow_pickle=False, **arrays)
+    files = sorted(p for p in out.iterdir() if p.suffix in {".onnx", ".npz"})
+    manifest = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")

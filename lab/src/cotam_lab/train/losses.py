@@ -1,0 +1,268 @@
+"""What training minimises: rate, and distance for the eye, for a vision encoder, for a reader of text.
+
+Knows tensors: nothing of steps, of files or of how a picture was coded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cotam_lab.nets.adapter import added
+from cotam_lab.nets.codec import LAMBDA_HIGH, LAMBDA_LOW, Coded, tradeoff
+from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
+from cotam_lab.nets.teachers import Features, Reader, Teacher, distances, reader_distances
+from cotam_lab.train.precision import autocast
+
+Parts = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CodedTokens(Coded):
+    """A decoded picture with tokens (B, patches, C) for what a teacher sees of it at this long side."""
+
+    tokens: Tensor
+    side: int | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Originals of a step.
+
+    Attributes
+    ----------
+    picture : (B, 3, H, W) float in 0…1
+    quality : (B,) int64 in 0…100
+    levels : (B, 1, H/32, W/32), integers in ±7
+    text : (B,) bool, rendered text
+    progress : 0…1, part of the run that is done
+    """
+
+    picture: Tensor
+    quality: Tensor
+    levels: Tensor
+    text: Tensor
+    progress: float
+
+
+class Loss(Protocol):
+    """The loss of a step, under "loss", and parts of it to log: means over the batch."""
+
+    def __call__(self, coded: Coded, batch: Batch) -> Parts: ...
+
+
+def rate_distortion(coded: Coded, batch: Batch) -> Parts:
+    """(bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5.
+
+    Squared error weighs 2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the
+    division gives one per cent of rate the same weight at every quality.
+    """
+    return _squared(coded, batch, _pixel_weight(batch))
+
+
+def rate_contrast(coded: Coded, batch: Batch) -> Parts:
+    """`rate_distortion`, where on text an error counts by how much its surroundings vary in the original.
+
+    Letters and lines are what is read; the grain of paper and the shade of a flat area are not.
+    """
+    return _squared(coded, batch, _pixel_weight(batch) * _text_contrast(batch))
+
+
+def _squared(coded: Coded, batch: Batch, weight: Tensor) -> Parts:
+    error = (coded.picture - batch.picture).square()
+    cost = _bpp(coded, batch) + _lambda(batch) * (error * weight).mean((1, 2, 3))
+    return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
+
+
+def contrast_weight(picture: Tensor) -> Tensor:
+    """Weight of squared error, (B, 1, H, W) in 0.4 … 1.6, by the range of luma within `CONTRAST_WINDOW`."""
+    luma = picture.mean(1, keepdim=True)
+    around = CONTRAST_WINDOW // 2
+    most = F.max_pool2d(luma, CONTRAST_WINDOW, 1, around)
+    least = -F.max_pool2d(-luma, CONTRAST_WINDOW, 1, around)
+    return 0.4 + 1.2 * (most - least)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each distance counts: 1 is what squared error has in `rate_distortion`.
+
+    Attributes
+    ----------
+    pixel : squared error of photographs
+    levels : of a teacher's levels
+    text_pixel : squared error of text
+    text_levels : factor of all levels on text
+    reader : features of a reader of text lines, on text
+    contrast : whether squared error of text counts by `contrast_weight`
+    high_from : part of the run before which only "patch" and "shallow" count
+    """
+
+    pixel: float
+    levels: dict[str, float]
+    text_pixel: float
+    text_levels: float
+    reader: float
+    contrast: bool = False
+    high_from: float = 0.0
+
+
+SETTINGS = {
+    "mllm": Weights(
+        pixel=0.05,
+        levels={"shallow": 0.4, "middle": 0.25, "late": 0.25, "deep": 0.25},
+        text_pixel=0.3,
+        text_levels=0.5,
+        reader=0.8,
+    ),
+    "page": Weights(
+        pixel=0.5,
+        levels={"shallow": 0.2, "middle": 0.12, "late": 0.12, "deep": 0.12},
+        text_pixel=0.7,
+        text_levels=0.5,
+        reader=0.2,
+        contrast=True,
+    ),
+    # arXiv 2509.24258: 0.1 · patch embeddings + 1 · final tokens, the first alone at the start.
+    "paper": Weights(
+        pixel=0.0,
+        levels={"patch": 0.1, "deep": 1.0},
+        text_pixel=0.0,
+        text_levels=1.0,
+        reader=0.0,
+        high_from=0.3,
+    ),
+}
+
+UNITS = {"patch": 0.012, "shallow": 0.012, "middle": 0.015, "late": 0.013, "deep": 0.018}
+"""Squared error for each unit of distance, by level, of the MSE codec at qualities 10 … 70 with DINOv2-S on
+126² crops of the training set, rounded. They bring the levels to one scale."""
+
+CONTRAST_WINDOW = 9
+"""Pixels on a side of what `contrast_weight` looks at: the strokes of a letter and what lies between them."""
+
+READER_UNIT = 0.0095
+"""The same for `reader_distances`."""
+
+
+REDUCED = 0.77
+"""98 of 128 pixels: the local crops that DINOv2 was trained with have 98 pixels."""
+
+
+def draw_side(picture: Tensor, patch: int) -> int | None:
+    """The long side that a teacher sees in this step: half of the time the picture's own, else reduced."""
+    return round(max(picture.shape[2:]) * REDUCED) // patch * patch if torch.rand(()) < 0.5 else None
+
+
+def level_loss(weights: Weights, batch: Batch, ours: Features, theirs: Features) -> tuple[Tensor, Parts]:
+    """Distance for a teacher in units of squared error: (B,); and the mean of each level, to log."""
+    loss, parts = torch.zeros_like(batch.picture[:, 0, 0, 0]), {}
+    factor = 1 + batch.text.float() * (weights.text_levels - 1)
+    for name, distance in distances(ours, theirs, _token_weight(batch, theirs)).items():
+        parts[name] = distance.mean()
+        late = name not in ("patch", "shallow") and batch.progress < weights.high_from
+        loss = loss + (0.0 if late else weights.levels.get(name, 0.0)) * UNITS[name] * factor * distance
+    return loss, parts
+
+
+class Tokens(nn.Module):
+    """A teacher's levels alone, with an adapter's tokens added to what it sees of the decoded picture.
+
+    The rest of `MultiLevel` does not depend on tokens; qualities weigh as there.
+    """
+
+    def __init__(self, teacher: Teacher, weights: Weights) -> None:
+        super().__init__()
+        self.teacher, self.weights = teacher, weights
+
+    def forward(self, coded: Coded, batch: Batch) -> Parts:
+        assert isinstance(coded, CodedTokens)
+        with autocast(batch.picture.device.type):
+            with torch.no_grad():
+                theirs = self.teacher(batch.picture, coded.side)
+            with added(self.teacher.model, coded.tokens):
+                ours = self.teacher(coded.picture.clamp(0, 1), coded.side)
+        loss, parts = level_loss(self.weights, batch, ours, theirs)
+        return {"loss": (_lambda(batch) * loss / _balance(batch)).mean(), **parts}
+
+
+class MultiLevel(nn.Module):
+    """Rate, pixels, a teacher's levels and a reader's features: L = a · pixel + Σ b · level + c · reader.
+
+    Half of the steps show the teacher its patches at the picture's scale, the others a reduced picture, as an
+    encoder sees larger pictures.
+    """
+
+    def __init__(self, teacher: Teacher, reader: Reader | None, weights: Weights) -> None:
+        super().__init__()
+        self.teacher, self.reader, self.weights = teacher, reader, weights
+
+    def forward(self, coded: Coded, batch: Batch) -> Parts:
+        weights, picture = self.weights, batch.picture
+        error = (coded.picture - picture).square()
+        pixel = torch.where(batch.text, weights.text_pixel, weights.pixel)
+        weight = _pixel_weight(batch) * (_text_contrast(batch) if weights.contrast else 1.0)
+        loss = pixel * (error * weight).mean((1, 2, 3))
+        parts = {"mse": error.mean(), **_rates(coded, batch)}
+        side = draw_side(picture, self.teacher.patch)
+        with autocast(picture.device.type):
+            with torch.no_grad():
+                theirs = self.teacher(picture, side)
+            ours = self.teacher(coded.picture.clamp(0, 1), side)
+        levels, seen = level_loss(weights, batch, ours, theirs)
+        loss, parts = loss + levels, parts | seen
+        if self.reader is not None and weights.reader and batch.text.any():
+            read = self._read(coded.picture[batch.text], picture[batch.text])
+            parts["reader"] = read.mean()
+            loss = loss.index_add(0, batch.text.nonzero()[:, 0], weights.reader * READER_UNIT * read)
+        cost = _bpp(coded, batch) + _lambda(batch) * loss
+        return {"loss": (cost / _balance(batch)).mean(), **parts}
+
+    def _read(self, decoded: Tensor, picture: Tensor) -> Tensor:
+        """Distance for the reader in one window, enlarged twice: it was trained on lines 64 pixels high."""
+        assert self.reader is not None
+        height, width = picture.shape[2] // 2, picture.shape[3]
+        top = int(torch.randint(0, picture.shape[2] - height + 1, ()))
+        both = torch.cat([decoded.clamp(0, 1), picture])[:, :, top : top + height, :width]
+        both = F.interpolate(both, scale_factor=2, mode="bilinear")
+        with autocast(picture.device.type):
+            seen = [maps.float().chunk(2) for maps in self.reader(both)]
+        return reader_distances([ours for ours, _ in seen], [theirs.detach() for _, theirs in seen])
+
+
+def _bpp(coded: Coded, batch: Batch) -> Tensor:
+    return (coded.bits_y + coded.bits_z) / (batch.picture.shape[2] * batch.picture.shape[3])
+
+
+def _rates(coded: Coded, batch: Batch) -> Parts:
+    pixels = batch.picture.shape[2] * batch.picture.shape[3]
+    return {"bpp_y": coded.bits_y.mean() / pixels, "bpp_z": coded.bits_z.mean() / pixels}
+
+
+def _lambda(batch: Batch) -> Tensor:
+    return tradeoff(batch.quality.float()) * 255**2
+
+
+def _balance(batch: Batch) -> Tensor:
+    return (tradeoff(batch.quality.float()) / math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)) ** 0.5
+
+
+def _pixel_weight(batch: Batch) -> Tensor:
+    weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
+    return F.interpolate(weight, size=batch.picture.shape[2:], mode="nearest")
+
+
+def _text_contrast(batch: Batch) -> Tensor:
+    """`contrast_weight` on text, 1 elsewhere: (B, 1, H, W)."""
+    return torch.where(batch.text[:, None, None, None], contrast_weight(batch.picture), 1.0)
+
+
+def _token_weight(batch: Batch, features: Features) -> Tensor:
+    """The same weight on a teacher's tokens: (B, h·w)."""
+    weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
+    return F.interpolate(weight, size=features.grid, mode="bilinear", align_corners=False).flatten(1)

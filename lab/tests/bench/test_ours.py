@@ -1,0 +1,85 @@
+"""Our codec takes the options that the API takes, and says which ones it does not."""
+
+import hashlib
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+
+import cotam
+from cotam.codec.weights import load
+from cotam.errors import InputError
+from cotam.guide.base import LITE
+from cotam.image import baselines
+from cotam_lab.bench.ours import option_defaults, ours
+
+GREY = np.full((40, 50, 3), 90, np.uint8)
+
+
+def test_options_are_those_of_the_api() -> None:
+    encoding, decoding = map(set, option_defaults())
+    assert encoding < set(inspect.signature(cotam.encode).parameters)
+    assert decoding < set(inspect.signature(cotam.decode).parameters)
+    assert "guide" in encoding
+    assert "view" in decoding
+    assert not {"quality", "target_size", "size_limit", "image", "data"} & (encoding | decoding)
+
+
+def test_spec_reaches_the_codec_and_its_version() -> None:
+    codec = baselines.codec("cotam:profile=base,guide=none,view=human")
+    assert codec.name == "cotam:profile=base,guide=none,view=human"
+    assert "profile base, guide none, view human, weights " in codec.version
+    assert load("base").digest.hex()[:12] in codec.version
+    assert load("mllm").digest.hex()[:12] in ours("profile=mllm").version
+    both = f"weights {load('mllm').digest.hex()[:12]} {load('page').digest.hex()[:12]}"
+    assert both in ours().version
+    data = codec.encode(GREY, 30)
+    assert data == cotam.encode(GREY, quality=30, profile="base", guide="none")
+    assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()
+
+
+def test_without_options_it_is_the_api() -> None:
+    codec = baselines.codec("cotam")
+    data = codec.encode(GREY, 30)
+    assert data == cotam.encode(GREY, quality=30)
+    assert (codec.decode(data) == np.array(cotam.decode(data))).all()
+    assert f"view {option_defaults()[1]['view']}" in codec.version
+
+
+def test_values_are_json_or_strings() -> None:
+    names = set().union(*option_defaults())
+    if "max_pixels" in names:  # of the options that take a number, one that any picture shows
+        small = ours("max_pixels=400")
+        assert small.decode(small.encode(GREY, 50)).size <= 3 * 400
+    with pytest.raises(InputError, match="3"):
+        ours("view=3")
+
+
+def test_worker_processes_get_it() -> None:
+    codec = pickle.loads(pickle.dumps(ours("view=human")))
+    assert codec.decode(codec.encode(GREY, 50)).shape == GREY.shape
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("flavour=mint,view=human", r"no option flavour in this version; there is: .*guide.*profile.*view"),
+        ("view", r"'view' is not NAME=VALUE"),
+        ("guide=", r"'guide=' is not NAME=VALUE"),
+        ("view=martian", r"'martian' is not known"),
+        ("guide=martian", r"'martian' is not known"),
+        ("profile=martian", r"'martian' is not known"),
+    ],
+)
+def test_what_is_not_known_is_named(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ours(text)
+
+
+def test_the_version_names_the_guide_that_is_used() -> None:
+    digest = hashlib.sha256(LITE.read_bytes()).hexdigest()[:12]
+    for text in ("", "guide=lite", "profile=base,guide=lite", "guide=none"):  # without profile it finds pages
+        assert f"guide file {digest}" in ours(text).version
+    for text in ("profile=base", "profile=page", "profile=mllm,guide=none"):
+        assert "guide file" not in ours(text).version

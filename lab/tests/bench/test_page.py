@@ -1,0 +1,104 @@
+"""The page shows what the rows say, needs nothing beside itself, and finds the pictures that do worst."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cotam.errors import InputError
+from cotam_lab.bench import page
+from cotam_lab.bench.cli import bench
+
+
+def rows_of(codec: str, factor: float, lag: float = 0.0, version: str = "1") -> list[dict[str, Any]]:
+    """Three pictures; of the last, the codec has ``lag`` dB less."""
+    return [
+        {"codec": codec, "version": version, "quality": quality, "image": f"{picture}.png", "width": 480}
+        | {"bytes": 1000, "bpp": factor * quality / 50, "encode_s": 0.02, "decode_s": 0.004}
+        | {"psnr": 25.0 + quality / 10 - lag * (picture == 2), "class": float(quality > 20)}
+        for picture in range(3)
+        for quality in (10, 30, 60, 90)
+    ]
+
+
+ROWS = [*rows_of("jpeg", 1), *rows_of("webp", 0.8, lag=5)]
+
+
+def test_last_version_and_last_row_count() -> None:
+    old, new = rows_of("jpeg", 1, version="0"), rows_of("jpeg", 2)
+    found = page.latest([*old, *new, new[0] | {"psnr": 1.0}])
+    assert len(found) == len(new)
+    assert {row["version"] for row in found} == {"1"}
+    assert found[0]["psnr"] == 1
+
+
+def test_scores_are_grouped_by_judge() -> None:
+    assert page.groups(ROWS) == {"fidelity": ["psnr"], "class": ["class"]}
+    other = [ROWS[0] | {"features@a/b": 3.0, "deep@a/b": 2.0, "recall": None}]
+    assert page.groups(other) == {
+        "fidelity": ["psnr"],
+        "features a/b": ["features@a/b"],
+        "class": ["class"],
+        "text": ["recall"],
+    }
+
+
+def test_worst_picture_comes_first() -> None:
+    worst = page.worst_pictures(ROWS, "webp", "jpeg", "psnr", count=2)
+    assert worst[0].image == "2.png"
+    assert worst[0].behind < -2
+    assert worst[1].behind > 0
+    rates = {row["quality"]: row["bpp"] for row in ROWS if row["codec"] == "jpeg"}
+    near = min(rates, key=lambda quality: abs(np.log(rates[quality] / (0.8 * worst[0].quality / 50))))
+    assert worst[0].reference_quality == near
+
+
+def test_page_has_all_and_needs_nothing(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for picture in range(3):
+        pixels = random.integers(0, 256, (45, 60, 3), np.uint8)
+        Image.fromarray(pixels).resize((600, 450)).save(tmp_path / f"{picture}.png")
+    failed = {"codec": "jpeg", "version": "1", "quality": 95, "image": "0.png", "error": "ValueError: <no>"}
+    rows = [*ROWS, failed]
+    pictures = {f"{n}.png": tmp_path / f"{n}.png" for n in range(3)}
+    text = page.page(rows, ["jpeg"], pictures, title="Three <pictures>", codec="webp")
+    assert "<h1>Three &lt;pictures&gt;</h1>" in text
+    assert text.count("<svg") == 2
+    assert text.count("data:image/png;base64,") == 9
+    assert "2.png: −" in text
+    assert "1 rows with errors" in text
+    assert "ValueError: &lt;no&gt;" in text
+    assert "Beside jpeg" in text
+    sources = re.findall(r'(?:src|href)="([^"]{0,9})', text)
+    assert all(source.startswith(("data:", "#")) for source in sources)
+    assert "<script" not in text
+    assert "<link" not in text
+
+
+def test_rows_without_scores_are_refused() -> None:
+    with pytest.raises(InputError, match="no scores"):
+        page.page([{"codec": "a", "version": "1", "quality": 1, "image": "x", "bpp": 1}], [], {}, title="")
+
+
+def test_command_reads_folders_and_files(tmp_path: Path) -> None:
+    for name, rows in (("one", ROWS[:12]), ("two", ROWS[12:])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ["report", str(tmp_path / "one"), str(tmp_path / "two" / "rows.jsonl")]
+    result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "new" / "page.html")])
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "new" / "page.html").read_text("utf-8")
+    assert "<h1>one and two</h1>" in text
+    assert "Give the folder of the pictures" in text
+    result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "tables.md"), "--score", "psnr"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "tables.md").read_text("utf-8").startswith("# one and two\n\n")
+    (tmp_path / "one" / "rows.jsonl").write_text("")
+    result = CliRunner().invoke(bench, ["report", str(tmp_path / "one"), "-o", str(tmp_path / "page.html")])
+    assert result.exit_code == 1
+    assert "there are no rows" in result.stderr

@@ -1,0 +1,110 @@
+"""Tables say what the rows say; figures are drawn, labelled, and the same for the same rows."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from cotam_lab.bench import report
+from cotam_lab.bench.curves import compare
+
+
+def rows_of(codec: str, factor: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "codec": codec,
+            "version": f"{codec} 1.0",
+            "quality": quality,
+            "image": f"{picture}.png",
+            "bpp": factor * quality / 50,
+            "psnr": 25.0 + quality / 10 + picture,
+            "encode_s": 0.02,
+            "decode_s": 0.004,
+        }
+        for picture in range(3)
+        for quality in (10, 30, 60, 90)
+    ]
+
+
+@pytest.fixture
+def rows() -> list[dict[str, Any]]:
+    broken = {"codec": "webp", "version": "webp 1.0", "quality": 10, "image": "9.png", "error": "OSError: no"}
+    original = {
+        "codec": "original",
+        "version": None,
+        "quality": None,
+        "image": "0.png",
+        "bpp": 9.0,
+        "psnr": 40.0,
+    }
+    times = {"encode_s": 0.0, "decode_s": 0.0}
+    return [original | times, *rows_of("jpeg", 1), *rows_of("webp", 0.75), *rows_of("cotam", 0.5), broken]
+
+
+def test_comparison_table(rows: list[dict[str, Any]]) -> None:
+    table = report.comparison_table(
+        "jpeg", [compare(rows, "jpeg", codec, "psnr") for codec in ("webp", "cotam")]
+    )
+    assert table.startswith("Beside jpeg: ")
+    assert "| webp | PSNR | −25.0 % [−25.0, −25.0] | −25.0 % |" in table
+    assert "| cotam | PSNR | −50.0 % [−50.0, −50.0] |" in table
+
+
+def test_ours_in_short(rows: list[dict[str, Any]]) -> None:
+    table = report.short_table([compare(rows, one, "cotam", "psnr") for one in ("jpeg", "webp")])
+    assert table.splitlines()[0] == "| `cotam` against | PSNR |"
+    assert table.splitlines()[2] == "| jpeg | −50.0 % [−50.0, −50.0] |"
+    assert table.splitlines()[3].startswith("| webp | −33.3 % [")
+
+
+def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if row["codec"] == "webp" and "psnr" in row:
+            row["psnr"] += 70
+    table = report.comparison_table("jpeg", [compare(rows, "jpeg", "webp", "psnr")])
+    assert "| webp | PSNR | – | – |" in table
+    assert "webp, PSNR: no BD-rate, the curves do not overlap in their scores." in table
+
+
+def test_point_table_counts_errors(rows: list[dict[str, Any]]) -> None:
+    table = report.point_table(rows, ["psnr"])
+    assert "| codec | quality | bpp | PSNR, dB | encode, ms | decode, ms | pictures |" in table
+    assert "| webp | 10 | 0.1500 | 27.00 | 20 | 4 | 3 (1 failed) |" in table
+    assert "| original | – | 9.0000 | 40.00 | 0 | 0 | 1 |" in table
+
+
+def test_versions_are_listed_once(rows: list[dict[str, Any]]) -> None:
+    assert report.versions(rows) == "- jpeg: jpeg 1.0\n- webp: webp 1.0\n- cotam: cotam 1.0\n"
+
+
+def test_codec_that_always_failed_has_no_curve(rows: list[dict[str, Any]]) -> None:
+    failed = {"codec": "avif", "version": "1", "quality": 10, "image": "0.png", "error": "OSError: no"}
+    assert list(report.mean_curves([*rows, failed], "psnr")) == ["jpeg", "webp", "cotam"]
+
+
+def test_figure(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("curve.png", "curve.svg", "again.svg")]
+    report.curve_figure(rows, ["psnr"], files[:2], title="three pictures")
+    report.curve_figure(rows, ["psnr"], files[2:], title="three pictures")
+    with Image.open(files[0]) as image:
+        assert image.width > 600
+    assert files[1].read_bytes() == files[2].read_bytes()
+    report.curve_figure(rows, ["psnr"], files[2:], title="three pictures", log_rate=True)
+    assert files[1].read_bytes() != files[2].read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 7])
+def test_figure_has_a_panel_for_each_score_and_no_more(
+    rows: list[dict[str, Any]], tmp_path: Path, count: int
+) -> None:
+    scores = ["psnr", "ms_ssim_db", "shallow", "middle", "late", "deep", "features"][:count]
+    report.curve_figure(rows, scores, [tmp_path / "curve.svg"], title="panels")
+    assert len(re.findall(r'<g id="axes_\d+">', (tmp_path / "curve.svg").read_text())) == count
+
+
+def test_labels_keep_their_distance() -> None:
+    placed = report._spread([10, 11, 12, 60], 10)
+    assert placed == pytest.approx([1, 11, 21, 60])
+    assert report._spread([], 10) == []

@@ -1,0 +1,162 @@
+"""A real client against real servers: what is sent, and what happens when they fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gateway_servers import Model, running
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from synthetic import picture
+
+from cotam.errors import InputError
+from cotam_lab.evaluate.backends import Coded, StoppedError
+from cotam_lab.evaluate.endpoint import Endpoint
+
+
+def failing(answers: list[Response]) -> tuple[Starlette, list[float]]:
+    """A server that gives these answers in turn, the last for ever; and when it was asked."""
+    asked: list[float] = []
+
+    async def chat(request: Request) -> Response:
+        await request.body()
+        asked.append(time.monotonic())
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    return Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])]), asked
+
+
+@contextmanager
+def connected(app: Starlette, model: str | None = "m", **options: Any) -> Iterator[Endpoint]:
+    """A client of a running server."""
+    with running(app) as address, closing(Endpoint(f"{address}/v1/", model, **options)) as endpoint:
+        yield endpoint
+
+
+def said(text: str) -> Response:
+    usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+    return JSONResponse({"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage})
+
+
+def test_pictures_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    model = Model()
+    pictures = [picture(30, 40, 1), picture(20, 50, 2)]
+    with connected(model.app, None, key_variable="MY_KEY") as endpoint:
+        endpoint.prepare()
+        endpoint.ask(pictures, "Which is older?", 17)
+    assert endpoint.name == "echo"
+    sent = json.loads(model.bodies[-1])
+    assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("echo", 17, 0)
+    (turn,) = sent["messages"]
+    *shown, text = turn["content"]
+    assert text == {"type": "text", "text": "Which is older?"}
+    for part, pixels in zip(shown, pictures, strict=True):
+        head, _, data = part["image_url"]["url"].partition(",")
+        assert head == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            assert np.array_equal(np.asarray(image), pixels)
+    assert model.headers[-1]["authorization"] == "Bearer sesame"
+
+
+def test_no_key_is_sent_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    model = Model()
+    with connected(model.app) as endpoint:
+        endpoint.prepare()
+    assert "authorization" not in model.headers[-1]
+
+
+def test_tokens_are_those_of_the_server() -> None:
+    app, _ = failing([said("  B \n")])
+    with connected(app) as endpoint:
+        reply = endpoint.ask([picture(8, 8)], "?", 5)
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("B", 12, 3)
+
+
+def test_what_passes_is_tried_again_with_growing_waits() -> None:
+    app, asked = failing([Response("busy", 503), Response("slow", 429), Response("oh", 500), said("yes")])
+    with connected(app, first_wait=0.05) as endpoint:
+        assert endpoint.ask([], "?", 5).text == "yes"
+    waits = np.diff(asked)
+    assert len(waits) == 3
+    assert (waits >= 0.5 * 0.05 * np.array([1, 2, 4])).all()
+
+
+def test_a_server_that_says_how_long_is_obeyed() -> None:
+    app, asked = failing([Response("slow", 429, {"retry-after": "1"}), said("yes")])
+    with connected(app, first_wait=0.001) as endpoint:
+        endpoint.ask([], "?", 5)
+    assert asked[1] - asked[0] >= 1
+
+
+def test_what_does_not_pass_is_an_error_of_the_question() -> None:
+    app, asked = failing([Response("busy", 503)])
+    with (
+        connected(app, retries=2, first_wait=0.001) as endpoint,
+        pytest.raises(InputError, match="answers 503: busy, 3 times"),
+    ):
+        endpoint.ask([], "?", 5)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (lambda: Response("no such\nfield", 400), InputError, "answers 400: no such field"),
+        (
+            lambda: Response("who?", 401),
+            StoppedError,
+            r"answers 401 \(its key is taken from OPENAI_API_KEY\)",
+        ),
+        (lambda: Response("nothing", 404), StoppedError, "answers 404"),
+        (lambda: JSONResponse({"choices": []}), InputError, "no answer in"),
+        (lambda: Response("<html>"), InputError, "no answer in '<html>'"),
+    ],
+)
+def test_what_will_not_pass_is_not_tried_again(
+    answer: Callable[[], Response], kind: type[Exception], message: str
+) -> None:
+    app, asked = failing([answer()])
+    with connected(app) as endpoint, pytest.raises(kind, match=message):
+        endpoint.ask([], "?", 5)
+    assert len(asked) == 1
+
+
+def test_a_server_that_is_not_there_is_said_at_once() -> None:
+    with connected(Starlette()) as endpoint:
+        endpoint.prepare()  # a name was given, so the list is not needed
+    with (
+        connected(Starlette(), None) as endpoint,
+        pytest.raises(StoppedError, match="lists no model: give its"),
+    ):
+        endpoint.prepare()
+    with running(Starlette()) as address:
+        pass
+    with (
+        closing(Endpoint(f"{address}/v1", "m")) as endpoint,
+        pytest.raises(StoppedError, match="does not answer"),
+    ):
+        endpoint.prepare()
+
+
+def test_likelihoods_are_refused() -> None:
+    with connected(Starlette()) as endpoint, pytest.raises(StoppedError, match="letters"):
+        endpoint.losses([], "?", ["a", "b"])
+
+
+def test_token_adapters_are_refused() -> None:
+    with connected(Starlette()) as endpoint, pytest.raises(StoppedError, match="needs a local model"):
+        endpoint.ask([], "?", 5, Coded((b"",), Path("adapter.safetensors")))

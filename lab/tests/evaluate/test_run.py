@@ -1,0 +1,337 @@
+"""Every question is asked once after every codec, also when the run is killed, and failures do not stay."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gateway_servers import Model, running
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from synthetic import picture
+
+import cotam
+from cotam.image import baselines
+from cotam.image.read import Pixels, to_rgb
+from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
+from cotam_lab.evaluate.endpoint import Endpoint
+from cotam_lab.evaluate.questions import Question, read_questions
+from cotam_lab.evaluate.run import How, Row, run, tasks
+from cotam_lab.evaluate.scores import Scorer
+
+
+class Answering:
+    """A model that says the colour of the corner, and keeps all that it is asked."""
+
+    def __init__(self) -> None:
+        self.name = "corner"
+        self.asked: list[tuple[str, str]] = []
+        self.broken: set[str] = set()
+
+    def prepare(self) -> None:
+        """Nothing to load."""
+
+    def ask(
+        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+    ) -> Reply:
+        self.asked.append((prompt, hashlib.sha256(b"".join(p.tobytes() for p in pictures)).hexdigest()))
+        if any(word in prompt for word in self.broken):
+            raise RuntimeError("out of memory")
+        return Reply(" ".join(map(str, pictures[0][0, 0])), 7, 3)
+
+    def losses(
+        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
+    ) -> tuple[list[float], int]:
+        return [float(len(choice)) for choice in choices], 9
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> list[Question]:
+    """Three about two pictures."""
+    for number in range(2):
+        Image.fromarray(picture(48, 64, number)).save(tmp_path / f"{number}.png")
+    values = [
+        {"id": "a", "image": "0.png", "question": "First?", "answers": ["1"], "metric": "vqa"},
+        {"id": "b", "image": "1.png", "question": "Second?", "answers": ["1"], "metric": "vqa"},
+        {"id": "c", "image": "0.png", "question": "Third?", "answers": ["A"], "metric": "choice",
+         "choices": ["x", "four"]},
+    ]  # fmt: skip
+    file = tmp_path / "questions.jsonl"
+    file.write_text("\n".join(map(json.dumps, values)))
+    return read_questions(file)
+
+
+def ladders(*qualities: int) -> list[tuple[baselines.Codec | None, Sequence[int]]]:
+    return [(None, ()), (baselines.codec("jpeg"), qualities)]
+
+
+def done(
+    tmp_path: Path, questions: list[Question], model: Any, how: How | None = None, jobs: int = 1
+) -> list[Row]:
+    wanted = tasks(questions, ladders(10, 60))
+    return run(tmp_path / "rows.jsonl", wanted, model, Scorer(questions), how or How(), jobs=jobs)
+
+
+def test_rows_say_what_was_sent_and_answered(tmp_path: Path, questions: list[Question]) -> None:
+    model = Answering()
+    rows = done(tmp_path, questions, model)
+    order = [(row["question"], row["codec"], row["quality"]) for row in rows]
+    assert order == [
+        ("a", "original", None), ("c", "original", None), ("a", "jpeg", 10), ("c", "jpeg", 10),
+        ("a", "jpeg", 60), ("c", "jpeg", 60), ("b", "original", None), ("b", "jpeg", 10), ("b", "jpeg", 60),
+    ]  # fmt: skip
+    pixels = to_rgb(tmp_path / "0.png")
+    codec = baselines.codec("jpeg")
+    data = codec.encode(pixels, 10)
+    jpeg = rows[2]
+    assert jpeg["bytes"] == len(data)
+    assert jpeg["bpp"] == pytest.approx(8 * len(data) / (48 * 64))
+    assert jpeg["answer"] == " ".join(map(str, codec.decode(data)[0, 0]))
+    assert (jpeg["prompt_tokens"], jpeg["completion_tokens"], jpeg["model"]) == (7, 3, "corner")
+    assert model.asked[2][1] == hashlib.sha256(codec.decode(data).tobytes()).hexdigest()
+    assert rows[0]["bytes"] == (tmp_path / "0.png").stat().st_size
+    assert model.asked[0][1] == hashlib.sha256(pixels.tobytes()).hexdigest()
+
+
+def test_a_second_run_asks_nothing_and_says_the_same(tmp_path: Path, questions: list[Question]) -> None:
+    first = done(tmp_path, questions, Answering())
+    model = Answering()
+    assert done(tmp_path, questions, model) == first
+    assert not model.asked
+
+
+def test_scores_follow_the_right_answers_without_asking(tmp_path: Path, questions: list[Question]) -> None:
+    rows = done(tmp_path, questions, Answering())
+    corrected = [
+        Question(**(vars(one) | {"answers": (rows[0]["answer"],)})) if one.id == "a" else one
+        for one in questions
+    ]
+    model = Answering()
+    again = done(tmp_path, corrected, model)
+    assert not model.asked
+    assert (rows[0]["score"], again[0]["score"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "asked"), [(How(max_tokens=5), 9), (How(instructions=False), 9), (How(letters=False), 0)]
+)
+def test_what_changes_an_answer_is_asked_anew(
+    tmp_path: Path, questions: list[Question], how: How, asked: int
+) -> None:
+    done(tmp_path, questions, Answering())
+    model = Answering()
+    rows = done(tmp_path, questions, model, how)
+    assert len(model.asked) == asked  # by likelihood only the choice changes, which is not put as text
+    if not how.letters:
+        chosen = [row for row in rows if row["question"] == "c"]
+        assert all(
+            row["losses"] == [1.0, 4.0] and row["answer"] == "A" and row["score"] == 1 for row in chosen
+        )
+
+
+def test_what_fails_is_a_row_and_is_asked_again(tmp_path: Path, questions: list[Question]) -> None:
+    broken = Answering()
+    broken.broken = {"Second?"}
+    rows = done(tmp_path, questions, broken)
+    failed = [row for row in rows if "error" in row]
+    assert [row["question"] for row in failed] == ["b"] * 3
+    assert {row["error"] for row in failed} == {"RuntimeError: out of memory"}
+    whole = Answering()
+    again = done(tmp_path, questions, whole)
+    assert len(whole.asked) == 3
+    assert not any("error" in row for row in again)
+
+
+def test_a_picture_that_is_not_there_is_a_row(tmp_path: Path, questions: list[Question]) -> None:
+    (tmp_path / "1.png").unlink()
+    rows = done(tmp_path, questions, Answering())
+    assert ["No such file" in row.get("error", "") for row in rows] == [
+        row["question"] == "b" for row in rows
+    ]
+
+
+def test_a_model_that_refuses_ends_the_run_and_what_was_answered_stays(
+    tmp_path: Path, questions: list[Question]
+) -> None:
+    class Refusing(Answering):
+        def ask(
+            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        ) -> Reply:
+            if len(self.asked) == 4:
+                raise StoppedError("401")
+            return super().ask(pictures, prompt, max_tokens)
+
+    with pytest.raises(StoppedError):
+        done(tmp_path, questions, Refusing())
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
+    whole = Answering()
+    done(tmp_path, questions, whole)
+    assert len(whole.asked) == 5
+
+
+def test_a_model_that_fails_on_everything_is_given_up(tmp_path: Path, questions: list[Question]) -> None:
+    many = [Question(**(vars(questions[0]) | {"id": str(number)})) for number in range(40)]
+    broken = Answering()
+    broken.broken = {"First?"}
+    with pytest.raises(StoppedError, match="25 questions failed one after another, the last by RuntimeError"):
+        done(tmp_path, many, broken)
+    assert len(broken.asked) == 25
+    rows = done(tmp_path, many, Answering())
+    assert len(rows) == 120
+    assert not any("error" in row for row in rows)
+
+
+def test_a_torn_line_is_asked_again(tmp_path: Path, questions: list[Question]) -> None:
+    first = done(tmp_path, questions, Answering())
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    model = Answering()
+    again = done(tmp_path, questions, model)
+    assert len(model.asked) == 1
+    assert [row["answer"] for row in again] == [row["answer"] for row in first]
+
+
+class Counting:
+    """A real server that answers after a moment, and counts what it was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked: list[str] = []
+        self.at_once = self.most = 0
+        self._lock = threading.Lock()
+        routes = [
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/models", self._models),
+        ]
+        self.app = Starlette(routes=routes)
+
+    async def _chat(self, request: Request) -> Response:
+        import asyncio
+
+        body = await request.body()
+        with self._lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        await asyncio.sleep(self.seconds)
+        self.at_once -= 1
+        *_, last = json.loads(body)["messages"][0]["content"]
+        self.asked.append(hashlib.sha256(body).hexdigest())
+        answer = {"role": "assistant", "content": f"{last['text'][:3]} {len(body)}"}
+        return JSONResponse({"choices": [{"message": answer}]})
+
+    async def _models(self, request: Request) -> Response:
+        return JSONResponse({"data": [{"id": "counter"}]})
+
+
+def test_jobs_are_at_the_same_time_and_change_nothing(tmp_path: Path, questions: list[Question]) -> None:
+    one, several = Counting(0.0), Counting(0.3)
+    rows = []
+    for server, jobs in ((one, 1), (several, 4)):
+        with running(server.app) as address, closing(Endpoint(f"{address}/v1")) as endpoint:
+            rows.append(done(tmp_path / str(jobs), questions, endpoint, jobs=jobs))
+    assert one.most == 1
+    assert several.most == 4
+    answers = [[(row["question"], row["quality"], row["answer"]) for row in found] for found in rows]
+    assert answers[0] == answers[1]
+
+
+def test_a_killed_run_goes_on_and_loses_and_repeats_nothing(
+    tmp_path: Path, questions: list[Question]
+) -> None:
+    server = Counting(0.2)
+    rows = tmp_path / "out" / "rows.jsonl"
+    with running(server.app) as address:
+        command = [
+            sys.executable,
+            "-m",
+            "cotam",
+            "eval",
+            str(tmp_path / "questions.jsonl"),
+            "-o",
+            str(rows.parent),
+        ]
+        command += ["--endpoint", f"{address}/v1", "-j", "1", "--codec", "none", "--codec", "jpeg@10,60"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as program:
+            while not rows.exists() or rows.read_bytes().count(b"\n") < 3:
+                assert program.poll() is None
+                time.sleep(0.01)
+            program.kill()
+        answered = rows.read_bytes().count(b"\n")
+        assert 3 <= answered < 9
+        # Of the question that was under way nobody has the answer; it alone may be asked again.
+        before = len(server.asked)
+        assert before <= answered + 1
+        second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    found = [json.loads(line) for line in rows.read_text().splitlines()]
+    keys = [(row["question"], row["codec"], row["quality"]) for row in found]
+    assert len(keys) == len(set(keys)) == 9
+    assert len(set(server.asked)) == 9
+    assert len(server.asked) - 9 <= 1
+
+
+def png_of(body: bytes) -> np.ndarray:
+    part = json.loads(body)["messages"][0]["content"][0]
+    data = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_a_server_gets_what_our_decoder_makes_for_models(tmp_path: Path, questions: list[Question]) -> None:
+    model = Model()
+    with running(model.app) as address, closing(Endpoint(f"{address}/v1")) as endpoint:
+        wanted = tasks(questions[:1], [(baselines.codec("cotam"), (20,))])
+        (row,) = run(tmp_path / "rows.jsonl", wanted, endpoint, Scorer(questions), How())
+    data = cotam.encode(tmp_path / "0.png", quality=20)
+    assert row["bytes"] == len(data)
+    assert np.array_equal(png_of(model.bodies[-1]), np.asarray(cotam.decode(data, view="mllm")))
+
+
+def test_frames_of_a_video_are_coded_one_by_one(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 6 * number, np.uint8), format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+    asked = Question("v", "What?", "vqa", ("x",), video="v.mp4", folder=tmp_path)
+    part = Question("w", "What?", "vqa", ("x",), video="v.mp4", segment=(2.0, 4.0), folder=tmp_path)
+    seen: list[list[int]] = []
+
+    class Watching(Answering):
+        def ask(
+            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        ) -> Reply:
+            seen.append([round(float(one.mean())) for one in pictures])
+            return super().ask(pictures, prompt, max_tokens)
+
+    wanted = tasks([asked, part], [(None, ()), (baselines.codec("jpeg"), (80,))])
+    rows = run(tmp_path / "rows.jsonl", wanted, Watching(), Scorer([]), How(frames=4))
+    assert not any("error" in row for row in rows), rows
+    # Frames at the middles of four parts of 4 s: 0.5, 1.5, 2.5, 3.5 s; of the second half: 2.25, … s.
+    assert seen[0] == pytest.approx([30, 90, 150, 210], abs=6)
+    assert seen[2] == pytest.approx([138, 168, 198, 228], abs=6)
+    assert seen[1] == pytest.approx(seen[0], abs=3)
+    frame = baselines.codec("jpeg").encode(np.full((48, 64, 3), 30, np.uint8), 80)
+    assert rows[1]["bytes"] >= 4 * len(frame) * 0.8
+    assert rows[0]["bytes"] == (tmp_path / "v.mp4").stat().st_size

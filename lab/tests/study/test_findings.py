@@ -1,0 +1,89 @@
+"""Findings follow from the rows, either way, and a judge that guesses is left out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cotam_lab.study import findings
+from cotam_lab.study.findings import TASKS, drops, sentences, usable, verdict
+from cotam_lab.study.page import study_page
+
+LARGE, CLASS, SMALL, COUNTING = TASKS
+
+
+def rows_of(key: str, untouched: float, *decoded: float, pictures: int = 60) -> list[dict[str, Any]]:
+    """Of jpeg at qualities 1, 2, …: a share of the pictures has score 1, the others 0."""
+    rows = []
+    for quality, share in enumerate((untouched, *decoded)):
+        for picture in range(pictures):
+            row = {"codec": "jpeg" if quality else "original", "version": "1", "image": str(picture)}
+            layers = {f"layer_{n}": 0.1 * n / max(quality, 1) for n in range(13)}
+            row |= {"quality": quality or None, "bpp": 0.1 + quality, key: float(picture < share * pictures)}
+            rows.append(row | layers | {"attention": 0.25 / max(quality, 1)})
+    return rows
+
+
+def study(small: float, counting: float = 0.9) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "large_text": rows_of("recall", 1, 0.9, 1.0),
+        "photos": rows_of("class", 1, 0.8, 1.0),
+        "small_text": rows_of("recall", 0.9, small, 0.9),
+        "counting": rows_of("exact", counting, small * counting, counting),
+    }
+
+
+def test_drop_is_relative_to_the_untouched() -> None:
+    drop = drops(rows_of("recall", 0.8, 0.2, 0.6), SMALL, "jpeg")
+    assert drop.lost == pytest.approx([0.75, 0.25])
+    assert drop.mean == pytest.approx(0.5)
+    low, high = findings.reliable(drop)
+    assert 0.3 < low < 0.5 < high < 0.7
+
+
+def test_pictures_without_all_qualities_do_not_count() -> None:
+    rows = rows_of("recall", 1, 0.5, 1.0, pictures=4)
+    rows[5]["recall"] = None  # a judge that failed
+    assert drops(rows, SMALL, "jpeg").lost == pytest.approx([2 / 3, 0])
+
+
+def test_a_judge_near_chance_is_left_out() -> None:
+    assert usable(rows_of("exact", 0.9, 0.5), COUNTING) == (True, 0.9)
+    assert not usable(rows_of("exact", 0.3, 0.2), COUNTING)[0]  # twice chance is a third
+    assert not usable(rows_of("exact", 1.0, 0.2, pictures=1), COUNTING)[0]
+    assert not usable([], COUNTING)[0]
+
+
+@pytest.mark.parametrize(("small", "answer"), [(0.1, "first"), (0.9, "not first"), (0.72, "open")])
+def test_verdict_goes_either_way(small: float, answer: str) -> None:
+    rows = study(small)
+    found = [drops(rows[task.pack], task, "jpeg") for task in TASKS]
+    said, difference, low, high = verdict(found)
+    assert said == answer
+    assert low <= difference <= high
+
+
+def test_sentences_say_what_the_numbers_say() -> None:
+    text = "\n".join(sentences(study(0.1), ["jpeg"]))
+    assert "Yes for 1 of 1 codecs, no for 0" in text
+    assert "small text and counting" in text
+    assert "largest after layer 12 (1.20)" in text
+    assert "25 % of the attention" in text
+    text = "\n".join(sentences(study(0.9, counting=0.2), ["jpeg"]))
+    assert "**Counting is left out**: on untouched pictures the judge scores 20 % (chance: 17 %)" in text
+    assert "Yes for 0 of 1 codecs" in text
+
+
+def test_page_stands_alone() -> None:
+    page = study_page(study(0.4), ["jpeg"], {})
+    assert study_page(study(0.4), ["jpeg"], {}) == page
+    assert page.count("<svg") == 3
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "<td>small text</td>" in page
+
+
+def test_layers_are_means_over_pictures() -> None:
+    means = findings.layer_means(rows_of("class", 1, 1, 1, pictures=3), "jpeg")
+    assert list(means) == [1, 2]
+    assert means[2] == pytest.approx(0.05 * np.arange(13))

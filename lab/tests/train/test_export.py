@@ -1,0 +1,131 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tiny import CODEC as TINY
+
+from cotam.codec import weights
+from cotam.codec.still import Codec as RuntimeCodec
+from cotam.errors import DamagedError
+from cotam.format.symbols import Tables
+from cotam.runtime import OnnxRunner
+from cotam_lab.bench.reference_runner import ReferenceRunner
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.entropy import bits
+from cotam_lab.train.export import as_stored, export, fit_tables, graphs, quality_tables, write_tables
+
+
+def network(seed: int = 0) -> Codec:
+    torch.manual_seed(seed)
+    codec = Codec(TINY)
+    start_from_dct(codec)
+    return codec.eval()
+
+
+def picture(height: int = 150, width: int = 201) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    planes = np.stack([np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 15), np.cos(x * y / 900)], -1)
+    return (planes * 60 + 128).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "tiny"
+    export(network(), out, [picture(128, 128)] * 3)
+    return out
+
+
+def test_graphs_give_what_the_network_gives(exported):
+    stored = as_stored(network())
+    pixels = picture(112, 176)[None]
+    onnx = OnnxRunner(exported)
+    (latents,) = onnx("analysis", {"pixels": pixels})
+    with torch.no_grad():
+        expected = graphs(stored)["analysis"](torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(latents, expected, atol=2e-4, rtol=1e-4)
+    z = np.random.default_rng(0).integers(-255, 256, (1, 8, 3, 4)).astype(np.float32)
+    levels = np.random.default_rng(1).integers(-7, 8, (1, 1, 6, 8)).astype(np.float32)
+    rows = {
+        k: v[60][None, :, None, None]
+        for k, v in quality_tables(stored).items()
+        if k in ("sums64", "sums32", "offset")
+    }
+    (index,) = onnx("scales", {"z": z, "levels": levels, **rows})
+    with torch.no_grad():
+        scales = graphs(stored)["scales"](*(torch.from_numpy(a) for a in (z, levels, *rows.values())))
+    assert np.array_equal(index, scales.numpy())
+    assert len(np.unique(index)) > 3
+
+
+def test_an_exported_set_codes_pictures_and_both_back_ends_agree(exported):
+    found = weights.load("tiny", exported)
+    pixels = picture(128, 192)
+    files, decoded = [], []
+    for runner in (OnnxRunner(exported), ReferenceRunner(exported)):
+        codec = RuntimeCodec(found, runner)
+        files.append(codec.encode(pixels, 70))
+        symbols, _ = codec.decode_symbols(files[0])
+        decoded.append((symbols, codec.decode(files[0])))
+    (first, first_pixels), (second, second_pixels) = decoded
+    assert np.array_equal(first.z, second.z)
+    assert np.array_equal(first.y, second.y)
+    assert np.abs(first_pixels.astype(int) - second_pixels).max() <= 1
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        coded = as_stored(network())(tensor, torch.tensor([70]), torch.zeros(1, 1, 4, 6), noise=False)
+    expected = coded.picture[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255
+    # A latent at the edge between two symbols may fall either way: all but a few pixels must be the same.
+    assert np.mean(np.abs(first_pixels - expected) > 1) < 0.02
+
+
+def test_the_adapter_is_heard_in_the_view_that_it_was_trained_for(tmp_path):
+    codec = network()
+    for residual in codec.adapter.eighth:
+        torch.nn.init.normal_(residual.leave.weight)
+    views = {}
+    for adapts in ("human", "mllm"):
+        export(codec, tmp_path / adapts, adapts=adapts)
+        coder = RuntimeCodec(weights.load(adapts, tmp_path / adapts), OnnxRunner(tmp_path / adapts))
+        data = coder.encode(picture(), 60)
+        views[adapts] = [coder.decode(data, view=view) for view in ("human", "mllm")]
+    assert np.array_equal(views["human"][0], views["mllm"][1])
+    assert np.array_equal(views["human"][1], views["mllm"][0])
+    assert not np.array_equal(*views["human"])
+
+
+def test_tables_that_saw_nothing_cost_what_the_network_was_trained_to_pay():
+    arrays = fit_tables(np.zeros((48, 4096), np.int64))
+    tables = Tables.from_flat(arrays["frequencies"], arrays["lengths"])
+    rng = np.random.default_rng(0)
+    index = rng.integers(1, 44, 20_000)
+    residual = np.rint(rng.logistic(0, 2.0 ** ((index - 12) / 4) * np.sqrt(3) / np.pi))
+    paid = float(bits(torch.from_numpy(residual), torch.from_numpy(index)).sum())
+    assert tables.bits(residual.astype(np.int64), index) == pytest.approx(paid, rel=0.01)
+
+
+def test_other_weights_are_refused(exported, tmp_path):
+    data = RuntimeCodec(weights.load("tiny", exported), OnnxRunner(exported)).encode(picture(), 40)
+    shutil.copytree(exported, tmp_path / "other")
+    write_tables(network(seed=1), tmp_path / "other", np.zeros((48, 4096), np.int64), "mllm")
+    other = RuntimeCodec(weights.load("other", tmp_path / "other"), OnnxRunner(tmp_path / "other"))
+    with pytest.raises(DamagedError, match="made with weights"):
+        other.decode(data)
+
+
+def test_manifest_names_every_file(exported):
+    manifest = json.loads((exported / "manifest.json").read_text())
+    assert sorted(manifest) == sorted(p.name for p in exported.iterdir() if p.name != "manifest.json")
+
+
+def test_fitted_tables_follow_what_was_seen():
+    histograms = np.zeros((48, 4096), np.int64)
+    histograms[20, :3] = 90_000, 9_000, 1_000
+    arrays = fit_tables(histograms)
+    halves = np.split(arrays["frequencies"].astype(int), np.cumsum(arrays["lengths"].astype(int))[:-1])
+    assert halves[20][0] / 2**16 == pytest.approx(0.9, abs=0.01)
+    assert halves[20][1] / 2**16 == pytest.approx(0.045, abs=0.003)
+    assert all(h[0] + 2 * h[1:-1].sum() + h[-1] == 2**16 for h in halves[1:])
+    assert all((h >= 1).all() for h in halves)

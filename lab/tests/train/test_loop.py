@@ -1,0 +1,127 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny import CODEC
+
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.train.data import Crops
+from cotam_lab.train.loop import Average, Schedule, train
+
+
+@pytest.fixture
+def crops(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pack"
+    folder.mkdir()
+    smooth = np.cumsum(rng.integers(-2, 3, (96, 96, 3)), axis=1) + 128
+    smooth.astype(np.uint8).tofile(folder / "pixels.u8")
+    (folder / "index.json").write_text(json.dumps([["photos", 0, 96, 96]]))
+    return Crops(folder, size=64)
+
+
+def tiny() -> Codec:
+    torch.manual_seed(0)
+    codec = Codec(CODEC)
+    start_from_dct(codec)
+    return codec
+
+
+SCHEDULE = Schedule(steps=6, batch=2, warmup=2)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(crops, tmp_path):
+    train(tiny(), crops, tmp_path / "whole", SCHEDULE, log_every=3)
+    # Out of time at once: one step, then a checkpoint; the same command goes on.
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, minutes=0.0, log_every=3)
+    stopped = torch.load(tmp_path / "parts/checkpoint.pt", weights_only=True)
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, log_every=3)
+    whole = torch.load(tmp_path / "whole/checkpoint.pt", weights_only=True)
+    parts = torch.load(tmp_path / "parts/checkpoint.pt", weights_only=True)
+    assert (stopped["step"], parts["step"], whole["step"]) == (1, 6, 6)
+    for kind in ("model", "average"):
+        for name, value in whole[kind].items():
+            assert torch.equal(value, parts[kind][name]), name
+    rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+
+
+def test_the_first_row_after_a_stop_is_a_mean_over_its_steps(crops, tmp_path):
+    train(tiny(), crops, tmp_path / "whole", SCHEDULE, log_every=1)
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, minutes=0.0, log_every=3)
+    train(tiny(), crops, tmp_path / "parts", SCHEDULE, log_every=3)
+
+    def losses(run):
+        return [json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+
+    _, second, third, *rest = losses("whole")
+    assert losses("parts") == pytest.approx([(second + third) / 2, sum(rest) / 3], abs=2e-5)
+
+
+def test_training_lowers_the_loss(crops, tmp_path):
+    schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3)
+    train(tiny(), crops, tmp_path / "run", schedule, log_every=20)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("part", ["codec", "adapter"])
+def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
+    before = tiny().state_dict()
+    train(tiny(), crops, tmp_path / "run", SCHEDULE, part=part)
+    after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["model"]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("adapter.") == (part == "adapter") for name in changed)
+
+
+def test_evaluation_is_logged_with_its_step(crops, tmp_path):
+    seen = []
+
+    def evaluate(codec: Codec, step: int) -> dict[str, float]:
+        seen.append(step)
+        assert not codec.training
+        return {"psnr": 30.0}
+
+    train(tiny(), crops, tmp_path / "run", SCHEDULE, evaluate=evaluate, evaluate_every=4)
+    assert seen == [4]
+    assert '{"step": 4, "psnr": 30.0}' in (tmp_path / "run/log.jsonl").read_text()
+
+
+def test_rate_rises_then_falls_to_zero():
+    schedule = Schedule(steps=100, warmup=10, decay=0.5)
+    factors = [schedule.factor(step) for step in range(100)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9:50] == [1.0] * 41
+    assert factors[75] == pytest.approx(0.5)
+    assert factors[99] == pytest.approx(0.02)
+
+
+def test_average_follows_the_weights():
+    layer = torch.nn.Linear(2, 2)
+    average = Average(layer, decay=0.5)
+    torch.nn.init.constant_(layer.weight, 8.0)
+    for step in range(40):
+        average.update(layer, step)
+    torch.testing.assert_close(average.state["weight"], layer.weight.detach(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(crops, tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
+        "sys.path[:0] = [str(here), str(here.parent)]\n"
+        "from test_loop import SCHEDULE, tiny\nfrom cotam_lab.train.data import Crops\n"
+        "from cotam_lab.train.loop import train\n"
+        "here = Path(sys.argv[2])\ncrops = Crops(here / 'pack', size=64)\n"
+        "train(tiny(), crops, here / 'run', SCHEDULE, log_every=3)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    subprocess.run([*command, __file__.rpartition("/")[0], str(tmp_path)], check=True, timeout=240)
+    assert torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["step"] == 6

@@ -1,0 +1,74 @@
+"""The text-rich training pictures: the same from the same seed, the right shape, drawn without warnings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cotam_lab.train import text, text_words
+
+SMALL = (160, 128)
+
+
+@pytest.fixture
+def bundled_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Hide the system's fonts; what was found before is forgotten on the way in and out."""
+    caches = (text_words.faces, text_words._families, text_words.styled)
+    monkeypatch.setattr(text_words, "SYSTEM_FONTS", tmp_path)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_same_seed_gives_same_picture() -> None:
+    for seed in range(12):
+        assert np.array_equal(text.render(seed, SMALL), text.render(seed, SMALL))
+
+
+def test_pictures_differ_by_seed() -> None:
+    pictures = {text.render(seed, SMALL).tobytes() for seed in range(30)}
+    assert len(pictures) == 30
+
+
+def test_shape_is_height_width_colours() -> None:
+    for seed in range(4):
+        picture = text.render(seed, (200, 97))
+        assert picture.shape == (97, 200, 3)
+        assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", text.SCENES)
+@pytest.mark.parametrize("scale", [1.0, 1.7])
+def test_every_scene_draws_something(kind: str, scale: float) -> None:
+    scene = text.SCENES[kind][0]
+    photos = [np.full((40, 60, 3), 90, np.uint8)]
+    for seed in range(3):
+        image = scene(np.random.default_rng(seed), SMALL, scale, photos)
+        assert image.mode == "RGB"
+        assert image.size == (round(SMALL[0] * scale), round(SMALL[1] * scale))
+        assert np.ptp(np.asarray(image)) > 30
+
+
+def test_degrade_keeps_the_size() -> None:
+    clean = Image.new("RGB", SMALL, (200, 210, 220))
+    for seed in range(20):
+        spoiled = text.degrade(np.random.default_rng(seed), clean)
+        assert (spoiled.size, spoiled.mode) == (SMALL, "RGB")
+
+
+@pytest.mark.usefixtures("bundled_fonts")
+def test_works_with_the_fonts_of_matplotlib_alone() -> None:
+    assert {face.family.split()[0] for face in text_words.faces()} == {"DejaVu"}
+    for kind, (scene, _, _) in text.SCENES.items():
+        assert scene(np.random.default_rng(1), SMALL, 1.0, ()).size == SMALL, kind
+
+
+def test_faces_write_only_scripts_they_hold() -> None:
+    for face in text_words.faces():
+        held = text_words.FT2Font(face.path).get_charmap()
+        for script in face.scripts:
+            assert all(ord(letter) in held for letter in "".join(text_words.VOCABULARY[script]))

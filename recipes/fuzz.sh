@@ -1,9 +1,0 @@
-#!/bin/sh
-# fuzz.sh [COUNT]: decode COUNT mutated files (10000). Each ends in a clear error or in the right symbols, within
-# 2 seconds and 1 GiB, or the exit code is 1. Prints counts by outcome, the slowest file and the peak of memory.
-#
-# About a minute and a half. Needs: pip install 'cotam[dev]'.
-set -eu
-
-tests=$(dirname "$0")/../tests
-COTAM_MUTATIONS="${1:-10000}" exec "${PYTHON:-python3}" -m pytest -q -m slow "$tests/test_hostile.py"

@@ -1,0 +1,248 @@
+"""The options that commands share: how is encoded, how decoded, with what guide.
+
+Knows names, ranges and what may not be combined: pictures are for `cotam.api`, guides for `cotam.guide.base`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
+from typing import Any, get_args
+
+import click
+from click.core import ParameterSource
+
+from cotam.api import Metadata, Profile, View
+from cotam.errors import InputError
+from cotam.guide.base import load
+from cotam.image.fit import Fit
+from cotam.image.write import FORMS
+
+__all__ = [
+    "FrameRate",
+    "Option",
+    "byte_count",
+    "check_together",
+    "decode_options",
+    "encode_options",
+    "fit_option",
+    "guide_options",
+    "quality_option",
+    "size_limit_option",
+    "together",
+]
+
+Command = Callable[..., None]
+Option = Callable[[Command], Command]
+
+
+def together(*options: Option) -> Option:
+    """Several options as one decorator; a command's help has them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given_flags(names: Container[str]) -> Iterator[str]:
+    """The flags of those options of these ``names`` that are on the command line, as `--max-pictures`."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name
+        if name in names and context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            yield parameter.opts[-1]
+
+
+def byte_count(text: str) -> int:
+    """An option's number of bytes: 20000, 20k or 1.5M."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
+    size = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
+    if size < 1:
+        raise click.BadParameter(f"{text!r} is not a number of bytes such as 20000, 20k or 1.5M")
+    return size
+
+
+def _metadata_kinds(text: str) -> list[str]:
+    known = list(get_args(Metadata))
+    kinds = {"none": [], "all": known}.get(text, text.split(","))
+    if not set(kinds) <= set(known):
+        raise click.BadParameter(f"{text!r} is not none, all or some of {','.join(known)}")
+    return kinds
+
+
+def _colour(text: str) -> str:
+    from PIL import ImageColor
+
+    with suppress(ValueError):
+        if len(ImageColor.getrgb(text)) == 3:
+            return text
+    raise click.BadParameter(f"{text!r} is not a colour name or #rrggbb")
+
+
+def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        raise click.UsageError("Cotam has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
+
+
+def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """The name, of a guide that is there: what is wrong with it is said once, not for each picture."""
+    if ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
+        try:
+            load(name)
+        except InputError as error:
+            raise click.BadParameter(str(error)) from error
+    return name
+
+
+class Finite(click.FloatRange):
+    """A number in a range that is not infinite, and a number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+class FrameRate(Finite):
+    """Frames a second: a number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+
+def quality_option(help: str, default: int | None = 50) -> Option:
+    """``--quality``; without a default it is left to the command."""
+    kind = click.IntRange(0, 100)
+    return click.option(
+        "-q",
+        "--quality",
+        metavar="N",
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
+def size_limit_option(help: str, default: int = 200) -> Option:
+    """``--size-limit``, in megapixels."""
+    return click.option(
+        "--size-limit",
+        metavar="MEGAPIXELS",
+        type=click.IntRange(1),
+        default=default,
+        show_default=True,
+        help=help,
+    )
+
+
+fit_option = click.option(
+    "--for",
+    "fit",
+    metavar="MODEL",
+    type=click.Choice(get_args(Fit)),
+    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
+)
+
+
+def guide_options(default: str) -> Option:
+    """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
+    return together(
+        click.option(
+            "--guide",
+            metavar="NAME",
+            callback=_loaded,
+            default=default,
+            show_default=True,
+            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER"
+            + ("; auto is lite, or none with the profiles page and base." if default == "auto" else "."),
+        ),
+        click.option(
+            "--guide-strength",
+            metavar="X",
+            type=Finite(0, 16),
+            default=1.0,
+            show_default=True,
+            help="How much the guide moves: 1 is what suits it.",
+        ),
+        click.option(
+            "--guide-policy",
+            type=click.Choice(["log", "ternary"]),
+            default="log",
+            show_default=True,
+            help="log keeps the size that the quality has without a guide; ternary is the paper's rule.",
+        ),
+    )
+
+
+encode_options = together(
+    quality_option("Higher is better, and larger."),
+    click.option(
+        "--target-size",
+        type=byte_count,
+        metavar="BYTES",
+        help="Highest quality that fits: 20000, 20k or 1.5M.",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice(get_args(Profile)),
+        default="auto",
+        show_default=True,
+        help="Weights: for vision encoders (mllm), for pages, screens and charts (page), or trained for "
+        "squared error alone (base); auto is page for what is mostly text, else mllm.",
+    ),
+    guide_options("auto"),
+    click.option(
+        "--metadata",
+        type=_metadata_kinds,
+        metavar="KINDS",
+        default="none",
+        show_default=True,
+        help="What to keep: none, all, or some of exif,icc,xmp.",
+    ),
+    click.option(
+        "--background",
+        metavar="COLOUR",
+        type=_colour,
+        default="white",
+        show_default=True,
+        help="Put behind transparent pixels: a name or #rrggbb.",
+    ),
+    fit_option,
+    click.option(
+        "--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels."
+    ),
+    click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
+)
+"""The arguments of `cotam.encode` but its picture."""
+
+decode_options = together(
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(list(FORMS)),
+        help="Of the outputs.  [default: by the suffix of OUT, else png]",
+    ),
+    click.option(
+        "--view",
+        type=click.Choice(get_args(View)),
+        default="mllm",
+        show_default=True,
+        help="For vision encoders, or for people.",
+    ),
+    size_limit_option("Refuse larger pictures."),
+)
+"""``form``, ``view`` and ``size_limit``, in megapixels."""
+
+
+def check_together(options: dict[str, Any]) -> None:
+    """Refuse the `encode_options` of the running command that exclude each other."""
+    given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
+    if given and options["target_size"]:
+        raise click.UsageError("--quality and --target-size exclude each other")

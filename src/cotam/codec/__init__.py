@@ -1,0 +1,1 @@
+"""The learned codec: latents, entropy coding, weights."""

@@ -1,0 +1,1 @@
+"""Convert folders, shards and Ray datasets."""

@@ -1,0 +1,255 @@
+"""Ray: the pictures of a Ray Dataset, and the units of `cotam batch` on a cluster.
+
+>>> from cotam.datasets.ray import encode_dataset  # doctest: +SKIP
+>>> coded = encode_dataset(ray.data.read_parquet("photos"), "image", quality=40)  # doctest: +SKIP
+>>> coded.write_parquet("coded")  # doctest: +SKIP
+
+Actors load the graphs once and run them in one thread each. Few batches are in flight at a time. Actors that
+were killed are started again, and get again what they had: there is one result for each picture.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cotam.api import View
+from cotam.datasets.conversion import Conversion, Decoding, Encoding
+from cotam.datasets.run import DEATHS, died, start_worker
+from cotam.datasets.shards import Row, Unit, Work
+from cotam.errors import CotamError, InputError, MissingExtraError
+
+try:
+    import pyarrow
+    import ray
+    import ray.data
+except ModuleNotFoundError as _error:
+    raise MissingExtraError("ray", _error.name or "ray") from _error
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+__all__ = ["actors", "decode_dataset", "encode_dataset"]
+
+_PATIENCE = 30.0
+"""Seconds without a result after which it is asked whether any machine is left."""
+
+_TURN = 1.0
+"""Seconds after which an actor says what it has done."""
+
+_MOST = 64
+"""Units that an actor gets at most for a turn."""
+
+
+def _pool(actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
+    if isinstance(actors, int):
+        return ray.data.ActorPoolStrategy(size=actors)
+    return ray.data.ActorPoolStrategy(min_size=actors[0], max_size=actors[1])
+
+
+def encode_dataset(
+    dataset: Dataset,
+    column: str = "bytes",
+    *,
+    output: str = "cotam",
+    actors: int | tuple[int, int] | None = None,
+    batch_size: int = 16,
+    **options: Any,
+) -> Dataset:
+    """Pictures of a dataset → .cotam.
+
+    Parameters
+    ----------
+    dataset : with a column of picture files (binary, or Hugging Face's ``{"bytes": …}``), or of uint8 arrays
+        (H, W, 3), as `ray.data.read_images` gives them
+    column : its name
+    output : name of the new column: binary, null where a picture failed
+    actors : how many, of one processor each, or from … to; None is from 1 to all processors but one, which
+        is left for reading
+    batch_size : pictures that an actor takes at a time
+    options : arguments of `cotam.encode`
+
+    Returns
+    -------
+    Dataset
+        lazy; ``column`` is replaced by ``output`` and ``error``: why a picture failed in a line, or null
+
+    Raises
+    ------
+    InputError
+        if there is no such column
+    """
+    return _converted(dataset, column, output, Encoding(options), actors, batch_size)
+
+
+def decode_dataset(
+    dataset: Dataset,
+    column: str = "cotam",
+    *,
+    output: str = "image",
+    actors: int | tuple[int, int] | None = None,
+    batch_size: int = 16,
+    form: str = "png",
+    view: View = "mllm",
+    size_limit: int | None = None,
+) -> Dataset:
+    """.cotam of a dataset → picture files; see `encode_dataset`.
+
+    Parameters
+    ----------
+    form : of the files: png, webp, … ; "ppm" takes no time, and much memory
+    view, size_limit : as for `cotam.decode`
+    """
+    return _converted(dataset, column, output, Decoding(form, view, size_limit), actors, batch_size)
+
+
+def _converted(
+    dataset: Dataset,
+    column: str,
+    output: str,
+    conversion: Conversion,
+    actors: int | tuple[int, int] | None,
+    batch_size: int,
+) -> Dataset:
+    schema = dataset.schema()
+    if schema is not None and column not in schema.names:
+        raise InputError(f"there is no column {column!r} here, but: {', '.join(schema.names)}")
+    return dataset.map_batches(
+        _Pictures,
+        fn_constructor_args=(conversion, column, output),
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        compute=_pool(actors or (1, max(1, _processors() - 1))),
+        num_cpus=1,
+        udf_modifying_row_count=False,
+    )
+
+
+def _processors() -> int:
+    if not ray.is_initialized():
+        ray.init()
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+class _Pictures:
+    """An actor that converts a column."""
+
+    def __init__(self, conversion: Conversion, column: str, output: str) -> None:
+        start_worker()
+        self._conversion, self._column, self._output = conversion, column, output
+
+    def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
+        row = Row("", "")
+        found, errors = [], []
+        for picture in batch.column(self._column).to_pylist():
+            found.append(row.add(self._conversion, picture, "picture"))
+            errors.append(row.failed[-1]["error"] if found[-1] is None else None)
+        rest = batch.drop_columns([self._column])
+        rest = rest.append_column(self._output, pyarrow.array(found, pyarrow.binary()))
+        return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
+
+
+class _Worker:
+    """An actor that does units."""
+
+    def __init__(self, work: Work) -> None:
+        start_worker()
+        self._work = work
+
+    def do(self, units: Sequence[Unit]) -> list[Row]:
+        """The rows of the first of these, until a turn is over. None says just that the actor is there."""
+        rows, end = [], time.monotonic() + _TURN
+        for unit in units:
+            rows.append(self._work(unit))
+            if time.monotonic() > end:
+                break
+        return rows
+
+
+def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
+    """A `cotam.datasets.run.Engine`: actors of a cluster, each with a few units at a time.
+
+    Asking an actor costs the cluster some milliseconds, so it gets units for about a second. For one that
+    dies another is started, wherever there is room, and its units are tried again, each alone: so it is
+    known which of them kills.
+
+    Parameters
+    ----------
+    jobs : how many actors at most; each has a processor of its own
+    address : of the cluster: "auto", ``HOST:PORT``, or "local" for one that starts and ends here
+    """
+    mine = not ray.is_initialized()
+    if mine:
+        _check_answers(address)
+        own = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        except ConnectionError as error:
+            raise InputError(
+                f"no Ray cluster answers at {address!r}: {' '.join(str(error).split())}"
+            ) from error
+    try:
+        yield from _done(work, units, min(jobs or _processors(), _processors()))
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise `InputError` for a port where nobody listens: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise InputError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
+
+
+def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
+    make = ray.remote(num_cpus=1)(_Worker).remote
+    todo, deaths, missing, lost = deque(units), Counter[Unit](), len(units), 0
+    running: dict[Any, tuple[list[Unit], Any]] = {}
+
+    def ask(worker: Any, share: list[Unit]) -> None:
+        running[worker.do.remote(share)] = share, worker
+
+    def next_share() -> list[Unit]:
+        share = [todo.popleft()]
+        while len(share) < min(_MOST, len(todo) // (2 * jobs)) and not (deaths[share[0]] or deaths[todo[0]]):
+            share.append(todo.popleft())
+        return share
+
+    for _ in range(min(jobs, len(units))):
+        ask(make(work), [])  # it gets units when it has answered: there may be no room for it for long
+    while missing:
+        found, _ = ray.wait(list(running), timeout=_PATIENCE)
+        if not found:
+            if any(node["Alive"] for node in ray.nodes()):
+                continue
+            raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
+        ready = found[0]
+        share, worker = running.pop(ready)
+        try:
+            rows = ray.get(ready)
+        except ray.exceptions.RayActorError as error:
+            rows, lost = [], lost + 1 if not share else lost
+            if lost > DEATHS:
+                raise InputError(f"Ray cannot start workers: {' '.join(str(error).split())}") from error
+            for unit in reversed(share):
+                deaths[unit] += 1
+                if deaths[unit] < DEATHS:
+                    todo.appendleft(unit)
+                else:
+                    rows.append(died(unit))
+            ask(make(work), [])
+        else:
+            lost = 0
+            todo.extendleft(reversed(share[len(rows) :]))
+            if todo:
+                ask(worker, next_share())
+        missing -= len(rows)
+        yield from rows

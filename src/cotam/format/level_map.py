@@ -1,0 +1,162 @@
+"""The level map in the stream: small signed integers, coded with adaptive contexts.
+
+Knows one grid of integers and the range coder: nothing of how levels came about (``importance``) or of
+what they do to latents (``codec``). Contexts adapt row by row, by integers only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cotam.errors import DamagedError, InputError
+from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
+
+__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
+
+LIMIT = 7
+"""Levels are within ±7: quarter octaves of gain."""
+
+LEVELS_PER_OCTAVE = 4
+
+_SPAN = 2 * LIMIT
+_CONTEXTS = 3
+_GAIN = 24
+
+
+def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Levels as int8, None where all are zero.
+
+    Raises
+    ------
+    InputError
+        if they are no integers of this shape in ±7
+    """
+    if levels is None:
+        return None
+    levels = np.asarray(levels)
+    if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
+        raise InputError(f"levels must be integers of shape {shape}, not {levels.dtype} {levels.shape}")
+    if levels.min() < -LIMIT or levels.max() > LIMIT:
+        raise InputError(f"levels must be within ±{LIMIT}")
+    return levels.astype(np.int8) if levels.any() else None
+
+
+class _Adaptive:
+    """The map so far, level by level, and what it says of the next one.
+
+    Counts are of the difference to a prediction, for each of three activities around it.
+    """
+
+    def __init__(self) -> None:
+        away = np.abs(np.arange(-_SPAN, _SPAN + 1))
+        self.counts = np.stack([1 + (96 * 2**c >> np.minimum(away * (3 - c), 30)) for c in range(_CONTEXTS)])
+        self._above: list[int] = []
+        self._row: list[int] = []
+        self._seen: list[tuple[int, int]] = []  # context, and difference + _SPAN, of this row
+
+    def _parts(self) -> np.ndarray:
+        """Integer weights of each difference in each context, 2**15 in sum."""
+        parts = self.counts * ((1 << 15) - self.counts.shape[1]) // self.counts.sum(1, keepdims=True) + 1
+        parts[:, _SPAN] += (1 << 15) - parts.sum(1)
+        return parts
+
+    def models(self) -> list[Any]:
+        return [Categorical(parts / float(1 << 15), perfect=False) for parts in self._parts()]
+
+    def bits(self) -> list[list[float]]:
+        return (15 - np.log2(self._parts())).tolist()
+
+    def expected(self) -> tuple[int, int]:
+        """Prediction and context of the next level."""
+        left = self._row[-1] if self._row else None
+        up = self._above[len(self._row)] if self._above else None
+        if left is None or up is None:
+            return (left if left is not None else up if up is not None else 0), 1
+        return (left + up) // 2, min(abs(left - up), _CONTEXTS - 1)
+
+    def take(self, level: int, prediction: int, context: int) -> None:
+        """Go on to the level after this one."""
+        self._row.append(level)
+        self._seen.append((context, level - prediction + _SPAN))
+
+    def end_row(self) -> list[int]:
+        """Learn of the row, which is returned."""
+        np.add.at(self.counts, tuple(np.transpose(self._seen)), _GAIN)
+        for counts in self.counts:
+            if counts.sum() > 1 << 14:
+                counts[:] = (counts + 1) // 2
+        self._above, self._row, self._seen = self._row, [], []
+        return self._above
+
+
+def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
+    """Levels near the wanted ones that are cheap to code.
+
+    Place by place, in the order of the coder, the level is taken with the least
+    weight · (level − wanted)² + bits of the level.
+
+    Parameters
+    ----------
+    wanted : float (h, w)
+    weight : float (h, w), at least 0: bits that a place loses where its level is off by one
+    limit : levels are within ±``limit``, at most 7
+
+    Returns
+    -------
+    levels : int8 (h, w)
+    bits : of all levels in a file, to within a fraction of one
+    """
+    adaptive, total = _Adaptive(), 0.0
+    levels = np.empty(wanted.shape, np.int8)
+    targets, losses = np.clip(wanted, -limit, limit).tolist(), weight.tolist()
+    for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
+        costs = adaptive.bits()
+        for aim, price in zip(aims, prices, strict=True):
+            prediction, context = adaptive.expected()
+            cost, nearest = costs[context], round(aim)
+            step = 1 if nearest >= prediction else -1
+            best, least = 0, float("inf")
+            for level in range(prediction, nearest + step, step):  # from what is cheap to what is wanted
+                loss = price * (level - aim) ** 2 + cost[level - prediction + _SPAN]
+                if loss < least:
+                    best, least = level, loss
+            total += cost[best - prediction + _SPAN]
+            adaptive.take(best, prediction, context)
+        levels[number] = adaptive.end_row()
+    return levels, total
+
+
+def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
+    """Code a level map, int (h, w) in ±7."""
+    adaptive = _Adaptive()
+    for values in levels.tolist():
+        models = adaptive.models()
+        for value in values:
+            prediction, context = adaptive.expected()
+            writer.put_one(value - prediction + _SPAN, models[context])
+            adaptive.take(value, prediction, context)
+        adaptive.end_row()
+
+
+def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
+    """Level map int8 (height, width).
+
+    Raises
+    ------
+    DamagedError
+        if a level leaves ±7, which no encoder writes
+    """
+    adaptive = _Adaptive()
+    levels = np.empty((height, width), np.int8)
+    for number in range(height):
+        models = adaptive.models()
+        for _ in range(width):
+            prediction, context = adaptive.expected()
+            level = prediction + reader.get_one(models[context]) - _SPAN
+            if abs(level) > LIMIT:
+                raise DamagedError("the level map is damaged: no encoder writes this")
+            adaptive.take(level, prediction, context)
+        levels[number] = adaptive.end_row()
+    return levels

@@ -1,0 +1,188 @@
+"""Symbols and bytes: the range coder, driven by stored integer tables.
+
+Knows integers only: nothing of pictures, of networks or of the file around its bytes. Each symbol comes
+with the index of its table; symbols of one call are coded table by table, so that a call costs one pass
+of `constriction <https://bamler-lab.github.io/constriction>`_ per table in use. Where that is not installed,
+``rangecoder`` takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cotam.errors import DamagedError
+
+if TYPE_CHECKING:
+    from constriction.stream.model import Categorical, Uniform
+    from constriction.stream.queue import RangeDecoder, RangeEncoder
+else:
+    try:
+        from constriction import stream
+    except ModuleNotFoundError:
+        from cotam.format.rangecoder import Categorical, RangeDecoder, RangeEncoder, Uniform
+    else:  # these modules exist as attributes only
+        Categorical, Uniform = stream.model.Categorical, stream.model.Uniform
+        RangeDecoder, RangeEncoder = stream.queue.RangeDecoder, stream.queue.RangeEncoder
+
+__all__ = ["SYMBOL_LIMIT", "TOTAL_BITS", "Categorical", "SymbolReader", "SymbolWriter", "Tables"]
+
+TOTAL_BITS = 16
+"""The frequencies of a table add up to 2**16."""
+
+SYMBOL_LIMIT = 32_767
+"""Symbols are within ±this."""
+
+_ESCAPED = Uniform(2 * SYMBOL_LIMIT + 1)
+
+_PIECE = 1 << 19
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Symmetric distributions of integers.
+
+    Attributes
+    ----------
+    halves : for each table the frequencies of 0, 1, 2 … L and of the escape, int64; those of -1 … -L are
+        the same as of 1 … L. f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry:
+        its symbols are zero and cost nothing.
+    """
+
+    halves: tuple[np.ndarray, ...]
+
+    def __post_init__(self) -> None:
+        for number, half in enumerate(self.halves[1:], 1):
+            if half.min() < 1 or half[0] + 2 * half[1:-1].sum() + half[-1] != 1 << TOTAL_BITS:
+                raise ValueError(f"table {number} does not add up to 2**{TOTAL_BITS}")
+
+    @classmethod
+    def from_flat(cls, flat: np.ndarray, lengths: np.ndarray) -> Tables:
+        """Tables from all halves in a row and the length of each."""
+        return cls(tuple(np.split(flat.astype(np.int64), np.cumsum(lengths)[:-1])))
+
+    @cached_property
+    def models(self) -> tuple[Categorical, ...]:
+        """One model per table over -L … L and the escape; table 0 has a stand-in."""
+        models = []
+        for half in self.halves:
+            both = np.concatenate([half[-2:0:-1], half]) if len(half) > 1 else np.ones(2)
+            # Multiples of 2**-16: exact in float64, so the coder sees the stored integers.
+            models.append(Categorical(both / float(1 << TOTAL_BITS), perfect=False))
+        return tuple(models)
+
+    @cached_property
+    def _costs(self) -> tuple[np.ndarray, ...]:
+        return tuple(TOTAL_BITS - np.log2(half) if len(half) > 1 else np.zeros(2) for half in self.halves)
+
+    @cached_property
+    def entropies(self) -> np.ndarray:
+        """Bits that a symbol of each table costs on average, float64; those of escaped values included."""
+        found = [0.0]
+        for half in self.halves[1:]:
+            cost = TOTAL_BITS - np.log2(half)
+            cost[-1] += TOTAL_BITS
+            often = np.where(np.arange(len(half)) % (len(half) - 1) == 0, half, 2 * half)
+            found.append(float((often * cost).sum()) / (1 << TOTAL_BITS))
+        return np.array(found)
+
+    def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Bits float32 of each of ``symbols`` (any shape, integers) under tables ``index`` (same shape)."""
+        found = np.zeros(symbols.size, np.float32)
+        for number, where in _groups(index):
+            cost, away = self._costs[number], np.abs(symbols.reshape(-1)[where])
+            found[where] = cost[np.minimum(away, len(cost) - 1)] + TOTAL_BITS * (away > len(cost) - 2)
+        return found.reshape(symbols.shape)
+
+    def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
+        """Estimated cost of ``symbols`` in all, see `costs`."""
+        return float(self.costs(symbols, index).sum(dtype=np.float64))
+
+
+def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Tables in use but table 0, in rising order, and the flat positions that use each, rising too."""
+    flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
+    pieces = []  # sorted one by one: faster than all at once, in a quarter of the memory
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        order = (np.argsort(piece, kind="stable") + start).astype(np.uint32)
+        pieces.append((order, np.cumsum(np.bincount(piece, minlength=256))))
+    for number in range(1, 256):
+        where = [order[ends[number - 1] : ends[number]] for order, ends in pieces]
+        if any(map(len, where)):
+            yield number, np.concatenate(where)
+
+
+@dataclass
+class SymbolWriter:
+    """Codes symbols one call after the other; `finish` gives the bytes."""
+
+    tables: Tables
+    _coder: RangeEncoder = field(default_factory=RangeEncoder)
+
+    def put(self, symbols: np.ndarray, index: np.ndarray) -> None:
+        """Code integer ``symbols`` within ±32767 with the tables ``index`` (same shape, uint8).
+
+        Where the index is 0 the symbol must be 0.
+        """
+        flat = symbols.reshape(-1)
+        for number, where in _groups(index):
+            values = flat[where].astype(np.int32)
+            last = len(self.tables.halves[number]) - 2
+            escaped = np.abs(values) > last
+            codes = np.where(escaped, 2 * last + 1, values + last).astype(np.int32)
+            self._coder.encode(codes, self.tables.models[number])
+            if escaped.any():
+                self._coder.encode(values[escaped] + SYMBOL_LIMIT, _ESCAPED)
+
+    def put_uniform(self, values: np.ndarray, size: int) -> None:
+        """Code integers 0 … size-1 at log2(size) bits each."""
+        self._coder.encode(values.reshape(-1).astype(np.int32), Uniform(size))
+
+    def put_one(self, code: int, model: Categorical) -> None:
+        """Code one value under a model of the caller's."""
+        self._coder.encode(code, model)
+
+    def finish(self) -> bytes:
+        """All bytes, little-endian words, without the zeros at the end."""
+        return self._coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
+
+
+class SymbolReader:
+    """Reads what a `SymbolWriter` wrote, call by call."""
+
+    def __init__(self, tables: Tables, data: bytes) -> None:
+        self.tables = tables
+        # The zeros that `finish` cut off, and as many as the decoder looks ahead.
+        padded = data + bytes(8 + -len(data) % 4)
+        self._coder = RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+
+    def _decode(self, model: Categorical | Uniform, *count: int) -> Any:
+        try:
+            return self._coder.decode(model, *count)
+        except AssertionError as error:  # what constriction raises on words that no encoder makes
+            raise DamagedError("the coded symbols are damaged: no encoder writes this") from error
+
+    def get(self, index: np.ndarray) -> np.ndarray:
+        """Symbols int16 of the shape of ``index``."""
+        flat = np.zeros(index.size, np.int16)
+        for number, where in _groups(index):
+            last = len(self.tables.halves[number]) - 2
+            values = self._decode(self.tables.models[number], len(where)) - last
+            escaped = values == last + 1
+            if escaped.any():
+                values[escaped] = self._decode(_ESCAPED, int(np.count_nonzero(escaped))) - SYMBOL_LIMIT
+            flat[where] = values
+        return flat.reshape(index.shape)
+
+    def get_uniform(self, count: int, size: int) -> np.ndarray:
+        """``count`` integers 0 … size-1, int32."""
+        return self._decode(Uniform(size), count)
+
+    def get_one(self, model: Categorical) -> int:
+        """One value under a model of the caller's."""
+        return int(self._decode(model))

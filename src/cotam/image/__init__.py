@@ -1,0 +1,1 @@
+"""Read, write and resize images and video."""

@@ -1,0 +1,245 @@
+"""The command line in real processes: pipes, terminals, signals and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import picture
+
+import cotam
+
+PIXELS = picture(70, 100)
+CODED = cotam.encode(PIXELS)
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
+unix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and named pipes of Unix")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a picture and a coded one."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("photo.png")
+    Path("coded.cotam").write_bytes(CODED)
+    return tmp_path
+
+
+def run(*arguments: object, data: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """A real process; without data its standard input is empty."""
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        **{
+            "input": data or b"",
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "timeout": 60,
+            **options,
+        },
+    )
+
+
+def pixels_of(path: str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_pipes() -> None:
+    coded = run("encode", "-", data=Path("photo.png").read_bytes())
+    assert (coded.returncode, coded.stderr, coded.stdout) == (0, b"", CODED)
+    decoded = run("decode", "-", data=coded.stdout)
+    assert (decoded.returncode, decoded.stderr) == (0, b"")
+    Path("out.png").write_bytes(decoded.stdout)
+    assert np.array_equal(pixels_of("out.png"), np.asarray(cotam.decode(CODED)))
+    result = run("decode", "-", "-o", "-", "--format", "ppm", data=CODED)
+    assert result.stdout.startswith(b"P6\n100 70\n")
+    assert run("info", "-", "--json", data=CODED).stdout.startswith(b'{"file": "-", "width": 100')
+
+
+def test_wrong_data_in_a_pipe() -> None:
+    result = run("decode", "-", data=b"hello")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.startswith(b"cotam: error: standard input: not a .cotam file")
+    result = run("encode", "-")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr == b"cotam: error: standard input: 0 bytes: the file is empty\n"
+
+
+@unix
+def test_named_pipe_is_read_once() -> None:
+    os.mkfifo("pipe")
+    data = Path("photo.png").read_bytes()
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(data), daemon=True)
+    writer.start()
+    result = run("encode", "pipe", "-o", "out.cotam")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert Path("out.cotam").read_bytes() == CODED
+
+
+@unix
+@pytest.mark.parametrize("first", [4, 9, 5000])
+def test_named_pipe_is_decoded_whatever_comes_first(first: int) -> None:
+    """What a file is stands in its first bytes: looking at them must not take them away."""
+    sequence = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS[::-1])]))
+    os.mkfifo("pipe")
+
+    def write(data: bytes) -> None:
+        with open("pipe", "wb", buffering=0) as pipe:
+            pipe.write(data[:first])
+            time.sleep(0.1)
+            pipe.write(data[first:])
+
+    for data, output in ((CODED, "out.png"), (sequence, "frames/")):
+        writer = threading.Thread(target=write, args=[data], daemon=True)
+        writer.start()
+        result = run("decode", "pipe", "-o", output)
+        assert (result.returncode, result.stderr) == (0, b"")
+        writer.join()
+    assert np.array_equal(pixels_of("out.png"), np.asarray(cotam.decode(CODED)))
+    expected = [np.asarray(image) for _, image in cotam.decode_frames(sequence)]
+    found = [pixels_of(str(path)) for path in sorted(Path("frames").iterdir())]
+    assert np.array_equal(found, expected)
+
+
+@unix
+def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
+    for arguments in (["encode", "photo.png", "-o", "-"], ["info", *["coded.cotam"] * 100]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = run(*arguments, stdout=writer)
+        os.close(writer)
+        assert (result.returncode, result.stderr) == (1, b"")
+
+
+@unix
+@pytest.mark.parametrize(
+    ("arguments", "closed", "message"),
+    [
+        ("encode - -o out.cotam", "<&-", "standard input: is closed"),
+        ("decode -", "<&-", "standard input: is closed"),
+        ("info -", "<&-", "standard input: is closed"),
+        ("encode photo.png -o -", ">&-", "standard output: is closed"),
+        ("decode coded.cotam -o -", ">&-", "standard output: is closed"),
+    ],
+)
+def test_standard_streams_that_are_closed(arguments: str, closed: str, message: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments.split()]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, f"cotam: error: {message}\n")
+
+
+@unix
+def test_nobody_to_tell_is_no_error() -> None:
+    Path("other.png").hardlink_to("photo.png")
+    command = [*PROGRAM, "encode", "photo.png", "other.png", "-o", "out/"]
+    subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], timeout=60, check=True)
+    assert [Path("out", name).read_bytes() for name in ("photo.cotam", "other.cotam")] == [CODED] * 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "wb") as full:
+        result = run("encode", "photo.png", "-o", "-", stdout=full)
+        assert result.returncode == 1
+        expected = b"cotam: error: standard output: cannot be written: No space left on device\n"
+        assert result.stderr == expected
+        result = run("info", "coded.cotam", stdout=full)
+        assert (result.returncode, result.stderr) == (1, b"cotam: error: No space left on device\n")
+
+
+@unix
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
+    inputs = [f"{n}.png" for n in range(300)]
+    for name in inputs:
+        Path(name).hardlink_to("photo.png")
+    # A process started in the background may have been told to ignore interrupts.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from cotam.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "encode", *inputs, "-o", "out/", "-v", "-j", str(jobs)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    lines = (first + rest).splitlines()
+    assert all(" -> out/" in line for line in lines)
+    assert 1 <= len(lines) < len(inputs)
+    assert {line.split()[2].rstrip(":") for line in lines} == {str(p) for p in Path("out").iterdir()}
+    assert all(p.read_bytes() == CODED for p in Path("out").iterdir())
+
+
+def on_terminal(*arguments: object, stdout: bool = False) -> tuple[int, str]:
+    """Exit code and what is shown on a terminal that is standard error, and standard output if asked."""
+    terminal, inner = os.openpty()
+    try:
+        output = inner if stdout else subprocess.DEVNULL
+        with subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=output, stderr=inner) as process:
+            os.close(inner)
+            shown = b""
+            with suppress(OSError):  # how Linux says that the other end was closed
+                while part := os.read(terminal, 4096):
+                    shown += part
+        return process.returncode, shown.decode()
+    finally:
+        os.close(terminal)
+
+
+@unix
+def test_no_binary_data_on_a_terminal() -> None:
+    code, shown = on_terminal("encode", "photo.png", "-o", "-", stdout=True)
+    assert code == 2
+    assert "standard output is a terminal: give an output with -o, or redirect it" in shown
+
+
+@unix
+def test_progress_bar_on_a_terminal_only() -> None:
+    Path("other.png").hardlink_to("photo.png")
+    code, shown = on_terminal("encode", "photo.png", "missing.png", "other.png", "-o", "out/")
+    assert code == 1
+    assert "100%" in shown
+    assert "\r\x1b[Kcotam: error: missing.png: No such file or directory\r\n" in shown
+    assert on_terminal("encode", "photo.png", "other.png", "-o", "out/", "--quiet") == (0, "")
+    assert on_terminal("encode", "photo.png") == (0, "")
+
+
+def test_warnings_of_libraries_are_notes() -> None:
+    Image.fromarray(PIXELS).save("odd.png", icc_profile=b"no profile")
+    result = subprocess.run(
+        [sys.executable, "-m", "cotam.cli.main", "encode", "odd.png"], capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    assert result.stderr.startswith("cotam: note: odd.png: the ICC profile is ignored: ")
+    assert result.stderr.count("\n") == 1
+
+
+WITHOUT_LAB = """
+import importlib.metadata, sys
+found = importlib.metadata.entry_points
+importlib.metadata.entry_points = lambda **given: found(group="none")
+from cotam.cli.main import main
+main({arguments!r})
+"""
+
+
+@pytest.mark.parametrize("command", [["bench"], ["analyze"], ["eval"], ["train"], ["guide", "export"]])
+def test_commands_of_the_lab_say_how_to_install_it(command: list[str]) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = WITHOUT_LAB.format(arguments=[*command, *arguments])
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert run("--help").returncode == 0
+    assert "pip install ./lab" in run("--help").stdout
+    failed = run("something")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"cotam: error: cotam {' '.join(command)} is part of cotam-lab; ")

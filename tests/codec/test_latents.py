@@ -1,0 +1,57 @@
+"""What a file gives before synthesis: latents, their gain, and nothing of a damaged one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic import level_map, picture
+
+from cotam.codec import tiling
+from cotam.codec.planes import Grid
+from cotam.codec.still import Codec
+from cotam.codec.weights import load
+from cotam.errors import DamagedError, LimitError
+from cotam.runtime import OnnxRunner
+
+WEIGHTS = load()
+CODEC = Codec(WEIGHTS, OnnxRunner(WEIGHTS.folder, threads=1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (65, 63), (500, 600)])
+@pytest.mark.parametrize("with_levels", [False, True])
+def test_latents_are_what_the_picture_is_made_of(
+    size: tuple[int, int], with_levels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiling, "WHOLE", 6 * 64)
+    monkeypatch.setattr(tiling, "TILE", 6 * 64)
+    levels = np.maximum(level_map(*size), 1) if with_levels else None
+    data = CODEC.encode(picture(*size), 60, levels=levels)
+    pixels, beside = CODEC.decode_with_latents(data)
+    assert np.array_equal(pixels, CODEC.decode(data))
+    found = CODEC.decode_latents(data)
+    assert np.array_equal(found.values, beside.values)
+    assert found.values.shape == (256, *Grid(*size).latents)
+    assert found.nominal == beside.nominal == float(WEIGHTS.nominal[60])
+    assert found.levels is None if levels is None else np.array_equal(found.levels, levels)
+    # Close to the latents that were coded, by half a step.
+    latents = CODEC.analyse(picture(*size), Grid(*size))
+    gain = WEIGHTS.gains[60][:, None, None] * np.exp2(found.log2_gain - found.nominal)
+    assert (np.abs(found.values - latents) * gain < 0.51).mean() > 0.95
+
+
+def test_the_gain_of_latents_follows_the_levels() -> None:
+    levels = np.array([[0, 4, -4], [1, 2, 7]], np.int8)
+    found = CODEC.decode_latents(CODEC.encode(picture(60, 90), 30, levels=levels))
+    assert found.log2_gain.shape == (4, 6)
+    octaves = found.log2_gain - np.float32(found.nominal)
+    assert np.allclose(octaves[::2, ::2], levels / 4, atol=1e-6)
+    assert np.allclose(octaves, octaves[::2, ::2].repeat(2, 0).repeat(2, 1))
+
+
+def test_latents_of_a_damaged_or_too_large_file_are_refused() -> None:
+    data = bytearray(CODEC.encode(picture(64, 80), 50))
+    with pytest.raises(LimitError):
+        CODEC.decode_latents(bytes(data), size_limit=64 * 80 - 1)
+    data[-20] ^= 1
+    with pytest.raises(DamagedError):
+        CODEC.decode_latents(bytes(data))

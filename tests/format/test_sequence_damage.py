@@ -1,0 +1,129 @@
+"""Sequences that were cut, changed or made up: all whole frames, then an error; never a wrong frame."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from clips import timed
+from synthetic import picture
+
+import cotam
+from cotam.errors import DamagedError, FormatError, TruncatedError
+from cotam.format.header import varint
+from cotam.format.sequence import SequenceReader, read_index
+
+CODED = b"".join(cotam.encode_frames(timed([picture(70, 90, seed=number // 2) for number in range(5)])))
+PICTURES = [(seconds, np.asarray(image)) for seconds, image in cotam.decode_frames(CODED)]
+
+
+def until_error(data: bytes) -> tuple[list[np.ndarray], FormatError]:
+    """The frames that come before the error, and the error."""
+    found: list[np.ndarray] = []
+    try:
+        for _, image in cotam.decode_frames(data):
+            found.append(np.asarray(image))
+    except FormatError as error:
+        return found, error
+    raise AssertionError("no error")
+
+
+def test_a_cut_sequence_gives_all_whole_frames_and_then_an_error() -> None:
+    _, entries = read_index(CODED)
+    for entry in entries:
+        for within in (0, 1, entry.size // 2, entry.size - 1):
+            at = entry.start + within
+            whole = [e for e in entries if e.start + e.size <= at]
+            found, error = until_error(CODED[:at])
+            assert isinstance(error, TruncatedError)
+            assert f"{len(whole)} whole frames are there" in str(error)
+            assert len(found) == len(whole)
+            for pixels, (_, expected) in zip(found, PICTURES, strict=False):
+                assert np.array_equal(pixels, expected)
+
+
+def with_index(frames: bytes, count: int, entries: bytes) -> bytes:
+    """A sequence with this index, its checksum right."""
+    index = b"\x49" + varint(count) + entries
+    index += zlib.crc32(index).to_bytes(4, "little")
+    return frames + index + len(index).to_bytes(4, "little")
+
+
+def test_an_index_that_counts_wrongly() -> None:
+    entry = read_index(CODED)[1][0]
+    frames = CODED[: entry.start + entry.size]
+    for count in (0, *range(2, 20)):
+        for more in (b"", b"\x01", b"\x01\x05"):
+            with pytest.raises(FormatError):
+                read_index(with_index(frames, count, b"\x03\0" + varint(entry.size) + more))
+
+
+def test_an_index_in_the_place_of_a_frame() -> None:
+    start = read_index(CODED)[1][0].start
+    empty = with_index(b"", 0, b"")
+    data = with_index(CODED[:start] + empty, 1, b"\x03\0" + varint(len(empty)))
+    with pytest.raises(DamagedError, match="does not fit"):
+        cotam.decode_frame(data, 0)
+
+
+def test_a_cut_index_is_an_error_after_all_frames() -> None:
+    end = read_index(CODED)[1][-1].start + read_index(CODED)[1][-1].size
+    for at in range(end, len(CODED)):
+        reader = SequenceReader(io.BytesIO(CODED[:at]))
+        with pytest.raises(TruncatedError, match="5 whole frames"):
+            list(reader.frames())
+        with pytest.raises(FormatError):
+            cotam.sequence_info(CODED[:at])
+
+
+def test_cut_within_the_header() -> None:
+    for at in range(read_index(CODED)[1][0].start):
+        with pytest.raises(TruncatedError, match="ends within its header"):
+            list(cotam.decode_frames(CODED[:at]))
+
+
+def test_no_changed_byte_gives_a_wrong_frame() -> None:
+    whole = 0
+    for at in range(0, len(CODED), 7):
+        changed = bytearray(CODED)
+        changed[at] ^= 0x21
+        found = []
+        try:
+            for _, image in cotam.decode_frames(bytes(changed)):
+                found.append(np.asarray(image))
+        except FormatError:
+            pass
+        else:
+            whole += 1  # the last bits of a payload may be any: its symbols are what they were
+            assert len(found) == len(PICTURES)
+        for pixels, (_, expected) in zip(found, PICTURES, strict=False):
+            assert np.array_equal(pixels, expected)
+    assert whole <= len(PICTURES)
+
+
+def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
+    _, entries = read_index(CODED)
+    head, end = CODED[: entries[0].start], CODED[entries[-1].start + entries[-1].size :]
+    chunks = [CODED[entry.start : entry.start + entry.size] for entry in entries]
+    assert not entries[1].key
+    for order in ([0, 2, 3, 4], [0, 1, 1, 2, 3, 4], [0, 2, 1, 3, 4], [1, 2, 3, 4]):
+        with pytest.raises(FormatError):
+            list(cotam.decode_frames(head + b"".join(chunks[number] for number in order) + end))
+    with pytest.raises(FormatError, match="bytes after the end"):
+        list(cotam.decode_frames(CODED + b"\0"))
+
+
+def test_a_sequence_begins_with_a_key_frame() -> None:
+    _, entries = read_index(CODED)
+    with pytest.raises(DamagedError, match="frame 0: no key frame is before it"):
+        next(cotam.decode_frames(CODED[: entries[0].start] + CODED[entries[1].start :]))
+
+
+def test_damage_names_the_frame() -> None:
+    entry = read_index(CODED)[1][2]
+    changed = bytearray(CODED)
+    changed[entry.start + entry.size - 6] ^= 1
+    with pytest.raises(DamagedError, match="frame 2: "):
+        list(cotam.decode_frames(bytes(changed)))

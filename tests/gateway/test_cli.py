@@ -1,0 +1,207 @@
+"""``cotam serve`` and ``cotam edge`` as processes: what they say, and how they end."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+from gateway_servers import PROGRAM, Model, jpeg, messages, process
+from synthetic import picture
+
+import cotam
+from cotam.cli.main import main
+
+unix = pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
+
+
+def test_serve_and_edge_in_a_row(upstream: str, model: Model, tmp_path: Path) -> None:
+    log = tmp_path / "bytes.jsonl"
+    options = ["--upstream", f"{upstream}/v1", "--log-bytes", log]
+    with (
+        process("serve", *options, COTAM_TOKEN="s3cret") as (_, cloud),
+        process("edge", "--gateway", f"{cloud}/v1", "-q", 30, COTAM_TOKEN="s3cret") as (_, address),
+    ):
+        photo = jpeg(picture(100, 150))
+        body = {"model": "echo", "messages": messages(photo)}
+        answer = httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=60)
+        assert answer.status_code == 200
+    (row,) = map(json.loads, log.read_text().splitlines())
+    coded = cotam.encode(photo, quality=30)
+    assert (row["bytes"], row["quality"], row["source"]) == (len(coded), 30, "cotam")
+    assert b"image/png" in model.bodies[0]
+
+
+def test_roundtrip(upstream: str, tmp_path: Path) -> None:
+    log = tmp_path / "bytes.jsonl"
+    options = ["--upstream", upstream, "--roundtrip", "-q", 40, "--for", "llava-next", "--log-bytes", log]
+    photo = jpeg(picture(700, 900))
+    with process("serve", *options) as (_, address):
+        body = {"model": "echo", "messages": messages(photo)}
+        answer = httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
+    assert json.loads(answer["choices"][0]["message"]["content"])[0]["size"] == [672, 523]
+    row = json.loads(log.read_text())
+    assert row["bytes"] == len(cotam.encode(photo, quality=40, fit="llava-next"))
+    assert (row["source"], row["source_bytes"]) == ("jpeg", len(photo))
+
+
+@unix
+def test_what_has_begun_is_finished(upstream: str, model: Model) -> None:
+    stream = {"model": "echo", "stream": True, "messages": messages(*[jpeg(picture(20, 20))] * 3)}
+    with process("serve", "--upstream", upstream) as (program, address):
+        with httpx2.stream("POST", f"{address}/v1/chat/completions", json=stream, timeout=60) as answer:
+            chunks = answer.iter_raw()
+            first = next(chunks)
+            program.send_signal(signal.SIGTERM)
+            rest = b"".join(chunks)
+        assert (first + rest).endswith(b"data: [DONE]\n\n")
+        assert program.wait(10) in (0, -signal.SIGTERM)
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(f"{address}/healthz")
+        assert program.stderr
+        lines = [json.loads(line) for line in program.stderr]
+    assert [line["message"] for line in lines] == ["request"]
+
+
+@unix
+def test_interrupted() -> None:
+    with process("serve", "--upstream", "http://127.0.0.1:9") as (program, _):
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 130
+        assert program.stderr
+        assert program.stderr.read() == ""
+
+
+def test_errors_of_the_upstream_are_lines_of_the_log() -> None:
+    with process("serve", "--upstream", "http://127.0.0.1:9") as (program, address):
+        assert httpx2.get(f"{address}/v1/models").status_code == 502
+        assert program.stderr
+        line = json.loads(program.stderr.readline())
+    assert (line["status"], line["path"]) == (502, "/v1/models")
+    assert "http://127.0.0.1:9 cannot be reached" in line["error"]
+
+
+def test_a_port_that_is_taken(upstream: str) -> None:
+    port = upstream.rpartition(":")[2]
+    result = invoke("serve", "--upstream", upstream, "--port", port)
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"cotam: error: .*cannot listen on 127\.0\.0\.1, port {port}: .+\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["serve"], "Missing option '--upstream'"),
+        (["serve", "--upstream", "localhost:8000"], "is not an address such as http://localhost:8000/v1"),
+        (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for are of --roundtrip"),
+        (
+            ["serve", "--upstream", "http://a", "--allow-remote", "https://b"],
+            "'https://b' is not a host's name",
+        ),
+        (["serve", "--upstream", "http://a", "--allow-remote", "b:80"], "'b:80' is not a host's name"),
+        (["edge"], "give one of --gateway and --upstream"),
+        (["edge", "--gateway", "http://a", "--upstream", "http://b"], "give one of --gateway and --upstream"),
+        (["edge", "--gateway", "http://a", "--format", "webp"], "--format does nothing with --gateway"),
+        (["edge", "--upstream", "http://a", "-q", "40"], "--quality does nothing with --upstream"),
+        (["edge", "--upstream", "http://a", "--fps", "2"], "--fps does nothing with --upstream"),
+        (["edge", "--gateway", "http://a", "--fps", "0"], "0.0 is not in the range x>0"),
+        (["serve", "--upstream", "http://a", "--upstream-key", "kä"], "printable ASCII without spaces"),
+        (["serve", "--upstream", "http://a", "--token", "a\nb"], "printable ASCII without spaces"),
+        (["edge", "--gateway", "http://a", "--token", "pässword"], "printable ASCII without spaces"),
+        (["serve", "--upstream", "http://a", "--timeout", "nan"], "nan is no finite number"),
+        (["edge", "--gateway", "http://a", "-q", "1", "--target-size", "9k"], "exclude each other"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], reason: str) -> None:
+    result = invoke(*arguments)
+    assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(("token", "status"), [({}, 403), ({"COTAM_TOKEN": "s3cret"}, 200)])
+def test_names_of_elsewhere_need_a_token(token: dict[str, str], status: int, upstream: str) -> None:
+    with process("serve", "--upstream", upstream, **token) as (_, address):
+        headers = {"host": "gateway.example.com", "x-cotam-token": "s3cret"}
+        assert httpx2.get(f"{address}/v1/models", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("command", "note"),
+    [
+        ("serve", "without --token, everybody who reaches 0.0.0.0 may use this"),
+        ("edge", "everybody who reaches 0.0.0.0 may use this, with the token or key that was given here"),
+    ],
+)
+def test_an_open_gateway_is_pointed_out(command: str, note: str) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, command, "--upstream", "http://127.0.0.1:9", "--host", "0.0.0.0", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stderr
+        line = program.stderr.readline()
+        program.kill()
+    assert line == f"cotam: note: {note}\n"
+
+
+def test_names_of_hosts_are_compared_in_small_letters(upstream: str) -> None:
+    options = ["--upstream", upstream, "--allow-remote", "Fine.Example", "--allow-remote", "::1"]
+    with process("serve", *options) as (_, address):
+        for url in ("https://fine.EXAMPLE/a.png", "http://[::1]/a.png"):
+            part = {"type": "image_url", "image_url": {"url": url}}
+            body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+            assert httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize("command", ["serve", "edge"])
+def test_without_the_extra(command: str) -> None:
+    code = f"""
+import sys
+sys.modules["starlette"] = None
+from cotam.cli.main import main
+main([{command!r}, "--help"])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "is not installed; run in a clone of cotam: pip install '.[serve]'" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_many_at_once(upstream: str, model: Model) -> None:
+    """Answers do not get mixed up, and nothing but 429 is refused."""
+    url = "data:image/vnd.cotam;base64,"
+    coded = [cotam.encode(picture(30 + n, 40)) for n in range(8)]
+    found: list[Any] = []
+
+    def ask(number: int) -> None:
+        address = url + base64.b64encode(coded[number % 8]).decode()
+        part = {"type": "image_url", "image_url": {"url": address}}
+        body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+        answer = httpx2.post(f"{gateway}/v1/chat/completions", json=body, timeout=60)
+        height = None
+        if answer.status_code == 200:
+            height = json.loads(answer.json()["choices"][0]["message"]["content"])[0]["size"][1]
+        found.append((number, answer.status_code, height))
+
+    with process("serve", "--upstream", upstream, "--max-requests", 4) as (_, gateway):
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert {status for _, status, _ in found} <= {200, 429}
+    assert all(height == 30 + number % 8 for number, status, height in found if status == 200)
+    assert sum(status == 200 for _, status, _ in found) >= 4

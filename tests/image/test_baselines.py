@@ -1,0 +1,116 @@
+"""Baselines: bytes are real files, pictures come back, rates rise with quality, what is missing is said."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from cotam.errors import InputError, MissingExtraError
+from cotam.image import baselines
+
+PILLOW = ("jpeg", "webp", "avif", "avif-psnr")
+SIGNATURES = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0", "avif-psnr": b"\0\0\0"}
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """A smooth picture with some texture, 70 × 100."""
+    y, x = np.mgrid[:70, :100]
+    waves = 128 + 60 * np.sin(x / 9) + 50 * np.cos(y / 13)
+    noise = np.random.default_rng(1).normal(0, 8, (70, 100, 1)) * (1, 1, 1)
+    return (waves[..., None] + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", PILLOW)
+def test_round_trip_and_rising_rate(name: str, picture: np.ndarray) -> None:
+    codec = baselines.codec(name)
+    sizes, errors = [], []
+    for quality in codec.qualities[::4]:
+        data = codec.encode(picture, quality)
+        decoded = codec.decode(data)
+        assert data.startswith(SIGNATURES[name])
+        assert decoded.shape == picture.shape
+        assert decoded.dtype == np.uint8
+        sizes.append(len(data))
+        errors.append(np.square(decoded.astype(float) - picture).mean())
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 60
+
+
+@pytest.mark.parametrize("name", PILLOW)
+def test_ladders_rise(name: str) -> None:
+    codec = baselines.codec(name)
+    for ladder in (codec.qualities, codec.text_qualities):
+        assert list(ladder) == sorted(set(ladder))
+    assert codec.name == name
+    assert codec.version
+
+
+def test_jpeg_is_progressive_and_has_half_chroma(picture: np.ndarray) -> None:
+    data = baselines.codec("jpeg").encode(picture, 50)
+    assert b"\xff\xc2" in data  # the frame header of progressive coding
+    assert data[data.index(b"\xff\xc2") + 11] == 0x22  # luma sampled twice in both directions
+
+
+def test_tune_tells_the_two_avif_apart(picture: np.ndarray) -> None:
+    assert baselines.codec("avif").encode(picture, 40) != baselines.codec("avif-psnr").encode(picture, 40)
+    assert baselines.codec("avif").version != baselines.codec("avif-psnr").version
+
+
+def test_jxl_round_trip(picture: np.ndarray) -> None:
+    pytest.importorskip("pillow_jxl")
+    codec = baselines.codec("jxl")
+    decoded = codec.decode(codec.encode(picture, 80))
+    assert np.abs(decoded.astype(int) - picture).mean() < 10
+
+
+def test_heic_round_trip(picture: np.ndarray) -> None:
+    pytest.importorskip("pillow_heif")
+    codec = baselines.codec("heic")
+    files = [codec.encode(picture, quality) for quality in codec.qualities[2::3]]
+    assert all(data[4:12] == b"ftypheic" for data in files)
+    assert sorted(map(len, files)) == [len(data) for data in files]
+    decoded = codec.decode(files[-1])
+    assert np.abs(decoded.astype(int) - picture).mean() < 10
+
+
+def test_ladder_of_a_spec() -> None:
+    assert baselines.ladder("jpeg") == ("jpeg", ())
+    assert baselines.ladder("cotam:view=human,guide=none@40,5,5") == ("cotam:view=human,guide=none", (5, 40))
+    assert baselines.ladder("jpeg:q=20") == ("jpeg", (20,))
+    assert baselines.ladder("cotam:view=human,q=7,guide=none") == ("cotam:view=human,guide=none", (7,))
+    for wrong in ("jpeg@", "jpeg@high", "jpeg@101", "jpeg@5,"):
+        with pytest.raises(InputError, match=r"whole numbers from 0 to 100, such as jpeg@"):
+            baselines.ladder(wrong)
+
+
+def test_ours_round_trip(picture: np.ndarray) -> None:
+    codecs, left_out = baselines.available(["cotam"])
+    if left_out:
+        pytest.skip(left_out[0])
+    sizes = [len(codecs[0].encode(picture, quality)) for quality in codecs[0].qualities[1::3]]
+    assert sizes == sorted(sizes)
+    decoded = codecs[0].decode(codecs[0].encode(picture, 90))
+    assert decoded.shape == picture.shape
+    assert decoded.dtype == np.uint8
+
+
+def test_missing_package_is_named_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[jxl\]'"):
+        baselines.codec("jxl")
+    codecs, left_out = baselines.available(["jpeg", "jxl"])
+    assert [codec.name for codec in codecs] == ["jpeg"]
+    assert len(left_out) == 1
+    assert left_out[0].startswith("jxl is left out: pillow-jxl-plugin is not installed")
+
+
+def test_only_ours_has_options() -> None:
+    with pytest.raises(InputError, match="only cotam takes options"):
+        baselines.codec("jpeg:subsampling=0")
+
+
+def test_unknown_codec_names_the_others() -> None:
+    with pytest.raises(InputError, match="'gif': choose from jpeg, webp, avif"):
+        baselines.codec("gif")
