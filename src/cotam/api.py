@@ -313,5 +313,4 @@ def made_with(weights_hash: bytes) -> str:
     """Name of the weight set with this short hash, or the hash itself where it is not installed."""
     from cotam.codec import weights
 
-    known = {weights.load(name).short_hash: name for name in weights.names()}
-    return known.get(weights_hash, weights_hash.hex())
+    return weights.name_of(weights_hash) or weights_hash.hex()

@@ -20,7 +20,18 @@ import numpy as np
 from cotam.errors import UnknownWeightsError
 from cotam.format.symbols import Tables
 
-__all__ = ["DEFAULT", "FOLDER", "VIEWS", "View", "WeightSet", "by_hash", "digest_of", "load", "names"]
+__all__ = [
+    "DEFAULT",
+    "FOLDER",
+    "VIEWS",
+    "View",
+    "WeightSet",
+    "by_hash",
+    "digest_of",
+    "load",
+    "name_of",
+    "names",
+]
 
 FOLDER = Path(__file__).parent.parent / "weights"
 GROUP = "cotam.weights"
@@ -122,6 +133,11 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
     return WeightSet(name=name, folder=where, digest=digest_of(manifest), tables=tables, **fields)
 
 
+def name_of(short: bytes) -> str | None:
+    """Name of the installed set with this short hash; those of this package are asked first."""
+    return next((name for name in names() if load(name).short_hash == short), None)
+
+
 def by_hash(short: bytes) -> WeightSet:
     """The set that a file's header names.
 
@@ -130,10 +146,8 @@ def by_hash(short: bytes) -> WeightSet:
     UnknownWeightsError
         if no installed set has this hash
     """
-    for name in names():
-        found = load(name)
-        if found.short_hash == short:
-            return found
+    if name := name_of(short):
+        return load(name)
     raise UnknownWeightsError(
         f"the file was made with weight set {short.hex()}, which is not installed; installed: "
         f"{', '.join(f'{name} ({load(name).short_hash.hex()})' for name in names())}. "
