@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cotam.guide.base import Guide
     from cotam.guide.guidance import Guidance
     from cotam.guide.importance import Policy
-    from cotam.image.fit import Fit
     from cotam.image.read import ImageInput
 
 __all__ = [
@@ -112,7 +111,7 @@ def encode(
     levels: np.ndarray | None = None,
     metadata: Metadata | Iterable[Metadata] = (),
     background: str | tuple[int, int, int] = "white",
-    fit: Fit | None = None,
+    fit: str | None = None,
     max_pixels: int | None = None,
 ) -> bytes:
     """Encode a picture.
@@ -135,7 +134,7 @@ def encode(
     levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
     metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
     background : colour put behind transparent pixels
-    fit : shrink to what this model can use, such as "qwen2.5-vl": a name in `cotam.image.fit.PROFILES`
+    fit : shrink to what this model sees, such as "qwen3-vl": any name that `cotam.image.models.find` knows
     max_pixels : shrink to at most so many pixels; ``levels`` are for the picture after that
 
     Returns

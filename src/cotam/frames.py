@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from cotam.format.sequence import SequenceHeader
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
-    from cotam.image.fit import Fit
     from cotam.image.read import ImageInput
 
 __all__ = ["SequenceInfo", "decode_frame", "decode_frames", "encode_frames", "sequence_info"]
@@ -76,7 +75,7 @@ def encode_frames(
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     background: str | tuple[int, int, int] = "white",
-    fit: Fit | None = None,
+    fit: str | None = None,
     max_pixels: int | None = None,
     key_every: int = KEY_EVERY,
     key_at: Iterable[float] = (),

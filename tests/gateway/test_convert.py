@@ -205,7 +205,7 @@ def test_a_size_that_is_not_reached_is_said() -> None:
 def test_the_request_decides_over_the_options() -> None:
     both = Wish(target_size=500, fit="claude")
     assert Wish(quality=7).over(both) == Wish(quality=7, fit="claude")
-    assert Wish(fit="gemini").over(both) == Wish(target_size=500, fit="gemini")
+    assert Wish(fit="gemini-3").over(both) == Wish(target_size=500, fit="gemini-3")
     assert Wish(7, 500).options() == {"target_size": 500}
     url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(wish=Wish(quality=7)))
     assert url

@@ -57,7 +57,7 @@ def test_encode_and_decode(address: str) -> None:
         ("encode?qualty=4", b"", "'qualty' is not known: there is quality, target_size, for, max_pixels$"),
         ("encode?fps=2", b"", "'fps' is not known"),
         ("decode?quality=4", b"", "'quality' is not known: there are no options here"),
-        ("encode?for=me", b"", "for: 'me' is none of llava-1.5"),
+        ("encode?for=me", b"", "for: model 'me' is unknown"),
         ("decode", b"text", "the data are no JPEG"),
         ("decode", CODED[:50], "ends"),
     ],

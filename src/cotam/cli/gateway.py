@@ -34,7 +34,6 @@ from cotam.gateway.budget import ToBudget
 from cotam.gateway.convert import FPS, MAX_FRAMES, Converter, ForModel, ToCotam, Wish
 from cotam.gateway.exchange import JsonLines
 from cotam.gateway.relay import Upstream
-from cotam.image.fit import Fit
 
 __all__ = ["SERVER", "edge", "serve"]
 
@@ -173,7 +172,7 @@ def serve(
     allow_remote: frozenset[str],
     roundtrip: bool,
     quality: int | None,
-    fit: Fit | None,
+    fit: str | None,
     log_bytes: Path | None,
     frame_times: bool,
     **listening: Any,
@@ -247,7 +246,7 @@ def edge(
     upstream_key: str | None,
     token: str | None,
     quality: int | None,
-    fit: Fit | None,
+    fit: str | None,
     target_size: int | None,
     fps: float,
     max_frames: int,

@@ -17,7 +17,6 @@ from click.core import ParameterSource
 from cotam.api import Metadata, Profile, View
 from cotam.errors import InputError
 from cotam.guide.base import load
-from cotam.image.fit import Fit
 from cotam.image.write import FORMS
 
 __all__ = [
@@ -29,6 +28,7 @@ __all__ = [
     "encode_options",
     "fit_option",
     "guide_options",
+    "model_name",
     "quality_option",
     "size_limit_option",
     "together",
@@ -116,6 +116,15 @@ class FrameRate(Finite):
         super().__init__(0, min_open=True)
 
 
+def model_name(text: str) -> str:
+    """Check that the table of models knows an option's name."""
+    from cotam.image import models
+
+    if models.find(text) is None:
+        raise click.BadParameter(models.unknown(text))
+    return text
+
+
 def quality_option(help: str, default: int | None = 50) -> Option:
     """``--quality``; without a default it is left to the command."""
     kind = click.IntRange(0, 100)
@@ -146,8 +155,9 @@ fit_option = click.option(
     "--for",
     "fit",
     metavar="MODEL",
-    type=click.Choice(get_args(Fit)),
-    help=f"Shrink to what this model can use: {', '.join(get_args(Fit))}.",
+    type=model_name,
+    help="Shrink to what this model sees: a name that cotam models lists, or a model's own, such as "
+    "Qwen/Qwen3-VL-8B-Instruct. A level of detail may follow: gpt-4o:low.",
 )
 
 

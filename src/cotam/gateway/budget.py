@@ -19,7 +19,7 @@ from cotam.gateway.cache import Cache
 from cotam.gateway.convert import Job, Note, RefusedError, Wish, ordinary_in, part_errors
 from cotam.gateway.pictures import MEDIA_TYPES, check_size, content_key, pixels_of, saved
 from cotam.gateway.rewrite import Part, Where, data_url
-from cotam.image.fit import Fit, fitted, target_size
+from cotam.image.fit import fitted, target_size
 from cotam.image.read import Pixels, outline
 
 __all__ = ["RUNGS", "ToBudget"]
@@ -62,7 +62,7 @@ class ToBudget:
     def __init__(
         self,
         form: Literal["jpeg", "webp"],
-        fit: Fit | None,
+        fit: str | None,
         picture_bytes: int | None,
         request_bytes: int | None,
         size_limit: int,

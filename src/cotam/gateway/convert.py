@@ -33,7 +33,6 @@ from cotam.gateway.pictures import (
     png_of,
 )
 from cotam.gateway.rewrite import Frames, Part, Where, data_url, read_data_url
-from cotam.image.fit import Fit
 
 __all__ = [
     "Converter",
@@ -87,7 +86,7 @@ class Wish:
 
     quality: int | None = None
     target_size: int | None = None
-    fit: Fit | None = None
+    fit: str | None = None
     max_pixels: int | None = None
     fps: float | None = None
     max_frames: int | None = None

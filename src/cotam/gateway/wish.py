@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
 
 from cotam.gateway.convert import RefusedError, Wish
 from cotam.gateway.guard import TOKEN_HEADER
-from cotam.image.fit import Fit
+from cotam.image import models
 
 __all__ = ["STILL", "wish_in_headers", "wish_in_query"]
 
@@ -51,12 +50,12 @@ def _wish(given: Mapping[str, str], spelled: Mapping[str, str]) -> Wish:
 
     fit_name = spelled.get("for", "")
     fit = given.get(fit_name)
-    if fit is not None and fit not in get_args(Fit):
-        raise RefusedError(f"{fit_name}: {fit!r} is none of {', '.join(get_args(Fit))}", param=fit_name)
+    if fit is not None and models.find(fit) is None:
+        raise RefusedError(f"{fit_name}: {models.unknown(fit)}", param=fit_name)
     wish = Wish(
         quality=number("quality", 0, 100),
         target_size=number("target_size", 1, 1 << 40),
-        fit=cast("Fit | None", fit),
+        fit=fit,
         max_pixels=number("max_pixels", 1, 1 << 40),
         fps=_rate(given, spelled.get("fps", "")),
         max_frames=number("max_frames", 0, 1 << 20),

@@ -17,17 +17,18 @@ from fractions import Fraction
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import numpy as np
 
 import cotam
 from cotam.api import digests_of
+from cotam.cli.options import model_name
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.files import write_whole
 from cotam.guide.base import digest_of
-from cotam.image.fit import Fit, fitted
+from cotam.image.fit import fitted
 from cotam.image.read import Pixels
 from cotam.image.video import Clip, read_clip
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
@@ -207,7 +208,7 @@ def _shown(delta: Delta) -> str:
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
 @click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
 @click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
-@click.option("--for", "fit", type=click.Choice(get_args(Fit)), default="llava-1.5", show_default=True)
+@click.option("--for", "fit", type=model_name, default="llava-1.5", show_default=True)
 @click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
 @click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
 def video(
@@ -215,7 +216,7 @@ def video(
     output: str,
     fps: float,
     max_frames: int,
-    fit: Fit,
+    fit: str,
     codecs: tuple[str, ...],
     reference: tuple[str, ...],
 ) -> None:

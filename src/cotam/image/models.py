@@ -1,0 +1,339 @@
+"""Models by name: the size that each one sees, its visual tokens, and what its API accepts.
+
+>>> from cotam.image import models
+>>> model = models.get("claude-opus-4-7")
+>>> model.size_for(4032, 3024), model.tokens(4032, 3024)
+((2212, 1659), 4740)
+
+The table is ``models.json``, which other languages share; docs/models.md describes it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from cotam.errors import InputError
+from cotam.image.rules import Rule, rule
+from cotam.image.sizes import Box, Seen
+
+__all__ = [
+    "Limits",
+    "Model",
+    "Patches",
+    "Server",
+    "Source",
+    "all_models",
+    "find",
+    "get",
+    "oversize_hint",
+    "servers",
+    "unknown",
+]
+
+Size = tuple[int, int]
+
+_STRETCH = 0.05
+"""Largest change of the proportions, as a logarithm, for an image that is sent."""
+
+_LONGEST_NAME = 200
+
+_SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
+"""Sizes tried, where a model makes something else of the very size that it sees."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A limit of an API: ``count`` patches of ``size`` × ``size`` pixels."""
+
+    size: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an API refuses; None where no limit is known.
+
+    Attributes
+    ----------
+    image_bytes : of one image
+    base64_counted : ``image_bytes`` are those of the base64 text, 4 for 3 of the file
+    request_bytes : of the whole request
+    images : in one request
+    side : pixels of either side of an image
+    many_images, many_side : in a request of more images than this, the limit of a side
+    patches : of one image
+    """
+
+    image_bytes: int | None = None
+    base64_counted: bool = False
+    request_bytes: int | None = None
+    images: int | None = None
+    side: int | None = None
+    many_images: int | None = None
+    many_side: int | None = None
+    patches: Patches | None = None
+
+    @property
+    def file_bytes(self) -> int | None:
+        """Largest file of an image, in bytes."""
+        if self.image_bytes is None or not self.base64_counted:
+            return self.image_bytes
+        return self.image_bytes // 4 * 3
+
+    def side_for(self, images: int) -> int | None:
+        """Limit of a side, in pixels, in a request of so many images, earlier turns included."""
+        if self.many_images is not None and images > self.many_images:
+            return self.many_side
+        return self.side
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of a row is from.
+
+    Attributes
+    ----------
+    of : size, tokens, budget or limits
+    source : code, document or configuration
+    verified : the source was read; otherwise the row rests on something less
+    note : what a user should know, or ""
+    """
+
+    of: str
+    source: str
+    verified: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One family of models.
+
+    Attributes
+    ----------
+    name, title : as typed, as printed
+    aliases : other names for it
+    hosted : reached through an API of its vendor
+    formats : of images that the API opens, such as "png"; None: whatever the server opens
+    limits : what the API refuses
+    sources : where all this is from
+    detail : level of detail where a request names none
+    """
+
+    name: str
+    title: str
+    hosted: bool
+    aliases: tuple[str, ...]
+    formats: tuple[str, ...] | None
+    limits: Limits
+    sources: tuple[Source, ...]
+    detail: str = "auto"
+    _rules: Mapping[str, Rule] = field(default_factory=dict, repr=False, compare=False)
+    _boxes: Mapping[str, Rule] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Levels of detail that the model knows; "auto" is always one."""
+        return tuple(self._rules)
+
+    @property
+    def verified(self) -> bool:
+        """Whether every source was read."""
+        return all(source.verified for source in self.sources)
+
+    def size_for(self, width: int, height: int, detail: str | None = None, *, images: int = 1) -> Size:
+        """Return the size worth sending: the model sees the same as of the whole image. Never enlarges.
+
+        Parameters
+        ----------
+        width, height : of the upright image, in pixels
+        detail : of the request; a level that the model does not know counts as "auto"
+        images : in the request, earlier turns included: some APIs then limit the sides
+        """
+        level = self._level(detail)
+        if level in self._boxes:
+            size = self._boxes[level].see(width, height).size
+        else:
+            size = _same_view(self._rules[level], width, height)
+        side = self.limits.side_for(images)
+        return size if side is None else Box(longest=side).see(*size).size
+
+    def see(self, width: int, height: int, detail: str | None = None) -> Seen:
+        """Return the size in front of the vision encoder, which may be enlarged, and the visual tokens."""
+        return self._rules[self._level(detail)].see(width, height)
+
+    def tokens(self, width: int, height: int, detail: str | None = None) -> int | None:
+        """Return the visual tokens of an image; None where the rule is unknown."""
+        return self.see(width, height, detail).tokens
+
+    def _level(self, detail: str | None) -> str:
+        level = (detail or self.detail).lower().removeprefix("media_resolution_")
+        return level if level in self._rules else "auto"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of open models.
+
+    Attributes
+    ----------
+    name, title : as typed, as printed
+    formats : of images that it opens; None: all that Pillow reads
+    opens_cotam : .cotam files, too, where Cotam is installed beside it
+    note, flags : for the documentation
+    """
+
+    name: str
+    title: str
+    formats: tuple[str, ...] | None
+    opens_cotam: bool
+    note: str
+    flags: str
+
+
+def find(name: str) -> Model | None:
+    """Find the row of a model by any name that servers and APIs use; None if there is none.
+
+    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". Limits that differ between clouds are those of
+    the name's cloud: "anthropic.claude-opus-4-7-v1:0" is Bedrock's.
+    """
+    typed = name.strip().lower()
+    if len(typed) > _LONGEST_NAME:
+        return None
+    if ":" in typed:
+        base, _, level = typed.rpartition(":")
+        model = _find(base)
+        if model and level in model.details:
+            return replace(model, detail=level)
+    return _find(typed)
+
+
+def get(name: str) -> Model:
+    """Find the row of a model as `find` does.
+
+    Raises
+    ------
+    InputError
+        if the name is unknown; the message names the nearest
+    """
+    model = find(name)
+    if model is None:
+        raise InputError(unknown(name))
+    return model
+
+
+def unknown(name: str) -> str:
+    """Message for a name that `find` does not know: it lists the nearest names."""
+    names = [name for model in all_models() for name in (model.name, *model.aliases)]
+    near = get_close_matches(name.strip().lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"model {name!r} is unknown: {hint}cotam models lists all names"
+
+
+def all_models() -> tuple[Model, ...]:
+    """All rows of the table, in its order."""
+    return tuple(model for model, _ in _table())
+
+
+@cache
+def servers() -> tuple[Server, ...]:
+    """All servers of the table."""
+    rows = _document()["servers"]
+    return tuple(Server(**row | {"formats": _optional_tuple(row["formats"])}) for row in rows)
+
+
+def oversize_hint(width: int, height: int) -> str | None:
+    """Return a hint for an image of which three quarters of all models see less than half, else None."""
+    sizes = [model.see(width, height).size for model in all_models()]
+    fewer = sum(2 * size[0] * size[1] < width * height for size in sizes)
+    if 4 * fewer < 3 * len(sizes):
+        return None
+    return (
+        f"{width} x {height} pixels: {fewer} of {len(sizes)} kinds of models see less than half of them; "
+        "--for MODEL sends what the model sees (cotam models lists the names)"
+    )
+
+
+def _same_view(found: Rule, width: int, height: int) -> Size:
+    """Return the smallest of some sizes of which the model sees what it sees of ``width`` × ``height``.
+
+    Candidates are the size that the model sees, if its proportions are close enough, then sizes with the
+    image's proportions, from the one that covers it upward. If none gives exactly the same, one per cent is
+    allowed, with the same number of tokens.
+    """
+    seen = found.see(width, height)
+    smaller = min(seen.size[0], width), min(seen.size[1], height)
+    covering = max(seen.size[0] / width, seen.size[1] / height)
+    scales = [covering * more for more in _SCALES if covering * more < 1]
+    candidates = [(math.ceil(width * scale), math.ceil(height * scale)) for scale in scales]
+    if abs(math.log(smaller[0] * height / (smaller[1] * width))) <= _STRETCH:
+        candidates.insert(0, smaller)
+    views = [(size, found.see(*size)) for size in candidates]
+    for tolerance in (0.0, 0.01):
+        for size, view in views:
+            if view.tokens == seen.tokens and _differ(view.size, seen.size) <= tolerance:
+                return size
+    return width, height
+
+
+def _differ(one: Size, other: Size) -> float:
+    """Relative difference of the sides, the larger of the two."""
+    return max(abs(a - b) / b for a, b in zip(one, other, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _find(typed: str) -> Model | None:
+    document = _document()
+    name = re.sub(f"^{document['prefix']}", "", typed.rpartition("/")[2]).replace("_", "-")
+    for model, row in _table():
+        if name in (model.name, *model.aliases) or re.match(row["pattern"], name):
+            changes = [host["limits"] for host in row.get("on", ()) if re.search(host["pattern"], typed)]
+            return replace(model, limits=replace(model.limits, **changes[0])) if changes else model
+    return None
+
+
+@cache
+def _document() -> Any:
+    return json.loads(files("cotam.image").joinpath("models.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _table() -> tuple[tuple[Model, Any], ...]:
+    return tuple((_model(row), row) for row in _document()["models"])
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    entries = {level: _entry(row["details"], level) for level in row["details"]}
+    boxes = {level: entry["send"] for level, entry in entries.items() if "send" in entry}
+    limits = dict(row["limits"])
+    if "patches" in limits:
+        limits["patches"] = Patches(**limits["patches"])
+    return Model(
+        name=row["name"],
+        title=row["title"],
+        hosted=row["hosted"],
+        aliases=tuple(row["aliases"]),
+        formats=_optional_tuple(row["formats"]),
+        limits=Limits(**limits),
+        sources=tuple(Source(**source) for source in row["sources"]),
+        _rules={level: rule(entry) for level, entry in entries.items()},
+        _boxes={level: rule(box) for level, box in boxes.items()},
+    )
+
+
+def _entry(details: Mapping[str, Any], level: str) -> Mapping[str, Any]:
+    """The rule of a level; a string is the name of another level."""
+    entry = details[level]
+    return _entry(details, entry) if isinstance(entry, str) else entry
+
+
+def _optional_tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
