@@ -167,7 +167,7 @@ def test_info() -> None:
     name, *rows = result.stdout.splitlines()
     lines = dict(line.split(maxsplit=1) for line in rows)
     assert name == "coded.cotam"
-    assert lines["picture"] == "100 x 70"
+    assert lines["image"] == "100 x 70"
     assert lines["file"] == f"{len(CODED)} bytes, {8 * len(CODED) / 7000:.3f} bits per pixel"
     assert (lines["quality"], lines["weights"], lines["metadata"]) == ("50", "mllm", "none")
     columns = [line.index(value) for line, value in zip(rows, lines.values(), strict=True)]
@@ -191,14 +191,15 @@ def test_info_shows_the_map() -> None:
 
 
 def test_info_as_json_goes_on_after_an_error() -> None:
-    result = invoke("info", "missing.cotam", "coded.cotam", "photo.png", "coded.cotam", "--json")
+    Path("text.txt").write_text("hello\n")
+    result = invoke("info", "missing.cotam", "coded.cotam", "text.txt", "photo.png", "coded.cotam", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [row["file"] for row in rows] == ["coded.cotam"] * 2
+    assert [row["file"] for row in rows] == ["coded.cotam", "photo.png", "coded.cotam"]
     assert (rows[0]["width"], rows[0]["height"], rows[0]["bytes"]) == (100, 70, len(CODED))
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "cotam: error: missing.cotam: No such file or directory",
-        "cotam: error: photo.png: not a .cotam file: it does not begin with the magic bytes",
+        "cotam: error: text.txt: 6 bytes: not a picture of a known format",
     ]
 
 
@@ -375,5 +376,5 @@ def test_version() -> None:
 
 def test_help_texts_in_the_docs_are_those_of_today() -> None:
     page = cli_docs.PAGE.read_text(encoding="utf-8")
-    assert page.count("--help\nUsage: cotam") == 17
+    assert page.count("--help\nUsage: cotam") == 18
     assert cli_docs.refreshed(page) == page, "run: python tests/cli_docs.py"

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, BinaryIO
 
 import click
@@ -21,6 +22,7 @@ from cotam.api import View
 from cotam.cli import lab, progress, video
 from cotam.cli.batch import batch_folder
 from cotam.cli.info import info
+from cotam.cli.models import models
 from cotam.cli.options import Option, check_together, decode_options, encode_options, together
 from cotam.cli.progress import Screen, describe
 from cotam.errors import FormatError, MissingExtraError
@@ -151,12 +153,18 @@ def encode(
         video.encode(inputs, outputs, clip, options, overwrite=not no_overwrite, screen=screen)
         return _end(screen)
 
+    sized, hinted = options["fit"] or options["max_pixels"], Lock()
+
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
-        from cotam.image.read import frame_count
+        from cotam.image.models import oversize_hint
+        from cotam.image.read import frame_count, outline
 
         image = source if os.path.isfile(source) else files.read_input(source)  # a pipe can be read only once
         if (frames := frame_count(image)) > 1:
             screen.note(f"{source}: the first of {frames} frames is encoded")
+        hint = None if sized else oversize_hint(*outline(image)[:2])
+        if hint and hinted.acquire(blocking=False):  # once for all inputs
+            screen.note(f"{source}: {hint}")
         data = cotam.encode(image, **options)
         return data, data
 
@@ -231,6 +239,7 @@ def _check_picture(head: bytes) -> None:
 
 
 main.add_command(info)
+main.add_command(models)
 main.add_command(batch_folder)
 
 

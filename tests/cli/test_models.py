@@ -1,0 +1,121 @@
+"""``cotam models``, ``cotam info --for`` and the hint at large images."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import models_page
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from synthetic import picture
+
+import cotam
+from cotam.cli.main import main
+from cotam.image import models
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture(800, 1200)).save(path)
+    return path
+
+
+def test_page_is_up_to_date() -> None:
+    page = models_page.PAGE.read_text(encoding="utf-8")
+    assert models_page.refreshed(page) == page, "run: python tests/models_page.py"
+
+
+def test_every_model_is_listed_and_doubt_is_marked() -> None:
+    lines = invoke("models").stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines[1:-1]}
+    assert [*rows] == [model.name for model in models.all_models()]
+    assert all((" * " in rows[model.name]) != model.verified for model in models.all_models())
+    assert "1365 x 768           1,105 " in rows["gpt-4o"]
+
+
+def test_one_model_with_its_sources() -> None:
+    text = invoke("models", "claude-opus-4-7", "--size", "3840x2160").stdout
+    assert "2576 x 1449 of 3840 x 2160: 4,784 visual tokens" in text
+    assert "10 MB an image as base64, which is 7.5 MB of file" in text
+    assert "source   limits: platform.claude.com" in text
+    assert "not verified" not in text
+    assert "not verified" in invoke("models", "grok").stdout
+
+
+def test_models_as_json() -> None:
+    rows = [json.loads(line) for line in invoke("models", "--json").stdout.splitlines()]
+    assert len(rows) == len(models.all_models())
+    row = next(row for row in rows if row["name"] == "gpt-6")
+    assert row["limits"]["patches"] == {"size": 32, "count": 30000}
+    assert row["tokens"] == 2448
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["models", "clod"], "model 'clod' is unknown: did you mean claude"),
+        (["models", "--size", "0x10"], "'0x10' is not a size such as 1920x1080"),
+        (["info", "x.png", "--for", "gpt4o"], "model 'gpt4o' is unknown: did you mean gpt-4o"),
+        (["encode", "x.png", "--for", "gemni-3"], "model 'gemni-3' is unknown: did you mean gemini-3"),
+    ],
+)
+def test_wrong_names(arguments: list[str], message: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_info_of_an_image_for_models(photo: Path) -> None:
+    whole = len(cotam.encode(photo, quality=30))
+    small = len(cotam.encode(photo, quality=30, fit="gpt-4o:low"))
+    result = invoke("info", str(photo), "-q", "30", "--for", "claude", "--for", "gpt-4o:low", "--for", "grok")
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()[1:]}
+    assert "1200 x 800" in rows["image"]
+    assert f"{photo.stat().st_size:,} bytes" in rows["file"]
+    assert rows["claude"].split("  ")[-1].strip() == f"{whole:,} bytes"
+    assert "1200 x 800  1,247" in rows["claude"]
+    assert "512 x 341   85" in rows["gpt-4o:low"]
+    assert f"{small:,} bytes" in rows["gpt-4o:low"]
+    assert "unknown *" in rows["grok"]
+    assert rows["*"].startswith("  * not verified")
+
+
+def test_info_of_an_image_as_json(photo: Path, tmp_path: Path) -> None:
+    row = json.loads(invoke("info", str(photo), "--json", "--for", "qwen3-vl").stdout)
+    assert (row["width"], row["height"], row["bytes"]) == (1200, 800, photo.stat().st_size)
+    [view] = row["models"]
+    assert (view["sees"], view["tokens"], view["verified"]) == ([1216, 800], 950, True)
+    assert view["cotam_bytes"] == len(cotam.encode(photo))
+    assert json.loads(invoke("info", str(photo), "--json").stdout)["cotam_bytes"] == view["cotam_bytes"]
+    (tmp_path / "photo.cotam").write_bytes(cotam.encode(photo))
+    coded = json.loads(invoke("info", str(tmp_path / "photo.cotam"), "--json", "--for", "claude").stdout)
+    assert coded["models"][0]["tokens"] == 1247
+
+
+def test_info_counts_the_upright_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(60, 90)).save(tmp_path / "photo.jpg", exif=exif)
+    assert "60 x 90" in invoke("info", str(tmp_path / "photo.jpg")).stdout
+
+
+def test_encode_hints_once_at_large_images(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.png") for number in range(2)]
+    buffer = io.BytesIO()
+    Image.new("RGB", (4032, 3024)).save(buffer, "PNG")
+    for name in names:
+        Path(name).write_bytes(buffer.getvalue()[:1000])  # cut off, so that the test is quick
+
+    def hints(*options: str) -> int:
+        return invoke("encode", *names, "-j", "1", *options).stderr.count("--for MODEL")
+
+    assert hints() == 1
+    assert hints("--for", "gpt-4o") == hints("--max-pixels", "100000") == hints("--quiet") == 0
