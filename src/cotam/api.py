@@ -152,7 +152,7 @@ def encode(
     from cotam.guide.content import examine
     from cotam.guide.guidance import Guidance
     from cotam.image.fit import fitted
-    from cotam.image.read import read_metadata, to_rgb
+    from cotam.image.read import read_image, warn_of
 
     check_coding(quality, profile)
     if target_size is not None:
@@ -166,8 +166,9 @@ def encode(
         keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
     except TypeError as error:
         raise InputError(f"metadata is any of exif, icc, xmp, not {metadata!r}") from error
-    boxes = read_metadata(image, keep) if keep else {}
-    pixels = fitted(to_rgb(image, background=background), fit, max_pixels)
+    loaded = read_image(image, background=background, keep=keep)
+    warn_of(loaded, image)
+    pixels = fitted(loaded.pixels, fit, max_pixels)
     if profile == "auto":
         content = examine(pixels)
         profile = content.profile
@@ -175,7 +176,7 @@ def encode(
             guidance = None if content.is_page else Guidance(content, guide_strength, guide_policy)
     chosen = guidance(pixels) if guidance else levels
     coder = codec(profile)
-    return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=boxes)
+    return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=loaded.metadata)
 
 
 def check_coding(quality: int, profile: Profile) -> None:

@@ -215,7 +215,7 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
     result = invoke("encode", *names, "missing.png", "-o", "out/", "-j", jobs)
     assert result.exit_code == 1
     assert sorted(result.stderr.splitlines()) == [
-        "cotam: error: 2.png: not a picture of a known format",
+        "cotam: error: 2.png: not an image of a known format",
         "cotam: error: missing.png: No such file or directory",
     ]
     assert sorted(p.name for p in Path("out").iterdir()) == [f"{n}.cotam" for n in (0, 1, 3, 4, 5)]
@@ -233,7 +233,7 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
     [
         ("encode missing.png", "missing.png: No such file or directory"),
         ("encode .", ".: Is a directory"),
-        ("encode text.txt", "text.txt: not a picture of a known format"),
+        ("encode text.txt", "text.txt: not an image of a known format"),
         ("encode empty", "empty: the file is empty"),
         (
             "encode photo.png -o missing/a.cotam",

@@ -67,7 +67,7 @@ def test_failures_in_a_tar_shard_are_left_out(tmp_path: Path) -> None:
     assert list(members_of(tmp_path / "dst/s.tar")) == ["1.cotam", "3.cotam"]
     assert row.failed == [
         {"picture": "s.tar:1.png", "error": "s.tar:1.png: would be a second 1.cotam"},
-        {"picture": "s.tar:2.jpg", "error": "s.tar:2.jpg: 4 bytes: not a picture of a known format"},
+        {"picture": "s.tar:2.jpg", "error": "s.tar:2.jpg: 4 bytes: not an image of a known format"},
     ]
 
 
@@ -113,7 +113,7 @@ def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
     assert table.schema.metadata == {b"kept": b"yes"}
     assert row.pictures == 2
     assert [each["error"] for each in row.failed] == [
-        "t.parquet:1: 4 bytes: not a picture of a known format",
+        "t.parquet:1: 4 bytes: not an image of a known format",
         "t.parquet:2: there is no picture here",
     ]
     (tmp_path / "dst").rename(tmp_path / "src2")

@@ -30,9 +30,9 @@ from picture_files import (
 )
 from PIL import Image
 
+from cotam import image_convert as module
 from cotam.errors import InputError
-from cotam.image import read as module
-from cotam.image.read import frame_count, to_rgb
+from cotam.image import frame_count, to_rgb
 
 # Modes
 

@@ -19,9 +19,9 @@ from picture_files import (
 )
 from PIL import Image
 
+from cotam import image_open as module
 from cotam.errors import InputError
-from cotam.image import read as module
-from cotam.image.read import frame_count, to_rgb
+from cotam.image import frame_count, to_rgb
 
 # Damage
 
@@ -59,7 +59,7 @@ def test_damaged_files_are_named_in_one_line(tmp_path: Path, name: str) -> None:
 def test_the_reason_is_told() -> None:
     with pytest.raises(InputError, match="empty"):
         to_rgb(b"")
-    with pytest.raises(InputError, match="not a picture of a known format"):
+    with pytest.raises(InputError, match="not an image of a known format"):
         to_rgb(DAMAGED["text.png"]())
     with pytest.raises(InputError, match="truncated") as caught:
         to_rgb(DAMAGED["cut.jpg"]())
@@ -105,7 +105,7 @@ def test_the_limit_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 MEASURE = r"""
 import re, sys
 from pathlib import Path
-from cotam.image.read import to_rgb
+from cotam.image import to_rgb
 pixels = to_rgb(sys.argv[1])
 assert pixels.shape == (10_000, 10_080, 3), pixels.shape
 # Not ru_maxrss, which begins at what the parent had.

@@ -1,0 +1,125 @@
+"""Convert Pillow images of every mode to upright sRGB pixels, uint8 (H, W, 3)."""
+
+from __future__ import annotations
+
+import io
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms
+
+from cotam.image_open import READER_ERRORS, Opened, one_line
+
+__all__ = ["converted", "orientation_of"]
+
+_STRIP_PIXELS = 1 << 20
+_GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
+
+
+def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Upright sRGB pixels, uint8 (H, W, 3), of an image that was loaded.
+
+    An ICC profile that cannot be used is ignored, and noted in ``opened.notes``.
+    """
+    image = opened.image
+    orientation = orientation_of(image)
+    to_srgb = _to_srgb(image, opened.notes)
+    sixteen_bit = _is_sixteen_bit(image)
+    width, height = image.size
+    upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+    stored = _as_stored(upright, orientation)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if opened.opaque is None:
+            colours, alpha = _split_alpha(strip, sixteen_bit)
+        else:
+            colours, alpha = strip, Image.fromarray(opened.opaque[top : top + rows].astype(np.uint8) * 255)
+        if to_srgb:
+            colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
+        colours = colours.convert("RGB")
+        if alpha:
+            composite = Image.new("RGB", strip.size, background)
+            composite.paste(colours, mask=alpha)
+            colours = composite
+        stored[top : top + rows] = np.asarray(colours)
+    return upright
+
+
+def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Image.Image | None]:
+    """Colours of 8 bits in any mode that converts to RGB, and alpha if there is any."""
+    if strip.mode.startswith("I") or strip.mode == "F":
+        return _eight_bits(strip, sixteen_bit)
+    if strip.mode == "CMYK" or not strip.has_transparency_data:
+        return strip, None
+    if strip.mode == "La":
+        strip = strip.convert("LA")  # Pillow has no conversion from La to RGBA
+    strip = strip.convert("RGBA")
+    return strip.convert("RGB"), strip.getchannel("A")
+
+
+def _eight_bits(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Image.Image | None]:
+    values = np.asarray(strip)
+    if sixteen_bit:
+        gray = (values.astype(np.uint32) + 128) // 257
+    elif not np.isfinite(values).all():
+        raise ValueError("pixels that are not finite numbers")
+    else:
+        gray = np.rint(values).clip(0, 255)
+    transparent = strip.info.get("transparency")
+    alpha = None if transparent is None else Image.fromarray((values != transparent).astype(np.uint8) * 255)
+    return Image.fromarray(gray.astype(np.uint8)), alpha
+
+
+def _is_sixteen_bit(image: Image.Image) -> bool:
+    """Whether gray values are 0…65535 rather than 0…255."""
+    if image.mode != "I":
+        return image.mode.startswith("I;16")
+    low, high = cast("tuple[int, int]", image.getextrema())
+    if low < 0 or high > 65535:
+        raise ValueError(f"pixels from {low} to {high}: only 0…255 or 0…65535 has a known scale")
+    return high > 255
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation 1…8; 1 where the EXIF is broken, since pixels matter more."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except READER_ERRORS:
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """View of the upright image in which pixels lie as in a file of this EXIF orientation."""
+    if orientation >= 5:
+        upright = upright.transpose(1, 0, 2)
+    if orientation in (3, 4, 6, 7):
+        upright = upright[::-1]
+    if orientation in (2, 3, 7, 8):
+        upright = upright[:, ::-1]
+    return upright
+
+
+def _to_srgb(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
+    """Transform from the embedded profile to sRGB, for colours in the transform's ``input_mode``."""
+    data = image.info.get("icc_profile")
+    if not data:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        space = profile.profile.xcolor_space.strip().upper()
+        fits = {
+            "RGB": image.mode not in {"CMYK", "LAB"},
+            "GRAY": image.mode in _GRAY_MODES or image.mode.startswith("I;16"),
+            "CMYK": image.mode == "CMYK",
+            "LAB": image.mode == "LAB",
+        }
+        if not fits.get(space):
+            raise ValueError(f"it is for {space}, the image is {image.mode}")
+        mode = "L" if space == "GRAY" else space
+        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (OSError, TypeError, ValueError, ImageCms.PyCMSError) as error:
+        notes.append(f"the ICC profile is ignored: {one_line(error)}")
+        return None

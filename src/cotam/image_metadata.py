@@ -1,0 +1,71 @@
+"""Metadata of images: EXIF, XMP and ICC profiles, as they describe upright sRGB pixels."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import ExifTags, ImageCms
+
+from cotam.errors import InputError
+
+__all__ = ["KINDS", "check_kinds", "upright_metadata"]
+
+KINDS = frozenset(["exif", "icc", "xmp"])
+
+
+def check_kinds(kinds: frozenset[str]) -> None:
+    """Raise InputError for kinds of metadata other than `KINDS`."""
+    if unknown := kinds - KINDS:
+        raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
+
+
+def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str, bytes]:
+    """Metadata from the ``info`` of a Pillow image, for pixels that were made upright and sRGB.
+
+    Parameters
+    ----------
+    info : ``info`` of a Pillow image
+    keep : kinds to return, of `KINDS`
+
+    Returns
+    -------
+    dict of
+        ``exif``: the block without its ``Exif`` prefix, as PNG and WebP store it; missing if it is broken.
+        ``xmp``: the packet. In both, the orientation becomes 1 and all other bytes stay.
+        ``icc``: an sRGB profile, if the image had a profile.
+    """
+    kept: dict[str, bytes] = {}
+    if "exif" in keep and (exif := _upright_exif(info.get("exif") or b"")):
+        kept["exif"] = exif
+    if "icc" in keep and info.get("icc_profile"):
+        kept["icc"] = _srgb_profile()
+    if "xmp" in keep and info.get("xmp"):
+        kept["xmp"] = re.sub(rb"""(tiff:Orientation(?:=["']|>))[0-9]""", rb"\g<1>1", info["xmp"])
+    return kept
+
+
+def _upright_exif(exif: bytes) -> bytes:
+    """The TIFF structure with orientation 1, written in place so that offsets hold; empty if broken."""
+    tiff = bytearray(re.sub(rb"^(Exif\0\0){1,2}", b"", exif))
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
+    if order is None:
+        return b""
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            (tag,) = struct.unpack_from(f"{order}H", tiff, entry)
+            if tag == ExifTags.Base.Orientation:
+                struct.pack_into(f"{order}HHIHH", tiff, entry, tag, 3, 1, 1, 0)  # one SHORT: 1
+    except struct.error:
+        return b""
+    return bytes(tiff)
+
+
+def _srgb_profile() -> bytes:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes(12)  # the creation time: equal images must give equal files
+    return bytes(profile)

@@ -1,0 +1,252 @@
+"""Open image files: find Pillow's reader, check the size, load, and repair what lacks no pixel."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from cotam.bitstream import MAX_SIDE
+from cotam.errors import InputError, MissingExtraError
+from cotam.repair import repaired
+
+__all__ = [
+    "MAX_PIXELS",
+    "READER_ERRORS",
+    "FileBytes",
+    "Opened",
+    "PathInput",
+    "as_input_error",
+    "check_size",
+    "name_of",
+    "one_line",
+    "opened_image",
+]
+
+PathInput = str | os.PathLike[str]
+FileBytes = bytes | bytearray | memoryview
+
+MAX_PIXELS = 200_000_000
+"""Larger images are refused before their pixels are decoded."""
+
+_NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
+_RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow hands PostScript to Ghostscript: unsafe for untrusted files
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+
+# What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
+READER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass
+class Opened:
+    """A Pillow image and what was found when it was opened.
+
+    Attributes
+    ----------
+    image : with its header read, and its pixels if they were asked for
+    notes : what was repaired, one line each
+    opaque : bool (H, W), False where the transparent colour of a 16-bit RGB PNG is; None for other images
+    """
+
+    image: Image.Image
+    notes: list[str] = field(default_factory=list)
+    opaque: NDArray[np.bool_] | None = None
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise InputError for an image without pixels, or with more than `MAX_PIXELS`."""
+    if width < 1 or height < 1:
+        raise _WrongSizeError(f"{name}: no pixels ({width}×{height})")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise _WrongSizeError(
+            f"{name}: {width}×{height} is too large, at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
+        )
+
+
+class _WrongSizeError(InputError):
+    """A size outside the limits, which no repair changes."""
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks; its type if it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def as_input_error(name: str) -> Iterator[None]:
+    """Turn Pillow's many errors into an InputError that names the image."""
+    try:
+        yield
+    except (InputError, MissingExtraError):
+        raise
+    except READER_ERRORS as error:
+        raise InputError(f"{name}: cannot be read: {one_line(error)}") from error
+
+
+def name_of(image: object) -> str:
+    """How errors name an input: its path, or its size in bytes."""
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return f"{memoryview(image).nbytes} bytes"
+    return os.fsdecode(getattr(image, "filename", "") or "image")
+
+
+@contextmanager
+def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = False) -> Iterator[Opened]:
+    """Open an image: its header is read, and with ``load`` its pixels. What is opened here is closed.
+
+    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.repair`).
+
+    Raises
+    ------
+    InputError, MissingExtraError, OSError
+        as `cotam.image.read_image`
+    """
+    name = name_of(image)
+    if isinstance(image, Image.Image):
+        yield _loaded(image, name) if load else Opened(image)
+    elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
+        with Path(image).open("rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
+            file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
+            opened = _open_or_repair(file, name, load)
+            with opened.image:
+                yield opened
+    else:
+        raise InputError(f"{type(image).__name__} is not an image: pass a Pillow image, array, path or bytes")
+
+
+def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
+    try:
+        return _open(file, name, load)
+    except _WrongSizeError:
+        raise
+    except InputError:
+        file.seek(0)
+        found = repaired(file.read(), _decode)
+        if found is None:
+            raise
+    opened = _open(io.BytesIO(found.data), name, load)
+    opened.notes.append(found.note)
+    if found.icc_profile:
+        opened.image.info["icc_profile"] = found.icc_profile
+    return opened
+
+
+def _open(file: IO[bytes], name: str, load: bool) -> Opened:
+    with as_input_error(name):
+        image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
+    return _loaded(image, name) if load else Opened(image)
+
+
+def _decode(data: bytes) -> NDArray[np.uint8]:
+    """Pixels as a file stores them."""
+    return np.asarray(_open(io.BytesIO(data), "", load=True).image)
+
+
+def _loaded(image: Image.Image, name: str) -> Opened:
+    """Decode the pixels, if they are not too many."""
+    check_size(*image.size, name)
+    with as_input_error(name):
+        low_bytes = _low_bytes(image)
+        image.load()
+        return Opened(image, opaque=None if low_bytes is None else _opaque(image, low_bytes))
+
+
+def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
+    """As Image.open, but for its size check.
+
+    Pillow warns above 89 MP and refuses above 179 MP, by a global; and before Python 3.14 a warning can only
+    be silenced for all threads at once. So the readers are tried here, in the same order, and `_check_size`
+    decides. (A few readers check by themselves: Pillow still refuses WebP above 179 MP.)
+    """
+    prefix = file.read(16)
+    if not prefix:
+        raise InputError(f"{name}: the file is empty")
+    if reader := _heic_reader(prefix + file.read(64), name):
+        file.seek(0)
+        return reader(file, filename)
+    prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
+    reason = "not an image of a known format"
+    tried: set[str] = set()
+    for import_readers in (Image.preinit, Image.init):  # the common ones; then all, another 30 ms
+        import_readers()
+        for reader_id in [known for known in Image.ID if known not in tried]:
+            tried.add(reader_id)
+            reader, accept = Image.OPEN[reader_id]
+            answer = accept(prefix) if accept else True
+            if isinstance(answer, str):
+                reason = answer
+            elif answer and reader_id in _RUNS_OTHER_PROGRAMS:
+                reason = f"{reader_id} files are not accepted"
+            elif answer:
+                file.seek(0)
+                try:
+                    return reader(file, filename)
+                except _NOT_MINE as error:
+                    if accept:
+                        reason = f"cannot be read: {one_line(error)}"
+    raise InputError(f"{name}: {reason}")
+
+
+def _heic_reader(start: bytes, name: str) -> Any:
+    """pillow-heif's reader if the file begins as HEIC does (ISO/IEC 23008-12), else None.
+
+    The reader is used without registering it, which would change Pillow for the whole process.
+    """
+    if start[4:8] != b"ftyp":
+        return None
+    size = int.from_bytes(start[:4], "big")
+    brands = {start[at : at + 4] for at in (8, *range(16, min(size, len(start)) - 3, 4))}
+    if brands & {b"avif", b"avis"} or not brands & _HEIC_BRANDS:
+        return None
+    try:
+        from pillow_heif import HeifImageFile
+    except ModuleNotFoundError as error:
+        if error.name != "pillow_heif":
+            raise
+        raise MissingExtraError("heic", f"{name} is HEIC: pillow_heif") from error
+    return HeifImageFile
+
+
+# PNG of 16 bits with a transparent colour
+
+
+def _low_bytes(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Low bytes (H, W, 3) of a 16-bit RGB PNG that has a transparent colour, else None. Pillow drops them."""
+    tiles = getattr(image, "tile", None)
+    if not isinstance(image.info.get("transparency"), tuple) or not tiles or tiles[0].args != "RGB;16B":
+        return None
+    assert isinstance(image, ImageFile.ImageFile)
+    assert image.fp is not None
+    position = image.fp.tell()
+    image.fp.seek(0)
+    again = _identify(io.BytesIO(image.fp.read()), "", "PNG")
+    image.fp.seek(position)
+    again.tile = [
+        tile._replace(args="RGB;16L") for tile in again.tile
+    ]  # takes the second byte of each sample
+    return np.asarray(again)
+
+
+def _opaque(image: Image.Image, low_bytes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    colour = np.array(image.info["transparency"], np.uint16)
+    return (np.asarray(image) != colour >> 8).any(2) | (low_bytes != colour & 255).any(2)

@@ -1,0 +1,288 @@
+"""Rebuild image files whose pixels are all there although the file around them is cut or damaged.
+
+Pillow refuses a PNG for a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
+WebP whose metadata are cut, and a JPEG without its end marker. `repaired` leaves out such parts; an image that
+lacks pixels is never completed.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Repaired", "repaired"]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_PROFILE_BYTES = 16 << 20
+"""Larger ICC profiles of a PNG that is rebuilt are left out."""
+
+_INFLATE_STEP = 1 << 20
+_XMP = b"XML:com.adobe.xmp\0"
+_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → samples a pixel
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+_ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
+"""What may follow a file that was cut: if all its pixels are there, none of them depends on this."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A rebuilt file.
+
+    Attributes
+    ----------
+    data : the file, to be read by Pillow
+    note : what was wrong and what is left out, in one line
+    icc_profile : the colour profile, where ``data`` cannot carry it
+    """
+
+    data: bytes
+    note: str
+    icc_profile: bytes | None = None
+
+
+def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
+    """Rebuild an image file that Pillow does not read.
+
+    Parameters
+    ----------
+    data : the file
+    decode : returns the pixels of a file, or raises OSError or ValueError
+
+    Returns
+    -------
+    Repaired, or None
+        None if pixels are missing, or if nothing that could be repaired was found
+    """
+    if data.startswith(PNG_SIGNATURE):
+        return _png(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    endings = _ENDINGS
+    if data.startswith(b"\xff\xd8"):
+        if not _jpeg_has_all_scans(data):
+            return None
+        data = data.rstrip(b"\xff")
+        endings = _jpeg_endings(data)
+    return _completed(data, endings, decode)
+
+
+def _completed(
+    data: bytes, endings: Iterable[bytes], decode: Callable[[bytes], NDArray[np.uint8]]
+) -> Repaired | None:
+    """A file that lacks its end: whole if its pixels are the same whatever follows."""
+    first = None
+    for ending in endings:
+        try:
+            pixels = decode(data + ending)
+        except (OSError, ValueError):
+            return None
+        if first is not None and not np.array_equal(first, pixels):
+            return None
+        first, completed = pixels, data + ending
+    return Repaired(completed, "the end of the file is missing, but all pixels are there")
+
+
+# JPEG
+
+
+def _jpeg_has_all_scans(data: bytes) -> bool:
+    """Whether scans for every coefficient of every component begin, up to their last bit.
+
+    A progressive file that ends between two scans decodes without error, from what came before.
+    """
+    missing: dict[int, set[int]] = {}  # component → coefficients 0…63 whose last bit has not come
+    at = 2
+    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 4:
+        marker = data[at + 1]
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9:
+            at += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        segment = data[at + 4 : at + 2 + length]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 6:
+            missing = {component: set(range(64)) for component in segment[6::3][: segment[5]]}
+        elif marker == 0xDA and segment and len(segment) >= 4 + 2 * segment[0]:
+            start, stop, approximation = segment[1 + 2 * segment[0] :][:3]
+            if approximation & 15 == 0:
+                for component in segment[1 : 1 + 2 * segment[0] : 2]:
+                    missing.get(component, set()).difference_update(range(start, stop + 1))
+        at += 2 + length
+    return bool(missing) and not any(missing.values())
+
+
+def _jpeg_endings(data: bytes) -> list[bytes]:
+    """Data for the interval that was cut, the restart marker that comes next, more data, the end marker."""
+    scan = data.rfind(b"\xff\xda")
+    last = max(range(0xD0, 0xD8), key=lambda marker: data.rfind(bytes([0xFF, marker]), scan))
+    found = data.rfind(bytes([0xFF, last]), scan) >= 0
+    restart = bytes([0xFF, 0xD0 + (last - 0xD0 + 1) % 8 if found else 0xD0])
+    return [ending + restart + ending + b"\xff\xd9" for ending in _ENDINGS]
+
+
+# PNG
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    body: bytes
+    valid: bool  # the checksum is right
+
+
+def _png(data: bytes) -> Repaired | None:
+    """The chunks that pixels, orientation, XMP and animation need, with right checksums."""
+    chunks, ended = _chunks(data)
+    pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
+    header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
+    damaged = {chunk.kind for chunk in chunks if not chunk.valid}
+    if header is None or b"PLTE" in damaged:
+        return None
+    stream = _whole_stream(pixels, _raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
+    if stream is None:
+        return None
+    animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
+    kept, left_out, profile, pixels_written = [], set(), None, False
+    for chunk in chunks:
+        if chunk.kind == b"IDAT":
+            if not pixels_written:
+                kept.append((b"IDAT", stream))
+            pixels_written = True
+        elif chunk.kind in (b"IHDR", b"PLTE") or (chunk.kind in _ANIMATION and animated):
+            kept.append((chunk.kind, chunk.body))
+        elif chunk.kind == b"iCCP" and (found := _profile(chunk.body)):
+            profile = profile or found
+        elif chunk.valid and (
+            chunk.kind in (b"tRNS", b"eXIf") or chunk.body.startswith(_XMP)
+        ):
+            kept.append((chunk.kind, chunk.body))
+        elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
+            left_out.add(chunk.kind)
+    return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
+
+
+def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
+    def names(kinds: set[bytes]) -> str:
+        return ", ".join(sorted(kind.decode("ascii", "replace") for kind in kinds))
+
+    parts = []
+    if damaged:
+        parts.append(f"wrong checksum in {names(damaged)}")
+    if left_out:
+        parts.append(f"read without {names(left_out)}")
+    if not ended:
+        parts.append("the end of the file is missing")
+    return f"{'; '.join(parts) or 'metadata that cannot be read are left out'}; all pixels are there"
+
+
+def _chunks(data: bytes) -> tuple[list[_Chunk], bool]:
+    """The chunks, and whether the last is IEND. Of a chunk that is cut, what is there."""
+    found: list[_Chunk] = []
+    at = len(PNG_SIGNATURE)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if not kind.isalpha():
+            break
+        body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
+        if kind == b"IEND":
+            return found, True
+        cut = len(checksum) < 4
+        found.append(_Chunk(kind, body, cut or struct.pack(">I", zlib.crc32(kind + body)) == checksum))
+        if cut and kind not in (b"IDAT", b"fdAT"):
+            found.pop()
+        at += 12 + length
+    return found, False
+
+
+def _png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    parts = [PNG_SIGNATURE]
+    for kind, body in [*chunks, (b"IEND", b"")]:
+        parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(kind + body))]
+    return b"".join(parts)
+
+
+def _raw_size(header: bytes) -> int:
+    """Bytes of all filtered rows; 0 for a header that no PNG has."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * _CHANNELS.get(colour, 0)
+    if not interlaced:
+        return height * (1 + (width * bits + 7) // 8) if bits else 0
+    size = 0
+    for left, top, across, down in _ADAM7:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            size += rows * (1 + (columns * bits + 7) // 8)
+    return size
+
+
+def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
+    """The zlib stream with its checksum set right; None if it gives fewer bytes than ``size``.
+
+    Parameters
+    ----------
+    trusted : checksums of the chunks are right. If not, the one at the end of the stream must be.
+    """
+    if size < 1 or len(stream) < 3:
+        return None
+    inflater, checksum, count, rest = zlib.decompressobj(-15), 1, 0, stream[2:]
+    try:
+        while rest and not inflater.eof:
+            part = inflater.decompress(rest, _INFLATE_STEP)
+            checksum, count, rest = zlib.adler32(part, checksum), count + len(part), inflater.unconsumed_tail
+            if not part and not rest:
+                break
+    except zlib.error:
+        return None
+    stated = inflater.unused_data[:4]
+    if count < size or not (trusted or (inflater.eof and stated == struct.pack(">I", checksum))):
+        return None
+    end = len(stream) - len(inflater.unused_data)
+    return stream[:end] + (struct.pack(">I", checksum) if inflater.eof else b"")
+
+
+def _profile(body: bytes) -> bytes | None:
+    """The ICC profile of an iCCP chunk, which has a checksum of its own; None if that is wrong."""
+    _, _, packed = body.partition(b"\0")
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(packed[1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if inflater.eof else None
+
+
+# WebP
+
+
+def _webp(data: bytes) -> Repaired | None:
+    """The chunks that are whole, if the pixels are among them."""
+    kept, left_out, at = [], set(), 12
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, at)
+        body = data[at + 8 : at + 8 + size]
+        if len(body) == size:
+            kept.append([kind, body])
+        else:
+            left_out.add(kind)
+        at += 8 + size + size % 2
+    kinds = {kind for kind, _ in kept}
+    if not kinds & {b"VP8 ", b"VP8L", b"ANMF"} or left_out & {b"VP8 ", b"VP8L", b"ALPH"}:
+        return None
+    if kept[0][0] == b"VP8X" and len(kept[0][1]) == 10:
+        flags = kept[0][1][0]
+        for name, bit in ((b"ICCP", 0x20), (b"EXIF", 0x08), (b"XMP ", 0x04)):
+            flags = flags if name in kinds else flags & ~bit
+        kept[0][1] = bytes([flags]) + kept[0][1][1:]
+    body = b"".join(struct.pack("<4sI", kind, len(part)) + part + bytes(len(part) % 2) for kind, part in kept)
+    rebuilt = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+    if rebuilt == data:
+        return None
+    names = ", ".join(sorted(kind.decode("ascii", "replace").strip() for kind in left_out))
+    without = f"read without {names}" if names else "its size is wrong"
+    return Repaired(rebuilt, f"the file is cut or damaged: {without}; the pixels are there")

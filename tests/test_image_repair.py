@@ -1,0 +1,295 @@
+"""Files that are damaged or cut where no pixel is stored are read, with a note; others are refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from picture_files import BACKGROUND, RNG, exif, linear_rgb, png, saved
+from PIL import Image, PngImagePlugin
+
+import cotam
+from cotam.errors import InputError
+from cotam.image import frame_count, outline, read_image, to_rgb
+
+SMOOTH = np.add.outer(np.arange(48), np.arange(80)).astype(np.uint8)
+SCENE = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], 2) ^ RNG.integers(0, 8, (48, 80, 3), np.uint8)
+IMAGE = Image.fromarray(SCENE)
+PNG = saved(IMAGE, "PNG")
+
+
+def notes_of(data: bytes, **options: Any) -> str:
+    (note,) = read_image(data, **options).notes
+    return note
+
+
+def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, at = [], 8
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        found.append((kind, data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found[:-1]
+
+
+def with_chunk(kind: bytes, body: bytes, *, after_pixels: bool = False) -> bytes:
+    chunks = chunks_of(PNG)
+    chunks.insert(len(chunks) if after_pixels else 1, (kind, body))
+    return png(*chunks)
+
+
+def with_bad_checksum(data: bytes, kind: bytes) -> bytes:
+    at = data.index(kind)
+    (length,) = struct.unpack_from(">I", data, at - 4)
+    crc = at + 4 + length
+    return data[:crc] + bytes([data[crc] ^ 255]) + data[crc + 1 :]
+
+
+# PNG
+
+ANCILLARY: dict[str, bytes] = {
+    "large zTXt": with_chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * 3_000_000)),
+    "large iTXt": with_chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"a" * 3_000_000)),
+    "large zTXt behind the pixels": with_chunk(
+        b"zTXt", b"k\0\0" + zlib.compress(b"a" * 3_000_000), after_pixels=True
+    ),
+    "many large tEXt": png(
+        chunks_of(PNG)[0], *[(b"zTXt", b"k\0\0" + zlib.compress(b"a" * 900_000))] * 80, *chunks_of(PNG)[1:]
+    ),
+    "zTXt of another method": with_chunk(b"zTXt", b"k\0\7" + zlib.compress(b"a")),
+    "iCCP of another method": with_chunk(b"iCCP", b"k\0\7" + zlib.compress(b"a")),
+    **{
+        f"bad checksum of {kind.decode()}": with_bad_checksum(with_chunk(kind, body), kind)
+        for kind, body in {
+            b"tEXt": b"k\0v",
+            b"zTXt": b"k\0\0" + zlib.compress(b"v"),
+            b"gAMA": struct.pack(">I", 45455),
+            b"cHRM": bytes(32),
+            b"pHYs": bytes(9),
+            b"sRGB": b"\0",
+            b"bKGD": bytes(6),
+            b"tIME": bytes(7),
+            b"eXIf": exif(6).tobytes(),
+            b"iCCP": b"k\0\0" + zlib.compress(b"none"),
+            b"prVt": b"of somebody",
+        }.items()
+    },
+    "short gAMA": with_chunk(b"gAMA", b"1"),
+    "short pHYs": with_chunk(b"pHYs", b"1"),
+}
+
+
+@pytest.mark.parametrize("name", ANCILLARY)
+def test_png_whose_pixels_are_whole(name: str) -> None:
+    loaded = read_image(ANCILLARY[name])
+    np.testing.assert_array_equal(loaded.pixels, SCENE)
+    assert outline(ANCILLARY[name]) == (80, 48, True)
+    if "checksum" in name:  # Pillow itself skips some
+        assert not loaded.notes or "wrong checksum in" in loaded.notes[0]
+
+
+def test_the_chunk_is_named() -> None:
+    assert notes_of(ANCILLARY["large zTXt"]) == "read without zTXt; all pixels are there"
+    assert "wrong checksum in tEXt" in notes_of(ANCILLARY["bad checksum of tEXt"])
+
+
+def test_a_large_profile_is_used() -> None:
+    profile = linear_rgb()
+    padded = struct.pack(">I", len(profile) + 2_000_000) + profile[4:] + RNG.bytes(2_000_000)
+    data = with_chunk(b"iCCP", b"k\0\0" + zlib.compress(padded))
+    np.testing.assert_array_equal(to_rgb_quietly(data), to_rgb(saved(IMAGE, "PNG", icc_profile=profile)))
+
+
+def test_a_profile_is_checked_by_its_own_checksum() -> None:
+    data = saved(IMAGE, "PNG", icc_profile=linear_rgb())
+    np.testing.assert_array_equal(to_rgb_quietly(with_bad_checksum(data, b"iCCP")), to_rgb(data))
+
+
+def to_rgb_quietly(data: bytes) -> np.ndarray:
+    return read_image(data).pixels
+
+
+def test_orientation_and_transparency_survive_a_large_text() -> None:
+    image = IMAGE.convert("P")
+    data = saved(image, "PNG", exif=exif(6), transparency=int(np.asarray(image)[0, 0]))
+    chunks = chunks_of(data)
+    large = png(chunks[0], (b"zTXt", b"k\0\0" + zlib.compress(b"a" * 3_000_000)), *chunks[1:])
+    expected = read_image(data, background=BACKGROUND, keep=frozenset({"exif"}))
+    found = read_image(large, background=BACKGROUND, keep=frozenset({"exif"}))
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    assert found.metadata == expected.metadata
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("cut", [12, 4, 8, 14])
+def test_png_without_its_end(cut: int, interlaced: bool) -> None:
+    data = PNG if not interlaced else interlaced_png()
+    expected = to_rgb(data)
+    np.testing.assert_array_equal(to_rgb_quietly(data[:-cut]), expected)
+
+
+def interlaced_png() -> bytes:
+    """Adam7, unfiltered."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for left, top, across, down in passes
+        for row in SCENE[top::down, left::across]
+    )
+    header = struct.pack(">IIBBBBB", 80, 48, 8, 2, 0, 0, 1)
+    return png((b"IHDR", header), (b"IDAT", zlib.compress(rows)))
+
+
+def test_pixels_with_a_wrong_checksum_but_a_right_one_of_their_own() -> None:
+    np.testing.assert_array_equal(to_rgb_quietly(with_bad_checksum(PNG, b"IDAT")), SCENE)
+
+
+def test_damaged_pixels_are_refused() -> None:
+    at = PNG.index(b"IDAT") + 300
+    for data in (
+        PNG[:at] + bytes([PNG[at] ^ 255]) + PNG[at + 1 :],
+        with_bad_checksum(saved(IMAGE.convert("P"), "PNG"), b"PLTE"),
+    ):
+        with pytest.raises(InputError):
+            to_rgb(data)
+
+
+# Sixteen bits
+
+
+def sixteen_bit_png(values: np.ndarray, transparent: tuple[int, int, int]) -> bytes:
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    colour = struct.pack(">3H", *transparent)
+    return png((b"IHDR", header), (b"tRNS", colour), (b"IDAT", zlib.compress(rows)))
+
+
+def test_transparent_colour_of_sixteen_bits() -> None:
+    values = RNG.integers(0, 65536, (5, 7, 3), np.uint16)
+    values[1, 2] = (0x1234, 0x5678, 0x9ABC)
+    values[1, 3] = (0x1234, 0x5678, 0x9ABD)  # the same high bytes: not transparent
+    data = sixteen_bit_png(values, (0x1234, 0x5678, 0x9ABC))
+    expected = (values >> 8).astype(np.uint8)
+    expected[1, 2] = BACKGROUND
+    image = Image.open(io.BytesIO(data))
+    for source in (data, image):
+        np.testing.assert_array_equal(to_rgb(source, background=BACKGROUND), expected)
+    assert image.mode == "RGB"  # the caller's image is not changed
+
+
+# Cut files
+
+PROGRESSIVE = {"progressive": True, "quality": 90}
+EXIF = exif(1).tobytes()
+CUT: dict[str, Callable[[], bytes]] = {
+    "baseline.jpg": lambda: saved(IMAGE, "JPEG", quality=90),
+    "restart.jpg": lambda: saved(IMAGE, "JPEG", restart_marker_blocks=2),
+    "gray.jpg": lambda: saved(IMAGE.convert("L"), "JPEG"),
+    "cmyk.jpg": lambda: saved(IMAGE.convert("CMYK"), "JPEG"),
+    "progressive.jpg": lambda: saved(IMAGE, "JPEG", **PROGRESSIVE),
+    "exif.png": lambda: saved(IMAGE, "PNG", exif=EXIF),
+    "alpha.png": lambda: saved(IMAGE.convert("RGBA"), "PNG"),
+    "plain.webp": lambda: saved(IMAGE, "WEBP"),
+    "lossless.webp": lambda: saved(IMAGE, "WEBP", lossless=True, exif=EXIF, xmp=b"<x/>"),
+    "flat.gif": lambda: saved(IMAGE, "GIF"),
+    "raw.bmp": lambda: saved(IMAGE.crop((0, 0, 79, 48)), "BMP"),
+    "raw.ppm": lambda: saved(IMAGE, "PPM"),
+    "raw.tga": lambda: saved(IMAGE, "TGA"),
+    "strips.tiff": lambda: saved(IMAGE, "TIFF"),
+    "lzw.tiff": lambda: saved(IMAGE, "TIFF", compression="tiff_lzw"),
+    "still.avif": lambda: saved(IMAGE, "AVIF", exif=EXIF),
+    "still.jp2": lambda: saved(IMAGE, "JPEG2000"),
+}
+
+
+def lengths(size: int) -> Iterator[int]:
+    """Lengths of cut files: all near the end, and some before."""
+    yield from range(size - 1, max(size - 40, 0), -1)
+    yield from range(size - 40, 0, -max(1, size // 23))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CUT)
+def test_a_cut_file_is_whole_or_refused(name: str) -> None:
+    data = CUT[name]()
+    expected = to_rgb(data)
+    for length in lengths(len(data)):
+        try:
+            found = read_image(data[:length])
+        except InputError:
+            continue
+        assert np.array_equal(found.pixels, expected), f"{length} of {len(data)} bytes give other pixels"
+
+
+@pytest.mark.parametrize("name", [name for name in CUT if name.endswith("jpg")])
+def test_jpeg_without_its_end_marker(name: str, tmp_path: Path) -> None:
+    data = CUT[name]()
+    np.testing.assert_array_equal(to_rgb_quietly(data[:-2]), to_rgb(data))
+    if name != "gray.jpg":  # Pillow reads it
+        assert notes_of(data[:-2]) == "the end of the file is missing, but all pixels are there"
+    np.testing.assert_array_equal(to_rgb_quietly(data[:-2] + bytes(512)), to_rgb(data))  # padded by a disk
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(data[:-2])
+    if name != "gray.jpg":
+        with pytest.warns(UserWarning, match=r"cut\.jpg: the end of the file is missing"):
+            cotam.encode(path)
+
+
+def test_a_progressive_jpeg_that_ends_between_scans_is_refused() -> None:
+    data = saved(IMAGE, "JPEG", **PROGRESSIVE)
+    scans = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    for at in scans[1:]:
+        with pytest.raises(InputError, match="truncated"):
+            to_rgb(data[:at])
+
+
+def test_webp_without_its_metadata() -> None:
+    data = CUT["lossless.webp"]()
+    cut = data[: data.index(b"EXIF") + 12]
+    np.testing.assert_array_equal(to_rgb_quietly(cut), SCENE)
+    assert "read without EXIF" in notes_of(cut)
+
+
+def test_an_animation_that_is_cut_has_a_first_frame() -> None:
+    frames = [IMAGE, IMAGE.transpose(Image.Transpose.ROTATE_180)]
+    for form in ("GIF", "PNG", "WEBP"):
+        data = saved(frames[0], form, save_all=True, append_images=frames[1:], **lossless(form))
+        cut = data[: len(data) * 3 // 4]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = read_image(cut, count_frames=True)
+        np.testing.assert_array_equal(found.pixels, read_image(data).pixels)
+
+
+def lossless(form: str) -> dict[str, bool]:
+    return {"lossless": True} if form == "WEBP" else {}
+
+
+# Other inputs
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_bytes_like(kind: Callable[[bytes], Any]) -> None:
+    np.testing.assert_array_equal(to_rgb(kind(PNG)), SCENE)
+    assert frame_count(kind(PNG)) == 1
+    assert cotam.encode(kind(PNG)) == cotam.encode(PNG)
+    with pytest.raises(InputError, match="^5 bytes: "):
+        to_rgb(kind(b"hello"))
+
+
+def test_a_loaded_image_is_taken_as_it_is() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("k", "v")
+    loaded = read_image(saved(IMAGE, "PNG", exif=exif(1), pnginfo=text), keep=frozenset({"exif"}))
+    assert to_rgb(loaded) is loaded.pixels
+    assert cotam.encode(loaded, metadata="exif") == cotam.encode(saved(IMAGE, "PNG", exif=exif(1)), metadata="exif")
+    assert cotam.info(cotam.encode(loaded)).metadata == ()
