@@ -33,7 +33,15 @@ def timed(frames: Sequence[np.ndarray], fps: float = 1.0) -> list[tuple[float, n
 
 
 def clip(
-    frames: Sequence[np.ndarray], times: Sequence[float], form: str = "mp4", aspect: Fraction | None = None
+    frames: Sequence[np.ndarray],
+    times: Sequence[float],
+    form: str = "mp4",
+    aspect: Fraction | None = None,
+    *,
+    codec: str = "libx264",
+    rate: int | None = None,
+    pixels: str = "yuv444p",
+    **options: str,
 ) -> bytes:
     """A video file with frames at these times, nearly without loss."""
     import av
@@ -41,25 +49,28 @@ def clip(
     file = io.BytesIO()
     clock = Fraction(1, 1000)
     with av.open(file, "w", format=form) as container:
-        stream = container.add_stream("libx264", options={"crf": "4", "bf": "0", "g": "5"})
+        known = {"crf": "4", "bf": "0", "g": "5"} if codec == "libx264" else {}
+        stream = container.add_stream(codec, rate, options=known | options)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv444p"
+        stream.pix_fmt = pixels
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-        stream.time_base = stream.codec_context.time_base = clock
-        for pixels, seconds in zip(frames, times, strict=True):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        if rate is None:
+            stream.time_base = stream.codec_context.time_base = clock
+        for image, seconds in zip(frames, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(seconds / clock), clock
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
 
 
-def turned(data: bytes) -> bytes:
-    """An MP4 file that says: turn clockwise by a quarter."""
+def turned(data: bytes, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> bytes:
+    """An MP4 file with this display matrix a, b, c, d; by default, turned clockwise by a quarter."""
     at = data.index(b"tkhd") + 4 + 40
-    matrix = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    return data[:at] + matrix + data[at + len(matrix) :]
+    a, b, c, d = (value << 16 for value in matrix)
+    packed = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    return data[:at] + packed + data[at + len(packed) :]
 
 
 def sound() -> bytes:

@@ -20,7 +20,7 @@ import cotam
 import cotam.pillow
 from cotam.errors import DamagedError
 from cotam.format.header import MAGIC, File, Header, write_file
-from cotam.image.read import read_metadata, to_rgb
+from cotam.image.read import read_image, to_rgb
 
 PICTURE = Image.fromarray(picture(30, 40))
 DATA = cotam.encode(PICTURE)
@@ -82,10 +82,10 @@ def test_metadata_are_there_before_the_pixels() -> None:
 
 
 def read_metadata_profile() -> bytes:
-    """The sRGB profile, as `read_metadata` gives it."""
+    """The sRGB profile, as `read_image` gives it."""
     image = Image.new("RGB", (1, 1))
     image.info["icc_profile"] = b"any"
-    return read_metadata(image, frozenset({"icc"}))["icc"]
+    return read_image(image, keep=frozenset({"icc"})).metadata["icc"]
 
 
 def test_pickle_and_copies(file: Path) -> None:

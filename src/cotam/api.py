@@ -176,7 +176,9 @@ def encode(
             guidance = None if content.is_page else Guidance(content, guide_strength, guide_policy)
     chosen = guidance(pixels) if guidance else levels
     coder = codec(profile)
-    return coder.encode(pixels, int(quality), levels=chosen, target_size=target_size, metadata=loaded.metadata)
+    return coder.encode(
+        pixels, int(quality), levels=chosen, target_size=target_size, metadata=loaded.metadata
+    )
 
 
 def check_coding(quality: int, profile: Profile) -> None:

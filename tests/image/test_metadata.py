@@ -20,7 +20,7 @@ from picture_files import (
 from PIL import ExifTags, Image, ImageCms
 
 from cotam.errors import InputError
-from cotam.image import frame_count, read_image, to_rgb
+from cotam.image.read import frame_count, read_image, to_rgb
 
 # Metadata
 

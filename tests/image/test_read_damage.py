@@ -19,9 +19,9 @@ from picture_files import (
 )
 from PIL import Image
 
-from cotam import image_open as module
 from cotam.errors import InputError
-from cotam.image import frame_count, to_rgb
+from cotam.image import open as module
+from cotam.image.read import frame_count, to_rgb
 
 # Damage
 
@@ -105,7 +105,7 @@ def test_the_limit_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 MEASURE = r"""
 import re, sys
 from pathlib import Path
-from cotam.image import to_rgb
+from cotam.image.read import to_rgb
 pixels = to_rgb(sys.argv[1])
 assert pixels.shape == (10_000, 10_080, 3), pixels.shape
 # Not ru_maxrss, which begins at what the parent had.

@@ -23,7 +23,8 @@ from cotam.image.write import saved
 
 if TYPE_CHECKING:
     from cotam.api import View
-    from cotam.image.video import Clip, Raw
+    from cotam.image.pipes import PipeFormat
+    from cotam.image.video import Clip
 
 __all__ = ["OPTIONS", "decode", "encode", "video_options", "wanted"]
 
@@ -35,13 +36,13 @@ SUFFIXES = {
 ONLY_PICTURES = {"target_size": "--target-size", "metadata": "--metadata"}
 
 
-def _raw(ctx: click.Context, param: click.Parameter, text: str | None) -> Raw | None:
+def _raw(ctx: click.Context, param: click.Parameter, text: str | None) -> PipeFormat | None:
     if not text:
         return None
-    from cotam.image.video import Raw
+    from cotam.image.pipes import PipeFormat
 
     try:
-        return Raw.parse(text)
+        return PipeFormat.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -139,10 +140,14 @@ def encode(
 def _encode_one(
     source: str, target: str, options: dict[str, Any], given: dict[str, Any], overwrite: bool, screen: Screen
 ) -> None:
-    from cotam.image.video import read_clip, read_pipe, sampled
+    from cotam.image.pipes import read_pipe
+    from cotam.image.sampling import read_clip, sampled
 
     started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
     count = size = 0
+
+    def note(text: str) -> None:
+        screen.note(f"{source}: {text}")
 
     def counted(frames: Iterator[Any]) -> Iterator[Any]:
         nonlocal count
@@ -161,12 +166,12 @@ def _encode_one(
 
     if options["frames"]:
         with files.reading(source) as file, screen.progress(0):
-            write(sampled(read_pipe(file, options["frames"]), fps, most))
+            write(sampled(read_pipe(file, options["frames"], note=note), fps, most, note=note))
     else:
-        with _clip(source) as clip, screen.progress(round((clip.seconds or 0) * 1000)) as advance:
+        with _clip(source) as clip, screen.progress(round((clip.stated_seconds or 0) * 1000)) as advance:
             forward = _forward(advance)
-            write(read_clip(clip, fps or 1.0, most, forward))
-            forward(clip.seconds or 0)
+            write(read_clip(clip, fps or 1.0, most, forward, note))
+            forward(clip.stated_seconds or 0)
     seconds = time.perf_counter() - started
     screen.summary(f"{source} -> {target}: {count} frames, {size} bytes, {seconds:.2f} s")
 

@@ -49,7 +49,8 @@ def sequence_of(
     InputError, LimitError
         if it cannot be read, or is larger than the limit
     """
-    from cotam.image.video import Clip, sampled
+    from cotam.image.sampling import sampled
+    from cotam.image.video import Clip
 
     def frames(clip: Clip) -> Iterator[tuple[float, Callable[[], Any]]]:
         for seconds, pixels in clip.frames():

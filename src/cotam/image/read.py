@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cotam.errors import InputError
-from cotam.image_convert import converted, orientation_of
-from cotam.image_metadata import check_kinds, upright_metadata
-from cotam.image_open import (
+from cotam.image.convert import converted, orientation_of
+from cotam.image.metadata import check_kinds, upright_metadata
+from cotam.image.open import (
     READER_ERRORS,
     FileBytes,
     Opened,

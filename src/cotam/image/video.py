@@ -1,267 +1,297 @@
-"""Video files, devices and pipes: frames with times out of them, and back into an MP4 file.
+"""Video files, addresses and cameras, read by PyAV: frames with times; and frames written to an MP4 file.
 
-Knows PyAV, clocks, rotation and what to sample: nothing of codecs of ours. Needs the extra ``video``.
+Needs the extra ``video``.
 """
 
 from __future__ import annotations
 
-import math
-import re
+import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.read import Pixels
+from cotam.image.timeline import Damage, Timeline
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Clip", "Raw", "read_clip", "read_pipe", "sampled", "write_mp4"]
+__all__ = ["Clip", "import_av", "is_live", "write_mp4"]
 
-Timed = tuple[float, Any]
-
-_ROUNDED = 5e-4
-"""Seconds that a time in a file may be off: many files count milliseconds."""
-
-
-@dataclass(frozen=True)
-class Raw:
-    """What a pipe carries: JPEG pictures after one another, or raw RGB frames of one size.
-
-    Attributes
-    ----------
-    size : (width, height) of raw frames; None is JPEG
-    fps : frames a second; None is by the clock, from the first frame on
-    """
-
-    size: tuple[int, int] | None
-    fps: float | None
-
-    @classmethod
-    def parse(cls, text: str) -> Raw:
-        """Of ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError if it is none of these."""
-        found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
-        if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
-            raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
-        size = (int(found[1]), int(found[2])) if found[1] else None
-        if size and 0 in size:
-            raise ValueError(f"{text!r}: frames have at least one pixel")
-        return cls(size, float(found[3]) if found[3] else None)
+_COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
+_STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
+_CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # a jump in the time of a broadcast is none for its viewer
+_FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
+_RETRIES = 3
 
 
-def _av() -> Any:
+def import_av() -> Any:
+    """The module av. Raises MissingExtraError if it is not installed."""
     try:
         import av
     except ModuleNotFoundError as error:
         raise MissingExtraError("video", error.name or "av") from error
-    av.logging.set_level(av.logging.PANIC)  # what goes wrong is raised, too
+    av.logging.set_level(av.logging.PANIC)  # errors are raised, too
     return av
 
 
+def is_live(name: str) -> bool:
+    """Whether a name is an address or a camera, and not a file, whatever characters it has."""
+    return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
+
+
 def _reason(error: Exception) -> str:
-    """What FFmpeg says, in one line."""
+    """FFmpeg's message, in one line."""
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 class Clip:
-    """The video of a file, an address or a device, as PyAV opens it.
+    """The video of a file, an address or a camera.
+
+    Parameters
+    ----------
+    source : path, address, device, or binary stream
+    name : for errors
 
     Attributes
     ----------
-    seconds : from its first frame to its end, None where it does not say
+    notes : what was left out, repaired or assumed, one line each; more come while frames are read
+
+    Raises
+    ------
+    InputError
+        if there is no video, or the file cannot be read
+    MissingExtraError
+        without the extra ``video``
     """
 
     def __init__(self, source: str | BinaryIO, name: str) -> None:
-        av = _av()
-        self._name, self._errors = name, av.error.FFmpegError
-        options = {"container_options": {"fflags": "nobuffer"}} if name.startswith("/dev/") else {}
-        form = "v4l2" if name.startswith("/dev/video") and sys.platform == "linux" else None
+        self._errors = (import_av().error.FFmpegError, OSError, ValueError)
+        self._source, self._name = source, name
+        self._timeline, self._damage = Timeline(None, None, None), Damage()
+        self._own_notes: list[str] = []
+        self._open()
+
+    def _open(self) -> None:
+        av, source, options = import_av(), self._source, {}
+        form = "v4l2" if self._name.startswith("/dev/video") and sys.platform == "linux" else None
+        if form:
+            options = {"container_options": {"fflags": "nobuffer"}}
+        elif isinstance(source, str) and not is_live(source):
+            source = f"file:{source}"  # FFmpeg takes what is before a colon for a protocol
         try:
             self._container = av.open(source, format=form, metadata_errors="ignore", **options)
-        except (self._errors, OSError, ValueError) as error:
+        except self._errors as error:
             raise self._error(error) from error
-        if not self._container.streams.video:
+        try:
+            self._stream = self._chosen()
+        except InputError:
             self._container.close()
-            raise InputError(f"{name}: there is no video in it")
-        self._stream = self._container.streams.video[0]
+            raise
         self._stream.thread_type = "AUTO"
-        self._start = self._stream.start_time or 0
-        self.seconds = self._length()
+        self._size: tuple[int, int] | None = None
+        self._matrix = (1, 0, 0, 1)
+
+    def _chosen(self) -> Any:
+        """The stream to read: no cover image, and FFmpeg's choice among the others."""
+        streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        if not streams:
+            only = ", only a cover image" if self._container.streams.video else ""
+            raise InputError(f"{self._name}: there is no video in it{only}")
+        moving = [
+            s for s in streams if s.codec_context.name not in _STILL_CODECS and s.frames != 1
+        ] or streams
+        best = self._container.streams.best("video")
+        chosen = next((stream for stream in moving if stream.index == best.index), moving[0])
+        self._own_notes = []
+        if len(moving) > 1:
+            size = f"{chosen.codec_context.width}×{chosen.codec_context.height}"
+            self._own_notes = [f"one of {len(moving)} videos in it is read: stream {chosen.index}, {size}"]
+        return chosen
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, repaired or assumed so far."""
+        return [*self._own_notes, *self._timeline.notes, *self._damage.notes]
 
     def _error(self, error: Exception) -> InputError:
         return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
 
-    def _length(self) -> float | None:
+    @property
+    def stated_seconds(self) -> float | None:
+        """Length that the file states; None if it does not, as in broadcasts, where FFmpeg guesses."""
+        if self._closes_gaps():
+            return None
         if self._stream.duration:
             return float(self._stream.duration * self._stream.time_base)
         return self._container.duration / 1e6 if self._container.duration else None
 
+    @cached_property
+    def seconds(self) -> float | None:
+        """Length, found by reading all packets, without decoding, where the source can be read twice.
+
+        Ask for it before frames. Else it is `stated_seconds`.
+        """
+        source = self._source
+        if isinstance(source, str) and not os.path.isfile(source):
+            return self.stated_seconds
+        if not isinstance(source, str) and not source.seekable():
+            return self.stated_seconds
+        timeline = Timeline(self._stream.time_base, None, self._rate(), close_gaps=self._closes_gaps())
+        for packet in self._packets(Damage()):
+            if packet.size:
+                timeline.place(packet.pts if packet.dts is None else packet.dts, packet.duration)
+        self.close()
+        if not isinstance(source, str):
+            source.seek(0)
+        self._open()
+        return timeline.end or self.stated_seconds
+
+    def _rate(self) -> Any:
+        """Frames a second by the stream's headers, None if they do not say."""
+        return self._stream.codec_context.framerate or self._stream.guessed_rate or self._stream.average_rate
+
+    def _closes_gaps(self) -> bool:
+        return self._container.format.name in _CLOSES_GAPS
+
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-        """Seconds of each frame, rising from about 0, and what gives its upright pixels.
+        """Read all frames, once.
+
+        Damaged ones are left out, and those after them that are predicted from them: until the next key
+        frame, or for 2 seconds.
+
+        Yields
+        ------
+        (float, function)
+            seconds, rising from about 0, and a function that returns the upright pixels, uint8 (H, W, 3), all
+            of the first frame's size
 
         Raises
         ------
         InputError
-            where the file is damaged, or if there is no frame in it
+            if no frame can be decoded
         """
-        before = -1.0
-        try:
-            for number, frame in enumerate(self._container.decode(self._stream)):
-                seconds = before + 1e-3
-                if frame.pts is not None:
-                    seconds = float((frame.pts - self._start) * frame.time_base)
-                elif number == 0:
-                    seconds = 0.0
-                if seconds > before:  # a frame that comes late again is one that nobody would see
-                    before = max(seconds, 0.0)
-                    yield before, lambda frame=frame: self._pixels(frame)  # type: ignore[misc]
-        except (self._errors, OSError, ValueError) as error:
-            raise self._error(error) from error
-        if before < 0:
+        stream, damage = self._stream, self._damage
+        timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
+        self._timeline, count = timeline, 0
+        for frame in self._decoded(damage):
+            seconds = timeline.place(frame.pts, frame.duration)
+            if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
+                continue
+            count += 1
+            self._watch_size((frame.width, frame.height), seconds)
+            self._matrix = _display_matrix(frame) or self._matrix
+            yield seconds, partial(self._pixels, frame, self._matrix)
+        if not count and damage.error:
+            raise self._error(damage.error) from damage.error
+        if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
+        self._own_notes += self._missing()
 
-    def _pixels(self, frame: Any) -> Pixels:
+    def _missing(self) -> Iterator[str]:
+        """Notes on frames that are gone without an error."""
+        stated, damage = self._stream.frames, self._damage
+        if stated > damage.packets:
+            yield f"the file is cut: {stated - damage.packets} of {stated} frames are missing at its end"
+        lost = damage.packets - damage.discarded - damage.decoded - damage.errors
+        # A packet may be a field of an interlaced frame: then half of them give none.
+        if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
+            yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+
+    def _watch_size(self, size: tuple[int, int], seconds: float) -> None:
+        """Note the first frame of another size than the first frame's."""
+        if self._size is None:
+            self._size = self._last_size = size
+        if size != self._last_size == self._size:
+            text = f"from {seconds:.1f} s on frames are {size[0]}×{size[1]}: scaled to the first one's size"
+            self._own_notes.append(text)
+        self._last_size = size
+
+    def _decoded(self, damage: Damage) -> Iterator[Any]:
+        for packet in self._packets(damage):
+            damage.packets += bool(packet.size)
+            damage.discarded += packet.is_discard
+            try:
+                for frame in packet.decode():  # the last packet is empty, and flushes the decoder
+                    damage.decoded += 1
+                    yield frame
+            except self._errors as error:
+                damage.found(error)
+
+    def _packets(self, damage: Damage) -> Iterator[Any]:
+        """All packets, also behind one that cannot be read."""
+        failures = 0
+        while failures <= _RETRIES:
+            try:
+                for packet in self._container.demux(self._stream):
+                    failures = 0
+                    yield packet
+                return
+            except self._errors as error:
+                damage.found(error)
+                failures += 1
+        damage.cut = True
+
+    def _pixels(self, frame: Any, matrix: tuple[int, int, int, int]) -> Pixels:
+        assert self._size
         aspect = self._stream.sample_aspect_ratio
-        width = frame.width
+        width, height = self._size
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
-        pixels = frame.to_ndarray(format="rgb24", width=width, height=frame.height)
-        return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
+        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=height), matrix)
 
     def close(self) -> None:
+        """Close the file."""
         # PyAV frees a decoder while it holds the interpreter's lock, and waits there for its threads, which
         # may wait for the lock. This waits for them without it.
         self._stream.codec_context.flush_buffers()
         self._container.close()
 
 
-def sampled(
-    frames: Iterable[tuple[float, Callable[[], Any]]],
-    fps: float | None = None,
-    most: int | None = None,
-    length: float | None = None,
-    *,
-    advance: Callable[[float], None] = lambda seconds: None,
-) -> Iterator[Timed]:
-    """The frames that are seen at chosen times, each once, with their own times.
-
-    Parameters
-    ----------
-    frames : seconds, rising, and what gives the picture
-    fps : one every 1 / ``fps`` seconds; None takes each frame, as does more than times are told apart
-    most : at most so many. Where ``length`` is known and ``fps`` would give more, so many evenly from the
-        first to the last; where it is not known, the first so many.
-    length : seconds until the last frame is over
-    advance : is told how far it has come, in seconds
-    """
-    if fps is not None and fps * _ROUNDED > 1:
-        fps = None
-    rate, number = fps, math.inf  # wanted is what is seen at k / rate seconds, for k below the number
-    if most is not None and length and (fps is None or length * fps - 1e-3 > most):
-        rate, number = max(most - 1, 1) / length, most
-    elif fps is not None and length is not None:
-        number = max(length - 1e-3, 1e-3) * fps
-    given = k = 0
-    shown: tuple[float, Callable[[], Any]] | None = None
-    for frame in frames:
-        advance(frame[0])
-        until = frame[0] - _ROUNDED
-        if shown and (k / rate if rate else shown[0]) < until:
-            yield shown[0], shown[1]()
-            given += 1
-            if rate:
-                k = max(k + 1, math.ceil(until * rate))
-            if given == most or k >= number:
-                return
-        shown = frame
-    if shown and (not rate or length is not None or k / rate < shown[0] + _ROUNDED):
-        yield shown[0], shown[1]()
+def _is_cover(stream: Any) -> bool:
+    """Whether a stream is a cover image or a thumbnail."""
+    disposition = stream.disposition  # a number, or before PyAV 18 an enumeration
+    return bool(getattr(disposition, "value", disposition) & _COVER)
 
 
-def read_clip(
-    clip: Clip,
-    fps: float | None = None,
-    most: int | None = None,
-    advance: Callable[[float], None] = lambda seconds: None,
-) -> Iterator[Timed]:
-    """Seconds and pixels uint8 (H, W, 3) of the sampled frames of a clip, see `sampled`."""
-    return sampled(clip.frames(), fps, most, clip.seconds, advance=advance)
+def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
+    """a, b, c, d of the display matrix, which moves (x, y) to (a x + c y, b x + d y); None without one."""
+    data = next((part for part in frame.side_data if part.type.name == "DISPLAYMATRIX"), None)
+    if data is None:
+        return None
+    values = np.frombuffer(bytes(data), np.int32)
+    return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 
-def read_pipe(
-    pipe: BinaryIO, raw: Raw, clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-    """Each frame as soon as its bytes are there: seconds, and what gives its pixels.
-
-    Raises
-    ------
-    InputError
-        if the pipe ends within a frame, or carries something else
-    """
-    started: float | None = None
-    for number, get in enumerate(_raw(pipe, *raw.size) if raw.size else _jpegs(pipe)):
-        now = clock()
-        started = now if started is None else started
-        yield (number / raw.fps if raw.fps else now - started), get
+def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
+    """Pixels turned and mirrored as the display matrix says, in quarter turns."""
+    a, b, c, d = matrix
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    if a < 0:
+        pixels = pixels[:, ::-1]
+    if d < 0:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
-def _raw(pipe: BinaryIO, width: int, height: int) -> Iterator[Callable[[], Pixels]]:
-    for number in count():
-        data = bytearray()
-        while len(data) < width * height * 3:
-            part = pipe.read(width * height * 3 - len(data))
-            if not part and data:
-                raise InputError(f"the pipe ends within frame {number}: after {len(data)} bytes of it")
-            if not part:
-                return
-            data += part
-        pixels = np.frombuffer(bytes(data), np.uint8).reshape(height, width, 3)
-        yield lambda pixels=pixels: pixels  # type: ignore[misc]
-
-
-def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
-    """FFmpeg's parser says where pictures end: at the beginning of the next, or of what is no JPEG."""
-    av = _av()
-    parser = av.CodecContext.create("mjpeg", "r")
-    read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
-    number = 0
-    while True:
-        part = read(1 << 16)
-        for packet in parser.parse(part or None):
-            yield _jpeg(bytes(packet), number)
-            number += 1
-        if not part:
-            return
-
-
-def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
-    from cotam.image.read import to_rgb
-
-    def pixels() -> Pixels:
-        try:
-            return to_rgb(data)
-        except InputError as error:
-            raise InputError(f"frame {number} of the pipe: {error}") from error
-
-    return pixels
+# Writing
 
 
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
-    """Write an MP4 file (H.264, nearly without loss) with the times of the frames to a seekable stream.
+    """Write frames at their times to a seekable stream, as MP4 (H.264, CRF 12).
 
     Raises
     ------
     InputError
         if H.264 cannot hold such frames
     """
-    av = _av()
+    av = import_av()
     clock = Fraction(1, 90_000)
     stream = None
     try:

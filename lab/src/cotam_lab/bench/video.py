@@ -30,7 +30,8 @@ from cotam.files import write_whole
 from cotam.guide.base import digest_of
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
-from cotam.image.video import Clip, read_clip
+from cotam.image.sampling import read_clip
+from cotam.image.video import Clip
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
 from cotam_lab.bench.sweep import read_rows, repair
 from cotam_lab.metrics.pictures import Judge, judge

@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 import cotam
 from cotam.errors import InputError
-from cotam.image import frame_count, outline, read_image, to_rgb
+from cotam.image.read import frame_count, outline, read_image, to_rgb
 
 SMOOTH = np.add.outer(np.arange(48), np.arange(80)).astype(np.uint8)
 SCENE = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], 2) ^ RNG.integers(0, 8, (48, 80, 3), np.uint8)
@@ -137,10 +137,11 @@ def test_png_without_its_end(cut: int, interlaced: bool) -> None:
 
 def interlaced_png() -> bytes:
     """Adam7, unfiltered."""
-    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    corners = ((0, 0), (4, 0), (0, 4), (2, 0), (0, 2), (1, 0), (0, 1))
+    steps = ((8, 8), (8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (1, 2))
     rows = b"".join(
         b"\0" + row.tobytes()
-        for left, top, across, down in passes
+        for (left, top), (across, down) in zip(corners, steps, strict=True)
         for row in SCENE[top::down, left::across]
     )
     header = struct.pack(">IIBBBBB", 80, 48, 8, 2, 0, 0, 1)
@@ -282,7 +283,7 @@ def test_bytes_like(kind: Callable[[bytes], Any]) -> None:
     np.testing.assert_array_equal(to_rgb(kind(PNG)), SCENE)
     assert frame_count(kind(PNG)) == 1
     assert cotam.encode(kind(PNG)) == cotam.encode(PNG)
-    with pytest.raises(InputError, match="^5 bytes: "):
+    with pytest.raises(InputError, match=r"^5 bytes: "):
         to_rgb(kind(b"hello"))
 
 
@@ -291,5 +292,7 @@ def test_a_loaded_image_is_taken_as_it_is() -> None:
     text.add_text("k", "v")
     loaded = read_image(saved(IMAGE, "PNG", exif=exif(1), pnginfo=text), keep=frozenset({"exif"}))
     assert to_rgb(loaded) is loaded.pixels
-    assert cotam.encode(loaded, metadata="exif") == cotam.encode(saved(IMAGE, "PNG", exif=exif(1)), metadata="exif")
+    assert cotam.encode(loaded, metadata="exif") == cotam.encode(
+        saved(IMAGE, "PNG", exif=exif(1)), metadata="exif"
+    )
     assert cotam.info(cotam.encode(loaded)).metadata == ()

@@ -1,15 +1,15 @@
 """Rebuild image files whose pixels are all there although the file around them is cut or damaged.
 
 Pillow refuses a PNG for a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
-WebP whose metadata are cut, and a JPEG without its end marker. `repaired` leaves out such parts; an image that
-lacks pixels is never completed.
+WebP whose metadata are cut, and a JPEG without its end marker. `repaired` leaves out such parts; an image
+that lacks pixels is never completed.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
         return _png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
-    endings = _ENDINGS
+    endings: Sequence[bytes] = _ENDINGS
     if data.startswith(b"\xff\xd8"):
         if not _jpeg_has_all_scans(data):
             return None
@@ -75,7 +75,7 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
 
 
 def _completed(
-    data: bytes, endings: Iterable[bytes], decode: Callable[[bytes], NDArray[np.uint8]]
+    data: bytes, endings: Sequence[bytes], decode: Callable[[bytes], NDArray[np.uint8]]
 ) -> Repaired | None:
     """A file that lacks its end: whole if its pixels are the same whatever follows."""
     first = None
@@ -158,9 +158,7 @@ def _png(data: bytes) -> Repaired | None:
             kept.append((chunk.kind, chunk.body))
         elif chunk.kind == b"iCCP" and (found := _profile(chunk.body)):
             profile = profile or found
-        elif chunk.valid and (
-            chunk.kind in (b"tRNS", b"eXIf") or chunk.body.startswith(_XMP)
-        ):
+        elif chunk.valid and (chunk.kind in (b"tRNS", b"eXIf") or chunk.body.startswith(_XMP)):
             kept.append((chunk.kind, chunk.body))
         elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
             left_out.add(chunk.kind)

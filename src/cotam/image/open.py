@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from cotam.bitstream import MAX_SIDE
 from cotam.errors import InputError, MissingExtraError
-from cotam.repair import repaired
+from cotam.format.header import MAX_SIDE
+from cotam.image.repair import repaired
 
 __all__ = [
     "MAX_PIXELS",
@@ -41,6 +41,7 @@ MAX_PIXELS = 200_000_000
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow hands PostScript to Ghostscript: unsafe for untrusted files
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_HEIC_SEARCHED = 4096  # bytes in which a file of a generic brand names its codec
 
 # What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
 READER_ERRORS = (
@@ -114,12 +115,12 @@ def name_of(image: object) -> str:
 def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = False) -> Iterator[Opened]:
     """Open an image: its header is read, and with ``load`` its pixels. What is opened here is closed.
 
-    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.repair`).
+    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.image.repair`).
 
     Raises
     ------
     InputError, MissingExtraError, OSError
-        as `cotam.image.read_image`
+        as `cotam.image.read.read_image`
     """
     name = name_of(image)
     if isinstance(image, Image.Image):
@@ -181,7 +182,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
     prefix = file.read(16)
     if not prefix:
         raise InputError(f"{name}: the file is empty")
-    if reader := _heic_reader(prefix + file.read(64), name):
+    if reader := _heic_reader(prefix + file.read(_HEIC_SEARCHED), name):
         file.seek(0)
         return reader(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
@@ -216,14 +217,15 @@ def _heic_reader(start: bytes, name: str) -> Any:
         return None
     size = int.from_bytes(start[:4], "big")
     brands = {start[at : at + 4] for at in (8, *range(16, min(size, len(start)) - 3, 4))}
-    if brands & {b"avif", b"avis"} or not brands & _HEIC_BRANDS:
+    generic = brands & {b"mif1", b"msf1"} and b"hvc1" in start
+    if brands & {b"avif", b"avis"} or not (brands & _HEIC_BRANDS or generic):
         return None
     try:
         from pillow_heif import HeifImageFile
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
-        raise MissingExtraError("heic", f"{name} is HEIC: pillow_heif") from error
+        raise MissingExtraError("heic", f"{name}: it is HEIC, and pillow_heif") from error
     return HeifImageFile
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from cotam.image_open import READER_ERRORS, Opened, one_line
+from cotam.image.open import READER_ERRORS, Opened, one_line
 
 __all__ = ["converted", "orientation_of"]
 

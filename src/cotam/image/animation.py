@@ -1,0 +1,107 @@
+"""Animated GIF, WebP, PNG and AVIF files as frames with times, read by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from typing import BinaryIO
+
+from PIL import Image
+
+from cotam.errors import InputError
+from cotam.image.open import READER_ERRORS, one_line, opened_image
+from cotam.image.read import Pixels, read_image
+
+__all__ = ["Animation", "is_animation"]
+
+_SHORTEST_GIF = 20
+"""Browsers show GIF frames of less than so many milliseconds for `_DEFAULT`, and so do we."""
+
+_DEFAULT = 100
+
+
+def is_animation(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` (4 kB or more) is a GIF, WebP or AVIF, or an animated PNG."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" in head.partition(b"IDAT")[0]
+    webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
+    return head.startswith((b"GIF87a", b"GIF89a")) or webp or avif
+
+
+class Animation:
+    """An animated image file, to be read as a video; a still image is one frame.
+
+    Attributes
+    ----------
+    notes : what was left out or repaired, one line each; more come while frames are read
+    stated_seconds : None: these formats do not state their length
+    """
+
+    stated_seconds = None
+
+    def __init__(
+        self,
+        source: str | bytes | BinaryIO,
+        name: str,
+        background: str | tuple[int, int, int] = "white",
+    ) -> None:
+        self._name, self._background = name, background
+        self._stack = ExitStack()
+        data = source if isinstance(source, (str, bytes)) else source.read()
+        try:
+            opened = self._stack.enter_context(opened_image(data))
+        except InputError as error:
+            raise InputError(str(error) if isinstance(source, str) else f"{name}: {error}") from error
+        self.notes = list(opened.notes)
+        self._image = opened.image
+
+    @cached_property
+    def seconds(self) -> float:
+        """The sum of all frame durations, found by reading the file once."""
+        return sum(duration for _, duration in self._loaded([]))
+
+    def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
+        """Seconds of each frame from 0 on, and a function that returns its pixels, uint8 (H, W, 3).
+
+        Raises
+        ------
+        InputError
+            if no frame can be decoded
+        """
+        seconds = 0.0
+        for image, duration in self._loaded(self.notes):
+            yield seconds, lambda image=image: read_image(image, background=self._background).pixels  # type: ignore[misc]
+            seconds += duration
+
+    def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
+        """Copies of all frames, and their durations in seconds."""
+        image = self._image
+        number = 1 if image.info.get("default_image") else 0  # an APNG's, for those who do not animate
+        found = 0
+        try:
+            while True:
+                image.seek(number)
+                image.load()
+                yield image.copy(), self._duration()
+                number, found = number + 1, found + 1
+        except EOFError:
+            stated = number if image.format == "GIF" else getattr(image, "n_frames", number)
+            if number < stated:
+                notes.append(f"the file ends after {number} of {stated} frames")
+        except READER_ERRORS as error:
+            if not found:
+                raise InputError(f"{self._name}: cannot be read: {one_line(error)}") from error
+            notes.append(f"damaged after frame {found - 1}, the rest is left out: {one_line(error)}")
+        if not found:
+            raise InputError(f"{self._name}: there is no frame that can be decoded")
+
+    def _duration(self) -> float:
+        milliseconds = float(self._image.info.get("duration") or 0)
+        if milliseconds <= 0 or (self._image.format == "GIF" and milliseconds < _SHORTEST_GIF):
+            milliseconds = _DEFAULT
+        return milliseconds / 1000
+
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        self._stack.close()

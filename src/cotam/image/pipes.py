@@ -1,0 +1,108 @@
+"""Frames from a pipe: JPEG images one after the other, or raw RGB frames of one size."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cotam.errors import InputError
+from cotam.image.read import Pixels, read_image
+from cotam.image.sampling import Note, warn
+from cotam.image.video import import_av
+
+__all__ = ["PipeFormat", "read_pipe"]
+
+
+@dataclass(frozen=True)
+class PipeFormat:
+    """Contents of a pipe.
+
+    Attributes
+    ----------
+    size : (width, height) of raw RGB frames; None for JPEG images
+    fps : frames a second; None to time frames by the clock, from the first one on
+    """
+
+    size: tuple[int, int] | None
+    fps: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> PipeFormat:
+        """Parse ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError for other text."""
+        found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
+        if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
+            raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
+        size = (int(found[1]), int(found[2])) if found[1] else None
+        if size and 0 in size:
+            raise ValueError(f"{text!r}: frames have at least one pixel")
+        return cls(size, float(found[3]) if found[3] else None)
+
+
+def read_pipe(
+    pipe: BinaryIO,
+    form: PipeFormat,
+    clock: Callable[[], float] = time.monotonic,
+    note: Note = warn,
+) -> Iterator[tuple[float, Callable[[], Pixels]]]:
+    """Read each frame as soon as its bytes are there.
+
+    Parameters
+    ----------
+    clock : seconds, for a format without ``fps``
+    note : called with what is left out: the end of a pipe that stops within a raw frame
+
+    Yields
+    ------
+    (float, function)
+        seconds, and a function that returns the pixels, uint8 (H, W, 3), or raises InputError
+    """
+    started: float | None = None
+    for number, get in enumerate(_raw_frames(pipe, *form.size, note) if form.size else _jpegs(pipe)):
+        now = clock()
+        started = now if started is None else started
+        yield (number / form.fps if form.fps else now - started), get
+
+
+def _raw_frames(pipe: BinaryIO, width: int, height: int, note: Note) -> Iterator[Callable[[], Pixels]]:
+    size = width * height * 3
+    for number in count():
+        data = bytearray()
+        while len(data) < size:
+            part = pipe.read(size - len(data))
+            if not part and data:
+                note(f"the pipe ends within frame {number}, which is left out: {len(data)} of {size} bytes")
+            if not part:
+                return
+            data += part
+        pixels = np.frombuffer(bytes(data), np.uint8).reshape(height, width, 3)
+        yield lambda pixels=pixels: pixels  # type: ignore[misc]
+
+
+def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
+    """Split by FFmpeg's parser, which ends an image where the next begins, or something that is not JPEG."""
+    parser: Any = import_av().CodecContext.create("mjpeg", "r")
+    read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
+    number = 0
+    while True:
+        part = read(1 << 16)
+        for packet in parser.parse(part or None):
+            yield _jpeg(bytes(packet), number)
+            number += 1
+        if not part:
+            return
+
+
+def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
+    def pixels() -> Pixels:
+        try:
+            return read_image(data).pixels
+        except InputError as error:
+            raise InputError(f"frame {number} of the pipe: {error}") from error
+
+    return pixels

@@ -1,0 +1,152 @@
+"""Times of video frames: timestamps that are missing or start anew, and what damage leaves out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+__all__ = ["Damage", "Timeline"]
+
+_DEFAULT_RATE = 25.0
+_LATE = 1.0
+_GAP = 10.0
+_HEALED = 2.0
+
+
+class Timeline:
+    """Seconds that rise from 0, from timestamps that may be missing, late, or start anew.
+
+    Parameters
+    ----------
+    time_base : seconds of a timestamp's unit
+    start : timestamp of 0 s; None for the first one placed
+    rate : frames a second where neither timestamps nor durations are there, None if unknown
+    close_gaps : whether a jump by more than 10 s is none for the viewer, as in concatenated broadcasts
+
+    Attributes
+    ----------
+    end : seconds at which the last frame ends
+    """
+
+    def __init__(
+        self,
+        time_base: Fraction | None,
+        start: int | None,
+        rate: Fraction | float | None,
+        *,
+        close_gaps: bool = False,
+    ) -> None:
+        self._unit = float(time_base or 0)
+        self._offset = None if start is None else -start * self._unit
+        self._rate, self._close_gaps = float(rate or 0), close_gaps
+        self._begin = 0.0  # of the part since timestamps started anew
+        self._last: float | None = None
+        self._restarts: list[float] = []
+        self._untimed = False
+        self.end = 0.0
+
+    def place(self, timestamp: int | None, duration: int | None) -> float:
+        """Seconds of the next frame.
+
+        Parameters
+        ----------
+        timestamp, duration : in units of the time base; None, or 0 for a duration, if unknown
+        """
+        length = (duration or 0) * self._unit or 1 / (self._rate or _DEFAULT_RATE)
+        expected = 0.0 if self._last is None else self.end
+        if timestamp is None:
+            self._untimed = self._untimed or not (duration or self._rate)
+            seconds = expected
+        else:
+            seconds = self._from_timestamp(timestamp * self._unit, expected, length)
+        self._last, self.end = seconds, seconds + length
+        return seconds
+
+    def _from_timestamp(self, time: float, expected: float, length: float) -> float:
+        if self._offset is None:
+            self._offset = -time
+        seconds = time + self._offset
+        if self._last is None:
+            return max(seconds, 0.0)
+        back = self._last - seconds
+        returned = seconds <= self._begin + length / 2 and self._last > self._begin + length / 2
+        jumped = self._close_gaps and seconds - expected > _GAP
+        if not (back > _LATE or (back > 0 and returned) or jumped):
+            return max(seconds, self._last + 1e-3)  # a frame that is late comes next
+        self._restarts.append(expected)
+        self._offset += expected - seconds
+        self._begin = expected
+        return expected
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed or mended, one line each."""
+        found = []
+        if self._restarts:
+            times = ", ".join(f"{seconds:.1f}" for seconds in self._restarts[:3])
+            more = ", …" if len(self._restarts) > 3 else ""
+            found.append(f"timestamps jump at {times}{more} s: time goes on from there")
+        if self._untimed:
+            found.append(
+                f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"
+            )
+        return found
+
+
+class Damage:
+    """Damage to a stream: errors, and the frames that they spoil.
+
+    Attributes
+    ----------
+    error : the first one, None without damage
+    packets, discarded : number of packets that were read, and of those that are not to be shown
+    decoded, errors : number of frames that were decoded, and of errors
+    cut : whether the rest of the stream cannot be read
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.packets = self.discarded = self.decoded = self.errors = 0
+        self.cut = False
+        self._since: float | None = None  # the time of damage from which no key frame has come
+        self._last = 0.0
+        self._left_out = 0
+        self._times: list[float] = []
+        self._traces: list[float] = []
+
+    def found(self, error: Exception | None = None) -> None:
+        """Something cannot be read or decoded, after the last frame given to `spoils`."""
+        self.error = self.error or error
+        self.errors += 1
+        if self._since is None:
+            self._since = self._last
+            self._times.append(self._last)
+
+    def spoils(self, seconds: float, *, key: bool, corrupt: bool) -> bool:
+        """Whether a frame is damaged, or predicted from one that is: up to a key frame, or for 2 seconds."""
+        self._last = seconds
+        if corrupt and self._since is None:
+            self._since = seconds
+            self._times.append(seconds)
+        if self._since is None:
+            return False
+        healed = seconds - self._since > _HEALED
+        if not corrupt and (key or healed):
+            if not key:
+                self._traces.append(seconds)
+            self._since = None
+            return False
+        self._left_out += 1
+        return True
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing, one line each."""
+        if not self._times:
+            return []
+        times = ", ".join(f"{seconds:.1f}" for seconds in self._times[:3]) + (
+            ", …" if len(self._times) > 3 else ""
+        )
+        text = f"damaged at {times} s: {self._left_out + self.errors} frames are left out"
+        if self._traces:
+            text += f", those from {self._traces[0]:.1f} s on may show traces of it"
+        return [text + (", and what comes after it" if self.cut else "")]

@@ -1,0 +1,332 @@
+"""Streams as cameras, broadcasts and editors write them: covers, raw streams, restarts, damage, mirrors."""
+
+from __future__ import annotations
+
+import io
+import struct
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import clip, moving_scene, sound, still_scene, turned
+from PIL import Image
+from synthetic import picture, psnr
+
+from cotam.errors import InputError
+from cotam.image.sampling import read_clip
+from cotam.image.timeline import Damage, Timeline
+from cotam.image.video import Clip, is_live
+
+av = pytest.importorskip("av")
+
+FRAMES = still_scene(20, (96, 128))
+TIMES = [number / 10 for number in range(20)]
+
+
+def seen(
+    data: bytes | str, fps: float | None = 1.0, most: int | None = None
+) -> tuple[list[float], list[np.ndarray], list[str]]:
+    """Times and pixels of the sampled frames, and notes."""
+    notes: list[str] = []
+    source = data if isinstance(data, str) else io.BytesIO(data)
+    with closing(Clip(source, "clip")) as opened:
+        found = list(read_clip(opened, fps, most, note=notes.append))
+    return [round(seconds, 3) for seconds, _ in found], [pixels for _, pixels in found], notes
+
+
+# Covers
+
+
+def with_cover(form: str, *, attached: bool = True, first: bool = True) -> bytes:
+    """A clip with a cover image in a stream of its own."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        streams = {}
+        for kind in ("cover", "video") if first else ("video", "cover"):
+            streams[kind] = container.add_stream("mjpeg" if kind == "cover" else "libx264", rate=10)
+            streams[kind].height, streams[kind].width = (64, 64) if kind == "cover" else (96, 128)
+            streams[kind].pix_fmt = "yuvj420p" if kind == "cover" else "yuv420p"
+        if attached:
+            streams["cover"].disposition = av.stream.Disposition.attached_pic
+        cover = av.VideoFrame.from_ndarray(picture(64, 64), format="rgb24")
+        for kind, frames in (("cover", [cover]), ("video", FRAMES)):
+            for number, frame in enumerate(frames):
+                if not isinstance(frame, av.VideoFrame):
+                    frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 10)
+                container.mux(streams[kind].encode(frame))
+            container.mux(streams[kind].encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["mp4", "mov", "matroska"])
+@pytest.mark.parametrize("attached", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cover_is_not_the_video(form: str, attached: bool, first: bool) -> None:
+    times, frames, notes = seen(with_cover(form, attached=attached, first=first))
+    assert times == [0, 1]
+    assert frames[0].shape == (96, 128, 3)
+    assert notes == []
+
+
+def test_a_cover_alone_is_no_video() -> None:
+    with pytest.raises(InputError, match=r"there is no video in it$"):
+        seen(sound())
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width = stream.height = 64
+        stream.pix_fmt, stream.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(64, 64), format="rgb24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match="no video in it, only a cover image"):
+        seen(file.getvalue())
+
+
+def test_of_two_videos_one_is_read_and_said() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        streams = [container.add_stream("libx264", rate=10) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for number, pixels in enumerate(FRAMES):
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    times, _, notes = seen(file.getvalue())
+    assert times == [0, 1]
+    assert notes == ["one of 2 videos in it is read: stream 0, 128×96"]
+
+
+# Timestamps
+
+RAW = {
+    "h264": ("h264", "libx264", "yuv420p"),
+    "hevc": ("hevc", "libx265", "yuv420p"),
+    "mpeg2": ("mpeg2video", "mpeg2video", "yuv420p"),
+    "mpeg4": ("m4v", "mpeg4", "yuv420p"),
+    "ivf": ("ivf", "libvpx", "yuv420p"),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_raw_streams_are_timed_by_their_rate(name: str) -> None:
+    form, codec, pixels = RAW[name]
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    rate = 25 if name == "mpeg2" else 10
+    frames = still_scene(3 * rate, (96, 128))
+    data = clip(
+        frames, [n / rate for n in range(3 * rate)], form, codec=codec, rate=rate, pixels=pixels, **quiet
+    )
+    assert seen(data)[0] == pytest.approx([0, 1, 2], abs=0.05)
+    assert seen(data, 1.0, 2)[0] == pytest.approx([0, 3 - 1 / rate], abs=0.05)
+
+
+def test_a_raw_stream_without_a_rate_is_noted() -> None:
+    timeline = Timeline(Fraction(1, 1_200_000), None, None)
+    assert [timeline.place(None, 0) for _ in range(3)] == pytest.approx([0, 0.04, 0.08])
+    assert timeline.notes == ["it states neither times nor a frame rate: taken as 25 frames a second"]
+
+
+@pytest.mark.parametrize("form", ["mpegts", "mpeg", "flv"])
+@pytest.mark.parametrize("offset", [0, 5000])
+def test_time_goes_on_where_timestamps_start_anew(form: str, offset: float) -> None:
+    codec = {"mpeg": "mpeg2video"}.get(form, "libx264")
+    rate = 25 if form == "mpeg" else 10
+    frames = still_scene(2 * rate, (96, 128))
+    times = [n / rate for n in range(2 * rate)]
+    first = clip(frames, [offset + t for t in times], form, codec=codec, rate=rate, pixels="yuv420p")
+    second = clip(frames, times, form, codec=codec, rate=rate, pixels="yuv420p")
+    data = first + (second[13:] if form == "flv" else second)
+    times, _, notes = seen(data)
+    assert times == pytest.approx([0, 1, 2, 3], abs=0.1)
+    assert len(notes) == 1
+    assert "timestamps jump at 2.0 s: time goes on from there" in notes[0]
+    assert seen(data, 1.0, 2)[0][-1] > 3.5
+
+
+def test_a_jump_of_a_broadcast_is_closed() -> None:
+    first, second = (
+        clip(FRAMES, [start + t for t in TIMES], "mpegts", rate=10, pixels="yuv420p") for start in (0, 7200)
+    )
+    assert seen(first + second)[0] == pytest.approx([0, 1, 2, 3], abs=0.1)
+    long_frame = clip(FRAMES, [*TIMES[:10], *(7200 + t for t in TIMES[:10])], "matroska")
+    assert seen(long_frame)[0] == pytest.approx([0, 0.9, 7200], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "expected"),
+    [
+        ([0, 10, 20, 0, 10, 20], [0, 0.1, 0.2, 0.3, 0.4, 0.5]),  # short parts, put together
+        ([0, 10, 20, 20, 30], [0, 0.1, 0.2, 0.201, 0.3]),  # twice the same time
+        ([0, 30, 10, 20, 40], [0, 0.3, 0.301, 0.302, 0.4]),  # late
+        ([500, 510, 0, 10], [0, 0.1, 0.2, 0.3]),
+        ([0, 10, None, None, 40], [0, 0.1, 0.2, 0.3, 0.4]),
+        ([None, None], [0, 0.1]),
+        ([0, 0, 10], [0, 0.001, 0.1]),
+    ],
+)
+def test_timeline(timestamps: list[int | None], expected: list[float]) -> None:
+    timeline = Timeline(Fraction(1, 100), None, 10)
+    assert [timeline.place(timestamp, 10) for timestamp in timestamps] == pytest.approx(expected)
+
+
+# Orientation
+
+CORNERS = np.zeros((64, 96, 3), np.uint8)
+CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, :48] = (250, 40, 40), (40, 250, 40), (40, 40, 250)
+DISPLAYED: dict[tuple[int, int, int, int], Any] = {
+    (1, 0, 0, 1): lambda p: p,
+    (-1, 0, 0, 1): lambda p: p[:, ::-1],
+    (1, 0, 0, -1): lambda p: p[::-1],
+    (-1, 0, 0, -1): lambda p: p[::-1, ::-1],
+    (0, 1, 1, 0): lambda p: p.transpose(1, 0, 2),
+    (0, 1, -1, 0): lambda p: np.rot90(p, -1),
+    (0, -1, 1, 0): lambda p: np.rot90(p),
+    (0, -1, -1, 0): lambda p: p[::-1, ::-1].transpose(1, 0, 2),
+}
+
+
+@pytest.mark.parametrize("matrix", DISPLAYED)
+def test_all_eight_orientations(matrix: tuple[int, int, int, int]) -> None:
+    _, (pixels,), _ = seen(turned(clip([CORNERS], [0.0]), matrix))
+    expected = DISPLAYED[matrix](CORNERS)
+    assert pixels.shape == expected.shape
+    assert psnr(pixels, expected) > 25
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["cam-12:30:05.mp4", "a:b", "http:x.mp4", "%03d.mp4", "concat:a|b.mp4", "-"])
+def test_a_file_is_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(clip(FRAMES, TIMES))
+    assert not is_live(name)
+    assert seen(name)[0] == [0, 1]
+
+
+# Damage
+
+LONG = still_scene(60, (96, 128), noise=6)
+
+
+def long_clip(form: str, codec: str = "libx264") -> bytes:
+    return clip(LONG, [n / 10 for n in range(60)], form, codec=codec, rate=10, pixels="yuv420p")
+
+
+@pytest.mark.parametrize("form", ["mp4", "matroska", "mpegts", "avi", "h264"])
+def test_damage_in_the_middle_leaves_the_rest(form: str) -> None:
+    data = long_clip(form)
+    damaged = bytearray(data)
+    middle = len(data) // 2
+    damaged[middle : middle + 2000] = np.random.default_rng(1).bytes(2000)
+    times, frames, notes = seen(bytes(damaged), None)
+    whole = dict(zip(*seen(data, None)[:2], strict=True))
+    assert 40 <= len(times) < 60
+    assert any(text.startswith("damaged at ") or "missing" in text for text in notes)
+    if form != "h264":  # without timestamps, frames after the gap come sooner
+        for seconds, pixels in zip(times, frames, strict=True):
+            assert np.abs(pixels.astype(int) - whole[seconds]).mean() < 2
+
+
+@pytest.mark.parametrize("form", ["mp4", "avi"])
+def test_a_cut_file_says_what_is_missing(form: str) -> None:
+    data = long_clip(form)
+    if form == "mp4":
+        data = with_index_first(data)
+    times, _, notes = seen(data[: len(data) * 3 // 4], None)
+    assert 35 <= len(times) < 60
+    assert any("missing" in text for text in notes)
+
+
+def with_index_first(data: bytes) -> bytes:
+    """The same MP4 file with moov before mdat."""
+    boxes, at = {}, 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        boxes[kind] = data[at : at + size]
+        at += size
+    moov = boxes[b"moov"]
+    entries = moov.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", moov, entries)
+    offsets = struct.unpack_from(f">{count}I", moov, entries + 4)
+    shifted = struct.pack(f">{count}I", *(offset + len(moov) for offset in offsets))
+    boxes[b"moov"] = moov[: entries + 4] + shifted + moov[entries + 4 + 4 * count :]
+    return boxes.pop(b"ftyp") + boxes.pop(b"moov") + b"".join(boxes.values())
+
+
+def test_frames_that_damage_spoils() -> None:
+    damage = Damage()
+    assert not damage.spoils(0.0, key=True, corrupt=False)
+    damage.found(ValueError("first"))
+    assert [damage.spoils(s, key=False, corrupt=False) for s in (0.1, 0.2)] == [True, True]
+    assert not damage.spoils(0.3, key=True, corrupt=False)
+    assert not damage.spoils(0.4, key=False, corrupt=False)
+    assert damage.spoils(0.5, key=False, corrupt=True)
+    assert damage.spoils(2.4, key=False, corrupt=False)
+    assert not damage.spoils(2.6, key=False, corrupt=False)  # no key frame came for 2 s
+    assert damage.notes == [
+        "damaged at 0.0, 0.5 s: 5 frames are left out, those from 2.6 s on may show traces of it"
+    ]
+
+
+def test_frames_of_another_size_are_scaled() -> None:
+    small = moving_scene(10, (48, 64))
+    first, second = (
+        clip(frames, TIMES[:10], "mpegts", rate=10, pixels="yuv420p") for frames in (FRAMES[:10], small)
+    )
+    times, frames, notes = seen(first + second, None)
+    assert len(times) == 20
+    assert {pixels.shape for pixels in frames} == {(96, 128, 3)}
+    assert any("frames are 64×48: scaled to the first one's size" in text for text in notes)
+    scaled = np.asarray(Image.fromarray(small[-1]).resize((128, 96), Image.Resampling.BICUBIC))
+    assert psnr(frames[-1], scaled) > 25
+
+
+# Colours
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("space", ["bt709", "smpte170m"])
+def test_colours(pixels: str, space: str) -> None:
+    """PyAV before 17 took the range of one frame for that of another."""
+    frame = np.zeros((64, 96, 3), np.uint8)
+    frame[:, :32], frame[:, 32:64], frame[:, 64:] = (200, 30, 30), (30, 200, 30), (30, 30, 200)
+    data = coloured(frame, pixels, space)
+    _, (found,), _ = seen(data)
+    for left in (8, 40, 72):
+        np.testing.assert_allclose(
+            found[20:44, left : left + 16].astype(int).mean((0, 1)), frame[0, left], atol=4
+        )
+
+
+def coloured(frame: np.ndarray, pixels: str, space: str) -> bytes:
+    file = io.BytesIO()
+    colorspace = (
+        av.video.reformatter.Colorspace.ITU709 if space == "bt709" else av.video.reformatter.Colorspace.ITU601
+    )
+    full = pixels.startswith("yuvj")
+    colour_range = av.video.reformatter.ColorRange.JPEG if full else av.video.reformatter.ColorRange.MPEG
+    with av.open(file, "w", format="matroska") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, pixels
+        stream.codec_context.colorspace = 1 if space == "bt709" else 6
+        stream.codec_context.color_range = 2 if full else 1
+        source = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        converted = source.reformat(
+            format=pixels,
+            dst_colorspace=colorspace,
+            dst_color_range=colour_range,
+            src_color_range=av.video.reformatter.ColorRange.JPEG,
+        )
+        converted.pts, converted.time_base = 0, Fraction(1, 10)
+        container.mux(stream.encode(converted))
+        container.mux(stream.encode(None))
+    return file.getvalue()
