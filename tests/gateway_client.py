@@ -16,8 +16,8 @@ from synthetic import picture
 import cotam
 from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.convert import ForModel
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.upstream import Upstream
 
 PIXELS = picture(90, 130)
 CODED = cotam.encode(PIXELS)
@@ -35,7 +35,7 @@ def gateway(
     **limits: int,
 ) -> Iterator[str]:
     """The address of a gateway."""
-    given = {"body": 10**6, "requests": 8, "pictures": 8, "pixels": 10**6, "jobs": 2} | limits
+    given = {"body": 10**6, "requests": 8, "images": 8, "pixels": 10**6, "jobs": 2} | limits
     converter = ForModel(given["pixels"], frozenset(hosts))
     to = Upstream(upstream, silence=silence, key=None)
     with running(application(to, converter, Limits(**given), token=token, page=True), **SERVER) as address:

@@ -86,6 +86,9 @@ class Model:
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/responses", self._responses, methods=["POST"]),
+            Route("/v1/messages", self._messages, methods=["POST"]),
+            Route("/v1beta/models/{call}", self._gemini, methods=["POST"]),
+            Route("/v1/models/{call}", self._gemini, methods=["POST"]),
             Route("/v1/models", self._models),
             Route("/v1/wait", self._wait, methods=["POST"]),
             Route("/v1/break", self._break),
@@ -135,6 +138,21 @@ class Model:
             }
         )
 
+    async def _messages(self, request: Request) -> Response:
+        value = json.loads(await self._keep(request))
+        content = [{"type": "text", "text": json.dumps(_images(value))}]
+        answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": value["model"]}
+        usage = {"input_tokens": 1, "output_tokens": 1}
+        return JSONResponse(answer | {"content": content, "stop_reason": "end_turn", "usage": usage})
+
+    async def _gemini(self, request: Request) -> Response:
+        value = json.loads(await self._keep(request))
+        content = {"role": "model", "parts": [{"text": json.dumps(_images(value))}]}
+        answer = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+        if request.path_params["call"].endswith(":streamGenerateContent"):
+            return Response(f"data: {json.dumps(answer)}\r\n\r\n", media_type="text/event-stream")
+        return JSONResponse(answer)
+
     async def _models(self, request: Request) -> Response:
         await self._keep(request)
         rows = [{"id": "echo", "object": "model", "created": 1, "owned_by": "tests"}]
@@ -176,21 +194,41 @@ def _pictures(value: Any) -> list[dict[str, Any]]:
     """What a model sees of each picture part, as vLLM reads it."""
     rows = []
     for message in value.get("messages") or value.get("input"):
-        for part in message["content"] if isinstance(message["content"], list) else ():
-            address = part.get("image_url")
+        content = message.get("content", message.get("output"))
+        for part in content if isinstance(content, list) else [content]:
+            address = part.get("image_url") if isinstance(part, dict) else None
             if address is None:
                 continue
             url = address if isinstance(address, str) else address["url"]
-            if not url.startswith("data:"):
+            if url.startswith("data:"):
+                head, _, text = url.partition(",")
+                rows.append(_row(head[5:-7], text))
+            else:
                 rows.append({"url": url})
-                continue
-            head, _, text = url.partition(",")
-            data = base64.b64decode(text)
-            with Image.open(io.BytesIO(data)) as image:
-                pixels = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
-                row = {"type": head[5:-7], "format": image.format, "size": image.size, "bytes": len(data)}
-            rows.append(row | {"pixels": pixels})
     return rows
+
+
+def _images(value: Any) -> list[dict[str, Any]]:
+    """What a model sees of each image in a request of Anthropic's or Gemini's API, in order."""
+    if isinstance(value, list):
+        return [row for item in value for row in _images(item)]
+    if not isinstance(value, dict):
+        return []
+    if value.get("type") == "base64" and "data" in value:
+        return [_row(value["media_type"], value["data"])]
+    for key in ("inlineData", "inline_data"):
+        if key in value:
+            inline = value[key]
+            return [_row(inline.get("mime_type") or inline["mimeType"], inline["data"])]
+    return [row for item in value.values() for row in _images(item)]
+
+
+def _row(media_type: str, text: str) -> dict[str, Any]:
+    data = base64.b64decode(text.replace("-", "+").replace("_", "/"))
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+        row = {"type": media_type, "format": image.format, "size": image.size, "bytes": len(data)}
+    return row | {"pixels": pixels}
 
 
 async def _events(text: str, base: dict[str, Any]) -> AsyncIterator[bytes]:
@@ -209,6 +247,11 @@ def jpeg(pixels: np.ndarray, quality: int = 85, orientation: int = 1) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, exif=exif)
     return buffer.getvalue()
+
+
+def data_url(media_type: str, data: bytes) -> str:
+    """``data:…;base64,…``"""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def messages(*photos: bytes) -> Any:

@@ -27,6 +27,13 @@ def test_what_was_found(target: str, path: Path) -> None:
     TARGETS[target](path.read_bytes())
 
 
+KEYS = (
+    *("messages", "input", "contents", "content", "output", "parts", "requests", "params", "prompt"),
+    *("variables", "functionResponse", "type", "image_url", "url", "source", "data", "media_type"),
+    *("inline_data", "mime_type", "inlineData", "mimeType", "file_data", "file_uri", "x"),
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.recursive(
@@ -34,8 +41,8 @@ def test_what_was_found(target: str, path: Path) -> None:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["messages", "input", "content", "output", "type", "image_url", "url", "x"]),
-                inner | st.sampled_from(["image_url", "input_image", "computer_screenshot"]),
+                st.sampled_from(KEYS),
+                inner | st.sampled_from(["image_url", "input_image", "base64", "image", "iVBORw0KGgo="]),
                 max_size=4,
             )
         ),
@@ -43,7 +50,7 @@ def test_what_was_found(target: str, path: Path) -> None:
     )
 )
 def test_requests_of_any_shape(body: object) -> None:
-    from cotam.gateway.rewrite import to_json
+    from cotam.gateway.parts import to_json
 
     TARGETS["rewrite"](to_json(body))
     TARGETS["convert"](to_json(body))

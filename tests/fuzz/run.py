@@ -21,6 +21,7 @@ with atheris.instrument_imports(include=["cotam"]):
     from fuzz.targets import TARGETS, seeds
     from mutations import with_length
 
+    import cotam.gateway.for_model  # noqa: F401
     from cotam.errors import CotamError
     from cotam.format.header import read_header
     from cotam.runtime import limit_threads

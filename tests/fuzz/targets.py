@@ -16,8 +16,12 @@ from PIL import Image
 
 import cotam
 from cotam.errors import CotamError, InputError
-from cotam.gateway.convert import ForModel, Job, RefusedError, ToCotam, Wish
-from cotam.gateway.rewrite import parse_json, parts, replaced, to_json
+from cotam.gateway.dataurl import Media
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.jobs import Job, Wish
+from cotam.gateway.parts import parse_json, parts, replaced, to_json
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.to_cotam import ToCotam
 
 __all__ = ["FOUND", "TARGETS", "seeds"]
 
@@ -60,10 +64,12 @@ def rewrite(data: bytes) -> None:
         _check_text(error)
         return
     found = parts(body)
-    new = replaced(body, {part.where: f"new:{number}" for number, part in enumerate(found)})
-    assert [part.url for part in parts(new)] == [f"new:{number}" for number in range(len(found))]
-    assert [part.url for part in parts(body)] == [part.url for part in found]  # the one given is as it was
-    assert parts(parse_json(to_json(body))) == parts(body)
+    news = {part: Media("image/new", number.to_bytes(4)) for number, part in enumerate(found)}
+    new = replaced(body, news)
+    assert [part.media or part.text for part in parts(new)] == list(news.values())
+    before = [(part.where, part.text) for part in found]
+    assert [(part.where, part.text) for part in parts(body)] == before  # the one given is as it was
+    assert [(part.where, part.text) for part in parts(parse_json(to_json(body)))] == before
 
 
 _for_model = ForModel(_PIXELS, roundtrip=Wish(quality=10))
@@ -78,11 +84,11 @@ def convert(data: bytes) -> None:
         return
     for converter in (_for_model, _to_cotam):
         try:
-            urls = converter(parts(body), Job())
+            news = converter(parts(body), Job())
         except RefusedError as error:
             _check_text(error)
             continue
-        to_json(replaced(body, urls))
+        to_json(replaced(body, news))
 
 
 def _check_text(error: Exception) -> None:

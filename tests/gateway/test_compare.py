@@ -23,12 +23,13 @@ import cotam
 from cotam.cli.gateway import SERVER
 from cotam.gateway import compare, features
 from cotam.gateway.app import Limits, application
-from cotam.gateway.convert import ForModel, Wish
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.jobs import Wish
+from cotam.gateway.upstream import Upstream
 from cotam.image.read import to_rgb
 
 PIXELS = picture(90, 130)
-LIMITS = Limits(body=10**7, requests=16, pictures=8, pixels=10**6, jobs=1)
+LIMITS = Limits(body=10**7, requests=16, images=8, pixels=10**6, jobs=1)
 
 
 def png(pixels: np.ndarray = PIXELS) -> bytes:

@@ -17,11 +17,13 @@ from synthetic import picture
 import cotam
 from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.budget import ToBudget
-from cotam.gateway.convert import ForModel, ToCotam, Wish
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.hosted import ToBudget
+from cotam.gateway.jobs import Wish
+from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.upstream import Upstream
 
-LIMITS = Limits(body=40_000_000, requests=8, pictures=16, pixels=20_000_000, jobs=2)
+LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 
 
 def rows_of(answer: Any) -> list[dict[str, Any]]:
@@ -87,7 +89,7 @@ def test_headers_say_how(api: openai.OpenAI, model: Model) -> None:
 def test_the_gateway_behind_answers_for_itself(api: openai.OpenAI) -> None:
     assert api.models.list().data[0].id == "echo"
     content: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-    with pytest.raises(openai.BadRequestError, match=r"addresses of example\.com are not let through"):
+    with pytest.raises(openai.BadRequestError, match=r"addresses of example\.com are not allowed"):
         api.chat.completions.create(model="echo", messages=[{"role": "user", "content": content}])
 
 
@@ -117,7 +119,7 @@ def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model:
                 turns += [{"role": "assistant", "content": "A picture."}]
         metrics = httpx2.get(f"{address}/metrics").text
     assert len(model.bodies[-1]) > 200_000  # and not much worse than need be
-    cached = float(metrics.partition("\ncotam_pictures_cached_total ")[2].partition("\n")[0])
+    cached = float(metrics.partition("\ncotam_images_cached_total ")[2].partition("\n")[0])
     assert cached >= 5  # of ten pictures of earlier turns, those that came on the same rung
     assert model.headers[-1]["authorization"] == "Bearer sk-api"
 

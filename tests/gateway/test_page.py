@@ -16,13 +16,13 @@ import cotam
 from cotam.cli.gateway import SERVER
 from cotam.gateway import features
 from cotam.gateway.app import Limits, application
-from cotam.gateway.convert import ForModel
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.upstream import Upstream
 
 webdriver = pytest.importorskip("selenium.webdriver")
 Keys = webdriver.Keys
 chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-LIMITS = Limits(body=10**7, requests=8, pictures=8, pixels=10**7, jobs=1)
+LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 PHOTO = jpeg(picture(300, 400), 92)
 
 

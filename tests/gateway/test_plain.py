@@ -16,12 +16,12 @@ from synthetic import picture
 import cotam
 from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.convert import ForModel
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.upstream import Upstream
 
 PIXELS = picture(90, 130)
 CODED = cotam.encode(PIXELS)
-LIMITS = Limits(body=10**6, requests=8, pictures=8, pixels=10**6, jobs=2)
+LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=2)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_encode_and_decode(address: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "reason"),
     [
-        ("encode", b"text", "the data are no JPEG, PNG, WebP, GIF or .cotam picture"),
-        ("encode", CODED, "it is a .cotam file already"),
+        ("encode", b"text", "not an image of a known format"),
+        ("encode", CODED, "is a .cotam file already"),
         ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
         ("encode?target_size=0", b"", "target_size: '0' is not a whole number from 1 to"),
         ("encode?target_size=9000&quality=4", b"", "^quality and target_size exclude each other$"),
@@ -58,7 +58,7 @@ def test_encode_and_decode(address: str) -> None:
         ("encode?fps=2", b"", "'fps' is not known"),
         ("decode?quality=4", b"", "'quality' is not known: there are no options here"),
         ("encode?for=me", b"", "for: model 'me' is unknown"),
-        ("decode", b"text", "the data are no JPEG"),
+        ("decode", b"text", "not an image of a known"),
         ("decode", CODED[:50], "ends"),
     ],
 )

@@ -20,8 +20,8 @@ from PIL import Image
 
 from cotam.cli.gateway import SERVER
 from cotam.gateway.app import Limits, application
-from cotam.gateway.convert import ForModel
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.upstream import Upstream
 
 # What reaches the model
 
@@ -138,7 +138,7 @@ def test_tokens(upstream: str, model: Model) -> None:
             for path in ("/v1/models", "/metrics", "/v1/cotam/encode"):
                 answer = httpx2.get(address + path, headers=headers)
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-                assert "a token is needed" in error_of(answer)
+                assert "token" in error_of(answer)
         with pytest.raises(openai.AuthenticationError), client(address) as api:
             api.models.list()
         assert not model.headers
@@ -188,10 +188,10 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
     lines = [record.fields for record in caplog.records if record.message == "request"]  # type: ignore[attr-defined]
     first = lines[0]
     assert (first["id"], first["method"], first["path"]) == ("abc", "POST", "/v1/chat/completions")
-    assert (first["status"], first["pictures"], first["cached"]) == (200, {"cotam>png": 1}, 0)
+    assert (first["status"], first["images"], first["cached"]) == (200, {"cotam>png": 1}, 0)
     assert first["bytes_in"] == int(sent.headers["x-cotam-bytes"].split(",")[0]) < first["bytes_upstream"]
-    assert first["picture_bytes"][0] == len(CODED)
-    assert set(first["stages"]) == {"body", "pictures", "upstream"}
+    assert first["image_bytes"][0] == len(CODED)
+    assert set(first["stages"]) == {"body", "images", "upstream"}
     assert lines[1]["cached"] == 1
     assert lines[2]["status"] == 400
     assert "private" not in str(lines)
@@ -202,9 +202,9 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
         if not line.startswith("#")
     }
     assert values['cotam_requests_total{path="/v1/chat/completions",status="200"}'] == 2
-    assert values['cotam_pictures_total{result="png",source="cotam"}'] == 2
-    assert values['cotam_picture_bytes_total{side="in"}'] == 2 * len(CODED)
+    assert values['cotam_images_total{result="png",source="cotam"}'] == 2
+    assert values['cotam_image_bytes_total{side="in"}'] == 2 * len(CODED)
     assert values['cotam_errors_total{status="400"}'] == 1
-    assert values['cotam_stage_seconds_count{stage="pictures"}'] == 2
-    assert values["cotam_pictures_cached_total"] == 1
+    assert values['cotam_stage_seconds_count{stage="images"}'] == 2
+    assert values["cotam_images_cached_total"] == 1
     assert values["cotam_requests_running"] == 0

@@ -19,7 +19,7 @@ from gateway_servers import Model, error_of, running
 from cotam.cli.gateway import SERVER
 from cotam.format.header import read_file, write_file
 from cotam.gateway.app import Limits, application
-from cotam.gateway.relay import Upstream
+from cotam.gateway.upstream import Upstream
 
 # Limits
 
@@ -29,18 +29,18 @@ def test_bodies_are_limited(upstream: str, model: Model) -> None:
         for content in (bytes(10_001), (bytes(1000) for _ in range(11))):  # with its length, and in chunks
             answer = httpx2.post(f"{address}/v1/files", content=content)
             assert answer.status_code == 413
-            assert error_of(answer) == "the body is larger than the limit of 10,000 bytes"
+            assert error_of(answer) == "the body is larger than the limit of 10,000 bytes: raise --max-body"
         assert httpx2.post(f"{address}/v1/files", content=bytes(10_000)).status_code == 200
     assert [len(body) for body in model.bodies] == [10_000]
 
 
 def test_pictures_are_limited(upstream: str, model: Model) -> None:
-    with gateway(upstream, pictures=2, pixels=90 * 130) as address:
+    with gateway(upstream, images=2, pixels=90 * 130) as address:
         assert send(address, URL, URL).status_code == 200
         answer = send(address, URL, URL, URL)
         assert (answer.status_code, error_of(answer)) == (
             413,
-            "3 pictures in a request, where 2 are the limit",
+            "the request has 3 images and frames, more than the limit of 2: raise --max-images",
         )
     assert len(model.bodies) == 1
 
@@ -52,7 +52,7 @@ def test_hostile_streams_cost_little(address: str, model: Model) -> None:
     answer = send(address, "data:image/vnd.cotam;base64," + base64.b64encode(huge).decode())
     assert time.perf_counter() - started < 1
     assert answer.status_code == 400
-    assert "the picture is 60000×60000: more than the limit of 1 MP" in error_of(answer)
+    assert "the image is 60000×60000, 3600.0 MP: more than the limit of 1 MP" in error_of(answer)
     for data in (CODED[:40], CODED[:-1], b"", CODED[:30] + bytes(len(CODED) - 30)):
         answer = send(address, "data:image/vnd.cotam;base64," + base64.b64encode(data).decode())
         assert answer.status_code == 400
@@ -91,7 +91,7 @@ def test_remote_pictures_are_refused_unless_allowed(upstream: str, model: Model)
         ]
         answer = send(address, "http://10.0.0.1/admin")
         assert (answer.status_code, len(model.bodies)) == (400, 1)
-        assert "addresses of 10.0.0.1 are not let through" in error_of(answer)
+        assert "addresses of 10.0.0.1 are not allowed" in error_of(answer)
 
 
 def test_more_requests_than_allowed_are_told_to_wait(upstream: str, model: Model) -> None:
@@ -102,7 +102,7 @@ def test_more_requests_than_allowed_are_told_to_wait(upstream: str, model: Model
             assert model.waiting.wait(10)
             answer = httpx2.get(f"{address}/v1/models")
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-            assert "1 requests are being worked on" in error_of(answer)
+            assert "1 requests are in progress, the limit (--max-requests)" in error_of(answer)
             assert httpx2.get(f"{address}/healthz").status_code == 200
             thread.join()
         assert model.given_up.wait(10)
@@ -117,10 +117,10 @@ def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> 
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
-        ("GET", "/chat/completions", 404, "there is no such path: that of the API begins with /v1/"),
-        ("GET", "/page/none.js", 404, "there is no such path"),
-        ("GET", "/v1/cotam/encode", 405, "GET is not for this path"),
-        ("POST", "/v1/cotam/endcode", 404, "there is no such path"),
+        ("GET", "/chat/completions", 404, "no such path: '/chat/completions'"),
+        ("GET", "/page/none.js", 404, "no such path"),
+        ("GET", "/v1/cotam/encode", 405, "GET is not allowed for this path"),
+        ("POST", "/v1/cotam/endcode", 404, "no such path"),
     ],
 )
 def test_paths_that_are_not_there(
@@ -157,7 +157,7 @@ def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCapture
     with running(application(Upstream(upstream), broken, Limits(10**6, 8, 8, 10**6, 1)), **SERVER) as address:
         answer = send(address, URL)
     assert answer.status_code == 500
-    assert error_of(answer) == "an error of the gateway itself: its log says which"
+    assert error_of(answer) == "internal error of the gateway: see its log"
     assert any("a mistake in the program" in str(record.exc_info) for record in caplog.records)
 
 
@@ -190,7 +190,7 @@ def test_an_upstream_that_is_silent(upstream: str) -> None:
     with gateway(upstream, silence=0.3) as address:
         answer = httpx2.get(f"{address}/v1/silence")
         assert answer.status_code == 504
-        assert "has said nothing for 0.3 s" in error_of(answer)
+        assert "has sent nothing for 0.3 s" in error_of(answer)
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(address: str) -> None:

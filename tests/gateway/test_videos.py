@@ -15,17 +15,19 @@ import httpx2
 import openai
 import pytest
 from clips import clip, moving_scene, still_scene
-from gateway_servers import Model, error_of, running
+from gateway_servers import Model, data_url, error_of, running
 from PIL import Image
 
 import cotam
 from cotam.cli.gateway import SERVER
 from cotam.format.sequence import SequenceHeader, SequenceWriter, read_index
 from cotam.gateway.app import Limits, application
-from cotam.gateway.budget import ToBudget
-from cotam.gateway.convert import Converter, ForModel, ToCotam, Wish
-from cotam.gateway.relay import Upstream
-from cotam.gateway.rewrite import data_url, read_data_url
+from cotam.gateway.dataurl import read_data_url
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.hosted import ToBudget
+from cotam.gateway.jobs import Converter, Wish
+from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.upstream import Upstream
 from cotam.image.video import write_mp4
 
 FRAMES = still_scene(4, (64, 96))
@@ -38,7 +40,7 @@ COTAM = "image/vnd.cotam"
 
 @contextmanager
 def server(upstream: str, converter: Converter, **limits: int) -> Iterator[str]:
-    given = {"body": 10**7, "requests": 8, "pictures": 16, "pixels": 10**6, "jobs": 2} | limits
+    given = {"body": 10**7, "requests": 8, "images": 16, "pixels": 10**6, "jobs": 2} | limits
     with running(application(Upstream(upstream), converter, Limits(**given), page=True), **SERVER) as address:
         yield address
 
@@ -93,7 +95,7 @@ def test_a_sequence_becomes_pictures_with_their_times(
     ]
     detail = {"high"} if part["type"] == "image_url" else {None}
     assert {content[number]["image_url"].get("detail") for number in (2, 4, 6, 8)} == detail
-    assert 'cotam_pictures_total{result="png",source="sequence"} 1.0' in metrics
+    assert 'cotam_images_total{result="png",source="sequence"} 1.0' in metrics
 
 
 def test_times_are_left_out_where_nobody_wants_them(upstream: str, model: Model) -> None:
@@ -127,7 +129,7 @@ def test_a_still_picture_as_video(upstream: str, model: Model) -> None:
 def test_frames_of_earlier_turns_are_not_decoded_again(upstream: str) -> None:
     with server(upstream, ForModel(10**6)) as address:
         assert shown(ask(address, video_part(SEQUENCE, COTAM), image_part(SEQUENCE))) == SEEN * 2
-        assert "\ncotam_pictures_cached_total 1.0\n" in httpx2.get(f"{address}/metrics").text
+        assert "\ncotam_images_cached_total 1.0\n" in httpx2.get(f"{address}/metrics").text
 
 
 def test_the_log_of_bytes_counts_frames(upstream: str) -> None:
@@ -157,7 +159,7 @@ def _no_frames() -> bytes:
         (_changed(read_index(SEQUENCE)[1][2].start - 5), "frame 1: "),
         (_changed(len(SEQUENCE) - 7), "the index at the end is damaged"),
         (SEQUENCE + b"more", "bytes after the end"),
-        (_no_frames(), "there are no frames in the sequence"),
+        (_no_frames(), "the sequence has no frames"),
     ],
 )
 def test_damaged_sequences(data: bytes, reason: str, upstream: str, model: Model) -> None:
@@ -172,9 +174,13 @@ def test_damaged_sequences(data: bytes, reason: str, upstream: str, model: Model
 def test_frames_count_before_any_is_decoded(upstream: str, model: Model) -> None:
     size = 64 * 96
     for limits, count, expected in (
-        ({"pictures": 7, "pixels": 2 * size}, 2, (413, "8 pictures in a request, where 7 are the limit")),
-        ({"pictures": 99, "pixels": 2 * size - 1}, 2, (400, "the pictures have 0 MP together")),
-        ({"pictures": 99, "pixels": size - 1}, 1, (400, "the picture is 96×64: more than the limit")),
+        (
+            {"images": 7, "pixels": 2 * size},
+            2,
+            (413, "8 images and frames, more than the limit of 7"),
+        ),
+        ({"images": 99, "pixels": 2 * size - 1}, 2, (400, "the images of the request have 0 MP together")),
+        ({"images": 99, "pixels": size - 1}, 1, (400, "the image is 96×64, 0.0 MP: more than the limit")),
     ):
         with server(upstream, ForModel(limits["pixels"]), **limits) as address:
             answer = ask(address, *[video_part(SEQUENCE, COTAM)] * count)
@@ -183,7 +189,7 @@ def test_frames_count_before_any_is_decoded(upstream: str, model: Model) -> None
         assert (status, expected[1] in message) == (expected[0], True), message
         assert decoded == count - 1  # the first of two, which is within the limits
         assert not model.bodies
-    with server(upstream, ForModel(2 * size), pictures=8) as address:
+    with server(upstream, ForModel(2 * size), images=8) as address:
         assert shown(ask(address, *[video_part(SEQUENCE, COTAM)] * 2)) == SEEN * 2
 
 
@@ -196,7 +202,8 @@ def test_other_videos_pass_and_their_addresses_are_refused(upstream: str, model:
         status, message = refusal(ask(address, away))
     assert status == 400
     reason = (
-        "addresses of example.com are not let through here: send the video itself, as data:video/…;base64,…"
+        "addresses of example.com are not allowed here (--allow-remote): "
+        "send the video itself, as data:video/…;base64,…"
     )
     assert message == f"messages[0].content[0].video_url: {reason}"
 
@@ -206,7 +213,10 @@ def test_a_screenshot_is_no_sequence(upstream: str) -> None:
     body = {"model": "echo", "input": [{"type": "computer_call_output", "output": shot}]}
     with server(upstream, ForModel(10**6)) as address:
         status, message = refusal(httpx2.post(f"{address}/v1/responses", json=body, timeout=60))
-    assert (status, message.startswith("input[0].output.image_url: there is one picture here")) == (400, True)
+    assert (status, message.startswith("input[0].output.image_url: a single image belongs here")) == (
+        400,
+        True,
+    )
 
 
 def test_plain_decode_and_encode(upstream: str) -> None:
@@ -216,7 +226,7 @@ def test_plain_decode_and_encode(upstream: str) -> None:
         refused = httpx2.post(f"{address}/v1/cotam/encode", content=b"\0\0\0\x18ftypmp42", timeout=60)
     assert refusal(refused) == (
         400,
-        "the body is a video: cotam encode, or cotam edge, makes a sequence of it",
+        "the body is a video: use cotam encode or cotam edge to make a sequence of it",
     )
 
 
@@ -242,7 +252,7 @@ def test_a_video_goes_as_a_sequence(mp4: bytes, upstream: str, model: Model) -> 
     assert texts == ["?", *(f"<{second}.0 seconds>" for second in range(5))]
     bytes_in, bytes_out = map(int, raw.headers["x-cotam-bytes"].split(","))
     assert bytes_out < bytes_in / 2
-    assert 'cotam_pictures_total{result="cotam",source="mp4"} 1.0' in metrics
+    assert 'cotam_images_total{result="cotam",source="mp4"} 1.0' in metrics
 
 
 def sent(model: Model) -> tuple[float, ...]:
@@ -251,8 +261,8 @@ def sent(model: Model) -> tuple[float, ...]:
     assert part["type"] == "video_url"
     found = read_data_url(part["video_url"]["url"])
     assert found
-    assert found[0] == COTAM
-    return cotam.sequence_info(found[1]).times
+    assert found.media_type == COTAM
+    return cotam.sequence_info(found.data).times
 
 
 def test_headers_say_which_frames(mp4: bytes, upstream: str, model: Model) -> None:
@@ -320,4 +330,4 @@ def test_without_the_extra_videos_pass_and_the_log_says_so(
     assert content_of(model) == [video_part(mp4)]
     (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
     assert record.getMessage() == "a video passes as it is"
-    assert "pip install '.[video]'" in record.fields["reason"]  # type: ignore[attr-defined]
+    assert "pip install 'cotam[video]'" in record.fields["reason"]  # type: ignore[attr-defined]

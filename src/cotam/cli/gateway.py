@@ -30,10 +30,12 @@ from cotam.cli.options import (
 )
 from cotam.errors import InputError
 from cotam.gateway.app import Limits, application
-from cotam.gateway.budget import ToBudget
-from cotam.gateway.convert import FPS, MAX_FRAMES, Converter, ForModel, ToCotam, Wish
 from cotam.gateway.exchange import JsonLines
-from cotam.gateway.relay import Upstream
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.hosted import ToBudget
+from cotam.gateway.jobs import FPS, MAX_FRAMES, Converter, Wish
+from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.upstream import Upstream
 
 __all__ = ["SERVER", "edge", "serve"]
 
@@ -88,7 +90,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             help="Worked on at a time; more are answered 429.",
         ),
         click.option(
-            "--max-pictures",
+            "--max-images",
             metavar="N",
             type=click.IntRange(1),
             default=64,
@@ -229,7 +231,7 @@ def serve(
     help="For --upstream: of pictures that are coded again.",
 )
 @click.option(
-    "--max-picture-bytes", metavar="BYTES", type=byte_count, help="For --upstream: of a picture's file."
+    "--max-image-bytes", metavar="BYTES", type=byte_count, help="For --upstream: of a picture's file."
 )
 @click.option(
     "--max-request-bytes",
@@ -251,7 +253,7 @@ def edge(
     fps: float,
     max_frames: int,
     form: Literal["jpeg", "webp"],
-    max_picture_bytes: int | None,
+    max_image_bytes: int | None,
     max_request_bytes: int,
     **listening: Any,
 ) -> None:
@@ -269,13 +271,13 @@ def edge(
     limits = _limits(listening)
     converter: Converter
     if gateway:
-        _refuse("--gateway", "form", "max_picture_bytes", "max_request_bytes", "upstream_key")
+        _refuse("--gateway", "form", "max_image_bytes", "max_request_bytes", "upstream_key")
         wish = Wish(quality, target_size, fit, fps=fps, max_frames=max_frames)
         converter = ToCotam(wish, limits.pixels)
         to = _upstream(gateway, limits, listening["timeout"], token=token)
     else:
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames")
-        converter = ToBudget(form, fit, max_picture_bytes, max_request_bytes, limits.pixels)
+        converter = ToBudget(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
         to = _upstream(upstream or "", limits, listening["timeout"], key=upstream_key)
     host = listening["host"]
     app = application(to, converter, limits, local=_is_loopback(host))
@@ -294,7 +296,7 @@ def _limits(listening: dict[str, Any]) -> Limits:
     return Limits(
         body=listening["max_body"],
         requests=listening["max_requests"],
-        pictures=listening["max_pictures"],
+        images=listening["max_images"],
         pixels=listening["size_limit"] * 1_000_000,
         jobs=listening["jobs"],
     )

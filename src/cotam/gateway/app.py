@@ -1,7 +1,4 @@
-"""The applications: which routes there are, and what they are made of.
-
-Knows how the parts are put together: nothing of options or of sockets.
-"""
+"""The applications ``serve`` and ``edge``: their routes, and what these are made of."""
 
 from __future__ import annotations
 
@@ -22,20 +19,28 @@ from starlette.types import ASGIApp
 
 import cotam
 from cotam.gateway import compare, plain
-from cotam.gateway.convert import Converter, RefusedError
+from cotam.gateway.bodies import Bodies
 from cotam.gateway.exchange import Metrics
-from cotam.gateway.guard import Bodies, Guard, refusal
-from cotam.gateway.relay import Relay, Upstream
+from cotam.gateway.guard import Guard
+from cotam.gateway.jobs import Converter
+from cotam.gateway.refusal import RefusedError, refusal
+from cotam.gateway.relay import Relay
+from cotam.gateway.tokens import Token
+from cotam.gateway.upstream import Upstream
 
 __all__ = ["Limits", "application"]
 
 PAGE = Path(__file__).parent / "page"
+
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+
+_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+"""Paths of the API that metrics count one by one; the others are counted together."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,15 @@ class Limits:
     Attributes
     ----------
     body : bytes of a request
-    requests : worked on at a time
-    pictures : in a request
-    pixels : of a picture
-    jobs : threads that work on pictures; one more makes comparisons for the page
+    requests : in progress at a time
+    images : in a request
+    pixels : of an image
+    jobs : threads that work on images; one more makes comparisons for the page
     """
 
     body: int
     requests: int
-    pictures: int
+    images: int
     pixels: int
     jobs: int
 
@@ -71,16 +76,17 @@ def application(
 
     Parameters
     ----------
-    converter : what is made of the pictures of a request
-    token : that clients must show, if any
+    converter : changes the images of a request
+    token : that clients must send, or None
     local : for programs on this machine only
     page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
     """
     metrics = Metrics()
-    pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="pictures")
+    pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="images")
     comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
     bodies = Bodies(limits.body)
-    relay = Relay(upstream, converter, pool, bodies, most=limits.pictures, token=token)
+    own_token = Token(token) if token else None
+    relay = Relay(upstream, converter, pool, bodies, most=limits.images, token=own_token)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -104,11 +110,9 @@ def application(
         routes += plain.routes(pool, bodies, limits.pixels)
         routes.append(compare.route(comparing, bodies, limits.pixels))
         routes.append(Mount("/v1/cotam", routes=[]))  # other paths are not for the upstream
-    routes += [
-        Route("/v1/chat/completions", relay),
-        Route("/v1/responses", relay),
-        Route("/v1/{rest:path}", relay),
-    ]
+    routes += [Route(path, relay) for path in _PATHS]
+    routes += [Route("/v1/{rest:path}", relay), Route("/{version:str}/{rest:path}", relay)]
     handlers = {RefusedError: refusal, HTTPException: refusal, Exception: refusal}
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    return Guard(inner, metrics, token=token, limit=limits.requests, local=local)
+    inner.router.redirect_slashes = False  # paths have their normal form already
+    return Guard(inner, metrics, token=own_token, limit=limits.requests, local=local)

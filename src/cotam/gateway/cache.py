@@ -1,7 +1,4 @@
-"""What was made of the same content before: earlier turns of a conversation come again with each request.
-
-Knows keys, bytes and a limit: nothing of pictures.
-"""
+"""A cache of results in memory: earlier turns of a conversation come again with each request."""
 
 from __future__ import annotations
 
@@ -16,9 +13,9 @@ OVERHEAD = 1000
 
 
 class Cache:
-    """The results used last, at most so many bytes of them. Safe to use from several threads.
+    """The results used last, within a number of bytes. Safe to use from several threads.
 
-    A result counts as its bytes and `OVERHEAD`, or a stranger could fill the memory with many small ones.
+    A result counts as its bytes and `OVERHEAD`, or many small ones would fill the memory.
     """
 
     def __init__(self, limit: int) -> None:

@@ -25,12 +25,13 @@ from cotam.codec import weights
 from cotam.codec.weights import View
 from cotam.format.header import read_header
 from cotam.gateway import features
+from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
-from cotam.gateway.convert import Note, Wish
-from cotam.gateway.guard import Bodies
-from cotam.gateway.pictures import COTAM, MEDIA_TYPES, content_key, pixels_of, saved
+from cotam.gateway.dataurl import Media, data_url
+from cotam.gateway.exchange import Note
+from cotam.gateway.images import COTAM, MEDIA_TYPES, content_key, pixels_of, saved
+from cotam.gateway.jobs import Wish
 from cotam.gateway.plain import Plain, ordinary
-from cotam.gateway.rewrite import data_url
 from cotam.gateway.wish import STILL
 from cotam.guide import multiscale
 from cotam.guide.base import load
@@ -149,12 +150,14 @@ class _Comparer:
         for title, qualities, codec in self._codecs:
             file, decibel, end = self._as_near(pixels, key, codec, qualities, wanted, check)
             rows.append(self._row(title, file, decibel, width * height) | {"end": end})
-            panels.append({"name": codec.name, "title": title, "url": data_url(f"image/{codec.name}", file)})
+            panels.append(
+                {"name": codec.name, "title": title, "url": data_url(Media(f"image/{codec.name}", file))}
+            )
         result = {
             "width": width,
             "height": height,
             "quality": cotam.info(data).quality,
-            "file": data_url(COTAM, data),
+            "file": data_url(Media(COTAM, data)),
             "upload": len(body),
             "measure": self._measure.name,
             "seen": features.size_seen(height, width)[::-1],
@@ -218,4 +221,4 @@ def _importance(pixels: Pixels) -> Pixels:
 
 def _panel(name: str, title: str, pixels: Pixels) -> dict[str, str]:
     png = saved(Image.fromarray(pixels), "png")
-    return {"name": name, "title": title, "url": data_url(MEDIA_TYPES["png"], png)}
+    return {"name": name, "title": title, "url": data_url(Media(MEDIA_TYPES["png"], png))}

@@ -1,7 +1,4 @@
-"""What is told of each request: a line of the log, and the metrics.
-
-Knows sizes, kinds and times: no line has a word of a body in it, nor a picture or its address.
-"""
+"""What is recorded of each request: a line of the log, and metrics. Neither has a word of a body in it."""
 
 from __future__ import annotations
 
@@ -15,31 +12,60 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import Scope
 
-from cotam.gateway.convert import Note
+__all__ = ["Exchange", "JsonLines", "Metrics", "Note", "exchange_of"]
 
-__all__ = ["Exchange", "JsonLines", "Metrics", "exchange_of"]
+
+@dataclass(frozen=True)
+class Note:
+    """What became of one image or video: kinds and bytes of its file before and after.
+
+    Attributes
+    ----------
+    seconds : of work, waiting not included
+    cached : whether the result was made for an earlier request
+    """
+
+    source: str
+    result: str
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    cached: bool
 
 
 @dataclass
 class Exchange:
-    """One request and its answer, as the log and the metrics see it."""
+    """One request and its answer, as the log and the metrics see it.
+
+    Attributes
+    ----------
+    id : for the log; sent as ``X-Request-Id`` unless the upstream gives one
+    status : of the answer
+    bytes_in, bytes_upstream, bytes_out : of bodies: as the client sent it, as it was sent on, of the answer
+    notes : of images and videos
+    tokens : visual tokens of the images for the model that the request names; None if that is not known
+    seconds : by stage
+    error : the message, for a request that was refused or broke off
+    """
 
     method: str
     path: str
     id: str
+    upstream_id: str | None = None
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
     bytes_in: int = 0
     bytes_upstream: int = 0
     bytes_out: int = 0
     notes: list[Note] = field(default_factory=list)
+    tokens: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
     def line(self) -> dict[str, Any]:
-        """For the log."""
-        pictures = Tally(f"{note.source}>{note.result}" for note in self.notes)
-        return {
+        """The line of the log."""
+        images = Tally(f"{note.source}>{note.result}" for note in self.notes)
+        line = {
             "id": self.id,
             "method": self.method,
             "path": self.path,
@@ -49,14 +75,16 @@ class Exchange:
             "bytes_in": self.bytes_in,
             "bytes_upstream": self.bytes_upstream,
             "bytes_out": self.bytes_out,
-            "pictures": dict(pictures),
-            "picture_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
+            "images": dict(images),
+            "image_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
             "cached": sum(note.cached for note in self.notes),
-        } | ({"error": self.error} if self.error else {})
+        }
+        others = {"upstream_id": self.upstream_id, "tokens": self.tokens, "error": self.error}
+        return line | {name: value for name, value in others.items() if value is not None}
 
 
 class Metrics:
-    """Counters in Prometheus' form, of one application."""
+    """Counters of one application, in Prometheus' form."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -64,24 +92,22 @@ class Metrics:
         made: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter("cotam_requests", "Requests answered.", ["path", "status"], **made)
         self.bytes = Counter("cotam_body_bytes", "Bytes of bodies.", ["direction"], **made)
-        self.pictures = Counter(
-            "cotam_pictures", "Pictures by what became of them.", ["source", "result"], **made
-        )
-        self.picture_bytes = Counter("cotam_picture_bytes", "Bytes of picture files.", ["side"], **made)
-        self.cached = Counter("cotam_pictures_cached", "Pictures that were made before.", **made)
-        self.errors = Counter("cotam_errors", "Requests that were not answered well.", ["status"], **made)
+        self.images = Counter("cotam_images", "Images and videos, by kind.", ["source", "result"], **made)
+        self.image_bytes = Counter("cotam_image_bytes", "Bytes of image files.", ["side"], **made)
+        self.cached = Counter("cotam_images_cached", "Images taken from the cache.", **made)
+        self.errors = Counter("cotam_errors", "Requests answered with an error.", ["status"], **made)
         self.seconds = Histogram("cotam_stage_seconds", "Time by stage.", ["stage"], buckets=stages, **made)
-        self.running = Gauge("cotam_requests_running", "Requests being worked on.", **made)
+        self.running = Gauge("cotam_requests_running", "Requests in progress.", **made)
 
     def add(self, exchange: Exchange, route: str) -> None:
-        """Count an exchange under the route that took it: paths of strangers are no labels."""
+        """Count an exchange, under the route that took it: a path itself could be anything."""
         self.requests.labels(route, exchange.status).inc()
         for direction in ("in", "upstream", "out"):
             self.bytes.labels(direction).inc(getattr(exchange, f"bytes_{direction}"))
         for note in exchange.notes:
-            self.pictures.labels(note.source, note.result).inc()
-            self.picture_bytes.labels("in").inc(note.bytes_in)
-            self.picture_bytes.labels("out").inc(note.bytes_out)
+            self.images.labels(note.source, note.result).inc()
+            self.image_bytes.labels("in").inc(note.bytes_in)
+            self.image_bytes.labels("out").inc(note.bytes_out)
             self.cached.inc(note.cached)
         for stage, seconds in exchange.seconds.items():
             self.seconds.labels(stage).observe(seconds)
@@ -91,7 +117,7 @@ class Metrics:
 
 
 def exchange_of(scope: Scope) -> Exchange:
-    """The exchange that the guard keeps of this request."""
+    """The exchange that `Guard` keeps of this request."""
     found = scope["cotam.exchange"]
     assert isinstance(found, Exchange)
     return found

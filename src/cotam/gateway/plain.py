@@ -1,8 +1,4 @@
-"""``/v1/cotam/encode`` and ``decode``, without a model.
-
-Knows pictures in bodies and wishes in queries: nothing of messages or of an upstream. Work is done in the
-threads of the pool.
-"""
+"""``/v1/cotam/encode`` and ``/v1/cotam/decode``: one image in the body of a request, without a model."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,21 +16,22 @@ from starlette.types import Receive, Scope, Send
 
 import cotam
 from cotam.errors import CotamError, InputError
-from cotam.gateway.convert import Note, RefusedError, Wish
-from cotam.gateway.exchange import exchange_of
-from cotam.gateway.guard import Bodies, in_thread, while_connected
-from cotam.gateway.pictures import COTAM, MEDIA_TYPES, check_size, kind_of, png_of
-from cotam.gateway.videos import video_kind
+from cotam.gateway.bodies import Bodies, in_thread, while_connected
+from cotam.gateway.exchange import Note, exchange_of
+from cotam.gateway.images import COTAM, check_size, format_of, png_of
+from cotam.gateway.jobs import Wish
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.videos import video_format
 from cotam.gateway.wish import STILL, wish_in_query
 
 __all__ = ["Plain", "Work", "ordinary", "routes"]
 
 Work = Callable[[bytes, Wish, Callable[[], None]], tuple[Response, Note | None]]
-"""Body, wish and a function that raises when nobody waits → the answer, and what became of the picture."""
+"""Body, wish and a function that raises when nobody waits → the answer, and what became of the image."""
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
-    """The routes, for pictures of at most ``size_limit`` pixels."""
+    """The routes, for images of at most ``size_limit`` pixels."""
     return [
         Route("/v1/cotam/encode", Plain(pool, bodies, size_limit, _encode, STILL)),
         Route("/v1/cotam/decode", Plain(pool, bodies, size_limit, _decode)),
@@ -41,15 +39,15 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 
 class Plain:
-    """An ASGI application that does one thing to the picture in the body.
+    """An ASGI application that does one thing to the image in the body.
 
     Parameters
     ----------
     pool : whose threads do it
-    size_limit : pixels of the picture
+    size_limit : pixels of the image
     names : what the query may ask for, see `cotam.gateway.wish`
     most : at a time, those that wait included; more are refused with 429. None is no limit of its own
-    seconds : after which the work is given up, see `cotam.gateway.guard.in_thread`
+    seconds : after which the work is given up, see `cotam.gateway.bodies.in_thread`
     """
 
     def __init__(
@@ -70,7 +68,9 @@ class Plain:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
         if self._most is not None and self._running >= self._most:
-            message = f"{self._most} requests of this kind are being worked on: try again in a few seconds"
+            message = (
+                f"{self._most} requests of this kind are in progress, the limit: try again in a few seconds"
+            )
             raise RefusedError(message, 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
@@ -86,23 +86,29 @@ class Plain:
         exchange = exchange_of(scope)
         wish = wish_in_query(Request(scope).query_params, self._names)
         started = time.perf_counter()
-        response, note = await in_thread(self._pool, partial(self._done, body, wish), self._seconds)
-        exchange.seconds["pictures"] = time.perf_counter() - started
+        work = partial(self._done, body, Headers(scope=scope), wish)
+        response, note = await in_thread(self._pool, work, self._seconds)
+        exchange.seconds["images"] = time.perf_counter() - started
         if note:
             exchange.notes.append(note)
         await response(scope, receive, send)
 
-    def _done(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+    def _done(
+        self, body: bytes, headers: Headers, wish: Wish, check: Callable[[], None]
+    ) -> tuple[Response, Note | None]:
         check()
+        body = self._bodies.decoded(body, headers)
         try:
-            if video_kind(body) not in (None, "gif"):
-                raise InputError("the body is a video: cotam encode, or cotam edge, makes a sequence of it")
+            if video_format(body) not in (None, "gif"):
+                raise InputError(
+                    "the body is a video: use cotam encode or cotam edge to make a sequence of it"
+                )
             check_size(body, self._limit)
             return self._work(body, wish, check)
         except CotamError as error:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
-            raise RefusedError("not enough memory for the picture", 503) from error
+            raise RefusedError("not enough memory for the image", 503) from error
 
 
 def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
@@ -117,20 +123,20 @@ def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Respons
 
 def _decode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
     started = time.perf_counter()
-    data = png_of(body)
-    note = Note("cotam", "png", len(body), len(data), time.perf_counter() - started, cached=False)
-    return Response(data, media_type=MEDIA_TYPES["png"]), note
+    png = png_of(body)
+    note = Note("cotam", "png", len(body), len(png.data), time.perf_counter() - started, cached=False)
+    return Response(png.data, media_type=png.media_type), note
 
 
 def ordinary(body: bytes) -> str:
-    """The kind of the picture, see `cotam.gateway.pictures.kind_of`.
+    """The format of the image, see `cotam.gateway.images.format_of`.
 
     Raises
     ------
     InputError
         if it is a .cotam file
     """
-    kind = kind_of(body)
+    kind = format_of(body)
     if not kind:
-        raise InputError("the body is to be a JPEG, PNG, WebP or GIF picture: it is a .cotam file already")
+        raise InputError("the body is a .cotam file already: send an image of another format")
     return kind

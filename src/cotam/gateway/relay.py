@@ -1,139 +1,45 @@
-"""Requests to the upstream, with other pictures in them, and answers back as they come.
+"""Relay requests to the upstream, with other media in them, and answers as they come.
 
-Knows HTTP, and that a converter changes picture parts: not how. Answers are relayed byte for byte, so
-server-sent events, compression and whatever an API may invent pass as they are.
+Answers are relayed byte for byte, so server-sent events, compression and whatever an API may invent pass.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx2
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from cotam.errors import CotamError
-from cotam.gateway.convert import Converter, Job, Note, RefusedError, Wish, check_count, count_pictures
-from cotam.gateway.exchange import exchange_of
-from cotam.gateway.guard import TOKEN_HEADER, Bodies, in_thread, while_connected
-from cotam.gateway.rewrite import parse_json, parts, replaced, to_json
+from cotam.errors import InputError
+from cotam.gateway.bodies import Bodies, in_thread, while_connected
+from cotam.gateway.exchange import Exchange, exchange_of
+from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
+from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
+from cotam.gateway.paths import api_of, is_relayed, model_in
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.tokens import Token
+from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.wish import wish_in_headers
 
-__all__ = ["Relay", "Upstream"]
+__all__ = ["Relay"]
 
-WITH_PICTURES = {"/v1/chat/completions", "/v1/responses"}
-CONNECT_SECONDS = 10
-
-_HOP = {
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
-_OURS = {"host", "content-length", "expect"}
-
-
-class Upstream:
-    """Where requests go.
-
-    Parameters
-    ----------
-    address : what a client of OpenAI's takes as base URL; /v1 is added if it has no path
-    key : bearer for it in place of the client's, if any
-    token : for a gateway that asks for one, sent as ``X-Cotam-Token``
-    silence : seconds without a byte of the answer after which it is given up
-    connections : open at a time
-    """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        key: str | None = None,
-        token: str | None = None,
-        silence: float = 600,
-        connections: int = 64,
-    ) -> None:
-        parsed = urlsplit(address)
-        if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
-            raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
-        self.name = f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}"
-        self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
-        self._key, self._token, self._silence = key, token, silence
-        self._connections = connections
-        self._client: httpx2.AsyncClient | None = None
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Requests can be sent within."""
-        timeout = httpx2.Timeout(self._silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        # Servers drop idle connections, uvicorn after 5 s: a request must not be sent into that moment.
-        limits = httpx2.Limits(max_connections=self._connections, keepalive_expiry=2)
-        async with httpx2.AsyncClient(timeout=timeout, limits=limits) as self._client:
-            yield
-
-    def headers(self, given: Headers, *, token_was_bearer: bool) -> list[tuple[str, str]]:
-        """Those of the client, without what concerns this connection, or this gateway, alone."""
-        named = {name.strip().lower() for name in given.get("connection", "").split(",")}
-        left_out = _HOP | _OURS | named
-        if self._key or token_was_bearer:
-            left_out.add("authorization")
-        kept = [
-            (name, value)
-            for name, value in given.items()
-            if name not in left_out and not name.startswith("x-cotam-")
-        ]
-        if "accept-encoding" not in given:
-            kept.append(("accept-encoding", "identity"))  # the answer is not unpacked on its way
-        if self._key:
-            kept.append(("authorization", f"Bearer {self._key}"))
-        if self._token:
-            kept.append((TOKEN_HEADER, self._token))
-        return kept
-
-    async def open(
-        self, method: str, path: str, query: str, headers: list[tuple[str, str]], body: bytes
-    ) -> httpx2.Response:
-        """The answer, of which the body is still to be read.
-
-        Raises
-        ------
-        RefusedError
-            502 if the upstream cannot be reached or breaks off, 504 if it says nothing
-        """
-        assert self._client
-        url = self._base + path + (f"?{query}" if query else "")
-        try:
-            request = self._client.build_request(method, url, headers=headers, content=body or None)
-            return await self._client.send(request, stream=True)
-        except httpx2.ConnectTimeout as error:
-            raise RefusedError(f"the upstream {self.name} cannot be reached: no answer", 502) from error
-        except httpx2.TimeoutException as error:
-            message = f"the upstream {self.name} has said nothing for {self._silence:g} s"
-            raise RefusedError(message, 504) from error
-        except httpx2.HTTPError as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
+_JSON_STARTS = b"{[\xef\xff\xfe\0"
+"""First bytes of JSON that has parts: an object or a list, in UTF-8, UTF-16 or UTF-32."""
 
 
 class Relay:
-    """An ASGI application for everything below /v1.
+    """An ASGI application for the paths of the API.
 
     Parameters
     ----------
-    converter : changes the picture parts, in a thread of ``pool``
-    most : pictures in one request, each frame of a video that is decoded among them
-    token : of this gateway: where the client's bearer is that, it is not passed on
+    converter : changes the media parts, in a thread of ``pool``
+    most : images in one request, each frame of a video that is decoded among them
+    token : of this gateway: where the client sends it in place of its API's key, it is not passed on
     """
 
     def __init__(
@@ -144,12 +50,14 @@ class Relay:
         bodies: Bodies,
         *,
         most: int,
-        token: str | None = None,
+        token: Token | None = None,
     ) -> None:
         self._upstream, self._converter, self._pool, self._bodies = upstream, converter, pool, bodies
         self._most, self._token = most, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not is_relayed(scope["path"]):
+            raise RefusedError(f"no such path: {scope['path'][:200]!r}", 404)
         body = await self._bodies.read(scope, receive)
         try:
             await while_connected(receive, self._answer(scope, send, body))
@@ -158,52 +66,94 @@ class Relay:
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
-        headers = Headers(scope=scope)
-        # As the client wrote it: a decoded path could say something else to the upstream.
-        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        if not path.startswith("/v1/") or any(part in (".", "..") for part in scope["path"].split("/")):
-            raise RefusedError("there is no such path", 404)
-        if scope["method"] == "POST" and scope["path"] in WITH_PICTURES:
+        if body:
             started = time.perf_counter()
-            wish = wish_in_headers(headers)
-            body = await in_thread(self._pool, partial(self._rewrite, body, wish, exchange.notes))
-            exchange.seconds["pictures"] = time.perf_counter() - started
+            body = await in_thread(self._pool, partial(self._converted, body, scope, exchange))
+            exchange.seconds["images"] = time.perf_counter() - started
         exchange.bytes_upstream = len(body)
-        bearer = headers.get("authorization", "").partition(" ")[2]
-        passed_on = self._upstream.headers(
-            headers, token_was_bearer=bool(self._token) and bearer == self._token
-        )
+        path = scope["path"]
+        url = self._upstream.url(path, scope["query_string"].decode("latin-1"))
+        headers = self._upstream.headers(scope["headers"], api_of(path), self._token)
         started = time.perf_counter()
-        query = scope["query_string"].decode("latin-1")
-        answer = await self._upstream.open(scope["method"], path[3:], query, passed_on, body)
+        answer = await self._upstream.open(scope["method"], url, headers, body)
         exchange.seconds["upstream"] = time.perf_counter() - started
         try:
-            await self._relay(answer, send, {"x-cotam-bytes": f"{exchange.bytes_in}, {len(body)}"})
+            await self._relay(answer, send, self._answer_headers(answer, exchange, scope["method"]))
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
             exchange.error = f"the upstream {self._upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
 
-    def _rewrite(self, body: bytes, wish: Wish, notes: list[Note], check: Callable[[], None]) -> bytes:
-        """In a thread of the pool: bodies are large, and other requests shall not wait for them."""
+    def _converted(self, body: bytes, scope: Scope, exchange: Exchange, check: Callable[[], None]) -> bytes:
+        """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
-        job = Job(wish=wish, check=check, notes=notes)
-        try:
-            value = parse_json(body)
-        except CotamError as error:
-            raise RefusedError(str(error)) from error
+        headers = Headers(scope=scope)
+        wish = wish_in_headers(headers)
+        body = self._bodies.decoded(body, headers)
+        value = self._parsed(body, scope, headers)
+        if value is None:
+            if not self._converter.passes_cotam and has_cotam(body):
+                raise RefusedError(
+                    "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
+                    "decode it with POST /v1/cotam/decode first"
+                )
+            return body
         found = parts(value)
-        check_count(count_pictures(found), self._most)
-        job.rest, job.most = len(body) - sum(len(part.url) for part in found), self._most
+        check_count(count_images(found), self._most)
+        job = Job(wish=wish, check=check, notes=exchange.notes, most=self._most)
+        job.model = _model(value) or model_in(scope["path"])
+        job.rest = len(body) - sum(len(part.text) for part in found)
         news = self._converter(found, job)
-        return to_json(replaced(value, news)) if news else body
+        exchange.tokens = job.tokens
+        if news:
+            value = replaced(value, news)
+        if not self._converter.passes_cotam and (where := find_cotam(value)):
+            raise RefusedError(
+                f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
+            )
+        return to_json(value) if news else body
 
-    async def _relay(self, answer: httpx2.Response, send: Send, added: Mapping[str, str]) -> None:
-        raw = [(name.lower(), value) for name, value in answer.headers.raw]
-        kept = [(name, value) for name, value in raw if name.decode() not in _HOP | added.keys()]
-        kept += [(name.encode(), value.encode()) for name, value in added.items()]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
+    def _parsed(self, body: bytes, scope: Scope, headers: Headers) -> Any:
+        """The JSON of a body; None for other bodies.
+
+        Raises
+        ------
+        RefusedError
+            for a body that should be JSON, and is not
+        """
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_json = kind.endswith(("/json", "+json"))
+        named = scope["path"] in ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+        if not (is_json or named or body.lstrip()[:1] in [bytes([byte]) for byte in _JSON_STARTS]):
+            return None
+        try:
+            return parse_json(body)
+        except InputError as error:
+            if is_json or named:
+                raise RefusedError(str(error)) from error
+            return None
+
+    def _answer_headers(self, answer: httpx2.Response, exchange: Exchange, method: str) -> RawHeaders:
+        added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
+        if exchange.tokens is not None:
+            added.append((b"x-cotam-tokens", str(exchange.tokens).encode()))
+        ours = {name for name, _ in added}
+        kept = []
+        for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
+            if name == b"location":
+                value = self._upstream.location(value, str(answer.url), method)
+            if name not in ours:
+                kept.append((name, value))
+        return [*kept, *added]
+
+    async def _relay(self, answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
         async for chunk in answer.aiter_raw():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _model(value: Any) -> str | None:
+    model = value.get("model") if isinstance(value, dict) else None
+    return model if isinstance(model, str) else None

@@ -1,7 +1,6 @@
-"""One video of a request: its kind, the sequence that is made of it, and the frames that a model gets.
+"""One video of a request: its format, the .cotam sequence made of it, and the frames of a sequence.
 
-Knows bytes, clips and sequences: nothing of requests. What is no video file of a few kinds is not handed to
-FFmpeg, which reads playlists, too, and opens what they name.
+Only files of a few formats are handed to FFmpeg: it reads playlists, too, and opens what they name.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from typing import Any
 
 import cotam
 from cotam.errors import LimitError
-from cotam.gateway.pictures import MEDIA_TYPES, saved
-from cotam.gateway.rewrite import data_url
+from cotam.gateway.dataurl import Media
+from cotam.gateway.images import MEDIA_TYPES, format_of, saved
 
-__all__ = ["frame_urls", "read_frame_urls", "sequence_of", "video_kind"]
+__all__ = ["packed_frames", "sequence_of", "unpacked_frames", "video_format"]
 
 
-def video_kind(data: bytes) -> str | None:
+def video_format(data: bytes) -> str | None:
     """mp4 (MOV too), webm (Matroska too), avi or gif, by the first bytes; None for other data."""
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp" and not format_of(data):
         return "mp4"
     if data.startswith(b"\x1a\x45\xdf\xa3"):
         return "webm"
@@ -33,7 +32,7 @@ def video_kind(data: bytes) -> str | None:
 def sequence_of(
     data: bytes, fps: float, most: int, size_limit: int, check: Callable[[], None], **coding: Any
 ) -> bytes:
-    """A video file as a .cotam sequence.
+    """Encode a video file as a .cotam sequence.
 
     Parameters
     ----------
@@ -68,22 +67,28 @@ def sequence_of(
         return b"".join(cotam.encode_frames(map(small, chosen), **coding))
 
 
-def frame_urls(data: bytes, check: Callable[[], None]) -> bytes:
-    """All frames of a sequence for a model, as a cache holds them: lines of seconds and PNG address.
+def packed_frames(data: bytes, check: Callable[[], None]) -> bytes:
+    """Decode all frames of a sequence, as one value for a cache: seconds, length and PNG of each.
 
     Raises
     ------
     FormatError, LimitError, UnknownWeightsError
         as `cotam.decode_frames`
     """
-    lines = []
+    pieces = []
     for seconds, image in cotam.decode_frames(data):
         check()
-        lines.append(f"{seconds:.1f} {data_url(MEDIA_TYPES['png'], saved(image, 'png'))}")
-    return "\n".join(lines).encode()
+        png = saved(image, "png")
+        pieces += [f"{seconds:.1f} {len(png)}\n".encode(), png]
+    return b"".join(pieces)
 
 
-def read_frame_urls(lines: bytes) -> list[tuple[str, str]]:
-    """Seconds, as text, and address of each frame in what `frame_urls` gave."""
-    found = (line.partition(" ") for line in lines.decode().split("\n"))
-    return [(seconds, url) for seconds, _, url in found]
+def unpacked_frames(packed: bytes) -> list[tuple[str, Media]]:
+    """Seconds, as text, and PNG of each frame in what `packed_frames` gave."""
+    found, at = [], 0
+    while at < len(packed):
+        end = packed.index(b"\n", at)
+        seconds, size = packed[at:end].decode().split(" ")
+        at = end + 1 + int(size)
+        found.append((seconds, Media(MEDIA_TYPES["png"], packed[end + 1 : at])))
+    return found

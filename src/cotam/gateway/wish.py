@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from cotam.gateway.convert import RefusedError, Wish
-from cotam.gateway.guard import TOKEN_HEADER
+from cotam.gateway.jobs import Wish
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.tokens import TOKEN_HEADER
 from cotam.image import models
 
 __all__ = ["STILL", "wish_in_headers", "wish_in_query"]

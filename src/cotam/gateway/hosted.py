@@ -7,6 +7,7 @@ next request of the conversation finds earlier pictures on the same rung in the 
 
 from __future__ import annotations
 
+import logging
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -15,14 +16,20 @@ from typing import Literal
 
 from PIL import Image
 
+from cotam.errors import InputError, LimitError
 from cotam.gateway.cache import Cache
-from cotam.gateway.convert import Job, Note, RefusedError, Wish, ordinary_in, part_errors
-from cotam.gateway.pictures import MEDIA_TYPES, check_size, content_key, pixels_of, saved
-from cotam.gateway.rewrite import Part, Where, data_url
+from cotam.gateway.dataurl import Media, url_length
+from cotam.gateway.exchange import Note
+from cotam.gateway.images import MEDIA_TYPES, check_size, content_key, pixels_of, saved
+from cotam.gateway.jobs import Job, Wish, image_in, part_errors
+from cotam.gateway.parts import Part
+from cotam.gateway.refusal import RefusedError
 from cotam.image.fit import fitted, target_size
 from cotam.image.read import Pixels, outline
 
 __all__ = ["RUNGS", "ToBudget"]
+
+_LOG = logging.getLogger("cotam.gateway")
 
 RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
 """Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
@@ -59,6 +66,8 @@ class ToBudget:
     cache : bytes of coded pictures that are kept
     """
 
+    passes_cotam = False
+
     def __init__(
         self,
         form: Literal["jpeg", "webp"],
@@ -72,7 +81,7 @@ class ToBudget:
         self._picture_bytes, self._request_bytes = picture_bytes, request_bytes
         self._coded = Cache(cache)
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Where, str]:
+    def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(self._wish)
         pictures, others = [], job.rest
         for part in parts:
@@ -82,7 +91,7 @@ class ToBudget:
             if picture:
                 pictures.append(picture)
             else:
-                others += len(part.url)
+                others += len(part.text)
         room = None if self._request_bytes is None else self._request_bytes - others
         attempt = _Attempt(self, pictures, room, job)
         rungs = range(_ORIGINAL, len(RUNGS))
@@ -101,12 +110,18 @@ class ToBudget:
         return attempt.urls(chosen)
 
     def _read(self, part: Part, wish: Wish) -> _Picture | None:
-        found = ordinary_in(part)
+        found = image_in(part)
         if not found:
             return None
         data, kind = found
-        check_size(data, self._limit)
-        width, height, upright = outline(data)
+        try:
+            check_size(data, self._limit)
+            width, height, upright = outline(data)
+        except (InputError, LimitError) as error:
+            _LOG.warning(
+                "an image passes as it is", extra={"fields": {"part": part.name, "reason": str(error)}}
+            )
+            return None
         useful = target_size(width, height, wish.fit, wish.max_pixels) == (width, height)
         small = self._picture_bytes is None or len(data) <= self._picture_bytes
         return _Picture(part, data, kind, (content_key(data), wish), upright and useful and small)
@@ -150,18 +165,18 @@ class _Attempt:
 
     def total(self, rung: int) -> int:
         """Bytes of all addresses at a rung."""
-        prefix = len(data_url(MEDIA_TYPES[self._budget.form], b""))
+        prefix = url_length(Media(MEDIA_TYPES[self._budget.form], b""))
         return sum(prefix + -(-self._best(picture, rung)[1] // 3) * 4 for picture in self._pictures)
 
-    def urls(self, rung: int) -> dict[Where, str]:
+    def urls(self, rung: int) -> dict[Part, Media]:
         """New addresses at a rung."""
-        urls: dict[Where, str] = {}
+        urls: dict[Part, Media] = {}
         for picture in self._pictures:
             chosen, size = self._best(picture, rung)
             result = picture.kind
             if chosen != _ORIGINAL:
                 data, _ = self._budget.coded(picture, chosen, self._pixels)
-                urls[picture.part.where] = data_url(MEDIA_TYPES[self._budget.form], data)
+                urls[picture.part] = Media(MEDIA_TYPES[self._budget.form], data)
                 result = self._budget.form
             self._job.notes.append(
                 Note(picture.kind, result, len(picture.data), size, picture.seconds, picture.cached)
@@ -170,7 +185,7 @@ class _Attempt:
 
     def _best(self, picture: _Picture, rung: int) -> tuple[int, int]:
         """The rung that a picture takes, this one or a lower one, and its bytes."""
-        if picture.fits and (rung == _ORIGINAL or len(picture.part.url) <= self._small):
+        if picture.fits and (rung == _ORIGINAL or len(picture.part.text) <= self._small):
             return _ORIGINAL, len(picture.data)
         rung = max(rung, 0)
         while self._budget.over(size := self._size(picture, rung)) and rung + 1 < len(RUNGS):
@@ -179,7 +194,7 @@ class _Attempt:
             return _ORIGINAL, len(picture.data)
         if self._budget.over(size):
             name = picture.part.name
-            raise RefusedError(f"{name}: takes {size:,} bytes at the least, above --max-picture-bytes", 413)
+            raise RefusedError(f"{name}: takes {size:,} bytes at the least, above --max-image-bytes", 413)
         return rung, size
 
     def _size(self, picture: _Picture, rung: int) -> int:

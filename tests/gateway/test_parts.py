@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.rewrite import Frames, data_url, parse_json, parts, read_data_url, replaced, to_json
+from cotam.gateway.dataurl import Media, data_url, read_data_url
+from cotam.gateway.parts import Frames, parse_json, parts, replaced, strings, to_json
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -43,15 +44,31 @@ RESPONSES: dict[str, Any] = {
         {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": "data:c"}},
     ]
 }
+
+
+def texts_but_media(body: Any) -> list[str]:
+    """The body with its media left out, to compare what is around them."""
+    places = {part.where for part in parts(body)}
+    return sorted(f"{where} {text}" for where, text in strings(body) if where not in places)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
 
 
+def media(number: int) -> Media:
+    return Media("image/png", bytes([number]))
+
+
+def url(number: int) -> str:
+    return data_url(media(number))
+
+
 def test_parts_of_chat_completions() -> None:
     found = parts(CHAT)
-    assert [part.url for part in found] == ["data:a", "data:b", "data:c", "https://d"]
+    assert [part.text for part in found] == ["data:a", "data:b", "data:c", "https://d"]
     assert [part.kind for part in found] == ["image", "image", "video", "image"]
     assert [part.name for part in found] == [
         "messages[1].content[1].image_url",
@@ -62,7 +79,7 @@ def test_parts_of_chat_completions() -> None:
 
 
 def test_parts_of_responses() -> None:
-    assert [part.url for part in parts(RESPONSES)] == ["data:a", "data:b", "data:c"]
+    assert [part.text for part in parts(RESPONSES)] == ["data:a", "data:b", "data:c"]
     assert parts(RESPONSES)[2].name == "input[4].output.image_url"
 
 
@@ -74,52 +91,53 @@ def test_what_has_no_parts(body: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [CHAT, RESPONSES])
-def test_replaced_changes_addresses_alone(body: Any) -> None:
+def test_replaced_changes_media_alone(body: Any) -> None:
     before = copy.deepcopy(body)
     found = parts(body)
-    changed = replaced(body, {part.where: f"new {number}" for number, part in enumerate(found)})
+    news = {part: Media("image/png", bytes([number])) for number, part in enumerate(found)}
+    changed = replaced(body, news)
     assert body == before
-    assert [part.url for part in parts(changed)] == [f"new {number}" for number in range(len(found))]
-    back = replaced(changed, {part.where: part.url for part in found})
-    assert back == before
-    assert list(back) == list(before)  # the order of keys too
+    assert [part.media for part in parts(changed)] == list(news.values())
+    assert parts(changed)[0].where == found[0].where
+    assert texts_but_media(changed) == texts_but_media(before)
+    assert list(changed) == list(before)  # the order of keys too
 
 
 def test_frames_come_in_the_place_of_a_part() -> None:
     before = copy.deepcopy(CHAT)
     first, _, video, last = parts(CHAT)
-    two = [("<0.0 seconds>", "data:0"), ("", "data:1")]
+    two = [("<0.0 seconds>", media(0)), ("", media(1))]
     news = {
-        first.where: Frames(first.place, two),
-        video.where: Frames(video.place, two),
-        last.where: "data:d",
+        first: Frames(two),
+        video: Frames(two),
+        last: media(9),
     }
     changed = replaced(CHAT, news)
     assert before == CHAT
     content = changed["messages"][1]["content"]
     text = {"type": "text", "text": "<0.0 seconds>"}
-    plain = [{"type": "image_url", "image_url": {"url": f"data:{n}"}} for n in (0, 1)]
-    low = [{"type": "image_url", "image_url": {"url": f"data:{n}", "detail": "low"}} for n in (0, 1)]
+    plain = [{"type": "image_url", "image_url": {"url": url(n)}} for n in (0, 1)]
+    low = [{"type": "image_url", "image_url": {"url": url(n), "detail": "low"}} for n in (0, 1)]
     old = CHAT["messages"][1]["content"]
     assert content == [old[0], text, *low, old[2], text, *plain, *old[4:]]
-    assert changed["messages"][2]["content"][0]["image_url"]["url"] == "data:d"
+    assert changed["messages"][2]["content"][0]["image_url"]["url"] == url(9)
 
 
 def test_frames_in_responses() -> None:
     found = parts(RESPONSES)
-    assert [isinstance(part.place[-1], int) for part in found] == [True, True, False]  # a screenshot is alone
-    news = {part.where: Frames(part.place, [("<1.5 seconds>", "data:f")]) for part in found[:2]}
+    assert [part.is_one_of_several for part in found] == [True, True, False]  # a screenshot is alone
+    news = {part: Frames([("<1.5 seconds>", media(7))]) for part in found[:2]}
     changed = replaced(RESPONSES, news)["input"]
     expected = [
         {"type": "input_text", "text": "<1.5 seconds>"},
-        {"type": "input_image", "image_url": "data:f", "detail": "auto"},
+        {"type": "input_image", "image_url": url(7), "detail": "auto"},
     ]
     assert changed[0] == {"role": "user", "content": expected}
     assert changed[2] == {"type": "function_call_output", "output": expected}
     video = {"input": [{"content": [{"type": "input_video", "video_url": "data:v"}]}]}
     (part,) = parts(video)
     assert part.kind == "video"
-    made = replaced(video, {part.where: Frames(part.place, [("<1.5 seconds>", "data:f")])})
+    made = replaced(video, {part: Frames([("<1.5 seconds>", media(7))])})
     assert made == {"input": [{"content": expected}]}
 
 
@@ -143,14 +161,14 @@ def test_what_is_no_json(body: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_data_urls_there_and_back(data: bytes) -> None:
-    assert read_data_url(data_url("image/vnd.cotam", data)) == ("image/vnd.cotam", data)
+    assert read_data_url(data_url(Media("image/vnd.cotam", data))) == Media("image/vnd.cotam", data)
 
 
 def test_data_urls_as_clients_write_them() -> None:
     text = base64.encodebytes(bytes(100)).decode()  # lines of 76
-    assert read_data_url(f"data:Image/PNG;base64,{text}") == ("image/png", bytes(100))
-    assert read_data_url("DATA:image/png;name=a.png;BASE64,AAAA") == ("image/png", bytes(3))
-    assert read_data_url("data:;base64,") == ("", b"")
+    assert read_data_url(f"data:Image/PNG;base64,{text}") == Media("image/png", bytes(100))
+    assert read_data_url("DATA:image/png;name=a.png;BASE64,AAAA") == Media("image/png", bytes(3))
+    assert read_data_url("data:;base64,") == Media("", b"")
     for other in (
         "https://example.com/a,b;base64,",
         "data:image/svg+xml,<svg/>",
@@ -158,7 +176,7 @@ def test_data_urls_as_clients_write_them() -> None:
         "AAAA",
     ):
         assert read_data_url(other) is None
-    for broken in ("data:image/png;base64,AAA", "data:image/png;base64,AA*A", "data:image/png;base64,Aé=="):
+    for broken in ("data:image/png;base64,AAAAA", "data:image/png;base64,AA*A", "data:image/png;base64,Aé=="):
         with pytest.raises(InputError, match="not base64"):
             read_data_url(broken)
 
@@ -168,15 +186,15 @@ def test_a_part_is_known_by_its_key_whatever_its_type(kind: object) -> None:
     """vLLM goes by the key where there is no type. Types that are objects were found by fuzzing."""
     for part in ({"type": kind, "image_url": "data:,"}, {"image_url": {"url": "data:,"}}):
         (found,) = parts({"messages": [{"content": [part]}]})
-        assert (found.url, found.kind) == ("data:,", "image")
+        assert (found.text, found.kind) == ("data:,", "image")
 
 
 def test_frames_in_the_place_of_a_part_without_a_type() -> None:
     body = {"messages": [{"content": [{"video_url": "data:v"}]}]}
     (part,) = parts(body)
-    made = replaced(body, {part.where: Frames(part.place, [("<1.5 seconds>", "data:f")])})
+    made = replaced(body, {part: Frames([("<1.5 seconds>", media(7))])})
     text = {"type": "text", "text": "<1.5 seconds>"}
-    assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": "data:f"}}]
+    assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": url(7)}}]
 
 
 def test_sounds_and_files_have_addresses_too() -> None:
@@ -186,7 +204,7 @@ def test_sounds_and_files_have_addresses_too() -> None:
         {"type": "text", "text": "?", "image_url": "https://c", "video_url": "https://d"},
     ]
     found = parts({"input": [{"role": "user", "content": content}]})
-    assert [(part.kind, part.url) for part in found] == [
+    assert [(part.kind, part.text) for part in found] == [
         ("audio", "https://a"),
         ("file", "https://b"),
         ("image", "https://c"),

@@ -1,0 +1,158 @@
+"""Bodies of requests in memory, and work on them that stops when the client goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from cotam.gateway.encodings import decoded
+from cotam.gateway.exchange import exchange_of
+from cotam.gateway.refusal import RefusedError
+
+__all__ = ["Bodies", "ClientGoneError", "in_thread", "while_connected"]
+
+BODY_SECONDS = 120
+"""A body that takes longer to arrive is given up."""
+
+Done = TypeVar("Done")
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Bodies:
+    """Reads bodies into memory.
+
+    Parameters
+    ----------
+    limit : bytes of one body; all together have at most eight times as many
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._most, self._held = limit, 8 * limit, 0
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """Read the body of a request, as it was sent.
+
+        Raises
+        ------
+        RefusedError
+            413 if it is larger than allowed, 408 if it takes too long, 429 if too many are here
+        ClientGoneError
+            if the client has gone
+        """
+        exchange = exchange_of(scope)
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > self.limit:
+            raise self._too_large()
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._read(receive)
+        except TimeoutError as error:
+            raise RefusedError(f"the body has not arrived within {BODY_SECONDS} s", 408) from error
+        exchange.bytes_in = len(body)
+        exchange.seconds["body"] = time.perf_counter() - started
+        return body
+
+    async def _read(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                self._held += len(chunk)
+                chunks.append(chunk)
+                if size > self.limit:
+                    raise self._too_large()
+                if self._held > self._most:
+                    message_ = "too many bytes are being received: try again in a second"
+                    raise RefusedError(message_, 429, headers={"Retry-After": "1"})
+                if not message.get("more_body"):
+                    return b"".join(chunks)
+        except BaseException:
+            self._held -= size
+            size = 0
+            raise
+
+    def release(self, body: bytes) -> None:
+        """Say that a body which `read` gave is no longer needed."""
+        self._held -= len(body)
+
+    def decoded(self, body: bytes, headers: Headers) -> bytes:
+        """The body without its Content-Encoding, within the limit. See `cotam.gateway.encodings.decoded`."""
+        encodings = ",".join(headers.getlist("content-encoding"))
+        return decoded(body, encodings, self.limit) if encodings and body else body
+
+    def _too_large(self) -> RefusedError:
+        # The rest is not read: without this a client goes on sending on the same connection.
+        message = f"the body is larger than the limit of {self.limit:,} bytes: raise --max-body"
+        return RefusedError(message, 413, headers={"Connection": "close"})
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work`` on a body that was read, and cancel it when the client goes.
+
+    Raises
+    ------
+    ClientGoneError
+        if it went
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        await task
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def in_thread(
+    pool: Executor, work: Callable[[Callable[[], None]], Done], seconds: float | None = None
+) -> Done:
+    """Run ``work`` in a thread of the pool, and return its result.
+
+    Parameters
+    ----------
+    work : is given a function to call now and then; it raises when nobody waits any more, or too long
+    seconds : from now on, waiting for a thread included; None is no limit
+
+    Raises
+    ------
+    RefusedError
+        503 after so many seconds
+    """
+    gone, began = threading.Event(), time.perf_counter()
+
+    def check() -> None:
+        if gone.is_set():
+            raise ClientGoneError
+        if seconds is not None and time.perf_counter() - began > seconds:
+            message = f"not done within {seconds:g} s: try again later"
+            raise RefusedError(message, 503, headers={"Retry-After": "10"})
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, check)
+    finally:
+        gone.set()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,181 @@
+"""What converters share: the job of one request, what clients may ask for, and limits."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from cotam.errors import CotamError, InputError
+from cotam.format.header import MAGIC
+from cotam.gateway.dataurl import Media
+from cotam.gateway.exchange import Note
+from cotam.gateway.images import COTAM, format_of, is_cotam
+from cotam.gateway.parts import Frames, Part, Where, strings
+from cotam.gateway.refusal import RefusedError
+
+__all__ = [
+    "Converter",
+    "Job",
+    "News",
+    "Wish",
+    "check_count",
+    "cotam_in",
+    "count_images",
+    "find_cotam",
+    "has_cotam",
+    "image_in",
+    "part_errors",
+]
+
+FPS, MAX_FRAMES = 1.0, 32
+"""How videos are sampled unless the options or the request say otherwise."""
+
+News = Mapping[Part, Media | Frames]
+"""Parts that change, in order, and what takes their place."""
+
+_BEGINNING = base64.b64encode(MAGIC[:6]).decode()
+"""The first characters of a .cotam file in base64, in either alphabet."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How an image is to be coded; None is the codec's own default. The last two are for videos."""
+
+    quality: int | None = None
+    target_size: int | None = None
+    fit: str | None = None
+    max_pixels: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of `cotam.encode`."""
+        names = ("quality", "target_size", "fit", "max_pixels")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if "target_size" in given:
+            given.pop("quality", None)
+        return given
+
+    def over(self, other: Wish) -> Wish:
+        """This wish, and the other one where this has None. A quality here undoes a size there."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "quality" in given and "target_size" not in given:
+            given["target_size"] = None
+        return replace(other, **given)
+
+
+@dataclass
+class Job:
+    """One request on its way through a converter.
+
+    Attributes
+    ----------
+    wish : what the client asked for
+    model : that the request names, if any
+    rest : bytes of the body that are no media
+    most : images and frames that are allowed
+    check : raises if nobody waits for the result any more
+    notes : of the images done so far
+    tokens : set by a converter that knows the model: visual tokens of all images
+    """
+
+    wish: Wish = field(default_factory=Wish)
+    model: str | None = None
+    rest: int = 0
+    most: int = 1 << 30
+    check: Callable[[], None] = lambda: None
+    notes: list[Note] = field(default_factory=list)
+    tokens: int | None = None
+
+
+class Converter(Protocol):
+    """Changes the media parts of a request, in a worker thread, once for a request.
+
+    Attributes
+    ----------
+    passes_cotam : whether the upstream is to get .cotam files; otherwise none may be left over
+    """
+
+    passes_cotam: bool
+
+    def __call__(self, parts: Sequence[Part], job: Job) -> News: ...
+
+
+@contextmanager
+def part_errors(part: Part) -> Iterator[None]:
+    """Turn errors of Cotam into a refusal that names the part."""
+    try:
+        yield
+    except CotamError as error:
+        raise RefusedError(f"{part.name}: {error}", param=part.name) from error
+    except MemoryError as error:
+        raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
+
+
+def cotam_in(part: Part) -> bytes | None:
+    """The .cotam file that a part carries, by its media type or its first bytes; None for other parts.
+
+    Raises
+    ------
+    InputError
+        if it is none, although the media type says so
+    """
+    if not part.shows_images:
+        return None
+    media_type, text = part.head()
+    named = media_type == COTAM
+    if not named and not text.startswith(_BEGINNING):
+        return None  # media that is not ours is not decoded
+    found = part.media
+    if found and is_cotam(found.data):
+        return found.data
+    if named:
+        raise InputError(f"the data is not a .cotam file in base64, as {COTAM} says")
+    return None
+
+
+def image_in(part: Part) -> tuple[bytes, str] | None:
+    """Data and format of the ordinary image that a part carries; None for other parts, broken ones too."""
+    if part.kind != "image":
+        return None
+    with suppress(InputError):
+        found = part.media
+        if found and (kind := format_of(found.data)):
+            return found.data, kind
+    return None
+
+
+def find_cotam(value: Any) -> Where | None:
+    """Where a .cotam file is in JSON, at any place; None if there is none."""
+    for where, text in strings(value):
+        head = text[:400].lstrip()
+        if head[:5].lower() == "data:":
+            kind, _, head = head[5:].partition(",")
+            if kind.partition(";")[0].strip().lower() == COTAM:
+                return where
+        if head.startswith(_BEGINNING):
+            return where
+    return None
+
+
+def has_cotam(body: bytes) -> bool:
+    """Whether a body that is not JSON carries a .cotam file: by itself, in a form, or as a data URL."""
+    named = f"data:{COTAM}".encode()
+    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body or named in body.lower()
+
+
+def count_images(parts: Sequence[Part]) -> int:
+    """Those of the parts that are images or videos."""
+    return sum(part.kind in ("image", "video") for part in parts)
+
+
+def check_count(images: int, most: int) -> None:
+    """Raise `RefusedError` for more images and frames than a request may have."""
+    if images > most:
+        message = (
+            f"the request has {images} images and frames, more than the limit of {most}: raise --max-images"
+        )
+        raise RefusedError(message, 413)

@@ -1,0 +1,384 @@
+"""Find and replace the images, videos, sounds and files in the JSON of a request.
+
+One table, `_TABLE`, says where parts are in a body of OpenAI's, Anthropic's and Gemini's APIs, whatever the
+path of the request; `_media_of` reads how a part carries its media. What the table does not name stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cotam.errors import InputError
+from cotam.gateway.dataurl import Media, data_url, decode_base64, encode_base64, read_data_url
+
+__all__ = [
+    "Frames",
+    "Part",
+    "Where",
+    "dotted",
+    "parse_json",
+    "parts",
+    "replaced",
+    "strings",
+    "to_json",
+]
+
+Where = tuple[str | int, ...]
+"""Keys and indices that lead from the body to a value in it."""
+
+MAX_DEPTH = 24
+"""Keys and indices above a part. No API nests parts as deep."""
+
+_TABLE: dict[str, dict[str, str]] = {
+    "request": {
+        "messages": "turn",  # OpenAI's chat completions, Anthropic's messages; vLLM's embeddings and pooling
+        "input": "turn",  # OpenAI's responses
+        "items": "turn",  # OpenAI's conversations
+        "contents": "turn",  # Gemini
+        "content": "turn",  # Gemini's embedContent; a message alone
+        "system": "turn",
+        "systemInstruction": "turn",
+        "system_instruction": "turn",
+        "prompt": "prompt",  # OpenAI's stored prompts
+        "data_1": "turn",  # vLLM's score and rerank
+        "data_2": "turn",
+        "queries": "turn",
+        "query": "turn",
+        "documents": "turn",
+        "inputs": "turn",
+        "images": "turn",  # OpenAI's image edits
+        "image": "turn",
+        "mask": "turn",
+        "input_reference": "turn",  # OpenAI's videos
+        # Requests within a request: batches, counters of tokens, lines of a batch file.
+        "requests": "request",
+        "params": "request",
+        "body": "request",
+        "request": "request",
+        "generateContentRequest": "request",
+        "generate_content_request": "request",
+    },
+    "prompt": {"variables": "variables"},
+    "turn": {
+        "content": "part",
+        "output": "part",  # of a tool or a computer, in OpenAI's responses
+        "parts": "part",  # Gemini
+    },
+    "part": {
+        "content": "part",  # Anthropic's tool_result
+        "source": "source",  # Anthropic's document made of parts
+        "functionResponse": "turn",  # Gemini
+        "function_response": "turn",
+    },
+    "source": {"content": "part"},
+}
+"""Level → key of an object at this level → level of what is below: an object, or a list of objects.
+
+Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
+(``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
+"""
+
+_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
+"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
+
+_INLINE = {"inline_data", "inlineData"}
+_LINKED = {"file_data", "fileData"}
+_MIME_TYPES = ("mime_type", "mimeType")
+_URIS = ("file_uri", "fileUri")
+"""Gemini's keys, which its own client mixes: ``{"inlineData": {"mime_type": …}}``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a request that carries an image, a video, a sound or a file.
+
+    Attributes
+    ----------
+    place : where the part is in the body
+    key : from the part to the string that carries the media, or its address
+    kind : what the request says that it is: image, video, audio or file
+    text : that string: a data URL, an address, or bare base64
+    media_type : beside bare base64, as the request has it; None for a data URL or an address
+    detail : what the request asks for this part: OpenAI's ``detail``, Gemini's ``media_resolution``
+    """
+
+    place: Where
+    key: tuple[str, ...]
+    kind: str
+    text: str
+    media_type: str | None = None
+    detail: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """Where the string is in the body."""
+        return (*self.place, *self.key)
+
+    @property
+    def name(self) -> str:
+        """As in error messages: ``messages[0].content[1].image_url``."""
+        return dotted((*self.place, self.key[0]))
+
+    @property
+    def address(self) -> str | None:
+        """The address that a server would fetch; None where the media is in the request itself."""
+        inline = self.media_type is not None or self.text[:5].lower() == "data:"
+        return None if inline else self.text
+
+    @cached_property
+    def media(self) -> Media | None:
+        """Type and bytes of the media; None where the part has an address, or a data URL without base64.
+
+        Raises
+        ------
+        InputError
+            for text that is not base64
+        """
+        if self.media_type is not None:
+            return Media(self.media_type.partition(";")[0].strip().lower(), decode_base64(self.text))
+        return read_data_url(self.text)
+
+    def head(self) -> tuple[str, str]:
+        """Media type, and the first characters of the base64 text, without decoding it."""
+        if self.media_type is not None:
+            return self.media_type.strip().lower(), self.text[:200].lstrip()
+        head, _, text = self.text[:400].partition(",")
+        return head.lower().removeprefix("data:").partition(";")[0].strip(), text.lstrip()
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether an image, or a video, would be read here, whatever the media type says."""
+        return self.kind in ("image", "video") or self.key[0] in _INLINE
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the part stands in a list, so that several can take its place."""
+        return isinstance(self.place[-1], int)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Images that take the place of one part.
+
+    Attributes
+    ----------
+    frames : a text, which may be empty, and the image that follows it
+    """
+
+    frames: Sequence[tuple[str, Media]]
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse the body of a request.
+
+    Raises
+    ------
+    InputError
+        if it is not JSON, or nested too deeply
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON: {error}") from error
+
+
+def to_json(value: Any) -> bytes:
+    """Write JSON in as few bytes as it allows."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
+
+
+def dotted(where: Where) -> str:
+    """A place as text: ``messages[0].content[1]``."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
+    return text.removeprefix(".")
+
+
+def parts(body: Any) -> list[Part]:
+    """All parts of a request that carry media, in order; none for other JSON."""
+    return list(_below(body, "request", ())) if isinstance(body, dict) else []
+
+
+def _below(value: dict[str, Any], level: str, where: Where) -> Iterator[Part]:
+    if len(where) > MAX_DEPTH:
+        return
+    if level in ("turn", "part"):
+        yield from _media_of(value, where)
+    if level == "variables":
+        for name, variable in value.items():
+            if isinstance(variable, dict):
+                yield from _media_of(variable, (*where, name))
+        return
+    table = _TABLE[level]
+    for key, child in value.items():
+        if key not in table:
+            continue
+        if isinstance(child, dict):
+            yield from _below(child, table[key], (*where, key))
+        elif isinstance(child, list):
+            for number, item in enumerate(child):
+                if isinstance(item, dict):
+                    yield from _below(item, table[key], (*where, key, number))
+
+
+_TABLE["variables"] = {}
+
+
+def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
+    """What one object carries, in the ways of all APIs."""
+    for key in part:
+        value = part[key]
+        if key in _KINDS:
+            yield from _openai(part, key, where)
+        elif key == "source" and isinstance(value, dict):
+            yield from _anthropic(part, value, where)
+        elif isinstance(value, dict) and key in _INLINE:
+            data, media_type = value.get("data"), _text(value, _MIME_TYPES)
+            if isinstance(data, str):
+                yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
+        elif isinstance(value, dict) and key in _LINKED:
+            kind, uri = _kind(_text(value, _MIME_TYPES)), _present(value, _URIS)
+            if isinstance(value.get(uri), str):
+                yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
+
+
+def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
+    value = part[key]
+    holder, url, path = (
+        (value, value.get("url"), (key, "url")) if isinstance(value, dict) else (part, value, (key,))
+    )
+    if isinstance(url, str):
+        detail = holder.get("detail", part.get("detail"))
+        yield Part(where, path, _KINDS[key], url, detail=detail if isinstance(detail, str) else None)
+
+
+def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> Iterator[Part]:
+    kind = part.get("type")
+    kind = kind if kind in ("image", "video", "audio") else "file"
+    data, url, media_type = source.get("data"), source.get("url"), source.get("media_type")
+    if isinstance(data, str) and source.get("type") != "text":
+        media_type = media_type if isinstance(media_type, str) else ""
+        yield Part(where, ("source", "data"), kind, data, media_type)
+    elif isinstance(url, str):
+        yield Part(where, ("source", "url"), kind, url)
+
+
+def _present(value: dict[str, Any], names: tuple[str, str]) -> str:
+    """The one of two spellings of a key that is there, else the first."""
+    return names[1] if names[1] in value and names[0] not in value else names[0]
+
+
+def _text(value: dict[str, Any], names: tuple[str, str]) -> str:
+    found = value.get(_present(value, names))
+    return found if isinstance(found, str) else ""
+
+
+def _kind(media_type: str) -> str:
+    kind = media_type.partition("/")[0].strip().lower()
+    return kind if kind in ("image", "video", "audio") else "file"
+
+
+def _resolution(part: dict[str, Any]) -> str | None:
+    """Gemini's ``media_resolution`` of a part: a name, or ``{"level": name}``."""
+    given = part.get("media_resolution", part.get("mediaResolution"))
+    given = given.get("level") if isinstance(given, dict) else given
+    return given if isinstance(given, str) else None
+
+
+def strings(value: Any) -> Iterator[tuple[Where, str]]:
+    """All strings in JSON, but keys, with the place of each."""
+    stack: list[tuple[Where, Any]] = [((), value)]
+    while stack:
+        where, item = stack.pop()
+        if isinstance(item, str):
+            yield where, item
+        elif isinstance(item, dict):
+            stack += [((*where, key), child) for key, child in item.items()]
+        elif isinstance(item, list):
+            stack += [((*where, number), child) for number, child in enumerate(item)]
+
+
+def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
+    """The body with other media in some parts; it is not changed itself, and shares what stays the same.
+
+    Parameters
+    ----------
+    news : parts of `parts`, in their order, and what takes the place of each
+    """
+    for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
+        if isinstance(new, Frames):
+            content = _at(body, part.place[:-1])
+            number = int(part.place[-1])
+            made = [_image_like(content[number], part, *frame) for frame in _numbered(new)]
+            flat = [one for group in made for one in group]
+            body = _with(body, part.place[:-1], content[:number] + flat + content[number + 1 :])
+        else:
+            place = (*part.place, *part.key[:-1])
+            holder = _at(body, place)
+            body = _with(body, place, holder | _written(part, holder, new))
+    return body
+
+
+def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
+    """The keys of a part, or of the object in it, that carry the media."""
+    if part.key[0] in _INLINE:
+        return {_present(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
+    if part.key == ("source", "data"):
+        return {"media_type": new.media_type, "data": encode_base64(new.data)}
+    return {part.key[-1]: data_url(new)}
+
+
+def _numbered(new: Frames) -> Iterator[tuple[str, Media, int, bool]]:
+    for number, (text, media) in enumerate(new.frames):
+        yield text, media, number, number == len(new.frames) - 1
+
+
+def _image_like(
+    old: dict[str, Any], part: Part, text: str, media: Media, number: int, last: bool
+) -> list[dict[str, Any]]:
+    """A text, if any, and an image, written in the way of the part that it comes from.
+
+    What else the part carries stays on the image: ``cache_control`` on the last one, since it ends a prefix
+    of the prompt; ``uuid``, a name in vLLM's cache, with the number of the frame.
+    """
+    key = part.key[0]
+    kept = {name: value for name, value in old.items() if name not in (key, "type")}
+    if not last:
+        kept.pop("cache_control", None)
+    if isinstance(kept.get("uuid"), str):
+        kept["uuid"] = f"{kept['uuid']}-{number}"
+    texts: dict[str, Any]
+    image: dict[str, Any]
+    if key in _INLINE:
+        texts, image = {"text": text}, {key: _written(part, old[key], media)}
+    elif key == "source":
+        source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
+        texts, image = {"type": "text", "text": text}, {"type": "image", "source": source}
+    elif "messages" in part.place:
+        asked = old[key] if isinstance(old[key], dict) else {}
+        detail = asked.get("detail", kept.pop("detail", None))
+        shown = {"url": data_url(media)} | ({"detail": detail} if detail else {})
+        texts, image = {"type": "text", "text": text}, {"type": "image_url", "image_url": shown}
+    else:
+        kept.setdefault("detail", "auto")
+        texts = {"type": "input_text", "text": text}
+        image = {"type": "input_image", "image_url": data_url(media)}
+    return [texts, image | kept] if text else [image | kept]
+
+
+def _at(value: Any, where: Where) -> Any:
+    for key in where:
+        value = value[key]
+    return value
+
+
+def _with(value: Any, where: Where, new: Any) -> Any:
+    if not where:
+        return new
+    copy = value.copy()
+    copy[where[0]] = _with(value[where[0]], where[1:], new)
+    return copy

@@ -1,0 +1,85 @@
+"""Errors of the gateway as answers, in the form that the clients of each API read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from cotam.gateway.paths import api_of
+
+__all__ = ["ERROR_HEADER", "RefusedError", "refusal"]
+
+ERROR_HEADER = "x-cotam-error"
+"""On errors of a gateway itself, and not on those of its upstream: the ``code``, or ``refused``."""
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_GOOGLE = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class RefusedError(Exception):
+    """A request that is not carried out: the text is one line for the client.
+
+    Attributes
+    ----------
+    status : of the HTTP answer
+    param : the part of the request that is meant, if any
+    code : for programs, if any: ``token_missing``, ``token_wrong``, …
+    headers : of the answer
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
+
+
+async def refusal(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of any kind, and note it for the log."""
+    if isinstance(error, HTTPException):
+        error = _of_route(error, request)
+    elif not isinstance(error, RefusedError):
+        error = RefusedError("internal error of the gateway: see its log", 500)
+    request.scope["cotam.exchange"].error = str(error)
+    headers = error.headers | {ERROR_HEADER: error.code or "refused"}
+    return JSONResponse(_body(error, request.scope["path"]), error.status, headers=headers)
+
+
+def _body(error: RefusedError, path: str) -> dict[str, Any]:
+    kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    api = api_of(path)
+    if api == "anthropic":
+        kind = {413: "request_too_large", 404: "not_found_error"}.get(error.status, kind)
+        kind = "api_error" if kind == "server_error" else kind
+        return {"type": "error", "error": {"type": kind, "message": str(error)}}
+    if api == "gemini":
+        status = _GOOGLE.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "UNAVAILABLE")
+        return {"error": {"code": error.status, "message": str(error), "status": status}}
+    return {"error": {"message": str(error), "type": kind, "param": error.param, "code": error.code}}
+
+
+def _of_route(error: HTTPException, request: Request) -> RefusedError:
+    reasons = {
+        404: f"no such path: {request.scope['path'][:200]!r}. Paths of the API begin with /v1/ or /v1beta/",
+        405: f"{request.method} is not allowed for this path",
+    }
+    reason = reasons.get(error.status_code, error.detail)
+    return RefusedError(reason, error.status_code, headers=error.headers or {})

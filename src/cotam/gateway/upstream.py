@@ -1,0 +1,195 @@
+"""The connection to the upstream: addresses, headers, credentials, redirects and errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+
+from cotam.gateway.paths import Api, normal_path
+from cotam.gateway.proxies import proxy_for
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Token
+
+__all__ = ["RawHeaders", "Upstream", "end_to_end"]
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Names in small letters, and values, as they are on the wire."""
+
+CONNECT_SECONDS = 10
+
+_HOP = {
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+}
+_CHANGED = {b"host", b"content-length", b"content-encoding", b"expect"}
+"""Headers of a request that the gateway sets anew, or has dealt with."""
+
+_KEY_HEADERS: dict[Api, str] = {
+    "openai": "authorization",
+    "anthropic": "x-api-key",
+    "gemini": "x-goog-api-key",
+}
+
+
+def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Those headers that do not concern one connection alone (RFC 9110, section 7.6.1)."""
+    named = [value for name, value in headers if name == b"connection"]
+    left_out = _HOP | {item.strip().lower() for value in named for item in value.split(b",")}
+    return [(name, value) for name, value in headers if name not in left_out]
+
+
+class Upstream:
+    """Where requests go.
+
+    Parameters
+    ----------
+    address : as a client of OpenAI's takes it as base URL; /v1 is added if it has no path
+    key : sent in place of the client's, in the header where the client sends its own, or its API has it
+    token : for a Cotam gateway that asks for one
+    silence : seconds without a byte of the answer after which it is given up
+    connections : open at a time
+
+    Raises
+    ------
+    ValueError
+        if it is not an address, or the environment names a proxy for it that cannot be used
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        key: str | None = None,
+        token: str | None = None,
+        silence: float = 600,
+        connections: int = 64,
+    ) -> None:
+        try:
+            parsed = urlsplit(address)
+            _ = parsed.port
+        except ValueError as error:
+            raise ValueError(f"{address!r} is not an address: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
+            raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
+        self.name = f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}"
+        self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
+        self._key, self._token, self._silence = key, token, silence
+        self._connections = connections
+        self._proxy = proxy_for(address)
+        self._client: httpx2.AsyncClient | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Requests can be sent within."""
+        timeout = httpx2.Timeout(self._silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+        # Servers drop idle connections, uvicorn after 5 s: a request must not be sent into that moment.
+        limits = httpx2.Limits(max_connections=self._connections, keepalive_expiry=2)
+        # With a transport of its own the client looks for no proxy in the environment.
+        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=self._proxy)
+        async with httpx2.AsyncClient(timeout=timeout, transport=transport) as self._client:
+            yield
+
+    def url(self, path: str, query: str = "") -> str:
+        """The upstream's address for a normal path of a client.
+
+        /v1/… goes below the base. Another version, such as Gemini's /v1beta/…, takes the place of the version
+        that the base ends in.
+        """
+        version, _, rest = path.removeprefix("/").partition("/")
+        base = self._base
+        if version != "v1":
+            base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
+        return f"{base}/{rest}" + (f"?{query}" if query else "")
+
+    def headers(self, given: RawHeaders, api: Api, token: Token | None) -> list[tuple[bytes, bytes]]:
+        """Those of the client, to the byte, but for what concerns this connection or this gateway.
+
+        Parameters
+        ----------
+        token : of this gateway: a header of the client's that carries it is not sent on
+        """
+        kept = []
+        for name, value in end_to_end(given):
+            text = name.decode("latin-1")
+            ours = name in _CHANGED or text.startswith("x-cotam-")
+            replaced = self._key is not None and text in CREDENTIALS
+            if not (ours or replaced or (token and token.is_in(text, value.decode("latin-1")))):
+                kept.append((name, value))
+        if not any(name == b"accept-encoding" for name, _ in kept):
+            kept.append((b"accept-encoding", b"identity"))  # the answer is not unpacked on its way
+        if self._key:
+            given_in = [name.decode() for name, _ in given if name.decode("latin-1") in CREDENTIALS]
+            usual = _KEY_HEADERS[api]
+            header = usual if usual in given_in or not given_in else given_in[0]
+            secret = f"Bearer {self._key}" if header == "authorization" else self._key
+            kept.append((header.encode(), secret.encode()))
+        if self._token:
+            kept.append((TOKEN_HEADER.encode(), self._token.encode()))
+        return kept
+
+    async def open(self, method: str, url: str, headers: RawHeaders, body: bytes) -> httpx2.Response:
+        """Send a request. The body of the answer is still to be read.
+
+        Raises
+        ------
+        RefusedError
+            502 if the upstream cannot be reached or breaks off, 504 if it says nothing
+        """
+        assert self._client
+        try:
+            request = self._client.build_request(method, url, headers=headers, content=body or None)
+            return await self._client.send(request, stream=True)
+        except httpx2.ConnectTimeout as error:
+            raise RefusedError(f"the upstream {self.name} cannot be reached: no answer", 502) from error
+        except httpx2.TimeoutException as error:
+            message = f"the upstream {self.name} has sent nothing for {self._silence:g} s"
+            raise RefusedError(message, 504) from error
+        except httpx2.HTTPError as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
+
+    def location(self, value: bytes, asked: str, method: str) -> bytes:
+        """The ``Location`` of a redirect as the client may follow it: through this gateway.
+
+        Parameters
+        ----------
+        asked : the upstream's address that was asked for
+
+        Raises
+        ------
+        RefusedError
+            502 for a redirect that would take a request with a body to another server
+        """
+        target = urljoin(asked, value.decode("latin-1"))
+        found, base = urlsplit(target), urlsplit(self._base)
+        if (found.scheme, found.netloc) == (base.scheme, base.netloc):
+            path = self._path_here(found.path, base.path)
+            if path is not None:
+                return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
+        if method in ("GET", "HEAD"):
+            return value  # such as a file that lies elsewhere: no body goes there
+        shown = f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
+        raise RefusedError(f"the upstream {self.name} redirects to {shown}: give that server's address", 502)
+
+    def _path_here(self, path: str, base: str) -> str | None:
+        """The client's path for one of the upstream's; None for one that no client's path leads to."""
+        if path.startswith(base + "/"):
+            return normal_path(f"/v1/{path[len(base) + 1 :]}".encode("latin-1", "replace"))
+        root = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base)
+        rest = path[len(root) :] if path.startswith(root + "/") else ""
+        return (
+            normal_path(rest.encode("latin-1", "replace"))
+            if re.match(r"/v1(alpha|beta)[0-9]?/", rest)
+            else None
+        )
