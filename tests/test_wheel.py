@@ -15,11 +15,11 @@ import cotam
 
 ROOT = Path(__file__).parent.parent
 
-AS_VLLM_DOES = """
+AS_A_SERVER_DOES = """
 import base64, io, sys
 from importlib.metadata import entry_points
 for _ in range(2):  # once in each process, and once more in the first
-    for plugin in entry_points(group="vllm.general_plugins"):
+    for plugin in entry_points(group=sys.argv[1]):
         plugin.load()()
 assert "onnxruntime" not in sys.modules  # a process that opens no .cotam pays nothing
 from PIL import Image
@@ -43,11 +43,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_vllm_finds_the_plugin_and_opens_cotam(installed: Path) -> None:
+@pytest.mark.parametrize("group", ["vllm.general_plugins", "sglang.srt.plugins"])
+def test_servers_find_the_plugin_and_open_cotam(installed: Path, group: str) -> None:
     data = base64.b64encode(cotam.encode(ROOT / "src/cotam/samples/kodim03.webp", max_pixels=20_000))
     environment = os.environ | {"PYTHONPATH": str(installed)}
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", AS_VLLM_DOES],
+        [sys.executable, "-W", "error", "-c", AS_A_SERVER_DOES, group],
         input=data.decode(),
         capture_output=True,
         text=True,
