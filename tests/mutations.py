@@ -28,7 +28,8 @@ from cotam.codec.planes import Grid, Symbols
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import CotamError
-from cotam.format.header import MAGIC, MAX_SIDE, File, read_file, read_header, read_varint, varint, write_file
+from cotam.format.header import MAGIC, MAX_SIDE, File, check_size, read_file, read_header, write_file
+from cotam.format.varint import read_varint, varint
 from cotam.runtime import OnnxRunner
 
 SECONDS = 2.0
@@ -250,8 +251,9 @@ def originals(codec: Codec) -> list[Original]:
         "tall": codec.encode(strip.transpose(1, 0, 2), 5, levels=level_map(*wide), metadata=metadata),
     }
     found = []
-    for name, data in kinds.items():
-        symbols, grid = codec.decode_symbols(data)
+    for name, file in kinds.items():
+        data = file.data
+        symbols, grid = codec.decode_symbols(file)
         found.append(Original(name, data, symbols, grid, np.asarray(cotam.decode(data))))
     return found
 
@@ -262,7 +264,10 @@ def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> st
     ``whole`` takes the way of users too: the picture with its metadata, and `cotam.info`.
     """
     try:
-        symbols, grid = codec.decode_symbols(data)
+        file = read_file(data)
+        check_size(file.width, file.height)
+        dict(file.metadata)
+        symbols, grid = codec.decode_symbols(file)
     except CotamError as error:
         found = type(error).__name__
         if not str(error) or "\n" in str(error):

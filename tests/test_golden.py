@@ -14,7 +14,7 @@ from PIL import Image
 
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
-from cotam.format.header import read_file
+from cotam.format.header import File, read_file
 from cotam.runtime import OnnxRunner
 
 FOLDER = Path(__file__).parent / "golden"
@@ -48,17 +48,22 @@ def codec_of(name: str) -> Codec:
     return Codec(weights, OnnxRunner(weights.folder))
 
 
+def golden(name: str) -> File:
+    """A golden file, parsed."""
+    return read_file((FOLDER / f"{name}.cotam").read_bytes())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_symbols_are_those_of_old(name: str) -> None:
-    data = (FOLDER / f"{name}.cotam").read_bytes()
-    assert len(data) == GOLDEN["files"][name]["bytes"]
-    assert MAKE.checksum(codec_of(name).decode_symbols(data)[0]) == GOLDEN["files"][name]["symbols"]
+    file = golden(name)
+    assert len((FOLDER / f"{name}.cotam").read_bytes()) == GOLDEN["files"][name]["bytes"]
+    assert MAKE.checksum(codec_of(name).decode_symbols(file)[0]) == GOLDEN["files"][name]["symbols"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pixels_are_those_of_old(name: str) -> None:
     expected = np.asarray(Image.open(FOLDER / f"{name}.expected.png")).astype(int)
-    found = MAKE.downscaled(codec_of(name).decode((FOLDER / f"{name}.cotam").read_bytes()))
+    found = MAKE.downscaled(codec_of(name).decode(golden(name)))
     assert np.abs(found - expected).max() <= 2
 
 
@@ -68,31 +73,29 @@ def test_the_same_symbols_are_written_as_the_same_bytes(name: str) -> None:
 
     Metadata are not compared: what zlib writes depends on its version.
     """
-    data = (FOLDER / f"{name}.cotam").read_bytes()
-    symbols, grid = codec_of(name).decode_symbols(data)
+    file = golden(name)
+    symbols, grid = codec_of(name).decode_symbols(file)
     index = np.empty(symbols.y.shape, np.uint8)
     for row, column in grid.bands():
         index[:, row.core(4), column.core(4)] = codec_of(name)._index(symbols, row, column, grid)
-    expected = read_file(data)
-    found = read_file(codec_of(name)._write(symbols, index, grid, expected.metadata))
-    assert found == expected
+    assert codec_of(name)._write(symbols, index, grid, file.metadata) == file
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_encoder_chooses_nearly_the_same_symbols(name: str) -> None:
     """Not exactly: latents are floats, and one that lies between two integers may be rounded to either."""
-    golden = codec_of(name).decode_symbols((FOLDER / f"{name}.cotam").read_bytes())[0]
+    old = codec_of(name).decode_symbols(golden(name))[0]
     pixels = np.asarray(Image.open(FOLDER / f"{name}.png"))
-    found = codec_of(name).quantise(pixels, golden.quality, golden.levels)[0]
-    for new, old in ((found.z, golden.z), (found.y, golden.y)):
-        assert (new != old).mean() < 0.01
+    found = codec_of(name).quantise(pixels, old.quality, old.levels)[0]
+    for new, before in ((found.z, old.z), (found.y, old.y)):
+        assert (new != before).mean() < 0.01
 
 
 def test_metadata_are_those_of_old() -> None:
-    assert read_file((FOLDER / "metadata.cotam").read_bytes()).metadata == MAKE.METADATA
+    assert golden("metadata").metadata == MAKE.METADATA
 
 
 def test_the_cases_differ_in_what_they_use() -> None:
-    files = {name: codec_of(name).decode_symbols((FOLDER / f"{name}.cotam").read_bytes()) for name in NAMES}
+    files = {name: codec_of(name).decode_symbols(golden(name)) for name in NAMES}
     assert {name for name, (symbols, _) in files.items() if symbols.levels is not None} == {"levels"}
     assert {name for name, (_, grid) in files.items() if len(list(grid.bands())) > 1} == {"bands"}

@@ -18,7 +18,7 @@ ESCAPED = r"\x89CTM\r\n\x1a\n"
 
 
 def cotam_file() -> bytes:
-    header = Header(width=640, height=480, quality=37, weights=b"ab", has_levels=False, checksum=0)
+    header = Header(width=640, height=480, quality=37, weights=b"ab")
     return write_file(File(header, b"payload"))
 
 
@@ -58,7 +58,7 @@ def test_file_command(tmp_path: Path) -> None:
         assert not done.stderr
         return done.stdout.strip()
 
-    assert told(picture) == f"CoTAM image data, version {VERSION}, quality 37"
+    assert told(picture) == f"CoTAM image data, version {VERSION}, learned still, quality 37"
     assert told("--extension", picture) == "cotam"
     assert told("--mime-type", picture) == "image/vnd.cotam"
     assert "CoTAM" not in told(text)

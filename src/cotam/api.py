@@ -5,15 +5,15 @@ Knows pictures and codecs: nothing of files on disk but what a path given as inp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike, fspath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cotam.errors import InputError
-from cotam.format.header import is_sequence, read_file, read_header, whole_bytes
+from cotam.errors import FormatError, InputError
+from cotam.format.header import File, Kind, check_size, is_sequence, read_file, require_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "codec",
     "codec_of",
     "decode",
+    "decode_file",
     "digests_of",
     "encode",
     "guided",
@@ -58,7 +59,8 @@ class Info:
     ----------
     width, height : pixels
     quality : 0 … 100
-    weights : name of the weight set, or its hash where it is not installed
+    kind : "learned", "av1", "lossless" or "patch"
+    weights : name of the weight set, or its hash if it is not installed; empty for kinds that use none
     bytes : size of the whole file
     bpp : bits per pixel of the whole file
     has_levels : bits were spread by a level map
@@ -68,6 +70,7 @@ class Info:
     width: int
     height: int
     quality: int
+    kind: str
     weights: str
     bytes: int
     bpp: float
@@ -176,9 +179,10 @@ def encode(
             guidance = None if content.is_page else Guidance(content, guide_strength, guide_policy)
     chosen = guidance(pixels) if guidance else levels
     coder = codec(profile)
-    return coder.encode(
+    file = coder.encode(
         pixels, int(quality), levels=chosen, target_size=target_size, metadata=loaded.metadata
     )
+    return file.data
 
 
 def check_coding(quality: int, profile: Profile) -> None:
@@ -248,15 +252,39 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     from PIL import Image
 
     check_view(view)
-    data = whole_bytes(data)
+    data = require_bytes(data)
     if is_sequence(data):
         from cotam.frames import decode_frames
 
         return next(decode_frames(data, view=view, size_limit=size_limit))[1]
-    found = codec_of(read_header(data).weights)
-    image = Image.fromarray(found.decode(data, view=view, size_limit=size_limit))
-    image.info |= pillow_info(read_file(data).metadata)
+    file = read_file(data)
+    check_size(file.width, file.height, size_limit)
+    image = Image.fromarray(decode_file(file, view))
+    image.info |= pillow_info(file.metadata)
     return image
+
+
+def decode_file(file: File, view: View = "mllm") -> np.ndarray:
+    """Decode the payload of a file to pixels uint8 (H, W, 3).
+
+    The caller has checked the size of the image.
+
+    Raises
+    ------
+    FormatError, DamagedError, UnknownWeightsError
+        As `decode`.
+    """
+    if file.kind not in _DECODERS:
+        raise FormatError(f"a file of kind {file.kind.name.lower()} cannot be decoded by itself")
+    return _DECODERS[file.kind](file, view)
+
+
+def _decode_learned(file: File, view: View) -> np.ndarray:
+    return codec_of(file.header.weights).decode(file, view=view)
+
+
+_DECODERS: dict[Kind, Callable[[File, View], np.ndarray]] = {Kind.LEARNED: _decode_learned}
+"""Decoder of the payload of each kind of still image."""
 
 
 def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
@@ -270,8 +298,13 @@ def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
     FormatError, LimitError, UnknownWeightsError
         as `decode`
     """
-    data = whole_bytes(data)
-    return codec_of(read_header(data).weights).read_levels(data, size_limit=size_limit)
+    import numpy as np
+
+    file = read_file(require_bytes(data))
+    check_size(file.width, file.height, size_limit)
+    if file.kind is not Kind.LEARNED:
+        return np.zeros((-(-file.height // 32), -(-file.width // 32)), np.int8)
+    return codec_of(file.header.weights).read_levels(file)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
@@ -289,13 +322,14 @@ def info(data: bytes) -> Info:
     FormatError
         if the data are not a whole .cotam file
     """
-    file = read_file(whole_bytes(data))
+    file = read_file(require_bytes(data))
     header = file.header
     return Info(
         width=header.width,
         height=header.height,
         quality=header.quality,
-        weights=made_with(header.weights),
+        kind=header.kind.name.lower(),
+        weights=made_with(header.weights) if header.weights else "",
         bytes=len(data),
         bpp=8 * len(data) / (header.width * header.height),
         has_levels=header.has_levels,

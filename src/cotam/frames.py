@@ -23,13 +23,12 @@ from cotam.api import (
     made_with,
 )
 from cotam.errors import DamagedError, FormatError, InputError
-from cotam.format.header import whole_bytes
+from cotam.format.header import Header, Kind, check_size, require_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from cotam.codec.temporal import FrameDecoder
-    from cotam.format.sequence import SequenceHeader
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -147,7 +146,7 @@ def _encoded(
 ) -> Iterator[bytes]:
     """``spread``: also pages are guided."""
     from cotam.codec.temporal import FrameEncoder
-    from cotam.format.sequence import TICKS, SequenceHeader, SequenceWriter
+    from cotam.format.sequence import TICKS, SequenceWriter
     from cotam.guide.content import examine
 
     current = next(frames, None)
@@ -160,7 +159,8 @@ def _encoded(
             options["guidance"] = None
     found = codec(profile)
     height, width = current[1].shape[:2]
-    writer = SequenceWriter(SequenceHeader(width, height, options["quality"], found.weights.short_hash))
+    header = Header(width, height, options["quality"], Kind.SEQUENCE, found.weights.short_hash)
+    writer = SequenceWriter(header)
     encoder = FrameEncoder(found, (height, width), **options)
     yield writer.start()
     while current is not None:
@@ -198,7 +198,7 @@ def decode_frames(
         as `cotam.decode`; what was yielded before is right
     """
     check_view(view)
-    source: Any = data if hasattr(data, "read") else BytesIO(whole_bytes(data))
+    source: Any = data if hasattr(data, "read") else BytesIO(require_bytes(data))
     return _decoded(source, view, size_limit)
 
 
@@ -239,8 +239,9 @@ def decode_frame(
     from cotam.format.sequence import TICKS, SequenceReader, read_index
 
     check_view(view)
-    data = whole_bytes(data)
-    header, entries = read_index(data)
+    data = require_bytes(data)
+    index = read_index(data)
+    header, entries = index.header, index.entries
     if not 0 <= number < len(entries):
         raise InputError(f"there is no frame {number}: the sequence has 0 to {len(entries) - 1}")
     key = max(n for n in range(number + 1) if entries[n].key)
@@ -267,7 +268,8 @@ def sequence_info(data: bytes) -> SequenceInfo:
     """
     from cotam.format.sequence import TICKS, read_index
 
-    header, entries = read_index(whole_bytes(data))
+    index = read_index(require_bytes(data))
+    header, entries = index.header, index.entries
     return SequenceInfo(
         width=header.width,
         height=header.height,
@@ -281,8 +283,7 @@ def sequence_info(data: bytes) -> SequenceInfo:
     )
 
 
-def _decoder(header: SequenceHeader, size_limit: int | None) -> FrameDecoder:
-    from cotam.codec.still import check_size
+def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:
     from cotam.codec.temporal import FrameDecoder
 
     check_size(header.width, header.height, size_limit)

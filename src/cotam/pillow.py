@@ -50,7 +50,7 @@ class CotamImageFile(ImageFile.ImageFile):
         self._mode = "RGB"
         self._size = header.width, header.height
         self.info["quality"] = header.quality
-        if header.has_boxes:
+        if header.has_metadata:
             with suppress(CotamError):  # what is wrong with the rest is for load() to say
                 self._read_boxes()
 

@@ -149,7 +149,7 @@ def test_size_limit() -> None:
     Path("large.cotam").write_bytes(cotam.encode(np.zeros((1001, 1000, 3), np.uint8)))
     assert invoke("decode", "coded.cotam", "large.cotam", "--size-limit", "2", "-o", "out/").output == ""
     error = error_of(invoke("decode", "large.cotam", "coded.cotam", "--size-limit", "1"))
-    assert error.startswith("large.cotam: the picture is 1000×1001")
+    assert error.startswith("large.cotam: the image has 1000×1001 pixels")
 
 
 def test_what_a_format_cannot_hold_is_one_line() -> None:
@@ -199,7 +199,7 @@ def test_info_as_json_goes_on_after_an_error() -> None:
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "cotam: error: missing.cotam: No such file or directory",
-        "cotam: error: text.txt: 6 bytes: not a picture of a known format",
+        "cotam: error: text.txt: 6 bytes: not an image of a known format",
     ]
 
 
@@ -249,10 +249,10 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
             "encode photo.png -o coded.cotam --no-overwrite",
             "coded.cotam: exists already, and is not overwritten",
         ),
-        ("encode photo.png --target-size 20", "photo.png: the smallest file of this picture has "),
+        ("encode photo.png --target-size 20", "photo.png: at quality 0 the image takes "),
         ("decode missing.cotam", "missing.cotam: No such file or directory"),
         ("decode .", ".: Is a directory"),
-        ("decode photo.png", "photo.png: not a .cotam file: it does not begin with the magic bytes"),
+        ("decode photo.png", "photo.png: not a .cotam file: the magic bytes are missing"),
         ("decode short.cotam", "short.cotam: the file ends within its "),
         ("decode cut.cotam", "cut.cotam: the file ends after "),
         ("decode changed.cotam", "changed.cotam: the file is damaged"),

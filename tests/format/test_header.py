@@ -18,18 +18,22 @@ from cotam.errors import (
     NotCotamError,
     TruncatedError,
 )
+from cotam.format import metadata as metadata_module
 from cotam.format.header import (
     MAGIC,
-    MAX_BOX,
     MAX_SIDE,
     File,
     Header,
+    Kind,
+    check16,
+    kind_of,
     read_file,
     read_header,
-    read_varint,
-    varint,
     write_file,
 )
+from cotam.format.metadata import MAX_METADATA
+from cotam.format.sequence import SequenceWriter
+from cotam.format.varint import read_varint, varint
 
 HEADER = Header(width=336, height=336, quality=50, weights=b"\x12\x34", has_levels=True, checksum=0x89ABCDEF)
 METADATA = {"exif": b"II*\0" * 30, "icc": b"profile", "xmp": b"<x:xmpmeta/>" * 9}
@@ -79,9 +83,8 @@ def test_files_come_back(payload: bytes, metadata: dict[str, bytes], **fields: i
     assert file.metadata == metadata
     # What a reader has seen of a longer file is enough for the header.
     assert read_header(data[:64]) == file.header
-    found = replace(file.header, payload_start=0, payload_length=0, has_boxes=False)
-    assert found == header
-    assert found.fields() == header.fields()
+    assert file.header == header
+    assert file.header.fields() == header.fields()
     assert write_file(file) == data
 
 
@@ -138,12 +141,17 @@ def test_impossible_headers_are_refused(change: dict[str, int], message: str) ->
 
 def test_other_versions_are_named() -> None:
     data = bytearray(write_file(File(HEADER, b"")))
-    data[len(MAGIC)] = 0x40 | 3
-    with pytest.raises(FormatError, match=r"version 3 .* reads version 1"):
-        read_header(bytes(data))
-    data[len(MAGIC)] = 2
-    with pytest.raises(FormatError, match=r"sequence of frames and no still picture"):
-        read_header(bytes(data))
+    for byte, message in (
+        (0x01, "version 1 was never released"),
+        (0xC1, "version 1 was never released"),
+        (0x02, "version 2 was never released"),
+        (0x04, "version 4 is unknown, this release reads 3"),
+        (0x63, "files of kind 6 are unknown"),
+    ):
+        data[len(MAGIC)] = byte
+        assert kind_of(bytes(data)) is None
+        with pytest.raises(FormatError, match=message):
+            read_header(bytes(data))
 
 
 def test_lengths_that_lie_are_found() -> None:
@@ -161,19 +169,19 @@ def test_lengths_that_lie_are_found() -> None:
 
 
 def test_a_metadata_bomb_is_refused() -> None:
-    bomb = zlib.compress(bytes(4 * MAX_BOX), 9)
+    bomb = zlib.compress(bytes(4 * MAX_METADATA), 9)
     assert len(bomb) < 70_000
-    with pytest.raises(LimitError, match="exif metadata are larger than 16 MiB"):
-        read_file(with_box(b"E", bomb))
+    with pytest.raises(LimitError, match="exif metadata inflate to more than the limit of 16 MiB"):
+        dict(read_file(with_box(b"E", bomb)).metadata)
 
 
-@pytest.mark.parametrize("size", [MAX_BOX - 1, MAX_BOX, MAX_BOX + 1])
+@pytest.mark.parametrize("size", [MAX_METADATA - 1, MAX_METADATA, MAX_METADATA + 1])
 def test_the_metadata_limit_is_exact(size: int) -> None:
     data = with_box(b"E", zlib.compress(bytes(size)))
-    if size > MAX_BOX:
+    if size > MAX_METADATA:
         with pytest.raises(LimitError):
-            read_file(data)
-        with pytest.raises(InputError, match="larger than 16 MiB"):
+            read_file(data).metadata["exif"]
+        with pytest.raises(InputError, match="more than the limit of 16777216"):
             write_file(File(HEADER, b"", {"exif": bytes(size)}))
     else:
         assert len(read_file(data).metadata["exif"]) == size
@@ -183,13 +191,67 @@ def test_metadata_boxes_that_are_not_whole() -> None:
     body = zlib.compress(b"some metadata")
     for wrong in (body[:-1], body[:3], b"", body + b"x", b"not deflated", body[:-4] + bytes(4)):
         with pytest.raises(DamagedError, match="icc metadata are damaged"):
-            read_file(with_box(b"I", wrong))
-    with pytest.raises(FormatError, match="there twice"):
+            read_file(with_box(b"I", wrong)).metadata["icc"]
+    with pytest.raises(FormatError, match="occurs twice"):
         read_file(with_box(b"I", body, repeat=2))
-    with pytest.raises(FormatError, match="not known"):
+    with pytest.raises(FormatError, match="unknown"):
         read_file(with_box(b"Q", body))
 
 
 def test_unknown_metadata_are_not_written() -> None:
-    with pytest.raises(InputError, match="'iptc' are not known"):
+    with pytest.raises(InputError, match="unknown metadata iptc"):
         write_file(File(HEADER, b"", {"iptc": b"x"}))
+
+
+@pytest.mark.parametrize("kind", [Kind.AV1, Kind.LOSSLESS, Kind.PATCH])
+def test_payloads_of_other_kinds_are_checked_byte_by_byte(kind: Kind) -> None:
+    data = write_file(File(Header(336, 200, 40, kind), b"some payload", METADATA))
+    file = read_file(data)
+    assert (kind_of(data), file.kind, file.width, file.height) == (kind, kind, 336, 200)
+    assert (file.payload, file.metadata, file.header.weights) == (b"some payload", METADATA, b"")
+    assert len(data) - len(file.payload) <= 24 + len(data) - data.index(b"some payload") - 12
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            dict(read_file(bytes(changed)).metadata)
+
+
+def test_a_sequence_is_not_read_as_a_still() -> None:
+    header = Header(64, 48, 30, Kind.SEQUENCE, b"ab")
+    data = SequenceWriter(header).start()
+    assert read_header(data) == header
+    with pytest.raises(FormatError, match=r"sequence of frames: read it with cotam\.decode_frames"):
+        read_file(data)
+
+
+def test_flags_that_a_kind_does_not_have_are_refused() -> None:
+    data = bytearray(write_file(File(Header(64, 48, 30, Kind.AV1), b"")))
+    data[len(MAGIC) + 1] |= 0x80
+    end = len(data) - 2
+    data[end:] = check16(data[:end])
+    with pytest.raises(FormatError, match="a flag is set that kind av1 does not have"):
+        read_header(bytes(data))
+
+
+def test_boxes_in_lower_case_are_skipped() -> None:
+    note = b"n" + varint(4) + b"note"
+    icc = zlib.compress(b"profile")
+    data = with_boxes(File(HEADER, b"payload"), note + b"I" + varint(len(icc)) + icc + note)
+    assert read_file(data).metadata == {"icc": b"profile"}
+
+
+def test_metadata_are_inflated_when_they_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    inflated: list[str] = []
+    inflate = metadata_module._inflate
+
+    def counting(kind: str, body: bytes) -> bytes:
+        inflated.append(kind)
+        return inflate(kind, body)
+
+    monkeypatch.setattr(metadata_module, "_inflate", counting)
+    file = read_file(write_file(File(HEADER, b"payload", METADATA)))
+    assert (set(file.metadata), inflated) == (set(METADATA), [])
+    for _ in range(2):
+        assert dict(file.metadata) == METADATA
+    assert sorted(inflated) == ["exif", "icc", "xmp"]

@@ -12,8 +12,8 @@ from synthetic import picture
 
 import cotam
 from cotam.errors import DamagedError, FormatError, TruncatedError
-from cotam.format.header import varint
 from cotam.format.sequence import SequenceReader, read_index
+from cotam.format.varint import varint
 
 CODED = b"".join(cotam.encode_frames(timed([picture(70, 90, seed=number // 2) for number in range(5)])))
 PICTURES = [(seconds, np.asarray(image)) for seconds, image in cotam.decode_frames(CODED)]
@@ -31,7 +31,7 @@ def until_error(data: bytes) -> tuple[list[np.ndarray], FormatError]:
 
 
 def test_a_cut_sequence_gives_all_whole_frames_and_then_an_error() -> None:
-    _, entries = read_index(CODED)
+    entries = read_index(CODED).entries
     for entry in entries:
         for within in (0, 1, entry.size // 2, entry.size - 1):
             at = entry.start + within
@@ -52,7 +52,7 @@ def with_index(frames: bytes, count: int, entries: bytes) -> bytes:
 
 
 def test_an_index_that_counts_wrongly() -> None:
-    entry = read_index(CODED)[1][0]
+    entry = read_index(CODED).entries[0]
     frames = CODED[: entry.start + entry.size]
     for count in (0, *range(2, 20)):
         for more in (b"", b"\x01", b"\x01\x05"):
@@ -61,7 +61,7 @@ def test_an_index_that_counts_wrongly() -> None:
 
 
 def test_an_index_in_the_place_of_a_frame() -> None:
-    start = read_index(CODED)[1][0].start
+    start = read_index(CODED).entries[0].start
     empty = with_index(b"", 0, b"")
     data = with_index(CODED[:start] + empty, 1, b"\x03\0" + varint(len(empty)))
     with pytest.raises(DamagedError, match="does not fit"):
@@ -69,7 +69,7 @@ def test_an_index_in_the_place_of_a_frame() -> None:
 
 
 def test_a_cut_index_is_an_error_after_all_frames() -> None:
-    end = read_index(CODED)[1][-1].start + read_index(CODED)[1][-1].size
+    end = read_index(CODED).entries[-1].start + read_index(CODED).entries[-1].size
     for at in range(end, len(CODED)):
         reader = SequenceReader(io.BytesIO(CODED[:at]))
         with pytest.raises(TruncatedError, match="5 whole frames"):
@@ -79,7 +79,7 @@ def test_a_cut_index_is_an_error_after_all_frames() -> None:
 
 
 def test_cut_within_the_header() -> None:
-    for at in range(read_index(CODED)[1][0].start):
+    for at in range(read_index(CODED).entries[0].start):
         with pytest.raises(TruncatedError, match="ends within its header"):
             list(cotam.decode_frames(CODED[:at]))
 
@@ -104,7 +104,7 @@ def test_no_changed_byte_gives_a_wrong_frame() -> None:
 
 
 def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
-    _, entries = read_index(CODED)
+    entries = read_index(CODED).entries
     head, end = CODED[: entries[0].start], CODED[entries[-1].start + entries[-1].size :]
     chunks = [CODED[entry.start : entry.start + entry.size] for entry in entries]
     assert not entries[1].key
@@ -116,13 +116,13 @@ def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
 
 
 def test_a_sequence_begins_with_a_key_frame() -> None:
-    _, entries = read_index(CODED)
+    entries = read_index(CODED).entries
     with pytest.raises(DamagedError, match="frame 0: no key frame is before it"):
         next(cotam.decode_frames(CODED[: entries[0].start] + CODED[entries[1].start :]))
 
 
 def test_damage_names_the_frame() -> None:
-    entry = read_index(CODED)[1][2]
+    entry = read_index(CODED).entries[2]
     changed = bytearray(CODED)
     changed[entry.start + entry.size - 6] ^= 1
     with pytest.raises(DamagedError, match="frame 2: "):

@@ -20,7 +20,8 @@ from PIL import Image
 
 import cotam
 from cotam.cli.gateway import SERVER
-from cotam.format.sequence import SequenceHeader, SequenceWriter, read_index
+from cotam.format.header import Header, Kind
+from cotam.format.sequence import SequenceWriter, read_index
 from cotam.gateway.app import Limits, application
 from cotam.gateway.dataurl import read_data_url
 from cotam.gateway.for_model import ForModel
@@ -146,17 +147,17 @@ def _changed(at: int) -> bytes:
 
 
 def _no_frames() -> bytes:
-    writer = SequenceWriter(SequenceHeader(64, 64, 50, SEQUENCE[8:10]))
+    writer = SequenceWriter(Header(64, 64, 50, Kind.SEQUENCE, SEQUENCE[10:12]))
     return writer.start() + writer.finish()
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (SEQUENCE[: len(SEQUENCE) // 2], "the sequence ends within its"),
+        (SEQUENCE[: len(SEQUENCE) // 2], "the sequence ends within frame"),
         (SEQUENCE[:-1], "the sequence ends within its index"),
-        (SEQUENCE[:12], "the sequence ends within its header"),
-        (_changed(read_index(SEQUENCE)[1][2].start - 5), "frame 1: "),
+        (SEQUENCE[:12], "ends within its"),
+        (_changed(read_index(SEQUENCE).entries[2].start - 5), "frame 1: "),
         (_changed(len(SEQUENCE) - 7), "the index at the end is damaged"),
         (SEQUENCE + b"more", "bytes after the end"),
         (_no_frames(), "the sequence has no frames"),

@@ -22,6 +22,7 @@ from make import checksum
 
 from cotam.codec.still import Codec
 from cotam.codec.weights import VIEWS, load
+from cotam.format.header import read_file
 from cotam.runtime import OnnxRunner
 
 HERE = Path(__file__).parent
@@ -44,13 +45,13 @@ def main() -> int:
     other = dict(np.load(arguments.compare)) if arguments.compare else {}
     pixels, wrong = {}, 0
     for name, expected in golden.items():
-        data = (HERE / f"{name}.cotam").read_bytes()
-        equal = checksum(codec.decode_symbols(data)[0]) == expected["symbols"]
+        file = read_file((HERE / f"{name}.cotam").read_bytes())
+        equal = checksum(codec.decode_symbols(file)[0]) == expected["symbols"]
         wrong += not equal
         words = ["symbols equal" if equal else "SYMBOLS DIFFER"]
         for view in VIEWS if name != "bands" else VIEWS[-1:]:  # which takes longest
             key = f"{name}.{view}"
-            pixels[key] = codec.decode(data, view=view)
+            pixels[key] = codec.decode(file, view=view)
             if key in other:
                 off = np.abs(pixels[key].astype(int) - other[key])
                 wrong += int(off.max() > LEVELS)

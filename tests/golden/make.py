@@ -66,13 +66,13 @@ def main() -> None:
             Image.fromarray(made).save(source, optimize=True)
         pixels = np.asarray(Image.open(source))
         levels = level_map(*pixels.shape[:2], seed=1) | 1 if with_levels else None
-        data = codec.encode(pixels, quality, levels=levels, metadata=metadata)
-        (HERE / f"{name}.cotam").write_bytes(data)
-        Image.fromarray(downscaled(codec.decode(data))).save(HERE / f"{name}.expected.png", optimize=True)
+        file = codec.encode(pixels, quality, levels=levels, metadata=metadata)
+        (HERE / f"{name}.cotam").write_bytes(file.data)
+        Image.fromarray(downscaled(codec.decode(file))).save(HERE / f"{name}.expected.png", optimize=True)
         found[name] = {
             "set": profile,
-            "bytes": len(data),
-            "symbols": checksum(codec.decode_symbols(data)[0]),
+            "bytes": len(file.data),
+            "symbols": checksum(codec.decode_symbols(file)[0]),
         }
     digests = {name: codec.weights.digest.hex() for name, codec in codecs.items()}
     result = {"weights": digests, "files": found}

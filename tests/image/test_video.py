@@ -319,7 +319,7 @@ def test_pipes_of_the_command_line() -> None:
 def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
     invoke("encode", "clip.mp4")
     data = Path("clip.cotam").read_bytes()
-    entries = read_index(data)[1]
+    entries = read_index(data).entries
     Path("cut.cotam").write_bytes(data[: entries[2].start + 3])
     result = invoke("decode", "cut.cotam")
     assert error_of(result) == "cut.cotam: the sequence ends within its next frame: 2 whole frames are there"

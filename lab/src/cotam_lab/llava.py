@@ -21,7 +21,7 @@ import numpy as np
 
 from cotam.api import codec_of
 from cotam.errors import InputError, MissingExtraError
-from cotam.format.header import read_header
+from cotam.format.header import check_size, read_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -136,14 +136,16 @@ class Attached:
     def _decode(self, data: bytes) -> tuple[Image.Image, Latents]:
         from PIL import Image
 
-        found = codec_of(read_header(data).weights)
+        file = read_file(data)
+        check_size(file.width, file.height)
+        found = codec_of(file.header.weights)
         if self.adapter is not None and not self.adapter.reads(found.weights.digest):
             raise InputError(
                 f"the file was made with weight set {found.weights.name} "
                 f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}: "
                 'encode with the profile that it was trained for, such as profile="mllm"'
             )
-        pixels, latents = found.decode_with_latents(data)
+        pixels, latents = found.decode_with_latents(file)
         return Image.fromarray(pixels), latents
 
     # -- prompts and pictures

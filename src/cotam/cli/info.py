@@ -65,7 +65,7 @@ def info(
 
 def _check(start: bytes) -> None:
     """Refuse damaged headers before the rest is read; files of other formats pass."""
-    if _is_cotam(start) and not is_sequence(start):
+    if _is_cotam(start):
         read_header(start)
 
 

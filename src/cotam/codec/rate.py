@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cotam.errors import TargetSizeError
+from cotam.format.header import MAX_QUALITY, File
 from cotam.format.level_map import LIMIT
 from cotam.format.symbols import Tables
 
@@ -40,25 +41,23 @@ def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:
     return (used.reshape(-1, count) @ bits).T.reshape(len(below), rows, columns).astype(np.float32)
 
 
-def largest_within(encode_at: Callable[[int], bytes], target: int) -> bytes:
-    """The file of the highest quality that has at most ``target`` bytes.
+def largest_within(encode_at: Callable[[int], File], target: int) -> File:
+    """Return the file of the highest quality that has at most ``target`` bytes, by bisection.
 
     Raises
     ------
     TargetSizeError
-        if that of quality 0 has more
+        If that of quality 0 has more.
     """
     best = encode_at(0)
-    if len(best) > target:
-        raise TargetSizeError(
-            f"the smallest file of this picture has {len(best)} bytes, not {target} or less"
-        )
-    low, high = 0, 101
+    if len(best.data) > target:
+        raise TargetSizeError(f"at quality 0 the image takes {len(best.data)} bytes, more than {target}")
+    low, high = 0, MAX_QUALITY + 1
     while high - low > 1:
         middle = (low + high) // 2
-        data = encode_at(middle)
-        if len(data) <= target:
-            low, best = middle, data
+        file = encode_at(middle)
+        if len(file.data) <= target:
+            low, best = middle, file
         else:
             high = middle
     return best

@@ -24,15 +24,12 @@ from cotam.codec.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
 from cotam.codec.tiling import Span, largest_tile, pad, spans, tiles
 from cotam.codec.weights import VIEWS, View
-from cotam.errors import DamagedError, InputError, LimitError
-from cotam.format.header import File, Header, read_file, read_header, write_file
+from cotam.errors import DamagedError, FormatError, InputError
+from cotam.format.header import File, Header, Kind
 from cotam.format.level_map import LIMIT, checked_levels
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
-__all__ = ["SIZE_LIMIT", "Codec", "Levels", "check_size"]
-
-SIZE_LIMIT = 200_000_000
-"""Pixels of a picture that is decoded, unless told otherwise."""
+__all__ = ["Codec", "Levels"]
 
 _HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 2, 2, 1
 """Cells that the other graphs see around what they keep: their receptive fields, rounded up."""
@@ -58,8 +55,8 @@ class Codec(PayloadCoder):
         levels: Levels | None = None,
         target_size: int | None = None,
         metadata: Mapping[str, bytes] | None = None,
-    ) -> bytes:
-        """Pixels → the bytes of a file.
+    ) -> File:
+        """Encode pixels to a file.
 
         Parameters
         ----------
@@ -85,7 +82,7 @@ class Codec(PayloadCoder):
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
 
-        def at(quality: int) -> bytes:
+        def at(quality: int) -> File:
             symbols, index = self.quantise_latents(latents, hyper, quality, levels, grid)
             return self._write(symbols, index, grid, metadata or {})
 
@@ -171,7 +168,7 @@ class Codec(PayloadCoder):
             costs[:, row.core(2), column.core(2)] = found
         return costs
 
-    def _write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> bytes:
+    def _write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> File:
         header = Header(
             width=grid.width,
             height=grid.height,
@@ -183,30 +180,30 @@ class Codec(PayloadCoder):
         writer = SymbolWriter(self.weights.tables)
         check = zlib.crc32(self.weights.digest + header.fields())
         check = self.put_symbols(writer, symbols, index, grid, check)
-        return write_file(File(replace(header, checksum=check), writer.finish(), metadata))
+        return File(replace(header, checksum=check), writer.finish(), metadata)
 
     # -- decoder
 
-    def decode(self, data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> np.ndarray:
+    def decode(self, file: File, *, view: View = "mllm") -> np.ndarray:
         """The bytes of a file → pixels uint8 (H, W, 3), for people or for vision encoders.
 
         Raises
         ------
-        FormatError, LimitError
+        FormatError, DamagedError
             see `decode_symbols`
         """
-        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        symbols, grid = self.decode_symbols(file)
         return self._synthesise(symbols, grid, view)
 
-    def decode_latents(self, data: bytes, *, size_limit: int | None = None) -> Latents:
+    def decode_latents(self, file: File) -> Latents:
         """The bytes of a file → dequantised latents, without synthesis. They take 4 bytes a pixel.
 
         Raises
         ------
-        FormatError, LimitError
+        FormatError, DamagedError
             see `decode_symbols`
         """
-        return self.dequantise(*self.decode_symbols(data, size_limit=size_limit))
+        return self.dequantise(*self.decode_symbols(file))
 
     def dequantise(self, symbols: Symbols, grid: Grid) -> Latents:
         """Latents of all integers of a picture."""
@@ -215,36 +212,31 @@ class Codec(PayloadCoder):
             _keep(values, self._dequantise(symbols, row, column, grid), row, column)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
-    def decode_with_latents(
-        self, data: bytes, *, view: View = "mllm", size_limit: int | None = None
-    ) -> tuple[np.ndarray, Latents]:
+    def decode_with_latents(self, file: File, *, view: View = "mllm") -> tuple[np.ndarray, Latents]:
         """What `decode` and `decode_latents` return, in the time of the first."""
-        symbols, grid = self.decode_symbols(data, size_limit=size_limit)
+        symbols, grid = self.decode_symbols(file)
         found = self.dequantise(symbols, grid)
         return self.synthesise(found.values, symbols, grid, view), found
 
-    def decode_symbols(self, data: bytes, *, size_limit: int | None = None) -> tuple[Symbols, Grid]:
+    def decode_symbols(self, file: File) -> tuple[Symbols, Grid]:
         """All integers of a file, checked, and the sizes of its planes.
 
         Raises
         ------
-        LimitError
-            if the picture has more than ``size_limit`` pixels; nothing was decoded then
-        NotCotamError, TruncatedError, DamagedError, FormatError
-            if the data are not a whole, undamaged file made with these weights
+        FormatError
+            If the file has no learned payload.
+        DamagedError
+            If it is damaged, or was not made with these weights.
         """
-        header, grid, reader, symbols, check = self._read_before_latents(data, size_limit)
+        header, grid, reader, symbols, check = self._read_before_latents(file)
         compare(header.checksum, self.get_latents(reader, symbols, grid, check))
         return symbols, grid
 
-    def _read_before_latents(
-        self, data: bytes, size_limit: int | None
-    ) -> tuple[Header, Grid, SymbolReader, Symbols, int]:
+    def _read_before_latents(self, file: File) -> tuple[Header, Grid, SymbolReader, Symbols, int]:
         """Header, sizes, the reader at the latents, symbols with room for these, and the checksum so far."""
-        header = read_header(data)
-        check_size(header.width, header.height, size_limit)
-        file = read_file(data)
         header = file.header
+        if header.kind is not Kind.LEARNED:
+            raise FormatError(f"a file of kind {header.kind.name.lower()} has no learned payload")
         if header.weights != self.weights.short_hash:
             raise DamagedError(
                 f"the file was made with weights {header.weights.hex()}, "
@@ -256,15 +248,15 @@ class Codec(PayloadCoder):
         symbols, check = self.get_before_latents(reader, header.quality, header.has_levels, grid, check)
         return header, grid, reader, symbols, check
 
-    def read_levels(self, data: bytes, *, size_limit: int | None = None) -> np.ndarray:
+    def read_levels(self, file: File) -> np.ndarray:
         """Level map int8 (⌈H/32⌉, ⌈W/32⌉) of a file; its latents are not decoded, and so not checked.
 
         Raises
         ------
-        FormatError, LimitError
+        FormatError, DamagedError
             see `decode_symbols`
         """
-        _, grid, _, symbols, _ = self._read_before_latents(data, size_limit)
+        _, grid, _, symbols, _ = self._read_before_latents(file)
         return np.zeros(grid.levels, np.int8) if symbols.levels is None else symbols.levels
 
     def _synthesise(self, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
@@ -352,10 +344,3 @@ class Codec(PayloadCoder):
 def _keep(latents: np.ndarray, found: np.ndarray, row: Span, column: Span) -> None:
     """Write the core of a tile's latents, or symbols, (1, M, h, w) into those of the picture."""
     latents[:, row.core(4), column.core(4)] = found[0, :, row.inner(4), column.inner(4)]
-
-
-def check_size(width: int, height: int, limit: int | None) -> None:
-    """Raise LimitError for a picture of more pixels than the limit, `SIZE_LIMIT` where that is None."""
-    limit = SIZE_LIMIT if limit is None else limit
-    if width * height > limit:
-        raise LimitError(f"the picture is {width}×{height}: more than the limit of {limit / 1e6:g} MP")

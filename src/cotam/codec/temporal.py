@@ -28,10 +28,11 @@ from cotam.codec.still import Codec, Levels
 from cotam.codec.weights import View
 from cotam.errors import DamagedError
 from cotam.format.level_map import LIMIT
+from cotam.format.sequence import CodedFrame
 from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
 from cotam.guide.guidance import Guidance
 
-__all__ = ["CODED", "CodedFrame", "Decoded", "FrameDecoder", "FrameEncoder", "read_modes", "write_modes"]
+__all__ = ["CODED", "Decoded", "FrameDecoder", "FrameEncoder", "read_modes", "write_modes"]
 
 CODED, PREVIOUS, WHOLE, KEY = range(4)
 """Modes of a cell: coded, or copied from the previous frame, from the last one of which every cell was coded,
@@ -51,30 +52,6 @@ more rate at equal feature distance, and 5 or 7 hardly less."""
 
 SMOOTHING = 0.5
 """Weight of the frames before in the logarithm of importance, so that levels do not flicker."""
-
-
-@dataclass(frozen=True)
-class CodedFrame:
-    """A frame as the container carries it.
-
-    Attributes
-    ----------
-    key : it and all after it decode without what is before
-    whole : every cell is coded; so in each key frame
-    has_levels : a level map is in the payload
-    payload : range-coded bytes
-    checksum : CRC-32 of all symbols, and through that of the frame before back to the key frame
-    """
-
-    key: bool
-    whole: bool
-    has_levels: bool
-    payload: bytes
-    checksum: int
-
-    @property
-    def flags(self) -> int:
-        return self.key | self.whole << 1 | self.has_levels << 2
 
 
 @dataclass(frozen=True)
@@ -129,7 +106,7 @@ class FrameDecoder(_Chain):
         check = self._start_check(fields, frame.flags)
         reader = SymbolReader(self.codec.weights.tables, frame.payload)
         modes, live = np.zeros(self.grid.cells, np.uint8), None
-        if not frame.whole:
+        if not frame.intra:
             modes = read_modes(reader, *self.grid.cells)
             check, live = zlib.crc32(modes.tobytes(), check), modes == CODED
         symbols, check = self.codec.get_symbols(
@@ -267,11 +244,11 @@ class FrameEncoder(_Chain):
         frame = CodedFrame(key, not modes.any(), symbols.levels is not None, b"", 0)
         check = self._start_check(fields, frame.flags)
         writer = SymbolWriter(self.codec.weights.tables)
-        if not frame.whole:
+        if not frame.intra:
             write_modes(writer, modes)
             check = zlib.crc32(modes.tobytes(), check)
         self._check = self.codec.put_symbols(writer, symbols, index, self.grid, check)
-        return CodedFrame(key, frame.whole, frame.has_levels, writer.finish(), self._check)
+        return CodedFrame(key, frame.intra, frame.has_levels, writer.finish(), self._check)
 
 
 # Modes in the stream

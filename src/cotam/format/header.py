@@ -1,6 +1,6 @@
-"""The file: magic, header, payload, metadata boxes. `docs/format.md` is its specification.
+"""Read and write the file around a payload: magic, header and metadata boxes.
 
-Knows bytes and header fields only: nothing of what the payload means.
+`docs/format.md` specifies the bytes. `read_file` parses a file once into a `File`, which is passed on.
 """
 
 from __future__ import annotations
@@ -9,246 +9,296 @@ import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from cotam.errors import DamagedError, FormatError, InputError, LimitError, NotCotamError, TruncatedError
+from cotam.format.metadata import read_boxes, write_boxes
+from cotam.format.varint import read_varint, varint
 
 __all__ = [
-    "BOX_KINDS",
     "HEADER_BYTES",
     "KIND_BYTES",
     "MAGIC",
-    "MAX_BOX",
+    "MAX_PIXELS",
+    "MAX_QUALITY",
     "MAX_SIDE",
-    "SEQUENCE",
     "VERSION",
     "File",
     "Header",
+    "Kind",
+    "check16",
+    "check_size",
     "is_sequence",
+    "kind_of",
     "read_file",
     "read_header",
-    "read_varint",
-    "varint",
-    "whole_bytes",
+    "read_kind",
+    "require_bytes",
     "write_file",
 ]
 
 MAGIC = b"\x89CTM\r\n\x1a\n"
-VERSION = 1
-SEQUENCE = 2
-"""In place of the version: what follows are frames of a sequence (``sequence``)."""
+VERSION = 3
 KIND_BYTES = len(MAGIC) + 1
-"""Enough of a file to tell a sequence from a still picture."""
+"""Length of the prefix that holds the kind of a file."""
 HEADER_BYTES = 64
-"""Enough of a file for its whole header."""
-MAX_SIDE = 1 << 20
-MAX_BOX = 16 << 20
-BOX_KINDS = {b"E": "exif", b"I": "icc", b"X": "xmp"}
+"""Length of a prefix that always holds the whole header."""
 
-_HAS_BOXES = 0x80
-_HAS_LEVELS = 0x40
+MAX_QUALITY = 100
+MAX_SIDE = 1 << 20
+"""Pixels of a side."""
+MAX_PIXELS = 200_000_000
+"""Larger images are refused unless the caller sets another limit."""
+_HAS_METADATA = 0x80
+_HAS_LEVELS = 0x80
+
+
+class Kind(IntEnum):
+    """What the payload of a file is."""
+
+    LEARNED = 0
+    """A still image of the learned codec."""
+    AV1 = 1
+    """A still image coded as an AV1 intra frame."""
+    LOSSLESS = 2
+    """A still image coded without loss."""
+    SEQUENCE = 3
+    """Frames with times."""
+    PATCH = 4
+    """Rectangles that replace parts of an earlier image."""
+
+
+_KINDS = {int(kind): kind for kind in Kind}
+_WITH_WEIGHTS = (Kind.LEARNED, Kind.SEQUENCE)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its payload.
+    """The fields in front of a payload.
 
     Attributes
     ----------
     width, height : pixels, 1 … 2**20
     quality : 0 … 100
-    weights : first two bytes of the SHA-256 of the weight set
-    has_levels : a level map is at the start of the payload
-    checksum : CRC-32 of all symbols, of the weight set's hash and of the header fields
-    payload_start, payload_length : where the range-coded bytes are, in bytes
-    has_boxes : metadata boxes follow the payload
+    kind : see `Kind`
+    weights : for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the weight set's hash, else empty
+    has_levels : the payload of a learned still has a gain offset map
+    checksum : CRC-32, for a learned still over its symbols, else over header fields and payload. A sequence
+        has one for each frame instead.
+    has_metadata, payload_start, payload_length : filled in by `read_header`; ``payload_*`` in bytes
     """
 
     width: int
     height: int
     quality: int
-    weights: bytes
-    has_levels: bool
-    checksum: int
-    payload_start: int = 0
-    payload_length: int = 0
-    has_boxes: bool = False
+    kind: Kind = Kind.LEARNED
+    weights: bytes = b""
+    has_levels: bool = False
+    checksum: int = 0
+    has_metadata: bool = field(default=False, compare=False)
+    payload_start: int = field(default=0, compare=False)
+    payload_length: int = field(default=0, compare=False)
 
     def fields(self) -> bytes:
-        """The bytes that the symbols' checksum covers: all that changes what symbols mean."""
-        flags = VERSION | (_HAS_LEVELS if self.has_levels else 0)
-        return bytes([flags, self.quality]) + self.weights + varint(self.width) + varint(self.height)
+        """Return the bytes that the checksum covers: every field that changes what the payload means."""
+        option = _HAS_LEVELS if self.has_levels else 0
+        head = bytes([VERSION | self.kind << 4, self.quality | option]) + self.weights
+        return head + varint(self.width) + varint(self.height)
 
 
 @dataclass(frozen=True)
 class File:
-    """A whole file: header, range-coded payload and metadata (``exif``, ``icc``, ``xmp`` → bytes)."""
+    """A parsed file of any kind but `Kind.SEQUENCE`.
+
+    Attributes
+    ----------
+    header : see `Header`
+    payload : the coded bytes
+    metadata : "exif", "icc", "xmp" → bytes. Of a file that was read, a box is inflated when it is first
+        looked up; looking it up may raise DamagedError or LimitError.
+    """
 
     header: Header
     payload: bytes
     metadata: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> Kind:
+        """What the payload is."""
+        return self.header.kind
 
-def varint(value: int) -> bytes:
-    """Non-negative integer, seven bits a byte, least first, the top bit set on all but the last."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.header.width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.header.height
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32, see `Header`."""
+        return self.header.checksum
+
+    @cached_property
+    def data(self) -> bytes:
+        """The bytes of the whole file, see `write_file`."""
+        return write_file(self)
 
 
-def read_varint(data: bytes, at: int, what: str) -> tuple[int, int]:
-    """The integer at ``at`` and the position after it; at most five bytes, the shortest form only."""
-    value = 0
-    for count in range(5):
-        if at + count >= len(data):
-            raise TruncatedError(f"the file ends within its {what}")
-        byte = data[at + count]
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            if byte == 0 and count:
-                break
-            return value, at + count + 1
-    raise FormatError(f"the {what} is not a valid number")
-
-
-def write_file(file: File) -> bytes:
-    """Bytes of a file; ``payload_*`` and ``has_boxes`` of the header are worked out here.
+def require_bytes(data: Any) -> bytes:
+    """Return bytes-like ``data`` as bytes.
 
     Raises
     ------
     InputError
-        if metadata are of a kind that files do not have, or larger than 16 MiB
+        If ``data`` is not bytes-like, a path for example.
     """
-    for kind, body in file.metadata.items():
-        if kind not in BOX_KINDS.values():
-            raise InputError(f"metadata {kind!r} are not known; there are: {', '.join(BOX_KINDS.values())}")
-        if len(body) > MAX_BOX:
-            raise InputError(f"the {kind} metadata are larger than {MAX_BOX >> 20} MiB")
-    head = bytearray(MAGIC + file.header.fields())
-    if file.metadata:
-        head[len(MAGIC)] |= _HAS_BOXES
-    head += varint(len(file.payload)) + file.header.checksum.to_bytes(4, "little")
-    head += binascii.crc_hqx(head, 0xFFFF).to_bytes(2, "little")
-    boxes = b""
-    for letter, kind in BOX_KINDS.items():
-        if kind in file.metadata:
-            body = zlib.compress(file.metadata[kind], 9)
-            boxes += letter + varint(len(body)) + body
-    if boxes:
-        boxes += b"\0" + zlib.crc32(boxes).to_bytes(4, "little")
-    return bytes(head) + file.payload + boxes
-
-
-def whole_bytes(data: Any) -> bytes:
-    """The bytes of a file, held by any type of Python's. Raises InputError for what is none, as a path."""
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"a .cotam file is given as its bytes, not as {type(data).__name__}")
+        raise InputError(f"expected the bytes of a .cotam file, got {type(data).__name__}")
     return bytes(data)
 
 
+def check_size(width: int, height: int, limit: int | None = None) -> None:
+    """Raise LimitError if an image has more than ``limit`` pixels; None is `MAX_PIXELS`."""
+    limit = MAX_PIXELS if limit is None else limit
+    if width * height > limit:
+        raise LimitError(f"the image has {width}×{height} pixels, more than the limit of {limit / 1e6:g} MP")
+
+
+# Writing
+
+
+def write_file(file: File) -> bytes:
+    """Return the bytes of a file; the checksum of all kinds but learned stills is computed here.
+
+    Raises
+    ------
+    InputError
+        If a kind of metadata is unknown, or its bytes are more than `cotam.format.metadata.MAX_METADATA`.
+    """
+    header = file.header
+    checksum = header.checksum if header.kind is Kind.LEARNED else _checksum(header, file.payload)
+    head = bytearray(MAGIC + header.fields())
+    if file.metadata:
+        head[len(MAGIC)] |= _HAS_METADATA
+    head += varint(len(file.payload)) + checksum.to_bytes(4, "little")
+    return bytes(head) + check16(head) + file.payload + write_boxes(file.metadata)
+
+
+def check16(data: bytes | bytearray) -> bytes:
+    """Return the CRC-16 (CCITT) of a header, two bytes."""
+    return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
+
+
+def _checksum(header: Header, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(header.fields()))
+
+
+# Reading
+
+
+def kind_of(data: bytes) -> Kind | None:
+    """Return the kind of a file from its first `KIND_BYTES`; None if they are not those of a known kind."""
+    if len(data) < KIND_BYTES or data[: len(MAGIC)] != MAGIC or data[len(MAGIC)] & 0x0F != VERSION:
+        return None
+    return _KINDS.get(data[len(MAGIC)] >> 4 & 0x07)
+
+
 def is_sequence(data: bytes) -> bool:
-    """Whether these are the first bytes, `KIND_BYTES` at least, of a sequence."""
-    return data[: len(MAGIC)] == MAGIC and len(data) > len(MAGIC) and data[len(MAGIC)] & 0x3F == SEQUENCE
+    """Tell whether the first `KIND_BYTES` of a file are those of a sequence."""
+    return kind_of(data) is Kind.SEQUENCE
 
 
 def read_header(data: bytes) -> Header:
-    """Header of a file of which the first `HEADER_BYTES` suffice.
+    """Parse the header of a file of any kind; its first `HEADER_BYTES` suffice.
 
     Raises
     ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        with a message that says which field is wrong
+        If the header is not valid; the message names the field.
     """
-    if data[: len(MAGIC)] != MAGIC[: len(data)]:
-        raise NotCotamError("not a .cotam file: it does not begin with the magic bytes")
-    at = len(MAGIC)
-    if len(data) < at + 4:
+    kind = read_kind(data)
+    if len(data) < len(MAGIC) + 4:
         raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
-    flags, quality, weights = data[at], data[at + 1], bytes(data[at + 2 : at + 4])
-    if flags & 0x3F == SEQUENCE:
-        raise FormatError(
-            "this is a sequence of frames and no still picture: see cotam.decode_frames and sequence_info"
-        )
-    if flags & 0x3F != VERSION:
-        raise FormatError(
-            f"format version {flags & 0x3F} is not known to this release, which reads version {VERSION}"
-        )
-    width, at = read_varint(data, at + 4, "width")
+    at = len(MAGIC) + 2
+    weights = b""
+    if kind in _WITH_WEIGHTS:
+        weights, at = bytes(data[at : at + 2]), at + 2
+    width, at = read_varint(data, at, "width")
     height, at = read_varint(data, at, "height")
-    length, at = read_varint(data, at, "payload length")
-    if len(data) < at + 6:
-        raise TruncatedError("the file ends within its header")
-    if binascii.crc_hqx(data[: at + 4], 0xFFFF) != int.from_bytes(data[at + 4 : at + 6], "little"):
-        raise DamagedError("the header is damaged: its checksum does not agree")
-    if not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE or quality > 100:
+    length = checksum = 0
+    if kind is not Kind.SEQUENCE:
+        length, at = read_varint(data, at, "payload length")
+        checksum, at = int.from_bytes(data[at : at + 4], "little"), at + 4
+    if len(data) < at + 2:
+        raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
+    if check16(data[:at]) != data[at : at + 2]:
+        raise DamagedError("the header is damaged: its checksum does not match")
+    quality, option = data[len(MAGIC) + 1] & 0x7F, bool(data[len(MAGIC) + 1] & _HAS_LEVELS)
+    has_metadata = bool(data[len(MAGIC)] & _HAS_METADATA)
+    if not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE or quality > MAX_QUALITY:
         raise FormatError(f"impossible header: {width}×{height} pixels at quality {quality}")
+    if (option and kind is not Kind.LEARNED) or (has_metadata and kind is Kind.SEQUENCE):
+        raise FormatError(f"impossible header: a flag is set that kind {kind.name.lower()} does not have")
     return Header(
         width=width,
         height=height,
         quality=quality,
+        kind=kind,
         weights=weights,
-        has_levels=bool(flags & _HAS_LEVELS),
-        checksum=int.from_bytes(data[at : at + 4], "little"),
-        payload_start=at + 6,
+        has_levels=option,
+        checksum=checksum,
+        has_metadata=has_metadata,
+        payload_start=at + 2,
         payload_length=length,
-        has_boxes=bool(flags & _HAS_BOXES),
     )
 
 
-def read_file(data: bytes) -> File:
-    """Header, payload and metadata of a whole file.
+def read_kind(data: bytes) -> Kind:
+    """Check magic and version of a file, and return its kind; its first `KIND_BYTES` suffice.
 
     Raises
     ------
-    LimitError
-        if a metadata box is larger than 16 MiB
+    NotCotamError, TruncatedError, FormatError
+        If there is no magic, no kind, or a version or kind that this release cannot read.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotCotamError("not a .cotam file: the magic bytes are missing")
+    if len(data) < KIND_BYTES:
+        raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
+    version, number = data[len(MAGIC)] & 0x0F, data[len(MAGIC)] >> 4 & 0x07
+    if version in (1, 2):
+        raise FormatError(f"format version {version} was never released: encode the image again")
+    if version != VERSION:
+        raise FormatError(f"format version {version} is unknown, this release reads {VERSION}: upgrade cotam")
+    if number not in _KINDS:
+        raise FormatError(f"files of kind {number} are unknown to this release: upgrade cotam")
+    return _KINDS[number]
+
+
+def read_file(data: bytes) -> File:
+    """Parse a whole file of any kind but `Kind.SEQUENCE`; neither payload nor metadata are decoded.
+
+    Raises
+    ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        as `read_header`, and for boxes or bytes after the end that do not belong there
+        If the file is not valid, is a sequence, or goes on after its end.
     """
     header = read_header(data)
+    if header.kind is Kind.SEQUENCE:
+        raise FormatError("this is a sequence of frames: read it with cotam.decode_frames")
     end = header.payload_start + header.payload_length
     if len(data) < end:
         raise TruncatedError(f"the file ends after {len(data)} of at least {end} bytes")
-    metadata, after = _read_boxes(data, end) if header.has_boxes else ({}, end)
+    metadata, after = read_boxes(data, end) if header.has_metadata else ({}, end)
     if len(data) > after:
         raise FormatError(f"{len(data) - after} bytes after the end of the file")
-    return File(header, data[header.payload_start : end], metadata)
-
-
-def _read_boxes(data: bytes, start: int) -> tuple[dict[str, bytes], int]:
-    metadata: dict[str, bytes] = {}
-    at = start
-    while True:
-        letter = data[at : at + 1]
-        if not letter:
-            raise TruncatedError("the file ends within its metadata")
-        if letter == b"\0":
-            break
-        if letter not in BOX_KINDS or BOX_KINDS[letter] in metadata:
-            raise FormatError(f"metadata box {letter!r} is not known or there twice")
-        length, at = read_varint(data, at + 1, "metadata length")
-        if len(data) < at + length:
-            raise TruncatedError("the file ends within its metadata")
-        metadata[BOX_KINDS[letter]] = data[at : at + length]
-        at += length
-    if len(data) < at + 5:
-        raise TruncatedError("the file ends within its metadata")
-    if zlib.crc32(data[start:at]) != int.from_bytes(data[at + 1 : at + 5], "little"):
-        raise DamagedError("the metadata are damaged: their checksum does not agree")
-    return {kind: _inflate(kind, body) for kind, body in metadata.items()}, at + 5
-
-
-def _inflate(kind: str, body: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        out = inflater.decompress(body, MAX_BOX + 1)
-    except zlib.error as error:
-        raise DamagedError(f"the {kind} metadata are damaged: {error}") from error
-    if len(out) > MAX_BOX:
-        raise LimitError(f"the {kind} metadata are larger than {MAX_BOX >> 20} MiB")
-    if not inflater.eof or inflater.unused_data:
-        raise DamagedError(f"the {kind} metadata are damaged: they do not end where they should")
-    return out
+    file = File(header, bytes(data[header.payload_start : end]), metadata)
+    if header.kind is not Kind.LEARNED and _checksum(header, file.payload) != header.checksum:
+        raise DamagedError("the payload is damaged: its checksum does not match")
+    return file

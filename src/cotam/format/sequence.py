@@ -1,151 +1,166 @@
-"""The container of a sequence: header, a chunk for each frame, index. `docs/format.md` is its specification.
+"""Read and write sequences: a header, a chunk for each frame, an index. `docs/format.md` specifies the bytes.
 
-Knows bytes, times and flags: nothing of what is in a frame (``temporal``). It is written and read from its
-beginning to its end, one chunk at a time; what has an end also has an index, for random access.
+A sequence is written and read from its beginning to its end, one chunk at a time. The index at its end is for
+random access.
 """
 
 from __future__ import annotations
 
-import binascii
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
-from cotam.codec.temporal import CodedFrame
-from cotam.errors import DamagedError, FormatError, InputError, NotCotamError, TruncatedError
-from cotam.format.header import MAGIC, MAX_SIDE, SEQUENCE, is_sequence, read_varint, varint
+from cotam.errors import DamagedError, FormatError, InputError, TruncatedError
+from cotam.format.header import MAGIC, Header, Kind, check16, read_header, read_kind
+from cotam.format.varint import read_varint, varint
 
-__all__ = ["Entry", "SequenceHeader", "SequenceReader", "SequenceWriter", "read_index"]
+__all__ = ["TICKS", "CodedFrame", "Entry", "Index", "SequenceReader", "SequenceWriter", "read_index"]
 
 TICKS = 1_000_000
-"""Times are whole microseconds."""
+"""Times are whole numbers of ticks, 1 µs each."""
 
 LONGEST_GAP = (1 << 35) - 1
-"""Microseconds between two frames, 9.5 hours: a varint of five bytes."""
+"""Ticks between two frames, 9.5 hours: a varint of five bytes."""
 
 _FRAME, _INDEX = 0x40, 0x49
 
 
 @dataclass(frozen=True)
-class SequenceHeader:
-    """What holds for all frames: width and height in pixels, quality 0 … 100, hash of the weight set."""
+class CodedFrame:
+    """The contents of a frame's chunk.
 
-    width: int
-    height: int
-    quality: int
-    weights: bytes
+    Attributes
+    ----------
+    key : this frame and those after it decode without the frames before it
+    intra : every cell is coded, none copied; always so in a key frame
+    has_levels : the payload has a gain offset map
+    payload : range-coded bytes
+    checksum : CRC-32 of all symbols since the key frame
+    """
 
-    def fields(self) -> bytes:
-        """Its bytes after the magic, without their check: each frame's checksum covers them."""
-        return bytes([SEQUENCE, self.quality]) + self.weights + varint(self.width) + varint(self.height)
+    key: bool
+    intra: bool
+    has_levels: bool
+    payload: bytes
+    checksum: int
+
+    @property
+    def flags(self) -> int:
+        """Bits of the chunk's first byte."""
+        return self.key | self.intra << 1 | self.has_levels << 2
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a frame is.
+    """A frame in the index.
 
     Attributes
     ----------
-    start, size : of its chunk, in bytes from the beginning of the file
-    ticks : its time in microseconds
-    key, whole : as in `CodedFrame`
+    start, size : its chunk, in bytes from the beginning of the file
+    ticks : its time
+    key, intra : as in `CodedFrame`
     """
 
     start: int
     size: int
     ticks: int
     key: bool
-    whole: bool
+    intra: bool
 
 
-def _check16(data: bytes) -> bytes:
-    return binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "little")
+@dataclass(frozen=True)
+class Index:
+    """Header and index of a sequence, see `read_index`; at least one entry, and the first is a key frame."""
+
+    header: Header
+    entries: tuple[Entry, ...]
 
 
-class _Index:
-    """The index as it grows, in a few bytes a frame."""
+class _IndexWriter:
+    """The bytes of the index, as frames are added."""
 
     def __init__(self) -> None:
         self.count, self._body = 0, bytearray()
 
     def add(self, frame: CodedFrame, gap: int, size: int) -> None:
         self.count += 1
-        self._body += bytes([frame.key | frame.whole << 1]) + varint(gap) + varint(size)
+        self._body += bytes([frame.key | frame.intra << 1]) + varint(gap) + varint(size)
 
     def finish(self) -> bytes:
-        """Its bytes, with what finds them from the end of the file: their length in the last four."""
+        """Return the index; its last four bytes are its length, to find it from the end of the file."""
         out = bytes([_INDEX]) + varint(self.count) + bytes(self._body)
         out += zlib.crc32(out).to_bytes(4, "little")
         return out + len(out).to_bytes(4, "little")
 
 
 class SequenceWriter:
-    """Bytes of a sequence, part by part: `start`, `fields` and `chunk` for each frame, `finish`."""
+    """Makes the bytes of a sequence: `start`, then `fields` and `chunk` for each frame, then `finish`."""
 
-    def __init__(self, header: SequenceHeader) -> None:
+    def __init__(self, header: Header) -> None:
+        """``header`` is of `Kind.SEQUENCE`."""
         self.header = header
-        self._index, self._ticks = _Index(), 0
+        self._index, self._ticks = _IndexWriter(), 0
 
     def start(self) -> bytes:
+        """Return the header."""
         data = MAGIC + self.header.fields()
-        return data + _check16(data)
+        return data + check16(data)
 
     def fields(self, ticks: int) -> bytes:
-        """What the checksum of a frame at this time, in microseconds, covers beside its symbols.
+        """Return what the checksum of a frame at this time covers beside its symbols.
 
         Raises
         ------
         InputError
-            if the time is not after that of the frame before, or is too long after it
+            If the time is not after that of the frame before, or more than `LONGEST_GAP` after it.
         """
         gap = ticks - self._ticks
         if gap < 0 or (self._index.count and gap == 0):
-            raise InputError(
-                f"frames come in the order of their times: {ticks / TICKS:g} s is not after "
-                f"{self._ticks / TICKS:g} s"
-            )
+            before = self._ticks / TICKS
+            raise InputError(f"frame times must rise: {ticks / TICKS:g} s comes after {before:g} s")
         if gap > LONGEST_GAP:
-            raise InputError(f"no frame for {gap / TICKS:g} s: at most {LONGEST_GAP // TICKS} s are allowed")
+            raise InputError(f"frames are {gap / TICKS:g} s apart, more than {LONGEST_GAP // TICKS} s")
         return self.header.fields() + varint(gap)
 
     def chunk(self, ticks: int, frame: CodedFrame) -> bytes:
+        """Return the chunk of a frame."""
         gap = ticks - self._ticks
         head = bytes([_FRAME | frame.flags]) + varint(gap) + varint(len(frame.payload))
         head += frame.checksum.to_bytes(4, "little")
-        data = head + _check16(head) + frame.payload
+        data = head + check16(head) + frame.payload
         self._index.add(frame, gap, len(data))
         self._ticks = ticks
         return data
 
     def finish(self) -> bytes:
+        """Return the index."""
         return self._index.finish()
 
 
 class SequenceReader:
     """Reads a sequence from a binary stream, which need not be seekable.
 
+    Attributes
+    ----------
+    header : see `Header`
+    header_size : its bytes
+
     Raises
     ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        if the stream does not begin with the header of a sequence
+        If the stream does not begin with the header of a sequence.
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        self._source, self._read, self._index = source, 0, _Index()
-        data = self._take(len(MAGIC) + 4, "header")
-        if data[: len(MAGIC)] != MAGIC:
-            raise NotCotamError("not a .cotam file: it does not begin with the magic bytes")
-        if not is_sequence(data):
-            raise FormatError("this is no sequence of frames: cotam.decode reads still pictures")
-        data, (width, height) = self._take_numbers(data, 2, "header")
-        if _check16(data) != self._take(2, "header"):
-            raise DamagedError("the header is damaged: its checksum does not agree")
-        quality, weights = data[len(MAGIC) + 1], data[len(MAGIC) + 2 : len(MAGIC) + 4]
-        if not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE or quality > 100:
-            raise FormatError(f"impossible header: {width}×{height} pixels at quality {quality}")
-        self.header = SequenceHeader(width, height, quality, weights)
+        self._source, self._read, self._index = source, 0, _IndexWriter()
+        data = self._take(len(MAGIC) + 4, "within its header")
+        if read_kind(data) is not Kind.SEQUENCE:
+            raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
+        data, _ = self._take_numbers(data, 2, "within its header")
+        self.header = read_header(data + self._take(2, "within its header"))
+        self.header_size = self._read
 
     @property
     def count(self) -> int:
@@ -153,79 +168,76 @@ class SequenceReader:
         return self._index.count
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
-        """Each frame as soon as its bytes are there: time in microseconds, checked fields, chunk.
+        """Yield each frame as soon as its bytes are there: its ticks, its checked fields and its chunk.
 
         Raises
         ------
         TruncatedError
-            after the last whole frame, if the stream ends before the index does
+            After the last whole frame, if the stream ends before the index does.
         DamagedError, FormatError
-            where a chunk or the index is not as it was written
+            If a chunk or the index is not valid.
         """
-        ticks = 0
-        while (tag := self._take(1, "frames, after the last whole one,")[0]) != _INDEX:
-            start = self._read - 1
+        ticks, size = 0, 4096 + 6 * self.header.width * self.header.height
+        while (tag := self._take(1, f"after frame {self.count - 1}")[0]) != _INDEX:
+            start, where = self._read - 1, f"within frame {self.count}"
             if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
                 raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
-            head, (gap, length) = self._take_numbers(bytes([tag]), 2, "next frame")
-            head += self._take(4, "next frame")
-            if _check16(head) != self._take(2, "next frame"):
-                raise DamagedError("the head of the next frame is damaged: its checksum does not agree")
-            if length > 4096 + 6 * self.header.width * self.header.height:
-                raise FormatError(f"a frame of {length} bytes: no encoder writes this")
-            payload = self._take(length, "next frame")
+            head, (gap, length) = self._take_numbers(bytes([tag]), 2, where)
+            head += self._take(4, where)
+            if check16(head) != self._take(2, where):
+                raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
+            if length > size:
+                raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
+            payload = self._take(length, where)
             ticks += gap
             checksum = int.from_bytes(head[-4:], "little")
             frame = CodedFrame(bool(tag & 1), bool(tag & 2), bool(tag & 4), payload, checksum)
             self._index.add(frame, gap, self._read - start)
             yield ticks, self.header.fields() + varint(gap), frame
         expected = self._index.finish()
-        if bytes([tag]) + self._take(len(expected) - 1, "index") != expected:
+        if bytes([tag]) + self._take(len(expected) - 1, "within its index") != expected:
             raise DamagedError("the index at the end is damaged, or frames are missing")
         if self._source.read(1):
             raise FormatError("there are bytes after the end of the sequence")
 
-    def _take(self, count: int, what: str) -> bytes:
+    def _take(self, count: int, where: str) -> bytes:
         parts, missing = [], count
         while missing:
             part = self._source.read(min(missing, 1 << 20))
             if not part:
-                number = f": {self.count} whole frames are there" if hasattr(self, "header") else ""
-                raise TruncatedError(f"the sequence ends within its {what}{number}".replace(",:", ":"))
+                raise TruncatedError(f"the sequence ends {where}: {self.count} whole frames are there")
             parts.append(part)
             missing -= len(part)
         self._read += count
         return b"".join(parts)
 
-    def _take_numbers(self, data: bytes, count: int, what: str) -> tuple[bytes, list[int]]:
-        """``data`` with so many varints more, and their values."""
+    def _take_numbers(self, data: bytes, count: int, where: str) -> tuple[bytes, list[int]]:
+        """Return ``data`` with so many varints more, and their values."""
         numbers = []
         for _ in range(count):
             start = len(data)
-            data += self._take(1, what)
+            data += self._take(1, where)
             while data[-1] & 0x80 and len(data) < start + 5:
-                data += self._take(1, what)
-            numbers.append(read_varint(data, start, what)[0])
+                data += self._take(1, where)
+            numbers.append(read_varint(data, start, "frame")[0])
         return data, numbers
 
 
-def read_index(data: bytes) -> tuple[SequenceHeader, tuple[Entry, ...]]:
-    """Header and index of a whole sequence; its frames are not looked at.
+def read_index(data: bytes) -> Index:
+    """Read header and index of a whole sequence; its frames are not looked at.
 
     Raises
     ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        if there is no index at its end: `SequenceReader` may still find frames
+        If there is no index at its end: `SequenceReader` may still find frames.
     """
     reader = SequenceReader(BytesIO(data))
-    lost = TruncatedError("the sequence has no index at its end: it was cut off, or is still being written")
-    end = len(data) - 4
+    first, end = reader.header_size, len(data) - 4
     at = end - int.from_bytes(data[end:], "little")
-    first = reader._read
     if not first <= at < end - 5 or data[at] != _INDEX:
-        raise lost
+        raise TruncatedError("the sequence has no index at its end: it was cut off or is being written")
     if zlib.crc32(data[at : end - 4]) != int.from_bytes(data[end - 4 : end], "little"):
-        raise DamagedError("the index at the end is damaged: its checksum does not agree")
+        raise DamagedError("the index at the end is damaged: its checksum does not match")
     start, ticks = first, 0
     entries: list[Entry] = []
     count, position = read_varint(data, at + 1, "index")
@@ -238,4 +250,4 @@ def read_index(data: bytes) -> tuple[SequenceHeader, tuple[Entry, ...]]:
         start += size
     if len(entries) < count or start != at or position != end - 4 or not entries or not entries[0].key:
         raise DamagedError("the index at the end does not fit the frames before it")
-    return reader.header, tuple(entries)
+    return Index(reader.header, tuple(entries))

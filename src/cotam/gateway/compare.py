@@ -23,7 +23,7 @@ import cotam
 from cotam import api
 from cotam.codec import weights
 from cotam.codec.weights import View
-from cotam.format.header import read_header
+from cotam.format.header import read_file
 from cotam.gateway import features
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
@@ -206,8 +206,9 @@ class _Comparer:
 
 def _views(data: bytes) -> dict[View, Pixels]:
     """Pixels of each view of a file: the latents are decoded once, and drawn twice."""
-    codec = api.codec(weights.by_hash(read_header(data).weights).name)
-    symbols, grid = codec.decode_symbols(data)
+    file = read_file(data)
+    codec = api.codec_of(file.header.weights)
+    symbols, grid = codec.decode_symbols(file)
     latents = codec.dequantise(symbols, grid).values
     return {view: codec.synthesise(latents, symbols, grid, view) for view in weights.VIEWS}
 

@@ -118,7 +118,7 @@ def check_size(data: bytes, limit: int) -> int:
         if it is damaged, or of another format
     """
     if is_cotam(data):
-        header = SequenceReader(io.BytesIO(data)).header if is_sequence(data) else read_header(data)
+        header = read_header(data)
         width, height = header.width, header.height
     elif not format_of(data):
         raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")

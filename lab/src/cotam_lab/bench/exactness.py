@@ -18,7 +18,7 @@ import numpy as np
 from cotam.codec import weights
 from cotam.codec.still import Codec
 from cotam.errors import CotamError
-from cotam.format.header import read_header
+from cotam.format.header import read_file, read_header
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner, Optimisation
 from cotam_lab.bench.pictures import plain_pictures
@@ -60,10 +60,10 @@ def differences(pixels: np.ndarray, levels: np.ndarray | None, codecs: dict[str,
     wrong = []
     for quality in QUALITIES:
         expected = encoder.quantise(pixels, quality, levels)[0]
-        data = encoder.encode(pixels, quality, levels=levels)
+        coded = encoder.encode(pixels, quality, levels=levels)
         for what, codec in codecs.items():
             try:
-                same = codec.decode_symbols(data)[0].equals(expected)
+                same = codec.decode_symbols(coded)[0].equals(expected)
             except CotamError:  # the checksum noticed
                 same = False
             if not same:
@@ -79,7 +79,7 @@ def golden(files: Sequence[Path], codecs: Iterator[tuple[str, Codec]]) -> tuple[
         for path in files:
             count += 1
             try:
-                found = codec.decode(path.read_bytes()).astype(int)
+                found = codec.decode(read_file(path.read_bytes())).astype(int)
             except CotamError as error:
                 wrong.append(f"{path}: {what}: {error}")
                 continue

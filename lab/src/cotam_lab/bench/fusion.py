@@ -167,10 +167,10 @@ def measure(wanted: Iterator[Subject], name: str, guide: Guide, qualities: Seque
                     found = multiscale.importance(guidance.guide, subject.pixels, fusion=fusion)
                     levels = guidance.levels(found, (size[0], size[1]))
                 for quality in missing:
-                    data = codec().encode(subject.pixels, quality, levels=levels)
+                    coded = codec().encode(subject.pixels, quality, levels=levels)
                     row = {"codec": coded, "version": version, "quality": quality, "image": subject.name}
-                    row |= {"bytes": len(data), "bpp": 8 * len(data) / (size[0] * size[1])}
-                    sink.write(json.dumps(row | subject.judge(codec().decode(data))) + "\n")
+                    row |= {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / (size[0] * size[1])}
+                    sink.write(json.dumps(row | subject.judge(codec().decode(coded))) + "\n")
                     sink.flush()
 
 

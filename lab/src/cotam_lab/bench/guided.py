@@ -62,7 +62,7 @@ def sizes(guide: Guide, pixels: np.ndarray, quality: int, strength: float) -> tu
         return kept[-1]
 
     plain, guided, mean_zero, ternary = (
-        len(codec().encode(pixels, quality, levels=levels))
+        len(codec().encode(pixels, quality, levels=levels).data)
         for levels in (None, remember, make(), make(policy="ternary"))
     )
     more = (100 * (n / plain - 1) for n in (guided, mean_zero, ternary))

@@ -220,8 +220,8 @@ class Bench:
         read = self.read(subject.pixels) if subject.text else []
         for spec, quality in wanted:
             levels = spec.levels(self.importance(spec, subject)) if spec.names else None
-            data = self.codec.encode(subject.pixels, quality, levels=levels)
-            decoded = self.codec.decode(data)
+            coded = self.codec.encode(subject.pixels, quality, levels=levels)
+            decoded = self.codec.decode(coded)
             scores = teacher_scores(self.look(decoded), theirs)
             if subject.text:
                 scores["reader"] = decibel(float(reader_distances(self.read(decoded), read)))
@@ -231,8 +231,8 @@ class Bench:
                 "version": self.version,
                 "quality": quality,
                 "image": subject.name,
-                "bytes": len(data),
-                "bpp": 8 * len(data) / pixels,
+                "bytes": len(coded.data),
+                "bpp": 8 * len(coded.data) / pixels,
                 **scores,
             }
 

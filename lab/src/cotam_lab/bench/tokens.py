@@ -19,7 +19,7 @@ from tqdm import tqdm
 from cotam.api import Profile, codec_of, encode
 from cotam.codec import weights
 from cotam.errors import InputError
-from cotam.format.header import read_header
+from cotam.format.header import read_file
 from cotam.image.read import to_rgb
 from cotam_lab.bench.cli import errors_shown
 from cotam_lab.bench.pictures import plain_pictures
@@ -50,11 +50,12 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     started = time.perf_counter()
     data = encode(pixels, quality=quality, profile=profile, guide="none")
     encoded = time.perf_counter()
-    codec = codec_of(read_header(data).weights)
+    file = read_file(data)
+    codec = codec_of(file.header.weights)
     if not adapter.reads(codec.weights.digest):
         raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
     begun = time.perf_counter()
-    picture, latents = codec.decode_with_latents(data)
+    picture, latents = codec.decode_with_latents(file)
     decoded = time.perf_counter()
     teacher = teacher_named(adapter.encoder)
     view = View.of((height, width), teacher.patch, resized=teacher.reduced(height, width, teacher.side))

@@ -44,9 +44,9 @@ def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int],
                 bpp, decibels = [], []
                 for file in files:
                     pixels = read_rgb(file)
-                    data = codec.encode(pixels, quality)
-                    bpp.append(8 * len(data) / (pixels.shape[0] * pixels.shape[1]))
-                    decibels.append(psnr(pixels, codec.decode(data)))
+                    coded = codec.encode(pixels, quality)
+                    bpp.append(8 * len(coded.data) / (pixels.shape[0] * pixels.shape[1]))
+                    decibels.append(psnr(pixels, codec.decode(coded)))
                 row[f"bpp{quality}"] = float(np.mean(bpp))
                 row[f"psnr{quality}"] = float(np.mean(decibels))
         return row

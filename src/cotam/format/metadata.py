@@ -1,0 +1,104 @@
+"""Metadata boxes behind a payload. `docs/format.md` specifies the bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from cotam.errors import DamagedError, FormatError, InputError, LimitError, TruncatedError
+from cotam.format.varint import read_varint, varint
+
+__all__ = ["MAX_METADATA", "METADATA", "Metadata", "read_boxes", "write_boxes"]
+
+MAX_METADATA = 16 << 20
+"""Bytes of one inflated box."""
+
+Metadata = Literal["exif", "icc", "xmp"]
+METADATA: dict[bytes, Metadata] = {b"E": "exif", b"I": "icc", b"X": "xmp"}
+"""Letter of a box → kind of metadata."""
+
+
+def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
+    """Return the boxes of metadata, empty if there are none.
+
+    Raises
+    ------
+    InputError
+        If a kind of metadata is unknown, or its bytes are more than `MAX_METADATA`.
+    """
+    if unknown := set(metadata) - set(METADATA.values()):
+        raise InputError(f"unknown metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
+    boxes = b""
+    for letter, kind in METADATA.items():
+        if kind in metadata:
+            if len(metadata[kind]) > MAX_METADATA:
+                size, limit = len(metadata[kind]), MAX_METADATA
+                raise InputError(f"the {kind} metadata have {size} bytes, more than the limit of {limit}")
+            body = zlib.compress(metadata[kind], 9)
+            boxes += letter + varint(len(body)) + body
+    return boxes + b"\0" + zlib.crc32(boxes).to_bytes(4, "little") if boxes else b""
+
+
+def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
+    """Return the metadata whose boxes begin at ``start``, and the position after them.
+
+    A box is inflated when its metadata are first looked up, which may raise DamagedError or LimitError.
+
+    Raises
+    ------
+    TruncatedError, DamagedError, FormatError
+        If the boxes are not valid.
+    """
+    bodies: dict[str, bytes] = {}
+    at = start
+    while (letter := data[at : at + 1]) != b"\0":
+        if not letter:
+            raise TruncatedError("the file ends within its metadata")
+        length, body = read_varint(data, at + 1, "metadata length")
+        at = body + length
+        if len(data) < at:
+            raise TruncatedError("the file ends within its metadata")
+        if letter in METADATA and METADATA[letter] not in bodies:
+            bodies[METADATA[letter]] = data[body:at]
+        elif not letter.isalpha() or letter.isupper():  # a reader may skip lower-case letters
+            raise FormatError(f"metadata box {letter!r} is unknown or occurs twice")
+    if len(data) < at + 5:
+        raise TruncatedError("the file ends within its metadata")
+    if zlib.crc32(data[start:at]) != int.from_bytes(data[at + 1 : at + 5], "little"):
+        raise DamagedError("the metadata are damaged: their checksum does not match")
+    return _Inflating(bodies), at + 5
+
+
+class _Inflating(Mapping[str, bytes]):
+    """Metadata of a file that was read; each box is inflated once, when it is first looked up."""
+
+    def __init__(self, bodies: dict[str, bytes]) -> None:
+        self._bodies, self._inflated = bodies, dict[str, bytes]()
+
+    def __getitem__(self, kind: str) -> bytes:
+        if kind not in self._inflated:
+            self._inflated[kind] = _inflate(kind, self._bodies[kind])
+        return self._inflated[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    def __repr__(self) -> str:
+        return f"<metadata {', '.join(self._bodies)}>"
+
+
+def _inflate(kind: str, body: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        out = inflater.decompress(body, MAX_METADATA + 1)
+    except zlib.error as error:
+        raise DamagedError(f"the {kind} metadata are damaged: {error}") from error
+    if len(out) > MAX_METADATA:
+        raise LimitError(f"the {kind} metadata inflate to more than the limit of {MAX_METADATA >> 20} MiB")
+    if not inflater.eof or inflater.unused_data:
+        raise DamagedError(f"the {kind} metadata are damaged: the zlib stream does not end where it should")
+    return out
