@@ -1,0 +1,212 @@
+"""Files by SHA-256: what a gateway keeps so that an image crosses the link once.
+
+::
+
+    FOLDER/OWNER/SHA256      one file each, where the store is on disk
+
+A store is bounded in bytes and in age, and forgets what was used longest ago first. Files are looked up
+within their owner alone: two owners that store the same bytes store them twice, and neither can find out
+about the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from cotam.errors import InputError
+
+__all__ = ["Held", "Store", "digest_of"]
+
+_OVERHEAD = 1000
+"""Bytes counted for each file beside its own: key, position in the order, and what Python adds to them."""
+
+_LOG = logging.getLogger("cotam.gateway")
+
+_Key = tuple[str, bytes]
+"""Owner and SHA-256."""
+
+
+@dataclass
+class _Entry:
+    size: int
+    used: float
+    data: bytes | None
+
+
+def digest_of(data: bytes) -> bytes:
+    """SHA-256 of ``data``, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+class Store:
+    """A bounded store of files, safe to use from several threads.
+
+    Parameters
+    ----------
+    limit : bytes of all files together, with 1,000 bytes of overhead for each; 0 stores nothing
+    age : seconds after its last use at which a file is forgotten
+    folder : where the files are kept, so that they outlive a restart; None keeps them in memory. It belongs
+        to one process, is created with access for its owner only, and files that were damaged on disk are
+        treated as absent.
+    clock : seconds since the epoch
+
+    Raises
+    ------
+    InputError
+        if ``folder`` cannot be created or read
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        age: float = 86_400,
+        folder: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limit, self._age, self._folder, self._clock = limit, age, folder, clock
+        self._lock = Lock()
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._held = 0
+        if folder:
+            try:
+                self._scan(folder)
+            except OSError as error:
+                raise InputError(f"{folder}: cannot be used as a store: {error.strerror}") from error
+
+    @property
+    def held(self) -> int:
+        """Bytes that are stored, overhead included; at most ``limit``."""
+        return self._held
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, owner: str, data: bytes) -> bytes:
+        """Store ``data`` for ``owner``, if there is room for it at all, and return its SHA-256."""
+        digest = digest_of(data)
+        size = len(data) + _OVERHEAD
+        if size > self._limit:
+            return digest
+        if self.get(owner, digest) is not None:
+            return digest
+        used = self._clock()
+        if self._folder and not _write(self._path(owner, digest), data, used):
+            return digest
+        with self._lock:
+            self._add((owner, digest), _Entry(size, used, None if self._folder else data))
+            self._shrink()
+        return digest
+
+    def get(self, owner: str, digest: bytes) -> bytes | None:
+        """The file of ``owner`` with this SHA-256, or None."""
+        key = owner, digest
+        with self._lock:
+            self._shrink()
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            entry.used = self._clock()
+            self._entries.move_to_end(key)
+        if entry.data is not None or not self._folder:
+            return entry.data
+        data = _read(self._path(owner, digest), digest, entry.used)
+        if data is None:
+            with self._lock:
+                self._drop(key)
+        return data
+
+    def _scan(self, folder: Path) -> None:
+        """Take over the files of an earlier process."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = []
+        for path in folder.glob("*/*"):
+            if re.fullmatch("[0-9a-f]{64}", path.name):
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+            elif path.name.endswith(".part"):
+                path.unlink(missing_ok=True)
+        for used, size, path in sorted(found, key=lambda row: row[0]):
+            key = path.parent.name, bytes.fromhex(path.name)
+            self._add(key, _Entry(size + _OVERHEAD, used, None))
+        self._shrink()
+
+    def _path(self, owner: str, digest: bytes) -> Path:
+        assert self._folder
+        return self._folder / owner / digest.hex()
+
+    def _add(self, key: _Key, entry: _Entry) -> None:
+        old = self._entries.pop(key, None)
+        self._entries[key] = entry
+        self._held += entry.size - (old.size if old else 0)
+
+    def _shrink(self) -> None:
+        """Forget what is too old or too much: entries are in the order of their last use."""
+        oldest = self._clock() - self._age
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            if self._held <= self._limit and entry.used >= oldest:
+                return
+            self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._held -= entry.size
+        if self._folder:
+            with suppress(OSError):
+                self._path(*key).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The files that a request may use: its own, and those that are stored for its owner."""
+
+    store: Store
+    owner: str
+    files: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+
+    def __call__(self, digest: bytes) -> bytes | None:
+        """The file with this SHA-256, or None."""
+        return self.files.get(digest) or self.store.get(self.owner, digest)
+
+
+def _write(path: Path, data: bytes, used: float) -> bool:
+    """Write a file whole or not at all, and return whether it was written."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.utime(name, (used, used))
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        fields = {"reason": f"{path.parent}: {error.strerror}"}
+        _LOG.warning("an image cannot be stored", extra={"fields": fields})
+        return False
+    return True
+
+
+def _read(path: Path, digest: bytes, used: float) -> bytes | None:
+    """The file, marked as used at a time; None if it is gone or is not what its name says."""
+    try:
+        data = path.read_bytes()
+        os.utime(path, (used, used))
+    except OSError:
+        return None
+    return data if digest_of(data) == digest else None
