@@ -26,7 +26,7 @@ class Cache:
     def get(self, key: Hashable, make: Callable[[], bytes]) -> tuple[bytes, bool]:
         """The result of this key, made now if it is not here, and whether it was here.
 
-        Two threads that ask for the same at once may both make it.
+        Two threads that ask for the same at once may both make it; both get that which was ready first.
         """
         with self._lock:
             if key in self._results:
@@ -34,7 +34,9 @@ class Cache:
                 return self._results[key], True
         result = make()
         with self._lock:
-            if _size(result) <= self._limit and key not in self._results:
+            if key in self._results:
+                return self._results[key], False
+            if _size(result) <= self._limit:
                 self._results[key] = result
                 self._held += _size(result)
             while self._held > self._limit:

@@ -1,0 +1,155 @@
+"""Where an image differs from an earlier one: cells, and few rectangles that cover them."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+
+from cotam.image.read import Pixels
+
+__all__ = ["CELL", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
+
+CELL = 16
+"""Pixels of a side of a cell."""
+
+_STILL_CELLS = 20
+"""What a further rectangle costs, in cells: header, hyper latents and a start without context."""
+
+_MOST = 64
+_DEPTH = 12
+
+Area = tuple[slice, slice]
+"""Rows and columns."""
+
+_WEIGHTS = np.frombuffer(secrets.token_bytes(CELL * CELL * 3), np.uint64).reshape(CELL, -1) | np.uint64(1)
+
+
+def cell_hashes(pixels: Pixels) -> np.ndarray:
+    """A hash of each whole cell, uint64 (H // 16, W // 16): equal cells have equal hashes in one process.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3)
+    """
+    rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
+    words = _words(pixels[: rows * CELL, : columns * CELL])
+    words = words ^ (words >> np.uint64(32))  # the low bits decide most
+    return (words * _WEIGHTS[:, None]).sum((1, 3), dtype=np.uint64)
+
+
+def shared_share(new: np.ndarray, old: np.ndarray) -> float:
+    """The share of the cells of ``new`` that are at the same place in ``old``; both from `cell_hashes`."""
+    height, width = min(new.shape[0], old.shape[0]), min(new.shape[1], old.shape[1])
+    same = np.count_nonzero(new[:height, :width] == old[:height, :width])
+    return same / new.size if new.size else 0.0
+
+
+def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
+    """Cells of ``new`` that have a pixel which ``old`` has not at the same place.
+
+    Parameters
+    ----------
+    new, old : uint8 (H, W, 3), of any two sizes
+
+    Returns
+    -------
+    bool (⌈H/16⌉, ⌈W/16⌉)
+    """
+    height, width = min(new.shape[0], old.shape[0]), min(new.shape[1], old.shape[1])
+    rows, columns = -(-new.shape[0] // CELL), -(-new.shape[1] // CELL)
+    changed = np.ones((rows, columns), bool)
+    shared_rows, shared_columns = -(-height // CELL), -(-width // CELL)
+    different = _words(new[:height, :width]) != _words(old[:height, :width])
+    changed[:shared_rows, :shared_columns] = different.any((1, 3))
+    if height < new.shape[0]:
+        changed[height // CELL :] = True
+    if width < new.shape[1]:
+        changed[:, width // CELL :] = True
+    return changed
+
+
+def rectangles(cells: np.ndarray) -> list[Area]:
+    """Few rectangles that cover the cells that are set: rows and columns of each, without overlap.
+
+    The cells are cut in two again and again, as a decision tree is grown: where the halves are most nearly
+    all set or all clear. Then cuts that save less than a further still costs are undone.
+
+    Parameters
+    ----------
+    cells : bool (rows, columns)
+    """
+    sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int64)
+    sums[1:, 1:] = cells.cumsum(0).cumsum(1)
+    whole = _bounds(cells, slice(0, cells.shape[0]), slice(0, cells.shape[1]))
+    found = _covered(cells, sums, whole, _DEPTH)[1] if whole else []
+    return found if len(found) <= _MOST or not whole else [whole]
+
+
+def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
+    """Cost and rectangles of the cells that are set in an area."""
+    size = _size(area)
+    alone = size + _STILL_CELLS, [area]
+    if not depth or size <= _STILL_CELLS or _count(sums, area) == size:
+        return alone
+    cost = 0
+    areas: list[Area] = []
+    for half in _halves(sums, area):
+        if bounds := _bounds(cells, *half):
+            half_cost, half_areas = _covered(cells, sums, bounds, depth - 1)
+            cost, areas = cost + half_cost, areas + half_areas
+    return (cost, areas) if cost < alone[0] else alone
+
+
+def _halves(sums: np.ndarray, area: Area) -> tuple[Area, Area]:
+    """The cut whose halves are purest: area times the share that is set times that which is clear."""
+    rows, columns = area
+    best: tuple[float, int, int] | None = None
+    for axis in (0, 1):
+        span, across = (rows, columns) if axis == 0 else (columns, rows)
+        line = sums if axis == 0 else sums.T
+        count = line[span.start : span.stop + 1, across.stop] - line[span.start : span.stop + 1, across.start]
+        before, after = count[1:-1] - count[0], count[-1] - count[1:-1]
+        length = across.stop - across.start
+        ahead = np.arange(1, span.stop - span.start) * length
+        behind = (span.stop - span.start) * length - ahead
+        mixed = before * (1 - before / ahead) + after * (1 - after / behind)
+        if mixed.size and (best is None or mixed.min() < best[0]):
+            at = int(mixed.argmin())
+            best = float(mixed[at]), axis, span.start + 1 + at
+    assert best
+    _, axis, at = best
+    if axis == 0:
+        return (slice(rows.start, at), columns), (slice(at, rows.stop), columns)
+    return (rows, slice(columns.start, at)), (rows, slice(at, columns.stop))
+
+
+def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
+    """The rectangle around what is set within an area."""
+    inside = cells[rows, columns]
+    down, right = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not down.size:
+        return None
+    return (
+        slice(rows.start + int(down[0]), rows.start + int(down[-1]) + 1),
+        slice(columns.start + int(right[0]), columns.start + int(right[-1]) + 1),
+    )
+
+
+def _size(area: Area) -> int:
+    return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
+
+
+def _count(sums: np.ndarray, area: Area) -> int:
+    rows, columns = area
+    lower, upper = sums[rows.stop], sums[rows.start]
+    return int(lower[columns.stop] - lower[columns.start] - upper[columns.stop] + upper[columns.start])
+
+
+def _words(pixels: Pixels) -> np.ndarray:
+    """Pixels by cell, uint64 (⌈H/16⌉, 16, ⌈W/16⌉, 6), with zeros beyond the edges."""
+    height, width = pixels.shape[:2]
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    padded = np.zeros((rows * CELL, columns * CELL, 3), np.uint8)
+    padded[:height, :width] = pixels
+    return padded.reshape(rows, CELL, columns, CELL * 3).view(np.uint64)

@@ -1,0 +1,166 @@
+"""Encode the images of a conversation, each as a patch onto an earlier one where that is smaller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import cotam
+from cotam.format.header import read_header
+from cotam.gateway.cache import Cache
+from cotam.gateway.changes import CELL, Area, cell_hashes, changed_cells, rectangles, shared_share
+from cotam.gateway.images import check_size, content_key, is_cotam
+from cotam.gateway.jobs import Wish
+from cotam.gateway.patches import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
+from cotam.gateway.store import Store, digest_of
+from cotam.image.fit import fitted, target_size
+from cotam.image.read import Pixels, outline, to_rgb
+
+__all__ = ["Patcher", "Source"]
+
+_OWNER = "edge"
+
+SHARED = 1 / 3
+"""An earlier image that has less of the new one is not tried as its base."""
+
+COVERED = 0.75
+"""Nor is one where the rectangles cover more of the new image than this."""
+
+SURE = 0.5
+"""A patch is taken without encoding the whole image if it has at most this share of the bytes that the still
+at the start of its chain takes for as many pixels. Otherwise both are made, and the smaller is taken."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image of a request: its file as the client sent it, how it is encoded, and the file that is sent."""
+
+    data: bytes
+    wish: Wish
+    file: bytes
+
+
+class Patcher:
+    """Encodes images, each once, and keeps what patches are based on. Safe to use from several threads.
+
+    Parameters
+    ----------
+    cache : bytes of encoded images that are kept, twice: by what they were made of, and by SHA-256
+    """
+
+    def __init__(self, cache: int = 64_000_000) -> None:
+        self._coded, self._hashes = Cache(cache), Cache(cache // 2)
+        self.files = Store(cache, age=math.inf)
+
+    def base(self, digest: bytes) -> bytes | None:
+        """A file that was made here, by its SHA-256; None if it is not kept any more."""
+        return self.files.get(_OWNER, digest)
+
+    def __call__(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> tuple[bytes, bool]:
+        """Encode an image.
+
+        Parameters
+        ----------
+        data : the image as the client sent it
+        earlier : the images before it in the same request
+
+        Returns
+        -------
+        its file, a still or a patch whose bases are all kept here, and whether it was made before
+        """
+        key = content_key(data), wish
+        file, cached = self._coded.get(key, lambda: self._encode(data, wish, earlier))
+        if not self._has_bases(file):
+            file, cached = self._coded.get((*key, "whole"), lambda: _whole(_pixels(data, wish), wish))
+        self.files.put(_OWNER, file)
+        return file, cached
+
+    def _has_bases(self, file: bytes) -> bool:
+        return all(base is not None for base in self._chain(file))
+
+    def _chain(self, file: bytes | None) -> Iterator[bytes | None]:
+        """The bases below a file; None for one that is not kept any more."""
+        while file is not None and is_patch(file):
+            file = self.base(base_of(file))
+            yield file
+
+    def _encode(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> bytes:
+        pixels = _pixels(data, wish)
+        best = None if wish.target_size else self._base_for(data, wish, pixels, earlier)
+        if best is None:
+            return _whole(pixels, wish)
+        cells = changed_cells(pixels, _pixels(best.data, best.wish))
+        areas = rectangles(cells)
+        covered = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in areas)
+        if covered > COVERED * cells.size:
+            return _whole(pixels, wish)
+        self.files.put(_OWNER, best.file)
+        patch = _patch(pixels, wish, areas, best.file)
+        whole, *_ = [*self._chain(best.file)][::-1] or [best.file]
+        if whole is not None and len(patch) <= SURE * _bytes_per_pixel(whole) * pixels[..., 0].size:
+            return patch
+        return min(patch, _whole(pixels, wish), key=len)
+
+    def _base_for(self, data: bytes, wish: Wish, pixels: Pixels, earlier: Sequence[Source]) -> Source | None:
+        """The earlier image that shares most with this one, the later of two that share as much.
+
+        None if that is little, or if it is the last patch that its chain may have.
+        """
+        hashes = self._hashed(data, wish, pixels)
+        best, found = SHARED, None
+        for source in earlier:
+            if not _is_as_seen(source):
+                continue
+            share = shared_share(hashes, self._hashed(source.data, source.wish))
+            if share >= best:
+                best, found = share, source
+        return None if found is None or depth_of(found.file) == MAX_CHAIN else found
+
+    def _hashed(self, data: bytes, wish: Wish, pixels: Pixels | None = None) -> np.ndarray:
+        def make() -> bytes:
+            hashes = cell_hashes(_pixels(data, wish) if pixels is None else pixels)
+            return len(hashes).to_bytes(8, "little") + hashes.tobytes()
+
+        kept, _ = self._hashes.get((content_key(data), wish.fit, wish.max_pixels), make)
+        rows = int.from_bytes(kept[:8], "little")
+        return np.frombuffer(kept, np.uint64, offset=8).reshape(rows, -1)
+
+
+def _pixels(data: bytes, wish: Wish) -> Pixels:
+    return fitted(to_rgb(data), wish.fit, wish.max_pixels)
+
+
+def _whole(pixels: Pixels, wish: Wish) -> bytes:
+    return cotam.encode(pixels, **_coding(wish))
+
+
+def _patch(pixels: Pixels, wish: Wish, areas: Sequence[Area], base: bytes) -> bytes:
+    stills = []
+    for rows, columns in areas:
+        top, left = rows.start * CELL, columns.start * CELL
+        area = np.ascontiguousarray(pixels[top : rows.stop * CELL, left : columns.stop * CELL])
+        stills.append(Rectangle(left, top, cotam.encode(area, **_coding(wish))))
+    height, width = pixels.shape[:2]
+    quality = max((read_header(still.still).quality for still in stills), default=0)
+    return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)
+
+
+def _coding(wish: Wish) -> dict[str, Any]:
+    """Arguments of `cotam.encode` for pixels that are fitted already."""
+    return {name: value for name, value in wish.options().items() if name not in ("fit", "max_pixels")}
+
+
+def _is_as_seen(source: Source) -> bool:
+    """Whether the file has the pixels that the image was compared by: an ordinary one was not shrunk."""
+    if is_cotam(source.file):
+        return True
+    width, height, _ = outline(source.data)
+    return target_size(width, height, source.wish.fit, source.wish.max_pixels) == (width, height)
+
+
+def _bytes_per_pixel(file: bytes) -> float:
+    return len(file) / check_size(file, 1 << 40)

@@ -1,0 +1,88 @@
+"""`cotam.gateway.patches`: the file, and what it makes of its base."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import page, picture
+
+import cotam
+from cotam.errors import CotamError, FormatError, LimitError, TruncatedError
+from cotam.gateway.patches import (
+    Patch,
+    Rectangle,
+    base_of,
+    depth_of,
+    is_patch,
+    paste,
+    read_patch,
+    write_patch,
+)
+
+BASE = picture(80, 120)
+STILL = cotam.encode(page(32, 48))
+PATCH = Patch(120, 80, bytes(range(32)), 2, [Rectangle(16, 32, STILL), Rectangle(72, 0, STILL)])
+DATA = write_patch(PATCH, 50)
+
+
+def test_a_patch_is_read_as_it_was_written() -> None:
+    assert is_patch(DATA)
+    assert not is_patch(STILL)
+    assert read_patch(DATA) == PATCH
+    assert base_of(DATA) == bytes(range(32))
+    assert (depth_of(DATA), depth_of(STILL), depth_of(b"")) == (2, 0, 0)
+
+
+def test_rectangles_are_pasted_onto_the_base() -> None:
+    pixels = paste(PATCH, BASE)
+    expected = BASE.copy()
+    expected[32:64, 16:64] = expected[:32, 72:120] = cotam.decode(STILL)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_a_base_of_another_size_is_cut_and_continued() -> None:
+    np.testing.assert_array_equal(paste(Patch(100, 60, bytes(32), 1, []), BASE), BASE[:60, :100])
+    right = Rectangle(120, 0, cotam.encode(page(64, 16)))
+    pixels = paste(Patch(136, 64, bytes(32), 1, [right]), BASE)
+    np.testing.assert_array_equal(pixels[:, :120], BASE[:64])
+    with pytest.raises(FormatError, match=r"of 120×80 and leaves 1024 of them open"):
+        paste(Patch(136, 64, bytes(32), 1, []), BASE)
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        (Patch(120, 80, bytes(32), 1, [Rectangle(80, 0, STILL)]), "beyond the 120×80 pixels"),
+        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 49, STILL)]), "beyond the 120×80 pixels"),
+        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 0, DATA)]), "not a still"),
+        (Patch(120, 80, bytes(32), 9, []), "number 9 of its chain"),
+        (Patch(0, 80, bytes(32), 1, []), "0×80 pixels"),
+        (Patch(120, 80, bytes(32), 1, [Rectangle(0, 0, STILL)] * 65), "65 rectangles"),
+    ],
+)
+def test_what_cannot_be_is_refused(patch: Patch, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        read_patch(write_patch(patch, 50))
+
+
+def test_rectangles_one_upon_another_are_limited() -> None:
+    with pytest.raises(LimitError, match="more than twice"):
+        read_patch(write_patch(Patch(48, 32, bytes(32), 1, [Rectangle(0, 0, STILL)] * 3), 50))
+
+
+def test_a_patch_that_was_cut_off_is_refused() -> None:
+    for end in range(len(DATA)):
+        with pytest.raises(FormatError):
+            read_patch(DATA[:end])
+    with pytest.raises(TruncatedError):
+        read_patch(DATA[:-1])
+
+
+@given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
+def test_a_changed_byte_is_damage(at: int, flip: int) -> None:
+    changed = bytearray(DATA)
+    changed[at] ^= flip
+    with pytest.raises(CotamError):
+        read_patch(bytes(changed))
