@@ -1,0 +1,67 @@
+"""A connection on loopback whose bytes are counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["Link"]
+
+
+class Link:
+    """Forwards connections to ports of this machine, to one after the other, and counts bytes.
+
+    Attributes
+    ----------
+    ports : to which new connections go, in turn
+    sent, received : bytes towards the ports, and back, headers included
+    address : where it listens
+    """
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self.ports, self.sent, self.received, self.address = list(ports), 0, 0, ""
+        self._next = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Link:
+        self._thread.start()
+        start = asyncio.start_server(self._forward, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result()
+        self.address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = self.ports[self._next % len(self.ports)]
+        self._next += 1
+        with suppress(OSError, asyncio.CancelledError):
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(
+                self._copy(reader, there_writer, "sent"), self._copy(there_reader, writer, "received")
+            )
+        writer.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: Any, name: str) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                setattr(self, name, getattr(self, name) + len(data))
+                writer.write(data)
+                await writer.drain()
+        finally:
+            writer.close()
