@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ SEEN = hashlib.sha256(cotam.decode(CODED).tobytes()).hexdigest()
 def gateway(
     upstream: str,
     *,
-    token: str | None = None,
+    tokens: Sequence[str] = (),
     hosts: set[str] = frozenset(),
     silence: float = 30,
     **limits: int,
@@ -38,7 +38,7 @@ def gateway(
     given = {"body": 10**6, "requests": 8, "images": 8, "pixels": 10**6, "jobs": 2} | limits
     converter = ForModel(given["pixels"], frozenset(hosts))
     to = Upstream(upstream, silence=silence, key=None)
-    with running(application(to, converter, Limits(**given), token=token, page=True), **SERVER) as address:
+    with running(application(to, converter, Limits(**given), tokens=tokens, page=True), **SERVER) as address:
         yield address
 
 

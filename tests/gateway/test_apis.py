@@ -36,7 +36,7 @@ PHOTO_TEXT = base64.b64encode(PHOTO).decode()
 
 @pytest.fixture
 def gateway(upstream: str) -> Iterator[str]:
-    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)
+    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
     with running(serve, **SERVER) as address:
         yield address
 

@@ -33,7 +33,7 @@ def rows_of(answer: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def api(upstream: str) -> Iterator[openai.OpenAI]:
     """A client of an edge, which goes to a gateway with a token, which goes to the model."""
-    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)
+    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
     with running(serve, **SERVER) as cloud:
         to = Upstream(cloud, token="s3cret")
         edge = application(to, ToCotam(Wish(), 10**7), LIMITS, local=True)

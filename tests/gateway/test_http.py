@@ -185,7 +185,7 @@ def test_other_forms_of_a_path_are_no_way_around(upstream: str, model: Model, pa
 
 
 def test_the_page_and_its_neighbours_have_one_form_too(upstream: str) -> None:
-    with gateway(upstream, token="s3cret") as address:
+    with gateway(upstream, tokens=["s3cret"]) as address:
         for path, status in (("//", 200), ("/healthz/", 200), ("//metrics", 401), ("/v1/models/", 401)):
             assert httpx2.get(address + path).status_code == status
 

@@ -127,7 +127,7 @@ def test_addresses_of_the_upstream() -> None:
 
 
 def test_tokens(upstream: str, model: Model) -> None:
-    with gateway(upstream, token="s3cret") as address:
+    with gateway(upstream, tokens=["s3cret"]) as address:
         assert httpx2.get(f"{address}/healthz").json()["status"] == "ok"
         for headers in (
             {},

@@ -34,6 +34,9 @@ from cotam.gateway.exchange import JsonLines
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.hosted import ToBudget
 from cotam.gateway.jobs import FPS, MAX_FRAMES, Converter, Wish
+from cotam.gateway.once import Sender
+from cotam.gateway.patching import Patcher
+from cotam.gateway.store import Store
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 
@@ -119,20 +122,27 @@ def _key(text: str) -> Option:
     return _secret("--upstream-key", "KEY", "COTAM_UPSTREAM_KEY", text)
 
 
-def _token(text: str) -> Option:
-    return _secret("--token", "TOKEN", "COTAM_TOKEN", text)
+def _token(text: str, many: bool = False) -> Option:
+    return _secret("--token", "TOKEN", "COTAM_TOKEN", text, many)
 
 
-def _secret(name: str, metavar: str, variable: str, text: str) -> Option:
+def _secret(name: str, metavar: str, variable: str, text: str, many: bool = False) -> Option:
     return click.option(
-        name, metavar=metavar, envvar=variable, show_envvar=True, callback=_sendable, help=text
+        name,
+        metavar=metavar,
+        envvar=variable,
+        show_envvar=True,
+        callback=_sendable,
+        multiple=many,
+        help=text,
     )
 
 
-def _sendable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A secret that a header of HTTP can carry. It is not named: logs are read by others."""
-    if value and not re.fullmatch("[!-~]+", value):
-        raise click.BadParameter("it goes in a header: printable ASCII without spaces")
+def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Secrets that a header of HTTP can carry. They are not named: logs are read by others."""
+    for secret in value if isinstance(value, tuple) else (value or "-",):
+        if not re.fullmatch("[!-~]+", secret):
+            raise click.BadParameter("it goes in a header: printable ASCII without spaces")
     return value
 
 
@@ -144,7 +154,7 @@ def _sendable(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     help="Model server, as an OpenAI client's base URL: http://localhost:8000/v1.",
 )
 @_key("Bearer for the model server, in place of the client's.")
-@_token("What clients must show, as a bearer or in X-Cotam-Token.  [default: nothing]")
+@_token("What clients must show, as a bearer or in X-Cotam-Token.  [repeatable; default: nothing]", many=True)
 @click.option(
     "--allow-remote",
     metavar="HOST",
@@ -166,17 +176,45 @@ def _sendable(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Before each frame of a video, say its time: <3.0 seconds>.",
 )
+@click.option(
+    "--store",
+    "store_bytes",
+    metavar="BYTES",
+    type=byte_count,
+    default="256M",
+    show_default=True,
+    help="Keep so many bytes of what edges send, so that they send each image once.",
+)
+@click.option("--no-store", is_flag=True, help="Keep nothing: edges send every image in every turn.")
+@click.option(
+    "--store-age",
+    metavar="HOURS",
+    type=Finite(0.01),
+    default=24,
+    show_default=True,
+    help="Forget what was not used for so long.",
+)
+@click.option(
+    "--store-folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep it there instead of in memory, so that it outlives a restart.",
+)
 @_listening(8400, "32M", 50, "Refuse larger pictures, and four times so much in a request.")
 def serve(
     upstream: str,
     upstream_key: str | None,
-    token: str | None,
+    token: tuple[str, ...],
     allow_remote: frozenset[str],
     roundtrip: bool,
     quality: int | None,
     fit: str | None,
     log_bytes: Path | None,
     frame_times: bool,
+    store_bytes: int,
+    no_store: bool,
+    store_age: float,
+    store_folder: Path | None,
     **listening: Any,
 ) -> None:
     """Stand in front of a model server that speaks OpenAI's API, and take .cotam for it.
@@ -193,7 +231,9 @@ def serve(
     converter = ForModel(limits.pixels, allow_remote, roundtrip=wish, log=log, times=frame_times)
     to = _upstream(upstream, limits, listening["timeout"], key=upstream_key)
     host = listening["host"]
-    app = application(to, converter, limits, token=token, local=not token and _is_loopback(host), page=True)
+    store = Store(0 if no_store else store_bytes, 3600 * store_age, store_folder)
+    local = not token and _is_loopback(host)
+    app = application(to, converter, limits, tokens=token, store=store, local=local, page=True)
     if not token and not _is_loopback(host):
         _note(f"without --token, everybody who reaches {host} may use this")
     _run(app, host, listening["port"], f"serve in front of {to.name}")
@@ -204,6 +244,18 @@ def serve(
 @click.option("--upstream", metavar="URL", help="An API that knows no .cotam: https://api.example.com/v1.")
 @_key("Bearer for --upstream, in place of the client's.")
 @_token("What --gateway asks for.")
+@click.option(
+    "--send-once/--no-send-once",
+    default=True,
+    show_default=True,
+    help="For --gateway: send each image once, and after that its SHA-256.",
+)
+@click.option(
+    "--patches/--no-patches",
+    default=True,
+    show_default=True,
+    help="For --gateway: send what changed since an earlier image of the conversation.",
+)
 @_coding("Of .cotam.  [default: that of cotam encode]")
 @click.option("--target-size", metavar="BYTES", type=byte_count, help="Of a .cotam file, at most.")
 @click.option(
@@ -247,6 +299,8 @@ def edge(
     upstream: str | None,
     upstream_key: str | None,
     token: str | None,
+    send_once: bool,
+    patches: bool,
     quality: int | None,
     fit: str | None,
     target_size: int | None,
@@ -270,17 +324,20 @@ def edge(
         raise click.UsageError("--quality and --target-size exclude each other")
     limits = _limits(listening)
     converter: Converter
+    sender = None
     if gateway:
         _refuse("--gateway", "form", "max_image_bytes", "max_request_bytes", "upstream_key")
         wish = Wish(quality, target_size, fit, fps=fps, max_frames=max_frames)
-        converter = ToCotam(wish, limits.pixels)
+        patcher = Patcher() if send_once and patches else None
+        sender = Sender(patcher.base if patcher else None) if send_once else None
+        converter = ToCotam(wish, limits.pixels, patcher=patcher)
         to = _upstream(gateway, limits, listening["timeout"], token=token)
     else:
-        _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames")
+        _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
         converter = ToBudget(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
         to = _upstream(upstream or "", limits, listening["timeout"], key=upstream_key)
     host = listening["host"]
-    app = application(to, converter, limits, local=_is_loopback(host))
+    app = application(to, converter, limits, sender=sender, local=_is_loopback(host))
     if not _is_loopback(host):
         _note(f"everybody who reaches {host} may use this, with the token or key that was given here")
     _run(app, host, listening["port"], f"edge to {to.name}")

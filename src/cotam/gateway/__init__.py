@@ -12,6 +12,12 @@
     cache.py    what was made before, by content
     guard.py    token, limits, log and metrics around everything
     relay.py    the request to the upstream, its answer back unparsed
+    once.py     both ends of the link: each image crosses it once
+    link.py     the body of a request on the link: text, new files, SHA-256 of others
+    store.py    files by SHA-256, within their owner
+    patches.py  an image as the rectangles that differ from an earlier one
+    changes.py  which rectangles differ
+    patching.py images of a conversation, as patches where that is smaller
     plain.py    /v1/cotam/encode and decode
     compare.py  /v1/cotam/compare: bytes of other codecs at equal nearness, for the page
     features.py how near for a model: what a vision encoder sees of a picture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,9 +23,11 @@ from cotam.gateway.bodies import Bodies
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.jobs import Converter
+from cotam.gateway.once import MissingError, Receiver, Sender, missing_answer
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import Relay
-from cotam.gateway.tokens import Token
+from cotam.gateway.store import Store
+from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
 
 __all__ = ["Limits", "application"]
@@ -68,7 +70,9 @@ def application(
     converter: Converter,
     limits: Limits,
     *,
-    token: str | None = None,
+    tokens: Sequence[str] = (),
+    sender: Sender | None = None,
+    store: Store | None = None,
     local: bool = False,
     page: bool = False,
 ) -> ASGIApp:
@@ -77,7 +81,9 @@ def application(
     Parameters
     ----------
     converter : changes the images of a request
-    token : that clients must send, or None
+    tokens : of which clients must send one; without any, all may come in
+    sender : the edge's end of the link to a gateway
+    store : the gateway's end: files that edges need not send again
     local : for programs on this machine only
     page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
     """
@@ -85,8 +91,20 @@ def application(
     pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="images")
     comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
     bodies = Bodies(limits.body)
-    own_token = Token(token) if token else None
-    relay = Relay(upstream, converter, pool, bodies, most=limits.images, token=own_token)
+    own_tokens = Tokens(*tokens) if tokens else None
+    receiver = Receiver(store, limits.body) if store is not None else None
+    relay = Relay(
+        upstream,
+        converter,
+        pool,
+        bodies,
+        most=limits.images,
+        tokens=own_tokens,
+        sender=sender,
+        receiver=receiver,
+    )
+    if store is not None:
+        metrics.watch(store)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -112,7 +130,12 @@ def application(
         routes.append(Mount("/v1/cotam", routes=[]))  # other paths are not for the upstream
     routes += [Route(path, relay) for path in _PATHS]
     routes += [Route("/v1/{rest:path}", relay), Route("/{version:str}/{rest:path}", relay)]
-    handlers = {RefusedError: refusal, HTTPException: refusal, Exception: refusal}
+    handlers = {
+        MissingError: missing_answer,
+        RefusedError: refusal,
+        HTTPException: refusal,
+        Exception: refusal,
+    }
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     inner.router.redirect_slashes = False  # paths have their normal form already
-    return Guard(inner, metrics, token=own_token, limit=limits.requests, local=local)
+    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local)

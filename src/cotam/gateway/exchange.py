@@ -12,6 +12,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import Scope
 
+from cotam.gateway.store import Store
+
 __all__ = ["Exchange", "JsonLines", "Metrics", "Note", "exchange_of"]
 
 
@@ -45,6 +47,9 @@ class Exchange:
     notes : of images and videos
     tokens : visual tokens of the images for the model that the request names; None if that is not known
     seconds : by stage
+    owner : within whose stored files the request may name some
+    saved : bytes of the body that did not cross the link; None where it is not used
+    missing : files that the request names and that are not stored, if it is answered so
     error : the message, for a request that was refused or broke off
     """
 
@@ -60,6 +65,9 @@ class Exchange:
     notes: list[Note] = field(default_factory=list)
     tokens: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    owner: str = "shared"
+    saved: int | None = None
+    missing: int | None = None
     error: str | None = None
 
     def line(self) -> dict[str, Any]:
@@ -79,7 +87,8 @@ class Exchange:
             "image_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
             "cached": sum(note.cached for note in self.notes),
         }
-        others = {"upstream_id": self.upstream_id, "tokens": self.tokens, "error": self.error}
+        names = ("upstream_id", "tokens", "saved", "missing", "error")
+        others = {name: getattr(self, name) for name in names}
         return line | {name: value for name, value in others.items() if value is not None}
 
 
@@ -97,7 +106,16 @@ class Metrics:
         self.cached = Counter("cotam_images_cached", "Images taken from the cache.", **made)
         self.errors = Counter("cotam_errors", "Requests answered with an error.", ["status"], **made)
         self.seconds = Histogram("cotam_stage_seconds", "Time by stage.", ["stage"], buckets=stages, **made)
+        self.saved = Counter("cotam_saved_bytes", "Bytes of bodies that did not cross the link.", **made)
+        self.missing = Counter("cotam_missing_files", "Files that were named and are not stored.", **made)
         self.running = Gauge("cotam_requests_running", "Requests in progress.", **made)
+
+    def watch(self, store: Store) -> None:
+        """Show how much a store holds."""
+        held = Gauge("cotam_store_bytes", "Bytes of stored files.", registry=self.registry)
+        held.set_function(lambda: store.held)
+        count = Gauge("cotam_store_files", "Stored files.", registry=self.registry)
+        count.set_function(lambda: len(store))
 
     def add(self, exchange: Exchange, route: str) -> None:
         """Count an exchange, under the route that took it: a path itself could be anything."""
@@ -112,7 +130,9 @@ class Metrics:
         for stage, seconds in exchange.seconds.items():
             self.seconds.labels(stage).observe(seconds)
         self.seconds.labels("total").observe(time.perf_counter() - exchange.started)
-        if exchange.status >= 400 or exchange.error:
+        self.saved.inc(max(exchange.saved or 0, 0))
+        self.missing.inc(exchange.missing or 0)
+        if (exchange.status >= 400 and exchange.missing is None) or exchange.error:
             self.errors.labels(exchange.status).inc()
 
 

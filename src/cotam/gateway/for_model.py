@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
+
 import cotam
 from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
@@ -22,10 +24,12 @@ from cotam.gateway.images import (
     count_frames,
     format_of,
     is_cotam,
-    png_of,
+    pixels_of,
+    saved,
 )
 from cotam.gateway.jobs import Job, Wish, check_count, cotam_in, count_images, image_in, part_errors
 from cotam.gateway.parts import Frames, Part
+from cotam.gateway.patches import MAX_CHAIN, base_of, is_patch, paste, read_patch
 from cotam.gateway.videos import packed_frames, unpacked_frames
 
 __all__ = ["ForModel"]
@@ -93,7 +97,7 @@ class ForModel:
             return Frames([("", self._still(data, job))])
         started = time.perf_counter()
         packed, cached = self._decoded.get(
-            (content_key(data), "frames"), partial(packed_frames, data, job.check)
+            (job.held.owner, content_key(data), "frames"), partial(packed_frames, data, job.check)
         )
         seconds = time.perf_counter() - started
         job.notes.append(Note("sequence", "png", len(data), len(packed), seconds, cached))
@@ -106,13 +110,31 @@ class ForModel:
         file, source = data, "cotam"
         if self._roundtrip and not is_cotam(data):
             wish = job.wish.over(self._roundtrip)
-            key = content_key(data), wish
+            key = job.held.owner, content_key(data), wish
             file, _ = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
             source = format_of(data) or "other"
-        png, cached = self._decoded.get(content_key(file), lambda: png_of(file).data)
+        source = "patch" if is_patch(file) else source
+        png, cached = self._png(file, job)
         job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
         self._log(_row(data, file, source))
         return Media(MEDIA_TYPES["png"], png)
+
+    def _png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
+        """A file as PNG, and whether it was made before. Nobody can tell what another owner has had made."""
+        key = job.held.owner, content_key(file)
+        return self._decoded.get(key, lambda: self._decode(file, job, depth))
+
+    def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
+        if not is_patch(file):
+            return saved(Image.fromarray(pixels_of(file)), "png")
+        base = job.held(base_of(file))
+        if base is None:
+            raise InputError("the image that this patch is based on is not stored here: send it whole")
+        if depth == MAX_CHAIN:
+            raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
+        check_size(base, self._limit)
+        png, _ = self._png(base, job, depth + 1)
+        return saved(Image.fromarray(paste(read_patch(file), pixels_of(png))), "png")
 
     def _check_address(self, part: Part, url: str) -> None:
         """Raise `InputError` for an address that the model server must not open for a stranger."""
@@ -136,11 +158,9 @@ class ForModel:
 
 def _row(data: bytes, file: bytes, source: str) -> dict[str, Any]:
     """A row of ``--log-bytes``: an image as it came, and its .cotam file."""
+    row = {"image": content_key(data).hex()[:16], "source": source, "source_bytes": len(data)}
     found = cotam.sequence_info(file) if is_sequence(file) else cotam.info(file)
-    row = {
-        "image": content_key(data).hex()[:16],
-        "source": source,
-        "source_bytes": len(data),
+    row |= {
         "width": found.width,
         "height": found.height,
         "bytes": found.bytes,

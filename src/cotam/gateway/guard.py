@@ -16,7 +16,7 @@ from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
-from cotam.gateway.tokens import Token
+from cotam.gateway.tokens import Tokens
 
 __all__ = ["Guard"]
 
@@ -29,16 +29,16 @@ class Guard:
 
     Parameters
     ----------
-    token : that clients must send, or None
+    tokens : of which clients must send one, or None
     limit : requests in progress at a time
     local : answers only to names of this machine, which a web page elsewhere cannot have in its address
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, *, token: Token | None, limit: int, local: bool = False
+        self, app: ASGIApp, metrics: Metrics, *, tokens: Tokens | None, limit: int, local: bool = False
     ) -> None:
         self._app, self._metrics, self._limit, self._local = app, metrics, limit, local
-        self._token = token
+        self._tokens = tokens
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ class Guard:
         self._metrics.running.set(self._running)
         try:
             try:
-                self._check(path, headers, counts)
+                self._check(path, headers, counts, exchange)
             except RefusedError as error:
                 response = await refusal(Request(scope), error)
                 await response(scope, receive, counted)
@@ -78,7 +78,7 @@ class Guard:
                 self._metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
                 _LOG.info("request", extra={"fields": exchange.line()})
 
-    def _check(self, path: str | None, headers: Headers, counts: bool) -> None:
+    def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
         origin = headers.get("origin")
         if self._local and _host_of(f"//{host}") not in _LOOPBACK:
@@ -90,8 +90,8 @@ class Guard:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
             return
-        if self._token:
-            self._token.check(headers)
+        if self._tokens:
+            exchange.owner = self._tokens.check(headers)
         if counts and self._running > self._limit:
             message = (
                 f"{self._limit} requests are in progress, the limit (--max-requests): try again in a second"

@@ -15,6 +15,7 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.images import COTAM, format_of, is_cotam
 from cotam.gateway.parts import Frames, Part, Where, strings
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.store import Held, Store
 
 __all__ = [
     "Converter",
@@ -79,6 +80,7 @@ class Job:
     most : images and frames that are allowed
     check : raises if nobody waits for the result any more
     notes : of the images done so far
+    held : files that patches in the request may be based on
     tokens : set by a converter that knows the model: visual tokens of all images
     """
 
@@ -88,6 +90,7 @@ class Job:
     most: int = 1 << 30
     check: Callable[[], None] = lambda: None
     notes: list[Note] = field(default_factory=list)
+    held: Held = field(default_factory=lambda: Held(Store(0), ""))
     tokens: int | None = None
 
 

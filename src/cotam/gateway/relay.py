@@ -19,10 +19,12 @@ from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, in_thread, while_connected
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
+from cotam.gateway.once import STORED_HEADER, Receiver, Sender, is_link, with_type
 from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.tokens import Token
+from cotam.gateway.store import Held, Store
+from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.wish import wish_in_headers
 
@@ -39,7 +41,9 @@ class Relay:
     ----------
     converter : changes the media parts, in a thread of ``pool``
     most : images in one request, each frame of a video that is decoded among them
-    token : of this gateway: where the client sends it in place of its API's key, it is not passed on
+    tokens : of this gateway: where the client sends one in place of its API's key, it is not passed on
+    sender : the edge's end of the link; None sends bodies as they are
+    receiver : the gateway's end of the link, and its store
     """
 
     def __init__(
@@ -50,10 +54,13 @@ class Relay:
         bodies: Bodies,
         *,
         most: int,
-        token: Token | None = None,
+        tokens: Tokens | None = None,
+        sender: Sender | None = None,
+        receiver: Receiver | None = None,
     ) -> None:
         self._upstream, self._converter, self._pool, self._bodies = upstream, converter, pool, bodies
-        self._most, self._token = most, token
+        self._most, self._tokens = most, tokens
+        self._sender, self._receiver = sender, receiver
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
@@ -66,26 +73,56 @@ class Relay:
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
+        received = None
+        if self._receiver and is_link(scope["headers"]):
+            work = partial(self._receiver, body, exchange.owner)
+            received = await in_thread(self._pool, lambda check: work())
+            exchange.saved = len(received.body) - len(body)
+            headers = with_type(scope["headers"], received.media_type)
+            body, scope = received.body, {**scope, "headers": headers}
         if body:
             started = time.perf_counter()
-            body = await in_thread(self._pool, partial(self._converted, body, scope, exchange))
+            held = received.held if received else self._held(exchange)
+            body = await in_thread(self._pool, partial(self._converted, body, scope, exchange, held))
             exchange.seconds["images"] = time.perf_counter() - started
-        exchange.bytes_upstream = len(body)
-        path = scope["path"]
-        url = self._upstream.url(path, scope["query_string"].decode("latin-1"))
-        headers = self._upstream.headers(scope["headers"], api_of(path), self._token)
         started = time.perf_counter()
-        answer = await self._upstream.open(scope["method"], url, headers, body)
+        answer = await self._open(scope, body, exchange)
         exchange.seconds["upstream"] = time.perf_counter() - started
         try:
-            await self._relay(answer, send, self._answer_headers(answer, exchange, scope["method"]))
+            answer_headers = self._answer_headers(answer, exchange, scope["method"])
+            if received:
+                answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
+            await self._relay(answer, send, answer_headers)
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
             exchange.error = f"the upstream {self._upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
 
-    def _converted(self, body: bytes, scope: Scope, exchange: Exchange, check: Callable[[], None]) -> bytes:
+    def _held(self, exchange: Exchange) -> Held:
+        """Files for patches that a client sends by itself."""
+        return Held(self._receiver.store if self._receiver else Store(0), exchange.owner)
+
+    async def _open(self, scope: Scope, body: bytes, exchange: Exchange) -> httpx2.Response:
+        """The answer of the upstream, of which the body is still to be read."""
+        path = scope["path"]
+        url = self._upstream.url(path, scope["query_string"].decode("latin-1"))
+        headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
+        exchange.bytes_upstream = len(body)
+        if not self._sender or not body:
+            return await self._upstream.open(scope["method"], url, headers, body)
+
+        async def open_(content: bytes, media_type: str) -> httpx2.Response:
+            return await self._upstream.open(scope["method"], url, with_type(headers, media_type), content)
+
+        kind = Headers(raw=headers).get("content-type", "")
+        sent = await self._sender.send(open_, partial(in_thread, self._pool), body, kind)
+        exchange.bytes_upstream, exchange.saved = sent.bytes, len(body) - sent.bytes
+        return sent.answer
+
+    def _converted(
+        self, body: bytes, scope: Scope, exchange: Exchange, held: Held, check: Callable[[], None]
+    ) -> bytes:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
@@ -101,7 +138,7 @@ class Relay:
             return body
         found = parts(value)
         check_count(count_images(found), self._most)
-        job = Job(wish=wish, check=check, notes=exchange.notes, most=self._most)
+        job = Job(wish=wish, check=check, notes=exchange.notes, most=self._most, held=held)
         job.model = _model(value) or model_in(scope["path"])
         job.rest = len(body) - sum(len(part.text) for part in found)
         news = self._converter(found, job)
@@ -134,11 +171,15 @@ class Relay:
                 raise RefusedError(str(error)) from error
             return None
 
-    def _answer_headers(self, answer: httpx2.Response, exchange: Exchange, method: str) -> RawHeaders:
+    def _answer_headers(
+        self, answer: httpx2.Response, exchange: Exchange, method: str
+    ) -> list[tuple[bytes, bytes]]:
         added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
         if exchange.tokens is not None:
             added.append((b"x-cotam-tokens", str(exchange.tokens).encode()))
-        ours = {name for name, _ in added}
+        if exchange.saved is not None:
+            added.append((b"x-cotam-saved", str(exchange.saved).encode()))
+        ours = {name for name, _ in added} | {STORED_HEADER.encode()}
         kept = []
         for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
             if name == b"location":

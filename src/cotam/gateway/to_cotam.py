@@ -17,6 +17,8 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.images import COTAM, check_size, content_key
 from cotam.gateway.jobs import FPS, MAX_FRAMES, Job, Wish, image_in, part_errors
 from cotam.gateway.parts import Part
+from cotam.gateway.patches import is_patch
+from cotam.gateway.patching import Patcher, Source
 from cotam.gateway.videos import sequence_of, video_format
 
 __all__ = ["ToCotam"]
@@ -34,17 +36,21 @@ class ToCotam:
     wish : how they are encoded unless the request says otherwise
     size_limit : pixels; a larger image stays as it is, and so does a video with larger frames
     cache : bytes of coded images that are kept
+    patcher : encodes images as patches onto earlier ones of the request; None encodes each whole
     """
 
     passes_cotam = True
 
-    def __init__(self, wish: Wish, size_limit: int, cache: int = 64_000_000) -> None:
-        self._wish, self._limit = wish, size_limit
+    def __init__(
+        self, wish: Wish, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
+    ) -> None:
+        self._wish, self._limit, self._patcher = wish, size_limit, patcher
         self._coded = Cache(cache)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         wish = job.wish.over(self._wish)
         news: dict[Part, Media] = {}
+        earlier: list[Source] = []
         for part in parts:
             job.check()
             is_video = part.kind == "video"
@@ -55,10 +61,16 @@ class ToCotam:
             size = len(data)
             with part_errors(part), _noted(part), suppress(LimitError):
                 make = self._sequence(data, wish, job) if is_video else self._still(data, wish)
-                file, cached = self._coded.get((content_key(data), wish, is_video), make)
+                if self._patcher and not is_video:
+                    file, cached = self._patcher(data, wish, earlier)
+                else:
+                    file, cached = self._coded.get((content_key(data), wish, is_video), make)
                 media = Media(COTAM, file)
                 if url_length(media) < url_length(Media(found[1], data)):
-                    news[part], result, size = media, "cotam", len(file)
+                    news[part], result, size = media, "patch" if is_patch(file) else "cotam", len(file)
+                else:
+                    file = data
+                earlier += [] if is_video else [Source(data, wish, file)]
             job.notes.append(Note(found[1], result, len(data), size, time.perf_counter() - started, cached))
         return news
 

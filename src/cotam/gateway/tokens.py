@@ -1,4 +1,4 @@
-"""The gateway's own token: which headers may carry it, and whether it is the right one."""
+"""The gateway's own tokens: which headers may carry one, and whose it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 
 from cotam.gateway.refusal import RefusedError
 
-__all__ = ["CREDENTIALS", "TOKEN_HEADER", "Token"]
+__all__ = ["CREDENTIALS", "TOKEN_HEADER", "Tokens"]
 
 TOKEN_HEADER = "x-cotam-token"
 
@@ -17,19 +17,26 @@ CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 """Headers in which clients of OpenAI's, Anthropic's and Gemini's APIs send their key."""
 
 
-class Token:
-    """A token that clients must send: in `TOKEN_HEADER`, or where their API's key goes."""
+class Tokens:
+    """Tokens of which clients must send one: in `TOKEN_HEADER`, or where their API's key goes."""
 
-    def __init__(self, token: str) -> None:
-        self._digest = _digest(token)
+    def __init__(self, *tokens: str) -> None:
+        self._owners = {_digest(token): _digest(f"owner {token}").hex()[:32] for token in tokens}
 
-    def check(self, headers: Headers) -> None:
-        """Raise `RefusedError` 401, saying whether the token is missing or wrong."""
+    def check(self, headers: Headers) -> str:
+        """A name for whoever has the token that was sent: it tells nothing about the token.
+
+        Raises
+        ------
+        RefusedError
+            401, saying whether the token is missing or wrong
+        """
         given = {
             name: _secret(name, headers[name]) for name in (TOKEN_HEADER, *CREDENTIALS) if name in headers
         }
-        if any(self._is(secret) for secret in given.values()):
-            return
+        for secret in given.values():
+            if owner := self._owner(secret):
+                return owner
         header = {"WWW-Authenticate": "Bearer"}
         if TOKEN_HEADER in given:
             message = f"the token in {TOKEN_HEADER} is not this Cotam gateway's (its --token or COTAM_TOKEN)"
@@ -47,12 +54,14 @@ class Token:
         raise RefusedError(message, 401, code="token_missing", headers=header)
 
     def is_in(self, name: str, value: str) -> bool:
-        """Whether a header's value is the token. Such a header is not sent on."""
-        return name in CREDENTIALS and self._is(_secret(name, value))
+        """Whether a header's value is one of the tokens. Such a header is not sent on."""
+        return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
-    def _is(self, secret: str) -> bool:
-        # Digests have equal lengths, so the time tells nothing about the token, not even its length.
-        return hmac.compare_digest(_digest(secret), self._digest)
+    def _owner(self, secret: str) -> str | None:
+        # Digests have equal lengths, so the time tells nothing about the tokens, not even their lengths.
+        given = _digest(secret)
+        found = [owner for digest, owner in self._owners.items() if hmac.compare_digest(given, digest)]
+        return found[0] if found else None
 
 
 def _secret(name: str, value: str) -> str:

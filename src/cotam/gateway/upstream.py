@@ -12,7 +12,7 @@ import httpx2
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.proxies import proxy_for
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Token
+from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 
 __all__ = ["RawHeaders", "Upstream", "end_to_end"]
 
@@ -112,19 +112,19 @@ class Upstream:
             base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
         return f"{base}/{rest}" + (f"?{query}" if query else "")
 
-    def headers(self, given: RawHeaders, api: Api, token: Token | None) -> list[tuple[bytes, bytes]]:
+    def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Those of the client, to the byte, but for what concerns this connection or this gateway.
 
         Parameters
         ----------
-        token : of this gateway: a header of the client's that carries it is not sent on
+        tokens : of this gateway: a header of the client's that carries one is not sent on
         """
         kept = []
         for name, value in end_to_end(given):
             text = name.decode("latin-1")
             ours = name in _CHANGED or text.startswith("x-cotam-")
             replaced = self._key is not None and text in CREDENTIALS
-            if not (ours or replaced or (token and token.is_in(text, value.decode("latin-1")))):
+            if not (ours or replaced or (tokens and tokens.is_in(text, value.decode("latin-1")))):
                 kept.append((name, value))
         if not any(name == b"accept-encoding" for name, _ in kept):
             kept.append((b"accept-encoding", b"identity"))  # the answer is not unpacked on its way

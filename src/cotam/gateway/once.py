@@ -1,0 +1,267 @@
+"""Both ends of the link: each image crosses once, and the side that asks for more gets it.
+
+::
+
+    edge                                          gateway
+    Sender ── text, new files, SHA-256 of others ──► Receiver ──► the request as the client meant it
+           ◄── 412 and what is missing ───────────
+           ── the same, with what was missing ─────►
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import httpx2
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from cotam.errors import CotamError, LimitError
+from cotam.gateway.exchange import exchange_of
+from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
+from cotam.gateway.patches import base_of, is_patch
+from cotam.gateway.refusal import RefusedError
+from cotam.gateway.store import Held, Store
+
+__all__ = [
+    "STORED_HEADER",
+    "MissingError",
+    "Received",
+    "Receiver",
+    "Sender",
+    "Sent",
+    "is_link",
+    "missing_answer",
+    "with_type",
+]
+
+MISSING_STATUS = 412
+STORED_HEADER = "x-cotam-stored"
+"""On every answer to a link body that arrived whole: 1 if all of its files are stored now, else 0."""
+MISSING_HEADER = "x-cotam-missing"
+"""On answers with `MISSING_STATUS`: how many files are missing. The body names them."""
+
+ATTEMPTS = 3
+"""Of a request, at most. In the last one all files are sent."""
+
+_KNOWN = 100_000
+_MAX_ANSWER = 2_000_000
+
+Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
+"""Body and media type → the answer, of which the body is still to be read."""
+Run = Callable[[Callable[[Callable[[], None]], Any]], Awaitable[Any]]
+"""Runs work in a thread, see `cotam.gateway.guard.in_thread`."""
+
+
+def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether the headers of a request say that its body crossed the link."""
+    return any(name == b"content-type" and value == LINK_TYPE.encode() for name, value in headers)
+
+
+def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[tuple[bytes, bytes]]:
+    """The headers, with another media type for the body; "" is none."""
+    kept = [(name, value) for name, value in headers if name != b"content-type"]
+    return kept + ([(b"content-type", media_type.encode("latin-1"))] if media_type else [])
+
+
+class MissingError(Exception):
+    """Files that a link body names and that are not stored."""
+
+    def __init__(self, digests: Iterable[bytes]) -> None:
+        self.digests = list(digests)
+        super().__init__(f"{len(self.digests)} files are not stored here: send them")
+
+
+async def missing_answer(request: Request, error: Exception) -> JSONResponse:
+    """Ask the edge for what is missing."""
+    assert isinstance(error, MissingError)
+    count = exchange_of(request.scope).missing = len(error.digests)
+    body = {"missing": [digest.hex() for digest in error.digests]}
+    return JSONResponse(body, MISSING_STATUS, headers={MISSING_HEADER: str(count)})
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request that arrived whole.
+
+    Attributes
+    ----------
+    body, media_type : as the client of the edge meant it
+    held : files for patches in it
+    stored : whether all of its files can be named by their SHA-256 next time
+    """
+
+    body: bytes
+    media_type: str
+    held: Held
+    stored: bool
+
+
+class Receiver:
+    """The gateway's end.
+
+    Parameters
+    ----------
+    store : of what arrives
+    limit : bytes of a whole body
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self.store, self._limit = store, limit
+
+    def __call__(self, data: bytes, owner: str) -> Received:
+        """Put the request together.
+
+        Parameters
+        ----------
+        data : a link body
+        owner : within whose files those are looked up that were not sent
+
+        Raises
+        ------
+        MissingError
+            for files that neither came nor are stored; what came is stored
+        RefusedError
+            400 for what is no link body, 413 for one that is too large
+        """
+        try:
+            parts = unpack(data, self._limit)
+        except LimitError as error:
+            raise RefusedError(str(error), 413) from error
+        except CotamError as error:
+            raise RefusedError(str(error)) from error
+        for file in parts.files.values():
+            self.store.put(owner, file)
+        try:
+            found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
+        except CotamError as error:
+            raise RefusedError(f"a patch in the body: {error}") from error
+        if missing:
+            raise MissingError(missing)
+        if parts.size(found) > self._limit:
+            raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
+        stored = all(self.store.get(owner, digest) is not None for digest in found)
+        return Received(parts.join(found), parts.media_type, Held(self.store, owner, found), stored)
+
+
+def _resolve(
+    digests: Iterable[bytes], held: Callable[[bytes], bytes | None]
+) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """The files of these digests and of the bases below them, and the digests that are missing."""
+    found: dict[bytes, bytes] = {}
+    missing: dict[bytes, None] = {}
+    left = list(digests)
+    while left:
+        digest = left.pop()
+        if digest in found or digest in missing:
+            continue
+        file = held(digest)
+        if file is None:
+            missing[digest] = None
+            continue
+        found[digest] = file
+        if is_patch(file):
+            left.append(base_of(file))
+    return found, list(missing)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An answer, and the bytes of bodies that crossed the link for it."""
+
+    answer: httpx2.Response
+    bytes: int
+
+
+class Sender:
+    """The edge's end: remembers what the gateway has been sent.
+
+    Parameters
+    ----------
+    base : the file with a SHA-256 that a patch is based on, where the request itself does not have it
+    """
+
+    def __init__(self, base: Callable[[bytes], bytes | None] | None = None) -> None:
+        self._base = base or (lambda digest: None)
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._has_started = False
+        self._lock = Lock()
+
+    async def send(self, open_: Open, run: Run, body: bytes, media_type: str) -> Sent:
+        """Send a body, and again with what the gateway turns out to lack.
+
+        Raises
+        ------
+        RefusedError
+            as ``open_``; 502 if the gateway asks for what it was just sent
+        """
+        parts: Body = await run(lambda check: split(body, media_type))
+        if not parts.files:
+            return Sent(await open_(body, media_type), len(body))
+        files, _ = _resolve(parts.digests, lambda digest: parts.files.get(digest) or self._base(digest))
+        chosen, total = self._unknown(parts, files), 0
+        for attempt in range(1, ATTEMPTS + 1):
+            if attempt == ATTEMPTS:
+                chosen = set(files)
+            attached = [files[digest] for digest in files if digest in chosen - parts.files.keys()]
+            content: bytes = await run(partial(_packed, parts, chosen, attached))
+            total += len(content)
+            answer = await open_(content, LINK_TYPE)
+            if answer.status_code != MISSING_STATUS or MISSING_HEADER not in answer.headers:
+                self._learn(files if answer.headers.get(STORED_HEADER) == "1" else ())
+                return Sent(answer, total)
+            missing = await _missing_in(answer)
+            self._forget(missing)
+            chosen = missing & files.keys()
+        raise RefusedError(
+            "the gateway asks again for images that it was just sent: try again, or use --no-send-once", 502
+        )
+
+    def _unknown(self, parts: Body, files: Mapping[bytes, bytes]) -> set[bytes]:
+        """What to send at first.
+
+        An edge that has just started asks about images of earlier turns before it sends them again.
+        """
+        with self._lock:
+            if not self._has_started:
+                return {parts.places[-1][1]}
+            return {digest for digest in files if digest not in self._known}
+
+    def _learn(self, digests: Iterable[bytes]) -> None:
+        with self._lock:
+            self._has_started = True
+            for digest in digests:
+                self._known[digest] = None
+                self._known.move_to_end(digest)
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    def _forget(self, digests: Iterable[bytes]) -> None:
+        with self._lock:
+            for digest in digests:
+                self._known.pop(digest, None)
+
+
+def _packed(parts: Body, sent: set[bytes], attached: list[bytes], check: Callable[[], None]) -> bytes:
+    return pack(parts, sent, attached)
+
+
+async def _missing_in(answer: httpx2.Response) -> set[bytes]:
+    """Read what a gateway is missing."""
+    data = b""
+    try:
+        async for chunk in answer.aiter_bytes():
+            data += chunk
+            if len(data) > _MAX_ANSWER:
+                break
+        return {bytes.fromhex(text) for text in json.loads(data)["missing"]}
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise RefusedError("the gateway's list of missing images cannot be read", 502) from error
+    finally:
+        await answer.aclose()
