@@ -31,11 +31,10 @@ from cotam_lab.nets.entropy import (
     PerQuality,
     ScaleNetwork,
     bits,
+    total_bits,
 )
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act, clamp_ste, round_ste
-
-STEPS = 4
-"""The quadtree partition of DCVC-DC: a quarter of each position's channels in each step."""
+from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, turns
 
 LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 """Rate is traded at bpp + lambda · 255² · MSE, log-linear in quality."""
@@ -206,6 +205,14 @@ class MeanStep(nn.Module):
     def forward(self, *known: Tensor) -> Tensor:
         return self.leave(self.block(self.enter(torch.cat(known, 1))))
 
+    def quarter(self, number: int, known: Tensor) -> Tensor:
+        """Means of the latents that step ``number`` codes alone: (4, B, h/2, w/2, M/4), see `quadtree`."""
+        x = turns(self.block(self.enter(known)))
+        order = [(number - turn) % STEPS for turn in range(STEPS)]
+        weight = self.leave.weight.unflatten(0, (STEPS, -1))[order].transpose(1, 2)
+        bias = self.leave.bias.unflatten(0, (STEPS, 1, -1))[order]
+        return torch.baddbmm(bias.to(x.dtype), x.flatten(1, 3), weight.to(x.dtype)).unflatten(1, x.shape[1:4])
+
 
 class Means(nn.Module):
     """The spatial context: four steps, each of which sees what the steps before it decoded."""
@@ -221,17 +228,26 @@ class Means(nn.Module):
             return self.first(features, gain)
         return self.later[number - 1](features, gain, known)
 
+    def quarter(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
+        """Means of the latents that a step codes: (4, B, h/2, w/2, M/4), see `quadtree`."""
+        step = self.first if number == 0 else self.later[number - 1]
+        inputs = (features, gain) if number == 0 else (features, gain, known)
+        return step.quarter(number, torch.cat(inputs, 1))
+
     def encode(
         self, features: Tensor, gain: Tensor, latents: Tensor, gains: Tensor, live: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Latents → (scaled residuals before rounding, ŷ). ``live`` is 0 where a symbol must be zero."""
-        known, residual = torch.zeros_like(latents), torch.zeros_like(latents)
-        for number, mask in enumerate(step_masks(latents)):
-            mean = self.step(number, features, gain, known)
-            scaled = (latents - mean) * gains
-            residual = residual + mask * scaled
-            known = known + mask * (mean + round_ste(scaled) * live / gains)
-        return residual, known
+        residuals: list[Tensor] = []
+        known: list[Tensor] = []
+        gain = gain.to(features.dtype)
+        for number, (y, g, on) in enumerate(zip(split(latents), split(gains), split(live), strict=True)):
+            context = merge(known, features.dtype) if known else latents
+            mean = self.quarter(number, features, gain, context).to(y.dtype)
+            residual, decoded = quantise(y, mean, g, on)
+            residuals.append(residual)
+            known.append(decoded)
+        return merge(residuals), merge(known)
 
     def decode(self, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
         """Symbols / gains (B, M, h, w) → ŷ."""
@@ -316,29 +332,17 @@ class Codec(nn.Module):
             z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
             sums64, sums32, offset = (t[quality][:, :, None, None] for t in self.scales.quality_tables())
             index = self.scales(z_int, levels, sums64, sums32, offset)
-            bits_z = _paid(z_scaled, round_ste(self.z_index(quality)).expand_as(z_scaled), noise)
+            index = index.contiguous(memory_format=torch.channels_last)
+            z_index = round_ste(self.z_index(quality)).expand_as(z_scaled)
+            bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, not noise)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
         features = self.hyper_synthesis(z_int / 16)
         live = (index > 0).to(y.dtype)
         residual, latents = self.means.encode(features, gain, y, gains, live)
         with torch.autocast(picture.device.type, enabled=False):
-            residual = residual.float()
-            bits_y = _paid(residual, index, noise)
+            residual, index = (t.permute(0, 2, 3, 1) for t in (residual, index))
+            bits_y = total_bits(residual, index, torch.rand_like(residual).sub_(0.5), not noise)
             # Table 0 codes nothing: only what is wrongly forced to zero is charged.
-            bits_y = bits_y - (1 - live) * bits(torch.zeros_like(residual), index.detach())
+            dead = (1 - live).sum((1, 2, 3)) * bits(y.new_zeros(()), y.new_zeros(()))
         decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
-        return Coded(decoded, latents.float(), bits_y.sum((1, 2, 3)), bits_z.sum((1, 2, 3)))
-
-
-def _paid(residual: Tensor, index: Tensor, noise: bool) -> Tensor:
-    """Bits of residuals, elementwise: with uniform noise, or of the rounded ones.
-
-    Noise overstates the rate by half where most symbols are zero, so tables are fitted to rounded ones in the
-    end. A rounded zero has no slope, though, and residuals would grow until they are none: theirs is always
-    that with noise, which goes from the bits of one integer to those of the next.
-    """
-    noisy = residual + torch.rand_like(residual) - 0.5
-    if noise:
-        return bits(noisy, index)
-    slope = bits(noisy, index.detach())
-    return bits(residual.detach().round(), index) + slope - slope.detach()
+        return Coded(decoded, latents.float(), bits_y - dead, bits_z)

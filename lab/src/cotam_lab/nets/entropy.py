@@ -9,6 +9,7 @@ a quarter octave moves the index by exactly one. Index 0 says "this symbol is ze
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +69,58 @@ def bits(residual: Tensor, index: Tensor) -> Tensor:
         F.logsigmoid(-near) + torch.log(-torch.expm1((near - far).clamp(max=-1e-6))) + F.logsigmoid(far)
     )
     return log_mass * (-1 / math.log(2))
+
+
+def total_bits(residual: Tensor, index: Tensor, noise: Tensor, rounded: bool) -> Tensor:
+    """Bits (B,) of the residuals of each sample: with uniform noise, or of the rounded ones.
+
+    Noise overstates the rate by half where most symbols are zero, so tables are fitted to rounded ones in the
+    end. A rounded zero has no slope, though, and residuals would grow until they are none: theirs is always
+    that with noise, which goes from the bits of one integer to those of the next.
+
+    Parameters
+    ----------
+    residual, index : (B, …) float
+    noise : of the shape of ``residual``, uniform in ±½
+    rounded : pay for the rounded residuals
+    """
+    return _TotalBits.apply(residual, index, noise, rounded)
+
+
+class _TotalBits(torch.autograd.Function):
+    """`bits` summed over each sample, its gradients found with the value: a quarter of autograd's passes."""
+
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, index: Tensor, noise: Tensor, rounded: bool) -> Tensor:
+        inverse = torch.exp2((INDEX_OF_ONE - index) / STEPS_PER_OCTAVE) * (math.pi / math.sqrt(3))
+        # log(1 - exp(-inverse)) and its slope
+        narrow = torch.exp(-inverse)
+        room = torch.log1p(-narrow)
+        of_room = narrow.div_(1 - narrow)
+        noisy = residual + noise
+        value, of_residual, of_inverse = _mass(noisy, inverse)
+        if rounded:
+            value, _, of_inverse = _mass(torch.round(residual), inverse)
+        found = (value + room).flatten(1).sum(1)
+        of_index = (of_inverse + of_room) * inverse * (math.log(2) / STEPS_PER_OCTAVE)
+        ctx.save_for_backward(of_residual, of_index)
+        return found * (-1 / math.log(2))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        of_residual, of_index = ctx.saved_tensors
+        grad = (grad / math.log(2)).view(-1, *(1,) * (of_index.ndim - 1))
+        return -grad * of_residual, grad * of_index, None, None
+
+
+def _mass(residual: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """logsigmoid(-near) + logsigmoid(far), its slope by ``residual`` and by ``inverse``, the inverse scale."""
+    away = residual.abs()
+    near, far = (0.5 - away) * inverse, (0.5 + away) * inverse
+    value = F.logsigmoid(near) + F.logsigmoid(far)
+    of_near, of_far = torch.sigmoid(-near), torch.sigmoid(-far)
+    of_inverse = (0.5 - away) * of_near + (0.5 + away) * of_far
+    return value, (of_far - of_near).mul_(inverse).mul_(torch.sign(residual)), of_inverse
 
 
 class ScaleNetwork(nn.Module):

@@ -1,0 +1,2 @@
+"""placeholder"""
+LOW, HIGH, UNSIGNED = -128, 127, 255
