@@ -33,8 +33,10 @@ from cotam_lab.nets.entropy import (
     bits,
     total_bits,
 )
-from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act, clamp_ste, round_ste
-from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, turns
+from cotam_lab.nets.hyper import HyperContext
+from cotam_lab.nets.integers import Steps
+from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste, space
+from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
 
 LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 """Rate is traded at bpp + lambda · 255² · MSE, log-linear in quality."""
@@ -42,7 +44,11 @@ LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the networks: channels at 1/8 (``eighth``), at 1/16, of the latents and so on."""
+    """What the networks are like: channels at 1/8 (``eighth``), at 1/16, of the latents and so on.
+
+    ``integers``: blocks of analysis, synthesis and adapter are trained for int8. ``causal``: hyper latents are
+    coded given those before them, see `hyper`.
+    """
 
     eighth: int = 128
     sixteenth: int = 256
@@ -52,6 +58,15 @@ class Shape:
     adapter: int = 48
     encoder_blocks: tuple[int, int] = (3, 1)
     decoder_blocks: tuple[int, int] = (1, 5)
+    integers: bool = False
+    causal: bool = False
+
+
+SECOND = Shape(integers=True, causal=True)
+"""The second generation: int8 transforms, hyper latents coded with causal context."""
+
+INTEGER_QUALITY = 60
+"""Up to this quality activations of the transforms are rounded; above, where 8 bits cost rate, they are floats."""
 
 
 def tradeoff(quality: Tensor) -> Tensor:
@@ -65,18 +80,6 @@ def log2_gain(quality: Tensor) -> Tensor:
     return 0.5 * torch.log2(tradeoff(quality) / middle)
 
 
-def step_masks(latents: Tensor) -> list[Tensor]:
-    """Which elements of (B, M, h, w) each of the four steps codes: (1, M, h, w) of 0 and 1."""
-    channels, height, width = latents.shape[1:]
-    group = torch.arange(channels, device=latents.device) * STEPS // channels
-    row = torch.arange(height, device=latents.device) % 2
-    column = torch.arange(width, device=latents.device) % 2
-    # Along the diagonal first, so that the second step already has a neighbour on each side.
-    turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
-    step = (group[:, None, None] + turn[None]) % STEPS
-    return [(step == s).to(latents.dtype)[None] for s in range(STEPS)]
-
-
 class Analysis(nn.Module):
     """Picture (B, 3, H, W) in 0…1, sides multiples of 16 → latents (B, M, H/16, W/16)."""
 
@@ -84,28 +87,34 @@ class Analysis(nn.Module):
         super().__init__()
         first, second = shape.encoder_blocks
         self.enter = Patches(3, shape.eighth, 8)
-        self.eighth = nn.Sequential(*(Block(shape.eighth) for _ in range(first)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, shape.integers) for _ in range(first)))
         self.down = Patches(shape.eighth, shape.sixteenth, 2)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth) for _ in range(second)))
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, shape.integers) for _ in range(second)))
         self.leave = Pointwise(shape.sixteenth, shape.latents)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        x = self.eighth(self.enter((picture - 0.5) * 4))
-        return self.leave(self.sixteenth(self.down(x)))
+    def forward(self, picture: Tensor, rounded: int | None = None) -> Tensor:
+        x = self.enter((picture - 0.5) * 4)
+        for block in self.eighth:
+            x = block(x, rounded)
+        x = self.down(x)
+        for block in self.sixteenth:
+            x = block(x, rounded)
+        return self.leave(x)
 
 
 class Residual(nn.Module):
     """What an adapter adds beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, integers: bool) -> None:
         super().__init__()
         self.enter = Pointwise(channels, width)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.leave = Pointwise(width, channels)
+        self.space_steps = Steps((True, False, True)) if integers else None
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.leave(self.depthwise(act(self.enter(x))))
+    def forward(self, x: Tensor, rounded: int | None = None) -> Tensor:
+        return space(x, self, self.space_steps, rounded, residual=False)
 
 
 class PictureAdapter(nn.Module):
@@ -117,8 +126,8 @@ class PictureAdapter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         first, second = shape.decoder_blocks
-        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter) for _ in range(first))
-        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
+        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter, shape.integers) for _ in range(first))
+        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter, shape.integers) for _ in range(second))
 
     def silence(self) -> None:
         """Add nothing from now on, as before training: what it learned was for another synthesis."""
@@ -137,9 +146,9 @@ class Synthesis(nn.Module):
         super().__init__()
         first, second = shape.decoder_blocks
         self.enter = Pointwise(shape.latents + 1, shape.sixteenth)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth) for _ in range(first)))
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, shape.integers) for _ in range(first)))
         self.up = Unpatch(shape.sixteenth, shape.eighth, 2)
-        self.eighth = nn.Sequential(*(Block(shape.eighth) for _ in range(second)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, shape.integers) for _ in range(second)))
         self.leave = Unpatch(shape.eighth, 3, 8)
 
     def forward(
@@ -148,10 +157,14 @@ class Synthesis(nn.Module):
         gain: Tensor,
         adapter: PictureAdapter | None = None,
         strength: Tensor | float = 1.0,
+        rounded: int | None = None,
     ) -> Tensor:
         def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
             for number, block in enumerate(blocks):
-                x = block(x) + (strength * residuals[number](x) if residuals else 0.0)
+                added = strength * residuals[number](x, rounded) if residuals else None
+                x = block(x, rounded)
+                if added is not None:
+                    x = x + added
             return x
 
         x = self.enter(torch.cat([latents, gain], 1))
@@ -282,6 +295,7 @@ class Codec(nn.Module):
         self.hyper_analysis = HyperAnalysis(shape)
         self.hyper_synthesis = HyperSynthesis(shape)
         self.means = Means(shape)
+        self.hyper_context = HyperContext(shape.hyper) if shape.causal else None
         self.scales = ScaleNetwork(shape.hyper, shape.latents)
         anchors = torch.arange(ANCHORS) * (QUALITIES - 1) / (ANCHORS - 1)
         self.gains = PerQuality(log2_gain(anchors)[:, None].repeat(1, shape.latents), unit=2.0)
@@ -312,6 +326,7 @@ class Codec(nn.Module):
         *,
         noise: bool = True,
         adapted: bool = False,
+        rounded: int | None = None,
     ) -> Coded:
         """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
 
@@ -320,10 +335,12 @@ class Codec(nn.Module):
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `_paid`
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`
         adapted : decode with the picture adapter
+        rounded : leading pictures whose transforms have rounded activations (None: all), where the network has
+            integers
         """
-        y = self.analysis(picture)
+        y = self.analysis(picture, rounded)
         z = self.hyper_analysis(y).float()
         y = y.float()
         with torch.autocast(picture.device.type, enabled=False):
@@ -334,6 +351,9 @@ class Codec(nn.Module):
             index = self.scales(z_int, levels, sums64, sums32, offset)
             index = index.contiguous(memory_format=torch.channels_last)
             z_index = round_ste(self.z_index(quality)).expand_as(z_scaled)
+            if self.hyper_context:
+                mean, z_index = self.hyper_context.predict(z_int, multiplier, z_index, quality)
+                z_scaled = z_scaled - mean
             bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, not noise)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
         features = self.hyper_synthesis(z_int / 16)
@@ -344,5 +364,5 @@ class Codec(nn.Module):
             bits_y = total_bits(residual, index, torch.rand_like(residual).sub_(0.5), not noise)
             # Table 0 codes nothing: only what is wrongly forced to zero is charged.
             dead = (1 - live).sum((1, 2, 3)) * bits(y.new_zeros(()), y.new_zeros(()))
-        decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
+        decoded = self.synthesis(latents, gain, self.adapter if adapted else None, rounded=rounded).float()
         return Coded(decoded, latents.float(), bits_y - dead, bits_z)

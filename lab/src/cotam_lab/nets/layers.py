@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam_lab.nets.fused import mix_channels, mix_space
+from cotam_lab.nets.integers import Steps, int8_weight
 
 NEGATIVE_SLOPE = 0.1
 
@@ -91,29 +92,84 @@ class Unpatch(nn.Module):
 class Block(nn.Module):
     """Two residual steps: mix space (1×1, depthwise 3×3, 1×1), then channels (1×1 wide, 1×1).
 
-    The shape is DCVC-RT's depthwise block (arXiv 2502.20762) without its gates.
+    The shape is DCVC-RT's depthwise block (arXiv 2502.20762) without its gates. With ``integers`` both steps are
+    trained for int8, see `integers`: their activation is a ReLU then, and the residual stream stays in float.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, integers: bool = False) -> None:
         super().__init__()
         self.enter = Pointwise(channels, channels)
         self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.leave = Pointwise(channels, channels)
         self.widen = Pointwise(channels, 2 * channels)
         self.narrow = Pointwise(2 * channels, channels)
+        self.space_steps = Steps((True, False, True)) if integers else None
+        self.channel_steps = Steps((True, False)) if integers else None
         for last in (self.leave, self.narrow):
             last.weight.data *= 0.5
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.device.type == "cpu":
-            enter, depthwise, leave, widen, narrow = (
-                (part.weight, part.bias)
-                for part in (self.enter, self.depthwise, self.leave, self.widen, self.narrow)
-            )
-            x = mix_space(x, enter, depthwise, leave, NEGATIVE_SLOPE)
-            return mix_channels(x, widen, narrow, NEGATIVE_SLOPE)
-        x = x + self.leave(self.depthwise(act(self.enter(x))))
-        return x + self.narrow(act(self.widen(x)))
+    def forward(self, x: Tensor, rounded: int | None = None) -> Tensor:
+        """(B, C, H, W) → the same; activations of the first ``rounded`` samples (None: all) are rounded."""
+        return self._channels(space(x, self, self.space_steps, rounded), rounded)
+
+    def _channels(self, x: Tensor, rounded: int | None) -> Tensor:
+        widen, narrow, steps = _pair(self.widen), _pair(self.narrow), self.channel_steps
+        fused = self.training and x.device.type == "cpu"
+        if steps is None:
+            if fused:
+                return mix_channels(x, widen, narrow, NEGATIVE_SLOPE)
+            return x + self.narrow(act(self.widen(x)))
+        widen, narrow = _int8(widen), _int8(narrow)
+        if not fused or steps.tracking:
+            inner = _apply(widen, steps.scaled(0, x, rounded), steps.steps[0]).relu()
+            found = x + _apply(narrow, steps.scaled(1, inner, rounded), steps.steps[1])
+            if not fused:
+                return found
+        first, second = steps.steps.clone()
+        widen = widen[0] * (first / second), widen[1] / second
+        narrow = narrow[0] * second, narrow[1]
+        return mix_channels(x, widen, narrow, 0.0, float(first), len(x) if rounded is None else rounded)
+
+
+def space(
+    x: Tensor, part: nn.Module, steps: Steps | None, rounded: int | None, *, residual: bool = True
+) -> Tensor:
+    """x + leave(depthwise(act(enter(x)))) with the layers of ``part``; without ``residual``, ``x`` is not added."""
+    pairs = _pair(part.enter), _pair(part.depthwise), _pair(part.leave)
+    fused = part.training and x.device.type == "cpu"
+    if steps is None:
+        if fused:
+            return mix_space(x, *pairs, NEGATIVE_SLOPE, residual=residual)
+        found = part.leave(part.depthwise(act(part.enter(x))))
+        return x + found if residual else found
+    enter, depthwise, leave = (_int8(pair) for pair in pairs)
+    if not fused or steps.tracking:
+        inner = _apply(enter, steps.scaled(0, x, rounded), steps.steps[0]).relu()
+        inner = steps.scaled(1, inner, rounded) * steps.steps[1]
+        inner = F.conv2d(inner, *depthwise, padding=1, groups=len(depthwise[1]))
+        found = _apply(leave, steps.scaled(2, inner, rounded), steps.steps[2])
+        if not fused:
+            return x + found if residual else found
+    first, second, third = steps.steps.clone()
+    enter = enter[0] * (first / second), enter[1] / second
+    depthwise = depthwise[0] * (second / third), depthwise[1] / third
+    leave = leave[0] * third, leave[1]
+    count = len(x) if rounded is None else rounded
+    return mix_space(x, enter, depthwise, leave, 0.0, float(first), count, residual=residual)
+
+
+def _pair(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    return layer.weight, layer.bias
+
+
+def _int8(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return int8_weight(pair[0]), pair[1]
+
+
+def _apply(pair: tuple[Tensor, Tensor], x: Tensor, step: Tensor) -> Tensor:
+    """1×1 convolution of activations in units of ``step``."""
+    weight, bias = pair
+    return F.conv2d(x, (weight * step)[:, :, None, None], bias)
 
 
 class IntegerConv(nn.Module):

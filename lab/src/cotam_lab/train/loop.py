@@ -11,7 +11,7 @@ import copy
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +22,18 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from cotam.errors import InputError
+from cotam_lab.nets.codec import INTEGER_QUALITY, Codec, Shape
 from cotam_lab.nets.entropy import QUALITIES
+from cotam_lab.nets.integers import set_tracking
 from cotam_lab.train.data import Crops, random_levels
 from cotam_lab.train.losses import Batch, Loss, rate_distortion
 from cotam_lab.train.precision import bf16_pays
 
 Part = Literal["codec", "adapter"]
+
+TRACK_EVERY = 32
+"""Every so many steps the steps of integer activations follow what they see."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,27 @@ def averaged_weights(path: Path) -> dict[str, torch.Tensor]:
 
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)["average"]
+
+
+def shape_of(state: Mapping[str, Tensor]) -> Shape:
+    """Which generation weights are of."""
+    return Shape(
+        integers=any(name.endswith("space_steps.steps") for name in state),
+        causal=any(name.startswith("hyper_context.") for name in state),
+    )
+
+
+def load_codec(path: Path, shape: Shape | None = None) -> Codec:
+    """A codec with the averaged weights of a file, see `averaged_weights`.
+
+    With ``shape``, weights of the first generation start one of the second: what they lack is as before training.
+    """
+    state = averaged_weights(path)
+    codec = Codec(shape or shape_of(state))
+    missing, unexpected = codec.load_state_dict(state, strict=False)
+    if unexpected or (missing and codec.shape == shape_of(state)):
+        raise InputError(f"{path} has no weights for this codec: {', '.join([*missing, *unexpected][:3])} …")
+    return codec
 
 
 Evaluate = Callable[[Any, int], dict[str, float]]
@@ -159,6 +186,8 @@ def train(
             with (run / "log.jsonl").open("a") as file:
                 print(json.dumps({"step": step, **{k: round(v, 5) for k, v in row.items()}}), file=file)
 
+    integers = isinstance(model, Codec) and model.shape.integers
+    options: dict[str, int] = {}
     asked_to_stop = []
     before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     started = saved_at = time.monotonic()
@@ -173,14 +202,17 @@ def train(
             group["lr"] = schedule.learning_rate * factor
         rng = np.random.default_rng((schedule.seed, step, rank))
         torch.manual_seed(int(rng.integers(2**62)))
-        drawn = QUALITIES * rng.random(share) ** schedule.quality_power
-        quality = torch.from_numpy(drawn.astype(np.int64)).to(accelerator.device)
+        drawn = np.sort(QUALITIES * rng.random(share) ** schedule.quality_power).astype(np.int64)
+        quality = torch.from_numpy(drawn).to(accelerator.device)
+        if integers:
+            set_tracking(model, step % TRACK_EVERY == 0)
+            options["rounded"] = int((drawn <= INTEGER_QUALITY).sum())
         cells = crops.size // 32
         levels = torch.from_numpy(random_levels(rng, share, cells, cells)).to(accelerator.device)
         picture = torch.from_numpy(pixels).to(accelerator.device).permute(0, 3, 1, 2).float() / 255
         with accelerator.autocast():
             noise = step < schedule.rounded_from * schedule.steps
-            coded = network(picture, quality, levels, noise=noise, adapted=part == "adapter")
+            coded = network(picture, quality, levels, noise=noise, adapted=part == "adapter", **options)
         masks = torch.from_numpy(text).to(accelerator.device)
         parts = loss(coded, Batch(picture, quality, levels, masks, step / schedule.steps))
         rule.zero_grad()

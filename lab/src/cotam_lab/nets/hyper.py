@@ -1,0 +1,96 @@
+"""Causal context of the hyper latents: mean and table of each, from those coded before it, in integers.
+
+Hyper latents are coded in the four steps of `quadtree`. Before each, one small integer network looks at what is
+known (zero where nothing is) and gives a mean and a change of the table index to those that the step codes. As in
+the scale network every value is an integer that float32 holds exactly, so that all machines agree.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cotam_lab.nets.entropy import ANCHORS, TABLES, PerQuality
+from cotam_lab.nets.layers import IntegerConv, clamp_ste, requantise, round_ste
+from cotam_lab.nets.quadtree import PLACES, STEPS, step_masks
+
+__all__ = ["HyperContext"]
+
+UNIT = 1 / 2048
+SUM_LIMIT = 2.0**22
+
+
+class HyperContext(nn.Module):
+    """Known hyper latents → means and changes of the table index.
+
+    ::
+
+        known z ──1×1──▸ 3×3 ──▸ 1×1 ──▸ 3×3 ──▸ 1×1 ──▸ mean, change
+                     ▴ quality, step and place within 2×2
+    """
+
+    def __init__(self, hyper: int, wide: int = 96) -> None:
+        super().__init__()
+        self.enter = IntegerConv(hyper, wide)
+        self.mix = IntegerConv(wide, wide, 3, groups=wide)
+        self.middle = IntegerConv(wide, wide)
+        self.mix_again = IntegerConv(wide, wide, 3, groups=wide)
+        self.leave = IntegerConv(wide, 2 * hyper)
+        for mix in (self.mix, self.mix_again):
+            mix.weight.data *= 0.3
+        self.leave.weight.data *= 0.1
+        self.quality = PerQuality(torch.zeros(ANCHORS, wide))
+        self.place = nn.Parameter(torch.zeros(STEPS, STEPS, wide))
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Integers that are added to the first sums: (101, wide) by quality, (4, 4, wide) by step and place."""
+        return (
+            round_ste(clamp_ste(self.quality.table() / UNIT, -SUM_LIMIT, SUM_LIMIT)),
+            round_ste(clamp_ste(self.place / UNIT, -SUM_LIMIT, SUM_LIMIT)),
+        )
+
+    def forward(self, known: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers (B, hyper, h, w): means in ±255, units of 1/16; changes of the index in ±47.
+
+        Parameters
+        ----------
+        known : (B, hyper, h, w), integers in ±255, zero where nothing is known
+        sums : (B, wide, h, w), integers: what `tables` say of quality, step and place
+        """
+        x = requantise(self.enter(known) + sums)
+        x = requantise(self.mix(x) + 128 * x)
+        x = requantise(self.middle(x))
+        x = requantise(self.mix_again(x) + 128 * x)
+        mean, change = self.leave(x).chunk(2, 1)
+        return requantise(mean, low=-255), clamp_ste(round_ste(change / 512), 1 - TABLES, TABLES - 1)
+
+    def predict(
+        self, z: Tensor, multiplier: Tensor, index: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Means, in symbols, and table indices of all hyper latents, with gradients.
+
+        Parameters
+        ----------
+        z : (B, hyper, h, w), dequantised, integers in ±255
+        multiplier : (B, hyper, 1, 1), see `Codec.z_multiplier`
+        index : (B, hyper, h, w), table index without context
+        quality : (B,) int64
+        """
+        by_quality, by_place = self.tables()
+        known, means, indices = torch.zeros_like(z), torch.zeros_like(z), torch.zeros_like(z)
+        for step, mask in enumerate(step_masks(z)):
+            sums = by_quality[quality][:, :, None, None] + _spread(by_place[step], z.shape[2], z.shape[3])
+            mean, change = self(known, sums)
+            means = means + mask * round_ste(mean * 256 / multiplier)
+            indices = indices + mask * clamp_ste(index + change, 1, TABLES - 1)
+            known = known + mask * z
+        return means, indices
+
+
+def _spread(by_place: Tensor, height: int, width: int) -> Tensor:
+    """(4, C), by turn → (1, C, height, width)."""
+    turn = torch.zeros(2, 2, dtype=torch.long)
+    for number, (row, column) in enumerate(PLACES):
+        turn[row, column] = number
+    square = by_place[turn.to(by_place.device)].permute(2, 0, 1)[None]
+    return square.repeat(1, 1, -(-height // 2), -(-width // 2))[:, :, :height, :width]
