@@ -7,6 +7,7 @@ Graphs and their inputs, all of batch 1 (`docs/format.md` has the shapes):
 =============== ========================================================== =====================
 analysis        pixels uint8                                               latents
 hyper_analysis  latents                                                    hyper latents
+hyper_context   known, sums (integers in float32)                          mean, change (integers)
 scales          z, levels, sums64, sums32, offset (integers in float32)    index uint8
 context         z, levels, nominal, gain, index, symbols, latents, given   symbols int16, latents
 synthesis       latents, levels, nominal, adapted                          pixels uint8

@@ -70,8 +70,8 @@ def test_size_and_fidelity_rise_with_quality(sample: Path) -> None:
 def test_size_is_what_the_tables_promise() -> None:
     for quality in (10, 50, 90):
         symbols, index = CODEC.quantise(picture(336, 336), quality)
-        z_index = np.broadcast_to(WEIGHTS.z_index[quality][:, None, None], symbols.z.shape)
-        bits = WEIGHTS.tables.bits(symbols.y, index) + WEIGHTS.tables.bits(symbols.z, z_index)
+        coded = CODEC.hyper.coded(symbols.z, quality, None)
+        bits = WEIGHTS.tables.bits(symbols.y, index) + WEIGHTS.tables.bits(*coded)
         real = 8 * len(CODEC.encode(picture(336, 336), quality).payload)
         # The coder ends on a whole word: 64 bits at most.
         assert -1 < real - bits < 0.001 * bits + 64

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 
+from cotam.codec.hyper import HyperCoder
 from cotam.codec.planes import SCALES_HALO, Grid, Symbols, spread
 from cotam.codec.tiling import Span, largest_tile, pad
 from cotam.codec.weights import WeightSet
@@ -26,13 +27,14 @@ class PayloadCoder:
 
     def __init__(self, weights: WeightSet, runner: Runner) -> None:
         self.weights, self.runner = weights, runner
+        self.hyper = HyperCoder(weights, runner)
 
     def put_symbols(
         self, writer: SymbolWriter, symbols: Symbols, index: np.ndarray, grid: Grid, check: int
     ) -> int:
         """Code all integers of a picture. Returns the running checksum ``check`` brought on over them."""
         bands = list(grid.bands())
-        writer.put(symbols.z, self.z_index(symbols))
+        self.hyper.put(writer, symbols.z, symbols.quality, symbols.live)
         check = zlib.crc32(symbols.z.astype("<i2").tobytes(), check)
         if len(bands) > 1:
             writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
@@ -89,9 +91,8 @@ class PayloadCoder:
         live: np.ndarray | None = None,
     ) -> tuple[Symbols, int]:
         """As `get_symbols`, with room for the latents, which are not read."""
-        empty = np.empty(0, np.int16)
         shape = (self.weights.z_index.shape[1], *grid.cells)
-        z = reader.get(self.z_index(Symbols(quality, None, np.broadcast_to(np.int16(0), shape), empty, live)))
+        z = self.hyper.get(reader, quality, shape, live)
         check = zlib.crc32(z.astype("<i2").tobytes(), check)
         if len(list(grid.bands())) > 1:
             compare(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
@@ -102,11 +103,6 @@ class PayloadCoder:
         # Room for the latents only now: a small file may claim a giant picture.
         y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
         return Symbols(quality, levels, z, y, live), check
-
-    def z_index(self, symbols: Symbols) -> np.ndarray:
-        """Table index uint8 (Z, h, w) of the hyper latents."""
-        index = np.broadcast_to(self.weights.z_index[symbols.quality][:, None, None], symbols.z.shape)
-        return index if symbols.live is None else index * symbols.live
 
     def _index(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
         """Table index uint8 (M, rows, columns) of the latents of a band, or of a tile."""
@@ -127,10 +123,8 @@ class PayloadCoder:
         return kept * spread(symbols.live[row.core(1), column.core(1)], 4, kept.shape[1:])
 
     def _dequantised_z(self, symbols: Symbols, row: Span, column: Span) -> np.ndarray:
-        """Integers in ±255, as float32: round(symbol · multiplier / 256), exact."""
-        z = symbols.z[:, row.outer(1), column.outer(1)].astype(np.float32)
-        scaled = z * self.weights.z_multipliers[symbols.quality][:, None, None] / 256
-        return np.clip(np.rint(scaled), -255, 255)[None]
+        """See `HyperCoder.dequantised`: float32 (1, Z, rows, columns) of the outer part of a tile."""
+        return self.hyper.dequantised(symbols.z[:, row.outer(1), column.outer(1)], symbols.quality)[None]
 
     def _padded_levels(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
         """Levels float32 (1, 1, 2 · cells, 2 · cells) of the outer part, repeated beyond the edge."""

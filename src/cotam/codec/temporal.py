@@ -200,7 +200,7 @@ class FrameEncoder(_Chain):
         )
         tables = self.codec.weights.tables
         bits = self._cells(tables.costs(symbols.y, index).sum(0))
-        bits += tables.costs(symbols.z, self.codec.z_index(symbols)).sum(0)
+        bits += tables.costs(*self.codec.hyper.coded(symbols.z, symbols.quality, None)).sum(0)
         return symbols, index, values, bits
 
     def _modes(self, latents: np.ndarray, values: np.ndarray, bits: np.ndarray) -> np.ndarray:

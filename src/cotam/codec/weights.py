@@ -57,6 +57,8 @@ class WeightSet:
     z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
     z_index : uint8 (101, Z), table of each hyper latent
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
+    hyper_quality : float32 (101, C), integers: what quality adds within the hyper context; None without one
+    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn, see `codec.hyper`; None without one
     views : float32 (2,), part that the picture adapter has in the human view and in the MLLM view
     """
 
@@ -72,6 +74,8 @@ class WeightSet:
     sums32: np.ndarray
     offset: np.ndarray
     views: np.ndarray
+    hyper_quality: np.ndarray | None = None
+    hyper_place: np.ndarray | None = None
 
     @property
     def short_hash(self) -> bytes:

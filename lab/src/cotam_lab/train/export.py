@@ -27,6 +27,7 @@ from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec, log2_gain
 from cotam_lab.nets.entropy import INDEX_OF_ONE, QUALITIES, STEPS_PER_OCTAVE, TABLES
 from cotam_lab.nets.export import stored_small, to_onnx
+from cotam_lab.nets.int8_graphs import analysis_graph, synthesis_graph
 from cotam_lab.nets.layers import IntegerConv
 from cotam_lab.nets.quadtree import step_masks
 from cotam_lab.train.data import random_levels
@@ -110,6 +111,18 @@ class ScalesGraph(nn.Module):
         return self.scales(z, levels, sums64, sums32, offset).to(torch.uint8)
 
 
+class HyperContextGraph(nn.Module):
+    """Known hyper latents and sums → means and changes of the table index, integers in float32 (1, Z, h, w)."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        assert codec.hyper_context is not None
+        self.context = _frozen(codec.hyper_context)
+
+    def forward(self, known: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        return self.context(known, sums)
+
+
 def _frozen(network: nn.Module) -> nn.Module:
     """A copy whose integer convolutions are plain ones with the integers as weights."""
     network = copy.deepcopy(network)
@@ -130,8 +143,9 @@ def _frozen(network: nn.Module) -> nn.Module:
 
 
 def graphs(codec: Codec) -> dict[str, nn.Module]:
-    """The five graphs of a weight set as torch modules."""
-    return {
+    """The graphs of a weight set as torch modules."""
+    causal = {"hyper_context": HyperContextGraph(codec)} if codec.hyper_context else {}
+    return causal | {
         "analysis": AnalysisGraph(codec),
         "hyper_analysis": codec.hyper_analysis,
         "scales": ScalesGraph(codec),
@@ -157,6 +171,7 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
             "sums32": torch.zeros(1, narrow, 1, 1),
             "offset": torch.zeros(1, shape.latents, 1, 1),
         },
+        "hyper_context": {"known": z, "sums": torch.zeros(1, _hyper_width(codec), 3, 4)},
         "context": {
             "z": z,
             "levels": levels,
@@ -176,10 +191,16 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
     }
 
 
+def _hyper_width(codec: Codec) -> int:
+    return codec.hyper_context.place.shape[2] if codec.hyper_context else 0
+
+
 def as_stored(codec: Codec) -> Codec:
     """A copy, on the CPU, with the weights that the graphs will have: floats rounded to float16."""
     codec = copy.deepcopy(codec).cpu().eval()
     exact = {id(p) for p in codec.scales.parameters()}
+    if codec.hyper_context:
+        exact |= {id(p) for p in codec.hyper_context.parameters()}
     exact |= {id(p) for m in (codec.gains, codec.z_log2_step, codec.z_index) for p in m.parameters()}
     with torch.no_grad():
         for parameter in codec.parameters():
@@ -194,7 +215,9 @@ def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
     every = torch.arange(QUALITIES)
     sums64, sums32, offset = codec.scales.quality_tables()
     z_index = torch.round(codec.z_index.table()).clamp(1, TABLES - 1)
+    causal = codec.hyper_context.tables() if codec.hyper_context else ()
     return {
+        **dict(zip(("hyper_quality", "hyper_place"), (t.numpy() for t in causal), strict=False)),
         "gains": torch.exp2(codec.gains.table()).numpy(),
         "nominal": log2_gain(every.float()).float().numpy(),
         "z_multipliers": codec.z_multiplier(every)[:, :, 0, 0].numpy(),
@@ -244,8 +267,7 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
         cells = (-(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32))
         levels = random_levels(rng, 1, *cells)[0, 0].astype(np.int8)
         symbols, index = codec.quantise(pixels, quality, levels if levels.any() else None)
-        z_index = np.broadcast_to(codec.weights.z_index[quality][:, None, None], symbols.z.shape)
-        for values, tables in ((symbols.y, index), (symbols.z, z_index)):
+        for values, tables in ((symbols.y, index), codec.hyper.coded(symbols.z, quality, None)):
             magnitudes = np.minimum(np.abs(values.astype(np.int64)), MAGNITUDES - 1)
             np.add.at(histograms, (tables.reshape(-1), magnitudes.reshape(-1)), 1)
     return histograms
@@ -263,7 +285,13 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     examples = _examples(codec)
     for name, graph in graphs(codec).items():
-        model = stored_small(to_onnx(graph, examples[name], channels_last=name == "analysis"))
+        if codec.shape.integers and name == "analysis":
+            model = analysis_graph(codec.analysis)
+        elif codec.shape.integers and name == "synthesis":
+            model = synthesis_graph(codec.synthesis, codec.adapter)
+        else:
+            outputs = ["mean", "change"] if name == "hyper_context" else None
+            model = stored_small(to_onnx(graph, examples[name], name == "analysis", outputs))
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
     write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
     if crops:

@@ -1,0 +1,259 @@
+"""Analysis and synthesis of the second generation as ONNX graphs in integers.
+
+The graphs are written operator by operator, in channels-last order: quantised layers as ONNX Runtime's own
+``QLinearConv`` and ``MatMulIntegerToFloat``, so that they run in integers at every level of optimisation and no
+layout is changed in between. The residual stream and the layers at either end are floats. Torch's emulation of the
+same layers (`layers.Block`) agrees up to rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
+from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
+from cotam_lab.nets.export import OPSET
+from cotam_lab.nets.integers import Steps, weight_steps
+from cotam_lab.nets.layers import Block, Pointwise
+
+__all__ = ["analysis_graph", "synthesis_graph"]
+
+CONTRIB = "com.microsoft"
+SIGNED_ZERO = 128
+
+
+class _Graph:
+    """Nodes and constants of a graph in the making; values are their names."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: np.ndarray) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: object) -> str:
+        output = output or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
+        return output
+
+    def half(self, value: Tensor) -> str:
+        """A constant in float32 that is stored as float16."""
+        return self.add("Cast", self.constant(value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT)
+
+    def integers(self, *values: int) -> str:
+        return self.constant(np.array(values, np.int64))
+
+    def side(self, x: str, axis: int, factor: int = 1, divisor: int = 1) -> str:
+        """The length of an axis times ``factor`` / ``divisor``, int64 (1,)."""
+        length = self.add("Shape", x, start=axis, end=axis + 1)
+        if factor > 1:
+            length = self.add("Mul", length, self.integers(factor))
+        return self.add("Div", length, self.integers(divisor)) if divisor > 1 else length
+
+    def reshape(self, x: str, *shape: str | int) -> str:
+        parts = [self.integers(side) if isinstance(side, int) else side for side in shape]
+        return self.add("Reshape", x, self.add("Concat", *parts, axis=0))
+
+    def model(self, name: str, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(key, *value) for key, value in inputs.items()],
+            [helper.make_tensor_value_info(key, *value) for key, value in outputs.items()],
+            self.constants,
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        onnx.checker.check_model(model)
+        return model
+
+    # -- layers; x is (1, h, w, C) unless said otherwise
+
+    def linear(self, x: str, weight: Tensor, bias: Tensor) -> str:
+        """(N, inputs) → (N, outputs) in floats."""
+        return self.add("Gemm", x, self.half(weight), self.constant(bias.detach().float().numpy()), transB=1)
+
+    def gather_squares(self, x: str, k: int, channels: int) -> str:
+        """(1, h, w, C) → (h/k · w/k, k · k · C)."""
+        height, width = self.side(x, 1, divisor=k), self.side(x, 2, divisor=k)
+        x = self.reshape(x, height, k, width, k * channels)
+        return self.reshape(self.add("Transpose", x, perm=[0, 2, 1, 3]), -1, k * k * channels)
+
+    def spread_squares(self, x: str, k: int, channels: int, height: str, width: str) -> str:
+        """(h · w, k · k · C) → (1, k·h, k·w, C)."""
+        x = self.add("Transpose", self.reshape(x, height, width, k, k * channels), perm=[0, 2, 1, 3])
+        return self.reshape(
+            x, 1, self.add("Mul", height, self.integers(k)), self.add("Mul", width, self.integers(k)), channels
+        )
+
+    def step(self, steps: Steps, number: int) -> tuple[str, str]:
+        """Scale and zero point of an activation."""
+        zero = SIGNED_ZERO if steps.signed[number] else 0
+        return self.constant(steps.steps[number].numpy()), self.constant(np.uint8(zero))
+
+    def convolution(self, x: str, layer: Pointwise | nn.Conv2d, steps: Steps, number: int) -> str:
+        """uint8 with step ``number`` → uint8 with the next one; a ReLU where that is unsigned."""
+        weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
+        integers, scales = _int8(weight, layer.bias, steps.steps[number])
+        bias = torch.round(layer.bias.detach().double() / (steps.steps[number].double() * scales.double()))
+        k = weight.shape[2]
+        return self.add(
+            "QLinearConv",
+            x,
+            *self.step(steps, number),
+            self.constant(integers.numpy()),
+            self.constant(scales.numpy()),
+            self.constant(np.zeros(len(scales), np.int8)),
+            *self.step(steps, number + 1),
+            self.constant(bias.numpy().astype(np.int32)),
+            domain=CONTRIB,
+            channels_last=1,
+            kernel_shape=[k, k],
+            pads=[k // 2] * 4,
+            group=weight.shape[0] if weight.shape[1] == 1 and k > 1 else 1,
+        )
+
+    def product(self, x: str, layer: Pointwise, steps: Steps, number: int) -> str:
+        """uint8 with step ``number`` → floats."""
+        integers, scales = _int8(layer.weight, layer.bias, steps.steps[number])
+        scale, zero = self.step(steps, number)
+        return self.add(
+            "MatMulIntegerToFloat",
+            x,
+            self.constant(integers.T.numpy()),
+            scale,
+            self.constant(scales.numpy()),
+            zero,
+            self.constant(np.zeros(len(scales), np.int8)),
+            self.constant(layer.bias.detach().numpy()),
+            domain=CONTRIB,
+        )
+
+    def space(self, x: str, part: Block | Residual) -> str:
+        steps = part.space_steps
+        assert steps is not None
+        inner = self.add("QuantizeLinear", x, *self.step(steps, 0))
+        inner = self.convolution(inner, part.enter, steps, 0)
+        inner = self.convolution(inner, part.depthwise, steps, 1)
+        return self.product(inner, part.leave, steps, 2)
+
+    def block(self, x: str, block: Block) -> str:
+        steps = block.channel_steps
+        assert steps is not None
+        x = self.add("Add", x, self.space(x, block))
+        inner = self.add("QuantizeLinear", x, *self.step(steps, 0))
+        inner = self.convolution(inner, block.widen, steps, 0)
+        return self.add("Add", x, self.product(inner, block.narrow, steps, 1))
+
+
+def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers int8 of a weight and the step of each output channel, large enough for biases to fit int32."""
+    found = weight_steps(weight)
+    least = bias.detach().abs() / (2.0**30 * step)
+    found = torch.maximum(found, least.view(found.shape))
+    return torch.round(weight.detach() / found).to(torch.int8), found.flatten()
+
+
+def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
+    """pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
+    graph = _Graph()
+    first, down = analysis.enter, analysis.down
+    weight = first.weight.detach().unflatten(1, (3, first.k, first.k)).permute(0, 2, 3, 1).flatten(1)
+    # (pixel / 255 - 0.5) · 4 is (pixel - 128) · 4/255 + 2/255
+    scale, zero = graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(128))
+    squares = graph.add("DequantizeLinear", graph.gather_squares("pixels", first.k, 3), scale, zero)
+    x = graph.linear(squares, weight, first.bias + weight.sum(1) * (2 / 255))
+    height, width = graph.side("pixels", 1, divisor=first.k), graph.side("pixels", 2, divisor=first.k)
+    x = graph.reshape(x, 1, height, width, len(first.weight))
+    for block in analysis.eighth:
+        x = graph.block(x, block)
+    weight = down.weight.detach().unflatten(1, (len(first.weight), down.k, down.k))
+    x = graph.linear(
+        graph.gather_squares(x, down.k, len(first.weight)), weight.permute(0, 2, 3, 1).flatten(1), down.bias
+    )
+    height, width = graph.side("pixels", 1, divisor=16), graph.side("pixels", 2, divisor=16)
+    x = graph.reshape(x, 1, height, width, len(down.weight))
+    for block in analysis.sixteenth:
+        x = graph.block(x, block)
+    x = graph.linear(graph.reshape(x, -1, len(down.weight)), analysis.leave.weight, analysis.leave.bias)
+    channels = len(analysis.leave.weight)
+    x = graph.reshape(x, 1, height, width, channels)
+    graph.add("Transpose", x, perm=[0, 3, 1, 2], output="latents")
+    return graph.model(
+        "analysis",
+        {"pixels": (TensorProto.UINT8, [1, "H", "W", 3])},
+        {"latents": (TensorProto.FLOAT, [1, channels, "h", "w"])},
+    )
+
+
+def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.ModelProto:
+    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
+    graph = _Graph()
+    height, width = graph.side("latents", 2), graph.side("latents", 3)
+    near = graph.add(
+        "Resize",
+        "levels",
+        "",
+        graph.constant(np.array([1, 1, 2, 2], np.float32)),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    ends = graph.add("Concat", height, width, axis=0)
+    near = graph.add("Slice", near, graph.integers(0, 0), ends, graph.integers(2, 3))
+    gain = graph.add("Mul", near, graph.constant(np.float32(1 / STEPS_PER_OCTAVE)))
+    x = graph.add("Concat", "latents", graph.add("Add", gain, "nominal"), axis=1)
+    enter = synthesis.enter
+    x = graph.reshape(graph.add("Transpose", x, perm=[0, 2, 3, 1]), -1, enter.weight.shape[1])
+    x = graph.reshape(graph.linear(x, enter.weight, enter.bias), 1, height, width, len(enter.weight))
+    x = _through(graph, x, synthesis.sixteenth, adapter.sixteenth)
+    up = synthesis.up
+    x = graph.linear(graph.reshape(x, -1, len(enter.weight)), *_squares_first(up.pointwise, up.k))
+    channels = len(up.pointwise.weight) // up.k**2
+    x = graph.spread_squares(x, up.k, channels, height, width)
+    x = _through(graph, x, synthesis.eighth, adapter.eighth)
+    leave = synthesis.leave
+    weight, bias = _squares_first(leave.pointwise, leave.k)
+    # (x / 4 + 0.5) · 255 is (x + 2) · 255/4
+    x = graph.linear(graph.reshape(x, -1, channels), weight, bias + 2)
+    x = graph.add("QuantizeLinear", x, graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(0)))
+    tall, wide = (graph.add("Mul", side, graph.integers(2)) for side in (height, width))
+    graph.add("Identity", graph.spread_squares(x, leave.k, 3, tall, wide), output="pixels")
+    return graph.model(
+        "synthesis",
+        {
+            "latents": (TensorProto.FLOAT, [1, enter.weight.shape[1] - 1, "h", "w"]),
+            "levels": (TensorProto.FLOAT, [1, 1, "lh", "lw"]),
+            "nominal": (TensorProto.FLOAT, [1, 1, 1, 1]),
+            "adapted": (TensorProto.FLOAT, [1]),
+        },
+        {"pixels": (TensorProto.UINT8, [1, "H", "W", 3])},
+    )
+
+
+def _through(graph: _Graph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList) -> str:
+    for block, residual in zip(blocks, residuals, strict=True):
+        assert isinstance(block, Block) and isinstance(residual, Residual)
+        added = None
+        if bool((residual.leave.weight != 0).any() or (residual.leave.bias != 0).any()):
+            added = graph.add("Mul", graph.space(x, residual), "adapted")
+        x = graph.block(x, block)
+        if added:
+            x = graph.add("Add", x, added)
+    return x
+
+
+def _squares_first(layer: Pointwise, k: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias with outputs in the order (row, column, channel) in place of (channel, row, column)."""
+
+    def order(t: Tensor) -> Tensor:
+        return t.detach().unflatten(0, (-1, k, k)).movedim(0, 2).flatten(0, 2)
+
+    return order(layer.weight), order(layer.bias)
