@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
@@ -11,6 +13,7 @@ from cotam_lab.nets.teachers import Reader, Teacher
 CODEC = Shape(
     eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
 )
+SECOND = replace(CODEC, integers=True, causal=True)
 SMALL = {
     "hidden_size": 32,
     "intermediate_size": 64,

@@ -3,9 +3,10 @@ import pytest
 import torch
 from tiny import CODEC as TINY
 
-from cotam_lab.nets.codec import Codec, _paid, log2_gain, step_masks, tradeoff
+from cotam_lab.nets.codec import Codec, log2_gain, tradeoff
 from cotam_lab.nets.dct import block_transform, dct_rows, start_from_dct
-from cotam_lab.nets.entropy import bits
+from cotam_lab.nets.entropy import bits, total_bits
+from cotam_lab.nets.quadtree import step_masks
 
 
 def smooth_picture(height: int, width: int) -> torch.Tensor:
@@ -70,9 +71,9 @@ def test_the_adapter_costs_at_most_15_per_cent_of_the_synthesis():
 def test_decoder_side_rebuilds_the_latents_of_the_encoder_side():
     torch.manual_seed(0)
     codec = Codec(TINY).eval()
-    features, gain = torch.randn(1, 16, 5, 6), torch.zeros(1, 1, 5, 6)
-    latents, gains = torch.randn(1, 32, 5, 6) * 5, torch.full((1, 32, 5, 6), 1.7)
-    live = (torch.rand(1, 32, 5, 6) > 0.2).float()
+    features, gain = torch.randn(1, 16, 4, 6), torch.zeros(1, 1, 4, 6)
+    latents, gains = torch.randn(1, 32, 4, 6) * 5, torch.full((1, 32, 4, 6), 1.7)
+    live = (torch.rand(1, 32, 4, 6) > 0.2).float()
     with torch.no_grad():
         residual, known = codec.means.encode(features, gain, latents, gains, live)
         symbols = torch.round(residual) * live
@@ -125,10 +126,11 @@ def test_rounded_residuals_are_paid_for_and_small_ones_are_still_pulled_to_zero(
     torch.manual_seed(0)
     residual = torch.tensor([-1.4, -0.3, 0.0, 0.45, 2.2]).repeat(4000, 1).requires_grad_()
     index = torch.full_like(residual, 20.0).requires_grad_()
-    paid = _paid(residual, index, noise=False)
+    noise = torch.rand_like(residual) - 0.5
+    paid = total_bits(residual, index, noise, True)
     exact = index.detach().clone().requires_grad_()
     rounded = bits(residual.detach().round(), exact)
-    torch.testing.assert_close(paid, rounded)
+    torch.testing.assert_close(paid, rounded.sum(1))
     paid.sum().backward()
     rounded.sum().backward()
     torch.testing.assert_close(index.grad, exact.grad)
@@ -140,3 +142,17 @@ def test_rounded_residuals_are_paid_for_and_small_ones_are_still_pulled_to_zero(
     ]
     torch.testing.assert_close(ours, torch.tensor(expected), atol=0.1, rtol=0.02)
     assert ours[3] > 0.03 > ours[2].abs()
+
+
+def test_total_bits_and_their_slopes_are_those_of_bits():
+    torch.manual_seed(0)
+    residual = torch.randn(3, 5, 7) * 4
+    index, noise = torch.randint(1, 48, (3, 5, 7)).float(), torch.rand(3, 5, 7) - 0.5
+    slopes = []
+    for ours in (True, False):
+        r, i = residual.clone().requires_grad_(), index.clone().requires_grad_()
+        found = total_bits(r, i, noise, False) if ours else bits(r + noise, i).sum((1, 2))
+        (found * torch.tensor([1.0, 2.0, -1.0])).sum().backward()
+        slopes.append((found.detach(), r.grad, i.grad))
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-3)

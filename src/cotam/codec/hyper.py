@@ -1,8 +1,8 @@
 """Code hyper latents: mean and table of each come from those coded before it, in integers.
 
-A weight set with a ``hyper_context`` graph codes them in four steps, each a quarter of the channels of every place
-(`step_masks`): the graph tells mean and table of a step from the steps before it. A set without that graph codes
-them in one step, with mean 0 and a table for each channel.
+A weight set with a ``hyper_context`` graph codes them in four steps, each a quarter of the channels of every
+place (`step_masks`): the graph tells mean and table of a step from the steps before it. A set without that
+graph codes them in one step, with mean 0 and a table for each channel.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class HyperCoder:
             sums = np.ascontiguousarray(sums.transpose(2, 0, 1)[None], np.float32)
             mean, change = self.runner("hyper_context", {"known": known[None], "sums": sums})
             # A quotient of integers that float32 holds is rounded once, by IEEE 754: the same everywhere.
-            mean = np.rint(mean[0] * 256 / self.weights.z_multipliers[quality][:, None, None]).astype(np.int16)
+            mean = np.rint(mean[0] * 256 / self.weights.z_multipliers[quality][:, None, None]).astype(
+                np.int16
+            )
             index = np.clip(plain + change[0], 1, last).astype(np.uint8)
             yield mask, mean * coded, index * coded
             known = np.where(mask, self.dequantised(z, quality), known)

@@ -58,7 +58,7 @@ class WeightSet:
     z_index : uint8 (101, Z), table of each hyper latent
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
     hyper_quality : float32 (101, C), integers: what quality adds within the hyper context; None without one
-    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn, see `codec.hyper`; None without one
+    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn, or None
     views : float32 (2,), part that the picture adapter has in the human view and in the MLLM view
     """
 

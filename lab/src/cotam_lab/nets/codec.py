@@ -34,7 +34,7 @@ from cotam_lab.nets.entropy import (
     total_bits,
 )
 from cotam_lab.nets.hyper import HyperContext
-from cotam_lab.nets.integers import Steps
+from cotam_lab.nets.integers import Rounded, Steps
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste, space
 from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
 
@@ -92,7 +92,7 @@ class Analysis(nn.Module):
         self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, shape.integers) for _ in range(second)))
         self.leave = Pointwise(shape.sixteenth, shape.latents)
 
-    def forward(self, picture: Tensor, rounded: int | None = None) -> Tensor:
+    def forward(self, picture: Tensor, rounded: Rounded = None) -> Tensor:
         x = self.enter((picture - 0.5) * 4)
         for block in self.eighth:
             x = block(x, rounded)
@@ -113,7 +113,7 @@ class Residual(nn.Module):
         self.space_steps = Steps((True, False, True)) if integers else None
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, x: Tensor, rounded: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, rounded: Rounded = None) -> Tensor:
         return space(x, self, self.space_steps, rounded, residual=False)
 
 
@@ -126,8 +126,12 @@ class PictureAdapter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         first, second = shape.decoder_blocks
-        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter, shape.integers) for _ in range(first))
-        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter, shape.integers) for _ in range(second))
+        self.sixteenth = nn.ModuleList(
+            Residual(shape.sixteenth, shape.adapter, shape.integers) for _ in range(first)
+        )
+        self.eighth = nn.ModuleList(
+            Residual(shape.eighth, shape.adapter, shape.integers) for _ in range(second)
+        )
 
     def silence(self) -> None:
         """Add nothing from now on, as before training: what it learned was for another synthesis."""
@@ -157,7 +161,7 @@ class Synthesis(nn.Module):
         gain: Tensor,
         adapter: PictureAdapter | None = None,
         strength: Tensor | float = 1.0,
-        rounded: int | None = None,
+        rounded: Rounded = None,
     ) -> Tensor:
         def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
             for number, block in enumerate(blocks):
@@ -244,6 +248,7 @@ class Means(nn.Module):
     def quarter(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
         """Means of the latents that a step codes: (4, B, h/2, w/2, M/4), see `quadtree`."""
         step = self.first if number == 0 else self.later[number - 1]
+        assert isinstance(step, MeanStep)
         inputs = (features, gain) if number == 0 else (features, gain, known)
         return step.quarter(number, torch.cat(inputs, 1))
 
@@ -326,7 +331,7 @@ class Codec(nn.Module):
         *,
         noise: bool = True,
         adapted: bool = False,
-        rounded: int | None = None,
+        rounded: Rounded = None,
     ) -> Coded:
         """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
 

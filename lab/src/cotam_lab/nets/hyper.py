@@ -64,9 +64,7 @@ class HyperContext(nn.Module):
         mean, change = self.leave(x).chunk(2, 1)
         return requantise(mean, low=-255), clamp_ste(round_ste(change / 512), 1 - TABLES, TABLES - 1)
 
-    def predict(
-        self, z: Tensor, multiplier: Tensor, index: Tensor, quality: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def predict(self, z: Tensor, multiplier: Tensor, index: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Means, in symbols, and table indices of all hyper latents, with gradients.
 
         Parameters

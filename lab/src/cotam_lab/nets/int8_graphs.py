@@ -8,6 +8,8 @@ same layers (`layers.Block`) agrees up to rounding.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -26,6 +28,10 @@ CONTRIB = "com.microsoft"
 SIGNED_ZERO = 128
 
 
+Values = dict[str, tuple[int, list[int | str]]]
+"""Name → type and shape of inputs or outputs."""
+
+
 class _Graph:
     """Nodes and constants of a graph in the making; values are their names."""
 
@@ -33,19 +39,21 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, value: np.ndarray) -> str:
+    def constant(self, value: np.ndarray | np.generic) -> str:
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def add(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: object) -> str:
+    def add(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: Any) -> str:
         output = output or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
 
     def half(self, value: Tensor) -> str:
         """A constant in float32 that is stored as float16."""
-        return self.add("Cast", self.constant(value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT)
+        return self.add(
+            "Cast", self.constant(value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT
+        )
 
     def integers(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
@@ -61,7 +69,7 @@ class _Graph:
         parts = [self.integers(side) if isinstance(side, int) else side for side in shape]
         return self.add("Reshape", x, self.add("Concat", *parts, axis=0))
 
-    def model(self, name: str, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> onnx.ModelProto:
+    def model(self, name: str, inputs: Values, outputs: Values) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             name,
@@ -90,7 +98,11 @@ class _Graph:
         """(h · w, k · k · C) → (1, k·h, k·w, C)."""
         x = self.add("Transpose", self.reshape(x, height, width, k, k * channels), perm=[0, 2, 1, 3])
         return self.reshape(
-            x, 1, self.add("Mul", height, self.integers(k)), self.add("Mul", width, self.integers(k)), channels
+            x,
+            1,
+            self.add("Mul", height, self.integers(k)),
+            self.add("Mul", width, self.integers(k)),
+            channels,
         )
 
     def step(self, steps: Steps, number: int) -> tuple[str, str]:
@@ -100,6 +112,7 @@ class _Graph:
 
     def convolution(self, x: str, layer: Pointwise | nn.Conv2d, steps: Steps, number: int) -> str:
         """uint8 with step ``number`` → uint8 with the next one; a ReLU where that is unsigned."""
+        assert layer.bias is not None
         weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
         integers, scales = _int8(weight, layer.bias, steps.steps[number])
         bias = torch.round(layer.bias.detach().double() / (steps.steps[number].double() * scales.double()))
@@ -172,16 +185,14 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     x = graph.linear(squares, weight, first.bias + weight.sum(1) * (2 / 255))
     height, width = graph.side("pixels", 1, divisor=first.k), graph.side("pixels", 2, divisor=first.k)
     x = graph.reshape(x, 1, height, width, len(first.weight))
-    for block in analysis.eighth:
-        x = graph.block(x, block)
+    x = _through(graph, x, analysis.eighth)
     weight = down.weight.detach().unflatten(1, (len(first.weight), down.k, down.k))
     x = graph.linear(
         graph.gather_squares(x, down.k, len(first.weight)), weight.permute(0, 2, 3, 1).flatten(1), down.bias
     )
     height, width = graph.side("pixels", 1, divisor=16), graph.side("pixels", 2, divisor=16)
     x = graph.reshape(x, 1, height, width, len(down.weight))
-    for block in analysis.sixteenth:
-        x = graph.block(x, block)
+    x = _through(graph, x, analysis.sixteenth)
     x = graph.linear(graph.reshape(x, -1, len(down.weight)), analysis.leave.weight, analysis.leave.bias)
     channels = len(analysis.leave.weight)
     x = graph.reshape(x, 1, height, width, channels)
@@ -238,12 +249,16 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
     )
 
 
-def _through(graph: _Graph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList) -> str:
-    for block, residual in zip(blocks, residuals, strict=True):
-        assert isinstance(block, Block) and isinstance(residual, Residual)
+def _through(graph: _Graph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None) -> str:
+    """Blocks one after the other, with an adapter's residual beside each that is not zero."""
+    for number, block in enumerate(blocks):
+        assert isinstance(block, Block)
         added = None
-        if bool((residual.leave.weight != 0).any() or (residual.leave.bias != 0).any()):
-            added = graph.add("Mul", graph.space(x, residual), "adapted")
+        if residuals is not None:
+            residual = residuals[number]
+            assert isinstance(residual, Residual)
+            if bool((residual.leave.weight != 0).any() or (residual.leave.bias != 0).any()):
+                added = graph.add("Mul", graph.space(x, residual), "adapted")
         x = graph.block(x, block)
         if added:
             x = graph.add("Add", x, added)

@@ -13,7 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["HIGH", "LOW", "UNSIGNED", "WEIGHT_LIMIT", "Steps", "int8_weight", "set_tracking", "weight_steps"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "UNSIGNED",
+    "WEIGHT_LIMIT",
+    "Rounded",
+    "Steps",
+    "int8_weight",
+    "set_tracking",
+    "weight_steps",
+]
+
+Rounded = int | Tensor | None
+"""How many leading samples of a batch have rounded activations: a number, a tensor of one integer, or None for all."""
 
 WEIGHT_LIMIT = 63
 LOW, HIGH, UNSIGNED = -128, 127, 255
@@ -70,20 +83,22 @@ class Steps(nn.Module):
         low, high = (LOW, HIGH) if self.signed[number] else (0, UNSIGNED)
         largest = (x.abs() if self.signed[number] else x).amax().clamp(min=1e-6) / high
         tried = largest * torch.tensor(CANDIDATES, device=x.device)
-        errors = torch.stack([((x / s).round_().clamp_(low, high).mul_(s) - x).square_().mean() for s in tried])
+        errors = torch.stack(
+            [((x / s).round_().clamp_(low, high).mul_(s) - x).square_().mean() for s in tried]
+        )
         best, now = tried[errors.argmin()], self.steps[number]
         self.steps[number] = torch.where(now > 0, now + PACE * (best - now), best)
 
-    def scaled(self, number: int, x: Tensor, rounded: int | None) -> Tensor:
-        """``x`` (B, …) in units of its step; the first ``rounded`` samples (None: all) are rounded."""
+    def scaled(self, number: int, x: Tensor, rounded: Rounded) -> Tensor:
+        """``x`` (B, …) in units of its step; the first ``rounded`` samples are rounded."""
         if self.tracking:
-            self.track(number, x[:rounded] if rounded else x)
+            self.track(number, x[:rounded] if isinstance(rounded, int) and rounded else x)
         low, high = (LOW, HIGH) if self.signed[number] else (0, UNSIGNED)
         x = x / self.steps[number]
-        if rounded == 0:
+        if isinstance(rounded, int) and rounded == 0:
             return x
         integers = _RoundedWithin.apply(x, low, high)
-        if rounded is None or rounded >= len(x):
+        if rounded is None or (isinstance(rounded, int) and rounded >= len(x)):
             return integers
         first = torch.arange(len(x), device=x.device) < rounded
         return torch.where(first.view(-1, *(1,) * (x.ndim - 1)), integers, x)

@@ -5,14 +5,14 @@ Knows tensors only: nothing of rates, pictures or files.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam_lab.nets.fused import mix_channels, mix_space
-from cotam_lab.nets.integers import Steps, int8_weight
+from cotam_lab.nets.integers import Rounded, Steps, int8_weight
 
 NEGATIVE_SLOPE = 0.1
 
@@ -108,11 +108,11 @@ class Block(nn.Module):
         for last in (self.leave, self.narrow):
             last.weight.data *= 0.5
 
-    def forward(self, x: Tensor, rounded: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, rounded: Rounded = None) -> Tensor:
         """(B, C, H, W) → the same; activations of the first ``rounded`` samples (None: all) are rounded."""
         return self._channels(space(x, self, self.space_steps, rounded), rounded)
 
-    def _channels(self, x: Tensor, rounded: int | None) -> Tensor:
+    def _channels(self, x: Tensor, rounded: Rounded) -> Tensor:
         widen, narrow, steps = _pair(self.widen), _pair(self.narrow), self.channel_steps
         fused = self.training and x.device.type == "cpu"
         if steps is None:
@@ -128,12 +128,19 @@ class Block(nn.Module):
         first, second = steps.steps.clone()
         widen = widen[0] * (first / second), widen[1] / second
         narrow = narrow[0] * second, narrow[1]
-        return mix_channels(x, widen, narrow, 0.0, float(first), len(x) if rounded is None else rounded)
+        return mix_channels(x, widen, narrow, 0.0, float(first), _count(x, rounded))
 
 
-def space(
-    x: Tensor, part: nn.Module, steps: Steps | None, rounded: int | None, *, residual: bool = True
-) -> Tensor:
+class Space(Protocol):
+    """Layers that mix space: of a `Block`, or of an adapter's residual."""
+
+    enter: Pointwise
+    depthwise: nn.Conv2d
+    leave: Pointwise
+    training: bool
+
+
+def space(x: Tensor, part: Space, steps: Steps | None, rounded: Rounded, *, residual: bool = True) -> Tensor:
     """x + leave(depthwise(act(enter(x)))) with the layers of ``part``; without ``residual``, ``x`` is not added."""
     pairs = _pair(part.enter), _pair(part.depthwise), _pair(part.leave)
     fused = part.training and x.device.type == "cpu"
@@ -154,11 +161,15 @@ def space(
     enter = enter[0] * (first / second), enter[1] / second
     depthwise = depthwise[0] * (second / third), depthwise[1] / third
     leave = leave[0] * third, leave[1]
-    count = len(x) if rounded is None else rounded
-    return mix_space(x, enter, depthwise, leave, 0.0, float(first), count, residual=residual)
+    return mix_space(x, enter, depthwise, leave, 0.0, float(first), _count(x, rounded), residual=residual)
 
 
-def _pair(layer: nn.Module) -> tuple[Tensor, Tensor]:
+def _count(x: Tensor, rounded: Rounded) -> int:
+    return len(x) if rounded is None else int(rounded)
+
+
+def _pair(layer: Pointwise | nn.Conv2d) -> tuple[Tensor, Tensor]:
+    assert layer.bias is not None
     return layer.weight, layer.bias
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["STEPS", "PLACES", "merge", "quantise", "split", "step_masks", "turns"]
+__all__ = ["PLACES", "STEPS", "merge", "quantise", "split", "step_masks", "turns"]
 
 STEPS = 4
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))

@@ -52,6 +52,17 @@ def _mixture(text_share: float) -> Mixture:
     return Mixture(share=(("text", text_share),))
 
 
+def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
+    """Image files of each KIND=FOLDER."""
+    files = {}
+    for item in folders:
+        kind, found, folder = item.partition("=")
+        if not found:
+            raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
+        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
+    return files
+
+
 @main.command("pack")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack.")
@@ -63,13 +74,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 
     The kind "text" is never resized, turned or mirrored; of a kind all pictures are equally likely.
     """
-    files = {}
-    for item in folders:
-        kind, found, folder = item.partition("=")
-        if not found:
-            raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
-        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
-    for kind, count in pack(files, out).items():
+    for kind, count in pack(_files(folders, hold_out), out).items():
         click.echo(f"{kind}: {count} pictures")
 
 
@@ -153,6 +158,71 @@ def codec_command(
         evaluate=on_folder(kodak, run) if kodak else None,
         evaluate_every=evaluate_every,
     )
+
+
+@main.command("tiles")
+@click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
+@click.option("--hold-out", multiple=True, help="As of pack.")
+@_text_share
+def tiles_command(
+    folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
+) -> None:
+    """Pack squares of images, compressed, into one small file for training on a GPU (see device)."""
+    from cotam_lab.train.tiles import pack_tiles
+
+    counts = pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
+    click.echo(", ".join(f"{kind}: {count} tiles" for kind, count in counts.items()))
+
+
+@main.command("device")
+@click.option(
+    "--tiles", type=click.Path(exists=True, path_type=Path), required=True, help="What tiles wrote."
+)
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to start from.")
+@click.option("--second", is_flag=True, help="Start the second generation (int8, causal) from older weights.")
+@click.option("--size", default=256, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--batch", default=64, show_default=True)
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--learning-rate", default=5e-4, show_default=True)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option(
+    "--rounded-from", default=0.85, show_default=True, help="Part after which rounding is paid for."
+)
+@click.option("--log-every", default=100, show_default=True, help="Steps between two waits for the device.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@_text_share
+def device_command(
+    tiles: Path,
+    run: Path,
+    weights: Path | None,
+    second: bool,
+    size: int,
+    log_every: int,
+    minutes: float | None,
+    text_share: float,
+    **schedule: float,
+) -> None:
+    """Train the codec with batches that are drawn on a GPU. On a CPU it runs, too, to rehearse."""
+    import torch
+
+    from cotam_lab.nets.codec import SECOND, Codec, Shape
+    from cotam_lab.nets.dct import start_from_dct
+    from cotam_lab.train.device import Draw, train_on_device
+    from cotam_lab.train.loop import Schedule
+    from cotam_lab.train.tiles import load
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    codec = (
+        load_codec(weights, SECOND if second else None) if weights else Codec(SECOND if second else Shape())
+    )
+    if not weights:
+        start_from_dct(codec)
+    plan = Schedule(**schedule)  # type: ignore[arg-type]
+    draw = Draw(*load(tiles), size, plan, device, text_share)
+    train_on_device(codec, draw, run, plan, minutes=minutes, compiled=device == "cuda", log_every=log_every)
 
 
 @main.command("losses")

@@ -1,0 +1,166 @@
+"""The second generation as it is exported: integers in its graphs, hyper latents in four steps."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from tiny import SECOND
+
+from cotam.codec import weights
+from cotam.codec.still import Codec as RuntimeCodec
+from cotam.errors import DamagedError
+from cotam.format.symbols import SymbolReader, SymbolWriter
+from cotam.runtime import OnnxRunner
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.integers import WEIGHT_LIMIT, set_tracking
+from cotam_lab.train.export import as_stored, export, graphs
+from cotam_lab.train.loop import load_codec
+
+
+def picture(height: int = 150, width: int = 201) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    planes = np.stack([np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 15), np.cos(x * y / 900)], -1)
+    return (planes * 60 + 128).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network() -> Codec:
+    torch.manual_seed(0)
+    codec = Codec(SECOND)
+    start_from_dct(codec)
+    for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
+        torch.nn.init.normal_(residual.leave.weight, std=0.02)
+    assert codec.hyper_context is not None
+    torch.nn.init.uniform_(codec.hyper_context.leave.weight, -0.4, 0.4)
+    set_tracking(codec.train(), True)
+    seen = torch.from_numpy(picture(128, 128)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        codec(seen, torch.tensor([50]), torch.zeros(1, 1, 4, 4), adapted=True)
+    set_tracking(codec, False)
+    return codec.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "second"
+    export(network, out, [picture(128, 128)] * 2)
+    return out
+
+
+@pytest.fixture(scope="module")
+def codec(folder) -> RuntimeCodec:
+    return RuntimeCodec(weights.load("second", folder), OnnxRunner(folder, threads=1))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (150, 201), (65, 330)])
+@pytest.mark.parametrize("quality", [5, 60, 95])
+def test_what_is_encoded_is_decoded(codec, size, quality):
+    pixels = picture(*size)
+    symbols, _ = codec.quantise(pixels, quality)
+    data = codec.encode(pixels, quality)
+    assert codec.decode_symbols(data)[0].equals(symbols)
+    assert codec.decode(data).shape == pixels.shape
+
+
+def test_hyper_latents_are_coded_with_the_means_and_tables_of_training(network, codec):
+    rng = np.random.default_rng(0)
+    z = rng.integers(-20, 21, (8, 5, 7)).astype(np.int16)
+    coded, index = codec.hyper.coded(z, 40, None)
+    quality = torch.tensor([40])
+    with torch.no_grad():
+        multiplier = network.z_multiplier(quality)
+        known = network.dequantise_z(torch.from_numpy(z[None]).float(), multiplier)
+        plain = torch.round(network.z_index(quality)).expand_as(known)
+        mean, expected = network.hyper_context.predict(known, multiplier, plain, quality)
+    assert np.array_equal(index, expected[0].numpy())
+    assert np.array_equal(z - coded, mean[0].numpy())
+    assert np.ptp(z - coded) > 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 4)])
+def test_hyper_latents_come_back_and_skipped_cells_stay_zero(codec, shape):
+    rng = np.random.default_rng(1)
+    live = rng.random(shape) < 0.7
+    for mask in (None, live):
+        z = rng.integers(-127, 128, (8, *shape)).astype(np.int16) * (1 if mask is None else mask)
+        writer = SymbolWriter(codec.weights.tables)
+        codec.hyper.put(writer, z, 70, mask)
+        reader = SymbolReader(codec.weights.tables, writer.finish())
+        assert np.array_equal(codec.hyper.get(reader, 70, z.shape, mask), z)
+
+
+def test_a_changed_byte_of_the_hyper_latents_is_noticed(codec):
+    data = bytearray(codec.encode(picture(), 50))
+    data[-len(data) // 2] ^= 0x10
+    with pytest.raises(DamagedError):
+        codec.decode(bytes(data))
+
+
+@pytest.mark.parametrize("level", ["none", "basic", "extended", "all"])
+def test_graphs_run_in_integers_at_every_level_of_optimisation(folder, tmp_path, level):
+    levels = {
+        "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+        "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+        "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    }
+    for name, blocks, residuals in (("analysis", 2, 0), ("synthesis", 2, 2)):
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = levels[level]
+        options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+        ort.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+        nodes = onnx.load(tmp_path / "optimised.onnx").graph.node
+        count = Counter(node.op_type for node in nodes)
+        assert count["QLinearConv"] == 3 * blocks + 2 * residuals
+        assert count["MatMulIntegerToFloat"] == 2 * blocks + residuals
+        assert not count["Conv"] + count["FusedConv"] + count["MatMul"]
+
+
+def test_stored_weights_are_within_63(folder):
+    for name in ("analysis", "synthesis"):
+        arrays = [onnx.numpy_helper.to_array(t) for t in onnx.load(folder / f"{name}.onnx").graph.initializer]
+        found = [np.abs(a.astype(int)).max() for a in arrays if a.dtype == np.int8 and a.ndim > 1]
+        assert found
+        assert max(found) == WEIGHT_LIMIT
+
+
+def test_graphs_give_what_the_network_gives(network, folder):
+    stored, onnx_runner = as_stored(network), OnnxRunner(folder)
+    pixels = picture(112, 176)[None]
+    (latents,) = onnx_runner("analysis", {"pixels": pixels})
+    with torch.no_grad():
+        expected = graphs(stored)["analysis"](torch.from_numpy(pixels)).numpy()
+    assert latents.shape == expected.shape
+    # A value at the edge of two integers may fall to either side: rarely, and by one step.
+    assert np.mean((latents - expected) ** 2) < 1e-4 * np.mean(expected**2)
+    inputs = {
+        "latents": expected,
+        "levels": np.random.default_rng(0).integers(-7, 8, (1, 1, 4, 6)).astype(np.float32),
+        "nominal": np.full((1, 1, 1, 1), 0.7, np.float32),
+        "adapted": np.ones(1, np.float32),
+    }
+    (pixels,) = onnx_runner("synthesis", inputs)
+    with torch.no_grad():
+        expected = graphs(stored)["synthesis"](*(torch.from_numpy(a) for a in inputs.values())).numpy()
+    assert pixels.shape == expected.shape
+    assert np.mean(np.abs(pixels.astype(int) - expected)) < 0.3
+    assert np.abs(pixels.astype(int) - expected).max() <= 4
+
+
+def test_older_weights_start_the_second_generation(tmp_path):
+    from dataclasses import replace
+
+    torch.manual_seed(0)
+    first = Codec(replace(SECOND, integers=False, causal=False))
+    torch.save({"average": first.state_dict()}, tmp_path / "first.pt")
+    second = load_codec(tmp_path / "first.pt", SECOND)
+    assert second.hyper_context is not None
+    assert torch.equal(second.analysis.enter.weight, first.analysis.enter.weight)
+    torch.save({"average": second.state_dict()}, tmp_path / "second.pt")
+    again = load_codec(tmp_path / "second.pt", SECOND)
+    assert torch.equal(again.hyper_context.place, second.hyper_context.place)
