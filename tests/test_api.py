@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import ExifTags, Image, ImageCms
 from synthetic import level_map, page, picture, psnr
 
 import cotam
+from cotam.api import encode_image
 from cotam.codec import weights
 from cotam.errors import (
     DamagedError,
@@ -31,6 +31,7 @@ from cotam.errors import (
 )
 from cotam.format.header import read_file, write_file
 from cotam.guide.base import LITE
+from cotam.options import Options
 
 PIXELS = picture(70, 100)
 
@@ -78,9 +79,9 @@ def test_wrong_quality_is_refused(quality: object) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_size": 0}, "target_size is a number of bytes above 0, not 0"),
-        ({"target_size": 1.5}, "target_size is a number of bytes above 0, not 1.5"),
-        ({"target_size": "5k"}, "target_size is a number of bytes above 0, not '5k'"),
+        ({"target_size": 0}, "target_size must be a whole number above 0, got 0"),
+        ({"target_size": 1.5}, "target_size must be a whole number above 0, got 1.5"),
+        ({"target_size": "5k"}, "target_size must be a whole number above 0, got '5k'"),
         ({"max_pixels": 0}, "max_pixels must be a whole number above 0, got 0"),
         ({"max_pixels": 1.5}, "max_pixels must be a whole number above 0, got 1.5"),
         ({"levels": [[0.5] * 4] * 3}, "levels must be integers of shape"),
@@ -103,8 +104,6 @@ def test_a_name_is_no_file(wrong: Any) -> None:
         cotam.info,
         cotam.level_map,
         cotam.decode_frames,
-        partial(cotam.decode_frame, number=0),
-        cotam.sequence_info,
     ):
         with pytest.raises(InputError, match=r"expected the bytes of a \.cotam file, got "):
             read(wrong)  # type: ignore[operator]
@@ -117,14 +116,14 @@ def test_bytes_of_any_kind() -> None:
         assert cotam.decode(kind(still)).tobytes() == cotam.decode(still).tobytes()
         assert cotam.info(kind(still)) == cotam.info(still)
         assert [s for s, _ in cotam.decode_frames(kind(frames))] == [0, 1]
-        assert cotam.decode_frame(kind(frames), 1)[0] == 1
-        assert cotam.sequence_info(kind(frames)).times == (0, 1)
+        assert cotam.open_sequence(kind(frames))[1][0] == 1
+        assert cotam.open_sequence(kind(frames)).info.times == (0, 1)
 
 
 def test_unknown_choices_name_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"guide 'magic' is not known; there is: .*none"):
+    with pytest.raises(InputError, match=r"unknown guide 'magic': choose from .*none"):
         cotam.encode(PIXELS, guide="magic")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"view 'x-ray' is not known; there is: .*human"):
+    with pytest.raises(InputError, match=r"unknown view 'x-ray': choose from .*human"):
         cotam.decode(cotam.encode(PIXELS), view="x-ray")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="iptc"):
         cotam.encode(PIXELS, metadata=["iptc"])  # type: ignore[list-item]
@@ -218,11 +217,11 @@ def test_wrong_guides() -> None:
     levels = np.ones((3, 4), np.int8)
     with pytest.raises(InputError, match="a guide and levels exclude each other"):
         cotam.encode(PIXELS, guide=Left(), levels=levels)
-    with pytest.raises(InputError, match="guide strength is a number from 0 to 16, not -1"):
+    with pytest.raises(InputError, match="guide_strength must be a number from 0 to 16, got -1"):
         cotam.encode(PIXELS, guide_strength=-1)
-    with pytest.raises(InputError, match="guide policy 'best' is not known"):
+    with pytest.raises(InputError, match="unknown guide_policy 'best'"):
         cotam.encode(PIXELS, guide_policy="best")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="a guide is a name or has the method importance, which 7 has not"):
+    with pytest.raises(InputError, match="guide must be a name or have the method importance, got 7"):
         cotam.encode(PIXELS, guide=7)  # type: ignore[arg-type]
 
 
@@ -248,6 +247,21 @@ def test_target_size() -> None:
     assert len(cotam.encode(PIXELS, quality=cotam.info(data).quality + 1)) > 900
     with pytest.raises(TargetSizeError, match="more than 20"):
         cotam.encode(PIXELS, target_size=20)
+
+
+@pytest.mark.parametrize("target", [60, 100, 200])
+def test_an_image_is_shrunk_to_fit_a_budget(target: int) -> None:
+    pixels = page(300, 400, 20)
+    assert len(cotam.encode(pixels, quality=0)) > 2 * target
+    found = encode_image(pixels, Options(target_size=target))
+    assert len(found.file.data) <= target
+    assert found.is_shrunk
+    assert found.size == (400, 300)
+    assert cotam.decode(found.file.data).size == (found.file.width, found.file.height)
+    if target > 60:
+        assert len(found.file.data) > target / 2
+    whole = encode_image(pixels, Options(target_size=20_000))
+    assert not whole.is_shrunk
 
 
 def test_info_says_what_is_in_the_file() -> None:
@@ -353,5 +367,5 @@ def test_a_guide_may_be_a_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metadata", [None, 5])
 def test_metadata_of_another_type_are_refused(metadata: Any) -> None:
-    with pytest.raises(InputError, match="metadata is any of exif, icc, xmp, not"):
+    with pytest.raises(InputError, match="metadata must be any of exif, icc, xmp, got"):
         cotam.encode(np.zeros((8, 8, 3), np.uint8), metadata=metadata)

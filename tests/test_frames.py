@@ -6,6 +6,7 @@ import io
 import weakref
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from clips import moving_scene, still_scene, timed
 from synthetic import page, picture, psnr
 
 import cotam
-from cotam.api import codec
+from cotam.codec import temporal
+from cotam.codec.shared import codec
 from cotam.errors import DamagedError, FormatError, InputError, LimitError
 from cotam.format.sequence import SequenceReader, read_index
+from cotam.guide.guidance import Guidance, SmoothedGuidance
 
 SMALL = [picture(70, 90, seed=number // 2) for number in range(5)]
 
@@ -60,7 +63,7 @@ def test_a_fixed_camera_takes_far_fewer_bytes(low_delay: bool) -> None:
 
 
 def test_what_does_not_change_costs_next_to_nothing() -> None:
-    info = cotam.sequence_info(encoded([picture(192, 256)] * 4))
+    info = cotam.open_sequence(encoded([picture(192, 256)] * 4)).info
     assert max(info.sizes[1:]) < 24
 
 
@@ -69,12 +72,12 @@ def test_a_moving_clip_takes_no_more_than_its_frames_alone(low_delay: bool) -> N
     frames = moving_scene(5)
     data = encoded(frames, low_delay=low_delay)
     assert len(data) <= 1.02 * sum(map(len, stills(frames)))
-    assert cotam.sequence_info(data).keys == (0, 1, 2, 3, 4)
+    assert cotam.open_sequence(data).info.keys == (0, 1, 2, 3, 4)
 
 
 def test_a_scene_that_comes_back_is_copied() -> None:
     here, there = picture(192, 256, seed=1), picture(192, 256, seed=2)
-    sizes = cotam.sequence_info(encoded([here, here, there, here, here])).sizes
+    sizes = cotam.open_sequence(encoded([here, here, there, here, here])).info.sizes
     assert sizes[2] > 10 * max(sizes[1], sizes[3], sizes[4])
 
 
@@ -89,30 +92,58 @@ def test_slow_changes_do_not_add_up() -> None:
 
 def test_each_frame_decodes_by_its_number() -> None:
     data = encoded(still_scene(7), key_every=3)
-    assert cotam.sequence_info(data).keys == (0, 3, 6)
+    assert cotam.open_sequence(data).info.keys == (0, 3, 6)
     for number, (seconds, pixels) in enumerate(decoded(data)):
-        found = cotam.decode_frame(data, number)
+        found = cotam.open_sequence(data)[number]
         assert found[0] == seconds
         assert np.array_equal(np.asarray(found[1]), pixels)
-    with pytest.raises(InputError, match="no frame 7: the sequence has 0 to 6"):
-        cotam.decode_frame(data, 7)
+    with pytest.raises(IndexError, match="no frame 7: the sequence has 0 to 6"):
+        cotam.open_sequence(data)[7]
+
+
+def test_an_open_sequence_is_a_sequence(tmp_path: Path) -> None:
+    data = encoded(still_scene(7), key_every=3)
+    (tmp_path / "clip.cotam").write_bytes(data)
+    sequence, expected = cotam.open_sequence(tmp_path / "clip.cotam"), decoded(data)
+    assert len(sequence) == 7
+    for (seconds, image), (known, pixels) in zip(sequence, expected, strict=True):
+        assert seconds == known
+        assert np.array_equal(np.asarray(image), pixels)
+    for number in (-1, 2, 6, 5, 0, 1):  # in any order, going on or starting anew
+        assert np.array_equal(np.asarray(sequence[number][1]), expected[number][1])
+    for number in (7, -8):
+        with pytest.raises(IndexError, match=f"no frame {number}: the sequence has 0 to 6"):
+            sequence[number]
+
+
+def test_frames_in_order_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(still_scene(6), key_every=6)
+    count, decode = 0, temporal.FrameDecoder.decode
+
+    def counting(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        return decode(*arguments)
+
+    monkeypatch.setattr(temporal.FrameDecoder, "decode", counting)
+    assert len(list(cotam.open_sequence(data))) == count == 6
 
 
 def test_random_access_needs_nothing_before_the_key_frame() -> None:
     data = encoded(still_scene(6), key_every=3)
-    expected = np.asarray(cotam.decode_frame(data, 5)[1])
+    expected = np.asarray(cotam.open_sequence(data)[5][1])
     entries = read_index(data).entries
     blank = bytearray(data)
     blank[entries[0].start : entries[3].start] = bytes(entries[3].start - entries[0].start)
-    assert np.array_equal(np.asarray(cotam.decode_frame(bytes(blank), 5)[1]), expected)
+    assert np.array_equal(np.asarray(cotam.open_sequence(bytes(blank))[5][1]), expected)
     with pytest.raises(DamagedError):
-        cotam.decode_frame(bytes(blank), 2)
+        cotam.open_sequence(bytes(blank))[2]
 
 
 def test_key_frames_on_request() -> None:
     frames = still_scene(6)
-    assert cotam.sequence_info(encoded(frames, key_at=[1.5, 4.0])).keys == (0, 2, 4)
-    assert cotam.sequence_info(encoded(frames, key_every=1)).keys == tuple(range(6))
+    assert cotam.open_sequence(encoded(frames, key_at=[1.5, 4.0])).info.keys == (0, 2, 4)
+    assert cotam.open_sequence(encoded(frames, key_every=1)).info.keys == tuple(range(6))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (65, 63), (1, 300)])
@@ -203,10 +234,10 @@ def test_wrong_frames_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quality": 101}, "quality is a whole number from 0 to 100"),
-        ({"profile": "x"}, "profile 'x' is not known"),
-        ({"key_every": 0}, "key_every is a number of frames above 0"),
-        ({"guide": "magic"}, "guide 'magic' is not known"),
+        ({"quality": 101}, "quality must be a whole number from 0 to 100"),
+        ({"profile": "x"}, "unknown profile 'x'"),
+        ({"key_every": 0}, "key_every must be a whole number above 0"),
+        ({"guide": "magic"}, "unknown guide 'magic'"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(options: dict[str, object], message: str) -> None:
@@ -233,13 +264,13 @@ def test_stills_and_sequences_are_not_mixed_up() -> None:
     with pytest.raises(FormatError, match=r"still image and not a sequence: read it with cotam\.decode"):
         list(cotam.decode_frames(still))
     with pytest.raises(FormatError, match="not a sequence"):
-        cotam.sequence_info(still)
+        cotam.open_sequence(still)
     with pytest.raises(FormatError, match="magic bytes are missing"):
         list(cotam.decode_frames(b"\x89PNG\r\n\x1a\n" + bytes(30)))
 
 
 def test_info() -> None:
-    info = cotam.sequence_info(CODED)
+    info = cotam.open_sequence(CODED).info
     assert (info.width, info.height, info.quality, info.weights) == (90, 70, 50, "mllm")
     assert info.times == (0, 1, 2, 3, 4)
     assert info.bytes == len(CODED)
@@ -277,11 +308,11 @@ def test_importance_is_smoothed_over_time() -> None:
         frame[128:] = picture(128, 256, seed=10 + number)
     from cotam.codec.temporal import FrameEncoder
 
-    guidance = cotam.api.guided(Flicker(), 1.0, "log")
-    encoder = FrameEncoder(codec(), (256, 256), 50, key_every=32, guidance=guidance)
+    allocate = SmoothedGuidance(Guidance(Flicker()))
+    encoder = FrameEncoder(codec(), (256, 256), 50, key_every=32, allocate=allocate)
     found = []
     for frame in frames:
-        coded = encoder.encode(frame, None, b"")
+        coded = encoder.encode(encoder.prepare(frame), None, b"")
         found.append((coded.intra, encoder._sources[0].levels.astype(float)))
     assert [whole for whole, _ in found] == [True, False, False]
     first, second, third = (
@@ -296,12 +327,12 @@ def test_frames_of_a_screen_are_coded_as_pages() -> None:
     """The first frame settles it, and what the guide does."""
     frames = [(0.0, page(90, 140)), (1.0, picture(90, 140))]
     data = b"".join(cotam.encode_frames(frames))
-    assert cotam.sequence_info(data).weights == "page"
+    assert cotam.open_sequence(data).info.weights == "page"
     assert data == b"".join(cotam.encode_frames(frames, profile="page", guide="none"))
     guided = b"".join(cotam.encode_frames(frames, guide=Flicker()))
     assert guided == b"".join(cotam.encode_frames(frames, guide=Flicker(), profile="page"))
     photograph_first = [(0.0, frames[1][1]), (1.0, frames[0][1])]
-    assert cotam.sequence_info(b"".join(cotam.encode_frames(photograph_first))).weights == "mllm"
+    assert cotam.open_sequence(b"".join(cotam.encode_frames(photograph_first))).info.weights == "mllm"
 
 
 # The same on every machine
@@ -317,7 +348,7 @@ def test_frames_decode_whatever_runs_the_graphs() -> None:
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
         for (_, fields, frame), (_, expected) in zip(reader.frames(), PICTURES, strict=True):
-            pixels = decoder.picture(decoder.decode(frame, fields), "mllm")
+            pixels = decoder.draw(decoder.decode(frame, fields), "mllm")
             assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
@@ -330,10 +361,10 @@ def test_frames_follow_each_other_in_the_index() -> None:
 
 @pytest.mark.parametrize("frame", [picture(16, 16), (picture(16, 16),), 3.0])
 def test_a_frame_without_its_time_is_refused(frame: Any) -> None:
-    with pytest.raises(InputError, match=r"frame 0: expected \(seconds, picture\), not "):
+    with pytest.raises(InputError, match=r"frame 0: expected \(seconds, image\), got "):
         list(cotam.encode_frames([frame]))
 
 
 def test_a_time_is_a_number() -> None:
-    with pytest.raises(InputError, match="frame 0: a time is a number of seconds"):
+    with pytest.raises(InputError, match="frame 0: time must be a number of seconds"):
         list(cotam.encode_frames([("0", picture(16, 16))]))  # type: ignore[list-item]

@@ -16,6 +16,7 @@ from mutations import BOMB, MUTATIONS, SECONDS, with_boxes
 from synthetic import level_map, picture
 
 import cotam
+from cotam.codec.allocation import fixed
 from cotam.codec.planes import Grid
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
@@ -28,7 +29,7 @@ MEMORY = 1024
 """MiB that the process of the mutations may take beside what the loaded decoder has."""
 
 CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
-VALID = CODEC.encode(picture(64, 96), 40, levels=level_map(64, 96) | 1)
+VALID = CODEC.encode(picture(64, 96), 40, allocator=fixed(level_map(64, 96) | 1))
 
 
 def run_mutations(count: int) -> str:
@@ -116,9 +117,9 @@ def test_symbols_as_no_encoder_chooses_them() -> None:
     symbols = CODEC.quantise(picture(64, 96), 40)[0]
     symbols = replace(symbols, z=rng.choice([-32_767, 32_767], symbols.z.shape).astype(np.int16))
     ((row, column),) = grid.bands()
-    index = CODEC._index(symbols, row, column, grid)
+    index = CODEC.table_index(symbols, row, column, grid)
     extremes = np.where(index > 0, rng.choice([-32_767, 32_767], index.shape), 0).astype(np.int16)
     symbols = replace(symbols, y=extremes)
-    data = CODEC._write(symbols, index, grid, {})
+    data = CODEC.write(symbols, index, grid, {})
     assert CODEC.decode_symbols(data)[0].equals(symbols)
     assert CODEC.decode(data).shape == (64, 96, 3)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic import level_map, picture
 
+from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
 from cotam.runtime import GRAPHS, OnnxRunner, Runner
@@ -106,7 +107,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     """Pixels may differ in the last bit between back ends: never more."""
     pixels, levels = picture(190, 250), level_map(190, 250)
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
-    data = first.encode(pixels, 60, levels=levels)
+    data = first.encode(pixels, 60, allocator=fixed(levels))
     expected = first.decode(data).astype(int)
     others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none")]
     for runner in others:

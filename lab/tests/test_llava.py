@@ -153,7 +153,7 @@ def test_tokens_reach_the_patch_embeddings(model):
     without = logits(model, plain)  # a picture without tokens passes an attached model as ever
     found = logits(model, inputs)
     assert (found - without).abs().max() > 1e-3
-    latents = cotam.api.codec().decode_latents(FILES[0])
+    latents = cotam.codec.shared.codec().decode_latents(cotam.format.header.read_file(FILES[0]))
     view = view_of(attached.processor.image_processor, (96, 150), PATCH, (SIDE, SIDE))
     with torch.no_grad():
         tokens = attached.adapter(

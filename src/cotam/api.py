@@ -1,54 +1,39 @@
-"""`encode`, `decode`, `info` and `level_map`: pictures in, bytes out, and back.
-
-Knows pictures and codecs: nothing of files on disk but what a path given as input names.
-"""
+"""Public functions: encode, decode and inspect images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
-from os import PathLike, fspath
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from os import PathLike
+from typing import TYPE_CHECKING, Any, get_args
 
-from cotam.errors import FormatError, InputError
+from cotam.errors import FormatError, TargetSizeError
 from cotam.format.header import File, Kind, check_size, is_sequence, read_file, require_bytes
+from cotam.options import Effort, Metadata, Options, Plan, Profile, View, check_choice
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec.still import Codec
     from cotam.guide.base import Guide
-    from cotam.guide.guidance import Guidance
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
 
 __all__ = [
+    "Encoded",
     "Info",
-    "Metadata",
-    "Profile",
-    "View",
-    "check_coding",
-    "check_positive",
-    "check_view",
-    "codec",
-    "codec_of",
     "decode",
     "decode_file",
-    "digests_of",
     "encode",
-    "guided",
+    "encode_image",
     "info",
     "level_map",
-    "made_with",
     "pillow_info",
 ]
 
-Profile = Literal["auto", "mllm", "page", "base"]
-View = Literal["mllm", "human"]
-Metadata = Literal["exif", "icc", "xmp"]
+SHRUNK_FOR = 2.0
+"""An image that is too large at quality 0 is shrunk until its file would have this part of the budget then:
+so the smaller image gets a quality at which text can be read."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +48,8 @@ class Info:
     weights : name of the weight set, or its hash if it is not installed; empty for kinds that use none
     bytes : size of the whole file
     bpp : bits per pixel of the whole file
-    has_levels : bits were spread by a level map
-    metadata : which of ``exif``, ``icc``, ``xmp`` it carries
+    has_levels : the file has a gain offset map
+    metadata : which of "exif", "icc", "xmp" the file has
     """
 
     width: int
@@ -78,28 +63,24 @@ class Info:
     metadata: tuple[str, ...]
 
 
-_codecs: dict[str, Codec] = {}
-_loading = Lock()
+@dataclass(frozen=True)
+class Encoded:
+    """The result of `encode_image`.
 
+    Attributes
+    ----------
+    file : see `cotam.format.header.File`; ``file.data`` are the bytes
+    size : (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image
+        had to be shrunk for ``target_size``
+    """
 
-def codec(weights: str = "mllm") -> Codec:
-    """The codec of an installed weight set, loaded once and shared by all threads."""
-    from cotam.codec.still import Codec
-    from cotam.codec.weights import load
-    from cotam.runtime import OnnxRunner
+    file: File
+    size: tuple[int, int]
 
-    with _loading:
-        if weights not in _codecs:
-            found = load(weights)
-            _codecs[weights] = Codec(found, OnnxRunner(found.folder))
-        return _codecs[weights]
-
-
-def codec_of(weights_hash: bytes) -> Codec:
-    """The codec of the weight set that a header names. Raises UnknownWeightsError if it is not installed."""
-    from cotam.codec import weights
-
-    return codec(weights.by_hash(weights_hash).name)
+    @property
+    def is_shrunk(self) -> bool:
+        """Whether the image was shrunk for ``target_size``."""
+        return (self.file.width, self.file.height) != self.size
 
 
 def encode(
@@ -116,142 +97,132 @@ def encode(
     background: str | tuple[int, int, int] = "white",
     fit: str | None = None,
     max_pixels: int | None = None,
+    effort: Effort = "default",
 ) -> bytes:
-    """Encode a picture.
+    """Encode an image.
 
     Parameters
     ----------
-    image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of a picture file. It is
-        turned upright and converted to sRGB; of an animation the first frame is taken.
-    quality : 0 … 100; about 0.05 to 1.6 bits per pixel on photographs
-    target_size : bytes; takes the highest quality that fits, and ``quality`` is not used
-    profile : weights. "mllm" is tuned for what vision encoders see of photographs and of text in them, "page"
-        for pages, screens and charts, "base" is trained for squared error on both: the reference. "auto" is
-        "page" for what is mostly text (`cotam.guide.content`), else "mllm".
-    guide : where bits are spent: "none" is evenly, "lite" by the network of this package; "auto" is "lite"
-        where the profile is, or becomes, "mllm", and "none" with others or with ``levels``; "PATH.onnx",
-        "clip:NAME_OR_FOLDER", or any object with the method ``importance`` (`cotam.guide.base.Guide`). A
-        decoder needs no guide.
-    guide_strength : how much the guide moves: 0 is not at all, 1 is what suits it
+    image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of an image file. It is turned
+        upright and converted to sRGB; an animation gives its first frame.
+    quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
+    target_size : bytes; use the highest quality that fits instead of ``quality``. If none fits, the image is
+        shrunk.
+    profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, screens and
+        charts, "base" for least squared error. "auto" is "page" if the image is mostly text, else "mllm".
+    guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
+        "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
+        is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
+    guide_strength : 0 … 16; 0 is no guidance, 1 what suits the guide
     guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
-    levels : integers (⌈H/32⌉, ⌈W/32⌉) in ±7, your own spread instead of a guide: quarter octaves of gain
-    metadata : which of ``exif``, ``icc``, ``xmp`` to keep; none by default
-    background : colour put behind transparent pixels
-    fit : shrink to what this model sees, such as "qwen3-vl": any name that `cotam.image.models.find` knows
-    max_pixels : shrink to at most so many pixels; ``levels`` are for the picture after that
+    levels : gain offset map instead of a guide: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain
+    metadata : which of "exif", "icc", "xmp" to keep
+    background : colour behind transparent pixels
+    fit : shrink to what a model sees, for example "qwen3-vl"; a name of `cotam.image.models`
+    max_pixels : shrink to at most so many pixels; ``levels`` are for the shrunk image
+    effort : "fast", "default" or "best": less time, or fewer bytes
 
     Returns
     -------
     bytes
-        a whole ``.cotam`` file
+        A whole ``.cotam`` file.
 
     Raises
     ------
     InputError
-        if the picture or an argument cannot be encoded
+        If the image or an argument cannot be encoded.
     TargetSizeError
-        if no quality is small enough for ``target_size``
+        If no file, of any size of the image, is as small as ``target_size``.
     """
-    from cotam.guide.content import examine
-    from cotam.guide.guidance import Guidance
+    options = Options(
+        quality=quality,
+        target_size=target_size,
+        profile=profile,
+        guide=guide,
+        guide_strength=guide_strength,
+        guide_policy=guide_policy,
+        levels=levels,
+        metadata=metadata,
+        background=background,
+        fit=fit,
+        max_pixels=max_pixels,
+        effort=effort,
+    )
+    return encode_image(image, options).file.data
+
+
+def encode_image(image: ImageInput, options: Options) -> Encoded:
+    """Encode an image as `encode` does, and also tell what was done.
+
+    Raises
+    ------
+    InputError, TargetSizeError
+        As `encode`.
+    """
     from cotam.image.fit import fitted
     from cotam.image.read import read_image, warn_of
 
-    check_coding(quality, profile)
-    if target_size is not None:
-        check_positive(target_size, "target_size is a number of bytes")
-    if levels is not None and guide == "auto":
-        guide = "none"
-    guidance = guided(guide, guide_strength, guide_policy, profile)
-    if guidance and levels is not None:
-        raise InputError("a guide and levels exclude each other: give one of them")
-    try:
-        keep = frozenset([metadata] if isinstance(metadata, str) else metadata)
-    except TypeError as error:
-        raise InputError(f"metadata is any of exif, icc, xmp, not {metadata!r}") from error
-    loaded = read_image(image, background=background, keep=keep)
+    loaded = read_image(image, background=options.background, keep=options.kept_metadata)
     warn_of(loaded, image)
-    pixels = fitted(loaded.pixels, fit, max_pixels)
-    if profile == "auto":
-        content = examine(pixels)
-        profile = content.profile
-        if guide == "auto":
-            guidance = None if content.is_page else Guidance(content, guide_strength, guide_policy)
-    chosen = guidance(pixels) if guidance else levels
-    coder = codec(profile)
-    file = coder.encode(
-        pixels, int(quality), levels=chosen, target_size=target_size, metadata=loaded.metadata
+    pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
+    plan = options.resolve(pixels)
+    if plan.target_size is None:
+        file = _encode_learned(pixels, plan, loaded.metadata)
+    else:
+        file = _encode_within(pixels, plan, plan.target_size, loaded.metadata)
+    return Encoded(file, (pixels.shape[1], pixels.shape[0]))
+
+
+def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+    from cotam.codec.shared import codec
+
+    return codec(plan.weights).encode(
+        pixels, plan.quality, allocator=plan.allocator(pixels), metadata=metadata
     )
-    return file.data
 
 
-def check_coding(quality: int, profile: Profile) -> None:
-    """Raise InputError for a quality or a profile that there is not."""
-    if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= 100:
-        raise InputError(f"quality is a whole number from 0 to 100, not {quality!r}")
-    if profile not in get_args(Profile):
-        raise InputError(f"profile {profile!r} is not known; there is: {', '.join(get_args(Profile))}")
+def _encode_within(pixels: np.ndarray, plan: Plan, target: int, metadata: Mapping[str, bytes]) -> File:
+    """Encode at the highest quality that fits, shrinking the image if none does."""
+    from cotam.codec.shared import codec
+    from cotam.image.fit import fitted
 
-
-def check_positive(value: int, what: str) -> None:
-    """Raise InputError for what is no whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{what} above 0, not {value!r}")
-
-
-def check_view(view: View) -> None:
-    """Raise InputError for a view that there is not."""
-    if view not in get_args(View):
-        raise InputError(f"view {view!r} is not known; there is: {', '.join(get_args(View))}")
-
-
-def guided(
-    guide: str | PathLike[str] | Guide, strength: float, policy: Policy, profile: Profile = "auto"
-) -> Guidance | None:
-    """What makes levels of pixels; None where bits are spread evenly. The arguments are checked at once.
-
-    The guide "auto" is here that for photographs, where ``profile`` is "auto", too.
-    """
-    from cotam.guide.base import chosen, load
-    from cotam.guide.guidance import Guidance
-    from cotam.guide.importance import check_policy, check_strength
-
-    strength, policy = check_strength(strength), check_policy(policy)
-    if isinstance(guide, PathLike):
-        guide = fspath(guide)
-    found = load(chosen(guide, profile)) if isinstance(guide, str) else guide
-    if found is None:
-        return None
-    if not hasattr(found, "importance"):
-        raise InputError(f"a guide is a name or has the method importance, which {guide!r} has not")
-    return Guidance(found, strength, policy)
+    whole, allocator = pixels, plan.allocator(pixels)
+    while True:
+        try:
+            return codec(plan.weights).encode_within(pixels, target, allocator=allocator, metadata=metadata)
+        except TargetSizeError as error:
+            count = pixels.shape[0] * pixels.shape[1]
+            if count == 1 or plan.levels is not None:
+                raise
+            share = target / error.smallest / SHRUNK_FOR
+        pixels = fitted(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
+        allocator = plan.allocator(pixels)
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
-    """Decode a file to an RGB picture; metadata that it carries are in ``image.info``.
+    """Decode a file to an RGB image; its metadata are in ``image.info``.
 
     Parameters
     ----------
-    data : a whole ``.cotam`` file; of a sequence the first frame is decoded, as `encode` takes that of an
-        animation
-    view : "mllm" is for vision encoders, "human" for people: the same latents, with and without an adapter
-    size_limit : pixels; a larger picture is refused before memory is taken (200 million by default)
+    data : a whole ``.cotam`` file; a sequence gives its first frame
+    view : "mllm" for vision encoders, "human" for people; with payloads that are not learned both are the
+        same
+    size_limit : pixels; a larger image is refused before memory is taken (default 200 million)
 
     Raises
     ------
     InputError
-        if ``data`` are no bytes
+        If ``data`` is not bytes-like, or ``view`` is unknown.
     FormatError
-        if the data are not a .cotam file (`NotCotamError`), are cut (`TruncatedError`) or changed
-        (`DamagedError`)
+        If the file is not valid: `NotCotamError`, `TruncatedError` or `DamagedError`.
     LimitError
-        if the picture has more pixels than ``size_limit``
+        If the image has more pixels than ``size_limit``.
     UnknownWeightsError
-        if its weight set is not installed
+        If the weight set of the file is not installed.
     """
     from PIL import Image
 
-    check_view(view)
+    check_choice("view", view, get_args(View))
     data = require_bytes(data)
     if is_sequence(data):
         from cotam.frames import decode_frames
@@ -265,13 +236,11 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 
 
 def decode_file(file: File, view: View = "mllm") -> np.ndarray:
-    """Decode the payload of a file to pixels uint8 (H, W, 3).
-
-    The caller has checked the size of the image.
+    """Decode the payload of a file to pixels, uint8 (H, W, 3). The caller has checked the image's size.
 
     Raises
     ------
-    FormatError, DamagedError, UnknownWeightsError
+    FormatError, UnknownWeightsError
         As `decode`.
     """
     if file.kind not in _DECODERS:
@@ -280,6 +249,8 @@ def decode_file(file: File, view: View = "mllm") -> np.ndarray:
 
 
 def _decode_learned(file: File, view: View) -> np.ndarray:
+    from cotam.codec.shared import codec_of
+
     return codec_of(file.header.weights).decode(file, view=view)
 
 
@@ -288,17 +259,19 @@ _DECODERS: dict[Kind, Callable[[File, View], np.ndarray]] = {Kind.LEARNED: _deco
 
 
 def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
-    """The level map of a file, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7: zeros where bits are spread evenly.
+    """Decode the gain offset map of a file, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7: zeros if the file has none.
 
-    Latents are not decoded, so that it is quick, and the checksum over all symbols is not compared: damage
-    that `decode` finds may show here as a wrong map.
+    Latents are not decoded, so the checksum over all symbols is not compared: damage that `decode` would find
+    may go unnoticed.
 
     Raises
     ------
     FormatError, LimitError, UnknownWeightsError
-        as `decode`
+        As `decode`.
     """
     import numpy as np
+
+    from cotam.codec.shared import codec_of
 
     file = read_file(require_bytes(data))
     check_size(file.width, file.height, size_limit)
@@ -307,46 +280,32 @@ def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
     return codec_of(file.header.weights).read_levels(file)
 
 
-def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
-    """Metadata of a file under the keys, and in the form, that Pillow uses in ``Image.info``."""
-    prefixes = {"exif": b"Exif\0\0"}
-    keys = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
-    return {keys[kind]: prefixes.get(kind, b"") + body for kind, body in metadata.items()}
-
-
 def info(data: bytes) -> Info:
-    """What a file says about itself; its symbols are not decoded.
+    """Inspect a file without decoding it.
 
     Raises
     ------
     FormatError
-        if the data are not a whole .cotam file
+        If the data are not a whole ``.cotam`` file.
     """
+    from cotam.codec import weights
+
     file = read_file(require_bytes(data))
-    header = file.header
     return Info(
-        width=header.width,
-        height=header.height,
-        quality=header.quality,
-        kind=header.kind.name.lower(),
-        weights=made_with(header.weights) if header.weights else "",
+        width=file.width,
+        height=file.height,
+        quality=file.header.quality,
+        kind=file.kind.name.lower(),
+        weights=weights.label_of(file.header.weights) if file.header.weights else "",
         bytes=len(data),
-        bpp=8 * len(data) / (header.width * header.height),
-        has_levels=header.has_levels,
+        bpp=8 * len(data) / (file.width * file.height),
+        has_levels=file.header.has_levels,
         metadata=tuple(file.metadata),
     )
 
 
-def digests_of(profile: Profile) -> str:
-    """The start of the digest, in hexadecimal, of each weight set that a profile may take, with spaces."""
-    from cotam.codec import weights
-
-    names = ("mllm", "page") if profile == "auto" else (profile,)
-    return " ".join(weights.load(name).digest.hex()[:12] for name in names)
-
-
-def made_with(weights_hash: bytes) -> str:
-    """Name of the weight set with this short hash, or the hash itself where it is not installed."""
-    from cotam.codec import weights
-
-    return weights.name_of(weights_hash) or weights_hash.hex()
+def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
+    """Return metadata under the keys, and in the form, that Pillow uses in ``Image.info``."""
+    prefixes = {"exif": b"Exif\0\0"}
+    keys = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
+    return {keys[kind]: prefixes.get(kind, b"") + body for kind, body in metadata.items()}

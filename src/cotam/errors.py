@@ -1,18 +1,18 @@
-"""All errors that Cotam raises on purpose.
+"""The exceptions of this package.
 
 ::
 
     CotamError
-    ├── InputError (ValueError)        a picture or an argument that cannot be encoded
-    ├── TargetSizeError (ValueError)   no quality reaches the byte budget
-    ├── FormatError (ValueError)       not a .cotam file, or a damaged one
-    │   ├── NotCotamError              the magic is missing
-    │   ├── TruncatedError             the file ends before it should
-    │   └── DamagedError               a checksum does not agree
-    ├── LimitError (ValueError)        larger than the limits in force
-    ├── UnknownWeightsError            made with a weight set that is not here
-    ├── MissingExtraError (ImportError) an extra of this package is not installed
-    └── MissingLabError (ImportError)  the distribution cotam-lab is not installed
+    ├── InputError (ValueError)         an image or an argument cannot be encoded
+    ├── TargetSizeError (ValueError)    no file of the image is small enough
+    ├── FormatError (ValueError)        not a valid .cotam file
+    │   ├── NotCotamError               the magic bytes are missing
+    │   ├── TruncatedError              the file ends too early
+    │   └── DamagedError                a checksum does not match
+    ├── LimitError (ValueError)         larger than a limit allows
+    ├── UnknownWeightsError             the weight set is not installed
+    ├── MissingExtraError (ImportError) a package of an extra is not installed
+    └── MissingLabError (ImportError)   the distribution cotam-lab is not installed
 """
 
 from __future__ import annotations
@@ -33,50 +33,59 @@ __all__ = [
 
 
 class CotamError(Exception):
-    """Base of all errors of this package: its text is one line, fit to be shown as it is."""
+    """Base class. The message is one line, fit to be shown to a user."""
 
 
 class InputError(CotamError, ValueError):
-    """A picture or an argument that cannot be encoded."""
+    """An image or an argument cannot be encoded."""
 
 
 class TargetSizeError(CotamError, ValueError):
-    """No quality reaches the byte budget that was asked for."""
+    """No file of the image is as small as asked for.
+
+    Attributes
+    ----------
+    smallest : bytes of the smallest file, about
+    """
+
+    def __init__(self, target: int, smallest: int) -> None:
+        super().__init__(f"the smallest file of this image has about {smallest} bytes, more than {target}")
+        self.smallest = smallest
 
 
 class FormatError(CotamError, ValueError):
-    """Not a .cotam file, or a damaged one."""
+    """The data are not a valid .cotam file."""
 
 
 class NotCotamError(FormatError):
-    """The data do not begin with the magic of a .cotam file."""
+    """The data do not begin with the magic bytes of a .cotam file."""
 
 
 class TruncatedError(FormatError):
-    """The data end before they should."""
+    """The data end too early."""
 
 
 class DamagedError(FormatError):
-    """A checksum does not agree: bytes were changed, or the weights are not those of the encoder."""
+    """A checksum does not match: bytes were changed, or the file was made with other weights."""
 
 
 class LimitError(CotamError, ValueError):
-    """The picture or a section is larger than the limits in force allow."""
+    """The image, or a part of the file, is larger than a limit allows."""
 
 
 class UnknownWeightsError(CotamError):
-    """The file was made with a weight set that this installation does not have."""
+    """The weight set of a file or profile is not installed."""
 
 
 class MissingExtraError(CotamError, ImportError):
-    """A part of Cotam needs packages that are not installed; the text names the command."""
+    """A package of an extra is not installed; the message says how to install it."""
 
     def __init__(self, extra: str, module: str) -> None:
         super().__init__(f"{module} is not installed; run in a clone of cotam: pip install '.[{extra}]'")
 
 
 class MissingLabError(CotamError, ImportError):
-    """A command or guide needs the distribution cotam-lab; the text says how to install it."""
+    """The distribution cotam-lab is not installed; the message says how to install it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is part of cotam-lab; run in a clone of cotam: pip install ./lab")

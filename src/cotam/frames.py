@@ -1,7 +1,4 @@
-"""`encode_frames`, `decode_frames`, `decode_frame`, `sequence_info`: pictures with times in, bytes out, back.
-
-Knows pictures, times and codecs: nothing of video files (``video``) or of files on disk.
-"""
+"""Public functions for sequences: encode, decode and inspect frames with times."""
 
 from __future__ import annotations
 
@@ -9,31 +6,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from numbers import Real
-from typing import TYPE_CHECKING, Any, BinaryIO
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
-from cotam.api import (
-    Profile,
-    View,
-    check_coding,
-    check_positive,
-    check_view,
-    codec,
-    codec_of,
-    guided,
-    made_with,
-)
-from cotam.errors import DamagedError, FormatError, InputError
+from cotam.errors import FormatError, InputError
 from cotam.format.header import Header, Kind, check_size, require_bytes
+from cotam.options import Effort, Options, Profile, View, check_choice, check_count
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
-    from cotam.codec.temporal import FrameDecoder
+    from cotam.codec.temporal import Frame, FrameDecoder
+    from cotam.format.sequence import CodedFrame
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
 
-__all__ = ["SequenceInfo", "decode_frame", "decode_frames", "encode_frames", "sequence_info"]
+__all__ = ["KEY_EVERY", "FrameSequence", "SequenceInfo", "decode_frames", "encode_frames", "open_sequence"]
 
 KEY_EVERY = 32
 
@@ -46,7 +38,7 @@ class SequenceInfo:
     ----------
     width, height : pixels
     quality : 0 … 100
-    weights : name of the weight set, or its hash where it is not installed
+    weights : name of the weight set, or its hash if it is not installed
     bytes : size of the whole file
     bpp : bits per pixel of all frames
     times : of the frames, in seconds
@@ -65,17 +57,21 @@ class SequenceInfo:
     sizes: tuple[int, ...]
 
 
+# Encoding
+
+
 def encode_frames(
     frames: Iterable[tuple[float, ImageInput]],
     *,
     quality: int = 50,
     profile: Profile = "auto",
-    guide: str | Guide = "auto",
+    guide: str | PathLike[str] | Guide = "auto",
     guide_strength: float = 1.0,
     guide_policy: Policy = "log",
     background: str | tuple[int, int, int] = "white",
     fit: str | None = None,
     max_pixels: int | None = None,
+    effort: Effort = "default",
     key_every: int = KEY_EVERY,
     key_at: Iterable[float] = (),
     low_delay: bool = False,
@@ -84,95 +80,105 @@ def encode_frames(
 
     Parameters
     ----------
-    frames : (seconds, picture) each; seconds rise, from 0 on, and are kept to the microsecond. Pictures are
-        as for `cotam.encode`, all of one size. They are taken one by one, when bytes are asked for.
-    quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels :
-        as for `cotam.encode`; "auto" is settled by the first frame. The guide's importance is smoothed over
-        time.
-    key_every : frames from one key frame to the next, at most: random access decodes no more than these
+    frames : (seconds, image) pairs, taken one by one when bytes are asked for. Seconds rise from 0 on and are
+        rounded to microseconds. Images are as for `cotam.encode`, all of one size.
+    quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels, effort :
+        As for `cotam.encode`; "auto" is decided by the first frame. Importance is smoothed over time.
+    key_every : frames from one key frame to the next, at most, and so frames that random access decodes
     key_at : seconds; the first frame at or after each is a key frame
-    low_delay : give the bytes of a frame before the next one is taken. Without that, a frame is coded once
-        the next is known, and what that will copy gets more bits.
+    low_delay : yield the bytes of a frame before the next one is taken. Otherwise a frame is encoded when
+        the next is known, and what that can copy gets more bits.
 
     Yields
     ------
     bytes
-        header, a chunk for each frame, index
+        Header, a chunk for each frame, index.
 
     Raises
     ------
     InputError
-        if an argument, a picture or its time cannot be encoded, or if there are no frames
+        If an argument, an image or its time cannot be encoded, or there are no frames.
     """
-    check_coding(quality, profile)
-    check_positive(key_every, "key_every is a number of frames")
-    guidance = guided(guide, guide_strength, guide_policy, profile)
-    shrink = {"fit": fit, "max_pixels": max_pixels}
-    coder = {"quality": int(quality), "key_every": int(key_every), "guidance": guidance}
-    pixels = _pixels(frames, background, shrink)
-    return _encoded(pixels, profile, coder, sorted(key_at), low_delay, spread=guide != "auto")
+    options = Options(
+        quality=quality,
+        profile=profile,
+        guide=guide,
+        guide_strength=guide_strength,
+        guide_policy=guide_policy,
+        background=background,
+        fit=fit,
+        max_pixels=max_pixels,
+        effort=effort,
+    )
+    check_count("key_every", key_every)
+    return _encode(_read_frames(frames, options), options, int(key_every), sorted(key_at), low_delay)
 
 
-def _pixels(
-    frames: Iterable[tuple[float, ImageInput]], background: Any, shrink: dict[str, Any]
-) -> Iterator[tuple[int, Any]]:
-    """Times in microseconds and pixels of one size."""
+def _read_frames(
+    frames: Iterable[tuple[float, ImageInput]], options: Options
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield ticks and pixels of each frame, checked."""
     from cotam.format.sequence import TICKS
     from cotam.image.fit import fitted
     from cotam.image.read import to_rgb
 
-    size = None
+    first = None
     for number, frame in enumerate(frames):
         if not isinstance(frame, tuple | list) or len(frame) != 2:
-            raise InputError(f"frame {number}: expected (seconds, picture), not {type(frame).__name__}")
+            raise InputError(f"frame {number}: expected (seconds, image), got {type(frame).__name__}")
         seconds, image = frame
-        pixels = to_rgb(image, background=background)
-        size = size or pixels.shape
-        if pixels.shape != size:
-            shapes = (f"{shape[1]}×{shape[0]}" for shape in (pixels.shape, size))
-            raise InputError("frame {} is {}, the first is {}".format(number, *shapes))
+        pixels = to_rgb(image, background=options.background)
+        size = f"{pixels.shape[1]}×{pixels.shape[0]}"
+        first = first or size
+        if size != first:
+            raise InputError(f"frame {number} is {size}, the first is {first}")
         if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
-            raise InputError(f"frame {number}: a time is a number of seconds from 0 on, not {seconds!r}")
-        yield round(seconds * TICKS), fitted(pixels, **shrink)
+            raise InputError(f"frame {number}: time must be a number of seconds from 0 on, got {seconds!r}")
+        yield round(seconds * TICKS), fitted(pixels, options.fit, options.max_pixels)
 
 
-def _encoded(
-    frames: Iterator[tuple[int, Any]],
-    profile: Profile,
-    options: dict[str, Any],
+def _encode(
+    frames: Iterator[tuple[int, np.ndarray]],
+    options: Options,
+    key_every: int,
     key_at: list[float],
     low_delay: bool,
-    spread: bool,
 ) -> Iterator[bytes]:
-    """``spread``: also pages are guided."""
+    from cotam.codec.shared import codec
     from cotam.codec.temporal import FrameEncoder
     from cotam.format.sequence import TICKS, SequenceWriter
-    from cotam.guide.content import examine
 
-    current = next(frames, None)
-    if current is None:
+    begun = next(frames, None)
+    if begun is None:
         raise InputError("there are no frames to encode")
-    if profile == "auto":
-        content = examine(current[1])
-        profile = content.profile
-        if content.is_page and not spread:
-            options["guidance"] = None
-    found = codec(profile)
-    height, width = current[1].shape[:2]
-    header = Header(width, height, options["quality"], Kind.SEQUENCE, found.weights.short_hash)
-    writer = SequenceWriter(header)
-    encoder = FrameEncoder(found, (height, width), **options)
+    ticks, pixels = begun
+    plan = options.resolve(pixels)
+    found = codec(plan.weights)
+    height, width = pixels.shape[:2]
+    writer = SequenceWriter(Header(width, height, plan.quality, Kind.SEQUENCE, found.weights.short_hash))
+    encoder = FrameEncoder(
+        found, (height, width), plan.quality, key_every=key_every, allocate=plan.frame_allocator()
+    )
+
+    def following() -> tuple[int, Frame] | None:
+        """Read and analyse the next frame."""
+        frame = next(frames, None)
+        return None if frame is None else (frame[0], encoder.prepare(frame[1]))
+
     yield writer.start()
+    current: tuple[int, Frame] | None = (ticks, encoder.prepare(pixels))
     while current is not None:
-        ticks, pixels = current
-        following = None if low_delay else next(frames, None)
-        due = bool(key_at) and key_at[0] * TICKS <= ticks
+        ticks, frame = current
+        ahead = None if low_delay else following()
+        is_due = bool(key_at) and key_at[0] * TICKS <= ticks
         key_at = [seconds for seconds in key_at if seconds * TICKS > ticks]
-        ahead = following[1] if following else None
-        frame = encoder.encode(pixels, ahead, writer.fields(ticks), key=due)
-        yield writer.chunk(ticks, frame)
-        current = next(frames, None) if low_delay else following
+        coded = encoder.encode(frame, ahead and ahead[1], writer.fields(ticks), key=is_due)
+        yield writer.chunk(ticks, coded)
+        current = following() if low_delay else ahead
     yield writer.finish()
+
+
+# Decoding
 
 
 def decode_frames(
@@ -188,21 +194,21 @@ def decode_frames(
     Yields
     ------
     (float, Pillow image)
-        seconds and RGB picture
+        Seconds and RGB image.
 
     Raises
     ------
     TruncatedError
-        after the last whole frame, if the sequence was cut off
+        After the last whole frame, if the sequence is cut off.
     FormatError, LimitError, UnknownWeightsError
-        as `cotam.decode`; what was yielded before is right
+        As `cotam.decode`; the frames before are right.
     """
-    check_view(view)
+    check_choice("view", view, get_args(View))
     source: Any = data if hasattr(data, "read") else BytesIO(require_bytes(data))
-    return _decoded(source, view, size_limit)
+    return _decode(source, view, size_limit)
 
 
-def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
+def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
     from PIL import Image
 
     from cotam.format.sequence import TICKS, SequenceReader
@@ -211,80 +217,130 @@ def _decoded(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[t
     decoder = _decoder(reader.header, size_limit)
     for ticks, fields, frame in reader.frames():
         try:
-            found = decoder.decode(frame, fields)
+            decoded = decoder.decode(frame, fields)
         except FormatError as error:
             raise type(error)(f"frame {reader.count - 1}: {error}") from error
-        yield ticks / TICKS, Image.fromarray(decoder.picture(found, view))
-
-
-def decode_frame(
-    data: bytes, number: int, *, view: View = "mllm", size_limit: int | None = None
-) -> tuple[float, Image.Image]:
-    """Decode one frame of a whole sequence by its number, from the key frame before it on.
-
-    Returns
-    -------
-    (float, Pillow image)
-        seconds and RGB picture
-
-    Raises
-    ------
-    InputError
-        if there is no frame of this number
-    FormatError, LimitError, UnknownWeightsError
-        as `cotam.decode`
-    """
-    from PIL import Image
-
-    from cotam.format.sequence import TICKS, SequenceReader, read_index
-
-    check_view(view)
-    data = require_bytes(data)
-    index = read_index(data)
-    header, entries = index.header, index.entries
-    if not 0 <= number < len(entries):
-        raise InputError(f"there is no frame {number}: the sequence has 0 to {len(entries) - 1}")
-    key = max(n for n in range(number + 1) if entries[n].key)
-    head = data[: entries[0].start]
-    last = entries[number]
-    source = BytesIO(head + data[entries[key].start : last.start + last.size])
-    decoder = _decoder(header, size_limit)
-    frames = SequenceReader(source).frames()
-    for _ in range(key, number + 1):
-        _, fields, frame = next(frames, (0, b"", None))
-        if frame is None:
-            raise DamagedError("the index at the end does not fit the frames before it")
-        found = decoder.decode(frame, fields)
-    return last.ticks / TICKS, Image.fromarray(decoder.picture(found, view))
-
-
-def sequence_info(data: bytes) -> SequenceInfo:
-    """What a whole sequence says about itself; its frames are not decoded.
-
-    Raises
-    ------
-    FormatError
-        if the data are not a whole sequence
-    """
-    from cotam.format.sequence import TICKS, read_index
-
-    index = read_index(require_bytes(data))
-    header, entries = index.header, index.entries
-    return SequenceInfo(
-        width=header.width,
-        height=header.height,
-        quality=header.quality,
-        weights=made_with(header.weights),
-        bytes=len(data),
-        bpp=8 * len(data) / (header.width * header.height * len(entries)),
-        times=tuple(entry.ticks / TICKS for entry in entries),
-        keys=tuple(number for number, entry in enumerate(entries) if entry.key),
-        sizes=tuple(entry.size for entry in entries),
-    )
+        yield ticks / TICKS, Image.fromarray(decoder.draw(decoded, view))
 
 
 def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:
+    from cotam.codec.shared import codec_of
     from cotam.codec.temporal import FrameDecoder
 
     check_size(header.width, header.height, size_limit)
     return FrameDecoder(codec_of(header.weights), (header.height, header.width), header.quality)
+
+
+def open_sequence(
+    source: str | PathLike[str] | bytes, *, view: View = "mllm", size_limit: int | None = None
+) -> FrameSequence:
+    """Open a whole sequence, for random access.
+
+    Parameters
+    ----------
+    source : path, or the bytes of a sequence
+    view, size_limit : as for `cotam.decode`
+
+    Raises
+    ------
+    FormatError
+        If it is not a whole sequence: without an index at its end, use `decode_frames`.
+    LimitError
+        If its frames have more pixels than ``size_limit``.
+    OSError
+        If the file cannot be read.
+    """
+    data = Path(source).read_bytes() if isinstance(source, str | PathLike) else require_bytes(source)
+    return FrameSequence(data, view=view, size_limit=size_limit)
+
+
+class FrameSequence:
+    """An open sequence: ``len(sequence)``, ``sequence[number]``, iteration. Safe to use from several threads.
+
+    Frames are (seconds, Pillow image) pairs. A frame is decoded from the key frame before it, or goes on
+    from the frame that was decoded last.
+
+    Attributes
+    ----------
+    info : see `SequenceInfo`
+    """
+
+    def __init__(self, data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> None:
+        """See `open_sequence`."""
+        from cotam.codec import weights
+        from cotam.format.sequence import TICKS, read_index
+
+        check_choice("view", view, get_args(View))
+        index = read_index(data)
+        header, entries = index.header, index.entries
+        check_size(header.width, header.height, size_limit)
+        self._data, self._view, self._header, self._entries = data, view, header, entries
+        self._next = 0
+        self._frames: Iterator[tuple[int, bytes, CodedFrame]] | None = None
+        self._decoder: FrameDecoder | None = None
+        self._decoding = Lock()
+        self.info = SequenceInfo(
+            width=header.width,
+            height=header.height,
+            quality=header.quality,
+            weights=weights.label_of(header.weights),
+            bytes=len(data),
+            bpp=8 * len(data) / (header.width * header.height * len(entries)),
+            times=tuple(entry.ticks / TICKS for entry in entries),
+            keys=tuple(number for number, entry in enumerate(entries) if entry.key),
+            sizes=tuple(entry.size for entry in entries),
+        )
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[tuple[float, Image.Image]]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> tuple[float, Image.Image]:
+        """Decode a frame; negative numbers count from the end.
+
+        Raises
+        ------
+        IndexError
+            If there is no frame of this number.
+        FormatError, UnknownWeightsError
+            As `cotam.decode`.
+        """
+        from PIL import Image
+
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there is no frame {number}: the sequence has 0 to {len(self) - 1}")
+        number %= len(self)
+        with self._decoding:
+            key = max(n for n in range(number + 1) if self._entries[n].key)
+            if self._frames is None or self._decoder is None or not key < self._next <= number:
+                self._start(key)
+            assert self._decoder is not None
+            try:
+                decoded = None
+                while self._next <= number:
+                    decoded = self._decode_next()
+                assert decoded is not None
+            except FormatError:
+                self._frames = None
+                raise
+            pixels = self._decoder.draw(decoded, self._view)
+        return self.info.times[number], Image.fromarray(pixels)
+
+    def _start(self, key: int) -> None:
+        from cotam.format.sequence import read_frames_from
+
+        self._decoder = _decoder(self._header, self._header.width * self._header.height)
+        self._frames, self._next = read_frames_from(self._data, self._header, self._entries, key), key
+
+    def _decode_next(self) -> Any:
+        assert self._frames is not None
+        assert self._decoder is not None
+        try:
+            _, fields, frame = next(self._frames)
+            decoded = self._decoder.decode(frame, fields)
+        except FormatError as error:
+            raise type(error)(f"frame {self._next}: {error}") from error
+        self._next += 1
+        return decoded

@@ -9,15 +9,18 @@ import pytest
 from synthetic import picture
 
 import cotam
+from cotam.codec.allocation import fixed
 from cotam.codec.planes import Grid
 from cotam.codec.rate import largest_within, level_costs
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import TargetSizeError
+from cotam.format.header import File, Header
 from cotam.format.level_map import LIMIT
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner
 
+HEADER = Header(64, 64, 50, weights=b"ab")
 CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
 TABLES = CODEC.weights.tables
 SAMPLE = Path(cotam.__file__).parent / "samples" / "kodim23.webp"
@@ -48,7 +51,7 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
     assert costs.shape == (15, 8, 12)
     plain = TABLES.bits(symbols.y, index)
     for level in (-4, -2, 2, 4):
-        moved, index = CODEC.quantise(pixels, quality, np.full(grid.levels, level))
+        moved, index = CODEC.quantise(pixels, quality, fixed(np.full(grid.levels, level)))
         foretold = costs[level + LIMIT].sum() / costs[LIMIT].sum()
         assert foretold == pytest.approx(TABLES.bits(moved.y, index) / plain, rel=0.25)
 
@@ -70,16 +73,35 @@ def test_entropies_are_those_of_the_tables() -> None:
     assert TABLES.entropies[20] == pytest.approx(-(p * np.log2(p)).sum() + 16 * half[-1])
 
 
-def test_the_largest_that_fits() -> None:
+@pytest.mark.parametrize("error", [0.8, 1.0, 1.3])
+@pytest.mark.parametrize("slope", [0.0, 0.004, -0.004])
+def test_the_largest_that_fits(error: float, slope: float) -> None:
+    """Whatever estimates are wrong by, and with few files encoded."""
     tried: list[int] = []
 
-    def encode_at(quality: int) -> bytes:
-        tried.append(quality)
-        return bytes(10 + quality * 3)
+    def size_of(quality: int) -> int:
+        return round(60 * 1.06**quality)
 
-    for target in (10, 11, 200, 309, 310, 10_000):
+    def encode_at(quality: int) -> File:
+        tried.append(quality)
+        empty = len(File(HEADER, b"").data)
+        return File(HEADER, bytes(size_of(quality) - empty))
+
+    def estimate_at(quality: int) -> float:
+        return size_of(quality) * (error + slope * quality)
+
+    for target in (75, 200, 309, 1000, 20_000, 10**6):
         tried.clear()
-        assert len(largest_within(encode_at, target)) == min(10 + (target - 10) // 3 * 3, 310)
-        assert len(tried) <= 8
-    with pytest.raises(TargetSizeError, match="has 10 bytes, not 9 or less"):
-        largest_within(encode_at, 9)
+        found = len(largest_within(encode_at, estimate_at, target).data)
+        best = max(quality for quality in range(101) if size_of(quality) <= target)
+        assert abs(found - size_of(best)) <= 3  # a payload's length is a varint
+        assert len(tried) <= 6
+        assert len(tried) == len(set(tried))
+
+
+def test_a_target_below_the_lowest_quality() -> None:
+    with pytest.raises(TargetSizeError, match="about 100 bytes, more than 30"):
+        largest_within(lambda quality: File(HEADER, bytes(100)), lambda quality: 100.0, 30)
+    with pytest.raises(TargetSizeError, match="more than 99") as caught:
+        largest_within(lambda quality: File(HEADER, bytes(100)), lambda quality: 90.0, 99)
+    assert caught.value.smallest == len(File(HEADER, bytes(100)).data)

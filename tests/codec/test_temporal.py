@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotam.codec.temporal import read_modes, write_modes
 from cotam.codec.weights import load
+from cotam.format.modes import read_modes, write_modes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
 TABLES = load().tables

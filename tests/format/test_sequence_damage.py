@@ -65,7 +65,7 @@ def test_an_index_in_the_place_of_a_frame() -> None:
     empty = with_index(b"", 0, b"")
     data = with_index(CODED[:start] + empty, 1, b"\x03\0" + varint(len(empty)))
     with pytest.raises(DamagedError, match="does not fit"):
-        cotam.decode_frame(data, 0)
+        cotam.open_sequence(data)[0]
 
 
 def test_a_cut_index_is_an_error_after_all_frames() -> None:
@@ -75,7 +75,7 @@ def test_a_cut_index_is_an_error_after_all_frames() -> None:
         with pytest.raises(TruncatedError, match="5 whole frames"):
             list(reader.frames())
         with pytest.raises(FormatError):
-            cotam.sequence_info(CODED[:at])
+            cotam.open_sequence(CODED[:at])
 
 
 def test_cut_within_the_header() -> None:

@@ -202,7 +202,7 @@ def test_what_cannot_be_read_passes() -> None:
 
 
 def test_a_size_that_is_not_reached_is_said() -> None:
-    with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: at quality 0"):
+    with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: the smallest file"):
         only(ToCotam(Wish(target_size=20), 10**6), saved(PIXELS))
 
 

@@ -11,7 +11,7 @@ import pytest
 from synthetic import picture
 
 from cotam.gateway import features
-from cotam.guide.multiscale import resized
+from cotam.guide.resize import resized
 
 installed = pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")
 

@@ -263,7 +263,7 @@ def sent(model: Model) -> tuple[float, ...]:
     found = read_data_url(part["video_url"]["url"])
     assert found
     assert found.media_type == COTAM
-    return cotam.sequence_info(found.data).times
+    return cotam.open_sequence(found.data).info.times
 
 
 def test_headers_say_which_frames(mp4: bytes, upstream: str, model: Model) -> None:

@@ -21,7 +21,8 @@ import onnxruntime
 from make import checksum
 
 from cotam.codec.still import Codec
-from cotam.codec.weights import VIEWS, load
+from cotam.codec.views import VIEWS
+from cotam.codec.weights import load
 from cotam.format.header import read_file
 from cotam.runtime import OnnxRunner
 

@@ -63,12 +63,12 @@ def test_opinions_of_a_guide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "guide 'magic' is not known; there is: auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
-        ("", "guide '' is not known"),
-        ("LITE", "guide 'LITE' is not known"),
-        ("photo.png", "guide 'photo.png' is not known"),
-        ("clap:openai/clip", "guide 'clap:openai/clip' is not known"),
-        ("clip:", "guide 'clip:' lacks the model"),
+        ("magic", "unknown guide 'magic': choose from auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
+        ("", "unknown guide ''"),
+        ("LITE", "unknown guide 'LITE'"),
+        ("photo.png", "unknown guide 'photo.png'"),
+        ("clap:openai/clip", "unknown guide 'clap:openai/clip'"),
+        ("clip:", "guide 'clip:' names no model"),
         ("nowhere.onnx", "guide nowhere.onnx cannot be read: No such file or directory"),
     ],
 )
@@ -101,8 +101,8 @@ def test_wrong_files(tmp_path: Path, path: Path) -> None:
         return str(error.value)
 
     (tmp_path / "folder.onnx").mkdir()
-    assert "is no file" in message(tmp_path / "folder.onnx")
+    assert "is not a file" in message(tmp_path / "folder.onnx")
     for name, data in {"text": b"words", "empty": b"", "cut": path.read_bytes()[:400]}.items():
         (tmp_path / f"{name}.onnx").write_bytes(data)
-        assert "is no ONNX file that can be run" in message(tmp_path / f"{name}.onnx")
-    assert "no guide: it has no metadata" in message(weights.load().folder / "scales.onnx")
+        assert "is not an ONNX file that can be run" in message(tmp_path / f"{name}.onnx")
+    assert "is not a guide: its ONNX metadata lack" in message(weights.load().folder / "scales.onnx")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cotam
+from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
-from cotam.errors import InputError
 from cotam.format.level_map import LIMIT
+from cotam.guide.guidance import Allocation
 from cotam.guide.importance import to_levels
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner
@@ -103,13 +103,15 @@ def test_files_keep_their_size(quality: int, against: bool) -> None:
     importance = np.ones((16, 24))
     importance[5:, 2:20] = 1 / 16 if against else 16
     plain = len(CODEC.encode(pixels, quality).data)
-    balanced = partial(to_levels, importance, pixels.shape[:2])
-    data = CODEC.encode(pixels, quality, levels=balanced)
+    balanced = Allocation(importance, (pixels.shape[0], pixels.shape[1]), "log", 1.0, 0.25)
+    data = CODEC.encode(pixels, quality, allocator=balanced)
     levels = CODEC.read_levels(data)
     assert (levels[7:, 4:18].mean() - levels[:3].mean()) * (-1 if against else 1) > 2
     assert abs(len(data.data) - plain) < 0.12 * plain
     if not against:
-        mean_zero = len(CODEC.encode(pixels, quality, levels=balanced()).data)
+        mean_zero = len(
+            CODEC.encode(pixels, quality, allocator=fixed(to_levels(importance, pixels.shape[:2]))).data
+        )
         assert abs(mean_zero - plain) > 0.15 * plain
 
 
@@ -130,14 +132,3 @@ def test_ternary_fields_cover_any_picture() -> None:
     assert levels.shape == (3, 16)
     assert (levels[:, :8] == -2).all()
     assert (levels[:, 8:] == 2).all()
-
-
-@pytest.mark.parametrize("strength", [-0.1, 16.1, float("nan"), float("inf"), "1", None, True])
-def test_wrong_strength(strength: object) -> None:
-    with pytest.raises(InputError, match="guide strength is a number from 0 to 16, not"):
-        to_levels(np.ones((2, 2)), (64, 64), strength=strength)  # type: ignore[arg-type]
-
-
-def test_wrong_policy() -> None:
-    with pytest.raises(InputError, match="guide policy 'linear' is not known; there are: log, ternary"):
-        to_levels(np.ones((2, 2)), (64, 64), policy="linear")  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def test_what_is_no_importance_is_refused(wrong: np.ndarray) -> None:
             return wrong
 
     for side in (16, 400):
-        with pytest.raises(InputError, match="guide Wrong gives no importance"):
+        with pytest.raises(InputError, match="guide Wrong must return positive numbers"):
             multiscale.importance(Wrong(side), picture(100, 90))
 
 

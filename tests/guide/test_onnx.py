@@ -79,19 +79,19 @@ def test_what_is_not_positive_is_refused(made: Make, value: float) -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"version": None}, "no guide: it has no metadata 'cotam.guide'"),
-        ({"version": "2"}, "has version '2'; this release reads version 1"),
-        ({"kind": "gru"}, "is of kind 'gru'; there are: vit, conv"),
-        ({"kind": None}, "is of kind ''"),
-        ({"side": None}, "side is '', not 1 to 16384 pixels"),
-        ({"side": "-5"}, "side is '-5'"),
-        ({"side": "99999"}, "side is '99999'"),
-        ({"side": "²"}, "side is '²'"),
-        ({"multiple": "0"}, "multiple is '0'"),
-        ({"side": "8"}, "its side 8 is below its multiple 16"),
-        ({"exponent": "big"}, "exponent is 'big', not a number above 0"),
-        ({"exponent": "nan"}, "exponent is 'nan'"),
-        ({"exponent": "0"}, "exponent is '0'"),
+        ({"version": None}, "is not a guide: its ONNX metadata lack 'cotam.guide'"),
+        ({"version": "2"}, "has version '2', this release reads 1"),
+        ({"kind": "gru"}, "has kind 'gru', expected one of vit, conv"),
+        ({"kind": None}, "has kind ''"),
+        ({"side": None}, "side must be 1 to 16384 pixels, got ''"),
+        ({"side": "-5"}, "side must be 1 to 16384 pixels, got '-5'"),
+        ({"side": "99999"}, "side must be 1 to 16384 pixels, got '99999'"),
+        ({"side": "²"}, "side must be 1 to 16384 pixels, got '²'"),
+        ({"multiple": "0"}, "multiple must be 1 to 16384 pixels, got '0'"),
+        ({"side": "8"}, "side 8 is below multiple 16"),
+        ({"exponent": "big"}, "exponent must be above 0 and at most 4, got 'big'"),
+        ({"exponent": "nan"}, "exponent must be above 0 and at most 4, got 'nan'"),
+        ({"exponent": "0"}, "exponent must be above 0 and at most 4, got '0'"),
     ],
 )
 def test_wrong_metadata(made: Make, metadata: dict[str, str | None], message: str) -> None:
@@ -113,7 +113,7 @@ def test_other_inputs_or_outputs_are_refused(made: Make) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, METADATA)
-    with pytest.raises(InputError, match="has other inputs or outputs than pixels uint8"):
+    with pytest.raises(InputError, match="must have the input pixels, uint8"):
         made(model.SerializeToString())
 
 

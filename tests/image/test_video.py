@@ -162,7 +162,7 @@ def test_an_address_is_a_clip(folder: Path) -> None:
         server.shutdown()
         thread.join()
     assert (result.exit_code, result.output) == (0, "")
-    assert len(cotam.sequence_info(Path("a.cotam").read_bytes()).times) == 3
+    assert len(cotam.open_sequence(Path("a.cotam").read_bytes()).info.times) == 3
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_pipe_of_jpeg_pictures() -> None:
 def test_a_clip_there_and_back() -> None:
     result = invoke("encode", "clip.mp4", "--fps", 2, "-q", 40)
     assert (result.exit_code, result.output) == (0, "")
-    times = cotam.sequence_info(Path("clip.cotam").read_bytes()).times
+    times = cotam.open_sequence(Path("clip.cotam").read_bytes()).info.times
     assert times == pytest.approx(TIMES, abs=1e-3)
     assert invoke("decode", "clip.cotam").exit_code == 0
     names = sorted(path.name for path in Path("clip.cotam.frames").iterdir())
@@ -289,9 +289,9 @@ def test_a_clip_there_and_back() -> None:
 
 def test_one_frame_a_second_unless_told_otherwise() -> None:
     assert invoke("encode", "clip.mp4", "-o", "a.cotam").exit_code == 0
-    assert cotam.sequence_info(Path("a.cotam").read_bytes()).times == pytest.approx((0, 1, 2), abs=1e-3)
+    assert cotam.open_sequence(Path("a.cotam").read_bytes()).info.times == pytest.approx((0, 1, 2), abs=1e-3)
     assert invoke("encode", "clip.mp4", "-o", "a.cotam", "--max-frames", 2).exit_code == 0
-    assert cotam.sequence_info(Path("a.cotam").read_bytes()).times == pytest.approx((0, 2.5), abs=1e-3)
+    assert cotam.open_sequence(Path("a.cotam").read_bytes()).info.times == pytest.approx((0, 2.5), abs=1e-3)
 
 
 def test_info_of_a_sequence() -> None:
@@ -313,7 +313,7 @@ def test_pipes_of_the_command_line() -> None:
     assert len(list(Path("frames").iterdir())) == 3
     live = run("encode", "-", "--frames", "mjpeg@2", "--fps", "1", "-o", "-", data=jpegs())
     assert (live.returncode, live.stderr) == (0, b"")
-    assert cotam.sequence_info(live.stdout).times == (0, 1, 2)
+    assert cotam.open_sequence(live.stdout).info.times == (0, 1, 2)
 
 
 def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cotam.api import codec_of
+from cotam.codec.shared import codec_of
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import check_size, read_file
 

@@ -22,8 +22,8 @@ from vision_towers import FAMILIES, PIXELS
 
 from cotam.cli.main import main
 from cotam.errors import InputError
-from cotam.guide.multiscale import resized
 from cotam.guide.onnx import GraphGuide
+from cotam.guide.resize import resized
 from cotam_lab.guides.checkpoints import load
 from cotam_lab.guides.clip import REVISIONS, ClipGuide
 

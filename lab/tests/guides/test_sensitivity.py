@@ -5,7 +5,7 @@ from tiny import reader
 from tiny import teacher as tiny_teacher
 from torch import nn
 
-from cotam.api import codec
+from cotam.codec.shared import codec
 from cotam_lab.guides.sensitivity import (
     MAPS,
     SENSITIVITIES,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cotam.api import View
 from cotam.cli.options import check_together, decode_options, encode_options, given_flags
 from cotam.cli.progress import Screen
+from cotam.options import View
 
 if TYPE_CHECKING:
     from cotam.datasets.run import Engine

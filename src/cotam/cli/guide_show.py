@@ -14,6 +14,7 @@ import click
 from cotam import files
 from cotam.cli.options import guide_options, quality_option
 from cotam.cli.progress import Screen
+from cotam.errors import InputError
 
 __all__ = ["show"]
 
@@ -30,7 +31,13 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     IN is a picture, or - for standard input. OUT shows its importance as colours over the picture, and beside
     it the levels of its file: a square for 32×32 pixels, in quarter octaves of gain.
     """
+    import numpy as np
+
+    from cotam.codec.planes import Grid
+    from cotam.codec.shared import codec
     from cotam.guide.draw import draw
+    from cotam.image.read import to_rgb
+    from cotam.options import Options
 
     if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: a map is written as PNG: give a name that ends in .png")
@@ -39,7 +46,16 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
         files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
         image = source if os.path.isfile(source) else files.read_input(source)
         buffer = io.BytesIO()
-        draw(image, quality=quality, **options).save(buffer, "PNG")
+        pixels = to_rgb(image)
+        plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
+        if plan.guidance is None:
+            raise InputError("guide 'none' has no map to show: bits are spread evenly")
+        importance = plan.guidance.importance(pixels)
+        allocation = plan.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
+        levels = codec().quantise(pixels, quality, allocation)[0].levels
+        if levels is None:
+            levels = np.zeros(Grid(*pixels.shape[:2]).levels, np.int8)
+        draw(pixels, importance, levels).save(buffer, "PNG")
         files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
     if screen.failed:
         click.get_current_context().exit(1)

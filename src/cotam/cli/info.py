@@ -158,7 +158,7 @@ def columns(lines: Sequence[Sequence[str]]) -> list[str]:
 def _coded(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
     if with_map and is_sequence(data):
         raise InputError("--map is for still images: this is a sequence of frames")
-    found = cotam.sequence_info(data) if is_sequence(data) else cotam.info(data)
+    found = cotam.open_sequence(data).info if is_sequence(data) else cotam.info(data)
     levels = cotam.level_map(data).tolist() if with_map else None
     views = _views(found.width, found.height, names, {})
     if as_json:

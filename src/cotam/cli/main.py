@@ -18,7 +18,6 @@ import click
 
 import cotam
 from cotam import files
-from cotam.api import View
 from cotam.cli import lab, progress, video
 from cotam.cli.batch import batch_folder
 from cotam.cli.info import info
@@ -28,6 +27,7 @@ from cotam.cli.progress import Screen, describe
 from cotam.errors import FormatError, MissingExtraError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.image.write import FORMS, saved
+from cotam.options import View
 
 __all__ = ["main"]
 

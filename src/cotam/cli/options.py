@@ -14,10 +14,10 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from cotam.api import Metadata, Profile, View
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
+from cotam.options import Metadata, Profile, View
 
 __all__ = [
     "FrameRate",
@@ -91,7 +91,7 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
 
 def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """The name, of a guide that is there: what is wrong with it is said once, not for each picture."""
-    if ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
+    if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
         try:
             load(name)
         except InputError as error:

@@ -22,9 +22,9 @@ from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
 
 if TYPE_CHECKING:
-    from cotam.api import View
     from cotam.image.pipes import PipeFormat
     from cotam.image.video import Clip
+    from cotam.options import View
 
 __all__ = ["OPTIONS", "decode", "encode", "video_options", "wanted"]
 

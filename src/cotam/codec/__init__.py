@@ -1,1 +1,1 @@
-"""The learned codec: latents, entropy coding, weights."""
+"""The learned codec: networks, symbols, weight sets."""

@@ -1,8 +1,8 @@
-"""Code hyper latents: mean and table of each come from those coded before it, in integers.
+"""Code hyper latents: the mean and table of each follow from those coded before it, in integers.
 
 A weight set with a ``hyper_context`` graph codes them in four steps, each a quarter of the channels of every
-place (`step_masks`): the graph tells mean and table of a step from the steps before it. A set without that
-graph codes them in one step, with mean 0 and a table for each channel.
+cell (`step_masks`): the graph predicts means and tables of a step from the steps before it. A set without
+that graph codes them in one step, with mean 0 and one table for each channel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMIT = 255
 
 
 def step_masks(channels: int, height: int, width: int) -> np.ndarray:
-    """Which hyper latents each step codes: bool (4, channels, height, width).
+    """Return which hyper latents each step codes, bool (4, channels, height, width).
 
     The channels are in four groups; step ``s`` codes group ``(s - turn) % 4`` of a place with this turn.
     """
@@ -45,40 +45,42 @@ class HyperCoder:
     def __init__(self, weights: WeightSet, runner: Runner) -> None:
         self.weights, self.runner = weights, runner
 
-    def put(self, writer: SymbolWriter, z: np.ndarray, quality: int, live: np.ndarray | None) -> None:
-        """Code ``z`` (int16); where ``live``, bool (h, w), is False they are 0 and not coded."""
-        for mask, mean, index in self._steps(z, quality, live):
+    def put(self, writer: SymbolWriter, z: np.ndarray, quality: int, skip_mask: np.ndarray | None) -> None:
+        """Write ``z``, int16; ``skip_mask`` is as in `cotam.codec.planes.Symbols`."""
+        for mask, mean, index in self._steps(z, quality, skip_mask):
             writer.put((z - mean)[mask], index[mask])
 
     def get(
-        self, reader: SymbolReader, quality: int, shape: tuple[int, int, int], live: np.ndarray | None
+        self, reader: SymbolReader, quality: int, shape: tuple[int, int, int], skip_mask: np.ndarray | None
     ) -> np.ndarray:
-        """Hyper latents int16 that `put` coded."""
+        """Read the hyper latents, int16, that `put` wrote."""
         z = np.zeros(shape, np.int16)
-        for mask, mean, index in self._steps(z, quality, live):
+        for mask, mean, index in self._steps(z, quality, skip_mask):
             z[mask] = reader.get(index[mask]) + mean[mask]
         return z
 
-    def coded(self, z: np.ndarray, quality: int, live: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """What `put` codes: symbols int16 less their means, and the table index uint8 of each."""
+    def coded(
+        self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `put` writes: symbols less their means, int16, and their table index, uint8."""
         symbols, tables = np.zeros(z.shape, np.int16), np.zeros(z.shape, np.uint8)
-        for mask, mean, index in self._steps(z, quality, live):
+        for mask, mean, index in self._steps(z, quality, skip_mask):
             symbols[mask], tables[mask] = (z - mean)[mask], index[mask]
         return symbols, tables
 
-    def dequantised(self, z: np.ndarray, quality: int) -> np.ndarray:
-        """Integers in ±255 as float32: round(symbol · multiplier / 256), exact. ``z`` is of any (Z, h, w)."""
+    def dequantise(self, z: np.ndarray, quality: int) -> np.ndarray:
+        """Return round(symbol · multiplier / 256): integers in ±255 as float32, exact, of any (Z, h, w)."""
         scaled = z.astype(np.float32) * self.weights.z_multipliers[quality][:, None, None] / 256
         return np.clip(np.rint(scaled), -LIMIT, LIMIT)
 
     def _steps(
-        self, z: np.ndarray, quality: int, live: np.ndarray | None
+        self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """For each step: which symbols it codes (bool), all means (int16) and all table indices (uint8).
+        """Yield for each step which symbols it codes (bool), all means (int16) and all table indices (uint8).
 
         ``z`` is read after each step, so that a decoder may fill it in between.
         """
-        coded = np.ones(z.shape[1:], bool) if live is None else live
+        coded = np.ones(z.shape[1:], bool) if skip_mask is None else ~skip_mask
         plain = self.weights.z_index[quality][:, None, None]
         if self.weights.hyper_place is None or self.weights.hyper_quality is None:
             yield np.ones(z.shape, bool), np.zeros(z.shape, np.int16), plain * coded.astype(np.uint8)
@@ -96,4 +98,4 @@ class HyperCoder:
             )
             index = np.clip(plain + change[0], 1, last).astype(np.uint8)
             yield mask, mean * coded, index * coded
-            known = np.where(mask, self.dequantised(z, quality), known)
+            known = np.where(mask, self.dequantise(z, quality), known)

@@ -1,7 +1,4 @@
-"""What lies between pixels and bytes: planes, the integers of a file, and the decoder's latents.
-
-Knows shapes and ranges: nothing of how either is computed or coded (``codec``).
-"""
+"""The planes between pixels and bytes: their sizes, symbols and latents."""
 
 from __future__ import annotations
 
@@ -13,36 +10,39 @@ import numpy as np
 from cotam.codec.tiling import Span, spans
 from cotam.format.level_map import LEVELS_PER_OCTAVE
 
-__all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "spread"]
+__all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "expand"]
 
 BAND_CELLS = 1024
-"""A band of the payload has as many rows of cells (64×64 pixels) as fit into this many, or a part of one."""
+"""Cells (64×64 pixels) of a band, the part of a payload between two checkpoints, at most."""
 
 SCALES_HALO = 2
-"""Cells that the scale network sees around a band: its receptive field, rounded up."""
+"""Cells around a band that the scale network sees: its receptive field, rounded up."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Sizes of all planes of a picture."""
+    """Sizes (rows, columns) of all planes of an image of ``height`` × ``width`` pixels."""
 
     height: int
     width: int
 
     @property
     def latents(self) -> tuple[int, int]:
+        """Latents: one for 16×16 pixels."""
         return -(-self.height // 16), -(-self.width // 16)
 
     @property
     def levels(self) -> tuple[int, int]:
+        """Gain offset map: one field for 32×32 pixels."""
         return -(-self.height // 32), -(-self.width // 32)
 
     @property
     def cells(self) -> tuple[int, int]:
+        """Hyper latents: one cell for 64×64 pixels."""
         return -(-self.height // 64), -(-self.width // 64)
 
     def bands(self) -> Iterator[tuple[Span, Span]]:
-        """Rows and columns of cells that are coded together: columns are all but in very wide pictures."""
+        """Yield rows and columns of cells of each band, in the order in which bands are coded."""
         rows, columns = self.cells
         height = max(1, BAND_CELLS // columns)
         for start in range(0, rows, height):
@@ -53,37 +53,38 @@ class Grid:
 
 @dataclass(frozen=True)
 class Symbols:
-    """All integers of one picture.
+    """The integers that a payload codes.
 
     Attributes
     ----------
     quality : 0 … 100
-    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
+    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
     z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
     y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
-    live : bool (⌈H/64⌉, ⌈W/64⌉), cells that are coded, or None where all are; in the others z and y are 0
+    skip_mask : bool (⌈H/64⌉, ⌈W/64⌉), True for cells whose symbols are zero and are not coded; None if all
+        are coded
     """
 
     quality: int
     levels: np.ndarray | None
     z: np.ndarray
     y: np.ndarray
-    live: np.ndarray | None = None
+    skip_mask: np.ndarray | None = None
 
     def equals(self, other: Symbols) -> bool:
-        """Whether all integers are the same."""
+        """Tell whether all integers are the same."""
         return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What a decoder knows before synthesis: the input of an adapter for one encoder (``nn.adapter``).
+    """Dequantised latents, the input of the synthesis and of token adapters.
 
     Attributes
     ----------
-    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉), dequantised; equal on all machines up to rounding of the last bit
+    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉); the same on all machines but for the last bit
     nominal : log2 of the nominal gain of the file's quality
-    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, or None where all are zero
+    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
     """
 
     values: np.ndarray
@@ -92,7 +93,7 @@ class Latents:
 
     @property
     def log2_gain(self) -> np.ndarray:
-        """Log2 of the gain at each place, float32 (⌈H/16⌉, ⌈W/16⌉)."""
+        """Log2 of the gain of each latent, float32 (⌈H/16⌉, ⌈W/16⌉)."""
         height, width = self.values.shape[1:]
         gain = np.full((height, width), self.nominal, np.float32)
         if self.levels is not None:
@@ -100,6 +101,6 @@ class Latents:
         return gain
 
 
-def spread(cells: np.ndarray, scale: int, shape: tuple[int, ...]) -> np.ndarray:
-    """What is said of cells, said of all that is in them: (⌈h/scale⌉, ⌈w/scale⌉) → ``shape`` (h, w)."""
+def expand(cells: np.ndarray, scale: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Repeat each value ``scale`` × ``scale`` times: (⌈h/scale⌉, ⌈w/scale⌉) → ``shape`` (h, w)."""
     return cells.repeat(scale, 0).repeat(scale, 1)[: shape[0], : shape[1]]

@@ -1,7 +1,4 @@
-"""Bits before they are written: what a level would cost at each place, and the quality that fits a budget.
-
-Knows tables, their indices and sizes of files: nothing of pictures or graphs.
-"""
+"""Rate before it is written: the cost of gain offsets, and the quality that fits a byte budget."""
 
 from __future__ import annotations
 
@@ -16,48 +13,78 @@ from cotam.format.symbols import Tables
 
 __all__ = ["largest_within", "level_costs"]
 
+SURELY = 1.25
+"""Estimates are within this factor of real sizes, and better once one real size is known."""
+
 
 def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:
-    """Expected bits float32 (15, ⌈h/2⌉, ⌈w/2⌉) of each level -7 … 7 in each cell of 2×2 latents.
+    """Estimate the bits, float32 (15, ⌈h/2⌉, ⌈w/2⌉), of each gain offset -7 … 7 in each field of 2×2 latents.
 
-    A level moves the index of its latents by as much, since tables are a quarter octave apart; what each
-    costs is the entropy of its table. That the network which gives the index also learned something of levels
-    is left out: on Kodak, it makes the slope of these curves some 8 % too steep, wherever one looks.
+    Tables are a quarter octave apart, so an offset moves the index of its latents by as much; the cost of a
+    latent is the entropy of its table. The scale network also learned something of offsets, which is left
+    out: on Kodak this makes the slope of these curves some 8 % too steep everywhere.
 
     Parameters
     ----------
     tables : of the weight set
-    index : uint8 (M, h, w), the table of each latent where the level is 7 everywhere: at lower levels more
-        are cut to 0, and how far they are below it could not be seen
+    index : uint8 (M, h, w), the table of each latent if every offset is 7: at lower ones more tables are
+        clipped to 0, and how far they are below it could not be seen
     """
     _, height, width = index.shape
     rows, columns = -(-height // 2), -(-width // 2)
     count = len(tables.halves)
-    cell = (np.arange(height)[:, None] // 2 * columns + np.arange(width) // 2) * count
-    used = np.bincount((cell + index).reshape(-1), minlength=rows * columns * count)
+    field = (np.arange(height)[:, None] // 2 * columns + np.arange(width) // 2) * count
+    used = np.bincount((field + index).reshape(-1), minlength=rows * columns * count)
     below = np.arange(-2 * LIMIT, 1)
-    # Entropies of fitted tables may dip where they should not.
+    # Entropies of fitted tables may fall where they should rise.
     bits = np.maximum.accumulate(tables.entropies)[np.maximum(np.arange(count)[:, None] + below, 0)]
     return (used.reshape(-1, count) @ bits).T.reshape(len(below), rows, columns).astype(np.float32)
 
 
-def largest_within(encode_at: Callable[[int], File], target: int) -> File:
-    """Return the file of the highest quality that has at most ``target`` bytes, by bisection.
+def largest_within(
+    encode_at: Callable[[int], File], estimate_at: Callable[[int], float], target: int
+) -> File:
+    """Return the file of the highest quality that has at most ``target`` bytes.
+
+    Sizes are assumed to rise with quality. Qualities are ruled out by estimates, which are cheap, until one
+    is found that fits while the next one does not: two or three files are encoded.
+
+    Parameters
+    ----------
+    encode_at : quality → file
+    estimate_at : quality → bytes, about; asked at most once for each quality
 
     Raises
     ------
     TargetSizeError
-        If that of quality 0 has more.
+        If the file of quality 0 has more; ``smallest`` of the error is about its size.
     """
-    best = encode_at(0)
-    if len(best.data) > target:
-        raise TargetSizeError(f"at quality 0 the image takes {len(best.data)} bytes, more than {target}")
-    low, high = 0, MAX_QUALITY + 1
+    estimates: dict[int, float] = {}
+    ratio, tries = 1.0, 0
+
+    def expected(quality: int) -> float:
+        if quality not in estimates:
+            estimates[quality] = estimate_at(quality)
+        return ratio * estimates[quality]
+
+    if expected(0) > SURELY * target:
+        raise TargetSizeError(target, round(expected(0)))
+    best, low, high = None, -1, MAX_QUALITY + 1
     while high - low > 1:
-        middle = (low + high) // 2
-        file = encode_at(middle)
-        if len(file.data) <= target:
-            low, best = middle, file
+        left, right = low, high
+        while right - left > 1:
+            middle = (left + right) // 2
+            left, right = (middle, right) if expected(middle) <= target else (left, middle)
+        quality = max(left, low + 1)
+        if tries > 3:  # estimates mislead
+            quality = (low + high) // 2
+        file = encode_at(quality)
+        size, tries = len(file.data), tries + 1
+        ratio *= size / max(expected(quality), 1.0)
+        if size <= target:
+            low, best = quality, file
         else:
-            high = middle
+            high = quality
+    if best is None:
+        raise TargetSizeError(target, round(expected(0)))
     return best

@@ -1,7 +1,7 @@
-"""Cuts of a large grid into tiles with a halo.
+"""Cut large grids into tiles with a halo.
 
-Knows grids only: nothing of what is in them. A cell is that of the hyper latents, 64 pixels, where not said
-otherwise; a tile's outer part feeds a graph, its core part is kept, so that tiles join without seams.
+The outer part of a tile is the input of a graph, its core is kept, so that tiles join without seams. A cell
+is 64×64 pixels unless a function takes another ``unit``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 __all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "spans", "tiles"]
 
 WHOLE = 768
-"""A grid of at most this many pixels a side is one tile."""
+"""Pixels of a side up to which an image is one tile."""
 
 TILE = 640
-"""Tiles of a larger one are at most this many pixels a side. In larger tiles less is computed twice, but they
-take more memory, and more of it lies outside of the processor's cache."""
+"""Pixels of a side of the tiles of larger images, at most. Larger tiles would compute less twice, but take
+more memory, and more of it outside of the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of one axis, in cells: [start, stop) is kept, [outer_start, outer_stop) is computed."""
+    """A part of an axis, in cells: a core [start, stop) in an outer part [outer_start, outer_stop)."""
 
     start: int
     stop: int
@@ -32,29 +32,23 @@ class Span:
     outer_stop: int
 
     def outer(self, scale: int) -> slice:
-        """Where the computed part lies in the whole, ``scale`` elements a cell."""
+        """Return the outer part as a slice of the axis, with ``scale`` elements a cell."""
         return slice(self.outer_start * scale, self.outer_stop * scale)
 
     def core(self, scale: int) -> slice:
-        """Where the kept part lies in the whole."""
+        """Return the core as a slice of the axis."""
         return slice(self.start * scale, self.stop * scale)
 
     def inner(self, scale: int) -> slice:
-        """Where the kept part lies in the computed one."""
+        """Return the core as a slice of the outer part."""
         return slice((self.start - self.outer_start) * scale, (self.stop - self.outer_start) * scale)
 
-    def within(self, larger: Span, scale: int) -> slice:
-        """Where the computed part lies in the computed part of ``larger``."""
-        return slice(
-            (self.outer_start - larger.outer_start) * scale, (self.outer_stop - larger.outer_start) * scale
-        )
-
     def with_halo(self, halo: int, cells: int) -> Span:
-        """The same core with a halo of ``halo`` cells on an axis of ``cells``."""
+        """Return the same core with a halo of ``halo`` cells on an axis of ``cells``."""
         return Span(self.start, self.stop, max(0, self.start - halo), min(cells, self.stop + halo))
 
     def cut(self, largest: int, halo: int, cells: int) -> list[Span]:
-        """The same core in pieces of nearly equal length, none longer than ``largest``."""
+        """Cut the core into parts of nearly equal length, at most ``largest``."""
         length = self.stop - self.start
         count = -(-length // largest)
         edges = [self.start + length * i // count for i in range(count + 1)]
@@ -62,17 +56,17 @@ class Span:
 
 
 def spans(cells: int, halo: int, largest: int) -> list[Span]:
-    """Pieces of a whole axis, see `Span.cut`."""
+    """Cut a whole axis, see `Span.cut`."""
     return Span(0, cells, 0, cells).cut(largest, halo, cells)
 
 
 def largest_tile(rows: int, columns: int, unit: int = 64) -> int:
-    """Cells, of ``unit`` pixels, that a tile of such a grid has at most a side."""
+    """Return the cells of a side that tiles of a grid have, at most."""
     return (WHOLE if max(rows, columns) * unit <= WHOLE else TILE) // unit
 
 
 def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[tuple[Span, Span]]:
-    """Tiles of a grid of cells, of ``unit`` pixels, row by row."""
+    """Yield rows and columns of each tile of a grid, row by row."""
     largest = largest_tile(rows, columns, unit)
     for row in spans(rows, halo, largest):
         for column in spans(columns, halo, largest):
@@ -80,6 +74,6 @@ def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[tuple[
 
 
 def pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
-    """Repeat the last row and column until both axes are multiples."""
+    """Repeat the last row and column until both axes are multiples of ``multiple``."""
     widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
     return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)

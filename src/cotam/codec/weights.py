@@ -1,8 +1,7 @@
-"""Weight sets: what a codec needs besides code, and where it lies.
+"""Weight sets: find and load them.
 
-Knows folders, hashes and tables: nothing of how graphs run. A set is a folder with five ONNX graphs,
-``tables.npz`` and ``manifest.json`` (the SHA-256 of each file). The sets in this package never change
-once released; a new one gets a new name.
+A set is a folder with five ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each file). A
+set never changes once it is released; a new one gets a new name.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -23,11 +21,10 @@ from cotam.format.symbols import Tables
 __all__ = [
     "DEFAULT",
     "FOLDER",
-    "VIEWS",
-    "View",
     "WeightSet",
     "by_hash",
     "digest_of",
+    "label_of",
     "load",
     "name_of",
     "names",
@@ -38,28 +35,26 @@ GROUP = "cotam.weights"
 """Entry-point group of weight sets in other packages: each names the folder of one set."""
 IN_LAB = "is part of cotam-lab; run in a clone of cotam: pip install ./lab"
 DEFAULT = "mllm"
-View = Literal["human", "mllm"]
-VIEWS = get_args(View)
 
 
 @dataclass(frozen=True)
 class WeightSet:
-    """A weight set, read into memory except for its graphs.
+    """A weight set without its graphs. Arrays of 101 rows have one for each quality.
 
     Attributes
     ----------
-    name : of the folder
+    name : for profiles and messages
     folder : with the graphs
     digest : SHA-256 over the hashes in the manifest, 32 bytes
-    tables : distributions of the symbols
-    gains : float32 (101, M), gain of each latent channel at each quality
+    tables : frequencies of the symbols
+    gains : float32 (101, M), gain of each latent channel
     nominal : float32 (101,), log2 of the nominal gain
     z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
     z_index : uint8 (101, Z), table of each hyper latent
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
     hyper_quality : float32 (101, C), integers: what quality adds within the hyper context; None without one
-    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn, or None
-    views : float32 (2,), part that the picture adapter has in the human view and in the MLLM view
+    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn; None without one
+    views : float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
     """
 
     name: str
@@ -79,18 +74,18 @@ class WeightSet:
 
     @property
     def short_hash(self) -> bytes:
-        """The two bytes that a file's header carries."""
+        """The two bytes in the header of a file."""
         return self.digest[:2]
 
 
 def digest_of(manifest: dict[str, str]) -> bytes:
-    """SHA-256 of a set, from the hash of each of its files."""
+    """Return the SHA-256 of a set, given the hash of each of its files."""
     text = "".join(f"{name} {manifest[name]}\n" for name in sorted(manifest))
     return hashlib.sha256(text.encode()).digest()
 
 
 def names() -> list[str]:
-    """Names of the installed sets: those of this package first, then those of entry points."""
+    """Return the names of the installed sets, those of this package first."""
     return [*_packaged(), *sorted(point.name for point in entry_points(group=GROUP))]
 
 
@@ -99,13 +94,7 @@ def _packaged() -> list[str]:
 
 
 def _folder(name: str) -> Path:
-    """Folder of an installed set.
-
-    Raises
-    ------
-    UnknownWeightsError
-        if there is none of this name
-    """
+    """Return the folder of an installed set; raises as `load`."""
     if (FOLDER / name / "manifest.json").is_file():
         return FOLDER / name
     for point in entry_points(group=GROUP, name=name):
@@ -118,19 +107,19 @@ def _folder(name: str) -> Path:
 
 @cache
 def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
-    """The set of this name, from the package or from the folder that holds it.
+    """Load a set by its name; ``folder`` is that of a set which is not installed.
 
     Raises
     ------
     UnknownWeightsError
-        if there is none, or if a file does not have the hash in the manifest
+        If there is none, or one of its files does not have the hash in the manifest.
     """
     where = folder or _folder(name)
     manifest = json.loads((where / "manifest.json").read_text())
     for file, expected in manifest.items():
         path = where / file
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise UnknownWeightsError(f"{path} is not the file of weight set {name!r}: reinstall cotam")
+            raise UnknownWeightsError(f"{path} does not match its weight set's manifest: reinstall cotam")
     with np.load(where / "tables.npz") as arrays:
         fields = {key: arrays[key] for key in arrays.files}
     tables = Tables.from_flat(fields.pop("frequencies"), fields.pop("lengths"))
@@ -138,17 +127,22 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 
 def name_of(short: bytes) -> str | None:
-    """Name of the installed set with this short hash; those of this package are asked first."""
+    """Return the name of the installed set with this short hash, None if there is none."""
     return next((name for name in names() if load(name).short_hash == short), None)
 
 
+def label_of(short: bytes) -> str:
+    """Return the name of the set with this short hash, or the hash in hexadecimal if it is not installed."""
+    return name_of(short) or short.hex()
+
+
 def by_hash(short: bytes) -> WeightSet:
-    """The set that a file's header names.
+    """Load the set that the header of a file names.
 
     Raises
     ------
     UnknownWeightsError
-        if no installed set has this hash
+        If no installed set has this hash.
     """
     if name := name_of(short):
         return load(name)

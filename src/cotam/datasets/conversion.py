@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cotam
-from cotam.api import View, digests_of
 from cotam.errors import FormatError, InputError
 from cotam.format.header import KIND_BYTES, is_sequence
-from cotam.guide.base import digest_of
 from cotam.image.write import FORMS, saved
+from cotam.options import View, guide_digest, weights_digests
 
 __all__ = ["Conversion", "Decoding", "Encoding", "picture_in"]
 
@@ -47,8 +46,8 @@ class Encoding:
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
         profile = self.options.get("profile", "auto")
-        made_with = {"weights": digests_of(profile)}
-        if digest := digest_of(self.options.get("guide", "auto"), profile):
+        made_with = {"weights": weights_digests(profile)}
+        if digest := guide_digest(self.options.get("guide", "auto"), profile):
             made_with["guide file"] = digest[:16]
         return {"makes": "cotam", **self.options, **made_with}
 

@@ -17,11 +17,11 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cotam.api import View
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
 from cotam.datasets.run import DEATHS, died, start_worker
 from cotam.datasets.shards import Row, Unit, Work
 from cotam.errors import CotamError, InputError, MissingExtraError
+from cotam.options import View
 
 try:
     import pyarrow

@@ -1,1 +1,1 @@
-"""The file format of docs/format.md."""
+"""The bytes of files, as docs/format.md specifies them."""

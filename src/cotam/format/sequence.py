@@ -7,7 +7,7 @@ random access.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
@@ -16,7 +16,16 @@ from cotam.errors import DamagedError, FormatError, InputError, TruncatedError
 from cotam.format.header import MAGIC, Header, Kind, check16, read_header, read_kind
 from cotam.format.varint import read_varint, varint
 
-__all__ = ["TICKS", "CodedFrame", "Entry", "Index", "SequenceReader", "SequenceWriter", "read_index"]
+__all__ = [
+    "TICKS",
+    "CodedFrame",
+    "Entry",
+    "Index",
+    "SequenceReader",
+    "SequenceWriter",
+    "read_frames_from",
+    "read_index",
+]
 
 TICKS = 1_000_000
 """Times are whole numbers of ticks, 1 µs each."""
@@ -221,6 +230,32 @@ class SequenceReader:
                 data += self._take(1, where)
             numbers.append(read_varint(data, start, "frame")[0])
         return data, numbers
+
+
+def read_frames_from(
+    data: bytes, header: Header, entries: Sequence[Entry], first: int
+) -> Iterator[tuple[int, bytes, CodedFrame]]:
+    """Yield the frames of a whole sequence from number ``first`` on, see `SequenceReader.frames`.
+
+    Raises
+    ------
+    DamagedError, FormatError
+        If a chunk is not valid, or is not where the index says.
+    """
+    for number in range(first, len(entries)):
+        entry = entries[number]
+        chunk = data[entry.start : entry.start + entry.size]
+        if not chunk or chunk[0] & ~0x07 != _FRAME:
+            raise DamagedError("the index at the end does not fit the frames before it")
+        gap, at = read_varint(chunk, 1, "frame")
+        length, at = read_varint(chunk, at, "frame")
+        if check16(chunk[: at + 4]) != chunk[at + 4 : at + 6]:
+            raise DamagedError("its head is damaged: the checksum does not match")
+        flags, checksum, payload = chunk[0], int.from_bytes(chunk[at : at + 4], "little"), chunk[at + 6 :]
+        if len(payload) != length or bool(flags & 1) != entry.key:
+            raise DamagedError("the index at the end does not fit the frames before it")
+        frame = CodedFrame(bool(flags & 1), bool(flags & 2), bool(flags & 4), payload, checksum)
+        yield entry.ticks, header.fields() + varint(gap), frame
 
 
 def read_index(data: bytes) -> Index:

@@ -20,9 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import cotam
-from cotam import api
-from cotam.codec import weights
-from cotam.codec.weights import View
+from cotam.codec.shared import codec_of
+from cotam.codec.views import VIEWS, View
 from cotam.format.header import read_file
 from cotam.gateway import features
 from cotam.gateway.bodies import Bodies
@@ -207,10 +206,10 @@ class _Comparer:
 def _views(data: bytes) -> dict[View, Pixels]:
     """Pixels of each view of a file: the latents are decoded once, and drawn twice."""
     file = read_file(data)
-    codec = api.codec_of(file.header.weights)
+    codec = codec_of(file.header.weights)
     symbols, grid = codec.decode_symbols(file)
     latents = codec.dequantise(symbols, grid).values
-    return {view: codec.synthesise(latents, symbols, grid, view) for view in weights.VIEWS}
+    return {view: codec.synthesise(latents, symbols, grid, view) for view in VIEWS}
 
 
 def _importance(pixels: Pixels) -> Pixels:

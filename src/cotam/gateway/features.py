@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.guide.multiscale import resized
+from cotam.guide.resize import resized
 from cotam.image.read import Pixels
 from cotam.runtime import open_session
 

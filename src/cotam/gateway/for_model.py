@@ -159,7 +159,7 @@ class ForModel:
 def _row(data: bytes, file: bytes, source: str) -> dict[str, Any]:
     """A row of ``--log-bytes``: an image as it came, and its .cotam file."""
     row = {"image": content_key(data).hex()[:16], "source": source, "source_bytes": len(data)}
-    found = cotam.sequence_info(file) if is_sequence(file) else cotam.info(file)
+    found = cotam.open_sequence(file).info if is_sequence(file) else cotam.info(file)
     row |= {
         "width": found.width,
         "height": found.height,

@@ -1,1 +1,1 @@
-"""Guides: from a picture to where a vision encoder looks. Nothing heavy is imported before it is used."""
+"""Guides: importance maps of images, and the gain offset maps made from them."""

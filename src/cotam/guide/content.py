@@ -50,13 +50,13 @@ class Content:
         return self.map
 
 
-def examine(pixels: np.ndarray) -> Content:
+def examine(pixels: np.ndarray, *, fusion: float = 0.5) -> Content:
     """What a picture is; pixels uint8 (H, W, 3) of any size. Large ones are looked at in tiles, too."""
     from cotam.guide.base import load
     from cotam.guide.multiscale import importance
 
     watching = _Watching(cast("GraphGuide", load("lite")))
-    found = importance(watching, pixels)
+    found = importance(watching, pixels, fusion=fusion)
     return Content(watching.near_text / watching.everywhere, found, watching.guide.exponent)
 
 

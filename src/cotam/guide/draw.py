@@ -1,64 +1,44 @@
-"""A picture of what a guide sees: importance as colours, levels as a grid, and a legend.
-
-Knows Pillow's drawing: importance and levels are made by ``tiles`` and `cotam.guide.importance`.
-"""
+"""Draw importance maps as colours over an image, and gain offset maps as grids."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cotam.api import codec, guided
-from cotam.errors import InputError
 from cotam.format.level_map import LIMIT
-from cotam.guide.base import Guide
 from cotam.guide.grids import resample
-from cotam.guide.importance import Policy
-from cotam.guide.multiscale import resized
-from cotam.image.read import ImageInput, to_rgb
+from cotam.guide.resize import resized
 
 __all__ = ["draw", "heat"]
 
 PANEL = 900
-"""Pixels of the long side of each of the two panels; smaller pictures are enlarged by whole numbers."""
+"""Pixels of the long side of a panel; smaller images are enlarged by whole numbers."""
 
 _HEAT = np.array([(20, 8, 60), (90, 20, 120), (190, 50, 90), (250, 140, 40), (255, 245, 150)], float)
 _COARSER, _FINER = np.array([40, 90, 220], float), np.array([225, 70, 20], float)
 _OCTAVES = 3
-"""The colours of importance go from 2**-3 to 2**3 times the mean."""
+"""Colours of importance reach from 2**-3 to 2**3 times the mean."""
 
 _GAP, _BAR, _TEXT = 12, 14, 16
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 
 
-def draw(
-    image: ImageInput,
-    *,
-    guide: str | Guide,
-    quality: int = 50,
-    guide_strength: float = 1.0,
-    guide_policy: Policy = "log",
-) -> Image.Image:
-    """Two panels over a legend: importance, and the levels that a file of this quality would have.
+def draw(pixels: np.ndarray, importance: np.ndarray, levels: np.ndarray) -> Image.Image:
+    """Draw two panels over a legend: importance as colours over the image, and the gain offset map.
 
-    Raises
-    ------
-    InputError
-        for a picture or a guide that cannot be used, and for the guide "none"
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3)
+    importance : (gh, gw), positive and of mean 1
+    levels : int8 (⌈H/32⌉, ⌈W/32⌉) in ±7
     """
-    guidance = guided(guide, guide_strength, guide_policy)
-    if guidance is None:
-        raise InputError("guide 'none' has no map to show: bits are spread evenly")
-    pixels = to_rgb(image)
     height, width = pixels.shape[:2]
-    importance = guidance.importance(pixels)
-    levels = codec().quantise(pixels, quality, guidance.levels(importance, (height, width)))[0].levels
     scale = PANEL / max(height, width)
     scale = float(max(1, int(scale))) if scale > 1 else scale
     size = max(1, round(height * scale)), max(1, round(width * scale))
     seen = resized(pixels, size)
     left = heat(seen, importance)
-    right = _grid(seen, np.zeros((1, 1), np.int8) if levels is None else levels, scale)
+    right = _grid(seen, levels, scale)
     panel = max(size[1], 300)  # a legend has to fit under it
     canvas = Image.new("RGB", (2 * panel + 3 * _GAP, size[0] + 4 * _GAP + _BAR + 2 * _TEXT), _PAPER)
     canvas.paste(left, (_GAP, _GAP))
@@ -68,7 +48,7 @@ def draw(
 
 
 def heat(seen: np.ndarray, importance: np.ndarray) -> Image.Image:
-    """Importance (gh, gw) as colours over the picture, uint8 (H, W, 3)."""
+    """Draw importance, (gh, gw), as colours over an image, uint8 (H, W, 3)."""
     octaves = np.log2(resample(importance, seen.shape[:2]))
     colours = _heat_colours(octaves)
     gray = seen.astype(float) @ np.array([0.299, 0.587, 0.114])
@@ -82,7 +62,7 @@ def _heat_colours(octaves: np.ndarray) -> np.ndarray:
 
 
 def _level_colours(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Colour and opacity of each level."""
+    """Return colour and opacity of each offset."""
     colours = np.where(levels[..., None] > 0, _FINER, _COARSER)
     return colours, np.minimum(np.abs(levels) / LIMIT, 1)[..., None] ** 0.7 * 0.85
 
@@ -123,7 +103,7 @@ def _legends(canvas: Image.Image, top: int, panel: int) -> None:
             panel + 2 * _GAP,
             (1 - opacity) * 255 + opacity * colours,
             level_marks,
-            "levels, in quarter octaves",
+            "gain offsets, in quarter octaves",
         ),
     ):
         strip = np.broadcast_to(np.rint(bar).astype(np.uint8), (_BAR, width, 3))

@@ -1,7 +1,4 @@
-"""Maps on coarse grids, brought from one grid to another.
-
-Knows arrays only: nothing of what a map says.
-"""
+"""Resample maps from one coarse grid to another."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ __all__ = ["resample"]
 def resample(
     grid: np.ndarray, shape: tuple[int, int], extent: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray:
-    """A map on another grid, float64 ``shape``: means where it is coarser, linear in between where finer.
+    """Resample a map to float64 ``shape``: means if that is coarser, linear interpolation if it is finer.
 
     Parameters
     ----------
     grid : (gh, gw)
     shape : (h, w)
-    extent : rows and columns of ``shape`` over those that cover what ``grid`` covers: above 1 the last cells
+    extent : size of the area that ``shape`` covers, relative to that of ``grid``; above 1 the last cells
         reach beyond the edge, where the last values are repeated
     """
     down, across = (_matrix(n, m, e) for n, m, e in zip(grid.shape, shape, extent, strict=True))
@@ -27,7 +24,7 @@ def resample(
 
 
 def _matrix(source: int, target: int, extent: float) -> np.ndarray:
-    """(target, source): a triangle as wide as the coarser grid's cells around each target's centre."""
+    """Return the weights (target, source): triangles as wide as the coarser grid's cells."""
     step = source * extent / target
     centres = (np.arange(target) + 0.5) * step - 0.5
     away = np.abs(np.arange(source) - np.clip(centres, 0, source - 1)[:, None])

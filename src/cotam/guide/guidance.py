@@ -1,52 +1,97 @@
-"""From pixels to levels: a guide with its strength and policy.
-
-Knows guides and importance: nothing of codecs or files.
-"""
+"""Guides as allocators: from pixels to gain offset maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    from cotam.guide.base import Guide
-    from cotam.guide.importance import Policy
+from cotam.guide.base import Guide, exponent_of
+from cotam.guide.importance import Policy, to_levels
+from cotam.guide.multiscale import FUSION, importance
 
-__all__ = ["Guidance"]
+__all__ = ["Allocation", "Guidance", "SmoothedGuidance"]
+
+SMOOTHING = 0.5
+"""Weight of the frames before in the logarithm of importance, so that offsets do not flicker."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The allocator (`cotam.codec.allocation.Allocator`) of one image.
+
+    Attributes
+    ----------
+    importance : (gh, gw), positive, covers the image evenly
+    size : (H, W) in pixels
+    policy, strength, exponent : see `cotam.guide.importance`
+    """
+
+    importance: np.ndarray
+    size: tuple[int, int]
+    policy: Policy
+    strength: float
+    exponent: float
+
+    def offsets(self, costs: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the gain offset map."""
+        needed = costs() if self.policy == "log" else None
+        return to_levels(
+            self.importance,
+            self.size,
+            needed,
+            policy=self.policy,
+            strength=self.strength,
+            exponent=self.exponent,
+        )
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """A guide, ``strength`` 0 … 16, and how importance becomes levels (`cotam.guide.importance`)."""
+    """A guide, and how its importance becomes gain offsets.
+
+    Attributes
+    ----------
+    guide : see `Guide`
+    strength : 0 … 16; 1 is what suits the guide
+    policy : see `cotam.guide.importance`
+    fusion : weight of the maps of tiles, see `cotam.guide.multiscale`; 0 asks the guide once an image
+    """
 
     guide: Guide
-    strength: float
-    policy: Policy
-
-    def __call__(self, pixels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """Levels of a picture, as `cotam.codec.still.Levels` made from what they cost."""
-        return self.levels(self.importance(pixels), (pixels.shape[0], pixels.shape[1]))
+    strength: float = 1.0
+    policy: Policy = "log"
+    fusion: float = FUSION
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """Importance float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3) of any size."""
-        from cotam.guide.multiscale import importance
+        """Return the importance map, float32 (gh, gw), of pixels uint8 (H, W, 3)."""
+        return importance(self.guide, pixels, fusion=self.fusion)
 
-        return importance(self.guide, pixels)
+    def allocation(self, importance: np.ndarray, size: tuple[int, int]) -> Allocation:
+        """Return the allocator of an image of ``size`` (H, W) whose importance map is known."""
+        return Allocation(importance, size, self.policy, self.strength, exponent_of(self.guide))
 
-    def levels(self, importance: np.ndarray, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-        """As `__call__`, of importance that is known; ``size`` (H, W) in pixels."""
-        from cotam.guide.base import exponent_of
-        from cotam.guide.importance import to_levels
 
-        return partial(
-            to_levels,
-            importance,
-            size,
-            policy=self.policy,
-            strength=self.strength,
-            exponent=exponent_of(self.guide),
-        )
+class SmoothedGuidance:
+    """Allocators for frames in their order (`cotam.codec.temporal.FrameAllocator`), smoothed over time.
+
+    Parameters
+    ----------
+    guidance : see `Guidance`
+    first : importance map of the first frame, if it is known
+    """
+
+    def __init__(self, guidance: Guidance, first: np.ndarray | None = None) -> None:
+        self._guidance, self._first = guidance, first
+        self._before: np.ndarray | None = None
+
+    def __call__(self, pixels: np.ndarray, intra: bool) -> Allocation:
+        """Return the allocator of the next frame; an intra frame starts anew."""
+        found = self._guidance.importance(pixels) if self._first is None else self._first
+        self._first = None
+        logarithm = np.log(found)
+        if self._before is not None and not intra:
+            logarithm += SMOOTHING * (self._before - logarithm)
+        self._before = logarithm
+        return self._guidance.allocation(np.exp(logarithm), (pixels.shape[0], pixels.shape[1]))

@@ -1,61 +1,43 @@
-"""Importance → levels: how many bits each place gets.
+"""Importance maps → gain offset maps.
 
-Knows importance, what levels cost, and their grid: nothing of guides or of how levels are coded (``levels``,
-which rounds them with that in mind). With importance w on the grid of levels, the two policies are
+With importance w in each field of 32×32 pixels, the two policies are
 
 - log (default): gain 2^(strength · exponent · (log2 w − c)), in quarter octaves, rounded and clipped. Squared
-  error that costs w is coded best with gain w^½, by theory that counts every coefficient as significant; the
-  guide says which ``exponent`` holds at real rates. c is chosen so that the file keeps the size of its
-  quality.
+  error of weight w is coded best with gain w^½, by theory in which every coefficient is significant; a guide
+  says which ``exponent`` holds at real rates. c is chosen so that the file keeps the size of its quality.
 - ternary, the paper's rule (arXiv 2509.24258): on 8×8 fields, −a, 0 or +a by mean ± 0.75 standard deviations.
-  Its size is what it becomes.
+  The size of the file changes.
 """
 
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from cotam.errors import InputError
 from cotam.format.level_map import LEVELS_PER_OCTAVE, LIMIT, fit_levels
 from cotam.guide.grids import resample
 
-__all__ = ["Policy", "check_policy", "check_strength", "to_levels"]
+__all__ = ["MAX_STRENGTH", "Policy", "to_levels"]
 
 Policy = Literal["log", "ternary"]
 
 MAX_STRENGTH = 16.0
 FITS = 2
-"""Times that levels are rounded: after the first it is known what their map and the rounding cost."""
+"""Times that offsets are rounded: only after the first time is known what their map and the rounding cost."""
 
 LOSS = 2 * math.log(2) / LEVELS_PER_OCTAVE
-"""Loss of a level that is off by δ: this · δ² · the bits that a level costs there.
+"""Loss of an offset that is off by δ, divided by δ² and by the bits that an offset costs there.
 
 Where error falls as 2^(-2R/n) with rate R, n bits an octave, and the gain is off by e octaves from the best,
 rate + λ · error rises by n · ln 2 · e². With δ levels = δ/4 octaves and a level's bits = n/4 that gives half
-of this; the other half is for how the coder goes through the map, each level a start for the next."""
+of this; the other half is for the order of the coder, where each level predicts the next."""
 
 TERNARY_FIELDS = 8
 TERNARY_THRESHOLD = 0.75
 TERNARY_STEP = 2
-"""Levels of the ternary policy at strength 1: half an octave of gain."""
-
-
-def check_strength(strength: float) -> float:
-    """The strength as a float. Raises InputError if it is none from 0 to 16."""
-    if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
-        raise InputError(f"guide strength is a number from 0 to {MAX_STRENGTH:g}, not {strength!r}")
-    return float(strength)
-
-
-def check_policy(policy: Policy) -> Policy:
-    """The policy itself. Raises InputError if there is no such one."""
-    if policy not in get_args(Policy):
-        raise InputError(f"guide policy {policy!r} is not known; there are: {', '.join(get_args(Policy))}")
-    return policy
+"""Offset of the ternary policy at strength 1: half an octave of gain."""
 
 
 def to_levels(
@@ -68,23 +50,17 @@ def to_levels(
     exponent: float = 0.25,
     limit: int = LIMIT,
 ) -> np.ndarray:
-    """Levels int8 (⌈H/32⌉, ⌈W/32⌉) in ±``limit``, quarter octaves of gain.
+    """Return a gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉) in ±``limit``, in quarter octaves of gain.
 
     Parameters
     ----------
-    importance : (gh, gw), positive, covers the picture evenly
+    importance : (gh, gw), positive, covers the image evenly
     size : (H, W) in pixels
-    costs : bits (15, ⌈H/32⌉, ⌈W/32⌉) of each level -7 … 7 at each place. With them "log" picks levels
-        that keep the size; without, levels of mean zero. "ternary" does not use them.
-    policy, strength, exponent : see above
+    costs : bits (15, ⌈H/32⌉, ⌈W/32⌉) of each offset -7 … 7 at each place. With them, "log" chooses offsets
+        that keep the size of the file; without, offsets of mean zero. "ternary" does not use them.
+    policy, strength, exponent : see the module
     limit : 0 … 7
-
-    Raises
-    ------
-    InputError
-        if policy or strength are not among those above
     """
-    strength, policy = check_strength(strength), check_policy(policy)
     grid = -(-size[0] // 32), -(-size[1] // 32)
     if policy == "ternary":
         return _ternary(importance, grid, size, min(round(TERNARY_STEP * strength), limit))
@@ -97,7 +73,7 @@ def to_levels(
 
 
 def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
-    """``wanted`` levels, moved together until they and their map cost what level 0 costs everywhere."""
+    """Shift the ``wanted`` offsets together until they and their map cost as much as offset 0 everywhere."""
     place = np.ix_(*map(range, wanted.shape))
     budget = costs[LIMIT].sum(dtype=np.float64)
 
@@ -108,10 +84,10 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
         return np.clip(np.rint(wanted + by), -limit, limit).astype(np.int64)
 
     def error(by: float) -> tuple[float, float]:
-        return abs(bits(moved(by)).sum() - budget), abs(by)  # where several are as good, the least move
+        return abs(bits(moved(by)).sum() - budget), abs(by)  # of equal ones the least move
 
     move = 0.0
-    for step in (1.0, 0.125):  # cost rises with the move, so a finer look around the best is enough
+    for step in (1.0, 0.125):  # cost rises with the move
         move = min((move + step * k for k in range(-8, 9)), key=error)
     for _ in range(FITS):
         near = moved(move)
@@ -126,7 +102,7 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
 def _ternary(importance: np.ndarray, grid: tuple[int, int], size: tuple[int, int], step: int) -> np.ndarray:
     fields = resample(importance, (TERNARY_FIELDS, TERNARY_FIELDS))
     away = fields - fields.mean()
-    threshold = TERNARY_THRESHOLD * fields.std() + 1e-9  # no field of an even picture is above the rest
+    threshold = TERNARY_THRESHOLD * fields.std() + 1e-9  # an even image has no field above the rest
     signs = (away > threshold).astype(np.int8) - (away < -threshold)
     row, column = (
         np.minimum((np.arange(g) + 0.5) * 32, n - 0.5) * TERNARY_FIELDS // n

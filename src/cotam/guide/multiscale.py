@@ -1,41 +1,40 @@
-"""Hierarchical guidance: a map of the whole picture, fused with maps of its tiles.
+"""Hierarchical guidance: the map of the whole image, fused with maps of its tiles.
 
 ::
 
-    picture ──▸ reduced ──▸ whole, at the guide's side ──▸ global map ───────────┐
-                   │                                          │ means of tiles   ▾
-                   └──▸ overlapping tiles, side × side ──▸ local maps ──▸ blended, fused ──▸ importance
+    image ──▸ shrunk ──▸ whole, at the guide's side ──▸ global map ────────────────┐
+                 │                                          │ means of tiles       ▾
+                 └──▸ overlapping tiles, side × side ──▸ local maps ──▸ blended, fused ──▸ importance
 
-Knows guides, pixels and grids: nothing of what a guide is made of, or of levels. A vision encoder sees a
-large picture small, as a whole, and many multimodal LLMs add tiles of it at full scale: both count.
+A vision encoder sees a large image small, as a whole, and many multimodal LLMs add tiles of it at full scale:
+both count.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
-from PIL import Image
 
 from cotam.errors import InputError
 from cotam.guide.base import Guide, side_of
 from cotam.guide.grids import resample
+from cotam.guide.resize import reduced, resized
 
-__all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance", "resized"]
+__all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
 FUSION = 0.5
-"""Weight of the local maps in the logarithm: 0 is the global map alone, 1 the local ones alone."""
+"""Weight of the local maps in the logarithm: 0 is the global map alone, 1 the local maps alone."""
 
 LOCAL_PIXELS = 4_000_000
-"""Larger pictures are reduced to this many pixels before they are cut into tiles."""
+"""Larger images are shrunk to this many pixels before they are cut into tiles."""
 
 MAX_TILES = 48
-"""Pictures are reduced further until they have no more tiles than this: the guide's time is bounded."""
+"""Images are shrunk until they have no more tiles than this, which bounds the guide's time."""
 
 OVERLAP = 0.25
-"""Neighbouring tiles share at least this part of their side."""
-
-_STRIP_PIXELS = 1 << 21
+"""Share of its side that a tile has in common with its neighbour, at least."""
 
 
 def importance(
@@ -46,25 +45,25 @@ def importance(
     local_pixels: int = LOCAL_PIXELS,
     max_tiles: int = MAX_TILES,
 ) -> np.ndarray:
-    """Importance of a picture of any size, float32 (gh, gw), positive and of mean 1.
+    """Return the importance map, float32 (gh, gw), positive and of mean 1, of an image of any size.
 
     Parameters
     ----------
-    guide : a guide; one without a ``side``, or a picture that is not larger than it, gives its own map
+    guide : asked once if it has no ``side``, or the image is not larger than that
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
-    local_pixels, max_tiles : bounds of the work, see `LOCAL_PIXELS` and `MAX_TILES`
+    local_pixels, max_tiles : see `LOCAL_PIXELS` and `MAX_TILES`
 
     Raises
     ------
     InputError
-        if what the guide gives is no map of positive numbers
+        If the guide does not return a map of positive numbers.
     """
     side = side_of(guide)
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return _checked(guide, pixels)
-    pixels = _reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
+    pixels = reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
     size = _local_size(pixels.shape[0], pixels.shape[1], side, max_tiles)
     pixels = resized(pixels, size)
     whole = _checked(guide, resized(pixels, _fitted(*size, side)))
@@ -74,32 +73,35 @@ def importance(
 
 
 def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
-    """What the guide says. Raises InputError if that is no map of positive numbers."""
+    """Ask the guide. Raises InputError if it does not return a map of positive numbers."""
     found = guide.importance(pixels)
     if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
         raise InputError(
-            f"guide {type(guide).__name__} gives no importance: positive numbers of shape (gh, gw) are wanted"
+            f"guide {type(guide).__name__} must return positive numbers of shape (gh, gw), got {found.shape}"
         )
     return found
 
 
-def _local_size(height: int, width: int, side: int, tiles: int) -> tuple[int, int]:
-    """The largest size of this aspect, not above the picture's, that has so few tiles."""
-    scale = 1.0
-    while True:
-        size = max(1, round(height * scale)), max(1, round(width * scale))
-        if len(_starts(size[0], side)) * len(_starts(size[1], side)) <= tiles or max(size) <= side:
-            return size
-        scale *= 0.97
+def _local_size(height: int, width: int, side: int, max_tiles: int) -> tuple[int, int]:
+    """Return the largest size of this aspect, not above the image's, that has at most ``max_tiles`` tiles."""
+    longest = max(height, width)
+
+    def has_more(length: int) -> bool:
+        size = _fitted(height, width, length)
+        return length > side and math.prod(len(_starts(n, side)) for n in size) > max_tiles
+
+    length = bisect_left(range(longest + 1), True, key=has_more) - 1
+    return _fitted(height, width, length)
 
 
-def _fitted(height: int, width: int, side: int) -> tuple[int, int]:
-    scale = min(1.0, side / max(height, width))
+def _fitted(height: int, width: int, length: int) -> tuple[int, int]:
+    """Return the size of this aspect whose long side is ``length``, or less where the image is smaller."""
+    scale = min(1.0, length / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where tiles of ``side`` begin on an axis: evenly, from its beginning to its end."""
+    """Return where tiles of ``side`` begin on an axis, evenly spaced from its beginning to its end."""
     if length <= side:
         return [0]
     step = side * (1 - OVERLAP)
@@ -108,7 +110,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion: float) -> np.ndarray:
-    """The global map ``whole`` and the maps of all tiles, on a grid as fine as that of a tile."""
+    """Fuse the global map ``whole`` with the maps of all tiles, on a grid as fine as that of a tile."""
     height, width = pixels.shape[:2]
     rows, columns = _starts(height, side), _starts(width, side)
     total = weight = overall = np.empty((0, 0))  # their grid is known after the first tile
@@ -126,7 +128,7 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
             down = _Placed(top, tile.shape[0], local.shape[0], height, total.shape[0])
             across = _Placed(left, tile.shape[1], local.shape[1], width, total.shape[1])
             where = down.cells, across.cells
-            # The guide says what counts within a tile; how much the tile counts is the global map's to say.
+            # The local map ranks places within the tile, the global map the tile among others.
             local *= overall[where].mean() / local.mean()
             window = down.window[:, None] * across.window
             total[where] += window * (down.matrix @ np.log(local) @ across.matrix.T)
@@ -136,7 +138,14 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
 
 
 class _Placed:
-    """One axis of a tile's map on the grid of the picture: which cells, from which values, how strongly."""
+    """One axis of a tile's map on the grid of the image.
+
+    Attributes
+    ----------
+    cells : of the image's grid whose centres lie in the tile
+    matrix : (cells, values), linear interpolation of the tile's values
+    window : weight of each cell
+    """
 
     def __init__(self, start: int, length: int, values: int, whole: int, grid: int) -> None:
         centres = (np.arange(grid) + 0.5) * whole / grid - start  # in pixels of the tile
@@ -149,27 +158,5 @@ class _Placed:
         self.matrix[np.arange(len(inside)), low] = 1 - (at - low)
         if values > 1:
             self.matrix[np.arange(len(inside)), low + 1] += at - low
-        # Falls to nothing at the tile's ends, but for the little that the picture's own edge is left with.
+        # Zero at the tile's ends, but for a little that remains at the edge of the image.
         self.window = np.sin(np.pi * centres / length) ** 2 + 1e-6
-
-
-def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pixels uint8 (H, W, 3) at another size (h, w), antialiased, in little memory beside the result."""
-    height, width = pixels.shape[:2]
-    if (height, width) == size:
-        return np.ascontiguousarray(pixels)
-    factor = max(1, int(min(height / size[0], width / size[1]) / 1.5))
-    # What is left of the last row and column after whole factors keeps its part of the picture.
-    box = (0.0, 0.0, width / factor, height / factor)
-    image = Image.fromarray(_reduced(pixels, factor))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
-
-
-def _reduced(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Means of ``factor`` × ``factor`` pixels, strip by strip: Pillow takes four bytes for each of them."""
-    if factor == 1:
-        return pixels
-    height, width = pixels.shape[:2]
-    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
-    strips = [Image.fromarray(pixels[top : top + rows]).reduce(factor) for top in range(0, height, rows)]
-    return np.concatenate([np.asarray(strip) for strip in strips])

@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 from cotam.codec import weights
+from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.errors import CotamError
 from cotam.format.header import read_file, read_header
@@ -59,8 +60,8 @@ def differences(pixels: np.ndarray, levels: np.ndarray | None, codecs: dict[str,
     encoder = next(iter(codecs.values()))
     wrong = []
     for quality in QUALITIES:
-        expected = encoder.quantise(pixels, quality, levels)[0]
-        coded = encoder.encode(pixels, quality, levels=levels)
+        expected = encoder.quantise(pixels, quality, fixed(levels))[0]
+        coded = encoder.encode(pixels, quality, allocator=fixed(levels))
         for what, codec in codecs.items():
             try:
                 same = codec.decode_symbols(coded)[0].equals(expected)

@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from cotam.api import codec
+from cotam.codec.shared import codec
 from cotam.errors import InputError
 from cotam.guide import multiscale
 from cotam.guide.base import Guide, exponent_of, load, side_of
@@ -165,12 +165,12 @@ def measure(wanted: Iterator[Subject], name: str, guide: Guide, qualities: Seque
                 levels = None
                 if fusion is not None:
                     found = multiscale.importance(guidance.guide, subject.pixels, fusion=fusion)
-                    levels = guidance.levels(found, (size[0], size[1]))
+                    levels = guidance.allocation(found, (size[0], size[1]))
                 for quality in missing:
-                    coded = codec().encode(subject.pixels, quality, levels=levels)
+                    made = codec().encode(subject.pixels, quality, allocator=levels)
                     row = {"codec": coded, "version": version, "quality": quality, "image": subject.name}
-                    row |= {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / (size[0] * size[1])}
-                    sink.write(json.dumps(row | subject.judge(codec().decode(coded))) + "\n")
+                    row |= {"bytes": len(made.data), "bpp": 8 * len(made.data) / (size[0] * size[1])}
+                    sink.write(json.dumps(row | subject.judge(codec().decode(made))) + "\n")
                     sink.flush()
 
 

@@ -15,8 +15,9 @@ from typing import TypeVar
 import click
 import numpy as np
 
-from cotam.api import codec
+from cotam.codec.allocation import fixed
 from cotam.codec.planes import Grid
+from cotam.codec.shared import codec
 from cotam.format.level_map import read_levels, write_levels
 from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.guide import multiscale
@@ -55,18 +56,14 @@ def sizes(guide: Guide, pixels: np.ndarray, quality: int, strength: float) -> tu
     make = partial(
         to_levels, multiscale.importance(guide, pixels), size, strength=strength, exponent=exponent_of(guide)
     )
-    kept: list[np.ndarray] = []
-
-    def remember(costs: np.ndarray) -> np.ndarray:
-        kept.append(make(costs))
-        return kept[-1]
-
+    costs = codec().level_costs(codec().quantise(pixels, quality)[0], Grid(*size))
+    balanced = make(costs)
     plain, guided, mean_zero, ternary = (
-        len(codec().encode(pixels, quality, levels=levels).data)
-        for levels in (None, remember, make(), make(policy="ternary"))
+        len(codec().encode(pixels, quality, allocator=fixed(levels)).data)
+        for levels in (None, balanced, make(), make(policy="ternary"))
     )
     more = (100 * (n / plain - 1) for n in (guided, mean_zero, ternary))
-    share = 100 * len(coded_map(kept[0])) / guided if kept[0].any() else 0.0  # zeros are not written
+    share = 100 * len(coded_map(balanced)) / guided if balanced.any() else 0.0  # zeros are not written
     return 8 * plain / (size[0] * size[1]), *more, share
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cotam.codec import weights
+from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.errors import InputError
 from cotam.format.level_map import LIMIT
@@ -220,7 +221,7 @@ class Bench:
         read = self.read(subject.pixels) if subject.text else []
         for spec, quality in wanted:
             levels = spec.levels(self.importance(spec, subject)) if spec.names else None
-            coded = self.codec.encode(subject.pixels, quality, levels=levels)
+            coded = self.codec.encode(subject.pixels, quality, allocator=fixed(levels))
             decoded = self.codec.decode(coded)
             scores = teacher_scores(self.look(decoded), theirs)
             if subject.text:

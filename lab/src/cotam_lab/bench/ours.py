@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cotam.api import digests_of
 from cotam.errors import InputError
-from cotam.guide.base import digest_of
 from cotam.image.baselines import Codec
 from cotam.image.read import Pixels
+from cotam.options import guide_digest, weights_digests
 
 __all__ = ["option_defaults", "ours"]
 
@@ -64,8 +63,8 @@ def ours(text: str = "") -> Codec:
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
     described = [f"{name} {value}" for name, value in settings.items()]
-    described.append(f"weights {digests_of(settings['profile'])}")
-    if digest := digest_of(settings["guide"], settings["profile"]):
+    described.append(f"weights {weights_digests(settings['profile'])}")
+    if digest := guide_digest(settings["guide"], settings["profile"]):
         described.append(f"guide file {digest[:12]}")
     return Codec(
         name=f"cotam:{text}" if text else "cotam",

@@ -16,11 +16,13 @@ import click
 import torch
 from tqdm import tqdm
 
-from cotam.api import Profile, codec_of, encode
+from cotam.api import encode
 from cotam.codec import weights
+from cotam.codec.shared import codec_of
 from cotam.errors import InputError
 from cotam.format.header import read_file
 from cotam.image.read import to_rgb
+from cotam.options import Profile
 from cotam_lab.bench.cli import errors_shown
 from cotam_lab.bench.pictures import plain_pictures
 from cotam_lab.bench.sweep import Row, read_rows, repair

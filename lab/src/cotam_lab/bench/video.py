@@ -23,15 +23,14 @@ import click
 import numpy as np
 
 import cotam
-from cotam.api import digests_of
 from cotam.cli.options import model_name
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.files import write_whole
-from cotam.guide.base import digest_of
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
 from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
+from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
 from cotam_lab.bench.sweep import read_rows, repair
 from cotam_lab.metrics.pictures import Judge, judge
@@ -121,7 +120,7 @@ CODECS = {
 def version_of(codec: str, sampled: str) -> str:
     """What the rows of a codec depend on, beside how frames were ``sampled``: weights and guide, or PyAV."""
     if codec.startswith("cotam"):
-        return f"{sampled}, weights {digests_of('auto')}, guide file {str(digest_of('auto', 'auto'))[:12]}"
+        return f"{sampled}, weights {weights_digests('auto')}, guide file {str(guide_digest('auto', 'auto'))[:12]}"
     av = importlib.metadata.version("av")
     return f"{sampled}, av {av}"
 

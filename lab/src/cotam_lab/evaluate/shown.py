@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cotam.api import codec_of
+from cotam.codec.shared import codec_of
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import read_header
 from cotam.image.baselines import Codec

@@ -100,7 +100,7 @@ class ClipGuide:
         """
         import torch
 
-        from cotam.guide.multiscale import resized
+        from cotam.guide.resize import resized
 
         seen = resized(pixels, self.size_for(*pixels.shape[:2]))
         with torch.inference_mode():

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cotam.codec import weights
+from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec as RuntimeCodec
+from cotam.codec.views import VIEWS
 from cotam.format.symbols import SYMBOL_LIMIT, TOTAL_BITS
 from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec, log2_gain
@@ -266,7 +268,7 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
         quality = int(rng.integers(QUALITIES))
         cells = (-(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32))
         levels = random_levels(rng, 1, *cells)[0, 0].astype(np.int8)
-        symbols, index = codec.quantise(pixels, quality, levels if levels.any() else None)
+        symbols, index = codec.quantise(pixels, quality, fixed(levels if levels.any() else None))
         for values, tables in ((symbols.y, index), codec.hyper.coded(symbols.z, quality, None)):
             magnitudes = np.minimum(np.abs(values.astype(np.int64)), MAGNITUDES - 1)
             np.add.at(histograms, (tables.reshape(-1), magnitudes.reshape(-1)), 1)
@@ -303,7 +305,7 @@ def export(
 def write_tables(codec: Codec, out: Path, histograms: np.ndarray, adapts: str) -> None:
     """Write ``tables.npz`` and the manifest of a set whose graphs are there."""
     arrays = quality_tables(codec) | fit_tables(histograms)
-    arrays["views"] = np.array([adapts == view for view in weights.VIEWS], np.float32)
+    arrays["views"] = np.array([adapts == view for view in VIEWS], np.float32)
     np.savez(out / "tables.npz", allow_pickle=False, **arrays)
     files = sorted(p for p in out.iterdir() if p.suffix in {".onnx", ".npz"})
     manifest = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

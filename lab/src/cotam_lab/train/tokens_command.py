@@ -77,7 +77,8 @@ def tokens_command(
     """
     import torch
 
-    from cotam.codec.weights import VIEWS, load, names
+    from cotam.codec.views import VIEWS
+    from cotam.codec.weights import load, names
     from cotam_lab.nets.adapter import TokenAdapter
     from cotam_lab.nets.codec import Codec
     from cotam_lab.nets.teachers import load_teacher

@@ -1,0 +1,209 @@
+"""What a caller asks for, and what that means for one image: `Options`, and `Options.resolve`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Integral, Real
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from cotam.codec.views import View
+from cotam.errors import InputError
+from cotam.format.header import MAX_QUALITY
+from cotam.format.metadata import METADATA, Metadata
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cotam.codec.allocation import Allocator
+    from cotam.codec.temporal import FrameAllocator
+    from cotam.guide.base import Guide
+    from cotam.guide.guidance import Guidance
+    from cotam.guide.importance import Policy
+
+__all__ = [
+    "Effort",
+    "Metadata",
+    "Options",
+    "Plan",
+    "Profile",
+    "View",
+    "check_choice",
+    "check_count",
+    "guide_digest",
+    "weights_digests",
+]
+
+Profile = Literal["auto", "mllm", "page", "base"]
+Effort = Literal["fast", "default", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The arguments of `cotam.encode` but its image, checked; see there.
+
+    Raises
+    ------
+    InputError
+        If an argument is not valid, or two of them exclude each other.
+    """
+
+    quality: int = 50
+    target_size: int | None = None
+    profile: Profile = "auto"
+    guide: str | PathLike[str] | Guide = "auto"
+    guide_strength: float = 1.0
+    guide_policy: Policy = "log"
+    levels: np.ndarray | None = field(default=None, compare=False)
+    metadata: Metadata | Iterable[Metadata] = ()
+    background: str | tuple[int, int, int] = "white"
+    fit: str | None = None
+    max_pixels: int | None = None
+    effort: Effort = "default"
+
+    def __post_init__(self) -> None:
+        from cotam.guide.importance import MAX_STRENGTH, Policy
+
+        quality, strength = self.quality, self.guide_strength
+        if isinstance(quality, bool) or not isinstance(quality, Integral) or not 0 <= quality <= MAX_QUALITY:
+            raise InputError(f"quality must be a whole number from 0 to {MAX_QUALITY}, got {quality!r}")
+        check_choice("profile", self.profile, get_args(Profile))
+        check_choice("effort", self.effort, get_args(Effort))
+        check_choice("guide_policy", self.guide_policy, get_args(Policy))
+        if isinstance(strength, bool) or not isinstance(strength, Real) or not 0 <= strength <= MAX_STRENGTH:
+            raise InputError(f"guide_strength must be a number from 0 to {MAX_STRENGTH:g}, got {strength!r}")
+        for name in ("target_size", "max_pixels"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        if self.levels is not None and self.guide not in ("auto", "none"):
+            raise InputError("a guide and levels exclude each other: give one of them")
+        _ = self.kept_metadata, self._given_guide
+
+    @cached_property
+    def kept_metadata(self) -> frozenset[str]:
+        """The kinds of metadata to keep."""
+        given = self.metadata
+        try:
+            kinds = frozenset([given] if isinstance(given, str) else given)
+        except TypeError as error:
+            raise InputError(f"metadata must be any of exif, icc, xmp, got {given!r}") from error
+        for kind in kinds:
+            check_choice("metadata", kind, tuple(METADATA.values()))
+        return kinds
+
+    @cached_property
+    def _given_guide(self) -> Guide | None:
+        """The guide that was named or given; None for "none", and for "auto" until `resolve`."""
+        from cotam.guide.base import load
+
+        guide = fspath(self.guide) if isinstance(self.guide, PathLike) else self.guide
+        if not isinstance(guide, str):
+            if not hasattr(guide, "importance"):
+                raise InputError(f"guide must be a name or have the method importance, got {guide!r}")
+            return guide
+        return None if guide == "auto" else load(guide)
+
+    def resolve(self, pixels: np.ndarray) -> Plan:
+        """Decide what is left to choose for an image; for a sequence, by its first frame.
+
+        The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "lite"
+        with the profile "mllm" unless ``levels`` are given, else "none".
+
+        Parameters
+        ----------
+        pixels : uint8 (H, W, 3)
+        """
+        from cotam.guide.base import load
+        from cotam.guide.content import examine
+        from cotam.guide.guidance import Guidance
+        from cotam.guide.multiscale import FUSION
+
+        fusion = 0.0 if self.effort == "fast" else FUSION
+        content = examine(pixels, fusion=fusion) if self.profile == "auto" else None
+        weights = content.profile if content else self.profile
+        guide = self._given_guide
+        if self.guide == "auto" and weights == "mllm" and self.levels is None:
+            guide = load("lite")
+        known = content.map if content and guide is not None and guide is load("lite") else None
+        guidance = Guidance(guide, float(self.guide_strength), self.guide_policy, fusion) if guide else None
+        return Plan(
+            weights=weights,
+            quality=int(self.quality),
+            target_size=self.target_size,
+            effort=self.effort,
+            guidance=guidance,
+            importance=known,
+            levels=self.levels,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an image or sequence is encoded, with nothing left to choose.
+
+    Attributes
+    ----------
+    weights : name of the weight set
+    quality, target_size, effort : as in `Options`
+    guidance : the guide, with strength and policy; None if bits are spread evenly or by ``levels``
+    importance : importance map of the image that was resolved, if the guide's is known already
+    levels : gain offset map of the caller
+    """
+
+    weights: str
+    quality: int
+    target_size: int | None
+    effort: Effort
+    guidance: Guidance | None
+    importance: np.ndarray | None
+    levels: np.ndarray | None
+
+    def allocator(self, pixels: np.ndarray) -> Allocator | None:
+        """Return the allocator of the image that was resolved, uint8 (H, W, 3), or of a smaller version."""
+        from cotam.codec.allocation import FixedOffsets
+
+        if self.levels is not None:
+            return FixedOffsets(self.levels)
+        if self.guidance is None:
+            return None
+        importance = self.guidance.importance(pixels) if self.importance is None else self.importance
+        return self.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
+
+    def frame_allocator(self) -> FrameAllocator | None:
+        """Return the allocator of frames; the first is the image that was resolved."""
+        from cotam.guide.guidance import SmoothedGuidance
+
+        return None if self.guidance is None else SmoothedGuidance(self.guidance, self.importance)
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise InputError if ``value`` is not one of ``choices``."""
+    if value not in choices:
+        raise InputError(f"unknown {name} {value!r}: choose from {', '.join(choices)}")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise InputError if ``value`` is not a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} must be a whole number above 0, got {value!r}")
+
+
+def weights_digests(profile: Profile) -> str:
+    """Return the start of the digest, in hexadecimal, of each weight set that a profile may choose."""
+    from cotam.codec import weights
+
+    names = ("mllm", "page") if profile == "auto" else (profile,)
+    return " ".join(weights.load(name).digest.hex()[:12] for name in names)
+
+
+def guide_digest(guide: str, profile: Profile) -> str | None:
+    """Return the SHA-256, in hexadecimal, of the ONNX file that guide or profile use, None without one."""
+    from cotam.guide.base import LITE, file_of
+
+    file = file_of(guide)
+    if profile == "auto" or (guide == "auto" and profile == "mllm"):
+        file = file or LITE
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
