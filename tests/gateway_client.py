@@ -14,9 +14,10 @@ from gateway_servers import running
 from synthetic import picture
 
 import cotam
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 PIXELS = picture(90, 130)

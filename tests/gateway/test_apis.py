@@ -17,10 +17,11 @@ from gateway_servers import Model, data_url, jpeg, running
 from synthetic import picture
 
 import cotam
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.jobs import Wish
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 

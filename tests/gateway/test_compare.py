@@ -20,11 +20,12 @@ from PIL import Image
 from synthetic import picture, psnr
 
 import cotam
-from cotam.cli.gateway import SERVER
 from cotam.gateway import compare, features
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.jobs import Wish
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 from cotam.image.read import to_rgb
 

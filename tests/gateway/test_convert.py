@@ -1,24 +1,21 @@
-"""What becomes of pictures, without HTTP: for models, for gateways, and under budgets."""
+"""What becomes of images, without HTTP: for models and for gateways."""
 
 from __future__ import annotations
 
-import io
 import tracemalloc
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from gateway_parts import only, opened, parts_of, saved
 from gateway_servers import data_url
-from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.dataurl import Media, url_length
+from cotam.gateway.dataurl import Media
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import RUNGS, ToBudget
 from cotam.gateway.jobs import Job, Wish
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
@@ -26,38 +23,6 @@ from cotam.gateway.to_cotam import ToCotam
 
 PIXELS = picture(120, 160)
 CODED = cotam.encode(PIXELS)
-
-
-def saved(pixels: np.ndarray, form: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def parts_of(*urls: str) -> list[Part]:
-    return [
-        Part(("messages", 0, "content", number), ("image_url", "url"), "image", url)
-        for number, url in enumerate(urls)
-    ]
-
-
-def opened(media: Media) -> tuple[str, Image.Image, int]:
-    with Image.open(io.BytesIO(media.data)) as image:
-        image.load()
-        return media.media_type, image, len(media.data)
-
-
-def only(converter: Any, *data: bytes, job: Job | None = None, media_type: str = "image/png") -> Media | None:
-    """What takes the place of the first image, None if it stays."""
-    found = parts_of(*(data_url(media_type, one) for one in data))
-    return converter(found, job or Job()).get(found[0])
-
-
-def turned(pixels: np.ndarray) -> bytes:
-    """A JPEG whose EXIF says that it lies on its side; shown right it is ``pixels``."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return saved(np.ascontiguousarray(np.rot90(pixels)), "JPEG", quality=95, exif=exif)
 
 
 # For models
@@ -214,87 +179,6 @@ def test_the_request_decides_over_the_options() -> None:
     url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(wish=Wish(quality=7)))
     assert url
     assert url == Media("image/vnd.cotam", cotam.encode(PIXELS, quality=7))
-
-
-# Budgets
-
-
-def budget(**given: Any) -> ToBudget:
-    options = {"form": "jpeg", "fit": None, "picture_bytes": None, "request_bytes": None, "size_limit": 10**7}
-    return ToBudget(**(options | given))
-
-
-def test_what_is_fit_stays() -> None:
-    for form in ("PNG", "JPEG", "WEBP", "GIF"):
-        assert only(budget(fit="claude", request_bytes=10**6), saved(PIXELS, form)) is None
-
-
-def test_turned_pictures_are_put_upright() -> None:
-    url = only(budget(), turned(PIXELS))
-    assert url
-    kind, image, _ = opened(url)
-    assert (kind, image.format, image.size) == ("image/jpeg", "JPEG", (160, 120))
-    assert psnr(np.asarray(image.convert("RGB")), PIXELS) > 28
-    assert not image.getexif()
-
-
-def test_pictures_are_shrunk_to_what_is_useful() -> None:
-    url = only(budget(fit="llava-1.5", form="webp"), saved(picture(700, 800)))
-    assert url
-    assert opened(url)[1].size == (384, 336)
-    assert opened(url)[1].format == "WEBP"
-
-
-def test_a_picture_is_coded_under_its_budget() -> None:
-    data = saved(picture(500, 500))
-    for limit in (60_000, 20_000, 5_000):
-        url = only(budget(picture_bytes=limit), data)
-        assert url
-        assert limit / 3 < opened(url)[2] <= limit
-    with pytest.raises(RefusedError, match="bytes at the least, above --max-image-bytes") as caught:
-        only(budget(picture_bytes=500), data)
-    assert caught.value.status == 413
-
-
-def test_pictures_are_coded_under_the_budget_of_the_request() -> None:
-    photos = [data_url("image/png", saved(picture(400, 500, seed))) for seed in range(4)]
-    rest = 1000
-    sizes = []
-    for limit in (400_000, 120_000, 30_000):
-        found = parts_of(*photos, data_url("image/png", saved(PIXELS[:20, :20])), "https://example.com/a.png")
-        urls = budget(request_bytes=limit)(found, Job(rest=rest))
-        assert found[4] not in urls  # small enough as it is
-        assert found[5] not in urls
-        total = rest + sum(url_length(urls[part]) if part in urls else len(part.text) for part in found)
-        assert 0.4 * limit < total <= limit
-        sizes.append(opened(urls[found[0]])[1].size)
-    assert sizes[0] == (500, 400)
-    assert sizes[2] < sizes[0]
-    with pytest.raises(RefusedError, match=r"4 pictures take .* send fewer pictures, or raise") as caught:
-        budget(request_bytes=4000)(parts_of(*photos), Job(rest=rest))
-    assert caught.value.status == 413
-
-
-def test_earlier_turns_come_out_of_the_cache() -> None:
-    photos = [data_url("image/png", saved(picture(300, 300, seed))) for seed in range(4)]
-    converter = budget(request_bytes=150_000)
-    first, second = Job(), Job()
-    before = converter(parts_of(*photos[:3]), first)
-    after = converter(parts_of(*photos), second)
-    assert [note.cached for note in first.notes] == [False, False, False]
-    assert [note.cached for note in second.notes] == [True, True, True, False]
-    assert list(after.values())[:3] == list(before.values())
-
-
-def test_rungs_go_down() -> None:
-    data = picture(300, 300)
-    sizes = []
-    for scale, quality in RUNGS:
-        side = round(300 * scale)
-        sizes.append(
-            len(saved(np.asarray(Image.fromarray(data).resize((side, side))), "JPEG", quality=quality))
-        )
-    assert all(0.45 < small / large < 0.9 for large, small in pairwise(sizes))
 
 
 def test_work_stops_when_nobody_waits() -> None:

@@ -15,11 +15,12 @@ from gateway_servers import Model, jpeg, messages, running
 from synthetic import picture
 
 import cotam
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import ToBudget
+from cotam.gateway.hosted import ForApi
 from cotam.gateway.jobs import Wish
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 
@@ -82,7 +83,7 @@ def test_headers_say_how(api: openai.OpenAI, model: Model) -> None:
     assert link_bytes(x_cotam_target_size="2000") < 4 / 3 * 2000 + 300
     assert link_bytes(x_cotam_for="llava-1.5") < usual
     assert not any(name.startswith("x-cotam") for headers in model.headers for name in headers)
-    with pytest.raises(openai.BadRequestError, match="x-cotam-quality: 'best' is not a whole number"):
+    with pytest.raises(openai.BadRequestError, match="x-cotam-quality must be a whole number"):
         link_bytes(x_cotam_quality="best")
 
 
@@ -105,7 +106,7 @@ def test_only_programs_on_this_machine(api: openai.OpenAI) -> None:
 def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model: Model) -> None:
     photos = [jpeg(np.rot90(picture(600, 800, seed)).copy(), 95, orientation=6) for seed in range(5)]
     assert sum(map(len, photos)) * 4 / 3 > 900_000
-    converter = ToBudget("jpeg", "llava-next", None, 450_000, 20_000_000)
+    converter = ForApi("jpeg", "llava-next", None, 450_000, 20_000_000)
     with running(
         application(Upstream(upstream, key="sk-api"), converter, LIMITS, local=True), **SERVER
     ) as address:
@@ -125,11 +126,11 @@ def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model:
 
 
 def test_what_cannot_fit_is_said_before_it_is_sent(upstream: str, model: Model) -> None:
-    converter = ToBudget("webp", None, None, 3000, 20_000_000)
+    converter = ForApi("webp", None, None, 3000, 20_000_000)
     with (
         running(application(Upstream(upstream), converter, LIMITS), **SERVER) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client,
-        pytest.raises(openai.APIStatusError, match="send fewer pictures") as caught,
+        pytest.raises(openai.APIStatusError, match="send fewer images") as caught,
     ):
         client.chat.completions.create(model="echo", messages=messages(jpeg(picture(500, 500))))
     assert caught.value.status_code == 413

@@ -23,14 +23,15 @@ from starlette.types import Receive, Scope, Send
 from synthetic import page, picture
 
 import cotam
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.jobs import Wish
+from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
 from cotam.gateway.once import Sender
 from cotam.gateway.patches import is_patch
 from cotam.gateway.patching import Patcher
+from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store, digest_of
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream

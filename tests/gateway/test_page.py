@@ -13,10 +13,11 @@ from gateway_servers import Model, jpeg, running
 from synthetic import picture
 
 import cotam
-from cotam.cli.gateway import SERVER
 from cotam.gateway import features
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 webdriver = pytest.importorskip("selenium.webdriver")

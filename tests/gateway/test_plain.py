@@ -14,9 +14,10 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 PIXELS = picture(90, 130)
@@ -51,12 +52,12 @@ def test_encode_and_decode(address: str) -> None:
     [
         ("encode", b"text", "not an image of a known format"),
         ("encode", CODED, "is a .cotam file already"),
-        ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
-        ("encode?target_size=0", b"", "target_size: '0' is not a whole number from 1 to"),
+        ("encode?quality=101", b"", "quality must be a whole number from 0 to 100, got '101'"),
+        ("encode?target_size=0", b"", "target_size must be a whole number from 1 to"),
         ("encode?target_size=9000&quality=4", b"", "^quality and target_size exclude each other$"),
-        ("encode?qualty=4", b"", "'qualty' is not known: there is quality, target_size, for, max_pixels$"),
-        ("encode?fps=2", b"", "'fps' is not known"),
-        ("decode?quality=4", b"", "'quality' is not known: there are no options here"),
+        ("encode?qualty=4", b"", "'qualty' is unknown: use quality, target_size, for, max_pixels$"),
+        ("encode?fps=2", b"", "'fps' is unknown"),
+        ("decode?quality=4", b"", "'quality' is unknown: there are no options here"),
         ("encode?for=me", b"", "for: model 'me' is unknown"),
         ("decode", b"text", "not an image of a known"),
         ("decode", CODED[:50], "ends"),

@@ -18,9 +18,10 @@ from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, 
 from gateway_servers import Model, error_of, running
 from PIL import Image
 
-from cotam.cli.gateway import SERVER
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 # What reaches the model

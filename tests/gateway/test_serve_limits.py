@@ -16,9 +16,10 @@ import pytest
 from gateway_client import CODED, URL, client, gateway, send
 from gateway_servers import Model, error_of, running
 
-from cotam.cli.gateway import SERVER
 from cotam.format.header import read_file, write_file
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 # Limits
@@ -136,8 +137,8 @@ def test_paths_that_are_not_there(
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
-        ({"x-cotam-quality": "101"}, "x-cotam-quality: '101' is not a whole number from 0 to 100"),
-        ({"x-cotam-qualty": "40"}, "'x-cotam-qualty' is not known: there is x-cotam-quality, "),
+        ({"x-cotam-quality": "101"}, "x-cotam-quality must be a whole number from 0 to 100, got '101'"),
+        ({"x-cotam-qualty": "40"}, "'x-cotam-qualty' is unknown: use x-cotam-quality, "),
         ({"x-cotam-quality": "4", "x-cotam-target-size": "9000"}, "x-cotam-quality and x-cotam-target-size"),
     ],
 )

@@ -19,14 +19,15 @@ from gateway_servers import Model, data_url, error_of, running
 from PIL import Image
 
 import cotam
-from cotam.cli.gateway import SERVER
 from cotam.format.header import Header, Kind
 from cotam.format.sequence import SequenceWriter, read_index
-from cotam.gateway.app import Limits, application
+from cotam.gateway.app import application
 from cotam.gateway.dataurl import read_data_url
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import ToBudget
+from cotam.gateway.hosted import ForApi
 from cotam.gateway.jobs import Converter, Wish
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 from cotam.image.video import write_mp4
@@ -309,7 +310,7 @@ def test_what_would_grow_or_cannot_be_read_passes(mp4: bytes, upstream: str, mod
 
 
 def test_hosted_apis_get_videos_as_they_are(mp4: bytes, upstream: str, model: Model) -> None:
-    converter = ToBudget("jpeg", "claude", 1000, 10**6, 10**6)
+    converter = ForApi("jpeg", "claude", 1000, 10**6, 10**6)
     with server(upstream, converter) as edge:
         assert ask(edge, video_part(mp4), video_part(b"GIF89a")).status_code == 200
     assert content_of(model) == [video_part(mp4), video_part(b"GIF89a")]

@@ -1,21 +1,13 @@
-"""``cotam serve`` and ``cotam edge``: options, and the server that listens."""
+"""``cotam serve`` and ``cotam edge``: their options."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import re
-import socket
-import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-import uvicorn
-from starlette.types import ASGIApp
 
 from cotam.cli.options import (
     Finite,
@@ -24,40 +16,25 @@ from cotam.cli.options import (
     byte_count,
     fit_option,
     given_flags,
+    model_name,
     quality_option,
     size_limit_option,
     together,
 )
-from cotam.errors import InputError
-from cotam.gateway.app import Limits, application
-from cotam.gateway.exchange import JsonLines
-from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import ToBudget
-from cotam.gateway.jobs import FPS, MAX_FRAMES, Converter, Wish
-from cotam.gateway.once import Sender
-from cotam.gateway.patching import Patcher
-from cotam.gateway.store import Store
-from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
+from cotam.gateway.limits import FPS, MAX_FRAMES, Limits
 
-__all__ = ["SERVER", "edge", "serve"]
+if TYPE_CHECKING:
+    from cotam.gateway.upstream import Upstream
 
-GRACE_SECONDS = 30
-"""Requests that are being answered when the server is told to stop have so long."""
+# What needs the extra is imported when a command runs: --help works without it.
 
-SERVER: dict[str, Any] = {
-    "access_log": False,
-    "log_config": None,
-    # Those of the upstream are relayed.
-    "server_header": False,
-    "date_header": False,
-}
-"""Settings of uvicorn that are part of how a gateway answers."""
+__all__ = ["edge", "serve"]
 
-_LOG = logging.getLogger("cotam.gateway")
+FIRST_CHOICES = ("auto", "none")
+"""For ``--for`` beside names of models."""
 
 
-def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
+def _listening(port: int, body: str, images: int, megapixels: int, larger: str) -> Option:
     """Options that both commands have."""
     return together(
         click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
@@ -74,7 +51,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             type=Finite(1),
             default=600,
             show_default=True,
-            help="Give up an upstream that is silent so long.",
+            help="Give up an upstream that sends nothing for so long.",
         ),
         click.option(
             "--max-body",
@@ -82,7 +59,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             type=byte_count,
             default=body,
             show_default=True,
-            help="Refuse larger requests.",
+            help="Refuse larger requests, decoded from their Content-Encoding.",
         ),
         click.option(
             "--max-requests",
@@ -90,13 +67,13 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             type=click.IntRange(1),
             default=64,
             show_default=True,
-            help="Worked on at a time; more are answered 429.",
+            help="In progress at a time; more are answered 429.",
         ),
         click.option(
             "--max-images",
             metavar="N",
             type=click.IntRange(1),
-            default=64,
+            default=images,
             show_default=True,
             help="In one request; each frame of a .cotam sequence is one.",
         ),
@@ -108,14 +85,9 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             type=click.IntRange(1),
             default=lambda: min(os.cpu_count() or 1, 8),
             show_default="number of processors, at most 8",
-            help="Pictures worked on at a time.",
+            help="Images worked on at a time.",
         ),
     )
-
-
-def _coding(quality: str) -> Option:
-    """How pictures are encoded."""
-    return together(quality_option(quality, None), fit_option)
 
 
 def _key(text: str) -> Option:
@@ -139,11 +111,24 @@ def _secret(name: str, metavar: str, variable: str, text: str, many: bool = Fals
 
 
 def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """Secrets that a header of HTTP can carry. They are not named: logs are read by others."""
+    """Secrets that a header of HTTP can carry. The message does not quote them: logs are read by others."""
     for secret in value if isinstance(value, tuple) else (value or "-",):
         if not re.fullmatch("[!-~]+", secret):
             raise click.BadParameter("it goes in a header: printable ASCII without spaces")
     return value
+
+
+def _fit(text: str) -> str:
+    return text if text in FIRST_CHOICES else model_name(text)
+
+
+def _host_name(text: str) -> str:
+    """A host as addresses have it."""
+    if text != "*" and not re.fullmatch(
+        r"[\w.-]+|[\da-f.]*:[\da-f:.]*:[\da-f:.]*", text, re.ASCII | re.IGNORECASE
+    ):
+        raise click.BadParameter(f"{text!r} is not a host's name, such as images.example.com, nor *")
+    return text.lower()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,22 +138,26 @@ def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     required=True,
     help="Model server, as an OpenAI client's base URL: http://localhost:8000/v1.",
 )
-@_key("Bearer for the model server, in place of the client's.")
-@_token("What clients must show, as a bearer or in X-Cotam-Token.  [repeatable; default: nothing]", many=True)
+@_key("Key for the model server, sent in place of the client's.")
+@_token(
+    "What clients must send: in X-Cotam-Token, or where their API has its key.  "
+    "[repeatable; default: nothing]",
+    many=True,
+)
 @click.option(
     "--allow-remote",
     metavar="HOST",
     multiple=True,
     callback=lambda context, parameter, names: frozenset(map(_host_name, names)),
-    help="Let http addresses of pictures on this host pass to the model server; * is all.  [repeatable]",
+    help="Let http addresses of media on this host pass to the model server; * is all.  [repeatable]",
 )
-@click.option("--roundtrip", is_flag=True, help="Encode and decode ordinary pictures too, to measure it.")
-@_coding("Of --roundtrip.")
+@click.option("--roundtrip", is_flag=True, help="Encode and decode ordinary images too, to measure it.")
+@together(quality_option("Of --roundtrip.", None), fit_option)
 @click.option(
     "--log-bytes",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Append a JSON line for each picture decoded: its bytes and size.",
+    help="Append a JSON line for each image decoded: its bytes and size.",
 )
 @click.option(
     "--frame-times/--no-frame-times",
@@ -200,7 +189,7 @@ def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep it there instead of in memory, so that it outlives a restart.",
 )
-@_listening(8400, "32M", 50, "Refuse larger pictures, and four times so much in a request.")
+@_listening(8400, "32M", 64, 50, "Refuse larger images, and four times so much in a request.")
 def serve(
     upstream: str,
     upstream_key: str | None,
@@ -211,38 +200,44 @@ def serve(
     fit: str | None,
     log_bytes: Path | None,
     frame_times: bool,
-    store_bytes: int,
-    no_store: bool,
-    store_age: float,
-    store_folder: Path | None,
-    **listening: Any,
+    **others: Any,
 ) -> None:
-    """Stand in front of a model server that speaks OpenAI's API, and take .cotam for it.
+    """Stand in front of a model server, and take .cotam for it.
 
-    Pictures sent as data:image/vnd.cotam;base64,… become PNG, and a sequence as many as it has frames;
-    everything else under /v1 passes as it is. There is a page at /, metrics at /metrics, and a line of JSON
-    on standard error for each request.
+    Clients of OpenAI's, Anthropic's and Gemini's APIs are served. Images sent as image/vnd.cotam become PNG,
+    and a sequence as many images as it has frames; everything else passes as it is. There is a page at /,
+    metrics at /metrics, and a line of JSON on standard error for each request.
     """
+    from cotam.gateway.app import application
+    from cotam.gateway.for_model import ForModel
+    from cotam.gateway.jobs import Wish
+    from cotam.gateway.proxies import is_loopback
+    from cotam.gateway.server import appender, run
+    from cotam.gateway.store import Store
+
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for are of --roundtrip")
-    limits = _limits(listening)
-    wish = Wish(quality=quality, fit=fit) if roundtrip else None
-    log = _appender(log_bytes) if log_bytes else lambda row: None
-    converter = ForModel(limits.pixels, allow_remote, roundtrip=wish, log=log, times=frame_times)
-    to = _upstream(upstream, limits, listening["timeout"], key=upstream_key)
-    host = listening["host"]
-    store = Store(0 if no_store else store_bytes, 3600 * store_age, store_folder)
-    local = not token and _is_loopback(host)
+    limits = _limits(others)
+    options: dict[str, Any] = {"roundtrip": Wish(quality=quality, fit=fit)} if roundtrip else {}
+    if log_bytes:
+        file, options["log"] = appender(log_bytes)
+        click.get_current_context().call_on_close(file.close)
+    converter = ForModel(limits.pixels, allow_remote, times=frame_times, **options)
+    to = _upstream(upstream, limits, others["timeout"], key=upstream_key)
+    store_bytes = 0 if others["no_store"] else others["store_bytes"]
+    store = Store(store_bytes, 3600 * others["store_age"], others["store_folder"])
+    host = others["host"]
+    local = not token and is_loopback(host)
     app = application(to, converter, limits, tokens=token, store=store, local=local, page=True)
-    if not token and not _is_loopback(host):
+    if not token and not is_loopback(host):
         _note(f"without --token, everybody who reaches {host} may use this")
-    _run(app, host, listening["port"], f"serve in front of {to.name}")
+    run(app, host, others["port"], f"serve in front of {to.name}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--gateway", metavar="URL", help="cotam serve, to which pictures go as .cotam.")
-@click.option("--upstream", metavar="URL", help="An API that knows no .cotam: https://api.example.com/v1.")
-@_key("Bearer for --upstream, in place of the client's.")
+@click.option("--gateway", metavar="URL", help="cotam serve, to which images go as .cotam.")
+@click.option("--upstream", metavar="URL", help="An API that reads no .cotam: https://api.example.com/v1.")
+@_key("Key for --upstream, sent in place of the client's.")
 @_token("What --gateway asks for.")
 @click.option(
     "--send-once/--no-send-once",
@@ -256,7 +251,17 @@ def serve(
     show_default=True,
     help="For --gateway: send what changed since an earlier image of the conversation.",
 )
-@_coding("Of .cotam.  [default: that of cotam encode]")
+@quality_option("Of .cotam.  [default: that of cotam encode]", None)
+@click.option(
+    "--for",
+    "fit",
+    metavar="MODEL",
+    type=_fit,
+    default="auto",
+    show_default=True,
+    help="Shrink to what this model sees, and keep to the limits of its API; auto is the model that the "
+    "request names, none keeps sizes. cotam models lists the names.",
+)
 @click.option("--target-size", metavar="BYTES", type=byte_count, help="Of a .cotam file, at most.")
 @click.option(
     "--fps",
@@ -280,49 +285,55 @@ def serve(
     type=click.Choice(["jpeg", "webp"]),
     default="jpeg",
     show_default=True,
-    help="For --upstream: of pictures that are coded again.",
+    help="For --upstream: of images that are coded again.",
 )
 @click.option(
-    "--max-image-bytes", metavar="BYTES", type=byte_count, help="For --upstream: of a picture's file."
+    "--max-image-bytes",
+    metavar="BYTES",
+    type=byte_count,
+    help="For --upstream: of an image's file.  [default: the limit of the model's API]",
 )
 @click.option(
     "--max-request-bytes",
     metavar="BYTES",
     type=byte_count,
-    default="4M",
-    show_default=True,
-    help="For --upstream: of a whole request.",
+    help="For --upstream: of a whole request.  [default: the limit of the model's API]",
 )
-@_listening(8401, "64M", 100, "Larger pictures pass as they are; with --upstream they are refused.")
+@_listening(8401, "64M", 600, 100, "Larger images pass as they are.")
 def edge(
     gateway: str | None,
     upstream: str | None,
-    upstream_key: str | None,
-    token: str | None,
     send_once: bool,
     patches: bool,
     quality: int | None,
-    fit: str | None,
+    fit: str,
     target_size: int | None,
     fps: float,
     max_frames: int,
     form: Literal["jpeg", "webp"],
     max_image_bytes: int | None,
-    max_request_bytes: int,
-    **listening: Any,
+    max_request_bytes: int | None,
+    **others: Any,
 ) -> None:
-    """Stand beside a client that speaks OpenAI's API, and send its pictures in fewer bytes.
+    """Stand beside a client, and send its images in fewer bytes.
 
-    With --gateway, pictures and videos go as .cotam to cotam serve; one that would grow passes as it is. With
-    --upstream, pictures are turned upright, shrunk to what the model can use, and coded again where a request
-    or a picture has more bytes than allowed. A client may ask for other settings with the headers
-    X-Cotam-Quality, X-Cotam-Target-Size, X-Cotam-For, X-Cotam-Max-Pixels, X-Cotam-Fps, X-Cotam-Max-Frames.
+    Clients of OpenAI's, Anthropic's and Gemini's APIs change one address. With --gateway, images and videos
+    go as .cotam to cotam serve; one that would grow passes as it is. With --upstream, images are brought
+    upright, to the size that the model sees, and within the limits of its API; those that are so already
+    pass as they are. A client may ask for other settings with the headers X-Cotam-Quality,
+    X-Cotam-Target-Size, X-Cotam-For, X-Cotam-Max-Pixels, X-Cotam-Fps and X-Cotam-Max-Frames.
     """
+    from cotam.gateway.hosted import ForApi
+    from cotam.gateway.jobs import Converter, Wish
+    from cotam.gateway.once import Sender
+    from cotam.gateway.patching import Patcher
+    from cotam.gateway.to_cotam import ToCotam
+
     if bool(gateway) == bool(upstream):
         raise click.UsageError("give one of --gateway and --upstream")
     if quality is not None and target_size:
         raise click.UsageError("--quality and --target-size exclude each other")
-    limits = _limits(listening)
+    limits = _limits(others)
     converter: Converter
     sender = None
     if gateway:
@@ -331,20 +342,28 @@ def edge(
         patcher = Patcher() if send_once and patches else None
         sender = Sender(patcher.base if patcher else None) if send_once else None
         converter = ToCotam(wish, limits.pixels, patcher=patcher)
-        to = _upstream(gateway, limits, listening["timeout"], token=token)
+        to = _upstream(gateway, limits, others["timeout"], token=others["token"])
     else:
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
-        converter = ToBudget(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
-        to = _upstream(upstream or "", limits, listening["timeout"], key=upstream_key)
+        converter = ForApi(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
+        to = _upstream(upstream or "", limits, others["timeout"], key=others["upstream_key"])
+    _run_edge(to, converter, limits, others, sender=sender, to_gateway=bool(gateway))
+
+
+def _run_edge(to: Upstream, converter: Any, limits: Limits, listening: dict[str, Any], **link: Any) -> None:
+    from cotam.gateway.app import application
+    from cotam.gateway.proxies import is_loopback
+    from cotam.gateway.server import run
+
     host = listening["host"]
-    app = application(to, converter, limits, sender=sender, local=_is_loopback(host))
-    if not _is_loopback(host):
+    app = application(to, converter, limits, local=is_loopback(host), **link)
+    if not is_loopback(host):
         _note(f"everybody who reaches {host} may use this, with the token or key that was given here")
-    _run(app, host, listening["port"], f"edge to {to.name}")
+    run(app, host, listening["port"], f"edge to {to.name}")
 
 
 def _refuse(given: str, *names: str) -> None:
-    """Options on the command line that do nothing beside another one."""
+    """Refuse options on the command line that do nothing beside another one."""
     for flag in given_flags(names):
         raise click.UsageError(f"{flag} does nothing with {given}")
 
@@ -360,81 +379,13 @@ def _limits(listening: dict[str, Any]) -> Limits:
 
 
 def _upstream(address: str, limits: Limits, silence: float, **secrets: str | None) -> Upstream:
+    from cotam.gateway.upstream import Upstream
+
     try:
         return Upstream(address, silence=silence, connections=limits.requests, **secrets)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
-def _host_name(text: str) -> str:
-    """A host as addresses have it."""
-    if text != "*" and not re.fullmatch(
-        r"[\w.-]+|[\da-f.]*:[\da-f:.]*:[\da-f:.]*", text, re.ASCII | re.IGNORECASE
-    ):
-        raise click.BadParameter(f"{text!r} is not a host's name, such as pictures.example.com, nor *")
-    return text.lower()
-
-
 def _note(text: str) -> None:
     click.echo(f"cotam: note: {text}", err=True)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _appender(path: Path) -> Callable[[dict[str, Any]], None]:
-    """Writes rows to the end of a file, whole lines at a time."""
-    try:
-        file = path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    click.get_current_context().call_on_close(file.close)
-    lock = threading.Lock()
-
-    def append(row: dict[str, Any]) -> None:
-        with lock:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-
-    return append
-
-
-class _Server(uvicorn.Server):
-    """Says that it listens once it heeds signals: one that comes earlier does not end it in good order."""
-
-    def __init__(self, config: uvicorn.Config, address: dict[str, str]) -> None:
-        super().__init__(config)
-        self._address = address
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        _LOG.info("listening", extra={"fields": self._address})
-
-
-def _run(app: ASGIApp, host: str, port: int, what: str) -> None:
-    """Listen until a signal, then finish what has begun."""
-    _log_as_json()
-    config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
-    with _listener(host, port) as listener:
-        address = f"[{host}]" if ":" in host else host
-        url = f"http://{address}:{listener.getsockname()[1]}"
-        _Server(config, {"url": url, "what": what}).run(sockets=[listener])
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    for name, level in (("cotam.gateway", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -23,14 +22,16 @@ from cotam.gateway.bodies import Bodies
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.jobs import Converter
+from cotam.gateway.limits import Limits
 from cotam.gateway.once import MissingError, Receiver, Sender, missing_answer
+from cotam.gateway.peer import ABOUT, SERVER, Peer
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import Relay
 from cotam.gateway.store import Store
 from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
 
-__all__ = ["Limits", "application"]
+__all__ = ["application"]
 
 PAGE = Path(__file__).parent / "page"
 
@@ -45,26 +46,6 @@ _PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """Paths of the API that metrics count one by one; the others are counted together."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a gateway takes on.
-
-    Attributes
-    ----------
-    body : bytes of a request
-    requests : in progress at a time
-    images : in a request
-    pixels : of an image
-    jobs : threads that work on images; one more makes comparisons for the page
-    """
-
-    body: int
-    requests: int
-    images: int
-    pixels: int
-    jobs: int
-
-
 def application(
     upstream: Upstream,
     converter: Converter,
@@ -75,6 +56,7 @@ def application(
     store: Store | None = None,
     local: bool = False,
     page: bool = False,
+    to_gateway: bool = False,
 ) -> ASGIApp:
     """A gateway to ``upstream``.
 
@@ -86,6 +68,7 @@ def application(
     store : the gateway's end: files that edges need not send again
     local : for programs on this machine only
     page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
+    to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
     """
     metrics = Metrics()
     pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="images")
@@ -93,6 +76,7 @@ def application(
     bodies = Bodies(limits.body)
     own_tokens = Tokens(*tokens) if tokens else None
     receiver = Receiver(store, limits.body) if store is not None else None
+    peer = Peer(upstream) if to_gateway else None
     relay = Relay(
         upstream,
         converter,
@@ -102,6 +86,7 @@ def application(
         tokens=own_tokens,
         sender=sender,
         receiver=receiver,
+        peer=peer,
     )
     if store is not None:
         metrics.watch(store)
@@ -109,12 +94,19 @@ def application(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with upstream.connected():
+            if peer:
+                peer.start()
             yield
+            if peer:
+                await peer.stop()
         for one in (pool, comparing):
             one.shutdown(cancel_futures=True)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": cotam.__version__})
+
+    async def about(request: Request) -> Response:
+        return JSONResponse({"server": SERVER, "version": cotam.__version__})
 
     async def metrics_text(request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -125,9 +117,10 @@ def application(
     routes: list[BaseRoute] = [Route("/healthz", health), Route("/metrics", metrics_text)]
     if page:
         routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
+        routes.append(Route(ABOUT, about))
         routes += plain.routes(pool, bodies, limits.pixels)
         routes.append(compare.route(comparing, bodies, limits.pixels))
-        routes.append(Mount("/v1/cotam", routes=[]))  # other paths are not for the upstream
+        routes.append(Mount(ABOUT, routes=[]))  # other paths are not for the upstream
     routes += [Route(path, relay) for path in _PATHS]
     routes += [Route("/v1/{rest:path}", relay), Route("/{version:str}/{rest:path}", relay)]
     handlers = {

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
+from typing import Generic, TypeVar
 
-__all__ = ["OVERHEAD", "Cache"]
+__all__ = ["OVERHEAD", "Cache", "Facts"]
+
+Fact = TypeVar("Fact")
 
 OVERHEAD = 1000
 """Bytes that a result takes beside its own: key, place in the order, and what Python adds to them."""
@@ -42,6 +45,27 @@ class Cache:
             while self._held > self._limit:
                 self._held -= _size(self._results.popitem(last=False)[1])
         return result, False
+
+
+class Facts(Generic[Fact]):
+    """Small values used last, at most so many: sizes of images. Safe to use from several threads."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most, self._lock = most, Lock()
+        self._known: OrderedDict[Hashable, Fact] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Fact]) -> Fact:
+        """The value of this key, made now if it is not known."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        value = make()
+        with self._lock:
+            self._known[key] = value
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return value
 
 
 def _size(result: bytes) -> int:

@@ -1,69 +1,46 @@
-"""Pictures for APIs that know no .cotam: upright, no larger than useful, within a budget of bytes.
-
-Knows parts and pictures: nothing of HTTP. A picture that is fit as it is stays as it is. Otherwise all
-pictures of a request go down one ladder of quality and size together, to the first rung where they fit; the
-next request of the conversation finds earlier pictures on the same rung in the cache.
-"""
+"""``cotam edge --upstream``: images for APIs that read no .cotam, within the limits of the model's API."""
 
 from __future__ import annotations
 
 import logging
-import time
-from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
-from PIL import Image
-
-from cotam.errors import InputError, LimitError
-from cotam.gateway.cache import Cache
-from cotam.gateway.dataurl import Media, url_length
-from cotam.gateway.exchange import Note
-from cotam.gateway.images import MEDIA_TYPES, check_size, content_key, pixels_of, saved
-from cotam.gateway.jobs import Job, Wish, image_in, part_errors
+from cotam.errors import CotamError, InputError
+from cotam.format.header import is_sequence
+from cotam.gateway.cache import Cache, Facts
+from cotam.gateway.dataurl import Media
+from cotam.gateway.images import Outlines
+from cotam.gateway.jobs import Job, Wish, cotam_in, count_images, image_in, part_errors
+from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.parts import Part
+from cotam.gateway.recoding import RUNGS, Attempt, Image
 from cotam.gateway.refusal import RefusedError
-from cotam.image.fit import fitted, target_size
-from cotam.image.read import Pixels, outline
+from cotam.gateway.sizing import model_for
+from cotam.image.fit import target_size
+from cotam.image.models import Limits, Model
 
-__all__ = ["RUNGS", "ToBudget"]
+__all__ = ["ForApi"]
+
+FORMATS = ("jpeg", "png", "webp", "gif")
+"""What APIs open, where the model is not known."""
 
 _LOG = logging.getLogger("cotam.gateway")
 
-RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
-"""Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
 
-_ORIGINAL = -1
-_HELD = 8
-"""Pictures of one request whose pixels are held while rungs are tried."""
+class ForApi:
+    """Brings images to the size that the model sees, and to what its API takes: upright, formats, bytes.
 
-
-@dataclass
-class _Picture:
-    """A picture of the request; ``fits`` if it may stay as it is."""
-
-    part: Part
-    data: bytes
-    kind: str
-    key: tuple[bytes, Wish]
-    fits: bool
-    seconds: float = 0.0
-    cached: bool = True
-    sizes: dict[int, int] = field(default_factory=dict)
-
-
-class ToBudget:
-    """For hosted APIs.
+    An image that is so already stays as it is, and what cannot be read passes, with a line of the log.
 
     Parameters
     ----------
-    form : of pictures that are coded again: jpeg or webp
-    fit : the model whose useful size is kept; None keeps the picture's
-    picture_bytes : of the file of a picture; None is no limit
-    request_bytes : of the whole body; None is no limit
-    size_limit : pixels; a larger picture is refused
-    cache : bytes of coded pictures that are kept
+    form : of images that are coded again: jpeg or webp
+    fit : the model; auto is the one that the request names, none keeps sizes
+    image_bytes : of the file of an image; None is the limit of the model's API
+    request_bytes : of the whole body; None is the limit of the model's API
+    size_limit : pixels; a larger image passes as it is
+    cache : bytes of coded images that are kept
     """
 
     passes_cotam = False
@@ -72,138 +49,112 @@ class ToBudget:
         self,
         form: Literal["jpeg", "webp"],
         fit: str | None,
-        picture_bytes: int | None,
+        image_bytes: int | None,
         request_bytes: int | None,
         size_limit: int,
         cache: int = 128_000_000,
     ) -> None:
-        self._form, self._wish, self._limit = form, Wish(fit=fit), size_limit
-        self._picture_bytes, self._request_bytes = picture_bytes, request_bytes
+        self._form, self._wish = form, Wish(fit=fit)
+        self._image_bytes, self._request_bytes = image_bytes, request_bytes
         self._coded = Cache(cache)
+        self._sizes: Facts[int] = Facts()
+        self._outlines = Outlines(size_limit)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(self._wish)
-        pictures, others = [], job.rest
+        request = _Request(self._form, model_for(wish, job), wish, count_images(parts), self._outlines, job)
+        request.bound(self._image_bytes, self._request_bytes)
+        images, others = [], job.rest
         for part in parts:
             job.check()
-            with part_errors(part):
-                picture = self._read(part, wish)
-            if picture:
-                pictures.append(picture)
+            image = request.read(part)
+            if image:
+                images.append(image)
             else:
                 others += len(part.text)
-        room = None if self._request_bytes is None else self._request_bytes - others
-        attempt = _Attempt(self, pictures, room, job)
-        rungs = range(_ORIGINAL, len(RUNGS))
-        if room is None:
-            chosen = _ORIGINAL
-        else:
-            at = bisect_left(rungs, True, key=lambda rung: attempt.total(rung) <= room)
-            if at == len(rungs):
-                raise RefusedError(
-                    f"{len(pictures)} pictures take {attempt.total(rungs[-1]):,} bytes at the least, where "
-                    f"{max(room, 0):,} are left of the {self._request_bytes:,} of a request: send fewer "
-                    "pictures, or raise --max-request-bytes",
-                    413,
-                )
-            chosen = rungs[at]
-        return attempt.urls(chosen)
+        job.tokens = request.tokens(images)
+        small = max((request.request_bytes or 0) // 100, 2048)
+        attempt = Attempt(images, request.form, request.file_bytes, small, job, self._coded, self._sizes)
+        if request.request_bytes is None:
+            return attempt.news([BEST] * len(images))
+        room = quantised_room(request.request_bytes, others)
+        chosen = plan([_turn(image.part) for image in images], attempt.size, len(RUNGS), room)
+        if chosen is None:
+            least = sum(attempt.size(number, len(RUNGS) - 1) for number in range(len(images)))
+            raise RefusedError(
+                f"{len(images)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
+                f"{request.request_bytes:,} of a request: send fewer images, or raise --max-request-bytes",
+                413,
+            )
+        return attempt.news(chosen)
 
-    def _read(self, part: Part, wish: Wish) -> _Picture | None:
-        found = image_in(part)
+
+class _Request:
+    """What holds for all images of one request: model, limits, formats."""
+
+    def __init__(
+        self, form: str, model: Model | None, wish: Wish, count: int, outlines: Outlines, job: Job
+    ) -> None:
+        self.job, self._model, self._wish, self._count = job, model, wish, count
+        self._outlines = outlines
+        limits = model.limits if model else Limits()
+        self.formats = (model.formats if model else None) or FORMATS
+        possible = [one for one in (form, "jpeg", "png") if one in self.formats]
+        self.form = possible[0] if possible else form
+        self.file_bytes, self.request_bytes = limits.file_bytes, limits.request_bytes
+
+    def bound(self, file_bytes: int | None, request_bytes: int | None) -> None:
+        """Apply the limits of the options beside those of the API."""
+        self.file_bytes = _least(self.file_bytes, file_bytes)
+        self.request_bytes = _least(self.request_bytes, request_bytes)
+
+    def read(self, part: Part) -> Image | None:
+        """The image of a part; None for a part that stays as it is."""
+        with part_errors(part):
+            data = cotam_in(part)
+            if data is not None and is_sequence(data):
+                raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
+        found = (data, "cotam") if data is not None else image_in(part)
         if not found:
+            if part.kind == "image" and part.address is None:
+                _passes(part, "not an image of a known format")
             return None
         data, kind = found
         try:
-            check_size(data, self._limit)
-            width, height, upright = outline(data)
-        except (InputError, LimitError) as error:
-            _LOG.warning(
-                "an image passes as it is", extra={"fields": {"part": part.name, "reason": str(error)}}
-            )
+            content, (width, height, upright) = self._outlines.get(data)
+        except CotamError as error:
+            if kind == "cotam":
+                raise RefusedError(f"{part.name}: {error}", param=part.name) from error
+            _passes(part, str(error))
             return None
-        useful = target_size(width, height, wish.fit, wish.max_pixels) == (width, height)
-        small = self._picture_bytes is None or len(data) <= self._picture_bytes
-        return _Picture(part, data, kind, (content_key(data), wish), upright and useful and small)
+        size = self._size(width, height, part)
+        small = self.file_bytes is None or len(data) <= self.file_bytes
+        readable = kind in self.formats
+        fits = upright and size == (width, height) and small and readable
+        return Image(part, data, kind, content, size, fits)
 
-    def coded(self, picture: _Picture, rung: int, pixels: dict[bytes, Pixels]) -> tuple[bytes, bool]:
-        """The picture at a rung, and whether it was in the cache. ``pixels`` holds those of this request."""
-        scale, quality = RUNGS[rung]
-        content, wish = picture.key
+    def _size(self, width: int, height: int, part: Part) -> tuple[int, int]:
+        if self._model:
+            detail = part.detail or self.job.detail
+            width, height = self._model.size_for(width, height, detail, images=self._count)
+        return target_size(width, height, None, self._wish.max_pixels)
 
-        def make() -> bytes:
-            if content not in pixels:
-                if len(pixels) == _HELD:
-                    pixels.pop(next(iter(pixels)))
-                pixels[content] = fitted(pixels_of(picture.data), wish.fit, wish.max_pixels)
-            image = Image.fromarray(pixels[content])
-            if scale < 1:
-                size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-                image = image.resize(size, Image.Resampling.LANCZOS)
-            # Where there is room, colours keep their sharpness: coloured text is read better.
-            full = {"subsampling": "4:4:4"} if self._form == "jpeg" and quality > 90 else {}
-            return saved(image, self._form, quality=quality, **full)
-
-        return self._coded.get((picture.key, rung), make)
-
-    def over(self, size: int) -> bool:
-        return self._picture_bytes is not None and size > self._picture_bytes
-
-    @property
-    def form(self) -> str:
-        return self._form
+    def tokens(self, images: Sequence[Image]) -> int | None:
+        """Visual tokens of the images for the model; None where that is not known."""
+        if not self._model:
+            return None
+        counts = [self._model.tokens(*one.size, one.part.detail or self.job.detail) for one in images]
+        return sum(count or 0 for count in counts) if None not in counts else None
 
 
-class _Attempt:
-    """The pictures of one request on the ladder; nothing is coded before its size is asked for."""
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((value for value in (one, other) if value is not None), default=None)
 
-    def __init__(self, budget: ToBudget, pictures: Sequence[_Picture], room: int | None, job: Job) -> None:
-        self._budget, self._pictures, self._job = budget, pictures, job
-        # Below a quarter of its share a picture stays as it is: a small screenshot shall not pay for photos.
-        self._small = (room or 0) // (4 * len(pictures) or 1)
-        self._pixels: dict[bytes, Pixels] = {}
 
-    def total(self, rung: int) -> int:
-        """Bytes of all addresses at a rung."""
-        prefix = url_length(Media(MEDIA_TYPES[self._budget.form], b""))
-        return sum(prefix + -(-self._best(picture, rung)[1] // 3) * 4 for picture in self._pictures)
+def _turn(part: Part) -> int:
+    """The number of the message that a part is in."""
+    return next((key for key in part.place if isinstance(key, int)), 0)
 
-    def urls(self, rung: int) -> dict[Part, Media]:
-        """New addresses at a rung."""
-        urls: dict[Part, Media] = {}
-        for picture in self._pictures:
-            chosen, size = self._best(picture, rung)
-            result = picture.kind
-            if chosen != _ORIGINAL:
-                data, _ = self._budget.coded(picture, chosen, self._pixels)
-                urls[picture.part] = Media(MEDIA_TYPES[self._budget.form], data)
-                result = self._budget.form
-            self._job.notes.append(
-                Note(picture.kind, result, len(picture.data), size, picture.seconds, picture.cached)
-            )
-        return urls
 
-    def _best(self, picture: _Picture, rung: int) -> tuple[int, int]:
-        """The rung that a picture takes, this one or a lower one, and its bytes."""
-        if picture.fits and (rung == _ORIGINAL or len(picture.part.text) <= self._small):
-            return _ORIGINAL, len(picture.data)
-        rung = max(rung, 0)
-        while self._budget.over(size := self._size(picture, rung)) and rung + 1 < len(RUNGS):
-            rung += 1
-        if picture.fits and len(picture.data) <= size:
-            return _ORIGINAL, len(picture.data)
-        if self._budget.over(size):
-            name = picture.part.name
-            raise RefusedError(f"{name}: takes {size:,} bytes at the least, above --max-image-bytes", 413)
-        return rung, size
-
-    def _size(self, picture: _Picture, rung: int) -> int:
-        if rung not in picture.sizes:
-            self._job.check()
-            started = time.perf_counter()
-            with part_errors(picture.part):
-                data, cached = self._budget.coded(picture, rung, self._pixels)
-            picture.sizes[rung] = len(data)
-            picture.cached = picture.cached and cached
-            picture.seconds += time.perf_counter() - started
-        return picture.sizes[rung]
+def _passes(part: Part, reason: str) -> None:
+    _LOG.warning("an image passes as it is", extra={"fields": {"part": part.name, "reason": reason}})

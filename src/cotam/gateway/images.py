@@ -17,17 +17,20 @@ import cotam
 from cotam.errors import DamagedError, InputError, LimitError
 from cotam.format.header import MAGIC, is_sequence, read_header
 from cotam.format.sequence import SequenceReader
+from cotam.gateway.cache import Facts
 from cotam.gateway.dataurl import Media
 from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = [
     "COTAM",
     "MEDIA_TYPES",
+    "Outlines",
     "check_size",
     "content_key",
     "count_frames",
     "format_of",
     "is_cotam",
+    "outline_of",
     "pixels_of",
     "png_of",
     "saved",
@@ -107,6 +110,22 @@ def count_frames(data: bytes) -> int:
     return count
 
 
+def outline_of(data: bytes) -> tuple[int, int, bool]:
+    """Width and height of the upright image, or of a sequence's frames, and whether it is stored upright.
+
+    Raises
+    ------
+    CotamError
+        if it is damaged, or of another format
+    """
+    if is_cotam(data):
+        header = read_header(data)
+        return header.width, header.height, True
+    if not format_of(data):
+        raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
+    return outline(data)
+
+
 def check_size(data: bytes, limit: int) -> int:
     """Count the pixels of an image, or of one frame of a sequence, by its header.
 
@@ -117,13 +136,31 @@ def check_size(data: bytes, limit: int) -> int:
     CotamError
         if it is damaged, or of another format
     """
-    if is_cotam(data):
-        header = read_header(data)
-        width, height = header.width, header.height
-    elif not format_of(data):
-        raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
-    else:
-        width, height, _ = outline(data)
+    width, height, _ = outline_of(data)
+    return _within(width, height, limit)
+
+
+class Outlines:
+    """Outlines of images seen last: of a PNG all is read to find the orientation.
+
+    Parameters
+    ----------
+    limit : pixels of an image
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: Facts[tuple[int, int, bool]] = Facts()
+
+    def get(self, data: bytes) -> tuple[bytes, tuple[int, int, bool]]:
+        """The `content_key` of an image, and its `outline_of`. Raises as `check_size`."""
+        key = content_key(data)
+        found = self._known.get(key, lambda: outline_of(data))
+        _within(*found[:2], self._limit)
+        return key, found
+
+
+def _within(width: int, height: int, limit: int) -> int:
     if width * height > limit:
         megapixels = width * height / 1e6
         raise LimitError(
@@ -157,6 +194,14 @@ def png_of(data: bytes) -> Media:
 
 def saved(image: Image.Image, form: str, **options: Any) -> bytes:
     """Write an image file: png, jpeg or webp."""
+    settings = _SAVED_AS[form] | options
     buffer = io.BytesIO()
-    image.save(buffer, form.upper(), **(_SAVED_AS[form] | options))
+    try:
+        image.save(buffer, form.upper(), **settings)
+    except OSError:
+        if form != "jpeg":
+            raise
+        # Pillow gives up where an optimised or progressive JPEG takes more than a byte for a pixel: noise.
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", **(settings | {"optimize": False, "progressive": False}))
     return buffer.getvalue()

@@ -18,6 +18,8 @@ from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
 
 __all__ = [
+    "AUTO",
+    "NONE",
     "Converter",
     "Job",
     "News",
@@ -31,8 +33,8 @@ __all__ = [
     "part_errors",
 ]
 
-FPS, MAX_FRAMES = 1.0, 32
-"""How videos are sampled unless the options or the request say otherwise."""
+AUTO, NONE = "auto", "none"
+"""In place of a model's name: the model that the request names; no model, so that images keep their size."""
 
 News = Mapping[Part, Media | Frames]
 """Parts that change, in order, and what takes their place."""
@@ -43,7 +45,10 @@ _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 
 @dataclass(frozen=True)
 class Wish:
-    """How an image is to be coded; None is the codec's own default. The last two are for videos."""
+    """How an image is to be coded; None is the codec's own default. The last two are for videos.
+
+    ``fit`` is a model's name, `AUTO` or `NONE`.
+    """
 
     quality: int | None = None
     target_size: int | None = None
@@ -58,6 +63,8 @@ class Wish:
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "target_size" in given:
             given.pop("quality", None)
+        if self.fit in (AUTO, NONE):
+            given.pop("fit")
         return given
 
     def over(self, other: Wish) -> Wish:
@@ -76,6 +83,7 @@ class Job:
     ----------
     wish : what the client asked for
     model : that the request names, if any
+    detail : level of detail of images that name none themselves, if the request has one for all
     rest : bytes of the body that are no media
     most : images and frames that are allowed
     check : raises if nobody waits for the result any more
@@ -86,6 +94,7 @@ class Job:
 
     wish: Wish = field(default_factory=Wish)
     model: str | None = None
+    detail: str | None = None
     rest: int = 0
     most: int = 1 << 30
     check: Callable[[], None] = lambda: None

@@ -23,7 +23,7 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return mapped.is_loopback or mapped.is_unspecified
+    return mapped.is_loopback
 
 
 def proxy_for(address: str) -> str | None:
@@ -38,7 +38,7 @@ def proxy_for(address: str) -> str | None:
     """
     target = urlsplit(address)
     host = target.hostname or ""
-    if is_loopback(host) or proxy_bypass(host) or _is_excluded(host):
+    if is_loopback(host) or host in ("0.0.0.0", "::") or proxy_bypass(host) or _is_excluded(host):
         return None
     proxies = getproxies()
     for kind in (target.scheme, "all"):

@@ -22,6 +22,7 @@ from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_c
 from cotam.gateway.once import STORED_HEADER, Receiver, Sender, is_link, with_type
 from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
+from cotam.gateway.peer import Peer
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
 from cotam.gateway.tokens import Tokens
@@ -44,6 +45,7 @@ class Relay:
     tokens : of this gateway: where the client sends one in place of its API's key, it is not passed on
     sender : the edge's end of the link; None sends bodies as they are
     receiver : the gateway's end of the link, and its store
+    peer : the upstream, where it should be a gateway: nothing is converted for one that is not
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class Relay:
         tokens: Tokens | None = None,
         sender: Sender | None = None,
         receiver: Receiver | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._upstream, self._converter, self._pool, self._bodies = upstream, converter, pool, bodies
         self._most, self._tokens = most, tokens
-        self._sender, self._receiver = sender, receiver
+        self._sender, self._receiver, self._peer = sender, receiver, peer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
@@ -80,15 +83,22 @@ class Relay:
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
-        if body:
+        if body and (not self._peer or await self._peer.takes_cotam()):
             started = time.perf_counter()
             held = received.held if received else self._held(exchange)
             body = await in_thread(self._pool, partial(self._converted, body, scope, exchange, held))
             exchange.seconds["images"] = time.perf_counter() - started
         started = time.perf_counter()
-        answer = await self._open(scope, body, exchange)
+        try:
+            answer = await self._open(scope, body, exchange)
+        except RefusedError:
+            if self._peer:
+                self._peer.start()
+            raise
         exchange.seconds["upstream"] = time.perf_counter() - started
         try:
+            if self._peer:
+                self._peer.check(answer.status_code, answer.headers)
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
@@ -139,7 +149,7 @@ class Relay:
         found = parts(value)
         check_count(count_images(found), self._most)
         job = Job(wish=wish, check=check, notes=exchange.notes, most=self._most, held=held)
-        job.model = _model(value) or model_in(scope["path"])
+        job.model, job.detail = _model(value) or model_in(scope["path"]), _detail(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         news = self._converter(found, job)
         exchange.tokens = job.tokens
@@ -193,6 +203,16 @@ class Relay:
         async for chunk in answer.aiter_raw():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _detail(value: Any) -> str | None:
+    """Gemini's resolution of all media of a request."""
+    for name in ("generationConfig", "generation_config"):
+        config = value.get(name) if isinstance(value, dict) else None
+        for key in ("mediaResolution", "media_resolution"):
+            if isinstance(config, dict) and isinstance(config.get(key), str):
+                return str(config[key])
+    return None
 
 
 def _model(value: Any) -> str | None:

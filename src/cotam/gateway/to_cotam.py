@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,11 +14,13 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway.cache import Cache
 from cotam.gateway.dataurl import Media, url_length
 from cotam.gateway.exchange import Note
-from cotam.gateway.images import COTAM, check_size, content_key
-from cotam.gateway.jobs import FPS, MAX_FRAMES, Job, Wish, image_in, part_errors
+from cotam.gateway.images import COTAM, Outlines, content_key
+from cotam.gateway.jobs import Job, Wish, image_in, part_errors
+from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.parts import Part
 from cotam.gateway.patches import is_patch
 from cotam.gateway.patching import Patcher, Source
+from cotam.gateway.sizing import model_for, named
 from cotam.gateway.videos import sequence_of, video_format
 
 __all__ = ["ToCotam"]
@@ -45,45 +47,78 @@ class ToCotam:
         self, wish: Wish, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
     ) -> None:
         self._wish, self._limit, self._patcher = wish, size_limit, patcher
+        self._outlines = Outlines(size_limit)
         self._coded = Cache(cache)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
-        wish = job.wish.over(self._wish)
-        news: dict[Part, Media] = {}
-        earlier: list[Source] = []
+        request = _Request(job, job.wish.over(self._wish))
         for part in parts:
             job.check()
             is_video = part.kind == "video"
             found = video_in(part) if is_video else image_in(part)
-            if not found:
+            if not found or (is_video and request.wish.max_frames == 0):
                 continue
-            (data, result), started, cached = found, time.perf_counter(), False
-            size = len(data)
-            with part_errors(part), _noted(part), suppress(LimitError):
-                make = self._sequence(data, wish, job) if is_video else self._still(data, wish)
-                if self._patcher and not is_video:
-                    file, cached = self._patcher(data, wish, earlier)
-                else:
-                    file, cached = self._coded.get((content_key(data), wish, is_video), make)
+            data, kind = found
+            result, size, started, cached = kind, len(data), time.perf_counter(), False
+            with part_errors(part), _noted(part):
+                file, cached = self._video(data, request) if is_video else self._still(data, part, request)
                 media = Media(COTAM, file)
-                if url_length(media) < url_length(Media(found[1], data)):
-                    news[part], result, size = media, "patch" if is_patch(file) else "cotam", len(file)
-                else:
-                    file = data
-                earlier += [] if is_video else [Source(data, wish, file)]
-            job.notes.append(Note(found[1], result, len(data), size, time.perf_counter() - started, cached))
-        return news
+                if url_length(media) < url_length(Media(kind, data)):
+                    request.news[part] = media
+                    result, size = "patch" if is_patch(file) else "cotam", len(file)
+                if not is_video:
+                    sent = file if part in request.news else data
+                    request.earlier.append(Source(data, request.wish_for(part), sent))
+            job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
+        job.tokens = request.tokens()
+        return request.news
 
-    def _still(self, data: bytes, wish: Wish) -> Callable[[], bytes]:
-        check_size(data, self._limit)
-        return partial(cotam.encode, data, **wish.options())
+    def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
+        """The .cotam file of an image, and whether it was in the cache."""
+        key, (width, height, _) = self._outlines.get(data)
+        request.count(width, height, part)
+        wish = request.wish_for(part)
+        if self._patcher:
+            return self._patcher(data, wish, request.earlier)
+        return self._coded.get((key, wish), partial(cotam.encode, data, **wish.options()))
 
-    def _sequence(self, data: bytes, wish: Wish, job: Job) -> Callable[[], bytes]:
-        if wish.max_frames == 0:
-            raise LimitError("videos stay as they are")
+    def _video(self, data: bytes, request: _Request) -> tuple[bytes, bool]:
+        """The .cotam sequence of a video, and whether it was in the cache."""
+        wish, check = request.wish, request.job.check
         coding = replace(wish, target_size=None).options()  # a budget is for an image
         fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
-        return partial(sequence_of, data, fps, most, self._limit, job.check, **coding)
+        make = partial(sequence_of, data, fps, most, self._limit, check, **coding)
+        return self._coded.get((content_key(data), wish, "video"), make)
+
+
+class _Request:
+    """The model of one request, and what was made of its images so far."""
+
+    def __init__(self, job: Job, wish: Wish) -> None:
+        self.job = job
+        self._model = model_for(wish, job)
+        self.wish = replace(wish, fit=named(self._model, job.detail) if self._model else None)
+        self.news: dict[Part, Media] = {}
+        self.earlier: list[Source] = []
+        self._counts: list[int | None] = []
+
+    def wish_for(self, part: Part) -> Wish:
+        if not self._model or not part.detail:
+            return self.wish
+        return replace(self.wish, fit=named(self._model, part.detail))
+
+    def count(self, width: int, height: int, part: Part) -> None:
+        """Count the visual tokens of an image."""
+        if self._model:
+            detail = part.detail or self.job.detail
+            size = self._model.size_for(width, height, detail)
+            self._counts.append(self._model.tokens(*size, detail))
+
+    def tokens(self) -> int | None:
+        """Visual tokens of all images; None where that is not known."""
+        if not self._counts or None in self._counts:
+            return None
+        return sum(count or 0 for count in self._counts)
 
 
 def video_in(part: Part) -> tuple[bytes, str] | None:
@@ -97,10 +132,10 @@ def video_in(part: Part) -> tuple[bytes, str] | None:
 
 @contextmanager
 def _noted(part: Part) -> Iterator[None]:
-    """Leave what cannot be read, or needs an extra that is not installed, as it is, and log why."""
+    """Leave what cannot be read, is too large or needs an extra that is not installed, and log why."""
     try:
         yield
-    except (InputError, MissingExtraError) as error:
+    except (InputError, LimitError, MissingExtraError) as error:
         fields = {"part": part.name, "reason": str(error)}
         article = "a video" if part.kind == "video" else "an image"
         _LOG.warning(f"{article} passes as it is", extra={"fields": fields})

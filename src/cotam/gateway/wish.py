@@ -1,7 +1,4 @@
-"""What a client asks for in headers or in the query: ``X-Cotam-Quality: 40``, ``?quality=40``.
-
-Knows names and numbers: nothing of pictures.
-"""
+"""What a client asks for in headers or in the query: ``X-Cotam-Quality: 40``, ``?quality=40``."""
 
 from __future__ import annotations
 
@@ -10,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from cotam.gateway.jobs import Wish
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.sizing import is_fit
 from cotam.gateway.tokens import TOKEN_HEADER
 from cotam.image import models
 
 __all__ = ["STILL", "wish_in_headers", "wish_in_query"]
 
 STILL = ("quality", "target_size", "for", "max_pixels")
-"""What can be asked for a picture."""
+"""What can be asked for an image."""
 
 _ALL = (*STILL, "fps", "max_frames")
 
@@ -27,7 +25,7 @@ def wish_in_headers(headers: Mapping[str, str]) -> Wish:
     Raises
     ------
     RefusedError
-        if a name is not known, a value is out of range or no number, or two exclude each other
+        for an unknown name, a value out of range or not a number, or two that exclude each other
     """
     given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
     given.pop(TOKEN_HEADER, None)
@@ -43,15 +41,15 @@ def _wish(given: Mapping[str, str], spelled: Mapping[str, str]) -> Wish:
     known = [*spelled.values()]
     for name in given:
         if name not in known:
-            there = f"there is {', '.join(known)}" if known else "there are no options here"
-            raise RefusedError(f"{name!r} is not known: {there}", param=name)
+            there = f"use {', '.join(known)}" if known else "there are no options here"
+            raise RefusedError(f"{name!r} is unknown: {there}", param=name)
 
     def number(name: str, low: int, high: int) -> int | None:
         return _number(given, spelled.get(name, ""), low, high)
 
     fit_name = spelled.get("for", "")
     fit = given.get(fit_name)
-    if fit is not None and models.find(fit) is None:
+    if fit is not None and not is_fit(fit):
         raise RefusedError(f"{fit_name}: {models.unknown(fit)}", param=fit_name)
     wish = Wish(
         quality=number("quality", 0, 100),
@@ -81,5 +79,5 @@ def _number(given: Mapping[str, str], name: str, low: int, high: int) -> int | N
     if text is None:
         return None
     if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
-        raise RefusedError(f"{name}: {text!r} is not a whole number from {low} to {high}", param=name)
+        raise RefusedError(f"{name} must be a whole number from {low} to {high}, got {text!r}", param=name)
     return int(text)

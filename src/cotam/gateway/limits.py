@@ -1,0 +1,30 @@
+"""Limits and defaults of a gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FPS", "MAX_FRAMES", "Limits"]
+
+FPS, MAX_FRAMES = 1.0, 32
+"""How videos are sampled unless the options or the request say otherwise."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a gateway takes on.
+
+    Attributes
+    ----------
+    body : bytes of a request
+    requests : in progress at a time
+    images : in a request
+    pixels : of an image
+    jobs : threads that work on images; one more makes comparisons for the page
+    """
+
+    body: int
+    requests: int
+    images: int
+    pixels: int
+    jobs: int

@@ -1,0 +1,106 @@
+"""The server that listens for an application, until a signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cotam.errors import InputError
+from cotam.gateway.exchange import JsonLines
+
+__all__ = ["SERVER", "appender", "run"]
+
+GRACE_SECONDS = 30
+"""Time for requests in progress when the server is told to stop."""
+
+SERVER: dict[str, Any] = {
+    "access_log": False,
+    "log_config": None,
+    # Those of the upstream are relayed.
+    "server_header": False,
+    "date_header": False,
+}
+"""Settings of uvicorn that are part of how a gateway answers."""
+
+_LOG = logging.getLogger("cotam.gateway")
+
+
+class _Server(uvicorn.Server):
+    """Logs that it listens once it heeds signals: one that comes earlier does not end it in good order."""
+
+    def __init__(self, config: uvicorn.Config, address: dict[str, str]) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _LOG.info("listening", extra={"fields": self._address})
+
+
+def run(app: ASGIApp, host: str, port: int, what: str) -> None:
+    """Listen until a signal, then finish the requests in progress.
+
+    Raises
+    ------
+    InputError
+        if the port is taken, or the host is not this machine's
+    """
+    _log_as_json()
+    config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
+    with _listener(host, port) as listener:
+        address = f"[{host}]" if ":" in host else host
+        url = f"http://{address}:{listener.getsockname()[1]}"
+        _Server(config, {"url": url, "what": what}).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name, level in (("cotam.gateway", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
+
+
+def appender(path: Path) -> tuple[TextIO, Callable[[dict[str, Any]], None]]:
+    """Open a file to append rows to, whole lines at a time, from any thread.
+
+    Returns
+    -------
+    the file, to be closed, and a function that appends a row as JSON
+
+    Raises
+    ------
+    InputError
+        if it cannot be written
+    """
+    try:
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    lock = threading.Lock()
+
+    def append(row: dict[str, Any]) -> None:
+        with lock:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+    return file, append

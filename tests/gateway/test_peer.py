@@ -1,0 +1,140 @@
+"""An edge that finds out what stands behind it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from gateway_client import gateway
+from gateway_servers import Model, error_of, jpeg, messages, running
+from synthetic import picture
+
+from cotam.gateway import peer
+from cotam.gateway.app import application
+from cotam.gateway.jobs import Wish
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
+from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.upstream import Upstream
+
+LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
+BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}
+
+
+@contextmanager
+def edge(to: str, token: str | None = None) -> Iterator[str]:
+    app = application(Upstream(to, token=token), ToCotam(Wish(), 10**7), LIMITS, local=True, to_gateway=True)
+    with running(app, **SERVER) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "cotam.gateway")
+    monkeypatch.setattr(peer, "AGAIN_SECONDS", 0)
+    return caplog
+
+
+def found(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """What the edge said about its gateway, and what it saw."""
+    return [
+        (record.message, record.fields["found"])  # type: ignore[attr-defined]
+        for record in log.records
+        if "gateway" in record.message
+    ]
+
+
+def ask(address: str) -> httpx2.Response:
+    return httpx2.post(f"{address}/v1/chat/completions", json=BODY, timeout=30)
+
+
+def test_a_gateway_says_that_it_is_one(upstream: str, log: Any) -> None:
+    with gateway(upstream, token="s3cret") as cloud, edge(cloud, "s3cret") as address:
+        answer = ask(address)
+        assert answer.status_code == 200
+        assert int(answer.headers["x-cotam-bytes"].split(",")[1]) < len(str(BODY)) / 2
+    ((message, seen),) = found(log)
+    assert message == "the gateway answers"
+    assert '"server":"cotam serve"' in seen
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "needs a token: give this edge --token or COTAM_TOKEN"),
+        ("wrong", "refuses the token of this edge: correct its --token or COTAM_TOKEN"),
+    ],
+)
+def test_whose_token_is_wrong_is_said(
+    upstream: str, model: Model, log: Any, token: str | None, reason: str
+) -> None:
+    with gateway(upstream, token="s3cret") as cloud, edge(cloud, token) as address:
+        answer = ask(address)
+        assert answer.status_code == 401
+        assert error_of(answer) == f"the gateway {cloud} {reason}"
+    assert found(log)[0] == ("the gateway refuses this edge", f"it {reason}")
+    assert not model.bodies
+
+
+def test_a_refusal_of_the_model_server_is_not_taken_for_one_of_the_gateway(log: Any) -> None:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    async def refuse(request: Request) -> Response:
+        return JSONResponse({"error": {"message": "wrong key"}}, 401)
+
+    routes = [Route("/v1/chat/completions", refuse, methods=["POST"])]
+    with running(Starlette(routes=routes)) as upstream, gateway(upstream) as cloud, edge(cloud) as address:
+        answer = ask(address)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (401, "wrong key")
+
+
+def test_what_is_no_gateway_gets_images_as_they_are(upstream: str, model: Model, log: Any) -> None:
+    with edge(upstream) as address:
+        assert ask(address).status_code == 200
+    assert any(b"image/jpeg" in body for body in model.bodies)
+    assert ("no Cotam gateway here: images pass as they are", "status 200 of uvicorn at /v1/cotam") in found(
+        log
+    )
+
+
+def test_a_gateway_that_comes_later_is_found(model: Model, log: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with edge(f"http://127.0.0.1:{port}") as address:
+        assert ask(address).status_code == 502
+        with running(model.app) as upstream, _gateway_at(port, upstream):
+            deadline = time.monotonic() + 20
+            while ask(address).status_code != 200:
+                assert time.monotonic() < deadline
+            while len(found(log)) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    assert [message for message, _ in found(log)] == ["the gateway cannot be reached", "the gateway answers"]
+
+
+@contextmanager
+def _gateway_at(port: int, upstream: str) -> Iterator[None]:
+    import threading
+
+    import uvicorn
+
+    from cotam.gateway.for_model import ForModel
+
+    app = application(Upstream(upstream), ForModel(10**7), LIMITS, page=True)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="on", **SERVER))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
