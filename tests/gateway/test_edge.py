@@ -121,7 +121,7 @@ def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model:
         metrics = httpx2.get(f"{address}/metrics").text
     assert len(model.bodies[-1]) > 200_000  # and not much worse than need be
     cached = float(metrics.partition("\ncotam_images_cached_total ")[2].partition("\n")[0])
-    assert cached >= 5  # of ten pictures of earlier turns, those that came on the same rung
+    assert cached >= 3  # of ten images of earlier turns, those that did not go down a step
     assert model.headers[-1]["authorization"] == "Bearer sk-api"
 
 

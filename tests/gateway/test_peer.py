@@ -55,7 +55,7 @@ def ask(address: str) -> httpx2.Response:
 
 
 def test_a_gateway_says_that_it_is_one(upstream: str, log: Any) -> None:
-    with gateway(upstream, token="s3cret") as cloud, edge(cloud, "s3cret") as address:
+    with gateway(upstream, tokens=("s3cret",)) as cloud, edge(cloud, "s3cret") as address:
         answer = ask(address)
         assert answer.status_code == 200
         assert int(answer.headers["x-cotam-bytes"].split(",")[1]) < len(str(BODY)) / 2
@@ -74,7 +74,7 @@ def test_a_gateway_says_that_it_is_one(upstream: str, log: Any) -> None:
 def test_whose_token_is_wrong_is_said(
     upstream: str, model: Model, log: Any, token: str | None, reason: str
 ) -> None:
-    with gateway(upstream, token="s3cret") as cloud, edge(cloud, token) as address:
+    with gateway(upstream, tokens=("s3cret",)) as cloud, edge(cloud, token) as address:
         answer = ask(address)
         assert answer.status_code == 401
         assert error_of(answer) == f"the gateway {cloud} {reason}"

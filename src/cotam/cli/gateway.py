@@ -228,7 +228,7 @@ def serve(
     store = Store(store_bytes, 3600 * others["store_age"], others["store_folder"])
     host = others["host"]
     local = not token and is_loopback(host)
-    app = application(to, converter, limits, tokens=token, store=store, local=local, page=True)
+    app = application(to, converter, limits, tokens=token, store=store, local=local, page=True, detect=True)
     if not token and not is_loopback(host):
         _note(f"without --token, everybody who reaches {host} may use this")
     run(app, host, others["port"], f"serve in front of {to.name}")
@@ -347,7 +347,10 @@ def edge(
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
         converter = ForApi(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
         to = _upstream(upstream or "", limits, others["timeout"], key=others["upstream_key"])
-    _run_edge(to, converter, limits, others, sender=sender, to_gateway=bool(gateway))
+    # A vendor's API is not asked for what the table of models has.
+    detect = bool(upstream) and to.name.startswith("http://")
+    link = {"sender": sender, "to_gateway": bool(gateway), "detect": detect}
+    _run_edge(to, converter, limits, others, **link)
 
 
 def _run_edge(to: Upstream, converter: Any, limits: Limits, listening: dict[str, Any], **link: Any) -> None:

@@ -1,27 +1,50 @@
-"""The way of a picture from a client to a model over HTTP: ``cotam serve`` and ``cotam edge``.
+"""Images on their way from a client to a model over HTTP: ``cotam serve`` and ``cotam edge``.
 
 ::
 
     client ─► cotam edge ─► (few bytes) ─► cotam serve ─► model server
 
-    rewrite.py  the picture and video parts of a request, and the request with others in their place
-    pictures.py one picture: its kind, its pixels, PNG for a model
-    videos.py   one video: its kind, its sequence, its frames for a model
-    convert.py  what serve and edge make of each part
-    budget.py   what edge makes of them for hosted APIs: JPEG or WebP under a byte budget
-    cache.py    what was made before, by content
-    guard.py    token, limits, log and metrics around everything
-    relay.py    the request to the upstream, its answer back unparsed
-    once.py     both ends of the link: each image crosses it once
-    link.py     the body of a request on the link: text, new files, SHA-256 of others
-    store.py    files by SHA-256, within their owner
-    patches.py  an image as the rectangles that differ from an earlier one
-    changes.py  which rectangles differ
-    patching.py images of a conversation, as patches where that is smaller
-    plain.py    /v1/cotam/encode and decode
-    compare.py  /v1/cotam/compare: bytes of other codecs at equal nearness, for the page
-    features.py how near for a model: what a vision encoder sees of a picture
-    app.py      routes
-    cli.py      options
-    page/       what a browser shows at /
+    app.py       routes, and what they are made of
+    server.py    the process that listens
+    limits.py    limits and defaults
+
+    guard.py     around all routes: access, limits, log, metrics
+    paths.py     the normal form of a path
+    tokens.py    the gateway's own tokens
+    refusal.py   errors in the form of each API
+    exchange.py  what is recorded of a request
+    bodies.py    bodies in memory
+    encodings.py gzip, deflate, zstd
+
+    relay.py     a request to the upstream, with other media in it, and the answer back
+    upstream.py  the connection to the upstream
+    proxies.py   proxies of the environment
+    peer.py      whether the upstream of an edge is a gateway
+
+    parts.py     where media are in the JSON of each API
+    dataurl.py   data URLs and base64
+    jobs.py      what converters share
+    wish.py      what a client asks for in headers
+    sizing.py    the model that a request names
+
+    for_model.py  serve: .cotam becomes PNG
+    to_cotam.py   edge --gateway: images and videos become .cotam
+    hosted.py     edge --upstream: images within the limits of a vendor's API
+    ladder.py     how far images go down in quality
+    recoding.py   images coded again
+    images.py     one image
+    videos.py     one video
+    cache.py      results in memory
+
+    once.py      both ends of the link: each image crosses it once
+    link.py      the body of a request on the link: text, new files, SHA-256 of others
+    store.py     files by SHA-256, within their owner
+    patches.py   an image as the rectangles that differ from an earlier one
+    changes.py   which rectangles differ
+    patching.py  images of a conversation, as patches where that is smaller
+
+    plain.py     /v1/cotam/encode and decode
+    compare.py   /v1/cotam/compare: bytes that other codecs take to come as near
+    features.py  how near: what a vision encoder sees of an image
+    page/        what a browser shows at /
 """

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 import cotam
 from cotam.gateway import compare, plain
 from cotam.gateway.bodies import Bodies
+from cotam.gateway.detect import Detector
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.jobs import Converter
@@ -57,6 +58,7 @@ def application(
     local: bool = False,
     page: bool = False,
     to_gateway: bool = False,
+    detect: bool = False,
 ) -> ASGIApp:
     """A gateway to ``upstream``.
 
@@ -68,6 +70,7 @@ def application(
     store : the gateway's end: files that edges need not send again
     local : for programs on this machine only
     page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
+    detect : the upstream may be a server of open models: it is asked which one, for the formats it opens
     to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
     """
     metrics = Metrics()
@@ -87,6 +90,7 @@ def application(
         sender=sender,
         receiver=receiver,
         peer=peer,
+        detector=Detector(upstream) if detect else None,
     )
     if store is not None:
         metrics.watch(store)

@@ -1,7 +1,6 @@
-"""``/v1/cotam/compare``: a picture through Cotam, and how many bytes other codecs take to come as near to it.
+"""``/v1/cotam/compare``: an image coded by Cotam, and the bytes that other codecs take to come as near to it.
 
-Knows pixels, codecs and one measure of nearness: nothing of messages. One comparison is made at a time, in a
-thread of its own, so that it does not stand before requests to the model.
+One comparison is made at a time, in a thread of its own, so that requests to the model do not wait for it.
 """
 
 from __future__ import annotations
@@ -42,25 +41,25 @@ from cotam.image.read import Pixels
 __all__ = ["MEASURES", "Measure", "nearest", "route"]
 
 COMPARED_PIXELS = 800_000
-"""Pictures are shrunk to this before codecs are compared: AVIF takes seconds for more."""
+"""Images are shrunk to this before codecs are compared: AVIF takes seconds for more."""
 
 AT_A_TIME, SECONDS = 4, 120
-"""Comparisons that are made or wait to be, and how long one may take, waiting included."""
+"""Comparisons in progress or waiting, and seconds that one may take, waiting included."""
 
 MAX_DECIBEL = 100.0
-"""Of equal pictures."""
+"""Of equal images."""
 
 _CODECS = {"jpeg": ("JPEG", range(1, 96)), "webp": ("WebP", range(101)), "avif": ("AVIF", range(101))}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How near a decoded picture is to the original: a mean squared difference of what is seen of both.
+    """A metric of how near a decoded image is to the original: a mean squared difference.
 
     Attributes
     ----------
     name : features or psnr
-    see : pixels → what is compared, float32, of one shape for pictures of one size
+    see : pixels → what is compared, float32, of one shape for images of one size
     peak : the largest difference
     """
 
@@ -87,10 +86,16 @@ MEASURES = {
 
 
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
-    """The quality whose decibels are nearest to those wanted, of all that a bisection looks at.
+    """Find the quality whose decibels are nearest to those wanted, by bisection.
 
-    They are to rise with quality by and large. At most ⌈log2(qualities)⌉ + 1 are looked at, each once. Beside
-    it "lowest" where even the lowest quality has more, "highest" where the highest has less, else None.
+    Parameters
+    ----------
+    decibel : quality → decibels, which should rise by and large; called ⌈log2(qualities)⌉ + 1 times at most
+
+    Returns
+    -------
+    the quality, and "lowest" where even the lowest has more decibels, "highest" where the highest has less,
+    else None
     """
     seen: dict[int, float] = {}
 
@@ -106,7 +111,7 @@ def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) ->
 
 
 def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
-    """The route, for pictures of at most ``size_limit`` pixels; ``pool`` has one thread."""
+    """The route, for images of at most ``size_limit`` pixels; ``pool`` has one thread."""
     measure = MEASURES["features" if features.available() else "psnr"]
     work = _Comparer(measure)
     app = Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
@@ -114,7 +119,7 @@ def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
 
 
 class _Comparer:
-    """Makes comparisons, one at a time. The last original, and files with what was seen of them, are kept."""
+    """Makes comparisons, one at a time, and keeps the features of the last original and of coded files."""
 
     def __init__(self, measure: Measure, cache: int = 32_000_000) -> None:
         self._measure = measure
@@ -123,10 +128,9 @@ class _Comparer:
         self._original = b"", np.empty(0, np.float32)
 
     def __call__(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
-        """Cotam at the wish, then the other codecs where they are as near to the picture.
+        """Code with Cotam as wished, then with the other codecs where they come as near.
 
-        ``panels`` are what a page shows of the picture, in order, whatever they are; ``codecs`` are the rows
-        of its table.
+        In the answer ``panels`` are images for the page to show, in order, and ``codecs`` rows of its table.
         """
         ordinary(body)
         pixels = fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
@@ -204,7 +208,7 @@ class _Comparer:
 
 
 def _views(data: bytes) -> dict[View, Pixels]:
-    """Pixels of each view of a file: the latents are decoded once, and drawn twice."""
+    """Pixels of each view of a file: the latents are decoded once, and synthesised twice."""
     file = read_file(data)
     codec = codec_of(file.header.weights)
     symbols, grid = codec.decode_symbols(file)
@@ -213,7 +217,7 @@ def _views(data: bytes) -> dict[View, Pixels]:
 
 
 def _importance(pixels: Pixels) -> Pixels:
-    """What the embedded guide makes of the picture."""
+    """The importance map of the embedded guide, as an image."""
     guide = load("lite")
     assert guide
     return np.asarray(heat(pixels, multiscale.importance(guide, pixels)))

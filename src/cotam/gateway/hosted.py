@@ -98,7 +98,7 @@ class _Request:
         self.job, self._model, self._wish, self._count = job, model, wish, count
         self._outlines = outlines
         limits = model.limits if model else Limits()
-        self.formats = (model.formats if model else None) or FORMATS
+        self.formats = (model.formats if model else None) or job.formats or FORMATS
         possible = [one for one in (form, "jpeg", "png") if one in self.formats]
         self.form = possible[0] if possible else form
         self.file_bytes, self.request_bytes = limits.file_bytes, limits.request_bytes

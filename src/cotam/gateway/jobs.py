@@ -88,6 +88,7 @@ class Job:
     most : images and frames that are allowed
     check : raises if nobody waits for the result any more
     notes : of the images done so far
+    formats : of images that the upstream opens, where its server is known
     held : files that patches in the request may be based on
     tokens : set by a converter that knows the model: visual tokens of all images
     """
@@ -99,6 +100,7 @@ class Job:
     most: int = 1 << 30
     check: Callable[[], None] = lambda: None
     notes: list[Note] = field(default_factory=list)
+    formats: tuple[str, ...] | None = None
     held: Held = field(default_factory=lambda: Held(Store(0), ""))
     tokens: int | None = None
 

@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, in_thread, while_connected
+from cotam.gateway.detect import Detector
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
-from cotam.gateway.once import STORED_HEADER, Receiver, Sender, is_link, with_type
+from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.peer import Peer
@@ -46,6 +47,7 @@ class Relay:
     sender : the edge's end of the link; None sends bodies as they are
     receiver : the gateway's end of the link, and its store
     peer : the upstream, where it should be a gateway: nothing is converted for one that is not
+    detector : finds out which formats of images the upstream opens
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class Relay:
         sender: Sender | None = None,
         receiver: Receiver | None = None,
         peer: Peer | None = None,
+        detector: Detector | None = None,
     ) -> None:
         self._upstream, self._converter, self._pool, self._bodies = upstream, converter, pool, bodies
         self._most, self._tokens = most, tokens
-        self._sender, self._receiver, self._peer = sender, receiver, peer
+        self._sender, self._receiver, self._peer, self._detector = sender, receiver, peer, detector
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
@@ -83,11 +86,12 @@ class Relay:
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
-        if body and (not self._peer or await self._peer.takes_cotam()):
+        if body:
             started = time.perf_counter()
-            held = received.held if received else self._held(exchange)
-            body = await in_thread(self._pool, partial(self._converted, body, scope, exchange, held))
+            job = await self._job(exchange, received)
+            body = await in_thread(self._pool, partial(self._converted, body, scope, job))
             exchange.seconds["images"] = time.perf_counter() - started
+            exchange.tokens = job.tokens if job else None
         started = time.perf_counter()
         try:
             answer = await self._open(scope, body, exchange)
@@ -109,9 +113,15 @@ class Relay:
         finally:
             await answer.aclose()
 
-    def _held(self, exchange: Exchange) -> Held:
-        """Files for patches that a client sends by itself."""
-        return Held(self._receiver.store if self._receiver else Store(0), exchange.owner)
+    async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
+        """The job of a converter; None where nothing is to be converted."""
+        if self._peer and not await self._peer.takes_cotam():
+            return None
+        # Without a link there may be patches of a client that makes them itself.
+        own = Held(self._receiver.store if self._receiver else Store(0), exchange.owner)
+        job = Job(notes=exchange.notes, most=self._most, held=received.held if received else own)
+        job.formats = await self._detector.formats() if self._detector else None
+        return job
 
     async def _open(self, scope: Scope, body: bytes, exchange: Exchange) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
@@ -130,14 +140,14 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent.bytes, len(body) - sent.bytes
         return sent.answer
 
-    def _converted(
-        self, body: bytes, scope: Scope, exchange: Exchange, held: Held, check: Callable[[], None]
-    ) -> bytes:
+    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]) -> bytes:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
         wish = wish_in_headers(headers)
         body = self._bodies.decoded(body, headers)
+        if job is None:
+            return body
         value = self._parsed(body, scope, headers)
         if value is None:
             if not self._converter.passes_cotam and has_cotam(body):
@@ -148,11 +158,10 @@ class Relay:
             return body
         found = parts(value)
         check_count(count_images(found), self._most)
-        job = Job(wish=wish, check=check, notes=exchange.notes, most=self._most, held=held)
+        job.wish, job.check = wish, check
         job.model, job.detail = _model(value) or model_in(scope["path"]), _detail(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         news = self._converter(found, job)
-        exchange.tokens = job.tokens
         if news:
             value = replaced(value, news)
         if not self._converter.passes_cotam and (where := find_cotam(value)):

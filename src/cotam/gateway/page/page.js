@@ -3,7 +3,7 @@
 const element = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 
-let picture = null; // the file as it was chosen
+let image = null; // the file as it was chosen
 let found = null; // what /v1/cotam/compare says of it, and which file it was
 let running = null; // AbortController of the request that will show
 let panel = "cotam"; // name of the panel that is shown
@@ -33,12 +33,12 @@ async function read(response) {
 // Comparing
 
 async function compare() {
-  if (!picture) return;
+  if (!image) return;
   running?.abort();
   running = new AbortController();
   const { signal } = running;
   say("Encoding, and looking for where other codecs are as near …");
-  const original = picture;
+  const original = image;
   const options = { method: "POST", body: original, headers: headers(), signal };
   try {
     const answer = await fetch(`/v1/cotam/compare?quality=${element("quality").value}`, options);
@@ -79,7 +79,7 @@ function showMeasure() {
     ...(isFeatures
       ? [
           "Distance from the original of what a vision encoder sees: DINOv2-S/14, tokens after layers 3, 6, 9 and 12, " +
-            `the whole picture reduced to ${found.seen.join("×")}. Cotam was tuned with this encoder: it is no neutral judge.`,
+            `the whole image reduced to ${found.seen.join("×")}. Cotam was tuned with this encoder: it is no neutral judge.`,
         ]
       : [
           "PSNR says little of what a model sees. To compare at equal feature distance, install where the gateway runs: ",
@@ -129,7 +129,7 @@ function choose(name, focus = false) {
   }
   const { title, url } = found.panels.find((one) => one.name === name);
   element("shown").src = url;
-  element("shown").alt = `The picture: ${title}`;
+  element("shown").alt = `The image: ${title}`;
   element("view").setAttribute("aria-labelledby", `tab-${name}`);
 }
 
@@ -204,9 +204,9 @@ element("question").addEventListener("submit", async (event) => {
 
 function take(file) {
   if (!file) return;
-  picture = file;
-  for (const id of ["result", "ask"]) element(id).hidden = true; // what they say is of another picture
-  element("drop-text").textContent = `${file.name || "Pasted picture"}, ${number.format(file.size)} bytes`;
+  image = file;
+  for (const id of ["result", "ask"]) element(id).hidden = true; // what they say is of another image
+  element("drop-text").textContent = `${file.name || "Pasted image"}, ${number.format(file.size)} bytes`;
   compare();
 }
 
