@@ -1,9 +1,11 @@
-"""Nothing heavy is imported before it is used, and nothing of the extras ever by the core."""
+"""Imports go one way, heavy packages are imported late, and those of extras never by the core."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,7 @@ assert cotam.info(data).width == 30
 """
 COMMAND = """
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from cotam.cli.main import main
 assert main({arguments!r}, standalone_mode=False) in (None, 0)
@@ -97,3 +100,138 @@ def test_constriction_is_imported_where_its_stand_in_is():
         if "from constriction" in p.read_text(encoding="utf-8")
     ]
     assert [p.name for p in importers] == ["symbols.py"]
+
+
+# Rooms
+
+ROOMS = [
+    {"errors", "_version"},
+    {"format"},
+    {"runtime"},
+    {"codec", "guide", "image"},
+    {"options"},
+    {"frames"},
+    {"api"},
+    {"__init__"},
+    {"files", "pillow"},
+    {"plugins", "screen"},
+    {"datasets", "gateway"},
+    {"cli"},
+    {"__main__", "demo"},
+]
+"""Folders and files at the top of the package: each imports only from those on earlier lines."""
+
+LAB = {"cotam.image.baselines"}
+"""May ask cotam-lab for the codec that it measures, inside a function."""
+
+SOURCE = Path(cotam.__file__).parent
+
+
+def room_of(module: str) -> str:
+    """The folder or file at the top of the package that a module lies in."""
+    return ([*module.split("."), "__init__"])[1]
+
+
+def modules(source: Path) -> dict[str, Path]:
+    """Name of each module → its file."""
+    names = {
+        ".".join(path.relative_to(source.parent).with_suffix("").parts): path for path in source.rglob("*.py")
+    }
+    return {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+
+def imports_of(path: Path, known: Iterable[str]) -> set[str]:
+    """Modules of ours that a file imports, inside functions too, but not for type checkers only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checked = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    left_out = {id(node) for block in checked for line in block.body for node in ast.walk(line)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in left_out:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = (f"{node.module}.{alias.name}" for alias in node.names)
+            found.update(name if name in known else str(node.module) for name in inner)
+    return {name for name in found if name.split(".")[0] in ("cotam", "cotam_lab")}
+
+
+def wrong_arrows(imports: dict[str, set[str]]) -> list[str]:
+    """Imports from a room of a later line, or of another room of the same line, and of cotam-lab."""
+    line = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
+    wrong = []
+    for module, targets in imports.items():
+        for target in targets:
+            here, there = room_of(module), room_of(target)
+            if target.startswith("cotam_lab"):
+                if module not in LAB:
+                    wrong.append(f"{module} imports {target}")
+            elif here != there and line[there] >= line[here]:
+                wrong.append(f"{module} imports {target}")
+    return sorted(wrong)
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or not."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen, rest = set[str](), list(graph[start])
+        while rest:
+            name = rest.pop()
+            if name not in seen:
+                seen.add(name)
+                rest += graph.get(name, ())
+        reached[start] = seen
+    groups = {tuple(sorted(n for n in graph if n in reached[m] and m in reached[n])) for m in graph}
+    return [list(group) for group in sorted(groups) if group]
+
+
+def package_imports(source: Path = SOURCE) -> dict[str, set[str]]:
+    """What each module of the package imports."""
+    known = modules(source)
+    return {name: imports_of(path, known) for name, path in known.items()}
+
+
+def test_imports_go_one_way() -> None:
+    assert wrong_arrows(package_imports()) == []
+
+
+def test_there_are_no_circles() -> None:
+    imports = package_imports()
+    assert circles(imports) == []
+    rooms: dict[str, set[str]] = {}
+    for module, targets in imports.items():
+        here = room_of(module)
+        rooms.setdefault(here, set()).update(room_of(target) for target in targets if room_of(target) != here)
+    assert circles(rooms) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "wrong"),
+    [
+        ("codec/still.py", "from cotam.guide import base", "cotam.codec.still imports cotam.guide.base"),
+        ("format/header.py", "import cotam.api", "cotam.format.header imports cotam.api"),
+        ("options.py", "from cotam.frames import KEY_EVERY", "cotam.options imports cotam.frames"),
+        ("guide/grids.py", "import cotam_lab.nets", "cotam.guide.grids imports cotam_lab.nets"),
+    ],
+)
+def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, line: str, wrong: str) -> None:
+    """Also inside a function."""
+    source = tmp_path / "cotam"
+    for path in SOURCE.rglob("*.py"):
+        copy = source / path.relative_to(SOURCE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    with (source / file).open("a") as opened:
+        opened.write(f"\n\ndef added():\n    {line}\n")
+    assert wrong_arrows(package_imports(source)) == [wrong]
+
+
+def test_a_circle_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set[str]()}
+    assert circles(graph) == [["a", "b", "c"]]

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
 import cotam
-from cotam.cli.progress import ERRORS, describe
 from cotam.files import write_whole
+from cotam.screen import ERRORS, describe
 
 __all__ = ["Coded", "compare", "comparison", "largest_within", "main", "others"]
 

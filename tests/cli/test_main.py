@@ -378,3 +378,12 @@ def test_help_texts_in_the_docs_are_those_of_today() -> None:
     page = cli_docs.PAGE.read_text(encoding="utf-8")
     assert page.count("--help\nUsage: cotam") == 18
     assert cli_docs.refreshed(page) == page, "run: python tests/cli_docs.py"
+
+
+def test_an_image_that_is_shrunk_for_a_budget_is_said() -> None:
+    result = invoke("encode", "photo.png", "--target-size", "70", "-o", "small.cotam")
+    assert result.exit_code == 0
+    found = cotam.info(Path("small.cotam").read_bytes())
+    assert found.bytes <= 70
+    size = f"{PIXELS.shape[1]}×{PIXELS.shape[0]}"
+    assert f"photo.png: shrunk from {size} to {found.width}×{found.height} to fit" in result.stderr

@@ -18,11 +18,11 @@ from synthetic import picture
 
 import cotam
 from cotam.cli.main import main
-from cotam.cli.progress import Screen
 from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import run
 from cotam.datasets.shards import Unit, Work
 from cotam.errors import InputError, MissingExtraError
+from cotam.screen import Screen
 
 CODED = [cotam.encode(photo) for photo in PHOTOS]
 # Ray's own, at import and at exit.

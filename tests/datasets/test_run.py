@@ -21,11 +21,11 @@ from PIL import Image
 
 import cotam
 from cotam.cli.main import main
-from cotam.cli.progress import Screen
 from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import plan, processes, run
 from cotam.datasets.shards import Row, Unit, Work
 from cotam.errors import InputError
+from cotam.screen import Screen
 
 PROGRAM = [sys.executable, "-m", "cotam"]
 CODED = [cotam.encode(photo) for photo in PHOTOS]

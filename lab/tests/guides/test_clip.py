@@ -186,7 +186,7 @@ main(["guide", "export", "facebook/dinov2-small", "-o", "guide.onnx"])
 
 def made(tmp_path: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
     code = f"""
-from cotam.cli.progress import Screen, describe
+from cotam.screen import Screen, describe
 from cotam.errors import CotamError
 from cotam_lab.guides.clip import ClipGuide
 try:

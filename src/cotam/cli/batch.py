@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cotam.cli.options import check_together, decode_options, encode_options, given_flags
-from cotam.cli.progress import Screen
 from cotam.options import View
+from cotam.screen import Screen
 
 if TYPE_CHECKING:
     from cotam.datasets.run import Engine

@@ -13,8 +13,8 @@ import click
 
 from cotam import files
 from cotam.cli.options import guide_options, quality_option
-from cotam.cli.progress import Screen
 from cotam.errors import InputError
+from cotam.screen import Screen
 
 __all__ = ["show"]
 

@@ -13,10 +13,10 @@ import cotam
 from cotam import files
 from cotam.api import Info
 from cotam.cli.options import model_name, quality_option
-from cotam.cli.progress import Screen
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
+from cotam.screen import Screen
 
 __all__ = ["columns", "info"]
 

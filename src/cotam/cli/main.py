@@ -18,16 +18,17 @@ import click
 
 import cotam
 from cotam import files
+from cotam.api import encode_image
 from cotam.cli import lab, progress, video
 from cotam.cli.batch import batch_folder
 from cotam.cli.info import info
 from cotam.cli.models import models
 from cotam.cli.options import Option, check_together, decode_options, encode_options, together
-from cotam.cli.progress import Screen, describe
 from cotam.errors import FormatError, MissingExtraError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.image.write import FORMS, saved
-from cotam.options import View
+from cotam.options import Options, View
+from cotam.screen import ERRORS, Screen, describe
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ class _Program(click.Group):
             ctx.exit(130)
         except BrokenPipeError:
             raise  # click ends quietly
-        except progress.ERRORS as error:
+        except ERRORS as error:
             Screen().error(describe(error))
             ctx.exit(1)
 
@@ -157,16 +158,23 @@ def encode(
 
     def convert(source: str, target: str) -> tuple[bytes, bytes]:
         from cotam.image.models import oversize_hint
-        from cotam.image.read import frame_count, outline
+        from cotam.image.read import read_image, warn_of
 
+        given = Options(**options)
         image = source if os.path.isfile(source) else files.read_input(source)  # a pipe can be read only once
-        if (frames := frame_count(image)) > 1:
-            screen.note(f"{source}: the first of {frames} frames is encoded")
-        hint = None if sized else oversize_hint(*outline(image)[:2])
+        loaded = read_image(image, background=given.background, keep=given.kept_metadata, count_frames=True)
+        warn_of(loaded, image)
+        if loaded.frames > 1:
+            screen.note(f"{source}: the first of {loaded.frames} frames is encoded")
+        height, width = loaded.pixels.shape[:2]
+        hint = None if sized else oversize_hint(width, height)
         if hint and hinted.acquire(blocking=False):  # once for all inputs
             screen.note(f"{source}: {hint}")
-        data = cotam.encode(image, **options)
-        return data, data
+        encoded = encode_image(loaded, given)
+        if encoded.is_shrunk:
+            (width, height), file = encoded.size, encoded.file
+            screen.note(f"{source}: shrunk from {width}×{height} to {file.width}×{file.height} to fit")
+        return encoded.file.data, encoded.file.data
 
     progress.run(inputs, outputs, convert, jobs=jobs, overwrite=not no_overwrite, screen=screen)
     _end(screen)

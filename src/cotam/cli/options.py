@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
-from cotam.options import Metadata, Profile, View
+from cotam.options import Effort, Metadata, Profile, View
 
 __all__ = [
     "FrameRate",
@@ -197,7 +197,7 @@ encode_options = together(
         "--target-size",
         type=byte_count,
         metavar="BYTES",
-        help="Highest quality that fits: 20000, 20k or 1.5M.",
+        help="Highest quality that fits: 20000, 20k or 1.5M. If none fits, the image is shrunk.",
     ),
     click.option(
         "--profile",
@@ -227,6 +227,14 @@ encode_options = together(
     fit_option,
     click.option(
         "--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels."
+    ),
+    click.option(
+        "-e",
+        "--effort",
+        type=click.Choice(get_args(Effort)),
+        default="default",
+        show_default=True,
+        help="Less time (fast), or fewer bytes (best).",
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
 )

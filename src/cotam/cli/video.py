@@ -17,9 +17,9 @@ import click
 import cotam
 from cotam import files
 from cotam.cli.options import Finite, FrameRate, given_flags, together
-from cotam.cli.progress import Screen
 from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
+from cotam.screen import Screen
 
 if TYPE_CHECKING:
     from cotam.image.pipes import PipeFormat

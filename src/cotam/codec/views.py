@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 __all__ = ["VIEWS", "View"]
 
-View = Literal["human", "mllm"]
-"""For people, or for vision encoders: the same latents, drawn without and with an adapter."""
+View = Literal["mllm", "human"]
+"""For vision encoders, or for people: the same latents, drawn with and without an adapter."""
 
-VIEWS = get_args(View)
+VIEWS: tuple[View, ...] = ("human", "mllm")
 """In the order of `cotam.codec.weights.WeightSet.views`."""

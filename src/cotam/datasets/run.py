@@ -27,10 +27,10 @@ from threading import Thread
 from typing import Any
 
 from cotam import files
-from cotam.cli.progress import Screen
 from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
 from cotam.errors import InputError
 from cotam.runtime import limit_threads
+from cotam.screen import Screen
 
 __all__ = ["DEATHS", "FAILURES", "MANIFEST", "Engine", "died", "plan", "processes", "run", "start_worker"]
 

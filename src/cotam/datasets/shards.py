@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cotam import files
-from cotam.cli.progress import ERRORS, describe
 from cotam.datasets.conversion import Conversion, picture_in
 from cotam.errors import InputError, MissingExtraError
+from cotam.screen import ERRORS, describe
 
 if TYPE_CHECKING:
     import pyarrow
