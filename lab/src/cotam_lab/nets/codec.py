@@ -65,8 +65,8 @@ class Shape:
 SECOND = Shape(integers=True, causal=True)
 """The second generation: int8 transforms, hyper latents coded with causal context."""
 
-INTEGER_QUALITY = 60
-"""Up to this quality activations of the transforms are rounded; above, where 8 bits cost rate, they are floats."""
+INTEGER_QUALITY = 100
+"""Up to this quality activations of the transforms are rounded in training."""
 
 
 def tradeoff(quality: Tensor) -> Tensor:
@@ -340,7 +340,8 @@ class Codec(nn.Module):
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
+            latents are always rounded
         adapted : decode with the picture adapter
         rounded : leading pictures whose transforms have rounded activations (None: all), where the network has
             integers
@@ -359,7 +360,8 @@ class Codec(nn.Module):
             if self.hyper_context:
                 mean, z_index = self.hyper_context.predict(z_int, multiplier, z_index, quality)
                 z_scaled = z_scaled - mean
-            bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, not noise)
+            # Many are zero: noise would hide from tables and context what they cost.
+            bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, True)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
         features = self.hyper_synthesis(z_int / 16)
         live = (index > 0).to(y.dtype)

@@ -29,6 +29,8 @@ class HyperContext(nn.Module):
                      ▴ quality, step and place within 2×2
     """
 
+    turn: Tensor
+
     def __init__(self, hyper: int, wide: int = 96) -> None:
         super().__init__()
         self.enter = IntegerConv(hyper, wide)
@@ -40,6 +42,10 @@ class HyperContext(nn.Module):
             mix.weight.data *= 0.3
         self.leave.weight.data *= 0.1
         self.quality = PerQuality(torch.zeros(ANCHORS, wide))
+        turn = torch.zeros(2, 2, dtype=torch.long)
+        for number, (row, column) in enumerate(PLACES):
+            turn[row, column] = number
+        self.register_buffer("turn", turn, persistent=False)
         self.place = nn.Parameter(torch.zeros(STEPS, STEPS, wide))
 
     def tables(self) -> tuple[Tensor, Tensor]:
@@ -77,7 +83,9 @@ class HyperContext(nn.Module):
         by_quality, by_place = self.tables()
         known, means, indices = torch.zeros_like(z), torch.zeros_like(z), torch.zeros_like(z)
         for step, mask in enumerate(step_masks(z)):
-            sums = by_quality[quality][:, :, None, None] + _spread(by_place[step], z.shape[2], z.shape[3])
+            sums = by_quality[quality][:, :, None, None] + _spread(
+                by_place[step][self.turn], z.shape[2], z.shape[3]
+            )
             mean, change = self(known, sums)
             means = means + mask * round_ste(mean * 256 / multiplier)
             indices = indices + mask * clamp_ste(index + change, 1, TABLES - 1)
@@ -85,10 +93,7 @@ class HyperContext(nn.Module):
         return means, indices
 
 
-def _spread(by_place: Tensor, height: int, width: int) -> Tensor:
-    """(4, C), by turn → (1, C, height, width)."""
-    turn = torch.zeros(2, 2, dtype=torch.long)
-    for number, (row, column) in enumerate(PLACES):
-        turn[row, column] = number
-    square = by_place[turn.to(by_place.device)].permute(2, 0, 1)[None]
+def _spread(square: Tensor, height: int, width: int) -> Tensor:
+    """(2, 2, C) → (1, C, height, width), repeated."""
+    square = square.permute(2, 0, 1)[None]
     return square.repeat(1, 1, -(-height // 2), -(-width // 2))[:, :, :height, :width]
