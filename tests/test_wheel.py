@@ -45,7 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("group", ["vllm.general_plugins", "sglang.srt.plugins"])
 def test_servers_find_the_plugin_and_open_cotam(installed: Path, group: str) -> None:
-    data = base64.b64encode(cotam.encode(ROOT / "src/cotam/samples/kodim03.webp", max_pixels=20_000))
+    data = base64.b64encode(cotam.encode(ROOT / "samples/kodim03.webp", max_pixels=20_000))
     environment = os.environ | {"PYTHONPATH": str(installed)}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", AS_A_SERVER_DOES, group],

@@ -376,7 +376,7 @@ def test_version() -> None:
 
 def test_help_texts_in_the_docs_are_those_of_today() -> None:
     page = cli_docs.PAGE.read_text(encoding="utf-8")
-    assert page.count("--help\nUsage: cotam") == 18
+    assert page.count("--help\nUsage: cotam") == 19
     assert cli_docs.refreshed(page) == page, "run: python tests/cli_docs.py"
 
 

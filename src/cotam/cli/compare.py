@@ -1,0 +1,122 @@
+"""``cotam compare``: images in every format at the same size, by what models see and read."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cotam import files
+from cotam.cli.options import byte_count, quality_option
+from cotam.screen import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cotam.compare.table import Row
+
+__all__ = ["compare"]
+
+
+@click.command()
+@click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
+@quality_option("Of the CoTAM file, whose size the others may have.")
+@click.option("--target-size", type=byte_count, metavar="BYTES", help="Size of the CoTAM file instead.")
+@click.option("-o", "--output", metavar="OUT.png", help="Write the images side by side.")
+@click.option("--files", "folder", metavar="FOLDER", help="Write every file that is compared.")
+@click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each format.")
+def compare(
+    inputs: tuple[str, ...],
+    quality: int,
+    target_size: int | None,
+    output: str | None,
+    folder: str | None,
+    no_overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Compare CoTAM with JPEG, WebP and AVIF at the same number of bytes.
+
+    Shows how far each is from the original for a vision encoder (features of DINOv2-S), how many words are
+    still read (RapidOCR), PSNR, and how many bytes each format needs for features as near as CoTAM's. What
+    is not installed is left out, with a line on how to install it.
+    """
+    from cotam.compare import features, words
+    from cotam.compare.sheet import draw
+    from cotam.compare.table import compare as compared
+    from cotam.image.read import to_rgb
+
+    if output and os.path.splitext(output)[1].lower() != ".png":
+        raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
+    screen = Screen()
+    if not features.available():
+        screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
+    if not words.available():
+        screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
+    found = []
+    for source in inputs:
+        with screen.reporting(source):
+            pixels = to_rgb(source if os.path.isfile(source) else files.read_input(source))
+            rows = compared(pixels, quality=quality, target_size=target_size, note=lambda _: None)
+            found.append((os.path.basename(source), pixels, rows))
+            _print(source, rows, as_json)
+            if folder:
+                _write(folder, source, rows, overwrite=not no_overwrite)
+    if output and found:
+        with screen.reporting(output):
+            buffer = io.BytesIO()
+            draw(found).save(buffer, "PNG", optimize=True)
+            files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
+            click.echo(f"Side by side: {output}", err=as_json)
+    if screen.failed:
+        click.get_current_context().exit(1)
+
+
+def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps({"file": source} | _numbers(row)))
+        return
+    click.echo(click.format_filename(source))
+    columns = ["format", "bytes"]
+    columns += ["feature distance", "equal features at"] if rows[0].features is not None else []
+    columns += ["words read"] if rows[0].words is not None else []
+    columns += ["PSNR"]
+    lines = [columns, *(_cells(row, rows[0]) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        rest = (cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        click.echo("  " + "   ".join([line[0].ljust(widths[0]), *rest]).rstrip())
+
+
+def _cells(row: Row, ours: Row) -> list[str]:
+    cells = [row.format.title, f"{len(row.data):,}"]
+    if ours.features is not None:
+        cells.append(f"{row.features:.3f}")
+        equal = row.equal_features
+        cells.append("no quality" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)")
+    if ours.words is not None:
+        cells.append(f"{row.words:.0%}")
+    return [*cells, f"{row.psnr:.1f} dB"]
+
+
+def _numbers(row: Row) -> dict[str, Any]:
+    return {
+        "format": row.format.name,
+        "bytes": len(row.data),
+        "features": row.features,
+        "equal_features_bytes": row.equal_features,
+        "words": row.words,
+        "psnr": row.psnr,
+    }
+
+
+def _write(folder: str, source: str, rows: Sequence[Row], *, overwrite: bool) -> None:
+    os.makedirs(folder, exist_ok=True)
+    stem = os.path.splitext(os.path.basename(source))[0]
+    for row in rows:
+        suffix = {"jpeg": "jpg"}.get(row.format.name, row.format.name)
+        files.write_whole(os.path.join(folder, f"{stem}.{suffix}"), row.data, overwrite=overwrite)

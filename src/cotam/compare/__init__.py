@@ -1,0 +1,1 @@
+"""Compare image formats by what models see and read: `cotam compare`."""

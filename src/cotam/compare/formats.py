@@ -1,0 +1,70 @@
+"""The image formats that CoTAM is compared with, each with the settings of a careful user of Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL import features as pillow_features
+
+import cotam
+from cotam.image.read import Pixels
+
+__all__ = ["COTAM", "Format", "installed"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A lossy image format with one setting of quality.
+
+    Attributes
+    ----------
+    name : as tables and file suffixes have it
+    title : as a person writes it
+    qualities : all qualities of the format, rising
+    settings : arguments of Pillow's `save` besides the quality
+    """
+
+    name: str
+    title: str
+    qualities: range
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self, pixels: Pixels, quality: int) -> bytes:
+        """Pixels uint8 (H, W, 3) → the bytes of a file."""
+        if self.name == "cotam":
+            return cotam.encode(pixels, quality=quality)
+        buffer = BytesIO()
+        Image.fromarray(pixels).save(buffer, self.title.upper(), quality=quality, **self.settings)
+        return buffer.getvalue()
+
+    def decode(self, data: bytes) -> Pixels:
+        """The bytes of a file → pixels uint8 (H, W, 3)."""
+        if self.name == "cotam":
+            return np.asarray(cotam.decode(data))
+        with Image.open(BytesIO(data), formats=[self.title.upper()]) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+COTAM = Format("cotam", "CoTAM", range(101))
+
+_OTHERS = (
+    # 4:2:0 is what cameras and web tools write, and the best at low rates.
+    Format("jpeg", "JPEG", range(1, 96), {"subsampling": "4:2:0", "optimize": True, "progressive": True}),
+    Format("webp", "WebP", range(101), {"method": 6}),
+    Format("avif", "AVIF", range(101), {"speed": 6, "max_threads": 1}),
+)
+
+
+def installed() -> list[Format]:
+    """JPEG, WebP and AVIF, as far as this Pillow has them."""
+    checks: dict[str, Callable[[], bool]] = {
+        "jpeg": lambda: pillow_features.check("jpg"),
+        "webp": lambda: pillow_features.check("webp"),
+        "avif": lambda: pillow_features.check("avif"),
+    }
+    return [one for one in _OTHERS if checks[one.name]()]

@@ -1,0 +1,76 @@
+"""A comparison as a sheet (PNG): crops of each format side by side, with what models see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cotam.compare.table import Row
+from cotam.image.read import Pixels
+
+__all__ = ["crop_corner", "draw"]
+
+CROP = 280, 210
+"""Width and height of what is shown of each image, in pixels, at full size."""
+
+_MARGIN, _GAP, _HEAD, _CAPTION = 24, 10, 44, 66
+_PAPER, _INK, _FAINT, _OURS = "#ffffff", "#1a1a1a", "#6b6b6b", "#0b5fae"
+
+
+def crop_corner(pixels: Pixels) -> tuple[int, int]:
+    """Left and top of the crop that shows most: where luma varies most within `CROP`."""
+    luma = pixels.mean(2)
+    height, width = luma.shape
+    step = 16
+    best = (-1.0, 0, 0)
+    for top in range(0, max(1, height - CROP[1] + 1), step):
+        for left in range(0, max(1, width - CROP[0] + 1), step):
+            spread = float(luma[top : top + CROP[1] : 2, left : left + CROP[0] : 2].std())
+            best = max(best, (spread, left, top))
+    return best[1], best[2]
+
+
+def draw(comparisons: Sequence[tuple[str, Pixels, Sequence[Row]]]) -> Image.Image:
+    """The sheet of comparisons (name, original pixels, rows): a line of crops for each."""
+    columns = 1 + max(len(rows) for _, _, rows in comparisons)
+    step_x, step_y = CROP[0] + _GAP, CROP[1] + _CAPTION
+    size = 2 * _MARGIN + columns * step_x - _GAP, _MARGIN + _HEAD + len(comparisons) * step_y
+    sheet = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    large, small = ImageFont.load_default(22), ImageFont.load_default(15)
+    titles = ["Original", *(row.format.title for row in comparisons[0][2])]
+    for column, title in enumerate(titles):
+        colour = _OURS if title == "CoTAM" else _INK
+        pen.text((_MARGIN + column * step_x, _MARGIN + 24), title, colour, large, anchor="ls")
+    for number, (name, pixels, rows) in enumerate(comparisons):
+        corner, y = crop_corner(pixels), _MARGIN + _HEAD + number * step_y
+        _paste(sheet, pixels, corner, (_MARGIN, y))
+        pen.text((_MARGIN, y + CROP[1] + 18), name, _INK, small, anchor="ls")
+        pen.text((_MARGIN, y + CROP[1] + 38), "a part, at full size", _FAINT, small, anchor="ls")
+        for column, row in enumerate(rows, 1):
+            x = _MARGIN + column * step_x
+            _paste(sheet, row.pixels, corner, (x, y))
+            colour = _OURS if row.format.name == "cotam" else _INK
+            for line, text in enumerate(_captions(row)):
+                faint = _FAINT if line else colour
+                pen.text((x, y + CROP[1] + 18 + 19 * line), text, faint, small, anchor="ls")
+    return sheet
+
+
+def _captions(row: Row) -> list[str]:
+    first = f"{len(row.data):,} bytes"
+    if row.words is not None:
+        first += f", {row.words:.0%} of words read"
+    second = f"PSNR {row.psnr:.1f} dB"
+    if row.features is not None:
+        second = f"feature distance {row.features:.3f}, {second}"
+    third = f"{row.equal_features:,} bytes for equal features" if row.equal_features else ""
+    return [first, second, third] if third else [first, second]
+
+
+def _paste(sheet: Image.Image, pixels: Pixels, corner: tuple[int, int], at: tuple[int, int]) -> None:
+    left, top = corner
+    crop = np.ascontiguousarray(pixels[top : top + CROP[1], left : left + CROP[0]])
+    sheet.paste(Image.fromarray(crop), at)

@@ -1,0 +1,126 @@
+"""One image in every format at the same size in bytes, and the bytes that each needs for equal features."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import numpy as np
+
+import cotam
+from cotam.compare import features, words
+from cotam.compare.formats import COTAM, Format, installed
+from cotam.image.read import Pixels
+
+__all__ = ["Row", "compare", "psnr", "smallest_as_near"]
+
+EQUAL = 100.0
+"""Decibels of equal images."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One format at one quality.
+
+    Attributes
+    ----------
+    format : the format
+    data : the file
+    pixels : uint8 (H, W, 3), decoded
+    features : distance of DINOv2-S features to those of the original, 0 is equal; None where not measured
+    words : share of the words read in the original that are read here, 0 … 1; None where there are none
+    psnr : dB, at most 100
+    equal_features : bytes of the smallest file of this format that is as near in features as CoTAM's; None
+        where not measured, or where no quality is
+    """
+
+    format: Format
+    data: bytes
+    pixels: Pixels
+    features: float | None
+    words: float | None
+    psnr: float
+    equal_features: int | None = None
+
+
+def compare(
+    pixels: Pixels, *, quality: int = 50, target_size: int | None = None, note: Callable[[str], None] = print
+) -> list[Row]:
+    """Compare CoTAM with JPEG, WebP and AVIF of at most its size.
+
+    Features and words are measured where the packages for them are installed.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3)
+    quality, target_size : of the CoTAM file, as for `cotam.encode`
+    note : gets a line for each step, to show progress
+
+    Returns
+    -------
+    list of Row
+        CoTAM first. A format whose lowest quality is larger than CoTAM's file is shown at that.
+    """
+    sight = _Sight(pixels)
+    note("CoTAM")
+    data = cotam.encode(pixels, quality=quality, target_size=target_size)
+    ours = sight.row(COTAM, data)
+    rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
+    for other in installed():
+        note(other.title)
+        rows.append(_compared(sight, other, ours))
+    return rows
+
+
+def _compared(sight: _Sight, other: Format, ours: Row) -> Row:
+    """The file of another format within our size, and the size of the one that is as near in features."""
+    make = cache(partial(other.encode, sight.pixels))
+    best = bisect_right(other.qualities, len(ours.data), key=lambda q: len(make(q)))
+    row = sight.row(other, make(other.qualities[max(0, best - 1)]))
+    limit = ours.features
+    if limit is None:
+        return row
+    near = smallest_as_near(lambda q: sight.features(other.decode(make(q))) <= limit, other.qualities)
+    return replace(row, equal_features=None if near is None else len(make(near)))
+
+
+def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> int | None:
+    """The lowest quality that is near enough, by bisection; None if the highest is not.
+
+    Nearness is taken to rise with quality.
+    """
+    at = bisect_left(qualities, True, key=near_enough)
+    return qualities[at] if at < len(qualities) else None
+
+
+def psnr(original: Pixels, decoded: Pixels) -> float:
+    """Peak signal-to-noise ratio over all samples of 8-bit RGB, in dB; 100 for equal images."""
+    error = float(np.mean(np.square(original.astype(np.float32) - decoded), dtype=np.float64))
+    return EQUAL if error == 0 else min(EQUAL, 10 * math.log10(255**2 / error))
+
+
+class _Sight:
+    """What is measured of the original, once."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+        self._tokens = features.tokens(pixels) if features.available() else None
+        self._lines = words.read(pixels) if words.available() else []
+
+    def features(self, decoded: Pixels) -> float:
+        assert self._tokens is not None
+        return float(np.mean(np.square(features.tokens(decoded) - self._tokens), dtype=np.float64))
+
+    def row(self, format: Format, data: bytes) -> Row:
+        decoded = format.decode(data)
+        return Row(
+            format,
+            data,
+            decoded,
+            None if self._tokens is None else self.features(decoded),
+            words.kept(self._lines, words.read(decoded)) if self._lines else None,
+            psnr(self.pixels, decoded),
+        )

@@ -1,0 +1,83 @@
+"""What is compared is what the files hold."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import picture
+
+import cotam
+from cotam.compare import features, words
+from cotam.compare.formats import installed
+from cotam.compare.sheet import crop_corner, draw
+from cotam.compare.table import compare, psnr, smallest_as_near
+
+PIXELS = picture(120, 160)
+ROWS = compare(PIXELS, quality=40, note=lambda _: None)
+
+
+def test_every_format_fits_into_the_bytes_of_cotam() -> None:
+    ours, *others = ROWS
+    assert ours.data == cotam.encode(PIXELS, quality=40)
+    assert [row.format for row in others] == installed()
+    for row in others:
+        lowest = len(row.format.encode(PIXELS, row.format.qualities[0]))
+        assert len(row.data) <= max(len(ours.data), lowest)
+
+
+def test_rows_show_what_their_files_decode_to() -> None:
+    for row in ROWS[1:]:
+        with Image.open(io.BytesIO(row.data)) as image:
+            assert image.format == row.format.title.upper()
+            assert np.array_equal(np.asarray(image.convert("RGB")), row.pixels)
+        error = np.mean((row.pixels.astype(float) - PIXELS) ** 2)
+        assert row.psnr == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+
+
+@pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")
+def test_the_file_for_equal_features_is_as_near_and_no_smaller_quality_is() -> None:
+    ours, *others = ROWS
+    assert ours.features is not None
+    seen = features.tokens(PIXELS)
+    for row in others:
+        if row.equal_features is None:
+            continue
+        sizes = {len(row.format.encode(PIXELS, q)): q for q in row.format.qualities}
+        near = row.format.decode(row.format.encode(PIXELS, sizes[row.equal_features]))
+        assert np.mean((features.tokens(near) - seen) ** 2) <= ours.features
+
+
+@pytest.mark.parametrize(
+    ("good", "expected"), [(range(101), 0), (range(37, 101), 37), (range(100, 101), 100), (range(0), None)]
+)
+def test_smallest_as_near(good: range, expected: int | None) -> None:
+    assert smallest_as_near(lambda quality: quality in good, range(101)) == expected
+
+
+def test_equal_images_have_the_highest_psnr() -> None:
+    assert psnr(PIXELS, PIXELS) == 100
+    assert psnr(PIXELS, 255 - PIXELS) < 20
+
+
+def test_words_count_as_often_as_they_are_written() -> None:
+    assert words.words("TEL : 03-7731 (Kuala).") == ["tel", "03-7731", "kuala"]
+    assert words.kept(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
+    assert words.kept([" - "], ["x"]) is None
+
+
+def test_the_crop_shows_where_most_varies() -> None:
+    pixels = np.full((600, 900, 3), 128, np.uint8)
+    pixels[304:514, 512:792] = np.random.default_rng(0).integers(0, 256, (210, 280, 3))
+    left, top = crop_corner(pixels)
+    assert (left, top) == (512, 304)
+
+
+def test_the_sheet_shows_each_decoded_image() -> None:
+    sheet = np.asarray(draw([("a.png", PIXELS, ROWS)]))
+    for pixels in (PIXELS, *(row.pixels for row in ROWS)):
+        row = pixels[60]
+        windows = np.lib.stride_tricks.sliding_window_view(sheet, len(row), axis=1)
+        assert any(np.array_equal(window.T, row) for line in windows for window in line)
