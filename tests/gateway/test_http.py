@@ -120,6 +120,21 @@ def test_an_image_alone_may_be_encoded_too(upstream: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
 
 
+def test_large_windows_of_zstd_are_refused() -> None:
+    for window, whole in ((23, True), (24, False)):
+        packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window})
+        data = packer.compress(bytes(1 << 24)) + packer.flush()
+        if whole:
+            assert len(decoded(data, "zstd", 1 << 24)) == 1 << 24
+        else:
+            with pytest.raises(RefusedError, match="is not valid zstd"):
+                decoded(data, "zstd", 1 << 24)
+
+
+def test_bytes_of_queries_are_escaped() -> None:
+    assert Upstream.query("a=é&b=%C3%A9&c=%2F".encode()) == "a=%C3%A9&b=%C3%A9&c=%2F"
+
+
 def test_decoded_bodies_are_limited_and_whole() -> None:
     bomb = bytes(100_000)
     for encoding, body in (

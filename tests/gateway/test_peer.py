@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 import socket
 import time
@@ -100,7 +102,11 @@ def test_a_refusal_of_the_model_server_is_not_taken_for_one_of_the_gateway(log: 
 def test_what_is_no_gateway_gets_images_as_they_are(upstream: str, model: Model, log: Any) -> None:
     with edge(upstream) as address:
         assert ask(address).status_code == 200
-    assert any(b"image/jpeg" in body for body in model.bodies)
+        packed = gzip.compress(json.dumps(BODY).encode())
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        answer = httpx2.post(f"{address}/v1/chat/completions", content=packed, headers=headers)
+        assert answer.status_code == 200
+    assert [b"image/jpeg" in body for body in model.bodies if body] == [True, True]
     assert ("no Cotam gateway here: images pass as they are", "status 200 of uvicorn at /v1/cotam") in found(
         log
     )

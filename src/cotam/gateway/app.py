@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 import cotam
 from cotam.gateway import compare, plain
@@ -74,27 +74,48 @@ def application(
     to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
     """
     metrics = Metrics()
-    pool = ThreadPoolExecutor(limits.jobs, thread_name_prefix="images")
-    comparing = ThreadPoolExecutor(1, thread_name_prefix="comparing")
+    if store is not None:
+        metrics.watch(store)
+    pools = [
+        ThreadPoolExecutor(limits.jobs, thread_name_prefix="images"),
+        ThreadPoolExecutor(1, thread_name_prefix="comparing"),
+    ]
     bodies = Bodies(limits.body)
     own_tokens = Tokens(*tokens) if tokens else None
-    receiver = Receiver(store, limits.body) if store is not None else None
     peer = Peer(upstream) if to_gateway else None
     relay = Relay(
         upstream,
         converter,
-        pool,
+        pools[0],
         bodies,
         most=limits.images,
         tokens=own_tokens,
         sender=sender,
-        receiver=receiver,
+        receiver=Receiver(store, limits.body) if store is not None else None,
         peer=peer,
         detector=Detector(upstream) if detect else None,
     )
-    if store is not None:
-        metrics.watch(store)
+    inner = Starlette(
+        routes=[
+            *_own_routes(metrics),
+            *(_page_routes(pools[0], pools[1], bodies, limits.pixels) if page else ()),
+            *(Route(path, relay) for path in _PATHS),
+            Route("/v1/{rest:path}", relay),
+            Route("/{version:str}/{rest:path}", relay),
+        ],
+        exception_handlers={
+            MissingError: missing_answer,
+            RefusedError: refusal,
+            HTTPException: refusal,
+            Exception: refusal,
+        },
+        lifespan=_lifespan(upstream, peer, pools),
+    )
+    inner.router.redirect_slashes = False  # paths have their normal form already
+    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local)
 
+
+def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with upstream.connected():
@@ -103,36 +124,34 @@ def application(
             yield
             if peer:
                 await peer.stop()
-        for one in (pool, comparing):
-            one.shutdown(cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
+    return lifespan
+
+
+def _own_routes(metrics: Metrics) -> list[BaseRoute]:
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": cotam.__version__})
-
-    async def about(request: Request) -> Response:
-        return JSONResponse({"server": SERVER, "version": cotam.__version__})
 
     async def metrics_text(request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
+    return [Route("/healthz", health), Route("/metrics", metrics_text)]
+
+
+def _page_routes(pool: Executor, comparing: Executor, bodies: Bodies, size_limit: int) -> list[BaseRoute]:
+    async def about(request: Request) -> Response:
+        return JSONResponse({"server": SERVER, "version": cotam.__version__})
+
     async def front(request: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
-    routes: list[BaseRoute] = [Route("/healthz", health), Route("/metrics", metrics_text)]
-    if page:
-        routes += [Route("/", front), Mount("/page", StaticFiles(directory=PAGE))]
-        routes.append(Route(ABOUT, about))
-        routes += plain.routes(pool, bodies, limits.pixels)
-        routes.append(compare.route(comparing, bodies, limits.pixels))
-        routes.append(Mount(ABOUT, routes=[]))  # other paths are not for the upstream
-    routes += [Route(path, relay) for path in _PATHS]
-    routes += [Route("/v1/{rest:path}", relay), Route("/{version:str}/{rest:path}", relay)]
-    handlers = {
-        MissingError: missing_answer,
-        RefusedError: refusal,
-        HTTPException: refusal,
-        Exception: refusal,
-    }
-    inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    inner.router.redirect_slashes = False  # paths have their normal form already
-    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local)
+    return [
+        Route("/", front),
+        Mount("/page", StaticFiles(directory=PAGE)),
+        Route(ABOUT, about),
+        *plain.routes(pool, bodies, size_limit),
+        compare.route(comparing, bodies, size_limit),
+        Mount(ABOUT, routes=[]),  # other paths are not for the upstream
+    ]

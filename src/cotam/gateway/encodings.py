@@ -24,6 +24,10 @@ MAX_LAYERS = 3
 """Encodings one upon another. One is usual; many would be work for nothing."""
 
 
+ZSTD_WINDOW_LOG = 23
+"""Windows of 8 MB at most, as RFC 9659 has it for HTTP: a larger one is memory that a stranger asks for."""
+
+
 class _Stream(Protocol):
     """A decompressor of one gzip member, zlib stream or zstd frame."""
 
@@ -77,7 +81,8 @@ def _gzip(body: bytes, limit: int) -> bytes:
 
 
 def _zstd(body: bytes, limit: int) -> bytes:
-    return _members(zstd.ZstdDecompressor, body, limit)
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    return _members(lambda: zstd.ZstdDecompressor(options=options), body, limit)
 
 
 def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:

@@ -126,7 +126,7 @@ class Relay:
     async def _open(self, scope: Scope, body: bytes, exchange: Exchange) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
         path = scope["path"]
-        url = self._upstream.url(path, scope["query_string"].decode("latin-1"))
+        url = self._upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
         exchange.bytes_upstream = len(body)
         if not self._sender or not body:

@@ -112,6 +112,11 @@ class Upstream:
             base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
         return f"{base}/{rest}" + (f"?{query}" if query else "")
 
+    @staticmethod
+    def query(raw: bytes) -> str:
+        """A query as it may stand in an address: bytes that are not printable ASCII are escaped."""
+        return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)
+
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Those of the client, to the byte, but for what concerns this connection or this gateway.
 
