@@ -29,7 +29,7 @@ from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
 from cotam.gateway.once import Sender
-from cotam.gateway.patches import is_patch
+from cotam.gateway.patches import Patch, is_patch, write_patch
 from cotam.gateway.patching import Patcher
 from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store, digest_of
@@ -339,14 +339,45 @@ def test_many_references_do_not_make_a_body_larger_than_allowed(session: Session
     assert "larger than the limit of 2,000,000 bytes" in answer.text
 
 
+def cotam_body(file: bytes) -> dict[str, Any]:
+    url = "data:image/vnd.cotam;base64," + base64.b64encode(file).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    return {"model": "echo", "messages": [{"role": "user", "content": content}]}
+
+
+def test_patches_of_a_client_are_refused_where_nobody_can_decode_them(session: Session) -> None:
+    patch = write_patch(Patch(8, 8, digest_of(b"an image that nobody has"), 1, []), 50)
+    address = f"{session.edge}/v1/chat/completions"
+    answer = httpx2.post(address, json=cotam_body(patch))
+    assert answer.status_code == 503
+    assert "1 images that patches are based on are no longer kept" in answer.text
+    damaged = patch[:10] + b"\xff\xff" + patch[12:]
+    answer = httpx2.post(address, json=cotam_body(damaged))
+    assert answer.status_code == 400
+    assert "damaged" in answer.text
+    assert not session.model.bodies
+
+
+def test_chains_that_say_too_little_of_their_length_are_refused(session: Session) -> None:
+    files = [cotam.encode(SCREEN[:16, :16])]
+    for _ in range(10):
+        files.append(write_patch(Patch(16, 16, digest_of(files[-1]), 1, []), 50))
+    for file in files:
+        session.stores[0].put("shared", file)
+    for number, status in ((8, 200), (9, 400)):
+        session.start_gateways()
+        gateway = session.link.targets[0]
+        answer = httpx2.post(f"{gateway}/v1/chat/completions", json=cotam_body(files[number]))
+        assert answer.status_code == status
+    assert "more than 8 patches" in answer.text
+
+
 def test_a_patch_without_its_base_is_never_a_wrong_image(session: Session) -> None:
     images = screens(3)[1:]
     session.play(images)
     files = [file for body in session.link.bodies for file in unpack(body, 10**6).files.values()]
     patch = next(file for file in files if is_patch(file))
-    url = "data:image/vnd.cotam;base64," + base64.b64encode(patch).decode()
-    content = [{"type": "image_url", "image_url": url}]
-    body = {"model": "echo", "messages": [{"role": "user", "content": content}]}
+    body = cotam_body(patch)
     found = httpx2.post(f"{session.link.targets[0]}/v1/chat/completions", json=body)
     assert found.status_code == 200  # the base is stored for this caller
     session.stores = [Store(10**7)]

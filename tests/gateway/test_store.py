@@ -36,6 +36,8 @@ def test_a_file_is_found_by_its_sha256(make: Make) -> None:
     store = make()
     assert store.put("one", b"image") == digest_of(b"image")
     assert store.get("one", digest_of(b"image")) == b"image"
+    assert store.holds("one", digest_of(b"image"))
+    assert not store.holds("two", digest_of(b"image"))
     assert store.get("one", digest_of(b"other")) is None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -138,15 +139,12 @@ class Receiver:
             raise RefusedError(str(error)) from error
         for file in parts.files.values():
             self.store.put(owner, file)
-        try:
-            found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
-        except CotamError as error:
-            raise RefusedError(f"a patch in the body: {error}") from error
+        found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
         if missing:
             raise MissingError(missing)
         if parts.size(found) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
-        stored = all(self.store.get(owner, digest) is not None for digest in found)
+        stored = all(self.store.holds(owner, digest) for digest in found)
         return Received(parts.join(found), parts.media_type, Held(self.store, owner, found), stored)
 
 
@@ -167,7 +165,8 @@ def _resolve(
             continue
         found[digest] = file
         if is_patch(file):
-            left.append(base_of(file))
+            with suppress(CotamError):  # whoever decodes it says what is wrong with it
+                left.append(base_of(file))
     return found, list(missing)
 
 
@@ -199,7 +198,8 @@ class Sender:
         Raises
         ------
         RefusedError
-            as ``open_``; 502 if the gateway asks for what it was just sent
+            as ``open_``; 502 if the gateway asks again for what it was sent, and 503 if it asks for a file
+            that the edge no longer has
         """
         parts: Body = await run(lambda check: split(body, media_type))
         if not parts.files:
@@ -218,7 +218,10 @@ class Sender:
                 return Sent(answer, total)
             missing = await _missing_in(answer)
             self._forget(missing)
-            chosen = missing & files.keys()
+            if lost := missing - files.keys():
+                message = f"{len(lost)} images that patches are based on are no longer kept: try again"
+                raise RefusedError(message, 503, headers={"Retry-After": "0"})
+            chosen = missing
         raise RefusedError(
             "the gateway asks again for images that it was just sent: try again, or use --no-send-once", 502
         )

@@ -81,8 +81,10 @@ class Relay:
         exchange = exchange_of(scope)
         received = None
         if self._receiver and is_link(scope["headers"]):
+            started = time.perf_counter()
             work = partial(self._receiver, body, exchange.owner)
             received = await in_thread(self._pool, lambda check: work())
+            exchange.seconds["link"] = time.perf_counter() - started
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}

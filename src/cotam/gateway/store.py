@@ -126,6 +126,12 @@ class Store:
                 self._drop(key)
         return data
 
+    def holds(self, owner: str, digest: bytes) -> bool:
+        """Whether `get` would look for this file, which is not read."""
+        with self._lock:
+            self._shrink()
+            return (owner, digest) in self._entries
+
     def _scan(self, folder: Path) -> None:
         """Take over the files of an earlier process."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
