@@ -155,9 +155,9 @@ def _coding(wish: Wish) -> dict[str, Any]:
 
 
 def _is_as_seen(source: Source) -> bool:
-    """Whether the file has the pixels that the image was compared by: an ordinary one was not shrunk."""
+    """Whether the file has the pixels that the image is compared by: it was not shrunk otherwise."""
     if is_cotam(source.file):
-        return True
+        return not source.wish.target_size
     width, height, _ = outline(source.data)
     return target_size(width, height, source.wish.fit, source.wish.max_pixels) == (width, height)
 
