@@ -47,3 +47,14 @@ def level_map(height: int, width: int, seed: int = 0) -> np.ndarray:
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio of two uint8 pictures in dB."""
     return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
+
+
+def screen(height: int, width: int) -> np.ndarray:
+    """Flat colours with rows of small marks, as text has."""
+    rng = np.random.default_rng(height * width)
+    pixels = np.full((height, width, 3), 244, np.uint8)
+    pixels[: height // 4] = 30, 60, 120
+    marks = rng.random((height, width)) < 0.3
+    marks &= (np.arange(height) % 12 < 8)[:, None] & (np.arange(width) % 50 < 40)
+    pixels[marks] = 20
+    return pixels

@@ -12,6 +12,7 @@
     ├── LimitError (ValueError)         larger than a limit allows
     ├── UnknownWeightsError             the weight set is not installed
     ├── MissingExtraError (ImportError) a package of an extra is not installed
+    ├── MissingCodecError (ImportError) Pillow was built without an image codec
     └── MissingLabError (ImportError)   the distribution cotam-lab is not installed
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "LimitError",
+    "MissingCodecError",
     "MissingExtraError",
     "MissingLabError",
     "NotCotamError",
@@ -89,3 +91,12 @@ class MissingLabError(CotamError, ImportError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is part of cotam-lab; run in a clone of cotam: pip install ./lab")
+
+
+class MissingCodecError(CotamError, ImportError):
+    """Pillow was built without an image codec; the text says which, and what to install."""
+
+    def __init__(self, action: str, codec: str) -> None:
+        super().__init__(
+            f"Pillow cannot {action} {codec} here: install Pillow's own wheel, pip install 'pillow>=11.3'"
+        )

@@ -1,0 +1,106 @@
+"""AV1 still images, coded and decoded by Pillow.
+
+What Pillow's AVIF plugin writes is stripped of its container (`cotam.format.av1`), which is 280 bytes, before
+it becomes a payload, and gets the container back before Pillow decodes it.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from PIL import AvifImagePlugin, Image, features
+
+from cotam.errors import DamagedError, FormatError, MissingCodecError
+from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
+
+__all__ = ["SPEED", "can_encode_av1", "decode_av1", "encode_av1"]
+
+SPEED = 6
+"""Of libaom, 0 (slow) … 10. 7 takes half the time for some 17 % more bytes (lab/docs/screens.md)."""
+
+_THREADS = 2
+"""The bytes are the same with any number of threads above one, and others with one alone."""
+
+_TUNING = {"tune": "ssim", "deltaq-mode": "0"}
+"""At equal contrast-weighted error 18 % fewer bytes than libavif's default tuning (lab/docs/screens.md)."""
+
+
+def can_encode_av1(width: int, height: int) -> bool:
+    """Whether Pillow can code an image of this size: it has AVIF with libaom, and no side is above 2¹⁵."""
+    if max(width, height) > MAX_AV1_SIDE or not features.check("avif"):
+        return False
+    from PIL import _avif
+
+    return bool(_avif.encoder_codec_available("aom"))
+
+
+def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes:
+    """Encode an image as an AV1 payload.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or without chroma where all pixels are grey
+    quality : 0 … 100, of AVIF; see `cotam.codec.scale` for ours
+    speed : 0 … 10, of libaom
+
+    Raises
+    ------
+    MissingCodecError
+        If Pillow has no AVIF encoder with libaom.
+    """
+    height, width = pixels.shape[:2]
+    if not can_encode_av1(width, height):
+        raise MissingCodecError("encode", "AVIF")
+    grey = is_grey(pixels)
+    buffer = BytesIO()
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(
+        buffer,
+        "AVIF",
+        quality=quality,
+        speed=speed,
+        subsampling="4:0:0" if grey else "4:2:0",
+        codec="aom",
+        max_threads=_THREADS,
+        autotiling=False,
+        advanced=_TUNING,
+    )
+    return strip_container(buffer.getvalue())
+
+
+def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
+    """Decode an AV1 payload to pixels uint8 (H, W, 3), sRGB.
+
+    The payload's own size is compared before a decoder takes memory for it.
+
+    Raises
+    ------
+    FormatError
+        If the payload is not one 8-bit still image of ``width`` × ``height`` pixels.
+    DamagedError
+        If it cannot be decoded.
+    MissingCodecError
+        If Pillow has no AVIF decoder.
+    """
+    found = read_sequence_header(payload)
+    if (found.width, found.height) != (width, height):
+        raise FormatError(f"the AV1 image is {found.width}×{found.height}, the file says {width}×{height}")
+    if not features.check("avif"):
+        raise MissingCodecError("decode", "AVIF")
+    try:
+        # Not Image.open: its limit of pixels is not ours, which the caller has checked.
+        with AvifImagePlugin.AvifImageFile(BytesIO(restore_container(payload))) as image:
+            pixels = np.array(image.convert("RGB"))
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise DamagedError(f"the AV1 image is damaged: {error}") from error
+    if pixels.shape != (height, width, 3):
+        raise DamagedError(f"the AV1 image came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
+    return pixels
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether red, green and blue are equal everywhere; looked at row by row, until they are not."""
+    return all(
+        np.array_equal(band[..., 0], band[..., 1]) and np.array_equal(band[..., 0], band[..., 2])
+        for band in np.array_split(pixels, max(1, len(pixels) // 64))
+    )

@@ -1,0 +1,57 @@
+"""Contrast-weighted error: squared error that counts where an image has edges and letters.
+
+Each block of 16×16 pixels counts by the deviation of its luma. Quality means one value of this error for all
+kinds of payload (`cotam.codec.scale`), and payloads are compared by it (`cotam.codec.choice`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["OPPONENT", "contrast_error", "contrast_weights"]
+
+BLOCK = 16
+"""Pixels of a side: about a line of text."""
+
+FLOOR = 4.0
+"""Grey levels added to each deviation, so that errors on plain ground count a little, too."""
+
+OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.118, -0.232, 0.350], [0.350, -0.293, -0.057]], np.float32)
+"""RGB → luma and 0.7 times the two colour differences of BT.601, in which the error is measured."""
+
+
+def contrast_weights(pixels: np.ndarray) -> np.ndarray:
+    """Return weights float32 (⌈H/16⌉, ⌈W/16⌉), positive, of pixels uint8 (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    weights = np.empty((rows, columns), np.float32)
+    for row in range(rows):  # band by band: memory stays that of one
+        luma = pixels[row * BLOCK : (row + 1) * BLOCK].astype(np.float32) @ OPPONENT[0]
+        luma = np.pad(luma, ((0, 0), (0, columns * BLOCK - width)), mode="edge")
+        weights[row] = luma.reshape(len(luma), columns, BLOCK).std(axis=(0, 2))
+    return weights + np.float32(FLOOR)
+
+
+def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the weighted mean squared error of ``decoded``, in squared grey levels.
+
+    Parameters
+    ----------
+    pixels, decoded : uint8 (H, W, 3)
+    weights : of `contrast_weights`, where they are known
+    """
+    weights = contrast_weights(pixels) if weights is None else weights
+    width = pixels.shape[1]
+    columns = weights.shape[1] * BLOCK
+    error = total = 0.0
+    for row, weight in enumerate(weights):
+        band = slice(row * BLOCK, (row + 1) * BLOCK)
+        difference = (pixels[band].astype(np.float32) - decoded[band]) @ OPPONENT.T
+        squares = np.square(difference).sum(axis=(0, 2))
+        height = len(difference)
+        blocks = np.pad(squares, (0, columns - width)).reshape(-1, BLOCK).sum(axis=1)
+        error += float(blocks @ weight)
+        counts = np.full(len(weight), BLOCK * height)
+        counts[-1] -= (columns - width) * height
+        total += float(counts @ weight)
+    return error / total

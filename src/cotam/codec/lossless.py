@@ -1,0 +1,87 @@
+"""Lossless still images of few colours: WebP's lossless coding (VP8L), through Pillow.
+
+A payload is the VP8L bitstream (RFC 9649, section 3) after its header of five bytes: width and height come
+from the file's header, so that they cannot contradict each other.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from PIL import Image, WebPImagePlugin, features
+
+from cotam.errors import DamagedError, FormatError, MissingCodecError, TruncatedError
+
+__all__ = ["MAX_VP8L_SIDE", "can_encode_lossless", "decode_lossless", "encode_lossless"]
+
+MAX_VP8L_SIDE = 1 << 14
+
+_SIGNATURE = 0x2F
+_HEADER_BYTES = 5
+_RIFF_BYTES = 20
+
+_EFFORTS = {"default": (75, 4), "best": (100, 5)}
+"""Pillow's ``quality`` and ``method``, which here are effort."""
+
+
+def can_encode_lossless(width: int, height: int) -> bool:
+    """Whether Pillow can code an image of this size: it has WebP, and no side is above 2¹⁴."""
+    return max(width, height) <= MAX_VP8L_SIDE and bool(features.check("webp"))
+
+
+def encode_lossless(pixels: np.ndarray, *, effort: Literal["default", "best"] = "default") -> bytes:
+    """Encode pixels uint8 (H, W, 3) without loss.
+
+    Raises
+    ------
+    MissingCodecError
+        If Pillow has no WebP encoder, or a side is above 2¹⁴ pixels.
+    """
+    height, width = pixels.shape[:2]
+    if not can_encode_lossless(width, height):
+        raise MissingCodecError("encode", "WebP")
+    quality, method = _EFFORTS[effort]
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=quality, method=method)
+    data = buffer.getvalue()
+    length = int.from_bytes(data[16:20], "little")
+    if data[12:16] != b"VP8L" or data[_RIFF_BYTES : _RIFF_BYTES + _HEADER_BYTES] != _header(width, height):
+        raise MissingCodecError("encode", "plain lossless WebP")
+    return data[_RIFF_BYTES + _HEADER_BYTES : _RIFF_BYTES + length]
+
+
+def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
+    """Decode a payload to pixels uint8 (H, W, 3).
+
+    Raises
+    ------
+    FormatError
+        If the payload cannot be decoded, as `TruncatedError` or `DamagedError`, or a side is above 2¹⁴.
+    MissingCodecError
+        If Pillow has no WebP decoder.
+    """
+    if not features.check("webp"):
+        raise MissingCodecError("decode", "WebP")
+    if max(width, height) > MAX_VP8L_SIDE:
+        raise FormatError(f"sides of a lossless image are at most {MAX_VP8L_SIDE}, not {width}×{height}")
+    if not payload:
+        raise TruncatedError("the lossless image is empty")
+    body = _header(width, height) + payload
+    chunk = b"VP8L" + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+    data = b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"WEBP" + chunk
+    try:
+        # Not Image.open: its limit of pixels is not ours, which the caller has checked.
+        with WebPImagePlugin.WebPImageFile(BytesIO(data)) as image:
+            pixels = np.array(image.convert("RGB"))
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise DamagedError(f"the lossless image is damaged: {error}") from error
+    if pixels.shape != (height, width, 3):
+        raise DamagedError(f"the lossless image came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
+    return pixels
+
+
+def _header(width: int, height: int) -> bytes:
+    """Signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
+    return bytes([_SIGNATURE]) + (width - 1 | height - 1 << 14).to_bytes(4, "little")

@@ -1,0 +1,262 @@
+"""Reduce flat graphics to few colours, which lossless coding makes small.
+
+::
+
+    pixels ──▸ colours: values, counts, weights ──▸ palette ──▸ smoothed index map ──▸ pixels of few colours
+
+A screenshot has some thousand colours, of which smoothed edges of letters are most. The palette comes from
+entropy-constrained vector quantisation (Chou, Lookabaugh, Gray, 1989) of the colours, not of the pixels:
+squared error, weighted by contrast, against the bits of a colour that is as frequent as it is. Then each
+pixel may take the colour of a neighbour where that adds little error (iterated conditional modes; Besag,
+1986), which makes runs longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cotam.codec.contrast import BLOCK, OPPONENT, contrast_weights
+
+__all__ = ["MAX_COLOURS", "Colours", "Reduced", "reduce_colours"]
+
+MAX_COLOURS = 4096
+"""Images of more have them merged on a coarser grid first."""
+
+SIZES = (4, 16, 64)
+"""Palettes that are tried: VP8L packs four pixels into a byte for up to 4 colours, two for up to 16."""
+
+_SHARES = (1.0, 0.5)
+"""Of the error allowed, what the palette may take; smoothing takes the rest."""
+
+_AGREEMENTS = (6.0, 2.0)
+"""What agreeing with one neighbour is worth, in units of what a bit is worth: the first that fits."""
+
+_ROUNDS = 6
+_PASSES = 2
+_STEPS = 7
+_TRADES = (-2.0, 14.0)
+"""Logarithms (base 2) of the least and the most squared error that a bit is worth, in the bisection."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """The colours of an image.
+
+    Attributes
+    ----------
+    values : float32 (n, 3), RGB
+    counts : float64 (n,), pixels
+    weights : float64 (n,), sums of their pixels' contrast weights
+    index : (H, W), which colour a pixel has
+    pixel_weights : float32 (H, W), of mean 1
+    merged_error : contrast-weighted error of merging to ``values``
+    exact : number of colours before that
+    """
+
+    values: np.ndarray
+    counts: np.ndarray
+    weights: np.ndarray
+    index: np.ndarray
+    pixel_weights: np.ndarray
+    merged_error: float
+    exact: int
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Colours:
+        """Count the colours of pixels uint8 (H, W, 3)."""
+        height, width = pixels.shape[:2]
+        wide = contrast_weights(pixels).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+        packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+        found, index, counts = np.unique(packed, return_inverse=True, return_counts=True)
+        index = index.reshape(height, width)
+        wide /= wide.mean(dtype=np.float64)
+        weights = np.bincount(index.ravel(), wide.ravel(), len(found))
+        values = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+        fine = values.astype(np.float64)
+        merged, shift = np.arange(len(found)), 0
+        while merged.max() >= MAX_COLOURS:
+            shift += 1
+            cells = (values >> shift) @ np.array([1 << 16, 1 << 8, 1])
+            merged = np.unique(cells, return_inverse=True)[1].reshape(-1)
+        total = np.bincount(merged, weights)
+        means = np.stack([np.bincount(merged, weights * fine[:, k]) / total for k in range(3)], axis=1)
+        away = np.square((fine - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
+        return cls(
+            values=means.astype(np.float32),
+            counts=np.bincount(merged, counts),
+            weights=total,
+            index=merged[index],
+            pixel_weights=wide,
+            merged_error=float(weights @ away / weights.sum()),
+            exact=len(found),
+        )
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """An image of few colours.
+
+    Attributes
+    ----------
+    pixels : uint8 (H, W, 3)
+    colours : how many
+    error : contrast-weighted, see `cotam.codec.contrast`
+    """
+
+    pixels: np.ndarray
+    colours: int
+    error: float
+
+
+def reduce_colours(colours: Colours, max_error: float) -> list[Reduced]:
+    """Reduce an image to palettes of different sizes, each as cheap to code as the error allows.
+
+    Parameters
+    ----------
+    colours : of the image
+    max_error : contrast-weighted error that is not exceeded
+
+    Returns
+    -------
+    list of Reduced
+        Candidates, of which the one with the smallest payload is best; empty where none is good enough.
+    """
+    found: dict[tuple[int, float], Reduced] = {}
+    for size in SIZES:
+        for share in _SHARES:
+            palette = _best_palette(colours, size, max_error * share)
+            if palette is not None:
+                reduced = _smoothed(colours, palette, max_error)
+                found[reduced.colours, reduced.error] = reduced
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Palette:
+    """Colours uint8 (k, 3), which of them each colour of the image becomes, the error, and a bit's worth."""
+
+    values: np.ndarray
+    chosen: np.ndarray
+    error: float
+    trade: float
+
+
+def _best_palette(colours: Colours, size: int, max_error: float) -> _Palette | None:
+    """The cheapest palette within an error; bisects what a bit is worth."""
+    low, high = _TRADES
+    best = None
+    for step in range(_STEPS):
+        trade = low if step == 0 else (low + high) / 2
+        palette = _quantised(colours, 2.0**trade, size)
+        if palette.error <= max_error:
+            best, low = palette, trade
+        elif step == 0:
+            return None
+        else:
+            high = trade
+    return best
+
+
+def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> Reduced:
+    """The image in the palette, its pixels moved to colours of neighbours as far as the error allows."""
+    count, labels = len(palette.values), palette.chosen[colours.index]
+    table = _distances(colours.values @ OPPONENT.T, palette.values)
+    for agreement in _AGREEMENTS:
+        moved = _agreeing(labels, table, colours, agreement * palette.trade)
+        away = table[colours.index, moved]
+        error = float(np.mean(colours.pixel_weights * away, dtype=np.float64)) + colours.merged_error
+        if error <= max_error:
+            return Reduced(palette.values[moved], count, error)
+    return Reduced(palette.values[labels], count, palette.error)
+
+
+def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
+    """Labels int16 (H, W) after each pixel at an edge took the best among its own and its neighbours'.
+
+    The cost of a label is the pixel's weighted error less ``worth`` for each direct neighbour that has it,
+    and half of that for each diagonal one. Every other pixel moves at a time, as on a checkerboard.
+    """
+    padded = np.pad(labels, 1, mode="edge").astype(np.int16)
+    for _ in range(_PASSES):
+        inner = padded[1:-1, 1:-1]
+        edges = (inner != padded[1:-1, :-2]) | (inner != padded[1:-1, 2:])
+        edges |= (inner != padded[:-2, 1:-1]) | (inner != padded[2:, 1:-1])
+        rows, columns = np.nonzero(edges)
+        for parity in (0, 1):
+            half = (rows + columns) % 2 == parity
+            _move(padded, rows[half], columns[half], table, colours, worth)
+        padded[0], padded[-1] = padded[1], padded[-2]
+        padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
+    return padded[1:-1, 1:-1]
+
+
+def _move(
+    padded: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    table: np.ndarray,
+    colours: Colours,
+    worth: float,
+) -> None:
+    """Give the pixels at these places their best labels; ``padded`` has a border of one."""
+    flat, stride = padded.reshape(-1), padded.shape[1]
+    places = (rows + 1) * stride + columns + 1
+    direct = np.stack([flat[places + step] for step in (-1, 1, -stride, stride)])
+    diagonal = np.stack([flat[places + step] for step in (-stride - 1, 1 - stride, stride - 1, stride + 1)])
+    weights, colour = colours.pixel_weights[rows, columns], colours.index[rows, columns]
+    best, lowest = flat[places], None
+    for label in (best, *direct):
+        near = (direct == label).sum(axis=0, dtype=np.float32)
+        near += (diagonal == label).sum(axis=0, dtype=np.float32) / 2
+        cost = weights * table[colour, label] - np.float32(worth) * near
+        if lowest is None:
+            lowest = cost
+        best = np.where(cost < lowest, label, best)
+        lowest = np.minimum(cost, lowest)
+    flat[places] = best
+
+
+def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
+    """The palette where a bit is worth ``trade`` in squared error of a pixel."""
+    points = colours.values @ OPPONENT.T
+    palette = colours.values[_spread(points, colours.weights, trade, size)]
+    chosen = _distances(points, palette).argmin(axis=1)
+    for _ in range(_ROUNDS):
+        counts = np.bincount(chosen, colours.counts, len(palette))
+        used = counts > 0
+        total = np.bincount(chosen, colours.weights, len(palette))[used]
+        sums = [
+            np.bincount(chosen, colours.weights * colours.values[:, k], len(palette))[used] for k in range(3)
+        ]
+        palette = np.rint(np.stack(sums, axis=1) / total[:, None]).astype(np.float32)
+        bits = -np.log2(counts[used] / counts.sum())
+        cost = colours.weights[:, None] * _distances(points, palette)
+        cost += trade * colours.counts[:, None] * bits
+        chosen = cost.argmin(axis=1)
+    away = _distances(points, palette)[np.arange(len(points)), chosen]
+    error = float(colours.weights @ away / colours.weights.sum()) + colours.merged_error
+    names, chosen = np.unique(chosen, return_inverse=True)
+    return _Palette(palette[names].astype(np.uint8), chosen.reshape(-1), error, trade)
+
+
+def _spread(points: np.ndarray, weights: np.ndarray, trade: float, size: int) -> list[int]:
+    """Colours to begin with: the weightiest, then always the one that costs most where it is now."""
+    chosen = [int(weights.argmax())]
+    away = np.square(points - points[chosen[0]]).sum(axis=1)
+    while len(chosen) < min(size, len(points)):
+        gain = weights * away
+        place = int(gain.argmax())
+        if gain[place] < trade:
+            break
+        chosen.append(place)
+        away = np.minimum(away, np.square(points - points[place]).sum(axis=1))
+    return chosen
+
+
+def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Squared distances (n, k) of colours to a palette, RGB, in the space of `OPPONENT`."""
+    centres = palette @ OPPONENT.T
+    squares = np.square(points).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
+    return np.maximum(squares - 2 * points @ centres.T, 0).astype(np.float32)
