@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from cotam.codec.allocation import Allocator
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -108,8 +109,10 @@ def encode(
     quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
     target_size : bytes; use the highest quality that fits instead of ``quality``. If none fits, the image is
         shrunk.
-    profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, screens and
-        charts, "base" for least squared error. "auto" is "page" if the image is mostly text, else "mllm".
+    profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
+        least squared error. "auto" is "page" if the image is mostly text, else "mllm"; and without ``levels``
+        or a guide of your own, flat graphics (screens, charts) become AV1 or few colours without loss
+        instead, and pages AV1 if that is better.
     guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
         "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
         is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
@@ -167,29 +170,43 @@ def encode_image(image: ImageInput, options: Options) -> Encoded:
     pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
     plan = options.resolve(pixels)
     if plan.target_size is None:
-        file = _encode_learned(pixels, plan, loaded.metadata)
+        file = _encode_still(pixels, plan, loaded.metadata)
     else:
         file = _encode_within(pixels, plan, plan.target_size, loaded.metadata)
     return Encoded(file, (pixels.shape[1], pixels.shape[0]))
 
 
-def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+def _encode_still(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+    """Encode at the quality of a plan."""
+    from cotam.codec.flat import FlatCoder, better
     from cotam.codec.shared import codec
 
-    return codec(plan.weights).encode(
-        pixels, plan.quality, allocator=plan.allocator(pixels), metadata=metadata
-    )
+    if plan.payload == "flat":
+        return FlatCoder(pixels, metadata, effort=plan.effort).encode(plan.quality).file
+    learned = codec(plan.weights)
+    file = learned.encode(pixels, plan.quality, allocator=plan.allocator(pixels), metadata=metadata)
+    if not _tries_av1(pixels, plan):
+        return file
+    coder = FlatCoder(pixels, metadata, palette=False, effort=plan.effort)
+    other = coder.encode(plan.quality)
+    return better(coder.measure(file, learned.decode(file)), other, plan.quality).file
+
+
+def _tries_av1(pixels: np.ndarray, plan: Plan) -> bool:
+    from cotam.codec.av1 import can_encode_av1
+
+    may = plan.payload == "either" and plan.effort != "fast"
+    return may and can_encode_av1(pixels.shape[1], pixels.shape[0])
 
 
 def _encode_within(pixels: np.ndarray, plan: Plan, target: int, metadata: Mapping[str, bytes]) -> File:
     """Encode at the highest quality that fits, shrinking the image if none does."""
-    from cotam.codec.shared import codec
     from cotam.image.fit import fitted
 
     whole, allocator = pixels, plan.allocator(pixels)
     while True:
         try:
-            return codec(plan.weights).encode_within(pixels, target, allocator=allocator, metadata=metadata)
+            return _fit(pixels, plan, target, allocator, metadata)
         except TargetSizeError as error:
             count = pixels.shape[0] * pixels.shape[1]
             if count == 1 or plan.levels is not None:
@@ -197,6 +214,30 @@ def _encode_within(pixels: np.ndarray, plan: Plan, target: int, metadata: Mappin
             share = target / error.smallest / SHRUNK_FOR
         pixels = fitted(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
         allocator = plan.allocator(pixels)
+
+
+def _fit(
+    pixels: np.ndarray, plan: Plan, target: int, allocator: Allocator | None, metadata: Mapping[str, bytes]
+) -> File:
+    """Encode at the highest quality that fits, or raise TargetSizeError."""
+    from cotam.codec.flat import FlatCoder, better
+    from cotam.codec.shared import codec
+
+    if plan.payload == "flat":
+        return FlatCoder(pixels, metadata, effort=plan.effort).encode_within(target).file
+    learned = codec(plan.weights)
+    if not _tries_av1(pixels, plan):
+        return learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
+    coder = FlatCoder(pixels, metadata, palette=False, effort=plan.effort)
+    try:
+        file = learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
+    except TargetSizeError:
+        return coder.encode_within(target).file
+    try:
+        other = coder.encode_within(target)
+    except TargetSizeError:
+        return file
+    return better(coder.measure(file, learned.decode(file)), other, None).file
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
@@ -219,6 +260,8 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
         If the image has more pixels than ``size_limit``.
     UnknownWeightsError
         If the weight set of the file is not installed.
+    MissingCodecError
+        If Pillow was built without AVIF or WebP, and the file needs it.
     """
     from PIL import Image
 
@@ -254,7 +297,23 @@ def _decode_learned(file: File, view: View) -> np.ndarray:
     return codec_of(file.header.weights).decode(file, view=view)
 
 
-_DECODERS: dict[Kind, Callable[[File, View], np.ndarray]] = {Kind.LEARNED: _decode_learned}
+def _decode_av1(file: File, view: View) -> np.ndarray:
+    from cotam.codec.av1 import decode_av1
+
+    return decode_av1(file.payload, file.width, file.height)
+
+
+def _decode_lossless(file: File, view: View) -> np.ndarray:
+    from cotam.codec.lossless import decode_lossless
+
+    return decode_lossless(file.payload, file.width, file.height)
+
+
+_DECODERS: dict[Kind, Callable[[File, View], np.ndarray]] = {
+    Kind.LEARNED: _decode_learned,
+    Kind.AV1: _decode_av1,
+    Kind.LOSSLESS: _decode_lossless,
+}
 """Decoder of the payload of each kind of still image."""
 
 

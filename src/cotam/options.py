@@ -28,6 +28,7 @@ __all__ = [
     "Effort",
     "Metadata",
     "Options",
+    "Payload",
     "Plan",
     "Profile",
     "View",
@@ -39,6 +40,8 @@ __all__ = [
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
+Payload = Literal["learned", "flat", "either"]
+"""How a still image is coded: by the learned codec, as flat graphics, or by the learned codec or AV1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,9 @@ class Options:
         """Decide what is left to choose for an image; for a sequence, by its first frame.
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "lite"
-        with the profile "mllm" unless ``levels`` are given, else "none".
+        with the profile "mllm" unless ``levels`` are given, else "none". With the profile "auto", and neither
+        ``levels`` nor a guide of the caller, payloads of Pillow's codecs are taken for flat graphics, and
+        tried for pages.
 
         Parameters
         ----------
@@ -122,12 +127,15 @@ class Options:
         from cotam.guide.multiscale import FUSION
 
         fusion = 0.0 if self.effort == "fast" else FUSION
+        may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
+        if may_choose and _is_flat(pixels):
+            return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
         content = examine(pixels, fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
         guide = self._given_guide
         if self.guide == "auto" and weights == "mllm" and self.levels is None:
             guide = load("lite")
-        known = content.map if content and guide is not None and guide is load("lite") else None
+        known = content.importance if content and guide is not None and guide is load("lite") else None
         guidance = Guidance(guide, float(self.guide_strength), self.guide_policy, fusion) if guide else None
         return Plan(
             weights=weights,
@@ -137,7 +145,16 @@ class Options:
             guidance=guidance,
             importance=known,
             levels=self.levels,
+            payload="either" if may_choose and content and content.is_page else "learned",
         )
+
+
+def _is_flat(pixels: np.ndarray) -> bool:
+    """Whether an image is flat graphics that Pillow can code."""
+    from cotam.codec.flat import can_encode_flat
+    from cotam.guide.content import is_flat
+
+    return is_flat(pixels) and can_encode_flat(pixels.shape[1], pixels.shape[0])
 
 
 @dataclass(frozen=True)
@@ -151,15 +168,17 @@ class Plan:
     guidance : the guide, with strength and policy; None if bits are spread evenly or by ``levels``
     importance : importance map of the image that was resolved, if the guide's is known already
     levels : gain offset map of the caller
+    payload : how a still image is coded; a sequence always is by the learned codec
     """
 
     weights: str
     quality: int
     target_size: int | None
     effort: Effort
-    guidance: Guidance | None
-    importance: np.ndarray | None
-    levels: np.ndarray | None
+    guidance: Guidance | None = None
+    importance: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    payload: Payload = "learned"
 
     def allocator(self, pixels: np.ndarray) -> Allocator | None:
         """Return the allocator of the image that was resolved, uint8 (H, W, 3), or of a smaller version."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import page, picture
+from synthetic import page, picture, screen
 
 from cotam.guide import multiscale
 from cotam.guide.base import load
-from cotam.guide.content import PAGE, examine
+from cotam.guide.content import FLAT, PAGE, examine, flatness, is_flat
 from cotam.image.read import to_rgb
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -44,9 +44,23 @@ def test_a_line_of_text_on_a_photograph_is_none() -> None:
 
 
 @pytest.mark.parametrize("size", [(200, 300), (900, 1400)])  # one view, and a whole with tiles
-def test_it_is_a_guide_that_knows_its_picture(size: tuple[int, int]) -> None:
+def test_importance_is_that_of_the_guide(size: tuple[int, int]) -> None:
     pixels = picture(*size)
     content, lite = examine(pixels), load("lite")
     assert lite is not None
-    assert np.array_equal(multiscale.importance(content, pixels), multiscale.importance(lite, pixels))
+    assert np.array_equal(content.importance, multiscale.importance(lite, pixels))
     assert content.exponent == lite.exponent  # type: ignore[attr-defined]
+
+
+def test_flatness() -> None:
+    assert flatness(np.zeros((20, 30, 3), np.uint8)) == 1
+    assert flatness(np.zeros((20, 1, 3), np.uint8)) == 0
+    assert flatness(screen(300, 400)) > FLAT > 0.2 > flatness(picture(300, 400))
+
+
+def test_flat_graphics() -> None:
+    dither = np.indices((60, 80)).sum(axis=0) % 2 * np.uint8(255)
+    assert is_flat(screen(300, 400))
+    assert is_flat(np.repeat(dither[..., None], 3, axis=2))
+    assert is_flat(np.zeros((1, 1, 3), np.uint8))
+    assert not is_flat(picture(300, 400))

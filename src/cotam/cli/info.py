@@ -182,11 +182,16 @@ def _lines(found: Info | SequenceInfo) -> str:
             "image": f"{found.width} x {found.height}",
             "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
-            "weights": found.weights,
-            "bits": "spread by a level map" if found.has_levels else "spread evenly",
+            "kind": found.kind,
+            **({} if found.kind != "learned" else _learned(found)),
             "metadata": ", ".join(found.metadata) or "none",
         }
     )
+
+
+def _learned(found: Info) -> dict[str, object]:
+    bits = "spread by a level map" if found.has_levels else "spread evenly"
+    return {"weights": found.weights, "bits": bits}
 
 
 def _of_sequence(found: SequenceInfo) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Contrast-weighted error: squared error that counts where an image has edges and letters.
 
 Each block of 16×16 pixels counts by the deviation of its luma. Quality means one value of this error for all
-kinds of payload (`cotam.codec.scale`), and payloads are compared by it (`cotam.codec.choice`).
+kinds of payload (`cotam.codec.scale`), and payloads are compared by it (`cotam.codec.flat`).
 """
 
 from __future__ import annotations

@@ -64,10 +64,11 @@ class Colours:
     exact: int
 
     @classmethod
-    def of(cls, pixels: np.ndarray) -> Colours:
-        """Count the colours of pixels uint8 (H, W, 3)."""
+    def of(cls, pixels: np.ndarray, block_weights: np.ndarray | None = None) -> Colours:
+        """Count the colours of pixels uint8 (H, W, 3), whose `contrast_weights` may be known."""
         height, width = pixels.shape[:2]
-        wide = contrast_weights(pixels).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+        blocks = contrast_weights(pixels) if block_weights is None else block_weights
+        wide = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
         packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         found, index, counts = np.unique(packed, return_inverse=True, return_counts=True)
         index = index.reshape(height, width)

@@ -19,11 +19,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import cotam
+from cotam.api import decode_file
 from cotam.codec.shared import codec_of
 from cotam.codec.views import VIEWS, View
 from cotam.compare import features
 from cotam.compare.formats import Format, installed
-from cotam.format.header import read_file
+from cotam.format.header import Kind, read_file
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
 from cotam.gateway.dataurl import Media, data_url
@@ -204,8 +205,10 @@ class _Comparer:
 
 
 def _views(data: bytes) -> dict[View, Pixels]:
-    """Pixels of each view of a file: the latents are decoded once, and synthesised twice."""
+    """Pixels of each view of a file: latents are decoded once, synthesised twice; other kinds have one view."""
     file = read_file(data)
+    if file.kind is not Kind.LEARNED:
+        return dict.fromkeys(VIEWS, decode_file(file))
     codec = codec_of(file.header.weights)
     symbols, grid = codec.decode_symbols(file)
     latents = codec.dequantise(symbols, grid).values

@@ -1,6 +1,7 @@
-"""What a picture is, a photograph or a page, and so which weight set suits it.
+"""Analyse what an image is: a photograph, a page of text or flat graphics.
 
-Knows the network of this package, one threshold and the names of two weight sets: nothing of what these do.
+This decides how it is coded: flat graphics as `cotam.codec.flat` does, pages and photographs by the learned
+codec with the weight set that suits them, photographs with the importance found here.
 """
 
 from __future__ import annotations
@@ -13,45 +14,83 @@ if TYPE_CHECKING:
 
     from cotam.guide.onnx import GraphGuide
 
-__all__ = ["PAGE", "Content", "examine"]
+__all__ = ["FEW_COLOURS", "FLAT", "PAGE", "Content", "examine", "flatness", "is_flat"]
 
 PAGE = 0.4
-"""From this part on, of what varies in a picture, text makes it a page (docs/guide.md)."""
+"""From this share of text on an image is a page (docs/guide.md)."""
+
+FLAT = 0.5
+"""From this flatness on an image is flat graphics: all training screens have more than 0.6, all training
+photographs less than 0.5 (lab/docs/screens.md)."""
+
+FEW_COLOURS = 32
+"""Images of so few colours are flat graphics whatever their flatness: dithers, codes to be scanned."""
+
+_ROWS = 512
+"""Rows of pixels that `flatness` looks at, evenly spaced."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What was found in a picture. It is a guide (`cotam.guide.base.Guide`) for that picture alone.
+    """What the network of this package finds in an image.
 
     Attributes
     ----------
-    text : 0 … 1, the part of what varies in the picture that is text: deviations of luma in cells of 32
-        pixels, so that blank paper and plain sky count nothing
-    map : importance float32 (gh, gw)
-    exponent : see `cotam.guide.base.Guide`
+    text : 0 … 1, the share of text in what varies in the image: deviations of luma in cells of 32×32 pixels,
+        so that blank paper and plain sky do not count
+    importance : float32 (gh, gw), positive and of mean 1
+    exponent : the power of importance that gives the gain, see `cotam.guide.base.Guide`
     """
 
     text: float
-    map: np.ndarray
+    importance: np.ndarray
     exponent: float | None
 
     @property
     def is_page(self) -> bool:
-        """Whether it is mostly text: a page, a receipt, a screen, a chart, and not a photograph with some."""
+        """Whether the image is mostly text, such as a receipt or a form, rather than a photograph."""
         return self.text >= PAGE
 
     @property
     def profile(self) -> Literal["page", "mllm"]:
-        """The weight set that suits it."""
+        """Name of the weight set that suits the image."""
         return "page" if self.is_page else "mllm"
 
-    def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """The map, which is known."""
-        return self.map
+
+def flatness(pixels: np.ndarray) -> float:
+    """Return the share of pixels uint8 (H, W, 3) that equal their left neighbour, 0 … 1.
+
+    Screenshots, charts and other drawings have long runs of one colour; photographs and scans have noise.
+    """
+    if pixels.shape[1] < 2:
+        return 0.0
+    rows = pixels[:: max(1, len(pixels) // _ROWS)]
+    return float((rows[:, 1:] == rows[:, :-1]).all(axis=2).mean())
+
+
+def is_flat(pixels: np.ndarray) -> bool:
+    """Whether pixels uint8 (H, W, 3) are flat graphics: at least `FLAT`, or of at most `FEW_COLOURS`."""
+    return flatness(pixels) >= FLAT or _has_few_colours(pixels)
+
+
+def _has_few_colours(pixels: np.ndarray) -> bool:
+    import numpy as np
+
+    places = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    for step in (max(1, len(pixels) // 16), 1):  # some rows tell of nearly all images that they have more
+        if len(np.unique(pixels[::step].astype(np.uint32) @ places)) > FEW_COLOURS:
+            return False
+    return True
 
 
 def examine(pixels: np.ndarray, *, fusion: float = 0.5) -> Content:
-    """What a picture is; pixels uint8 (H, W, 3) of any size. Large ones are looked at in tiles, too."""
+    """Find text and importance in an image of any size.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3)
+    fusion : weight of tiles of large images, see `cotam.guide.multiscale.importance`; 0 is the whole alone
+    """
     from cotam.guide.base import load
     from cotam.guide.multiscale import importance
 
@@ -61,7 +100,7 @@ def examine(pixels: np.ndarray, *, fusion: float = 0.5) -> Content:
 
 
 class _Watching:
-    """A guide that adds up the text that it is shown."""
+    """A guide that adds up the text in all that it is shown."""
 
     def __init__(self, guide: GraphGuide) -> None:
         self.guide, self.side = guide, guide.side

@@ -1,0 +1,82 @@
+"""Flat graphics: which payload is taken, and that quality means one error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, features
+from synthetic import page, picture, screen
+
+from cotam.codec.contrast import contrast_error
+from cotam.codec.flat import Coded, FlatCoder, better
+from cotam.codec.lossless import decode_lossless
+from cotam.codec.scale import av1_quality_for, error_at
+from cotam.errors import MissingCodecError, TargetSizeError
+from cotam.format.header import File, Header, Kind, read_file
+
+av1 = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+SOFT = np.asarray(Image.fromarray(page(400, 640)).resize((480, 300)))
+
+
+def coded(size: int, error: float) -> Coded:
+    return Coded(File(Header(8, 8, 50, Kind.LOSSLESS), bytes(size)), error)
+
+
+def test_scale_falls_and_reaches_all_of_avif() -> None:
+    errors = [error_at(quality) for quality in range(101)]
+    assert errors == sorted(errors, reverse=True)
+    qualities = [av1_quality_for(error) for error in errors]
+    assert qualities == sorted(qualities)
+    assert 0 <= qualities[0] < 10
+    assert 50 < qualities[-1] <= 100
+    assert (av1_quality_for(1e9), av1_quality_for(1e-9)) == (0, 100)
+
+
+def test_the_better_one_has_fewer_bytes_at_equal_error() -> None:
+    target = error_at(50)
+    small, large = coded(100, target), coded(150, target)
+    assert better(small, large, 50) is better(large, small, 50) is small
+    exact = coded(130, target / 4)
+    assert better(small, exact, 50) is exact
+    assert better(coded(100, 9.0), coded(10, 9.1), None).error == 9.0
+
+
+@pytest.mark.parametrize("quality", [5, 50, 95])
+def test_palettes_keep_the_error_of_their_quality(quality: int) -> None:
+    found = FlatCoder(SOFT, speed=None).encode(quality)
+    file = read_file(found.file.data)
+    assert file.kind is Kind.LOSSLESS
+    error = contrast_error(SOFT, decode_lossless(file.payload, file.width, file.height))
+    assert error <= error_at(quality)
+    assert error == pytest.approx(found.error, rel=1e-2, abs=1e-3)
+
+
+@av1
+def test_photographs_become_av1() -> None:
+    pixels = picture(80, 120)
+    assert FlatCoder(pixels, speed=9).encode(50).file.kind is Kind.AV1
+    assert FlatCoder(pixels, palette=False, speed=9).encode(90).file.kind is Kind.AV1
+
+
+def test_metadata_are_kept() -> None:
+    file = FlatCoder(screen(30, 40), {"xmp": b"<x/>"}).encode(50).file
+    assert read_file(file.data).metadata["xmp"] == b"<x/>"
+
+
+@av1
+@pytest.mark.parametrize("share", [1.1, 1.5])
+def test_budgets_are_kept_and_used(share: float) -> None:
+    coder = FlatCoder(SOFT, speed=9)
+    size = round(share * len(coder.encode(0, 1).file.data))
+    assert size / 2 < len(coder.encode_within(size).file.data) <= size
+
+
+def test_budgets_below_the_smallest_file() -> None:
+    with pytest.raises(TargetSizeError, match=r"at quality 0 the image takes [0-9]+ bytes, more than 60"):
+        FlatCoder(SOFT, speed=None).encode_within(60)
+
+
+def test_nothing_to_code_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda feature: False)
+    with pytest.raises(MissingCodecError):
+        FlatCoder(SOFT).encode(50)
