@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +16,25 @@ from mutations import BLIND
 from PIL import features
 from synthetic import screen
 
+import cotam
 from cotam.codec.av1 import can_encode_av1, decode_av1, encode_av1
 from cotam.codec.lossless import can_encode_lossless, decode_lossless, encode_lossless
 from cotam.errors import CotamError, FormatError, MissingCodecError
+from cotam.format.header import File, Header, Kind, read_file
 
 av1 = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
 
 MUTATIONS_A_KIND = 350
+"""COTAM_MUTATIONS=5000 in the environment mutates so many files of each kind."""
+
+ERRORS = (
+    "DamagedError",
+    "FormatError",
+    "LimitError",
+    "NotCotamError",
+    "TruncatedError",
+    "UnknownWeightsError",
+)
 
 
 @av1
@@ -129,3 +145,60 @@ def test_random_lossless_payloads() -> None:
         for _ in range(20):
             with suppress(CotamError):
                 assert decode_lossless(rng.bytes(size), 300, 200).shape == (200, 300, 3)
+
+
+def files_of_both_kinds() -> dict[Kind, bytes]:
+    """A small file of each kind that Pillow codes here."""
+    pixels = screen(60, 75)
+    lossless = File(Header(75, 60, 50, Kind.LOSSLESS), encode_lossless(pixels))
+    found = {Kind.LOSSLESS: lossless.data}
+    if features.check("avif"):
+        found[Kind.AV1] = File(Header(75, 60, 50, Kind.AV1), encode_av1(pixels, 30, speed=9)).data
+    return found
+
+
+def mutated(rng: np.random.Generator, number: int, data: bytes) -> bytes:
+    """Blind damage to the whole file, or to header fields or payload with right checksums around it."""
+    how = number % 3
+    if how == 0:
+        return BLIND[number // 3 % len(BLIND)](rng, data)
+    file = read_file(data)
+    if how == 1:
+        changes: list[dict[str, Any]] = [
+            {"width": int(rng.integers(1, 1 << 20)), "height": int(rng.integers(1, 1 << 20))},
+            {"width": file.height, "height": file.width},
+            {"height": file.height + 1},
+            {"kind": Kind(int(rng.choice([0, 1, 2, 4]))), "weights": b""},
+            {"quality": int(rng.integers(0, 101))},
+        ]
+        return replace(file, header=replace(file.header, **changes[number // 3 % len(changes)])).data
+    return replace(file, payload=BLIND[number // 3 % len(BLIND)](rng, file.payload)).data
+
+
+def outcome(data: bytes, original: bytes, pixels: np.ndarray) -> str:
+    """The error's name, "image", or "another image" where one came out that need not be right."""
+    try:
+        decoded = np.asarray(cotam.decode(data, size_limit=1_000_000))
+    except CotamError as error:
+        return type(error).__name__ if len(str(error).splitlines()) == 1 else f"text of {error!r}"
+    if np.array_equal(decoded, pixels):
+        return "image"
+    assert read_file(data).payload != read_file(original).payload  # whose checksum was made right
+    return "another image"
+
+
+@pytest.mark.parametrize("kind", [pytest.param(Kind.AV1, marks=av1), Kind.LOSSLESS])
+def test_mutated_files(kind: Kind) -> None:
+    """Damage gives an error or the right image; a forged checksum may give another one, of the right size."""
+    original = files_of_both_kinds()[kind]
+    pixels = np.asarray(cotam.decode(original))
+    found: Counter[str] = Counter()
+    for number in range(int(os.environ.get("COTAM_MUTATIONS", MUTATIONS_A_KIND))):
+        data = mutated(np.random.default_rng([7, number]), number, original)
+        answer = outcome(data, original, pixels)
+        assert answer != "another image" or number % 3 == 2
+        found[answer] += 1
+    assert set(found) <= {"image", "another image", *ERRORS}
+    assert found["DamagedError"]
+    assert found["FormatError"]
+    assert found["LimitError"]

@@ -37,7 +37,7 @@ __all__ = [
     "words",
 ]
 
-JUDGES = ("fidelity", "features", "class", "text", "reading")
+JUDGES = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = 161
 MAX_DECIBEL = 100.0
@@ -79,12 +79,13 @@ def judge(spec: str) -> Judge:
     InputError
         If there is no such judge.
     """
-    from cotam_lab.metrics import classes, features
+    from cotam_lab.metrics import classes, features, tesseract
 
     name, _, teacher = spec.partition(":")
     if name == "features":
         return features.features_judge(teacher or features.DEFAULT)
     known = {"fidelity": FIDELITY, "class": classes.CLASS, "text": TEXT, "reading": READING}
+    known |= {"tesseract": tesseract.TESSERACT, "contrast": tesseract.CONTRAST}
     if spec not in known:
         raise InputError(f"unknown judge {spec!r}: choose from {', '.join(JUDGES)}, features:TEACHER")
     return known[spec]

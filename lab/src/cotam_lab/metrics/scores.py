@@ -80,6 +80,18 @@ SCORES = {
         100.0,
         noisy=True,
     ),
+    "tesseract_kept": Score(
+        "words kept (Tesseract)",
+        "%",
+        "share of the words that Tesseract reads in the original that it reads in the copy, too",
+        100.0,
+        noisy=True,
+    ),
+    "contrast": Score(
+        "contrast-weighted PSNR",
+        "dB",
+        "peak signal-to-noise ratio, blocks of 16×16 pixels weighted by the deviation of their luma",
+    ),
     "answers": Score(
         "answers",
         "%",

@@ -1,0 +1,169 @@
+"""Measure screens, charts and pages: our default beside standard codecs, by two readers.
+
+    python -m cotam_lab.bench.screens sweep ../shared/data/screens -o results/screens --limit 8
+    python -m cotam_lab.bench.screens fit ../shared/data/train/screens -o results/scale
+
+Images are reduced to sides of at most 1568 pixels, which models see of them. `sweep` writes rows, tables come
+from ``cotam bench report``. `fit` gives the numbers of `cotam.codec.scale`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+from cotam.codec.av1 import decode_av1, encode_av1
+from cotam.image.baselines import Codec, codec
+from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.ours import ours
+from cotam_lab.bench.pictures import Picture, plain_pictures
+from cotam_lab.bench.sweep import sweep as run_sweep
+from cotam_lab.bench.sweep import tasks
+from cotam_lab.metrics.pictures import judge
+
+__all__ = ["CODECS", "codec_of_study", "main", "reduced"]
+
+SIDE = 1568
+"""Pixels of the longest side that is measured."""
+
+_AVIF = (2, 10, 22, 36)
+CODECS: dict[str, tuple[int, ...]] = {
+    "cotam": (2, 18, 36, 60),
+    "cotam:profile=page": (2, 18, 36, 60),
+    "avif": _AVIF,
+    "avif-s4": _AVIF,
+    "avif-s8": _AVIF,
+    "avif-screen": _AVIF,
+    "avif-444": _AVIF,
+    "webp": (1, 10, 30, 55),
+    "webp-lossless": (100,),
+    "png-colours": (2, 4, 8, 16),
+}
+"""Codecs of the study and their qualities; with PNG these are numbers of colours."""
+
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "avif-s4": {"speed": 4},
+    "avif-s8": {"speed": 8},
+    "avif-screen": {"advanced": {"tune-content": "screen"}},
+    "avif-444": {"subsampling": "4:4:4"},
+}
+
+
+def codec_of_study(name: str) -> Codec:
+    """Make a codec by its name in `CODECS`."""
+    if name.startswith("cotam"):
+        return ours(name.partition(":")[2])
+    plain = codec(name.partition("-")[0]) if name != "png-colours" else codec("webp")
+    if name in _VARIANTS:
+        options = {"speed": 6, "max_threads": 1, "codec": "aom"} | _VARIANTS[name]
+        described = ", ".join(f"{key} {value}" for key, value in _VARIANTS[name].items())
+        encode = functools.partial(_saved, "AVIF", options)
+        return replace(plain, name=name, encode=encode, version=f"{plain.version}, {described}")
+    if name == "webp-lossless":
+        return replace(plain, name=name, encode=_webp_lossless, version=f"{plain.version}, lossless")
+    if name == "png-colours":
+        decode = functools.partial(_loaded, "PNG")
+        return replace(plain, name=name, encode=_png, decode=decode, version="Pillow, median cut, no dither")
+    return plain
+
+
+def _saved(name: str, options: dict[str, Any], pixels: Pixels, quality: int) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, name, quality=quality, **options)
+    return buffer.getvalue()
+
+
+def _loaded(name: str, data: bytes) -> Pixels:
+    with Image.open(BytesIO(data), formats=[name]) as image:
+        return np.array(image.convert("RGB"))
+
+
+def _webp_lossless(pixels: Pixels, quality: int) -> bytes:
+    return _saved("WEBP", {"lossless": True, "method": 4}, pixels, quality)
+
+
+def _png(pixels: Pixels, colours: int) -> bytes:
+    palette = Image.fromarray(pixels).quantize(colours, dither=Image.Dither.NONE)
+    buffer = BytesIO()
+    palette.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def reduced(pictures: list[Picture], folder: Path) -> list[Picture]:
+    """Write the images as PNG, no side longer than `SIDE`, and return these; what is there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for picture in pictures:
+        path = folder / f"{picture.path.stem}.png"
+        if not path.exists():
+            image = Image.fromarray(to_rgb(picture.path))
+            image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+            image.save(path)
+        found.append(Picture(path, f"{picture.path.parent.parent.name}/{path.name}", picture.texts))
+    return found
+
+
+@click.group()
+def main() -> None:
+    """Measure screens, charts and pages."""
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of rows.")
+@click.option("--codec", "names", multiple=True, type=click.Choice(list(CODECS)), help="All if not given.")
+@click.option("--metric", "metrics", multiple=True, help="contrast, tesseract, reading if not given.")
+@click.option("--limit", type=int, help="So many images of each folder, evenly spaced.")
+def sweep(
+    folders: tuple[Path, ...], out: Path, names: tuple[str, ...], metrics: tuple[str, ...], limit: int | None
+) -> None:
+    """Rate and words of the images in FOLDERS; rows are appended to OUT/rows.jsonl."""
+    pictures = [picture for folder in folders for picture in plain_pictures(folder, limit)]
+    ladders = [(codec_of_study(name), CODECS[name]) for name in names or CODECS]
+    judges = [judge(name) for name in metrics or ("contrast", "tesseract", "reading")]
+    run_sweep(out / "rows.jsonl", tasks(reduced(pictures, out / "images"), ladders), judges)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of rows.")
+@click.option("--limit", type=int, default=18, show_default=True)
+def fit(folder: Path, out: Path, limit: int) -> None:
+    """Median contrast-weighted error by quality, of the learned codec on pages and of AV1."""
+    pictures = reduced(plain_pictures(folder, limit), out / "images")
+    ladders = [(ours("profile=page"), (0, 20, 50, 80, 100)), (_av1_alone(), (2, 12, 30, 60, 80))]
+    rows = run_sweep(out / "rows.jsonl", tasks(pictures, ladders), [judge("contrast")])
+    for name, quality, error in _medians(rows):
+        click.echo(f"{name} {quality} {error:.1f}")
+
+
+def _av1_alone() -> Codec:
+    """The AV1 payload without a header, which says its size to the decoder in front instead."""
+
+    def encode(pixels: Pixels, quality: int) -> bytes:
+        height, width = pixels.shape[:2]
+        return width.to_bytes(4, "big") + height.to_bytes(4, "big") + encode_av1(pixels, quality)
+
+    def decode(data: bytes) -> Pixels:
+        size = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
+        return decode_av1(data[8:], *size)
+
+    return replace(codec("avif"), name="av1", encode=encode, decode=decode, version="cotam.codec.av1")
+
+
+def _medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, float]]:
+    for name, quality in dict.fromkeys((row["codec"], row["quality"]) for row in rows):
+        found = [row["contrast"] for row in rows if (row["codec"], row["quality"]) == (name, quality)]
+        yield name, quality, 255**2 * 10 ** (-float(np.median(found)) / 10)
+
+
+if __name__ == "__main__":
+    main()

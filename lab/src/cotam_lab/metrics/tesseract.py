@@ -1,0 +1,76 @@
+"""Legibility by a second reader, Tesseract, and contrast-weighted error: metrics of screens and pages."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from io import BytesIO
+
+from PIL import Image
+
+from cotam.codec.contrast import contrast_error
+from cotam.errors import CotamError
+from cotam.image.read import Pixels
+from cotam_lab.metrics.pictures import MAX_DECIBEL, Judge, of_last_picture, word_score, words
+
+__all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]
+
+COMMAND = "tesseract"
+
+
+def read_with_tesseract(picture: Pixels) -> list[str]:
+    """Read an image with Tesseract as installed: English, its default page segmentation, one thread.
+
+    Returns
+    -------
+    list of str
+        Lines, from top to bottom.
+
+    Raises
+    ------
+    CotamError
+        If there is no command ``tesseract``, or it fails.
+    """
+    _check()
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "PPM")
+    result = subprocess.run(
+        [COMMAND, "-", "-"],
+        input=buffer.getvalue(),
+        capture_output=True,
+        env=os.environ | {"OMP_THREAD_LIMIT": "1"},
+        check=False,
+    )
+    if result.returncode:
+        raise CotamError(f"tesseract failed: {result.stderr.decode(errors='replace')[-200:].strip()}")
+    return result.stdout.decode("utf-8", "replace").splitlines()
+
+
+def _check() -> None:
+    if shutil.which(COMMAND) is None:
+        raise CotamError("tesseract is not installed: apt-get install tesseract-ocr")
+
+
+@of_last_picture
+def _read_before(picture: Pixels) -> list[str]:
+    return [line for line in read_with_tesseract(picture) if words(line)]
+
+
+def _score(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    read = _read_before(picture)
+    return {"tesseract_kept": word_score(read, read_with_tesseract(decoded)).recall if read else None}
+
+
+def _contrast(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    error = contrast_error(picture, decoded)
+    return {"contrast": min(MAX_DECIBEL, -10 * math.log10(max(error, 1e-10) / 255**2))}
+
+
+TESSERACT = Judge("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)
+"""Of the words that Tesseract reads in the original, those that it reads in the decoded image, too."""
+
+CONTRAST = Judge("contrast", ("contrast",), ("contrast",), _contrast)
+"""Contrast-weighted error (`cotam.codec.contrast`) as a peak signal-to-noise ratio in dB."""
