@@ -205,7 +205,7 @@ class _Comparer:
 
 
 def _views(data: bytes) -> dict[View, Pixels]:
-    """Pixels of each view of a file: latents are decoded once, synthesised twice; other kinds have one view."""
+    """Pixels of each view of a file: latents are decoded once; payloads of other kinds have one view."""
     file = read_file(data)
     if file.kind is not Kind.LEARNED:
         return dict.fromkeys(VIEWS, decode_file(file))
