@@ -34,7 +34,7 @@ HEAVY = ["PIL", "constriction", "numpy", "onnxruntime"]
 
 ROUND_TRIP = """
 import cotam, numpy
-data = cotam.encode(numpy.zeros((20, 30, 3), numpy.uint8))
+data = cotam.encode((numpy.arange(1800) * 97 % 251).astype(numpy.uint8).reshape(20, 30, 3))
 assert cotam.decode(data).size == (30, 20)
 assert cotam.info(data).width == 30
 """
@@ -91,6 +91,12 @@ def test_what_is_not_imported(code: str, left_out: list[str]) -> None:
 
 def test_the_method_sees_imports() -> None:
     assert {"numpy", "onnxruntime", "cotam.codec.still"} <= imported(ROUND_TRIP)
+
+
+def test_flat_graphics_need_no_networks() -> None:
+    drawing = ROUND_TRIP.replace("numpy.arange(1800) * 97 % 251", "numpy.zeros(1800)")
+    assert drawing != ROUND_TRIP
+    assert not imported(drawing) & {"onnxruntime", "cotam.codec.still"}
 
 
 def test_constriction_is_imported_where_its_stand_in_is():

@@ -179,10 +179,11 @@ def encode_image(image: ImageInput, options: Options) -> Encoded:
 def _encode_still(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
     """Encode at the quality of a plan."""
     from cotam.codec.flat import FlatCoder, better
-    from cotam.codec.shared import codec
 
     if plan.payload == "flat":
         return FlatCoder(pixels, metadata, effort=plan.effort).encode(plan.quality).file
+    from cotam.codec.shared import codec  # slow, and not needed above
+
     learned = codec(plan.weights)
     file = learned.encode(pixels, plan.quality, allocator=plan.allocator(pixels), metadata=metadata)
     if not _tries_av1(pixels, plan):
@@ -221,10 +222,11 @@ def _fit(
 ) -> File:
     """Encode at the highest quality that fits, or raise TargetSizeError."""
     from cotam.codec.flat import FlatCoder, better
-    from cotam.codec.shared import codec
 
     if plan.payload == "flat":
         return FlatCoder(pixels, metadata, effort=plan.effort).encode_within(target).file
+    from cotam.codec.shared import codec  # slow, and not needed above
+
     learned = codec(plan.weights)
     if not _tries_av1(pixels, plan):
         return learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
@@ -347,20 +349,24 @@ def info(data: bytes) -> Info:
     FormatError
         If the data are not a whole ``.cotam`` file.
     """
-    from cotam.codec import weights
-
     file = read_file(require_bytes(data))
     return Info(
         width=file.width,
         height=file.height,
         quality=file.header.quality,
         kind=file.kind.name.lower(),
-        weights=weights.label_of(file.header.weights) if file.header.weights else "",
+        weights=_label_of(file.header.weights) if file.header.weights else "",
         bytes=len(data),
         bpp=8 * len(data) / (file.width * file.height),
         has_levels=file.header.has_levels,
         metadata=tuple(file.metadata),
     )
+
+
+def _label_of(weights_hash: bytes) -> str:
+    from cotam.codec.weights import label_of
+
+    return label_of(weights_hash)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
