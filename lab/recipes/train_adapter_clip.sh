@@ -10,7 +10,7 @@ pack=${1:-runs/codec/pack}
 run=${2:-runs/clip}
 python=${PYTHON:-python3}
 teacher=${TEACHER:-openai/clip-vit-large-patch14-336}
-network=${NETWORK:-training/mllm.safetensors}
+network=${NETWORK:-lab/training/mllm.safetensors}
 
 "$python" -m cotam_lab.train tokens --pack "$pack" -o "$run/tokens" --network "$network" --set "${SET:-mllm}" \
   --teacher "$teacher" --loss "${LOSS:-mllm}" --ratio 4 --size "${SIZE:-448}" --steps "${STEPS:-50000}" \

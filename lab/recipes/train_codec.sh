@@ -27,4 +27,4 @@ launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --weights "$run/first/check
 
 # 3. The weight set.
 python -m cotam_lab.train export "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/base"
-echo "Now: cp $run/base/* lab/src/cotam_lab/weights/base/; cp $run/base.safetensors training/; lab/recipes/golden.sh"
+echo "Now: cp $run/base/* lab/src/cotam_lab/weights/base/; cp $run/base.safetensors lab/training/; lab/recipes/golden.sh"

@@ -21,7 +21,7 @@ guide export "$run/guide.safetensors" -o "$run/distilled.onnx"
 maps=$run/distilled.onnx@0.35
 if [ -n "${STEPS:-}" ]; then
     guide tune "$run/guide.safetensors" -o "$run/tuned.safetensors" --pack "$pack" \
-        --network "${NETWORK:-training/mllm.safetensors}" --steps "$STEPS"
+        --network "${NETWORK:-lab/training/mllm.safetensors}" --steps "$STEPS"
     guide export "$run/tuned.safetensors" -o "$run/tuned.onnx"
     maps="$maps $run/tuned.onnx@0.35"
 fi

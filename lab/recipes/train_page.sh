@@ -22,11 +22,11 @@ launch() {
   torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam_lab.train codec --pack "$run/pack" --text-share 0.85 \
     --quality-power 1.7 --decay 1 "$@"
 }
-launch -o "$run/contrast" --weights "${START:-training/base.safetensors}" --loss contrast --learning-rate 4e-4 \
+launch -o "$run/contrast" --weights "${START:-lab/training/base.safetensors}" --loss contrast --learning-rate 4e-4 \
   --rounded-from 0.1 --steps "${STEPS:-9000}"
 launch -o "$run/page" --weights "$run/contrast/checkpoint.pt" --loss page --learning-rate 1.5e-4 \
   --rounded-from 0 --steps "${FINE_STEPS:-900}"
 
 # 3. The weight set.
 python -m cotam_lab.train export "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
-echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors training/; lab/recipes/golden.sh"
+echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors lab/training/; lab/recipes/golden.sh"
