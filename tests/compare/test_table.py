@@ -72,7 +72,8 @@ def test_the_crop_shows_where_most_varies() -> None:
     pixels = np.full((600, 900, 3), 128, np.uint8)
     pixels[304:514, 512:792] = np.random.default_rng(0).integers(0, 256, (210, 280, 3))
     left, top = crop_corner(pixels)
-    assert (left, top) == (512, 304)
+    assert abs(left - 512) <= 1
+    assert abs(top - 304) <= 1
 
 
 def test_the_sheet_shows_each_decoded_image() -> None:

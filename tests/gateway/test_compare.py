@@ -20,7 +20,9 @@ from PIL import Image
 from synthetic import picture, psnr
 
 import cotam
-from cotam.gateway import compare, features
+from cotam.compare import features
+from cotam.compare.formats import Format
+from cotam.gateway import compare
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.jobs import Wish
@@ -107,7 +109,7 @@ def test_panels_are_of_one_size() -> None:
             assert panel["url"].startswith(f"data:image/{(image.format or '').lower()};base64,")
 
 
-def test_an_end_of_a_codec_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_of_a_codec_is_said() -> None:
     """A flat picture is nearer at the lowest quality than Cotam is, or as near."""
     comparer = compare._Comparer(compare.MEASURES["psnr"])
     flat = np.full((40, 40, 3), 128, np.uint8)
@@ -115,8 +117,8 @@ def test_an_end_of_a_codec_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row["name"]: row for row in _json(answer)["codecs"]}
     assert rows["Cotam"]["value"] is not None
     assert (rows["JPEG"]["end"], rows["JPEG"]["value"]) == ("lowest", None)  # equal: ∞ dB
-    monkeypatch.setitem(compare._CODECS, "jpeg", ("JPEG", range(1, 3)))
-    comparer = compare._Comparer(compare.MEASURES["psnr"])
+    lowest = [Format("jpeg", "JPEG", range(1, 3))]
+    comparer = compare._Comparer(compare.MEASURES["psnr"], lowest)
     answer, _ = comparer(png(), Wish(quality=100), lambda: None)
     assert {row["name"]: row["end"] for row in _json(answer)["codecs"]}["JPEG"] == "highest"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -120,9 +120,11 @@ def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
 class _Comparer:
     """Makes comparisons, one at a time, and keeps the features of the last original and of coded files."""
 
-    def __init__(self, measure: Measure, cache: int = 32_000_000) -> None:
+    def __init__(
+        self, measure: Measure, formats: Sequence[Format] | None = None, cache: int = 32_000_000
+    ) -> None:
         self._measure = measure
-        self._formats = installed()
+        self._formats = installed() if formats is None else formats
         self._looks = Cache(cache)
         self._original = b"", np.empty(0, np.float32)
 
