@@ -14,7 +14,11 @@ from cotam.format.symbols import Tables
 __all__ = ["largest_within", "level_costs"]
 
 SURELY = 1.25
-"""Estimates are within this factor of real sizes, and better once one real size is known."""
+"""Estimates are within this factor of real sizes."""
+
+CLEARLY, WORD = 1.008, 8
+"""Estimates that were corrected by the size at the quality below are nearly always within this factor, and these
+bytes: so at times the quality is one below the highest that fits."""
 
 
 def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:
@@ -70,7 +74,7 @@ def largest_within(
     if expected(0) > SURELY * target:
         raise TargetSizeError(target, round(expected(0)))
     best, low, high = None, -1, MAX_QUALITY + 1
-    while high - low > 1:
+    while high - low > 1 and (best is None or expected(low + 1) <= CLEARLY * target + WORD):
         left, right = low, high
         while right - left > 1:
             middle = (left + right) // 2
