@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from synthetic import level_map, picture
 
+from cotam import runtime
 from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
-from cotam.runtime import GRAPHS, OnnxRunner, Runner
+from cotam.errors import InputError
+from cotam.runtime import GRAPHS, OnnxRunner, Runner, open_session, use_providers
 
 FOLDER = load().folder
 
@@ -124,7 +126,7 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     ]
     expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
     for data in others:
-        assert len(data) == pytest.approx(len(expected), rel=0.02)
+        assert len(data.data) == pytest.approx(len(expected.data), rel=0.02)
 
 
 def test_graphs_are_loaded_when_first_run(tmp_path: Path) -> None:
@@ -158,3 +160,16 @@ def test_any_runner_will_do() -> None:
     codec = Codec(load(), noting)
     codec.decode(codec.encode(picture(64, 64), 30))
     assert asked == ["analysis", "hyper_analysis", "scales", "context", "scales", "context", "synthesis"]
+
+
+def test_exact_graphs_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_providers", ("AzureExecutionProvider", "CPUExecutionProvider"))
+    used = open_session(FOLDER / "scales.onnx", 1, exact=True).get_providers()
+    assert used == ["CPUExecutionProvider"]
+
+
+def test_unknown_providers_are_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown execution provider 'Abacus': choose from .*CPU"):
+        use_providers("Abacus")
+    use_providers()
+    assert open_session(FOLDER / "scales.onnx", 1).get_providers() == ["CPUExecutionProvider"]

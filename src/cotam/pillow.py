@@ -6,10 +6,9 @@
     Image.open("photo.cotam")
     image.save("photo.cotam", quality=40)
 
-``save`` takes the options of `cotam.encode`, among them ``quality`` (0…100), ``target_size`` (bytes) and
-``guide``, and Pillow's ``exif``, ``icc_profile`` and ``xmp``. Pillow empties the file before it asks the
-plugin: where an option is refused, what was there is lost. Still pictures only; of a sequence `cotam.decode`
-gives the first frame. Knows Pillow and the header of a file; the codec is imported when pixels are asked for.
+``save`` takes the options of `cotam.encode`, for example ``quality`` (0…100), ``target_size`` (bytes) and
+``guide``, and Pillow's ``exif``, ``icc_profile`` and ``xmp``. Pillow empties the file before it calls the
+plugin: if an option is refused, the old contents are lost. Still images only.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ class CotamImageFile(ImageFile.ImageFile):
 
 
 _KINDS = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp"}
-"""Pillow's names of metadata, and those of `cotam.encode`."""
+"""Pillow's name of a kind of metadata → that of `cotam.encode`."""
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:

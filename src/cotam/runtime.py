@@ -1,8 +1,6 @@
-"""Run the named graphs of a weight set with ONNX Runtime.
+"""Run the graphs of weight sets with ONNX Runtime.
 
-Knows graphs, arrays and threads: nothing of what the graphs mean.
-
-Graphs and their inputs, all of batch 1 (`docs/format.md` has the shapes):
+Graphs and their inputs and outputs, all of batch 1 (`docs/format.md` has the shapes):
 
 =============== ========================================================== =====================
 analysis        pixels uint8                                               latents
@@ -24,6 +22,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from cotam.errors import InputError
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -35,32 +35,66 @@ __all__ = [
     "limit_threads",
     "open_session",
     "usable_processors",
+    "use_providers",
 ]
 
 Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
 
+EXACT = ("scales", "hyper_context")
+"""Graphs in integers, which decide how symbols are coded: always on the CPU, where they are exact."""
+
+CPU = "CPUExecutionProvider"
+
 
 class Runner(Protocol):
-    """Anything that runs named graphs."""
+    """Anything that runs graphs by name."""
 
-    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]: ...
+    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of a graph."""
+        ...
 
 
 _limit = 0
+_providers: tuple[str, ...] = (CPU,)
 
 
 def limit_threads(threads: int) -> None:
-    """Threads of the graphs that are opened from now on; for one process among others that do the same.
+    """Set the threads of graphs that are opened from now on; 0 is as many as this process may use.
 
-    0 is as many as the process may use. With another number the last bits of floats may be others.
+    The last bit of floats may differ with the number.
     """
     global _limit
     _limit = threads
 
 
+def use_providers(*providers: str) -> None:
+    """Set the execution providers of graphs that are opened from now on, in order of preference.
+
+    The CPU comes after them, for what they cannot run; the graphs `EXACT` run on it alone. Files stay
+    decodable everywhere: only the last bit of floats may differ.
+
+    Parameters
+    ----------
+    providers : names as in ``onnxruntime.get_available_providers()``, for example "CUDAExecutionProvider"
+
+    Raises
+    ------
+    InputError
+        If the installed ONNX Runtime does not have one of them.
+    """
+    global _providers
+    import onnxruntime as ort
+
+    available = ort.get_available_providers()
+    for provider in providers:
+        if provider not in available:
+            raise InputError(f"unknown execution provider {provider!r}: choose from {', '.join(available)}")
+    _providers = (*(provider for provider in providers if provider != CPU), CPU)
+
+
 def usable_processors() -> int:
-    """Threads that graphs get: those that this process may use, or as `limit_threads` says."""
+    """Return the threads that graphs get: see `limit_threads`."""
     if _limit:
         return _limit
     if hasattr(os, "sched_getaffinity"):
@@ -69,20 +103,24 @@ def usable_processors() -> int:
 
 
 def open_session(
-    model: Path | bytes, threads: int = 0, *, optimisation: Optimisation = "all"
+    model: Path | bytes, threads: int = 0, *, optimisation: Optimisation = "all", exact: bool = False
 ) -> onnxruntime.InferenceSession:
-    """An ONNX file, or what is in it, on the CPU.
+    """Open an ONNX file, or its bytes.
 
-    ``threads`` 0: as many as this process may use, or as `limit_threads` says.
+    Parameters
+    ----------
+    threads : 0 is as many as this process may use, or as `limit_threads` says
+    optimisation : of the graph; less than "all" is for tests of exactness
+    exact : use the CPU alone, whatever `use_providers` says
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or usable_processors()
-    options.log_severity_level = 4  # what goes wrong is raised, too
-    # An arena keeps the largest tile's memory for each graph: most of the peak on large pictures.
+    options.log_severity_level = 4  # errors are raised as well
+    # An arena would keep the memory of each graph's largest tile: 110 MiB at 768×512, and no faster.
     options.enable_cpu_mem_arena = False
-    # Threads that spin between graphs take the time of whatever else runs here.
+    # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = {
@@ -92,22 +130,29 @@ def open_session(
         "none": level.ORT_DISABLE_ALL,
     }[optimisation]
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(source, options, providers=[CPU] if exact else list(_providers))
 
 
 class OnnxRunner:
-    """ONNX Runtime on the CPU; a graph is loaded when it is first run."""
+    """Runs the graphs in a folder; a graph is opened when it is first run.
+
+    Parameters
+    ----------
+    folder : with one ``NAME.onnx`` for each graph
+    threads, optimisation : see `open_session`
+    """
 
     def __init__(self, folder: Path, threads: int = 0, *, optimisation: Optimisation = "all") -> None:
-        """``threads`` 0: as many as this process may use. Less ``optimisation`` is for tests of exactness."""
-        self._folder, self._optimisation = folder, optimisation
-        self._threads = threads
+        self._folder, self._threads, self._optimisation = folder, threads, optimisation
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._loading = Lock()
 
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of a graph. Safe to call from several threads."""
         with self._loading:
             if graph not in self._sessions:
-                path = self._folder / f"{graph}.onnx"
-                self._sessions[graph] = open_session(path, self._threads, optimisation=self._optimisation)
+                path, exact = self._folder / f"{graph}.onnx", graph in EXACT
+                self._sessions[graph] = open_session(
+                    path, self._threads, optimisation=self._optimisation, exact=exact
+                )
         return self._sessions[graph].run(None, dict(inputs))

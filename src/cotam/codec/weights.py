@@ -10,7 +10,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +85,8 @@ def digest_of(manifest: dict[str, str]) -> bytes:
 
 def names() -> list[str]:
     """Return the names of the installed sets, those of this package first."""
+    from importlib.metadata import entry_points  # 20 ms
+
     return [*_packaged(), *sorted(point.name for point in entry_points(group=GROUP))]
 
 
@@ -97,12 +98,20 @@ def _folder(name: str) -> Path:
     """Return the folder of an installed set; raises as `load`."""
     if (FOLDER / name / "manifest.json").is_file():
         return FOLDER / name
+    from importlib.metadata import entry_points
+
     for point in entry_points(group=GROUP, name=name):
         found: Path = point.load()
         return found
     if name == "base":
         raise UnknownWeightsError(f"weight set 'base' {IN_LAB}")
     raise UnknownWeightsError(f"no weight set {name!r}; installed: {', '.join(names())}")
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    """Return the hash of each file of a set."""
+    found: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+    return found
 
 
 @cache
@@ -115,7 +124,7 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
         If there is none, or one of its files does not have the hash in the manifest.
     """
     where = folder or _folder(name)
-    manifest = json.loads((where / "manifest.json").read_text())
+    manifest = _manifest(where)
     for file, expected in manifest.items():
         path = where / file
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
@@ -128,7 +137,11 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 def name_of(short: bytes) -> str | None:
     """Return the name of the installed set with this short hash, None if there is none."""
-    return next((name for name in names() if load(name).short_hash == short), None)
+    for found in (_packaged(), names()):  # entry points are looked up last
+        for name in found:
+            if digest_of(_manifest(_folder(name)))[:2] == short:
+                return name
+    return None
 
 
 def label_of(short: bytes) -> str:

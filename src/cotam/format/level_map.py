@@ -1,7 +1,6 @@
-"""The level map in the stream: small signed integers, coded with adaptive contexts.
+"""Code gain offset maps, called level maps in the format: small signed integers with adaptive contexts.
 
-Knows one grid of integers and the range coder: nothing of how levels came about (``importance``) or of
-what they do to latents (``codec``). Contexts adapt row by row, by integers only.
+Contexts adapt row by row, in integers.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
 __all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
 
 LIMIT = 7
-"""Levels are within ±7: quarter octaves of gain."""
+"""Levels, which are gain offsets in quarter octaves, are within ±7."""
 
 LEVELS_PER_OCTAVE = 4
 
@@ -26,27 +25,27 @@ _GAIN = 24
 
 
 def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
-    """Levels as int8, None where all are zero.
+    """Return levels as int8, None if all are zero.
 
     Raises
     ------
     InputError
-        if they are no integers of this shape in ±7
+        If they are not integers of this shape within ±7.
     """
     if levels is None:
         return None
     levels = np.asarray(levels)
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
-        raise InputError(f"levels must be integers of shape {shape}, not {levels.dtype} {levels.shape}")
+        raise InputError(f"levels must be integers of shape {shape}, got {levels.dtype} {levels.shape}")
     if levels.min() < -LIMIT or levels.max() > LIMIT:
-        raise InputError(f"levels must be within ±{LIMIT}")
+        raise InputError(f"levels must be within ±{LIMIT}, got {levels.min()} to {levels.max()}")
     return levels.astype(np.int8) if levels.any() else None
 
 
 class _Adaptive:
-    """The map so far, level by level, and what it says of the next one.
+    """The adaptive model of a map that is coded level by level.
 
-    Counts are of the difference to a prediction, for each of three activities around it.
+    Counts are of differences to a prediction, in three contexts by the activity around it.
     """
 
     def __init__(self) -> None:
@@ -57,7 +56,7 @@ class _Adaptive:
         self._seen: list[tuple[int, int]] = []  # context, and difference + _SPAN, of this row
 
     def _parts(self) -> np.ndarray:
-        """Integer weights of each difference in each context, 2**15 in sum."""
+        """Return integer weights of each difference in each context, 2**15 in sum."""
         parts = self.counts * ((1 << 15) - self.counts.shape[1]) // self.counts.sum(1, keepdims=True) + 1
         parts[:, _SPAN] += (1 << 15) - parts.sum(1)
         return parts
@@ -69,7 +68,7 @@ class _Adaptive:
         return (15 - np.log2(self._parts())).tolist()
 
     def expected(self) -> tuple[int, int]:
-        """Prediction and context of the next level."""
+        """Return prediction and context of the next level."""
         left = self._row[-1] if self._row else None
         up = self._above[len(self._row)] if self._above else None
         if left is None or up is None:
@@ -77,12 +76,12 @@ class _Adaptive:
         return (left + up) // 2, min(abs(left - up), _CONTEXTS - 1)
 
     def take(self, level: int, prediction: int, context: int) -> None:
-        """Go on to the level after this one."""
+        """Add a level."""
         self._row.append(level)
         self._seen.append((context, level - prediction + _SPAN))
 
     def end_row(self) -> list[int]:
-        """Learn of the row, which is returned."""
+        """Update the counts; return the row."""
         np.add.at(self.counts, tuple(np.transpose(self._seen)), _GAIN)
         for counts in self.counts:
             if counts.sum() > 1 << 14:
@@ -92,21 +91,21 @@ class _Adaptive:
 
 
 def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
-    """Levels near the wanted ones that are cheap to code.
+    """Round levels so that they are cheap to code.
 
-    Place by place, in the order of the coder, the level is taken with the least
-    weight · (level − wanted)² + bits of the level.
+    Place by place, in the order of the coder, the level with the least weight · (level − wanted)² + bits is
+    chosen.
 
     Parameters
     ----------
     wanted : float (h, w)
-    weight : float (h, w), at least 0: bits that a place loses where its level is off by one
+    weight : float (h, w), at least 0: bits that are lost if a level is off by one
     limit : levels are within ±``limit``, at most 7
 
     Returns
     -------
     levels : int8 (h, w)
-    bits : of all levels in a file, to within a fraction of one
+    bits : size of the coded map
     """
     adaptive, total = _Adaptive(), 0.0
     levels = np.empty(wanted.shape, np.int8)
@@ -118,7 +117,7 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tu
             cost, nearest = costs[context], round(aim)
             step = 1 if nearest >= prediction else -1
             best, least = 0, float("inf")
-            for level in range(prediction, nearest + step, step):  # from what is cheap to what is wanted
+            for level in range(prediction, nearest + step, step):  # from the cheapest to the wanted one
                 loss = price * (level - aim) ** 2 + cost[level - prediction + _SPAN]
                 if loss < least:
                     best, least = level, loss
@@ -129,7 +128,7 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tu
 
 
 def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
-    """Code a level map, int (h, w) in ±7."""
+    """Write a level map, int (h, w) in ±7."""
     adaptive = _Adaptive()
     for values in levels.tolist():
         models = adaptive.models()
@@ -141,12 +140,12 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
 
 
 def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
-    """Level map int8 (height, width).
+    """Read a level map, int8 (height, width).
 
     Raises
     ------
     DamagedError
-        if a level leaves ±7, which no encoder writes
+        If a level is beyond ±7.
     """
     adaptive = _Adaptive()
     levels = np.empty((height, width), np.int8)
@@ -156,7 +155,7 @@ def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
             prediction, context = adaptive.expected()
             level = prediction + reader.get_one(models[context]) - _SPAN
             if abs(level) > LIMIT:
-                raise DamagedError("the level map is damaged: no encoder writes this")
+                raise DamagedError(f"the level map is damaged: it has a level of {level}")
             adaptive.take(level, prediction, context)
         levels[number] = adaptive.end_row()
     return levels

@@ -1,7 +1,6 @@
-"""The range coder in plain Python, where `constriction` has no wheel: Linux on arm64.
+"""A range coder in plain Python, for platforms without a wheel of `constriction`: Linux on arm64.
 
-Knows integers and their distributions, like the part of constriction that it stands in for: the same names,
-the same arguments and the same bytes (tested), in more time.
+It has the names, the arguments and the bytes of the part of constriction that we use, and is slower.
 
 Words have 32 bits, the state 64. The interval [lower, lower + range) narrows with each symbol; its upper word
 is written when the range falls below 2**32.
@@ -25,7 +24,7 @@ _PRECISION = 24
 
 
 class Categorical:
-    """Symbols 0 … n-1 with these probabilities, which sum to 1. Each gets 2**-24 at least."""
+    """Symbols 0 … n-1 with these probabilities, which sum to 1; at least 2**-24 each."""
 
     def __init__(self, probabilities: np.ndarray, perfect: bool = False) -> None:
         count = len(probabilities)
@@ -34,16 +33,16 @@ class Categorical:
         self._left = [*left.tolist(), 1 << _PRECISION]
 
     def part_of(self, symbol: int) -> tuple[int, int]:
-        """Where a symbol's part of 2**24 begins, and how large it is."""
+        """Return start and size of a symbol's part of 2**24."""
         return self._left[symbol], self._left[symbol + 1] - self._left[symbol]
 
     def symbol_at(self, quantile: int) -> int:
-        """The symbol whose part this is in."""
+        """Return the symbol whose part holds a quantile."""
         return bisect_right(self._left, quantile) - 1
 
 
 class Uniform:
-    """Symbols 0 … size-1, equally likely up to what is left over, which the last one has."""
+    """Symbols 0 … size-1, equally likely but for the remainder, which the last one has."""
 
     def __init__(self, size: int) -> None:
         self._last, self._each = size - 1, (1 << _PRECISION) // size
@@ -57,14 +56,14 @@ class Uniform:
 
 
 class RangeEncoder:
-    """Symbols → words."""
+    """Encodes symbols to words."""
 
     def __init__(self) -> None:
         self._words: list[int] = []
         self._lower, self._range = 0, _STATE_MASK
 
     def encode(self, symbols: int | np.ndarray, model: Categorical | Uniform) -> None:
-        """Add a symbol, or several."""
+        """Encode a symbol, or an array of them."""
         rest: Iterable[int] = [symbols] if isinstance(symbols, int) else symbols.tolist()
         for symbol in rest:
             left, size = model.part_of(symbol)
@@ -78,7 +77,7 @@ class RangeEncoder:
                 self._lower, self._range = self._lower << _WORD & _STATE_MASK, self._range << _WORD
 
     def get_compressed(self) -> np.ndarray:
-        """All words, uint32: the fewest that say which interval it is."""
+        """Return the words, uint32: the fewest that identify the interval."""
         words = self._words.copy()
         if self._range != _STATE_MASK:
             point = self._lower + _SMALLEST - 1
@@ -92,7 +91,7 @@ class RangeEncoder:
 
 
 def _carry(words: list[int]) -> None:
-    """Add 1 to the number that the words are."""
+    """Add 1 to the words, read as one number."""
     at = len(words) - 1
     while words[at] == _SMALLEST - 1:
         words[at] = 0
@@ -101,7 +100,7 @@ def _carry(words: list[int]) -> None:
 
 
 class RangeDecoder:
-    """Words → symbols. After the last word there are zeros."""
+    """Decodes words to symbols; after the last word come zeros."""
 
     def __init__(self, words: np.ndarray) -> None:
         self._words: list[int] = words.tolist()
@@ -110,12 +109,12 @@ class RangeDecoder:
         self._point, self._lower, self._range = first << _WORD | second, 0, _STATE_MASK
 
     def decode(self, model: Categorical | Uniform, count: int | None = None) -> Any:
-        """One symbol, or an array int32 (count,).
+        """Decode one symbol, or an array int32 (count,).
 
         Raises
         ------
         AssertionError
-            as constriction does: no encoder writes such words
+            If no encoder writes such words, as constriction does.
         """
         if count is None:
             return self._decode(model, model.symbol_at)

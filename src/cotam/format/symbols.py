@@ -1,9 +1,8 @@
-"""Symbols and bytes: the range coder, driven by stored integer tables.
+"""Code symbols with a range coder and stored integer tables.
 
-Knows integers only: nothing of pictures, of networks or of the file around its bytes. Each symbol comes
-with the index of its table; symbols of one call are coded table by table, so that a call costs one pass
-of `constriction <https://bamler-lab.github.io/constriction>`_ per table in use. Where that is not installed,
-``rangecoder`` takes its place.
+Each symbol comes with the index of its table. The symbols of one call are coded table by table: one pass of
+`constriction <https://bamler-lab.github.io/constriction>`_ per table in use. Where constriction is not
+installed, `cotam.format.rangecoder` replaces it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ else:
 __all__ = ["SYMBOL_LIMIT", "TOTAL_BITS", "Categorical", "SymbolReader", "SymbolWriter", "Tables"]
 
 TOTAL_BITS = 16
-"""The frequencies of a table add up to 2**16."""
+"""Frequencies of a table add up to 2**16."""
 
 SYMBOL_LIMIT = 32_767
 """Symbols are within ±this."""
@@ -44,13 +43,13 @@ _PIECE = 1 << 19
 
 @dataclass(frozen=True)
 class Tables:
-    """Symmetric distributions of integers.
+    """Frequencies of symbols, symmetric around zero.
 
     Attributes
     ----------
-    halves : for each table the frequencies of 0, 1, 2 … L and of the escape, int64; those of -1 … -L are
-        the same as of 1 … L. f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry:
-        its symbols are zero and cost nothing.
+    halves : for each table the frequencies of 0, 1, 2 … L and of the escape, int64; -1 … -L have those of
+        1 … L. f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero
+        and are not coded.
     """
 
     halves: tuple[np.ndarray, ...]
@@ -62,12 +61,12 @@ class Tables:
 
     @classmethod
     def from_flat(cls, flat: np.ndarray, lengths: np.ndarray) -> Tables:
-        """Tables from all halves in a row and the length of each."""
+        """Make tables from all halves in a row and the length of each."""
         return cls(tuple(np.split(flat.astype(np.int64), np.cumsum(lengths)[:-1])))
 
     @cached_property
     def models(self) -> tuple[Categorical, ...]:
-        """One model per table over -L … L and the escape; table 0 has a stand-in."""
+        """One model for each table over -L … L and the escape; that of table 0 is not used."""
         models = []
         for half in self.halves:
             both = np.concatenate([half[-2:0:-1], half]) if len(half) > 1 else np.ones(2)
@@ -81,7 +80,7 @@ class Tables:
 
     @cached_property
     def entropies(self) -> np.ndarray:
-        """Bits that a symbol of each table costs on average, float64; those of escaped values included."""
+        """Mean bits of a symbol of each table, float64, escaped values included."""
         found = [0.0]
         for half in self.halves[1:]:
             cost = TOTAL_BITS - np.log2(half)
@@ -91,7 +90,8 @@ class Tables:
         return np.array(found)
 
     def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Bits float32 of each of ``symbols`` (any shape, integers) under tables ``index`` (same shape)."""
+        """Return the bits, float32, of integer ``symbols`` of any shape under tables ``index`` of that
+        shape."""
         found = np.zeros(symbols.size, np.float32)
         for number, where in _groups(index):
             cost, away = self._costs[number], np.abs(symbols.reshape(-1)[where])
@@ -99,12 +99,12 @@ class Tables:
         return found.reshape(symbols.shape)
 
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
-        """Estimated cost of ``symbols`` in all, see `costs`."""
+        """Return the bits of all ``symbols``, see `costs`."""
         return float(self.costs(symbols, index).sum(dtype=np.float64))
 
 
 def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Tables in use but table 0, in rising order, and the flat positions that use each, rising too."""
+    """Yield the tables in use but table 0, in rising order, with the flat positions that use each."""
     flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
     pieces = []  # sorted one by one: faster than all at once, in a quarter of the memory
     for start in range(0, flat.size, _PIECE):
@@ -119,15 +119,15 @@ def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 @dataclass
 class SymbolWriter:
-    """Codes symbols one call after the other; `finish` gives the bytes."""
+    """Writes symbols call by call."""
 
     tables: Tables
     _coder: RangeEncoder = field(default_factory=RangeEncoder)
 
     def put(self, symbols: np.ndarray, index: np.ndarray) -> None:
-        """Code integer ``symbols`` within ±32767 with the tables ``index`` (same shape, uint8).
+        """Write integer ``symbols`` within ±32767 with the tables ``index``, uint8 of the same shape.
 
-        Where the index is 0 the symbol must be 0.
+        Symbols with index 0 must be 0.
         """
         flat = symbols.reshape(-1)
         for number, where in _groups(index):
@@ -140,15 +140,15 @@ class SymbolWriter:
                 self._coder.encode(values[escaped] + SYMBOL_LIMIT, _ESCAPED)
 
     def put_uniform(self, values: np.ndarray, size: int) -> None:
-        """Code integers 0 … size-1 at log2(size) bits each."""
+        """Write integers 0 … size-1, log2(size) bits each."""
         self._coder.encode(values.reshape(-1).astype(np.int32), Uniform(size))
 
     def put_one(self, code: int, model: Categorical) -> None:
-        """Code one value under a model of the caller's."""
+        """Write one value with a model of the caller."""
         self._coder.encode(code, model)
 
     def finish(self) -> bytes:
-        """All bytes, little-endian words, without the zeros at the end."""
+        """Return the bytes: little-endian words, without the zero bytes at the end."""
         return self._coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
 
@@ -157,7 +157,7 @@ class SymbolReader:
 
     def __init__(self, tables: Tables, data: bytes) -> None:
         self.tables = tables
-        # The zeros that `finish` cut off, and as many as the decoder looks ahead.
+        # The zeros that `finish` removed, and as many as the decoder reads ahead.
         padded = data + bytes(8 + -len(data) % 4)
         self._coder = RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
@@ -165,10 +165,10 @@ class SymbolReader:
         try:
             return self._coder.decode(model, *count)
         except AssertionError as error:  # what constriction raises on words that no encoder makes
-            raise DamagedError("the coded symbols are damaged: no encoder writes this") from error
+            raise DamagedError("the payload is damaged: no encoder writes these bytes") from error
 
     def get(self, index: np.ndarray) -> np.ndarray:
-        """Symbols int16 of the shape of ``index``."""
+        """Read symbols, int16, of the shape of ``index``."""
         flat = np.zeros(index.size, np.int16)
         for number, where in _groups(index):
             last = len(self.tables.halves[number]) - 2
@@ -180,9 +180,9 @@ class SymbolReader:
         return flat.reshape(index.shape)
 
     def get_uniform(self, count: int, size: int) -> np.ndarray:
-        """``count`` integers 0 … size-1, int32."""
+        """Read ``count`` integers 0 … size-1, int32."""
         return self._decode(Uniform(size), count)
 
     def get_one(self, model: Categorical) -> int:
-        """One value under a model of the caller's."""
+        """Read one value with a model of the caller."""
         return int(self._decode(model))
