@@ -1,10 +1,49 @@
 #!/bin/sh
-# edge_bytes.sh [DATA]: bytes of requests between cotam edge and cotam serve, beside those of JPEG quality 85.
+# edge_bytes.sh [DATA [OUT]]: bytes of requests before and after cotam edge, for images as JPEG of quality 85; Kodak
+# and 16 of objects. A model server with fixed answers, cotam serve and cotam edge run on loopback.
 #
-# DATA holds the folders kodak and objects (../shared/data if not given). About a minute on two cores.
-# Needs: pip install '.[serve]' ./lab.
+# DATA holds the folders kodak and objects (../shared/data). Two minutes on two cores. Needs curl and:
+# pip install '.[serve]'
 set -eu
 
-data=${1:-$(dirname "$0")/../../../shared/data}
-"${PYTHON:-python3}" -m cotam_lab.bench.gateway link "$data/kodak"
-exec "${PYTHON:-python3}" -m cotam_lab.bench.gateway link "$data/objects" --limit 16
+here=$(dirname "$0")
+data=${1:-$here/../../../shared/data}
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+pids=
+trap 'kill $pids 2>/dev/null; rm -rf "$work"' EXIT
+"$python" "$here/../tests/openai_server.py" 8765 &
+pids="$pids $!"
+"$python" -m cotam serve --upstream http://127.0.0.1:8765 --port 8766 2>"$work/serve.log" &
+pids="$pids $!"
+"$python" -m cotam edge --gateway http://127.0.0.1:8766 --port 8767 2>"$work/edge.log" &
+pids="$pids $!"
+for port in 8766 8767; do
+    tries=0
+    until curl -s -o /dev/null "http://127.0.0.1:$port/"; do
+        [ $((tries = tries + 1)) -lt 300 ] || { cat "$work"/*.log >&2 && exit 1; }
+        sleep 0.2
+    done
+done
+for folder in kodak objects; do
+    "$python" - "$data/$folder/images" "$work/$folder" <<'END'
+import base64, io, json, sys
+from pathlib import Path
+from PIL import Image
+
+paths, out = sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2])
+out.mkdir()
+count = 24 if "kodak" in sys.argv[1] else 16
+for path in (paths[index * len(paths) // count] for index in range(min(count, len(paths)))):
+    buffer = io.BytesIO()
+    Image.open(path).convert("RGB").save(buffer, "JPEG", quality=85)
+    url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    (out / f"{path.stem}.json").write_text(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}))
+END
+    for body in "$work/$folder"/*.json; do
+        curl -sf -D - -o /dev/null -H 'content-type: application/json' --data-binary "@$body" \
+            http://127.0.0.1:8767/v1/chat/completions
+    done | tr -d ',\r' | awk -v name="$folder" 'tolower($1) == "x-cotam-bytes:" { before += $2; after += $3; count++ }
+        END { printf "%s: %d requests, %d bytes before, %d after, %.1f times fewer\n", name, count, before, after, before / after }'
+done

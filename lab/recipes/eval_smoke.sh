@@ -2,7 +2,7 @@
 # eval_smoke.sh [DATA [OUT]]: cotam eval from end to end, with a model of a few thousand parameters from a seed.
 #
 # ITS ACCURACY MEANS NOTHING: the model was never trained, and the summary says so. What it shows is that questions
-# are imported, pictures coded, answers scored and gathered. DATA holds the pack charts (../shared/data), OUT gets
+# are imported, images coded, answers scored and gathered. DATA holds the pack charts (../shared/data), OUT gets
 # the model, the questions and a folder of results (results/eval_smoke). LIMIT questions (6), each after 5 ways of
 # coding; about a minute, most of it to import torch. Run again, it asks nothing a second time.
 # Needs: pip install . ./lab.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Debian 12 fonts that `python -m cotam_lab.train.text` draws its pictures with.
+# Install the Debian 12 fonts that `python -m cotam_lab.train.text` draws its images with.
 #
 # The generator works with no fonts installed (matplotlib brings the DejaVu family), but the codec then learns
 # only one family's shapes. About 70 MB to download, 200 MB on the disk. Run as root.

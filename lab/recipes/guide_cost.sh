@@ -1,18 +1,17 @@
 #!/bin/sh
-# guide_cost.sh [DATA [OUT]]: what a guide costs beside its own network: how far the size of files moves from the
-# unguided one, what the level map costs, and the processor time around the network.
+# guide_cost.sh [DATA [OUT]]: size of files with a guide against none, for both policies, on eight Kodak images.
 #
-# DATA holds the folder kodak (../shared/data if not given), of which every third picture is taken; OUT gets
-# guide_cost.md (results). Two stand-in guides without training, gradient energy and colour contrast. Some five
-# minutes on one free core. Needs: pip install . ./lab.
+# DATA holds the folder kodak (../shared/data); OUT (results/guide_cost) gets rows.jsonl and table.md: compare the column
+# bpp. The guide is the energy of gradients, which needs no training. Five minutes on one core.
+# Needs: pip install . ./lab
 set -eu
 
 here=$(dirname "$0")
 data=${1:-$here/../../../shared/data}
-out=${2:-results}
+out=${2:-results/guide_cost}
 python=${PYTHON:-python3}
-mkdir -p "$out"
-"$python" "$here/../tests/guides.py" "$out/guides"
-OMP_NUM_THREADS=1 "$python" -m cotam_lab.bench.guided "$data/kodak" --limit 8 \
-    --guide "$out/guides/energy.onnx" --guide "$out/guides/contrast.onnx" \
-    --quality 0 --quality 15 --quality 40 --side 627 --side 3464 | tee "$out/guide_cost.md"
+"$python" "$here/../../tests/guides.py" "$out/guides"
+guided="cotam:profile=mllm,guide=$out/guides/energy.onnx"
+OMP_NUM_THREADS=1 exec "$python" -m cotam_lab.bench.cli sweep "$data/kodak" -o "$out" --limit 8 --metric fidelity \
+    --codec "cotam:profile=mllm,guide=none@0,15,40" --codec "$guided,guide_policy=log@0,15,40" \
+    --codec "$guided,guide_policy=ternary@0,15,40"

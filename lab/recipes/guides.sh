@@ -3,9 +3,9 @@
 #
 # DATA holds kodak, highres, train/photos and train/captions, and for text documents, charts and ocr
 # (../shared/data if not given); OUT gets photos.jsonl and text.jsonl (rows) with a table each (results/guides).
-# WEIGHTS: another weight set, a name or a folder. LIMIT: so many pictures instead of all. MAPS: other maps than
+# WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
 # those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
-# Some two seconds a picture and map on one free core, half a second more for the teacher's own maps; run
+# Some two seconds a image and map on one free core, half a second more for the teacher's own maps; run
 # again, it goes on where it was stopped. Needs: pip install -c constraints.txt . ./lab.
 set -eu
 

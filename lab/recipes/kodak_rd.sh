@@ -1,8 +1,8 @@
 #!/bin/sh
-# kodak_rd.sh [DATA [OUT]]: rate and distortion on the 24 Kodak pictures: both profiles, for people, beside JPEG, WebP, AVIF.
+# kodak_rd.sh [DATA [OUT]]: rate and distortion on the 24 Kodak images: both profiles, for people, beside JPEG, WebP, AVIF.
 #
 # DATA holds the folder kodak (../shared/data if not given); OUT gets rows.jsonl, table.md, curve.svg and
-# curve.png (results/kodak). LIMIT takes so many pictures only. About four minutes on two cores; run again, it goes
+# curve.png (results/kodak). LIMIT takes so many images only. About four minutes on two cores; run again, it goes
 # on where it was stopped.
 # Needs: pip install . ./lab.
 set -eu

@@ -1,15 +1,47 @@
 #!/bin/sh
-# large.sh [DATA [OUT]]: processor time and peak memory of cotam (guide none and lite) and of AVIF (speed 6) from 1
-# to 100 megapixels, and what part of a large picture's file the guide's map is.
+# large.sh [IMAGE [OUT]]: processor seconds and peak memory of cotam encode (guide none and lite), cotam decode, and
+# AVIF (speed 6, two threads) from 1 to 100 megapixels, measured by /usr/bin/time.
 #
-# DATA holds the folder highres (../shared/data if not given), of which one picture, reduced to a megapixel, is
-# repeated to each size. OUT gets large.jsonl and maps.jsonl (rows), large.md and large.svg (results). Some fifteen
-# minutes on two free cores, and 3 GB of memory. SIZES are other megapixels, from 12 on two at least; run again, it
-# goes on where it was stopped. Needs: pip install -c constraints.txt . ./lab; lab/recipes/fonts.sh
-# brings the letters of the screen and the receipt.
+# IMAGE (kodak/images/kodim05.png in ../shared/data) is repeated to each size; SIZES are other megapixels. OUT
+# (results) gets large.md. Fifteen minutes on two idle cores, 3 GB of memory. Needs GNU time and: pip install .
 set -eu
 
-data=${1:-$(dirname "$0")/../../../shared/data}
-# shellcheck disable=SC2046 # a list
-exec "${PYTHON:-python3}" -m cotam_lab.bench.large "$data/highres" -o "${2:-results}" \
-    $(printf -- '--megapixels %s ' ${SIZES:-1 2 5 12 25 50 100})
+here=$(dirname "$0")
+image=${1:-$here/../../../shared/data/kodak/images/kodim05.png}
+out=${2:-results}
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+
+cost() { # COMMAND…: " SECONDS · MEGABYTES |"
+    /usr/bin/time -o "$work/cost" -f '%U %S %M' "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2 && exit 1; }
+    awk '{ printf " %.2f · %d |", $1 + $2, $3 / 1024 }' "$work/cost"
+}
+{
+    echo "Processor seconds · peak MB."
+    echo
+    echo "| megapixels | cotam encode, no guide | with lite | cotam decode | AVIF encode | AVIF decode |"
+    echo "| ---: | ---: | ---: | ---: | ---: | ---: |"
+    for size in ${SIZES:-1 2 5 12 25 50 100}; do
+        "$python" - "$image" "$size" "$work/image.jpg" <<'END'
+import sys
+from PIL import Image
+tile, height = Image.open(sys.argv[1]).convert("RGB"), round((float(sys.argv[2]) * 1e6 / 1.5) ** 0.5)
+large = Image.new("RGB", (round(1.5 * height), height))
+for y in range(0, large.height, tile.height):
+    for x in range(0, large.width, tile.width):
+        large.paste(tile, (x, y))
+large.save(sys.argv[3], quality=95)
+END
+        printf '| %s |' "$size"
+        cost "$python" -m cotam encode "$work/image.jpg" -o "$work/a.cotam" --guide none
+        cost "$python" -m cotam encode "$work/image.jpg" -o "$work/b.cotam" --guide lite
+        cost "$python" -m cotam decode "$work/b.cotam" -o "$work/back.ppm"
+        pillow="import sys; from PIL import Image; Image.MAX_IMAGE_PIXELS = None; image = Image.open(sys.argv[1])"
+        cost "$python" -c "$pillow; image.save(sys.argv[2], quality=39, codec='aom', speed=6, max_threads=2)" \
+            "$work/image.jpg" "$work/a.avif"
+        cost "$python" -c "$pillow; image.convert('RGB').save(sys.argv[2])" "$work/a.avif" "$work/back.ppm"
+        echo
+    done
+} | tee "$out/large.md"

@@ -1,11 +1,29 @@
 #!/bin/sh
-# load.sh [DATA [MINUTES [PICTURES]]]: encode and decode Kodak at three qualities, with and without a guide, at full
-# load for ten minutes. Prints memory, handles and threads by quarters of the time; fails if they grow, or if an output
-# is not as it was the first time.
+# load.sh [DATA [ROUNDS]]: encode and decode the folder kodak of DATA (../shared/data) over and over in one process, at
+# three qualities, with and without guide. Prints memory, open files and threads after each round; fails if an output
+# differs from that of the first round, or memory grows by more than 5 % and 8 MB from the second round to the last.
 #
-# DATA holds the folder kodak (../shared/data if not given). For a minute take 3 pictures: what is measured begins when
-# each was done once. Needs Linux and: pip install . ./lab.
+# Five rounds take some ten minutes on two cores. Needs Linux and: pip install .
 set -eu
 
-data=${1:-$(dirname "$0")/../../../shared/data}
-exec "${PYTHON:-python3}" -m cotam_lab.bench.load "$data/kodak" --minutes "${2:-10}" --pictures "${3:-24}"
+exec "${PYTHON:-python3}" - "${1:-$(dirname "$0")/../../../shared/data}/kodak/images" "${2:-5}" <<'END'
+import hashlib, os, sys
+from itertools import product
+from pathlib import Path
+
+import cotam
+
+first, used = {}, []
+for number in range(int(sys.argv[2])):
+    for path, quality, guide in product(sorted(Path(sys.argv[1]).iterdir()), (20, 60, 95), ("none", "lite")):
+        data = cotam.encode(path, quality=quality, guide=guide)
+        digest = hashlib.sha256(data + cotam.decode(data).tobytes()).hexdigest()
+        if first.setdefault((path, quality, guide), digest) != digest:
+            sys.exit(f"{path} at {quality} with guide {guide} differs from the first round")
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    used.append(int(status["VmRSS"].split()[0]) // 1024)
+    files = len(os.listdir("/proc/self/fd"))
+    print(f"round {number + 1}: {used[-1]} MB, {files} open files, {status['Threads'].strip()} threads", flush=True)
+if len(used) > 1 and used[-1] > 1.05 * used[1] + 8:
+    sys.exit(f"memory grew from {used[1]} to {used[-1]} MB")
+END

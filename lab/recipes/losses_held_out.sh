@@ -1,7 +1,7 @@
 #!/bin/sh
-# losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on pictures that no training saw.
+# losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on images that no training saw.
 #
-# Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 pictures of text from seed 9000 on
+# Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 images of text from seed 9000 on
 # (training: others). FILES are checkpoints or what export wrote; those in training/ if none are given.
 # Text depends on the fonts: lab/recipes/fonts.sh. With JSON=1 a line of JSON for each file.
 # Needs: pip install -c constraints.txt . ./lab

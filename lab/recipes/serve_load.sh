@@ -1,14 +1,44 @@
 #!/bin/sh
-# serve_load.sh [DATA [SECONDS]]: cotam serve with 64 clients at a time, on loopback only, for two minutes.
+# serve_load.sh [DATA [REQUESTS [CLIENTS]]]: send REQUESTS (600) with Kodak images as .cotam through cotam serve on
+# loopback, CLIENTS (64) at a time, with curl. Prints answers by status, requests a second, quantiles of the time of an
+# answer, and memory of the gateway at the end.
 #
-# Prints answers by status, the gateway's overhead (p50, p95) and processor time, its memory, handles and threads at the
-# start, at the end and by quarters of the time; then what hostile files are answered and cost, whether clients that go
-# free their work, and what is answered when the model server is killed. Fails if there is an error other than 429, if
-# memory grows, or if one of the others is not as it should be.
-#
-# DATA holds the folder kodak (../shared/data if not given). Nothing else should run on the machine. Needs Linux and:
-# pip install '.[serve]' ./lab.
+# DATA holds the folder kodak (../shared/data). Run it on an otherwise idle machine: clients use the same cores.
+# Needs Linux, curl and: pip install '.[serve]'
 set -eu
 
-data=${1:-$(dirname "$0")/../../../shared/data}
-exec "${PYTHON:-python3}" -m cotam_lab.bench.gateway_load "$data/kodak" --clients 64 --seconds "${2:-120}"
+here=$(dirname "$0")
+data=${1:-$here/../../../shared/data}
+requests=${2:-600}
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+pids=
+trap 'kill $pids 2>/dev/null; rm -rf "$work"' EXIT
+"$python" "$here/../tests/openai_server.py" 8765 &
+pids="$pids $!"
+"$python" -m cotam serve --upstream http://127.0.0.1:8765 --port 8766 2>"$work/log" &
+gateway=$!
+pids="$pids $gateway"
+"$python" - "$data/kodak/images" "$work" <<'END'
+import base64, json, sys
+from pathlib import Path
+import cotam
+
+for number, path in enumerate(sorted(Path(sys.argv[1]).iterdir())):
+    url = "data:image/vnd.cotam;base64," + base64.b64encode(cotam.encode(path)).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    Path(sys.argv[2], f"{number:03}.json").write_text(json.dumps(body))
+END
+until curl -s -o /dev/null http://127.0.0.1:8766/; do sleep 0.2; done
+set -- "$work"/*.json
+bodies=$#
+started=$(date +%s.%N)
+seq 0 $((requests - 1)) | awk -v n="$bodies" -v folder="$work" '{ printf "%s/%03d.json\n", folder, $1 % n }' |
+    xargs -P "${3:-64}" -I BODY curl -s -o /dev/null -w '%{http_code} %{time_total}\n' \
+        -H 'content-type: application/json' --data-binary @BODY http://127.0.0.1:8766/v1/chat/completions >"$work/times"
+ended=$(date +%s.%N)
+cut -d' ' -f1 "$work/times" | sort | uniq -c | awk '{ print $2 ": " $1 " answers" }'
+sort -k2n "$work/times" | awk -v time="$ended $started" '{ t[NR] = $2 }
+    END { split(time, at, " "); printf "%.1f answers a second; p50 %.2f s, p95 %.2f s\n", NR / (at[1] - at[2]), t[int(NR / 2) + 1], t[int(NR * 0.95) + 1] }'
+awk '/VmHWM/ { printf "gateway: at most %d MB\n", $2 / 1024 }' "/proc/$gateway/status"

@@ -2,7 +2,7 @@
 # speed.sh [DATA [OUT]]: time and memory of cotam, AVIF (speed 6) and WebP (method 6), in one run.
 #
 # DATA holds the folder kodak (../shared/data if not given); OUT gets speed.md (results). On a machine with two
-# free cores some four minutes, and 3 GB of memory for the pictures of 100 megapixels.
+# free cores some four minutes, and 3 GB of memory for the images of 100 megapixels.
 # Needs: pip install . ./lab.
 set -eu
 

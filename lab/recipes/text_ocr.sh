@@ -1,24 +1,24 @@
 #!/bin/sh
 # text_ocr.sh [DATA [OUT]]: rate and words read by RapidOCR, both profiles beside AVIF.
 #
-# DATA holds the packs documents (26 receipts), ocr (51 web pictures and street photos) and charts (86, whose words are not
+# DATA holds the packs documents (26 receipts), ocr (51 web images and street photos) and charts (86, whose words are not
 # labelled: judged by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
-# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows a picture; LIMIT takes
-# so many pictures of each pack only, PACKS are which of the three. The default stands there with its guide and without.
+# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows a image; LIMIT takes
+# so many images of each pack only, PACKS are which of the three. The default stands there with its guide and without.
 # Rows, tables and curves are written; run again, it goes on where it was stopped. Needs: pip install . ./lab.
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 base=cotam:profile=base,guide=none,view=human
 for pack in ${PACKS:-documents ocr charts}; do
-    judge=text
+    metric=text
     case $pack in
     documents) avif=6,13,21,30 ours=0,8,17,28 ;;
     ocr) avif=10,18,26,36 ours=8,17,28,42 ;;
-    charts) avif=0,5,12,22 ours=4,14,26,40 judge=reading ;;
+    charts) avif=0,5,12,22 ours=4,14,26,40 metric=reading ;;
     *) echo "PACKS are documents, ocr and charts, not $pack" >&2 && exit 2 ;;
     esac
-    "${PYTHON:-python3}" -m cotam_lab.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --judge "$judge" \
+    "${PYTHON:-python3}" -m cotam_lab.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --metric "$metric" \
         --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:profile=mllm,guide=none@$ours" --codec "cotam@$ours" \
         --reference avif --reference "$base" --reference cotam:profile=mllm,guide=none ${LIMIT:+--limit "$LIMIT"}
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
-# training_curve.sh [DATA [OUT]]: loss and distances on pictures that no training saw, of the weights of each stage of training.
+# training_curve.sh [DATA [OUT]]: loss and distances on images that no training saw, of the weights of each stage of training.
 #
-# The weights are those of this repository's history, so it takes a whole clone; the pictures are those of losses_held_out.sh,
+# The weights are those of this repository's history, so it takes a whole clone; the images are those of losses_held_out.sh,
 # which has what it needs. OUT (results/training_curve) gets base.jsonl and mllm.jsonl, a row for each stage, and training.svg. Steps are of 8
 # crops of 128x128: one of 32 crops of 256x256 counts as 16. mllm begins with base after 34,000. About ten minutes of a core.
 set -eu

@@ -118,8 +118,8 @@ def logits(model: LlavaForConditionalGeneration, inputs: dict[str, torch.Tensor]
         return model(**inputs).logits
 
 
-def of_pictures(attached, files: list[bytes], prompts: list[str]) -> dict[str, torch.Tensor]:
-    """What the model's own processor gives for decoded pictures."""
+def of_images(attached, files: list[bytes], prompts: list[str]) -> dict[str, torch.Tensor]:
+    """What the model's own processor gives for decoded images."""
     decoded = [cotam.decode(data) for data in files]
     return dict(
         attached.processor(
@@ -143,13 +143,13 @@ def test_an_adapter_of_zeros_changes_nothing(model, adapter):
     attached = attach(model, adapter)
     prompts = ["<image>what is it?", "<image>"]
     found = logits(model, attached.inputs(FILES, prompts))
-    assert torch.equal(found, logits(model, of_pictures(attached, FILES, prompts)))
+    assert torch.equal(found, logits(model, of_images(attached, FILES, prompts)))
 
 
 def test_tokens_reach_the_patch_embeddings(model):
     attached = attach(model, adapter())
     inputs = attached.inputs(FILES[0], "<image>what?")
-    plain = of_pictures(attached, FILES[:1], ["<image>what?"])
+    plain = of_images(attached, FILES[:1], ["<image>what?"])
     without = logits(model, plain)  # a picture without tokens passes an attached model as ever
     found = logits(model, inputs)
     assert (found - without).abs().max() > 1e-3
@@ -166,7 +166,7 @@ def test_tokens_reach_the_patch_embeddings(model):
 
 
 def test_detach_restores_the_model(model):
-    plain = of_pictures(attach(model), FILES[:1], ["<image>what?"])
+    plain = of_images(attach(model), FILES[:1], ["<image>what?"])
     fresh = LlavaForConditionalGeneration.from_pretrained(model.config._name_or_path).eval()
     attached = attach(model, adapter())
     logits(model, attached.inputs(FILES[0], "<image>"))
@@ -177,7 +177,7 @@ def test_detach_restores_the_model(model):
 
 
 def test_a_batch_is_its_parts(model):
-    """Several pictures in one prompt, shorter prompts padded: each sequence ends as it does alone."""
+    """Several images in one prompt, shorter prompts padded: each sequence ends as it does alone."""
     attached = attach(model, adapter())
     prompts, parts = ["<image>then<image>?", "<image>what?"], [FILES, FILES[1:]]
     both = logits(model, attached.inputs([*FILES, FILES[1]], prompts))
@@ -227,18 +227,18 @@ def test_grids_that_are_no_square(model):
     inputs = attached.inputs(FILES[0], "<image>what?")
     assert inputs["pixel_values"].shape == (1, 4, SIDE, 87)
     assert torch.isfinite(logits(model, inputs)).all()
-    with pytest.raises(InputError, match="no batch of pictures of 150×96, 64×80") as found:
+    with pytest.raises(InputError, match="cannot batch images of 150×96, 64×80") as found:
         attached.inputs(FILES, "<image><image>")
     assert "\n" not in str(found.value)
 
 
 def test_what_does_not_fit_is_refused(model):
-    with pytest.raises(InputError, match="takes a llava model"):
+    with pytest.raises(InputError, match="takes LlavaForConditionalGeneration"):
         attach(model.model.language_model)
     with pytest.raises(InputError, match="width 48"):
         attach(model, TokenAdapter(256, 48))
     attached = attach(model, adapter())
-    with pytest.raises(InputError, match="<image> 1 times, for 2 pictures"):
+    with pytest.raises(InputError, match="1 times <image>, but there are 2 images"):
         attached.inputs(FILES, "<image>")
     other = adapter()
     other.weights = "00" * 32
@@ -280,7 +280,7 @@ def test_views_agree_with_the_processors(name, height, width):
 
 def test_an_unknown_processor_is_refused():
     padding = CLIPImageProcessorPil(**CROP, do_pad=True)
-    with pytest.raises(InputError, match="pads in a way"):
+    with pytest.raises(InputError, match="pads in an unknown way"):
         view_of(padding, (100, 100), PATCH, (SIDE, SIDE))
     longest = CLIPImageProcessorPil(size={"longest_edge": 60, "shortest_edge": 40})
     with pytest.raises(InputError, match="resizes to"):

@@ -13,7 +13,7 @@ SETTINGS = Settings(side=84, pool=3, layers=(1, 2), hidden=16, rank=2)
 
 
 def parts() -> tuple[Any, Any, Any]:
-    """Encoder, language model and tokenizer, as `cotam_lab.reference.model.load_parts` gives the real ones."""
+    """Encoder, language model and tokenizer, as `cotam_lab.reference.model.load_parts` loads them."""
     from transformers import Dinov2Config, Dinov2Model, LlamaConfig, LlamaForCausalLM
 
     tokenizer = tiny_llava.tokenizer(["<|im_start|>", END, IMAGE_TOKEN])

@@ -4,10 +4,9 @@
 >>> inputs = attached.inputs(data, "USER: <image>\\nWhat is this? ASSISTANT:")  # doctest: +SKIP
 >>> model.generate(**inputs)  # doctest: +SKIP
 
-Knows models, their processors and files: nothing of training. The tokens of a picture travel behind its
-colours, as further channels of ``pixel_values``; a hook of the vision tower takes them off and adds them to
-the patch embeddings. So batches, beams, casts and threads need no care, and pictures without such channels
-pass as ever.
+The tokens of an image are appended to its colours as further channels of ``pixel_values``; a hook of the
+vision tower removes them and adds them to the patch embeddings. So they follow the image through batches,
+beams, casts and threads, and images without such channels are not affected.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cotam.codec.shared import codec_of
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import InputError
 from cotam.format.header import check_size, read_file
+from cotam_lab.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,31 +36,31 @@ COLOURS = 3
 def attach(
     model: Any, adapter: TokenAdapter | str | Path | None = None, *, processor: Any = None
 ) -> Attached:
-    """Make a LLaVA model read ``.cotam`` bytes; `Attached.detach` makes it again what it was.
+    """Make a LLaVA model read ``.cotam`` bytes; `Attached.detach` undoes it.
 
     Parameters
     ----------
     model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
-    adapter : a token adapter that was trained for this tower, or the file of one; only its width is checked.
-        Without, the model sees decoded pictures alone.
-    processor : of the model. Unless given, that in the folder or on the hub from which the model was loaded.
-        A tokenizer does as well: pictures are then resized to the tower's square, without a crop, by bicubic
-        interpolation, and normalised by its family's mean and deviation.
+    adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the
+        model sees decoded images alone.
+    processor : of the model; by default that of the folder or hub name it was loaded from. With a tokenizer
+        instead, images are resized to the tower's square (bicubic, no crop) and normalised with its family's
+        mean and deviation.
 
     Raises
     ------
     InputError
-        if the model is of another family, the adapter for a tower of another width, or there is no processor
-    MissingExtraError
+        if the model is of another family, the adapter for another width, or there is no processor
+    MissingPackageError
         if torch or transformers is not installed
     """
     try:
         from cotam_lab.nets.adapter import TokenAdapter, embeddings_of
     except ModuleNotFoundError as error:
-        raise MissingExtraError("train", error.name or "torch") from error
+        raise MissingPackageError(error.name or "torch") from error
     kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if kind != "llava":
-        raise InputError(f"attach takes a llava model (LlavaForConditionalGeneration), not {kind}")
+        raise InputError(f"attach takes LlavaForConditionalGeneration, got {kind}")
     tower = model.model.vision_tower
     if not isinstance(adapter, TokenAdapter | None):
         adapter = TokenAdapter.load(Path(adapter))
@@ -75,7 +75,7 @@ def attach(
 class Attached:
     """A model that reads ``.cotam`` bytes.
 
-    `inputs` and the model may be called from several threads; `detach` not while the model runs.
+    `inputs` and the model may be called from several threads; do not call `detach` while the model runs.
     """
 
     def __init__(self, model: Any, adapter: TokenAdapter | None, processor: Any, embeddings: Any) -> None:
@@ -91,42 +91,43 @@ class Attached:
         ]
 
     def detach(self) -> None:
-        """Leave the model as it was before `attach`. Inputs with tokens no longer fit it."""
+        """Restore the model. Inputs made before no longer fit it."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def inputs(self, data: bytes | Sequence[bytes], prompt: str | Sequence[str]) -> dict[str, Tensor]:
-        """What ``model.generate(**…)`` and ``model(**…)`` take, on the model's device.
+        """Make the inputs of ``model.generate(**…)`` and ``model(**…)``, on the model's device.
 
         Parameters
         ----------
         data : whole ``.cotam`` files, in the order in which prompts name them
-        prompt : one, or one for each sequence of the batch; each ``<image>`` stands for a picture. Shorter
-            ones are padded on the left.
+        prompt : one, or one for each sequence of the batch, with ``<image>`` for each image. Shorter ones
+            are padded on the left.
 
         Raises
         ------
         FormatError, LimitError, UnknownWeightsError
             as `cotam.decode`
         InputError
-            if prompts name more or fewer pictures, a file's weight set is not the adapter's, the processor
-            makes no batch of them (as of pictures that come out in different sizes), or `detach` was called
+            if prompts name more or fewer images, a file's weight set is not the adapter's, the processor
+            cannot batch the images, or `detach` was called
         """
         if not self._hooks:
-            raise InputError("the model was detached: attach it again")
+            raise InputError("the model was detached: call attach again")
         files = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         named = sum(text.count(self._image_token()) for text in prompts)
         if named != len(files):
-            raise InputError(f"the prompt has {self._image_token()} {named} times, for {len(files)} pictures")
+            raise InputError(
+                f"the prompt has {named} times {self._image_token()}, but there are {len(files)} images"
+            )
         decoded = [self._decode(bytes(file)) for file in files]
-        pictures = [pixels for pixels, _ in decoded]
-        found = self._preprocess(pictures, prompts)
+        found = self._preprocess([image for image, _ in decoded], prompts)
         pixels = found["pixel_values"].to(self._tower.dtype)
         if self.adapter is not None:
             seen = pixels.shape[2], pixels.shape[3]
-            tokens = [self._tokens(latents, self._view(p.size, seen)) for p, latents in decoded]
+            tokens = [self._tokens(latents, self._view(image.size, seen)) for image, latents in decoded]
             channels = [as_channels(one, self._patch, seen) for one in tokens]
             pixels = _concatenated(pixels.to(self.model.device), channels)
         return {
@@ -148,26 +149,24 @@ class Attached:
         pixels, latents = found.decode_with_latents(file)
         return Image.fromarray(pixels), latents
 
-    # -- prompts and pictures
+    # -- prompts and images
 
     def _image_token(self) -> str:
-        """The text that stands for a picture."""
+        """Placeholder of an image in a prompt."""
         if self._images is not None:
             return str(self.processor.image_token)
         return str(self.processor.convert_ids_to_tokens(self.model.config.image_token_id))
 
-    def _preprocess(self, pictures: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
+    def _preprocess(self, images: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
         options = {"return_tensors": "pt", "padding": len(prompts) > 1, "padding_side": "left"}
         if self._images is not None:
             try:
-                return dict(self.processor(images=pictures, text=prompts, **options))
+                return dict(self.processor(images=images, text=prompts, **options))
             except ValueError as error:
                 reason = str(error).strip().splitlines()[0]
-                sizes = ", ".join(f"{p.width}×{p.height}" for p in pictures)
-                raise InputError(
-                    f"the model's processor makes no batch of pictures of {sizes}: {reason}"
-                ) from error
-        pixels = _resized(pictures, self._tower.config)
+                sizes = ", ".join(f"{p.width}×{p.height}" for p in images)
+                raise InputError(f"the model's processor cannot batch images of {sizes}: {reason}") from error
+        pixels = _resized(images, self._tower.config)
         tower, token = self._tower.config, self._image_token()
         count = (pixels.shape[2] // self._patch) * (pixels.shape[3] // self._patch)
         if tower.model_type != "siglip_vision_model":
@@ -177,17 +176,16 @@ class Attached:
         return {**text, "pixel_values": pixels}
 
     def _view(self, size: tuple[int, int], seen: tuple[int, int]) -> View:
-        """Where the patches of what the tower sees lie in a picture of this width and height."""
-        picture = size[1], size[0]
-        view = view_of(self._images, picture, self._patch, seen)
+        """Locate the tower's patches in an image of this width and height."""
+        view = view_of(self._images, (size[1], size[0]), self._patch, seen)
         if view.grid != (seen[0] // self._patch, seen[1] // self._patch):
-            raise InputError(f"{type(self._images).__name__} crops or pads in a way that is not known here")
+            raise InputError(f"{type(self._images).__name__} crops or pads in an unknown way")
         return view
 
     # -- tokens
 
     def _tokens(self, latents: Latents, view: View) -> Tensor:
-        """(patches, width) of one picture."""
+        """Tokens (patches, width) of one image."""
         import torch
 
         assert self.adapter is not None
@@ -213,10 +211,7 @@ class Attached:
 
 
 def as_channels(tokens: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
-    """Tokens (rows · columns, C) of an encoder's input of ``size`` pixels → (⌈C / patch²⌉, height, width).
-
-    The values of a token lie where its patch lies; the rest is zero.
-    """
+    """Spread tokens (rows · columns, C) over their patches: (⌈C / patch²⌉, height, width), zero-padded."""
     import torch.nn.functional as F
 
     rows, columns = size[0] // patch, size[1] // patch
@@ -227,24 +222,24 @@ def as_channels(tokens: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
 
 
 def from_channels(channels: Tensor, patch: int, width: int) -> Tensor:
-    """The inverse of `as_channels`, for a batch: (B, k, height, width) → (B, patches, ``width``)."""
+    """Invert `as_channels` for a batch: (B, k, height, width) → (B, patches, ``width``)."""
     rows, columns = channels.shape[2] // patch, channels.shape[3] // patch
     found = channels[:, :, : rows * patch, : columns * patch]
     found = found.unflatten(3, (columns, patch)).unflatten(2, (rows, patch)).permute(0, 2, 4, 1, 3, 5)
     return found.flatten(3).flatten(1, 2)[:, :, :width]
 
 
-def view_of(images: Any, picture: tuple[int, int], patch: int, seen: tuple[int, int]) -> View:
-    """Where an encoder's patches lie in a picture, after an image processor of transformers.
+def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int]) -> View:
+    """Locate an encoder's patches in an image after an image processor of transformers.
 
-    In order, each where the processor has it on: padding to a square, resizing (to a given height and width,
-    or the shorter side to a length), and a crop of the middle.
+    Supported steps, in order: padding to a square, resizing (to a height and width, or the shorter side to a
+    length), and a centre crop.
 
     Parameters
     ----------
     images : the processor, or None for one that resizes to ``seen``
-    picture : height and width
-    seen : height and width of what comes out
+    size : height and width of the image
+    seen : height and width of the processor's output
 
     Raises
     ------
@@ -253,22 +248,22 @@ def view_of(images: Any, picture: tuple[int, int], patch: int, seen: tuple[int, 
     """
     from cotam_lab.nets.adapter import View
 
-    frame, start = picture, (0, 0)
+    frame, start = size, (0, 0)
     if getattr(images, "do_pad", None):
         if not type(images).__name__.startswith("LlavaImageProcessor"):
-            raise InputError(f"{type(images).__name__} pads in a way that is not known here")
-        side = max(picture)
-        frame, start = (side, side), ((side - picture[0]) // 2, (side - picture[1]) // 2)
-    size = _resized_size(images, frame, seen)
-    scale = size[0] / frame[0], size[1] / frame[1]
-    cropped, corner = size, (0, 0)
+            raise InputError(f"{type(images).__name__} pads in an unknown way")
+        side = max(size)
+        frame, start = (side, side), ((side - size[0]) // 2, (side - size[1]) // 2)
+    resized = _resized_size(images, frame, seen)
+    scale = resized[0] / frame[0], resized[1] / frame[1]
+    cropped, corner = resized, (0, 0)
     if getattr(images, "do_center_crop", None):
         cropped = int(images.crop_size["height"]), int(images.crop_size["width"])
-        corner = (size[0] - cropped[0]) // 2, (size[1] - cropped[1]) // 2
+        corner = (resized[0] - cropped[0]) // 2, (resized[1] - cropped[1]) // 2
     return View.of(
-        picture,
+        size,
         patch,
-        resized=(picture[0] * scale[0], picture[1] * scale[1]),
+        resized=(size[0] * scale[0], size[1] * scale[1]),
         seen=cropped,
         offset=(corner[0] - start[0] * scale[0], corner[1] - start[1] * scale[1]),
     )
@@ -283,14 +278,14 @@ def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) ->
     if set(size) == {"height", "width"}:
         return int(size["height"]), int(size["width"])
     if set(size) != {"shortest_edge"}:
-        raise InputError(f"{type(images).__name__} resizes to {size}: not known here")
+        raise InputError(f"{type(images).__name__} resizes to {size}, which is not supported")
     short = int(size["shortest_edge"])
     long = int(short * max(frame) / min(frame))
     return (long, short) if frame[1] <= frame[0] else (short, long)
 
 
-def _resized(pictures: list[Image.Image], config: Any) -> Tensor:
-    """The tower's square, normalised: (B, 3, side, side)."""
+def _resized(images: list[Image.Image], config: Any) -> Tensor:
+    """Resize to the tower's square and normalise: (B, 3, side, side)."""
     import torch
     from PIL import Image
 
@@ -300,8 +295,8 @@ def _resized(pictures: list[Image.Image], config: Any) -> Tensor:
     mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
     side = int(config.image_size)
     found = []
-    for picture in pictures:
-        square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+    for image in images:
+        square = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
         found.append((torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 - mean) / std)
     return torch.stack(found)
 
@@ -320,5 +315,5 @@ def _processor_of(model: Any) -> Any:
         if name:
             return AutoProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise InputError(f"no processor in {name}: pass processor= to attach") from error
-    raise InputError("the model was not loaded from a folder or the hub: pass processor= to attach")
+        raise InputError(f"{name} has no processor: pass processor= to attach") from error
+    raise InputError("the model has no folder or hub name: pass processor= to attach")

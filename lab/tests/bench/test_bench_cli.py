@@ -60,7 +60,7 @@ def test_two_runs_give_equal_rows(pack: Path, tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_text_judges_originals_too(pack: Path, tmp_path: Path) -> None:
+def test_text_measures_originals_too(pack: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     out = tmp_path / "out"
     arguments = [
@@ -86,11 +86,11 @@ def test_text_judges_originals_too(pack: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_sweep_takes_judges_codecs_and_variants(pack: Path, tmp_path: Path) -> None:
+def test_sweep_takes_metrics_codecs_and_variants(pack: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["sweep", str(pack), "-o", str(out), "-j", "1", "--codec", "jpeg@20,70", "--codec"]
     arguments += ["cotam:view=human@20,60", "--every", "2"]
-    first = CliRunner().invoke(bench, [*arguments, "--judge", "fidelity"])
+    first = CliRunner().invoke(bench, [*arguments, "--metric", "fidelity"])
     assert first.exit_code == 0, first.output
     assert "Beside jpeg" in first.stdout
     assert "| cotam:view=human | PSNR |" in first.stdout
@@ -102,7 +102,7 @@ def test_sweep_takes_judges_codecs_and_variants(pack: Path, tmp_path: Path) -> N
         ("cotam:view=human", 60, "images/0.png"),
     ]
     pytest.importorskip("efficientnet_lite_pytorch")
-    more = [*arguments, "--judge", "fidelity", "--judge", "class", "--score", "class_overlap"]
+    more = [*arguments, "--metric", "fidelity", "--metric", "class", "--score", "class_overlap"]
     more += ["--reference", "cotam:view=human"]
     second = CliRunner().invoke(bench, more)
     assert second.exit_code == 0, second.output
@@ -118,13 +118,13 @@ def test_several_folders_are_one_sweep(pack: Path, tmp_path: Path) -> None:
     other.mkdir()
     Image.new("RGB", (180, 170), "teal").save(other / "plain.png")
     arguments = ["sweep", str(pack), str(other), "-o", str(tmp_path / "out"), "-j", "1", "--codec", "jpeg@50"]
-    result = CliRunner().invoke(bench, [*arguments, "--judge", "fidelity"])
+    result = CliRunner().invoke(bench, [*arguments, "--metric", "fidelity"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("# pack and other\n")
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == ["pack/images/0.png", "pack/images/1.png", "other/plain.png"]
     twice = CliRunner().invoke(
-        bench, ["sweep", str(pack), str(pack), "-o", "x", "--codec", "jpeg", "--judge", "fidelity"]
+        bench, ["sweep", str(pack), str(pack), "-o", "x", "--codec", "jpeg", "--metric", "fidelity"]
     )
     assert "the same name" in twice.stderr
 
@@ -132,12 +132,12 @@ def test_several_folders_are_one_sweep(pack: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--codec", "gif", "--judge", "text"], 2, "unknown codec 'gif'"),
-        (["--codec", "jpeg@x", "--judge", "text"], 2, "whole numbers from 0 to 100"),
-        (["--codec", "jpeg", "--judge", "taste"], 2, "unknown judge 'taste'"),
-        (["--codec", "jpeg", "--judge", "text", "--score", "taste"], 2, "unknown score 'taste'"),
-        (["--judge", "fidelity"], 2, "give --codec at least once"),
-        (["--codec", "cotam:flavour=mint", "--judge", "fidelity"], 1, "no option flavour"),
+        (["--codec", "gif", "--metric", "text"], 2, "unknown codec 'gif'"),
+        (["--codec", "jpeg@x", "--metric", "text"], 2, "whole numbers from 0 to 100"),
+        (["--codec", "jpeg", "--metric", "taste"], 2, "unknown metric 'taste'"),
+        (["--codec", "jpeg", "--metric", "text", "--score", "taste"], 2, "unknown score 'taste'"),
+        (["--metric", "fidelity"], 2, "give --codec at least once"),
+        (["--codec", "cotam:flavour=mint", "--metric", "fidelity"], 1, "no option flavour"),
     ],
 )
 def test_wrong_sweeps_are_said_before_anything_is_measured(
@@ -153,5 +153,5 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(bench, ["rd", str(tmp_path), "-o", str(tmp_path / "out"), "--codec", "jpeg"])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
-    assert "no pictures" in result.stderr
+    assert "no images" in result.stderr
     assert CliRunner().invoke(bench, ["rd", str(tmp_path), "--codec", "gif"]).exit_code == 2

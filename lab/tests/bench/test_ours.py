@@ -49,7 +49,7 @@ def test_without_options_it_is_the_api() -> None:
 
 def test_values_are_json_or_strings() -> None:
     names = set().union(*option_defaults())
-    if "max_pixels" in names:  # of the options that take a number, one that any picture shows
+    if "max_pixels" in names:  # of the options that take a number, one that any image shows
         small = ours("max_pixels=400")
         assert small.decode(small.encode(GREY, 50)).size <= 3 * 400
     with pytest.raises(InputError, match="3"):
@@ -64,7 +64,7 @@ def test_worker_processes_get_it() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("flavour=mint,view=human", r"no option flavour in this version; there is: .*guide.*profile.*view"),
+        ("flavour=mint,view=human", r"no option flavour: choose from .*guide.*profile.*view"),
         ("view", r"'view' is not NAME=VALUE"),
         ("guide=", r"'guide=' is not NAME=VALUE"),
         ("view=martian", r"'martian' is not known"),

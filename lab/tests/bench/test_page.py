@@ -1,4 +1,4 @@
-"""The page shows what the rows say, needs nothing beside itself, and finds the pictures that do worst."""
+"""The page shows the rows, is self-contained, and finds the worst images."""
 
 import json
 import re
@@ -16,12 +16,12 @@ from cotam_lab.bench.cli import bench
 
 
 def rows_of(codec: str, factor: float, lag: float = 0.0, version: str = "1") -> list[dict[str, Any]]:
-    """Three pictures; of the last, the codec has ``lag`` dB less."""
+    """Three images; on the last, the codec has ``lag`` dB less."""
     return [
-        {"codec": codec, "version": version, "quality": quality, "image": f"{picture}.png", "width": 480}
+        {"codec": codec, "version": version, "quality": quality, "image": f"{image}.png", "width": 480}
         | {"bytes": 1000, "bpp": factor * quality / 50, "encode_s": 0.02, "decode_s": 0.004}
-        | {"psnr": 25.0 + quality / 10 - lag * (picture == 2), "class": float(quality > 20)}
-        for picture in range(3)
+        | {"psnr": 25.0 + quality / 10 - lag * (image == 2), "class": float(quality > 20)}
+        for image in range(3)
         for quality in (10, 30, 60, 90)
     ]
 
@@ -37,7 +37,7 @@ def test_last_version_and_last_row_count() -> None:
     assert found[0]["psnr"] == 1
 
 
-def test_scores_are_grouped_by_judge() -> None:
+def test_scores_are_grouped_by_metric() -> None:
     assert page.groups(ROWS) == {"fidelity": ["psnr"], "class": ["class"]}
     other = [ROWS[0] | {"features@a/b": 3.0, "deep@a/b": 2.0, "recall": None}]
     assert page.groups(other) == {
@@ -48,8 +48,8 @@ def test_scores_are_grouped_by_judge() -> None:
     }
 
 
-def test_worst_picture_comes_first() -> None:
-    worst = page.worst_pictures(ROWS, "webp", "jpeg", "psnr", count=2)
+def test_worst_image_comes_first() -> None:
+    worst = page.worst_images(ROWS, "webp", "jpeg", "psnr", count=2)
     assert worst[0].image == "2.png"
     assert worst[0].behind < -2
     assert worst[1].behind > 0
@@ -60,20 +60,22 @@ def test_worst_picture_comes_first() -> None:
 
 def test_page_has_all_and_needs_nothing(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    for picture in range(3):
+    for number in range(3):
         pixels = random.integers(0, 256, (45, 60, 3), np.uint8)
-        Image.fromarray(pixels).resize((600, 450)).save(tmp_path / f"{picture}.png")
+        Image.fromarray(pixels).resize((600, 450)).save(tmp_path / f"{number}.png")
     failed = {"codec": "jpeg", "version": "1", "quality": 95, "image": "0.png", "error": "ValueError: <no>"}
     rows = [*ROWS, failed]
-    pictures = {f"{n}.png": tmp_path / f"{n}.png" for n in range(3)}
-    text = page.page(rows, ["jpeg"], pictures, title="Three <pictures>", codec="webp")
-    assert "<h1>Three &lt;pictures&gt;</h1>" in text
+    files = {f"{n}.png": tmp_path / f"{n}.png" for n in range(3)}
+    text = page.page(rows, ["jpeg"], files, title="Three <images>", codec="webp")
+    assert "<h1>Three &lt;images&gt;</h1>" in text
     assert text.count("<svg") == 2
     assert text.count("data:image/png;base64,") == 9
     assert "2.png: −" in text
     assert "1 rows with errors" in text
     assert "ValueError: &lt;no&gt;" in text
     assert "Beside jpeg" in text
+    assert '<meta name="viewport"' in text
+    assert "without options is the default" in text
     sources = re.findall(r'(?:src|href)="([^"]{0,9})', text)
     assert all(source.startswith(("data:", "#")) for source in sources)
     assert "<script" not in text
@@ -94,7 +96,7 @@ def test_command_reads_folders_and_files(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     text = (tmp_path / "new" / "page.html").read_text("utf-8")
     assert "<h1>one and two</h1>" in text
-    assert "Give the folder of the pictures" in text
+    assert "Give --images FOLDER" in text
     result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "tables.md"), "--score", "psnr"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "tables.md").read_text("utf-8").startswith("# one and two\n\n")

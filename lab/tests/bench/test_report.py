@@ -17,13 +17,13 @@ def rows_of(codec: str, factor: float) -> list[dict[str, Any]]:
             "codec": codec,
             "version": f"{codec} 1.0",
             "quality": quality,
-            "image": f"{picture}.png",
+            "image": f"{image}.png",
             "bpp": factor * quality / 50,
-            "psnr": 25.0 + quality / 10 + picture,
+            "psnr": 25.0 + quality / 10 + image,
             "encode_s": 0.02,
             "decode_s": 0.004,
         }
-        for picture in range(3)
+        for image in range(3)
         for quality in (10, 30, 60, 90)
     ]
 
@@ -70,7 +70,7 @@ def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
 
 def test_point_table_counts_errors(rows: list[dict[str, Any]]) -> None:
     table = report.point_table(rows, ["psnr"])
-    assert "| codec | quality | bpp | PSNR, dB | encode, ms | decode, ms | pictures |" in table
+    assert "| codec | quality | bpp | PSNR, dB | encode, ms | decode, ms | images |" in table
     assert "| webp | 10 | 0.1500 | 27.00 | 20 | 4 | 3 (1 failed) |" in table
     assert "| original | – | 9.0000 | 40.00 | 0 | 0 | 1 |" in table
 
@@ -86,12 +86,12 @@ def test_codec_that_always_failed_has_no_curve(rows: list[dict[str, Any]]) -> No
 
 def test_figure(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("curve.png", "curve.svg", "again.svg")]
-    report.curve_figure(rows, ["psnr"], files[:2], title="three pictures")
-    report.curve_figure(rows, ["psnr"], files[2:], title="three pictures")
+    report.curve_figure(rows, ["psnr"], files[:2], title="three images")
+    report.curve_figure(rows, ["psnr"], files[2:], title="three images")
     with Image.open(files[0]) as image:
         assert image.width > 600
     assert files[1].read_bytes() == files[2].read_bytes()
-    report.curve_figure(rows, ["psnr"], files[2:], title="three pictures", log_rate=True)
+    report.curve_figure(rows, ["psnr"], files[2:], title="three images", log_rate=True)
     assert files[1].read_bytes() != files[2].read_bytes()
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image, features
 from synthetic import page, screen
 
-from cotam_lab.bench.pictures import plain_pictures
+from cotam_lab.bench.images import find_images
 from cotam_lab.bench.screens import CODECS, codec_of_study, main, reduced
 from cotam_lab.bench.sweep import read_rows
 
@@ -32,11 +32,11 @@ def test_images_are_reduced_once(tmp_path: Path) -> None:
     source = tmp_path / "pack" / "images"
     source.mkdir(parents=True)
     Image.new("RGB", (3136, 200), "red").save(source / "wide.jpg")
-    (found,) = reduced(plain_pictures(tmp_path / "pack"), tmp_path / "out")
+    (found,) = reduced(find_images(tmp_path / "pack"), tmp_path / "out")
     assert found.name == "pack/wide.png"
     assert Image.open(found.path).size == (1568, 100)
     first = found.path.stat().st_mtime_ns
-    reduced(plain_pictures(tmp_path / "pack"), tmp_path / "out")
+    reduced(find_images(tmp_path / "pack"), tmp_path / "out")
     assert found.path.stat().st_mtime_ns == first
 
 

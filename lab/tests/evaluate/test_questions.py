@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from cotam.errors import InputError
-from cotam_lab.evaluate.questions import as_line, prompt_of, read_questions
+from cotam_lab.evaluate.questions import as_line, check_images, prompt_of, read_questions
 
 GOOD: list[dict[str, Any]] = [
-    {"id": "1", "image": "a.png", "question": "What?", "answers": ["x"], "metric": "vqa"},
+    {"id": "1", "image": "a.png", "question": "What?", "answers": ["x"], "metric": "exact"},
     {"id": 2, "images": ["a.png", "/b.png"], "question": "Which?", "answers": ["B"], "metric": "choice",
-     "choices": ["one", "two"], "group": "g", "instruction": ""},
-    {"id": "3", "video": "c.mp4", "segment": [1, 2.5], "question": "Is it?", "answers": ["no"],
-     "metric": "yesno"},
+     "choices": ["one", "two"], "group": "g"},
+    {"id": "3", "image": "c.png", "question": "Is it?", "answers": ["no"], "metric": "yesno"},
 ]  # fmt: skip
 
 
@@ -32,7 +31,6 @@ def test_questions_are_read_and_written_back(tmp_path: Path) -> None:
     assert [one.id for one in found] == ["1", "2", "3"]
     assert found[0].paths() == [tmp_path / "a.png"]
     assert found[1].paths() == [tmp_path / "a.png", Path("/b.png")]
-    assert found[2].segment == (1.0, 2.5)
     again = tmp_path / "again.jsonl"
     again.write_text("\n\n".join(map(as_line, found)), encoding="utf-8")
     assert read_questions(again) == found
@@ -52,8 +50,9 @@ def test_a_line_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> None:
 def test_what_a_model_is_asked(tmp_path: Path) -> None:
     first, second, third = read_questions(written(tmp_path, *GOOD))
     assert prompt_of(first, letters=True) == "What?\nAnswer the question using a single word or phrase."
-    assert prompt_of(first, letters=True, instructions=False) == "What?"
-    assert prompt_of(second, letters=True) == "Which?\nA. one\nB. two"
+    assert prompt_of(second, letters=True) == (
+        "Which?\nA. one\nB. two\nAnswer with the option's letter from the given choices directly."
+    )
     assert prompt_of(second, letters=False) == "Which?"
     assert prompt_of(third, letters=True) == "Is it?\nPlease answer yes or no."
 
@@ -61,20 +60,18 @@ def test_what_a_model_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"metric": "taste"}, "metric 'taste' is none of vqa"),
+        ({"metric": "taste"}, "metric must be one of exact, relaxed, words, choice, yesno, got 'taste'"),
         ({"metric": None}, "metric is missing"),
-        ({"answers": []}, "there are no answers"),
-        ({"answers": "x"}, "answers is no list of texts"),
+        ({"answers": []}, "answers is empty"),
+        ({"answers": "x"}, "answers is not a list of strings"),
         ({"question": ""}, "question is missing"),
-        ({"video": "a.mp4"}, "only one of these"),
-        ({"images": []}, "only one of these"),
-        ({"choices": ["a", "b"]}, "choices belong to metric choice"),
-        ({"metric": "choice"}, "choices belong to metric choice"),
+        ({"images": []}, "image or images is missing"),
+        ({"choices": ["a", "b"]}, "choices go with the metric choice"),
+        ({"metric": "choice"}, "choices go with the metric choice"),
         ({"metric": "choice", "choices": ["a", "b"], "answers": ["C"]}, "the letter of one"),
         ({"metric": "choice", "choices": ["a"], "answers": ["A"]}, "2 to 26 choices"),
         ({"metric": "yesno", "answers": ["Yes"]}, "yesno"),
-        ({"anwsers": ["x"]}, "unknown anwsers"),
-        ({"segment": [3, 2]}, "segment"),
+        ({"anwsers": ["x"]}, "unknown key anwsers"),
     ],
 )
 def test_a_wrong_question_is_named_by_its_line(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -88,7 +85,16 @@ def test_wrong_files(tmp_path: Path) -> None:
         (tmp_path / "x.jsonl").write_text(text)
         with pytest.raises(InputError, match=said):
             read_questions(tmp_path / "x.jsonl")
-    with pytest.raises(InputError, match="was there before"):
+    with pytest.raises(InputError, match="occurs twice"):
         read_questions(written(tmp_path, GOOD[0], GOOD[0]))
     with pytest.raises(InputError, match="cannot be read"):
         read_questions(tmp_path / "none.jsonl")
+
+
+def test_missing_images_are_named_before_anything_is_asked(tmp_path: Path) -> None:
+    found = read_questions(written(tmp_path, GOOD[0], GOOD[2]))
+    with pytest.raises(InputError, match=r"a\.png and 1 others are missing"):
+        check_images(found)
+    for name in ("a.png", "c.png"):
+        (tmp_path / name).touch()
+    check_images(found)

@@ -32,8 +32,7 @@ from cotam.image.read import Pixels, to_rgb
 from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.questions import Question, read_questions
-from cotam_lab.evaluate.run import How, Row, run, tasks
-from cotam_lab.evaluate.scores import Scorer
+from cotam_lab.evaluate.run import Asking, Row, plan, run
 
 
 class Answering:
@@ -48,15 +47,15 @@ class Answering:
         """Nothing to load."""
 
     def ask(
-        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
     ) -> Reply:
-        self.asked.append((prompt, hashlib.sha256(b"".join(p.tobytes() for p in pictures)).hexdigest()))
+        self.asked.append((prompt, hashlib.sha256(b"".join(p.tobytes() for p in images)).hexdigest()))
         if any(word in prompt for word in self.broken):
             raise RuntimeError("out of memory")
-        return Reply(" ".join(map(str, pictures[0][0, 0])), 7, 3)
+        return Reply(" ".join(map(str, images[0][0, 0])), 7, 3)
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
         return [float(len(choice)) for choice in choices], 9
 
@@ -67,8 +66,8 @@ def questions(tmp_path: Path) -> list[Question]:
     for number in range(2):
         Image.fromarray(picture(48, 64, number)).save(tmp_path / f"{number}.png")
     values = [
-        {"id": "a", "image": "0.png", "question": "First?", "answers": ["1"], "metric": "vqa"},
-        {"id": "b", "image": "1.png", "question": "Second?", "answers": ["1"], "metric": "vqa"},
+        {"id": "a", "image": "0.png", "question": "First?", "answers": ["1"], "metric": "exact"},
+        {"id": "b", "image": "1.png", "question": "Second?", "answers": ["1"], "metric": "exact"},
         {"id": "c", "image": "0.png", "question": "Third?", "answers": ["A"], "metric": "choice",
          "choices": ["x", "four"]},
     ]  # fmt: skip
@@ -82,10 +81,10 @@ def ladders(*qualities: int) -> list[tuple[baselines.Codec | None, Sequence[int]
 
 
 def done(
-    tmp_path: Path, questions: list[Question], model: Any, how: How | None = None, jobs: int = 1
+    tmp_path: Path, questions: list[Question], model: Any, asking: Asking | None = None, jobs: int = 1
 ) -> list[Row]:
-    wanted = tasks(questions, ladders(10, 60))
-    return run(tmp_path / "rows.jsonl", wanted, model, Scorer(questions), how or How(), jobs=jobs)
+    wanted = plan(questions, ladders(10, 60))
+    return run(tmp_path / "rows.jsonl", wanted, model, asking or Asking(), jobs=jobs)
 
 
 def test_rows_say_what_was_sent_and_answered(tmp_path: Path, questions: list[Question]) -> None:
@@ -128,17 +127,15 @@ def test_scores_follow_the_right_answers_without_asking(tmp_path: Path, question
     assert (rows[0]["score"], again[0]["score"]) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("how", "asked"), [(How(max_tokens=5), 9), (How(instructions=False), 9), (How(letters=False), 0)]
-)
+@pytest.mark.parametrize(("asking", "asked"), [(Asking(max_tokens=5), 9), (Asking(letters=False), 0)])
 def test_what_changes_an_answer_is_asked_anew(
-    tmp_path: Path, questions: list[Question], how: How, asked: int
+    tmp_path: Path, questions: list[Question], asking: Asking, asked: int
 ) -> None:
     done(tmp_path, questions, Answering())
     model = Answering()
-    rows = done(tmp_path, questions, model, how)
+    rows = done(tmp_path, questions, model, asking)
     assert len(model.asked) == asked  # by likelihood only the choice changes, which is not put as text
-    if not how.letters:
+    if not asking.letters:
         chosen = [row for row in rows if row["question"] == "c"]
         assert all(
             row["losses"] == [1.0, 4.0] and row["answer"] == "A" and row["score"] == 1 for row in chosen
@@ -158,7 +155,7 @@ def test_what_fails_is_a_row_and_is_asked_again(tmp_path: Path, questions: list[
     assert not any("error" in row for row in again)
 
 
-def test_a_picture_that_is_not_there_is_a_row(tmp_path: Path, questions: list[Question]) -> None:
+def test_an_image_that_vanishes_is_a_row(tmp_path: Path, questions: list[Question]) -> None:
     (tmp_path / "1.png").unlink()
     rows = done(tmp_path, questions, Answering())
     assert ["No such file" in row.get("error", "") for row in rows] == [
@@ -171,11 +168,11 @@ def test_a_model_that_refuses_ends_the_run_and_what_was_answered_stays(
 ) -> None:
     class Refusing(Answering):
         def ask(
-            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+            self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
         ) -> Reply:
             if len(self.asked) == 4:
                 raise StoppedError("401")
-            return super().ask(pictures, prompt, max_tokens)
+            return super().ask(images, prompt, max_tokens)
 
     with pytest.raises(StoppedError):
         done(tmp_path, questions, Refusing())
@@ -189,7 +186,7 @@ def test_a_model_that_fails_on_everything_is_given_up(tmp_path: Path, questions:
     many = [Question(**(vars(questions[0]) | {"id": str(number)})) for number in range(40)]
     broken = Answering()
     broken.broken = {"First?"}
-    with pytest.raises(StoppedError, match="25 questions failed one after another, the last by RuntimeError"):
+    with pytest.raises(StoppedError, match="25 questions failed in a row, the last with RuntimeError"):
         done(tmp_path, many, broken)
     assert len(broken.asked) == 25
     rows = done(tmp_path, many, Answering())
@@ -296,42 +293,8 @@ def png_of(body: bytes) -> np.ndarray:
 def test_a_server_gets_what_our_decoder_makes_for_models(tmp_path: Path, questions: list[Question]) -> None:
     model = Model()
     with running(model.app) as address, closing(Endpoint(f"{address}/v1")) as endpoint:
-        wanted = tasks(questions[:1], [(baselines.codec("cotam"), (20,))])
-        (row,) = run(tmp_path / "rows.jsonl", wanted, endpoint, Scorer(questions), How())
+        wanted = plan(questions[:1], [(baselines.codec("cotam"), (20,))])
+        (row,) = run(tmp_path / "rows.jsonl", wanted, endpoint, Asking())
     data = cotam.encode(tmp_path / "0.png", quality=20)
     assert row["bytes"] == len(data)
     assert np.array_equal(png_of(model.bodies[-1]), np.asarray(cotam.decode(data, view="mllm")))
-
-
-def test_frames_of_a_video_are_coded_one_by_one(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "v.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(40):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 6 * number, np.uint8), format="rgb24")
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        for packet in stream.encode(None):
-            container.mux(packet)
-    asked = Question("v", "What?", "vqa", ("x",), video="v.mp4", folder=tmp_path)
-    part = Question("w", "What?", "vqa", ("x",), video="v.mp4", segment=(2.0, 4.0), folder=tmp_path)
-    seen: list[list[int]] = []
-
-    class Watching(Answering):
-        def ask(
-            self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
-        ) -> Reply:
-            seen.append([round(float(one.mean())) for one in pictures])
-            return super().ask(pictures, prompt, max_tokens)
-
-    wanted = tasks([asked, part], [(None, ()), (baselines.codec("jpeg"), (80,))])
-    rows = run(tmp_path / "rows.jsonl", wanted, Watching(), Scorer([]), How(frames=4))
-    assert not any("error" in row for row in rows), rows
-    # Frames at the middles of four parts of 4 s: 0.5, 1.5, 2.5, 3.5 s; of the second half: 2.25, … s.
-    assert seen[0] == pytest.approx([30, 90, 150, 210], abs=6)
-    assert seen[2] == pytest.approx([138, 168, 198, 228], abs=6)
-    assert seen[1] == pytest.approx(seen[0], abs=3)
-    frame = baselines.codec("jpeg").encode(np.full((48, 64, 3), 30, np.uint8), 80)
-    assert rows[1]["bytes"] >= 4 * len(frame) * 0.8
-    assert rows[0]["bytes"] == (tmp_path / "v.mp4").stat().st_size

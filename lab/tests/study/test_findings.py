@@ -1,4 +1,4 @@
-"""Findings follow from the rows, either way, and a judge that guesses is left out."""
+"""Findings follow from the rows, either way, and a task near chance is left out."""
 
 from typing import Any
 
@@ -43,11 +43,11 @@ def test_drop_is_relative_to_the_untouched() -> None:
 
 def test_pictures_without_all_qualities_do_not_count() -> None:
     rows = rows_of("recall", 1, 0.5, 1.0, pictures=4)
-    rows[5]["recall"] = None  # a judge that failed
+    rows[5]["recall"] = None  # a metric that failed
     assert drops(rows, SMALL, "jpeg").lost == pytest.approx([2 / 3, 0])
 
 
-def test_a_judge_near_chance_is_left_out() -> None:
+def test_a_task_near_chance_is_left_out() -> None:
     assert usable(rows_of("exact", 0.9, 0.5), COUNTING) == (True, 0.9)
     assert not usable(rows_of("exact", 0.3, 0.2), COUNTING)[0]  # twice chance is a third
     assert not usable(rows_of("exact", 1.0, 0.2, pictures=1), COUNTING)[0]
@@ -70,7 +70,7 @@ def test_sentences_say_what_the_numbers_say() -> None:
     assert "largest after layer 12 (1.20)" in text
     assert "25 % of the attention" in text
     text = "\n".join(sentences(study(0.9, counting=0.2), ["jpeg"]))
-    assert "**Counting is left out**: on untouched pictures the judge scores 20 % (chance: 17 %)" in text
+    assert "**Counting is left out**: the score on the originals is 20 % (chance: 17 %)" in text
     assert "Yes for 0 of 1 codecs" in text
 
 

@@ -11,7 +11,7 @@ from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import DamagedError
 from cotam.format.symbols import Tables
 from cotam.runtime import OnnxRunner
-from cotam_lab.bench.reference_runner import ReferenceRunner
+from reference_runner import ReferenceRunner
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.entropy import bits

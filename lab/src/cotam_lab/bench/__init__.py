@@ -1,8 +1,6 @@
-"""Measuring: codecs behind one signature, judges, sweeps, curves and reports (extra ``[bench]``).
+"""Benchmarks: codecs behind one interface, sweeps, curves and reports.
 
 ::
 
-    pictures ──► baselines ──► judges ──► sweep (rows.jsonl) ──► curves ──► report (table.md, curve.svg)
-
-Nothing of the core imports this package.
+    images ──► baselines ──► metrics ──► sweep (rows.jsonl) ──► curves ──► report (table.md, curve.svg)
 """

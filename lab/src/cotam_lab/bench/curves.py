@@ -1,19 +1,18 @@
-"""Rate against score: mean curves, Bjøntegaard deltas, and how sure they are.
+"""Rate-score curves and Bjøntegaard deltas with bootstrap intervals.
 
-Two conventions, never mixed. The *mean curve* of a codec has one point for each of its qualities: the mean of
-the bits per pixel and the mean of the scores over the pictures; the BD-rate between two mean curves is the
-headline of our tables. The *mean of BD-rates* takes the BD-rate of each picture's own curves, then the mean.
+There are two conventions. The *mean curve* of a codec has a point for each quality: the means of bits per
+pixel and of the scores over the images; tables lead with the BD-rate between mean curves. The *mean of
+BD-rates* is the mean of the BD-rates of each image's own curves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from scipy.interpolate import Akima1DInterpolator
+from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
@@ -32,12 +31,10 @@ __all__ = [
     "points",
 ]
 
-Interpolation = Literal["pchip", "akima"]
-
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a codec in the order of their rate.
+    """Points of a codec, sorted by rate.
 
     Attributes
     ----------
@@ -52,9 +49,9 @@ class Curve:
 
     def __post_init__(self) -> None:
         if self.rate.shape != self.score.shape or self.rate.ndim != 1:
-            raise InputError(f"a curve has a score for each rate, not {self.rate.shape}, {self.score.shape}")
+            raise InputError(f"a curve has one score a rate, got {self.score.shape} for {self.rate.shape}")
         if not (np.isfinite(self.rate).all() and np.isfinite(self.score).all() and (self.rate > 0).all()):
-            raise InputError("rates and scores of a curve are finite, and rates are above 0")
+            raise InputError("rates and scores of a curve must be finite, and rates above 0")
         order = np.argsort(self.rate, kind="stable")
         object.__setattr__(self, "rate", self.rate[order].astype(np.float64))
         object.__setattr__(self, "score", self.score[order].astype(np.float64))
@@ -62,14 +59,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Delta:
-    """A Bjøntegaard delta, or why there is none.
+    """A Bjøntegaard delta, or the reason why there is none.
 
     Attributes
     ----------
     value : float or None
         Per cent of rate, or units of the score.
     overlap : float
-        0…1, the range that both curves cover as a share of the range that either covers.
+        0…1, the range that both curves cover divided by the range that either covers.
     reason : str or None
         Why the value is None.
     """
@@ -79,31 +76,29 @@ class Delta:
     reason: str | None = None
 
 
-def bd_rate(reference: Curve, test: Curve, *, method: Interpolation = "pchip") -> Delta:
-    """Bjøntegaard-delta rate: how much rate ``test`` needs beside ``reference`` at equal score.
+def bd_rate(reference: Curve, test: Curve) -> Delta:
+    """Compute the BD-rate: the rate of ``test`` relative to ``reference`` at equal score.
 
-    Bjøntegaard, VCEG-M33, 2001, with the interpolation of the package ``bjontegaard``: log rate as a function
-    of the score, through all points, integrated over the scores that both curves reach.
+    Bjøntegaard, VCEG-M33, 2001: log rate as a function of the score (PCHIP through all points), integrated
+    over the scores that both curves reach.
 
     Returns
     -------
     Delta
-        In per cent, negative where ``test`` needs less. None where a curve is not monotone (its score does
-        not rise with every step of the rate) or where the curves do not overlap.
+        In per cent, negative where ``test`` needs less. None where a curve is not monotone or the curves do
+        not overlap.
     """
     for name, curve in (("reference", reference), ("tested", test)):
         if reason := _defect(name, curve):
             return Delta(None, reason=reason)
-    delta = _delta(
-        (reference.score, np.log10(reference.rate)), (test.score, np.log10(test.rate)), method, "scores"
-    )
+    delta = _delta((reference.score, np.log10(reference.rate)), (test.score, np.log10(test.rate)), "scores")
     return delta if delta.value is None else Delta(100 * (10**delta.value - 1), delta.overlap)
 
 
-def bd_quality(reference: Curve, test: Curve, *, method: Interpolation = "pchip") -> Delta:
-    """Bjøntegaard-delta quality: how much more score ``test`` has beside ``reference`` at equal rate.
+def bd_quality(reference: Curve, test: Curve) -> Delta:
+    """Compute the BD-quality: the score of ``test`` minus that of ``reference`` at equal rate.
 
-    Needs no monotone scores: it is there wherever the rates overlap.
+    It is defined wherever the rates overlap, monotone or not.
 
     Returns
     -------
@@ -113,16 +108,13 @@ def bd_quality(reference: Curve, test: Curve, *, method: Interpolation = "pchip"
     for name, curve in (("reference", reference), ("tested", test)):
         if len(curve.rate) < 2 or (np.diff(curve.rate) <= 0).any():
             return Delta(None, reason=f"the {name} curve does not have two points of different rates")
-    return _delta(
-        (np.log10(reference.rate), reference.score), (np.log10(test.rate), test.score), method, "rates"
-    )
+    return _delta((np.log10(reference.rate), reference.score), (np.log10(test.rate), test.score), "rates")
 
 
 def monotone(curve: Curve) -> Curve:
-    """Make a noisy curve rise: isotonic regression of the score on the rate.
+    """Make a noisy curve monotone by isotonic regression of the score on the rate.
 
-    Neighbouring points whose scores fall are pooled, and each pool becomes one point: the mean of its scores
-    at the geometric mean of its rates. A curve that rises stays as it is.
+    Each pool becomes one point: the mean of its scores at the geometric mean of its rates.
     """
     pools = isotonic_regression(curve.score).blocks
     starts, counts = pools[:-1], np.diff(pools)
@@ -134,17 +126,15 @@ def monotone(curve: Curve) -> Curve:
 
 @dataclass(frozen=True)
 class Points:
-    """What a sweep measured of one codec, on pictures that have every quality.
+    """Rates and scores of one codec, on images measured at every quality.
 
     Attributes
     ----------
     codec : str
     images : tuple of str
-        Names of the pictures: the first axis of the arrays.
     qualities : tuple of int
-        The second axis of the arrays.
     bpp, scores : ndarray
-        float64 (pictures, qualities).
+        float64 (images, qualities).
     """
 
     codec: str
@@ -154,25 +144,22 @@ class Points:
     scores: np.ndarray
 
     def curve(self, chosen: Sequence[int] | np.ndarray | slice = slice(None)) -> Curve:
-        """The mean curve over all pictures, or over the chosen ones (indices, which may repeat)."""
+        """Return the mean curve of all images, or of chosen ones (indices, which may repeat)."""
         return Curve(self.bpp[chosen].mean(axis=0), self.scores[chosen].mean(axis=0))
 
     def on(self, images: Sequence[str]) -> Points:
-        """The same on some of the pictures, in the order given."""
+        """Return the points of some of the images, in the order given."""
         chosen = [self.images.index(image) for image in images]
         return Points(self.codec, tuple(images), self.qualities, self.bpp[chosen], self.scores[chosen])
 
 
 def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
-    """Gather the rows of a codec.
-
-    Pictures that lack the score at one of the codec's qualities, because of an error or because it cannot be
-    had, are left out: every point of a mean curve stands on the same pictures.
+    """Gather the rows of a codec; images that lack the score at one of its qualities are left out.
 
     Raises
     ------
     InputError
-        If no picture is left.
+        If no image is left.
     """
     found = {
         (row["image"], row["quality"]): (row["bpp"], row[score])
@@ -183,7 +170,7 @@ def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
     names = dict.fromkeys(image for image, _ in found)
     images = tuple(image for image in names if all((image, quality) in found for quality in qualities))
     if not images:
-        raise InputError(f"no picture has the {score} of {codec} at each of its qualities")
+        raise InputError(f"no image has the {score} of {codec} at each of its qualities")
     values = np.array(
         [[found[image, quality] for quality in qualities] for image in images], dtype=np.float64
     )
@@ -192,14 +179,14 @@ def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval from resampled pictures.
+    """A 95 % bootstrap interval over images.
 
     Attributes
     ----------
     low, high : float
         Percentiles 2.5 and 97.5 of the delta.
     without : float
-        0…1, the share of resamples that gave no delta; they are not in the percentiles.
+        0…1, the share of resamples without a delta; they are not in the percentiles.
     """
 
     low: float
@@ -215,27 +202,22 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval | None:
-    """How far a delta between mean curves depends on which pictures were taken.
-
-    Pictures are drawn anew with replacement, the same for both codecs; the noise of a judge on one picture
-    is part of the picture's.
+    """Bootstrap the delta between mean curves by resampling images, the same ones for both codecs.
 
     Parameters
     ----------
     reference, test : Points
-        On the same pictures, in the same order.
+        On the same images, in the same order.
     delta : callable
         `bd_rate`, `bd_quality`, or one of them on `monotone` curves.
-    resamples : int
-    seed : int
 
     Returns
     -------
     Interval or None
-        None for a single picture, or where fewer than half of the resamples give a delta.
+        None for a single image, or where fewer than half of the resamples give a delta.
     """
     if reference.images != test.images:
-        raise InputError("both codecs of a bootstrap need the same pictures")
+        raise InputError("both codecs of a bootstrap need the same images")
     count = len(reference.images)
     draws = np.random.default_rng(seed).integers(count, size=(resamples, count))
     found = [delta(reference.curve(draw), test.curve(draw)).value for draw in draws]
@@ -248,60 +230,49 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class Comparison:
-    """A codec beside a reference, by one score.
+    """Comparison of a codec with a reference by one score.
 
     Attributes
     ----------
     reference, codec, score : str
-    pictures : int
-        How many both codecs were measured on at all of their qualities.
-    rate : Delta
+    images : int
+        Measured with both codecs at all of their qualities.
+    rate, rate_interval : Delta, Interval or None
         BD-rate of the mean curves, in per cent.
-    rate_interval : Interval or None
-    quality : Delta
+    quality, quality_interval : Delta, Interval or None
         BD-quality of the mean curves, in units of the score.
-    quality_interval : Interval or None
-    picture_rate : float or None
-        Mean of the pictures' own BD-rates, in per cent, over those that have one.
-    picture_count : int
-        How many have one.
+    image_rate, image_count : float or None, int
+        Mean of the images' own BD-rates, in per cent, and the number of images that have one.
     """
 
     reference: str
     codec: str
     score: str
-    pictures: int
+    images: int
     rate: Delta
     rate_interval: Interval | None
     quality: Delta
     quality_interval: Interval | None
-    picture_rate: float | None
-    picture_count: int
+    image_rate: float | None
+    image_count: int
 
 
 def compare(
     rows: Sequence[dict[str, Any]], reference: str, codec: str, score: str, *, noisy: bool = False
 ) -> Comparison:
-    """Compare two codecs on the pictures that both have.
+    """Compare two codecs on the images that both were measured on.
 
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of one sweep.
-    reference, codec, score : str
-    noisy : bool
-        The score comes from a judge whose curves need not rise, such as word accuracy: compare `monotone`
-        curves.
+    ``noisy``: curves of this score, such as word accuracy, need not rise, so compare `monotone` curves.
 
     Raises
     ------
     InputError
-        If there is no picture that both have.
+        If there is no such image.
     """
     first, second = points(rows, reference, score), points(rows, codec, score)
     shared = [image for image in first.images if image in second.images]
     if not shared:
-        raise InputError(f"no picture has both {reference} and {codec}")
+        raise InputError(f"no image was measured with both {reference} and {codec}")
     first, second = first.on(shared), second.on(shared)
 
     def rate(left: Curve, right: Curve) -> Delta:
@@ -313,13 +284,13 @@ def compare(
         reference=reference,
         codec=codec,
         score=score,
-        pictures=len(shared),
+        images=len(shared),
         rate=rate(first.curve(), second.curve()),
         rate_interval=bootstrap(first, second, rate),
         quality=bd_quality(first.curve(), second.curve()),
         quality_interval=bootstrap(first, second, bd_quality),
-        picture_rate=float(np.mean(own)) if own else None,
-        picture_count=len(own),
+        image_rate=float(np.mean(own)) if own else None,
+        image_count=len(own),
     )
 
 
@@ -334,65 +305,12 @@ def _defect(name: str, curve: Curve) -> str | None:
     return None
 
 
-def _delta(
-    reference: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    method: Interpolation,
-    what: str,
-) -> Delta:
-    """Mean difference of two functions, given as (places, values), over the places that both cover."""
+def _delta(reference: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], what: str) -> Delta:
+    """Mean difference of two functions, given as (x, y), over the x that both cover."""
     (first, second) = (reference[0][[0, -1]], test[0][[0, -1]])
     low, high = max(first[0], second[0]), min(first[1], second[1])
     if low >= high:
         return Delta(None, reason=f"the curves do not overlap in their {what}")
     overlap = (high - low) / (max(first[1], second[1]) - min(first[0], second[0]))
-    areas = [_AREAS[method](*values, low, high) for values in (reference, test)]
+    areas = [PchipInterpolator(*values).integrate(low, high) for values in (reference, test)]
     return Delta(float((areas[1] - areas[0]) / (high - low)), float(overlap))
-
-
-def _akima_area(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
-    return float(Akima1DInterpolator(x, y).integrate(low, high))
-
-
-def _pchip_area(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
-    """Integral of the PCHIP interpolant, as scipy's: on a few points plain floats are ten times faster.
-
-    Fritsch, Butland: "A method for constructing local monotone piecewise cubic interpolants", 1984. Each
-    piece is a cubic, of which Simpson's rule is exact.
-    """
-    places, values = x.tolist(), y.tolist()
-    steps = [after - before for before, after in pairwise(places)]
-    rises = [(after - before) / step for (before, after), step in zip(pairwise(values), steps, strict=True)]
-    slopes = [_end_slope(steps, rises)]
-    for (h0, h1), (d0, d1) in zip(pairwise(steps), pairwise(rises), strict=True):
-        first, second = h0 + 2 * h1, 2 * h0 + h1
-        slopes.append((first + second) / (first / d0 + second / d1) if d0 * d1 > 0 else 0.0)
-    slopes.append(_end_slope(steps[::-1], rises[::-1]))
-
-    total = 0.0
-    for index, step in enumerate(steps):
-        left, right = max(low, places[index]), min(high, places[index + 1])
-        if left >= right:
-            continue
-        bend = slopes[index] + slopes[index + 1] - 2 * rises[index]
-        heights = []
-        for place in (left, (left + right) / 2, right):
-            t = (place - places[index]) / step
-            heights.append(t * (slopes[index] + t * (rises[index] - slopes[index] + (t - 1) * bend)))
-        mean = (heights[0] + 4 * heights[1] + heights[2]) / 6
-        total += (right - left) * (values[index] + step * mean)
-    return total
-
-
-def _end_slope(steps: Sequence[float], rises: Sequence[float]) -> float:
-    """At the first point: three-point difference, kept from overshooting."""
-    if len(rises) == 1:
-        return rises[0]
-    (h0, h1), (d0, d1) = steps[:2], rises[:2]
-    slope = ((2 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
-    if slope * d0 <= 0:
-        return 0.0
-    return 3 * d0 if d0 * d1 < 0 and abs(slope) > 3 * abs(d0) else slope
-
-
-_AREAS = {"pchip": _pchip_area, "akima": _akima_area}

@@ -1,18 +1,14 @@
-"""Which importance map is worth its bits: one codec, many maps, rate at equal distance for an encoder.
+"""Compare importance maps: rate at equal feature distance of DINOv2-S, real files (`lab/recipes/guides.sh`).
 
-``python -m cotam_lab.bench.guides DATA -o OUT --map SPEC …``; `lab/recipes/guides.sh` calls it. Real files only.
-A map is given as NAME@STRENGTH: NAME is one of the teacher's own maps (`cotam_lab.guides.sensitivity.MAPS`,
-"reader"), a sum of them ("tokens+whole"), or the path of a guide's ONNX file; the level is
-4 · strength · (log2 w - mean), rounded and clipped. NAME@ternary is the paper's rule.
-Needs torch: the ``train`` extra.
+A map is given as NAME@STRENGTH[/LIMIT]: NAME is one of the encoder's own maps
+(`cotam_lab.guides.sensitivity.MAPS`, "reader"), a sum of them ("tokens+whole"), or a guide's ONNX file;
+levels are 4 · strength · (log2 w − mean), rounded and clipped. NAME@ternary is the rule of arXiv 2509.24258.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +16,30 @@ import click
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from cotam.codec import weights
-from cotam.codec.allocation import fixed
+from cotam.codec.allocation import FixedOffsets, fixed
 from cotam.codec.still import Codec
 from cotam.errors import InputError
 from cotam.format.level_map import LIMIT
+from cotam.guide import base, multiscale
 from cotam.guide.importance import to_levels
-from cotam.image.read import to_rgb
+from cotam.image.read import Pixels, to_rgb
 from cotam.runtime import OnnxRunner
 from cotam_lab.bench.curves import Comparison, compare
-from cotam_lab.bench.pictures import plain_pictures
-from cotam_lab.bench.sweep import read_rows, repair
+from cotam_lab.bench.images import find_images
+from cotam_lab.bench.levels import UNIFORM, FeatureScores, Scores, Subject, Variant, measure, rows_of
 from cotam_lab.guides.sensitivity import MAPS, as_tensor, maps, reader_map
-from cotam_lab.metrics.features import decibel, decibels, feature_distances
-from cotam_lab.nets.teachers import (
-    LEVELS,
-    Features,
-    Reader,
-    Teacher,
-    load_reader,
-    load_teacher,
-    reader_distances,
-)
+from cotam_lab.metrics.features import decibel
+from cotam_lab.nets.teachers import Reader, Teacher, load_reader, load_teacher, reader_distances
 
 SIDE = 378
-"""Long side of what is coded: 27 patches of 14 pixels."""
+"""Long side of the coded images: 27 patches of 14 pixels."""
 
-CELL = 32
 QUALITIES = (0, 15, 30, 45)
 PROBES = {"tokens": 2, "attended": 2, "whole": 4}
 PROBED_AT = 30
-UNIFORM = "none"
-SCORES = {"photos": ("tokens", "attended", "whole"), "text": ("tokens", "attended", "whole", "reader")}
-_LEVELS = LEVELS[1:]
+SCORES = {"photos": ("features", "attended", "whole"), "text": ("features", "attended", "whole", "reader")}
 
 
 @dataclass(frozen=True)
@@ -63,10 +48,14 @@ class Spec:
 
     Attributes
     ----------
-    text : as given, the key in the rows
-    names : teacher's maps to be added, or one ONNX file; none for the uniform map
-    strength : None for the ternary rule
-    limit : largest level
+    text : str
+        As given; the key in rows.
+    names : tuple of str
+        Maps to add, or one ONNX file; empty for no map.
+    strength : float or None
+        None for the ternary rule.
+    limit : int
+        Largest level.
     """
 
     text: str
@@ -76,7 +65,12 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> Spec:
-        """NAME[+NAME…]@STRENGTH[/LIMIT], NAME@ternary, or none. Raises InputError for anything else."""
+        """Parse NAME[+NAME…]@STRENGTH[/LIMIT], NAME@ternary, or none.
+
+        Raises
+        ------
+        InputError
+        """
         if text == UNIFORM:
             return cls(text)
         name, _, rule = text.rpartition("@")
@@ -91,94 +85,72 @@ class Spec:
         except ValueError:
             raise InputError(f"{text!r} is not NAME@STRENGTH, NAME@STRENGTH/LIMIT or NAME@ternary") from None
 
-    def levels(self, importance: np.ndarray) -> np.ndarray:
-        """Levels int8 from importance, both on the grid of levels."""
-        size = CELL * importance.shape[0], CELL * importance.shape[1]
+    def levels(self, importance: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Convert importance to levels int8 of an image of ``size`` (H, W)."""
         if self.strength is None:
             return to_levels(importance, size, policy="ternary")
         return to_levels(importance, size, exponent=self.strength, limit=self.limit)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A picture to be coded: its key in the rows, whether it is one of text, and its pixels."""
+class Maps:
+    """Importance maps of images by name; the encoder's own are kept in a folder.
 
-    name: str
-    text: bool
-    pixels: np.ndarray
-
-
-def held_out(data: Path, kind: str, limit: int | None) -> Iterator[Subject]:
-    """Pictures that no training has seen, at most ``limit``, evenly spaced.
-
-    "photos": Kodak, highres, and the held-out tenths of the training photographs, reduced to 378 pixels;
-    "text": documents, charts and ocr, the middle 378×252 pixels at their own scale.
+    Parameters
+    ----------
+    codec : Codec
+        Sensitivities are measured on what it decodes.
+    folder : Path
+    teacher, reader : networks; loaded when first used if not given
     """
-    found: list[tuple[str, Path]] = []
-    for pack in ("kodak", "highres", "train/photos", "train/captions") if kind == "photos" else ():
-        chosen = plain_pictures(data / pack)
-        step = 10 if pack.startswith("train/") else 1
-        found += [(f"{pack}/{p.path.stem}", p.path) for p in chosen[::step]]
-    for pack in ("documents", "charts", "ocr") if kind == "text" else ():
-        found += [(f"{pack}/{p.path.stem}", p.path) for p in plain_pictures(data / pack, 12)]
-    if limit and limit < len(found):
-        found = [found[round(i * (len(found) - 1) / max(1, limit - 1))] for i in range(limit)]
-    for name, path in found:
-        yield Subject(name, kind == "text", _fitted(to_rgb(path), kind == "photos"))
 
-
-def _fitted(pixels: np.ndarray, reduce: bool) -> np.ndarray:
-    """Reduced to the long side, then the middle whose sides are multiples of 14."""
-    image = Image.fromarray(pixels)
-    if reduce:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        box = image.size
-    else:
-        box = (SIDE, 252)
-    width, height = (min(n, b) // 14 * 14 for n, b in zip(image.size, box, strict=True))
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
-
-
-class Bench:
-    """One weight set, the teachers, and the maps of pictures, kept in a folder once they are made."""
-
-    def __init__(self, weight_set: str, folder: Path) -> None:
-        """``weight_set``: the name of an installed one, or a folder."""
-        path = Path(weight_set)
-        self.weights = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
-        self.codec = Codec(self.weights, OnnxRunner(self.weights.folder, threads=1))
-        self.folder = folder
-        self._guides: dict[str, Any] = {}
-
-    @cached_property
-    def teacher(self) -> Teacher:
-        return load_teacher(attention=True)
-
-    @cached_property
-    def reader(self) -> Reader:
-        return load_reader()
+    def __init__(
+        self, codec: Codec, folder: Path, teacher: Teacher | None = None, reader: Reader | None = None
+    ) -> None:
+        self.codec, self.folder = codec, folder
+        self._teacher, self._reader = teacher, reader
 
     @property
-    def version(self) -> str:
-        return self.weights.short_hash.hex()
+    def teacher(self) -> Teacher:
+        """DINOv2-S with attention."""
+        self._teacher = self._teacher or load_teacher(attention=True)
+        return self._teacher
+
+    @property
+    def reader(self) -> Reader:
+        """Convolutions of EasyOCR's recogniser."""
+        self._reader = self._reader or load_reader()
+        return self._reader
+
+    def variant(self, spec: Spec) -> Variant:
+        """Return the variant that codes with a map."""
+
+        def allocator(subject: Subject) -> FixedOffsets | None:
+            size = subject.pixels.shape[0], subject.pixels.shape[1]
+            return fixed(spec.levels(self.importance(spec, subject), size) if spec.names else None)
+
+        return Variant(spec.text, allocator)
 
     def importance(self, spec: Spec, subject: Subject) -> np.ndarray:
-        """float64 on the grid of levels: the sum of the spec's maps, each of mean 1."""
+        """Return the sum of the spec's maps, each of mean 1, as float64."""
         return np.sum([self._map(name, subject) for name in spec.names], axis=0)
 
     def _map(self, name: str, subject: Subject) -> np.ndarray:
-        found = self._run(name, subject) if name.endswith(".onnx") else self._teachers(name, subject)
+        if name.endswith(".onnx"):
+            guide = base.load(name)
+            assert guide is not None
+            found = multiscale.importance(guide, subject.pixels)
+        else:
+            found = self._measured(name, subject)
         return found.astype(np.float64) / found.mean()
 
-    def _teachers(self, name: str, subject: Subject) -> np.ndarray:
+    def _measured(self, name: str, subject: Subject) -> np.ndarray:
         kind = "reader" if name == "reader" else "maps"
-        path = self.folder / f"{self.version}_{kind}" / f"{subject.name.replace('/', '_')}.npz"
+        version = self.codec.weights.short_hash.hex()
+        path = self.folder / f"{version}_{kind}" / f"{subject.name.replace('/', '_')}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             coded = as_tensor(self.codec.decode(self.codec.encode(subject.pixels, PROBED_AT)))
-            generator = torch.Generator().manual_seed(0)
-            options: dict[str, Any] = {"cell": CELL, "generator": generator}
+            options: dict[str, Any] = {"cell": 32, "generator": torch.Generator().manual_seed(0)}
             if kind == "reader":
                 found = {"reader": reader_map(self.reader, coded, probes=2, **options)}
             else:
@@ -189,89 +161,58 @@ class Bench:
         with np.load(path) as arrays:
             return arrays[name]
 
-    def _run(self, path: str, subject: Subject) -> np.ndarray:
-        """An ONNX guide on the picture, resized to multiples of 32, on the grid of levels."""
-        import onnxruntime as ort
+    def subject(self, name: str, pixels: Pixels, *, text: bool) -> Subject:
+        """Make a subject scored by DINOv2-S, and by the reader if it is text."""
+        features = FeatureScores(self.teacher, pixels)
 
-        if path not in self._guides:
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = 1
-            self._guides[path] = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        rows, columns = (-(-n // CELL) for n in subject.pixels.shape[:2])
-        image = Image.fromarray(subject.pixels).resize(
-            (columns * CELL, rows * CELL), Image.Resampling.BILINEAR
-        )
-        (found,) = self._guides[path].run(["importance"], {"pixels": np.asarray(image)[None]})
-        return found[0].reshape(rows, found.shape[1] // rows, columns, -1).mean((1, 3))
+        def score(decoded: Pixels) -> Scores:
+            found = features(decoded)
+            if text:
+                found["reader"] = decibel(float(reader_distances(self._read(decoded), self._read(pixels))))
+            return found
+
+        return Subject(name, pixels, score, text)
 
     @torch.no_grad()
-    def look(self, pixels: np.ndarray, *, attention: bool = False) -> Features:
-        """What the teacher sees."""
-        return self.teacher(as_tensor(pixels), attention=attention)
-
-    @torch.no_grad()
-    def read(self, pixels: np.ndarray) -> list[torch.Tensor]:
-        """What the reader sees of the picture, enlarged twice."""
-        picture = torch.nn.functional.interpolate(as_tensor(pixels), scale_factor=2, mode="bilinear")
-        return list(self.reader(picture))
-
-    def rows(self, subject: Subject, wanted: Iterable[tuple[Spec, int]]) -> Iterator[dict[str, Any]]:
-        """A row for each map and quality: size, and distances to the original in -dB, more is better."""
-        theirs = self.look(subject.pixels, attention=True)
-        read = self.read(subject.pixels) if subject.text else []
-        for spec, quality in wanted:
-            levels = spec.levels(self.importance(spec, subject)) if spec.names else None
-            coded = self.codec.encode(subject.pixels, quality, allocator=fixed(levels))
-            decoded = self.codec.decode(coded)
-            scores = teacher_scores(self.look(decoded), theirs)
-            if subject.text:
-                scores["reader"] = decibel(float(reader_distances(self.read(decoded), read)))
-            pixels = subject.pixels.shape[0] * subject.pixels.shape[1]
-            yield {
-                "codec": spec.text,
-                "version": self.version,
-                "quality": quality,
-                "image": subject.name,
-                "bytes": len(coded.data),
-                "bpp": 8 * len(coded.data) / pixels,
-                **scores,
-            }
+    def _read(self, pixels: Pixels) -> list[torch.Tensor]:
+        """Features of the reader, of the image enlarged twice."""
+        image = torch.nn.functional.interpolate(as_tensor(pixels), scale_factor=2, mode="bilinear")
+        return list(self.reader(image))
 
 
-def teacher_scores(ours: Features, theirs: Features) -> dict[str, float]:
-    """-10·log10 of the distance of all tokens and of attended ones (mean of levels), whole, each level."""
-    found = decibels(feature_distances(ours, theirs))
-    names = {"tokens": "features", **{name: name for name in ("attended", "whole", *_LEVELS)}}
-    values = {name: found[key] for name, key in names.items()}
-    return {name: value for name, value in values.items() if value is not None}
+def held_out(data: Path, kind: str, limit: int | None) -> Iterator[tuple[str, Pixels]]:
+    """List names and pixels of images that no training saw, at most ``limit``, evenly spaced.
+
+    "photos": Kodak, highres, and the held-out tenths of the training photographs, reduced to `SIDE`;
+    "text": documents, charts and ocr, the centre 378×252 pixels at full scale.
+    """
+    found: list[tuple[str, Path]] = []
+    for pack in ("kodak", "highres", "train/photos", "train/captions") if kind == "photos" else ():
+        step = 10 if pack.startswith("train/") else 1
+        found += [(f"{pack}/{one.path.stem}", one.path) for one in find_images(data / pack)[::step]]
+    for pack in ("documents", "charts", "ocr") if kind == "text" else ():
+        found += [(f"{pack}/{one.path.stem}", one.path) for one in find_images(data / pack, 12)]
+    if limit and limit < len(found):
+        found = [found[round(i * (len(found) - 1) / max(1, limit - 1))] for i in range(limit)]
+    for name, path in found:
+        yield name, _fitted(to_rgb(path), kind == "photos")
 
 
-def measure(bench: Bench, subjects: Iterable[Subject], specs: Sequence[Spec], file: Path) -> None:
-    """Append the rows that ``file`` lacks."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
-    done = {_key(row) for row in read_rows(file)} if file.exists() else set()
-    with file.open("a", encoding="utf-8") as sink:
-        for subject in tqdm(subjects, desc=file.stem, unit="picture", disable=None):
-            wanted = [
-                (spec, quality)
-                for spec in specs
-                for quality in QUALITIES
-                if (bench.version, spec.text, quality, subject.name) not in done
-            ]
-            for row in bench.rows(subject, wanted) if wanted else ():
-                sink.write(json.dumps(row) + "\n")
-                sink.flush()
-
-
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["version"], row["codec"], row["quality"], row["image"]
+def _fitted(pixels: Pixels, reduce: bool) -> Pixels:
+    """Reduce to the long side, then crop the centre to sides that are multiples of 14."""
+    image = Image.fromarray(pixels)
+    if reduce:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    box = image.size if reduce else (SIDE, 252)
+    width, height = (min(n, b) // 14 * 14 for n, b in zip(image.size, box, strict=True))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
 
 
 def table(rows: Sequence[dict[str, Any]], specs: Sequence[Spec], scores: Sequence[str]) -> str:
-    """BD-rates against the uniform map at equal distance, and what a map of mean zero does to sizes."""
+    """Write BD-rates against no map at equal distance, and how a map of mean zero changes sizes."""
     lines = [
-        "| map | " + " | ".join(scores) + " | size at one quality | pictures |",
+        "| map | " + " | ".join(scores) + " | size at one quality | images |",
         "|---" * (len(scores) + 3) + "|",
     ]
     plain = {(row["image"], row["quality"]): row["bytes"] for row in rows if row["codec"] == UNIFORM}
@@ -281,14 +222,14 @@ def table(rows: Sequence[dict[str, Any]], specs: Sequence[Spec], scores: Sequenc
             continue
         compared = [compare(rows, UNIFORM, spec.text, score) for score in scores]
         sizes = [100 * (row["bytes"] / plain[row["image"], row["quality"]] - 1) for row in own]
-        cells = [_cell(one) for one in compared]
         change = f"{np.mean(sizes):+.1f} ± {np.std(sizes):.1f}"
-        lines.append(f"| {label(spec)} | {' | '.join(cells)} | {change} | {compared[0].pictures} |")
+        cells = " | ".join(map(_cell, compared))
+        lines.append(f"| {label(spec)} | {cells} | {change} | {compared[0].images} |")
     return "\n".join(lines) + "\n"
 
 
 def label(spec: Spec) -> str:
-    """Name of a map in a table: files by their stem."""
+    """Name a map in a table: files by their stem."""
     head, _, rule = spec.text.rpartition("@")
     return f"{Path(head).stem if head.endswith('.onnx') else head} @ {rule}"
 
@@ -300,6 +241,13 @@ def _cell(one: Comparison) -> str:
     return f"{one.rate.value:+.1f}" + (f" [{interval.low:+.1f}, {interval.high:+.1f}]" if interval else "")
 
 
+def load_codec(weight_set: str) -> Codec:
+    """Load a codec by the name or the folder of its weight set, on one thread."""
+    path = Path(weight_set)
+    found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
+    return Codec(found, OnnxRunner(found.folder, threads=1))
+
+
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
@@ -307,28 +255,28 @@ def _cell(one: Comparison) -> str:
     "--map", "texts", multiple=True, required=True, help="NAME@STRENGTH or NAME@ternary.  [repeatable]"
 )
 @click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="Take so many pictures, evenly spaced.")
+@click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
 @click.option("--weights", "weight_set", default=weights.DEFAULT, show_default=True, help="Name or folder.")
 def main(
     data: Path, out: Path, texts: tuple[str, ...], kind: str, limit: int | None, weight_set: str
 ) -> None:
-    """Measure maps on held-out pictures of DATA: rows.jsonl and a markdown table in OUT.
+    """Compare maps on held-out images of DATA: rows and a Markdown table in OUT.
 
-    Run again, it goes on where it was stopped; other maps and pictures are added to the rows.
+    Run again, it continues where it stopped; new maps and images are added to the rows.
     """
     torch.set_num_threads(1)
+    file = out / f"{kind}.jsonl"
     try:
         specs = [Spec.parse(text) for text in dict.fromkeys((UNIFORM, *texts))]
-        bench, file = Bench(weight_set, out), out / f"{kind}.jsonl"
-        subjects = list(held_out(data, kind, limit))
-        measure(bench, subjects, specs, file)
+        codec = load_codec(weight_set)
+        found = Maps(codec, out)
+        subjects = [found.subject(*one, text=kind == "text") for one in held_out(data, kind, limit)]
+        measure(codec, subjects, [found.variant(spec) for spec in specs], QUALITIES, file)
     except InputError as error:
         raise click.ClickException(str(error)) from error
-    names = {subject.name for subject in subjects}
-    rows = [row for row in read_rows(file) if row["version"] == bench.version and row["image"] in names]
-    found = table(rows, specs, SCORES[kind])
-    (out / f"{kind}.md").write_text(found, encoding="utf-8")
-    click.echo(found)
+    written = table(rows_of(codec, subjects, file), specs, SCORES[kind])
+    (out / f"{kind}.md").write_text(written, encoding="utf-8")
+    click.echo(written)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Our codec as one of the codecs: profile, guide, view and what else the API takes, from text.
-
-Knows the signatures of `cotam.encode` and `cotam.decode`: an option that these gain can be measured without
-a change here.
-"""
+"""Cotam as one of the baselines, with any options of `cotam.encode` and `cotam.decode`, given as text."""
 
 from __future__ import annotations
 
@@ -20,12 +16,12 @@ from cotam.options import guide_digest, weights_digests
 
 __all__ = ["option_defaults", "ours"]
 
-_NAMED = ("profile", "guide", "view")  # said in the version also where they are the API's defaults
+_NAMED = ("profile", "guide", "view")  # in the version even when they have default values
 _SET_BY_THE_SWEEP = {"quality", "target_size", "levels", "metadata", "background", "size_limit"}
 
 
 def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options that `cotam.encode`, and that `cotam.decode`, take in this version, with their defaults."""
+    """Return the keyword options of `cotam.encode` and of `cotam.decode`, with their defaults."""
     import cotam
 
     found = [
@@ -40,28 +36,24 @@ def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def ours(text: str = "") -> Codec:
-    """Our codec with options such as ``profile=base,guide=none,view=human``.
+    """Make a codec from options such as ``profile=base,guide=none,view=human``.
 
-    Parameters
-    ----------
-    text : str
-        Names and values; a value is a JSON number, true, false or null, or else a string. What is not named
-        is as the API has it.
+    A value is a JSON number, true, false or null, or else a string. Other options keep the API's defaults.
 
     Raises
     ------
     InputError
-        If an option is not known to this version, or has no such value.
+        If an option does not exist, or its value is invalid.
     """
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding}
     settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
     if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
         known = ", ".join(sorted({*encoding, *decoding}))
-        raise InputError(f"cotam has no option {', '.join(unknown)} in this version; there is: {known}")
+        raise InputError(f"cotam has no option {', '.join(unknown)}: choose from {known}")
     encode = functools.partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
     decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
-    decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # a value that is not known is said now, not per row
+    decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # fail on invalid values now
     described = [f"{name} {value}" for name, value in settings.items()]
     described.append(f"weights {weights_digests(settings['profile'])}")
     if digest := guide_digest(settings["guide"], settings["profile"]):

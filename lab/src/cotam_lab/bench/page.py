@@ -1,8 +1,4 @@
-"""One page of all that rows say: curves, tables, and the pictures where a codec does worst.
-
-Knows rows and pictures: what is measured, and how curves are drawn and compared, other modules know. The page
-needs nothing beside itself: no scripts, no fonts, no files from elsewhere.
-"""
+"""Self-contained HTML report of a sweep: curves, tables, and the images on which a codec does worst."""
 
 from __future__ import annotations
 
@@ -21,32 +17,36 @@ from scipy.ndimage import uniform_filter
 
 from cotam.errors import CotamError, InputError
 from cotam.image import baselines
+from cotam.image.baselines import Codec
 from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench import report
 from cotam_lab.bench.curves import bd_quality, points
-from cotam_lab.metrics.pictures import JUDGES, judge
+from cotam_lab.metrics.base import METRICS, metric
 from cotam_lab.metrics.scores import SCORES, score_named
 
-__all__ = ["Worst", "groups", "latest", "page", "png", "render", "worst_pictures", "wrap"]
+__all__ = ["Worst", "groups", "latest", "page", "png", "render", "worst_images", "wrap"]
 
-CROP = 380  # pixels a side: three fit beside each other on a page of 1200
+CROP = 380  # pixels a side: three fit on a page 1200 pixels wide
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px;
        margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { margin-top: 2.4rem; border-bottom: 1px solid #ddd }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .9rem }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .9rem;
+        display: block; overflow-x: auto }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #e6e6e6; text-align: left }
+td { white-space: nowrap }
 th { border-bottom: 2px solid #bbb } tbody tr:hover { background: #f6f6f3 }
 svg, figure img { max-width: 100%; height: auto } figure { margin: 0 }
 figcaption { font-size: .85rem; color: #555 }
-.row { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; margin: .6rem 0 1.6rem }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 12px;
+       margin: .6rem 0 1.6rem }
 details { margin: .6rem 0; overflow-x: auto } summary { cursor: pointer; color: #555 }
 """
 
 
 def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of rows that were read from files: the last of each, in the version that the codec's last row has."""
+    """Keep the last row of each key, in the version of the codec's last row."""
     version = {row["codec"]: row["version"] for row in rows}
     last = {
         (row["codec"], row["quality"], row["image"]): row
@@ -57,11 +57,11 @@ def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def groups(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """The main scores that rows have, by the judge that gave them."""
+    """Group the main scores that the rows have by metric."""
     keys = dict.fromkeys(key for row in rows for key in row if key.partition("@")[0] in SCORES)
     found: dict[str, list[str]] = {}
-    for name in JUDGES:
-        main = judge(name).main
+    for name in METRICS:
+        main = metric(name).main
         for key in keys:
             base, _, teacher = key.partition("@")
             if base in main:
@@ -71,15 +71,15 @@ def groups(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class Worst:
-    """A picture on which a codec does badly beside another.
+    """An image on which a codec does badly in comparison with another.
 
     Attributes
     ----------
     image : str
     behind : float
-        BD-quality on this picture, in units of the rows' score: negative is worse.
+        BD-quality on this image, in units of the rows' score: negative is worse.
     quality, reference_quality : int
-        Of the pair that is shown: ours in the middle of the rates that both have, the other's nearest.
+        Of the files shown: ours in the middle of the common rates, the other's nearest to it.
     """
 
     image: str
@@ -88,15 +88,15 @@ class Worst:
     reference_quality: int
 
 
-def worst_pictures(
+def worst_images(
     rows: Sequence[dict[str, Any]], codec: str, reference: str, score: str, count: int = 3
 ) -> list[Worst]:
-    """The pictures on which a codec is furthest behind another at equal rate, the worst first.
+    """Find the images on which a codec is furthest behind another at equal rate, worst first.
 
     Raises
     ------
     InputError
-        If one of the two has no picture at all of its qualities.
+        If one of the two has no complete image.
     """
     ours, theirs = points(rows, codec, score), points(rows, reference, score)
     found = []
@@ -115,34 +115,34 @@ def worst_pictures(
 def page(
     rows: Sequence[dict[str, Any]],
     references: Sequence[str],
-    pictures: Mapping[str, Path],
+    files: Mapping[str, Path],
     *,
     title: str,
     codec: str | None = None,
     scores: Sequence[str] = (),
     log_rate: bool = False,
 ) -> str:
-    """The whole page, HTML.
+    """Write the page, HTML.
 
     Parameters
     ----------
     rows : sequence of dict
-        As `latest` gives them.
+        As `latest` returns them.
     references : sequence of str
-        Codecs that others are compared with.
-    pictures : mapping
-        Files by the names in the rows; empty to show none.
+        Codecs to compare with.
+    files : mapping
+        Image files by the names in the rows; empty to show none.
     title : str
     codec : str, optional
-        Whose worst pictures are shown, beside the first reference; the last of ours if not given.
+        Whose worst images are shown beside the first reference; the last of ours by default.
     scores : sequence of str
-        Keys to show; the main ones of each judge if empty.
+        Keys to show; the main ones of each metric if empty.
     log_rate : bool
 
     Raises
     ------
     InputError
-        If there is nothing to show.
+        If the rows have no scores.
     """
     shown = groups(rows)
     if scores:
@@ -154,10 +154,10 @@ def page(
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         render(
-            f"{len(images)} pictures through {', '.join(f'`{name}`' for name in names)}. Rate is the size of "
+            f"{len(images)} images through {', '.join(f'`{name}`' for name in names)}. Rate is the size of "
             "the whole file. *BD-rate*: how much more rate a codec needs at equal score, in per cent; "
             "negative is better. *BD-quality*: how much more score it has at equal rate. In brackets: 95 % "
-            "of what other pictures of the kind would give (bootstrap). Scores are means over pictures."
+            f"bootstrap interval over images. Scores are means over images. {report.DEFAULT_NOTE}"
         ),
     ]
     for name, keys in shown.items():
@@ -169,26 +169,27 @@ def page(
             table = report.comparison_table(reference, comparisons) if comparisons else ""
             parts.append(render(table + "".join(f"\n{remark}\n" for remark in remarks)))
         parts.append(_folded("Every point", render(report.point_table(rows, keys))))
-    parts += [_worst_section(rows, references, pictures, codec, next(iter(shown.values()))[0])]
+    parts += [_worst_section(rows, references, files, codec, next(iter(shown.values()))[0])]
     parts += ["<h2>Made with</h2>", render(report.versions(rows)), _errors(rows)]
     return wrap(title, parts)
 
 
 def wrap(title: str, parts: Sequence[str]) -> str:
-    """Parts of HTML as a page."""
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    """Make a page of parts of HTML."""
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
     return (
         f"<!doctype html>\n<html lang=en><head>{head}</head><body>\n" + "\n".join(parts) + "</body></html>\n"
     )
 
 
 def render(markdown: str) -> str:
-    """Markdown with tables to HTML."""
+    """Convert Markdown with tables to HTML."""
     return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
 
 
 def png(pixels: Pixels, caption: str) -> str:
-    """A figure with a picture inside it."""
+    """Embed an image as a figure."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -220,7 +221,7 @@ def _errors(rows: Sequence[dict[str, Any]]) -> str:
 def _worst_section(
     rows: Sequence[dict[str, Any]],
     references: Sequence[str],
-    pictures: Mapping[str, Path],
+    files: Mapping[str, Path],
     codec: str | None,
     score: str,
 ) -> str:
@@ -231,47 +232,46 @@ def _worst_section(
         return ""
     named = score_named(score)
     title = f"<h2>Where {html.escape(chosen)} does worst beside {html.escape(reference)}</h2>"
-    if not pictures:
-        return title + render("Give the folder of the pictures to see them here.")
+    if not files:
+        return title + render("Give --images FOLDER to see them here.")
     try:
-        worst = worst_pictures(rows, chosen, reference, score)
+        worst = worst_images(rows, chosen, reference, score)
         coders = baselines.codec(chosen), baselines.codec(reference)
     except CotamError as error:
         return title + render(f"Not shown: {error}.")
     if not worst:
-        return title + render("No picture has curves of both that can be compared.")
+        return title + render("No image has curves of both that can be compared.")
     parts = [
         title,
         render(
-            f"By {named.name} at equal rate, of all pictures. Each is cut, pixel by pixel, to where the "
-            "squared error exceeds the other's most."
+            f"By {named.name} at equal rate, of all images. The crop is where the squared error exceeds the "
+            "other's most."
         ),
     ]
     for one in worst:
-        if one.image not in pictures:
-            continue
-        original = to_rgb(pictures[one.image])
-        files = [
-            coder.encode(original, quality)
-            for coder, quality in zip(coders, (one.quality, one.reference_quality), strict=True)
-        ]
-        decoded = [coder.decode(data) for coder, data in zip(coders, files, strict=True)]
-        area = original.shape[0] * original.shape[1]
-        rates = [f"{8 * len(data) / area:.3f} bpp" for data in files]
-        behind = f"{named.factor * one.behind:+.2f} {named.unit}".replace("-", "−")
-        place = _where_worse(original, *decoded)
-        parts.append(f"<h3>{html.escape(one.image)}: {behind}</h3><div class=row>")
-        parts += [
-            png(original[place], "original"),
-            png(decoded[0][place], f"{chosen} q{one.quality}, {rates[0]}"),
-            png(decoded[1][place], f"{reference} q{one.reference_quality}, {rates[1]}"),
-        ]
-        parts.append("</div>")
+        if one.image in files:
+            behind = f"{named.factor * one.behind:+.2f} {named.unit}".replace("-", "−")
+            parts.append(f"<h3>{html.escape(one.image)}: {behind}</h3>")
+            parts.append(_crops(one, to_rgb(files[one.image]), coders))
     return "\n".join(parts)
 
 
+def _crops(worst: Worst, original: Pixels, coders: Sequence[Codec]) -> str:
+    """The original and both decoded images, cropped to where ours is worst."""
+    figures = []
+    qualities = worst.quality, worst.reference_quality
+    data = [coder.encode(original, quality) for coder, quality in zip(coders, qualities, strict=True)]
+    decoded = [coder.decode(one) for coder, one in zip(coders, data, strict=True)]
+    place = _where_worse(original, *decoded)
+    figures.append(png(original[place], "original"))
+    for coder, quality, size, pixels in zip(coders, qualities, map(len, data), decoded, strict=True):
+        bpp = 8 * size / (original.shape[0] * original.shape[1])
+        figures.append(png(pixels[place], f"{coder.name} q{quality}, {bpp:.3f} bpp"))
+    return f"<div class=row>{''.join(figures)}</div>"
+
+
 def _where_worse(original: Pixels, ours: Pixels, theirs: Pixels) -> tuple[slice, slice]:
-    """The square in which our squared error exceeds theirs most."""
+    """Find the square in which our squared error exceeds theirs most."""
     height, width = (min(CROP, side) for side in original.shape[:2])
     mine, other = (np.square(one.astype(np.float32) - original).mean(axis=2) for one in (ours, theirs))
     excess = uniform_filter(mine - other, (height, width), mode="constant")

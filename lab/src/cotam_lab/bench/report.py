@@ -1,4 +1,4 @@
-"""Rows as a markdown table and as curves that can be printed: SVG and PNG."""
+"""Rows as Markdown tables and as figures of curves."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ _COLOURS = {
     "heic": "#8a6fa8",
     "cotam": "#c8373c",
 }
-_VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # of ours, as they come
+_VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # cotam with options, in order
+DEFAULT_NOTE = "`cotam` without options is the default; rows `cotam:…` set options.\n"
 _INK = "#333333"
-_LABEL_GAP = 13  # points between the base lines of labels that would touch
+_LABEL_GAP = 13  # points between base lines of adjacent labels
 
 
 def codecs_of(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of the codecs in the rows, as they come, without the untouched originals."""
+    """List the codecs in the rows in order of appearance, without the originals."""
     return [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
 
 
 def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
-    """The mean curve of each codec, all on the pictures that all of them have.
+    """Compute the mean curve of each codec on the images that all of them have.
 
-    A codec that has no picture at all of its qualities is left out.
+    A codec without a complete image is left out.
     """
     measured = {}
     for name in codecs_of(rows):
@@ -73,14 +74,14 @@ def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
 def compared(
     rows: Sequence[dict[str, Any]], scores: Sequence[str], reference: str
 ) -> tuple[list[Comparison], list[str]]:
-    """Compare all other codecs with one.
+    """Compare all other codecs with a reference; noisy scores by monotone curves.
 
     Returns
     -------
     comparisons : list of Comparison
-        For each codec and score; by isotonic curves where the score is noisy.
+        For each codec and score.
     remarks : list of str
-        Why others are missing, a sentence each.
+        Why comparisons are missing.
     """
     names = codecs_of(rows)
     if reference not in names:
@@ -90,7 +91,7 @@ def compared(
         for score in scores if name != reference else ():
             try:
                 found.append(compare(rows, reference, name, score, noisy=score_named(score).noisy))
-            except InputError as error:  # a codec or a judge that failed on every picture
+            except InputError as error:  # a codec or a metric that failed on every image
                 remarks.append(f"{name}: {error}.")
     return found, remarks
 
@@ -98,7 +99,7 @@ def compared(
 def whole_table(
     rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
 ) -> str:
-    """All that the rows say, as markdown: ours in short, comparisons, means, where curves fall, versions."""
+    """Write all tables as Markdown: ours in short, comparisons, means, falls, versions."""
     parts, all_compared = [], []
     for reference in references:
         comparisons, remarks = compared(rows, scores, reference)
@@ -109,11 +110,12 @@ def whole_table(
     parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
     ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
     short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
-    return f"# {title}\n\n" + "\n".join([*filter(None, short), *parts])
+    note = [DEFAULT_NOTE] if any(name == "cotam" for name in ours) else []
+    return f"# {title}\n\n" + "\n".join([*note, *filter(None, short), *parts])
 
 
 def short_table(comparisons: Sequence[Comparison]) -> str:
-    """BD-rates of one codec as a markdown table, a row for each reference and a column for each score."""
+    """Write the BD-rates of one codec: a row for each reference, a column for each score."""
     if not comparisons:
         return ""
     scores = list(dict.fromkeys(one.score for one in comparisons))
@@ -129,9 +131,9 @@ def short_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
-    """Comparisons with one reference as a markdown table, a row for each codec and score.
+    """Write comparisons with one reference: a row for each codec and score.
 
-    Below the table stands why a BD-rate is missing, and where the curves share less than half of their range.
+    Remarks below say why a BD-rate is missing and where curves share less than half of their range.
     """
     header = (
         "codec",
@@ -140,7 +142,7 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         "mean of BD-rates",
         "BD-quality [95 %]",
         "overlap",
-        "pictures",
+        "images",
     )
     lines, remarks = [], []
     for one in comparisons:
@@ -149,16 +151,16 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         gain = one.quality.value
         quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
         quality += _interval(one.quality_interval, score.factor, 2)
-        own = f" (of {one.picture_count})" if one.picture_count < one.pictures else ""
+        own = f" (of {one.image_count})" if one.image_count < one.images else ""
         lines.append(
             (
                 one.codec,
                 name,
                 _rate(one.rate.value) + _interval(one.rate_interval),
-                _rate(one.picture_rate) + (own if one.picture_rate is not None else ""),
+                _rate(one.image_rate) + (own if one.image_rate is not None else ""),
                 quality,
                 f"{100 * one.rate.overlap:.0f} %",
-                str(one.pictures),
+                str(one.images),
             )
         )
         if one.rate.reason:
@@ -172,13 +174,10 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
-    """Means of every codec at every quality as a markdown table, with the times, and counts of errors.
-
-    Times are medians, in the company of whatever else ran: for speed there is `cotam_lab.bench.speed`.
-    """
+    """Write the means of every codec at every quality, median times, and counts of errors."""
     named = {key: score_named(key) for key in scores}
     names = [f"{score.name}, {score.unit}" for score in named.values()]
-    header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "pictures")
+    header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "images")
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["codec"], row["quality"]), []).append(row)
@@ -196,19 +195,19 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
 
 
 def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
-    """A line for each codec: on how many pictures the score, or the size, falls where the quality rises."""
+    """Write on how many images the score, or the size, of each codec falls as quality rises."""
     lines = []
     for name in codecs_of(rows):
-        by_picture: dict[str, list[dict[str, Any]]] = {}
+        by_image: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
-                by_picture.setdefault(row["image"], []).append(row)
+                by_image.setdefault(row["image"], []).append(row)
         counts = []
         for key in (score, "bytes"):
-            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_picture.values())
+            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
             counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
         lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
-                     f"of {len(by_picture)} pictures")  # fmt: skip
+                     f"of {len(by_image)} images")  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -217,7 +216,7 @@ def _quality(row: dict[str, Any]) -> int:
 
 
 def versions(rows: Iterable[dict[str, Any]]) -> str:
-    """A line for each codec that says which library made its files, and how."""
+    """List the library and settings that made the files of each codec."""
     found = dict.fromkeys((row["codec"], row["version"]) for row in rows if row["version"])
     return "".join(f"- {codec}: {version}\n" for codec, version in found)
 
@@ -230,7 +229,7 @@ def curve_figure(
     title: str,
     log_rate: bool = False,
 ) -> None:
-    """Draw mean curves, a panel for each score, each line labelled at its end.
+    """Draw mean curves, a panel for each score.
 
     Parameters
     ----------
@@ -238,11 +237,11 @@ def curve_figure(
     scores : sequence of str
         Keys of `cotam_lab.metrics.scores.SCORES`.
     files : sequence of Path or binary file
-        Where to write; a path's suffix says the format (.svg, .png, .pdf), a file gets SVG. Equal rows give
-        equal SVG bytes.
+        A path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give equal
+        SVG bytes.
     title : str
     log_rate : bool
-        Draw the rate on a logarithmic axis, which shows low rates as large as high ones.
+        Use a logarithmic axis for the rate.
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
         across = min(3, len(scores)) if len(scores) != 4 else 2
@@ -258,7 +257,7 @@ def curve_figure(
 
 
 def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
-    """Write a figure whose labels are set, see `curve_figure`; call it within the same ``rc_context``."""
+    """Save a figure; call it in the ``rc_context`` in which it was made."""
     figure.draw_without_rendering()  # makes room for the labels
     figure.set_layout_engine("none")
     for file in files:
@@ -299,7 +298,7 @@ def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: st
 
 
 def plain(axes: Axes) -> None:
-    """The look of all our figures: pale rules, no frame."""
+    """Style axes: pale grid lines, no frame."""
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -315,8 +314,8 @@ def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
-    """Write the names in a column at the right, as near to the heights of their lines' ends as they fit."""
-    figure.draw_without_rendering()  # settles the layout, and with it where the ends are
+    """Label lines in a column at the right, as close to their ends as labels fit."""
+    figure.draw_without_rendering()  # fixes the layout, and so the positions of the ends
     to_points = 72 / figure.dpi
     heights = [axes.transData.transform((rate, value))[1] * to_points for _, _, rate, value in ends]
     order = np.argsort(heights)
@@ -336,7 +335,7 @@ def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float,
 
 
 def _short(codec: str) -> str:
-    """The name in a figure: ``cotam:profile=base,guide=none,view=human`` is ``cotam base human``."""
+    """Shorten a name: ``cotam:profile=base,guide=none,view=human`` to ``cotam base human``."""
     name, colon, options = codec.partition(":")
     if name != "cotam" or not colon:
         return codec
@@ -345,12 +344,13 @@ def _short(codec: str) -> str:
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move rising heights as little as is needed, in the mean, to keep them a gap apart."""
+    """Move sorted heights as little as possible so that they are a gap apart."""
     steps = gap * np.arange(len(heights))
     return list(isotonic_regression(np.asarray(heights) - steps).x + steps) if len(heights) else []
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
+    """Write a Markdown table; columns from `numbers_from` on are right-aligned."""
     marks = ["---" if place < numbers_from else "---:" for place in range(len(header))]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, marks, *lines))
 

@@ -24,10 +24,10 @@ from cotam.codec.av1 import decode_av1, encode_av1
 from cotam.image.baselines import Codec, codec
 from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench.ours import ours
-from cotam_lab.bench.pictures import Picture, plain_pictures
+from cotam_lab.bench.images import Sample, find_images
+from cotam_lab.bench.sweep import plan
 from cotam_lab.bench.sweep import sweep as run_sweep
-from cotam_lab.bench.sweep import tasks
-from cotam_lab.metrics.pictures import judge
+from cotam_lab.metrics.base import metric
 
 __all__ = ["CODECS", "codec_of_study", "main", "reduced"]
 
@@ -97,17 +97,17 @@ def _png(pixels: Pixels, colours: int) -> bytes:
     return buffer.getvalue()
 
 
-def reduced(pictures: list[Picture], folder: Path) -> list[Picture]:
+def reduced(samples: list[Sample], folder: Path) -> list[Sample]:
     """Write the images as PNG, no side longer than `SIDE`, and return these; what is there stays."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for picture in pictures:
-        path = folder / f"{picture.path.stem}.png"
+    for sample in samples:
+        path = folder / f"{sample.path.stem}.png"
         if not path.exists():
-            image = Image.fromarray(to_rgb(picture.path))
+            image = Image.fromarray(to_rgb(sample.path))
             image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
             image.save(path)
-        found.append(Picture(path, f"{picture.path.parent.parent.name}/{path.name}", picture.texts))
+        found.append(Sample(path, f"{sample.path.parent.parent.name}/{path.name}", sample.texts))
     return found
 
 
@@ -126,10 +126,10 @@ def sweep(
     folders: tuple[Path, ...], out: Path, names: tuple[str, ...], metrics: tuple[str, ...], limit: int | None
 ) -> None:
     """Rate and words of the images in FOLDERS; rows are appended to OUT/rows.jsonl."""
-    pictures = [picture for folder in folders for picture in plain_pictures(folder, limit)]
+    samples = [sample for folder in folders for sample in find_images(folder, limit)]
     ladders = [(codec_of_study(name), CODECS[name]) for name in names or CODECS]
-    judges = [judge(name) for name in metrics or ("contrast", "tesseract", "reading")]
-    run_sweep(out / "rows.jsonl", tasks(reduced(pictures, out / "images"), ladders), judges)
+    scored = [metric(name) for name in metrics or ("contrast", "tesseract", "reading")]
+    run_sweep(out / "rows.jsonl", plan(reduced(samples, out / "images"), ladders), scored)
 
 
 @main.command()
@@ -138,9 +138,9 @@ def sweep(
 @click.option("--limit", type=int, default=18, show_default=True)
 def fit(folder: Path, out: Path, limit: int) -> None:
     """Median contrast-weighted error by quality, of the learned codec on pages and of AV1."""
-    pictures = reduced(plain_pictures(folder, limit), out / "images")
+    samples = reduced(find_images(folder, limit), out / "images")
     ladders = [(ours("profile=page"), (0, 20, 50, 80, 100)), (_av1_alone(), (2, 12, 30, 60, 80))]
-    rows = run_sweep(out / "rows.jsonl", tasks(pictures, ladders), [judge("contrast")])
+    rows = run_sweep(out / "rows.jsonl", plan(samples, ladders), [metric("contrast")])
     for name, quality, error in _medians(rows):
         click.echo(f"{name} {quality} {error:.1f}")
 

@@ -1,7 +1,6 @@
-"""Real processes on loopback to measure: ``cotam serve`` or ``edge``, and a model server that is none.
+"""Programs on loopback for measurements: ``cotam serve`` or ``edge``, and a model server with fixed answers.
 
-Knows programs, addresses and requests: nothing of what is measured. ``python -m cotam_lab.bench.service SECONDS``
-is the model server as a program of its own, so that it can be killed.
+``python -m cotam_lab.bench.service SECONDS`` is the model server.
 """
 
 from __future__ import annotations

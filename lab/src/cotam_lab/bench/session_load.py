@@ -23,7 +23,7 @@ import cotam
 from cotam.format.header import read_file, write_file
 from cotam_lab.bench.link import Link
 from cotam_lab.bench.load import Sample, growth, sample, table
-from cotam_lab.bench.pictures import plain_pictures
+from cotam_lab.bench.images import find_images
 from cotam_lab.bench.service import body_of, cotam_program, model_program
 
 __all__ = ["main"]
@@ -64,7 +64,7 @@ def main(folder: Path, clients: int, seconds: int, answer: float, store: str) ->
     Eight histories are shared by all clients; each request has an image of its own beside them. Exit code 1
     for an answer other than 200 and 429, for memory that grows, or for a store beyond its bound.
     """
-    files = [cotam.encode(picture.path, max_pixels=PIXELS) for picture in plain_pictures(folder, TURNS)]
+    files = [cotam.encode(picture.path, max_pixels=PIXELS) for picture in find_images(folder, TURNS)]
     wrong = []
     for option in ("--send-once", "--no-send-once"):
         load = _measured(files, clients, seconds, answer, ["--store", store], option)

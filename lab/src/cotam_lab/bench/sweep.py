@@ -1,7 +1,6 @@
-"""One sweep: codec × quality × picture, judged; a line of JSON for each as soon as it is done.
+"""Measure codec × quality × image, one JSON line each, written as soon as it is done.
 
-A sweep may be stopped at any moment and run again: what is in its file is not done a second time, and a
-line that was cut short is done anew.
+A sweep can be interrupted at any time and run again: it continues after the last complete line.
 """
 
 from __future__ import annotations
@@ -23,91 +22,84 @@ from tqdm import tqdm
 from cotam.errors import InputError
 from cotam.image.baselines import Codec
 from cotam.image.read import Pixels, to_rgb
-from cotam_lab.bench.pictures import Picture
-from cotam_lab.metrics.pictures import Judge
+from cotam_lab.bench.images import Sample
+from cotam_lab.metrics.base import Metric
 
-__all__ = ["ORIGINAL", "Row", "Task", "measure", "read_rows", "repair", "sweep", "tasks"]
+__all__ = ["ORIGINAL", "Job", "Row", "measure", "plan", "read_rows", "repair", "sweep"]
 
 Row = dict[str, Any]
 """``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
-``encode_s``, ``decode_s`` and the values of the judges. ``error`` says that a judge failed, whose values are
-None then, or that the codec did: then none of these is there."""
+``encode_s``, ``decode_s`` and scores. ``error`` without ``bytes``: the codec failed; with ``bytes``: a metric
+did, and its scores are None."""
 
 ORIGINAL = "original"
 
 
 @dataclass(frozen=True)
-class Task:
-    """One row to be made: a picture through a codec at a quality, or, without a codec, as it is."""
+class Job:
+    """One row to measure: an image through a codec at a quality, or, without a codec, as it is."""
 
-    picture: Picture
+    sample: Sample
     codec: Codec | None = None
     quality: int | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells its row from all others; a new version of a codec makes a new row."""
+        """Identifies the row; a new version of a codec makes a new row."""
         if self.codec is None:
-            return ORIGINAL, None, None, self.picture.name
-        return self.codec.name, self.codec.version, self.quality, self.picture.name
+            return ORIGINAL, None, None, self.sample.name
+        return self.codec.name, self.codec.version, self.quality, self.sample.name
 
 
-def tasks(
-    pictures: Iterable[Picture], ladders: Sequence[tuple[Codec, Sequence[int]]], *, originals: bool = False
-) -> list[Task]:
-    """List a sweep picture by picture.
+def plan(
+    samples: Iterable[Sample], ladders: Sequence[tuple[Codec, Sequence[int]]], *, originals: bool = False
+) -> list[Job]:
+    """List the jobs of a sweep, image by image.
 
-    Parameters
-    ----------
-    pictures : iterable of Picture
-    ladders : sequence of (Codec, qualities)
-    originals : bool
-        Also judge the pictures as they are; the bytes of these rows are those of the picture's file.
+    ``originals`` adds a row for each unmodified image; its bytes are those of its file.
     """
-    found: list[Task] = []
-    for picture in pictures:
+    found: list[Job] = []
+    for sample in samples:
         if originals:
-            found.append(Task(picture))
-        found += [Task(picture, codec, quality) for codec, qualities in ladders for quality in qualities]
+            found.append(Job(sample))
+        found += [Job(sample, codec, quality) for codec, qualities in ladders for quality in qualities]
     return found
 
 
-def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: int = 1) -> list[Row]:
-    """Do the tasks that a file of rows does not have yet, and append their rows.
+def sweep(file: Path, wanted: Sequence[Job], metrics: Sequence[Metric], *, jobs: int = 1) -> list[Row]:
+    """Measure what a file of rows does not have yet, and append it.
 
-    Rows are appended as they finish, so with several jobs their order is not that of the tasks. A codec or a
-    judge that fails on a picture leaves a row with ``error``, which is not tried again before its line is
-    deleted. The last line of a row counts.
+    With several processes the order of new rows varies. A codec or a metric that fails on an image leaves a
+    row with ``error``, which is not tried again until its line is deleted. The last line of a key counts.
 
     Parameters
     ----------
     file : Path
-        JSONL, made if it is not there. A last line without its end is cut off. One sweep at a time.
-    wanted : sequence of Task
-    judges : sequence of Judge
-        Where a row lacks the values of some, those judge anew, and the new row has the old values too.
+        JSON lines; created if missing. An incomplete last line is cut off. One sweep at a time.
+    wanted : sequence of Job
+    metrics : sequence of Metric
+        Scores that a row lacks are computed and added to it.
     jobs : int
-        Processes. Times in the rows are wall-clock times in the company of the other jobs: measure speed
-        with `cotam_lab.bench.speed` instead.
+        Processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
 
     Returns
     -------
     list of Row
-        Those of the wanted tasks, in their order, old and new.
+        Of the wanted jobs, in their order.
 
     Raises
     ------
     InputError
-        If a line of the file, other than a torn last one, is not a row, or a judge cannot be loaded.
-    MissingExtraError
-        If a package that a judge needs is not installed.
+        If a line of the file is not a row, or a metric's model cannot be loaded.
+    MissingPackageError
+        If a package that a metric needs is not installed.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     repair(file)
     done = {_key(row): row for row in read_rows(file)}
-    missing = [(task, lacking) for task in wanted if (lacking := _lacking(done.get(task.key), judges))]
-    for judge in judges if missing else ():
-        judge.prepare()
+    missing = [(job, lacking) for job in wanted if (lacking := _lacking(done.get(job.key), metrics))]
+    for metric in metrics if missing else ():
+        metric.prepare()
     with file.open("a", encoding="utf-8") as sink:
         bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None)
         with bar:
@@ -117,43 +109,43 @@ def sweep(file: Path, wanted: Sequence[Task], judges: Sequence[Judge], *, jobs: 
                 sink.flush()
                 done[_key(row)] = row
                 bar.update()
-    return [done[task.key] for task in wanted]
+    return [done[job.key] for job in wanted]
 
 
-def measure(task: Task, judges: Sequence[Judge]) -> Row:
-    """Make the row of a task.
+def measure(job: Job, metrics: Sequence[Metric]) -> Row:
+    """Make the row of a job.
 
     Raises
     ------
     InputError
-        If the picture cannot be read.
+        If the image cannot be read.
     """
-    picture = to_rgb(task.picture.path)
-    height, width = picture.shape[:2]
-    name, version, quality, image = task.key
+    original = to_rgb(job.sample.path)
+    height, width = original.shape[:2]
+    name, version, quality, image = job.key
     row: Row = {"codec": name, "version": version, "quality": quality, "image": image}
     row |= {"width": width, "height": height}
-    if task.codec is None or task.quality is None:
-        decoded = picture
-        coded = {"bytes": task.picture.path.stat().st_size, "encode_s": 0.0, "decode_s": 0.0}
+    if job.codec is None or job.quality is None:
+        decoded = original
+        coded = {"bytes": job.sample.path.stat().st_size, "encode_s": 0.0, "decode_s": 0.0}
     else:
         try:
-            decoded, coded = _through(task.codec, task.quality, picture)
-        except Exception as error:  # a codec may fail in any way of its own; the sweep goes on and says so
+            decoded, coded = _round_trip(job.codec, job.quality, original)
+        except Exception as error:  # a codec can fail in any way; the sweep continues and records it
             return row | {"error": f"{type(error).__name__}: {error}"}
     row |= coded | {"bpp": 8 * coded["bytes"] / (width * height)}
     errors = []
-    for judge in judges:
+    for metric in metrics:
         try:
-            row |= _judged(judge, picture, decoded, task.picture.texts)
-        except Exception as error:  # nor is one judge's failure, on one picture, the end of a sweep
-            row |= dict.fromkeys(judge.keys)
-            errors.append(f"judge {judge.name}: {type(error).__name__}: {error}")
+            row |= _scores(metric, original, decoded, job.sample.texts)
+        except Exception as error:  # so can a metric
+            row |= dict.fromkeys(metric.keys)
+            errors.append(f"metric {metric.name}: {type(error).__name__}: {error}")
     return row | ({"error": "; ".join(errors)} if errors else {})
 
 
 def read_rows(file: Path) -> list[Row]:
-    """Read the rows of a file, none if it is not there.
+    """Read the rows of a file; none if it does not exist.
 
     Raises
     ------
@@ -166,39 +158,56 @@ def read_rows(file: Path) -> list[Row]:
     for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
         row = _parsed(line)
         if row is None:
-            raise InputError(f"{file}, line {number} is not a row: delete it to have it measured again")
+            raise InputError(f"{file}, line {number} is not a row: delete it to measure it again")
         rows.append(row)
     return rows
 
 
-def _through(codec: Codec, quality: int, picture: Pixels) -> tuple[Pixels, dict[str, Any]]:
+def repair(file: Path) -> None:
+    """Cut off an incomplete last line; complete one that lacks only its newline."""
+    if not file.exists():
+        return
+    data = file.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end == len(data):
+        return
+    if _parsed(data[end:].decode("utf-8", "replace")) is not None:
+        with file.open("ab") as sink:
+            sink.write(b"\n")
+    else:
+        os.truncate(file, end)
+
+
+def _round_trip(codec: Codec, quality: int, original: Pixels) -> tuple[Pixels, dict[str, Any]]:
     start = time.perf_counter()
-    data = codec.encode(picture, quality)
+    data = codec.encode(original, quality)
     middle = time.perf_counter()
     decoded = codec.decode(data)
     end = time.perf_counter()
-    if decoded.shape != picture.shape:
-        raise InputError(f"a picture of {picture.shape} came back as {decoded.shape}")
+    if decoded.shape != original.shape:
+        raise InputError(f"an image of {original.shape} was decoded as {decoded.shape}")
     return decoded, {"bytes": len(data), "encode_s": middle - start, "decode_s": end - middle}
 
 
-def _judged(judge: Judge, picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    scores = judge.score(picture, decoded, texts)
+def _scores(
+    metric: Metric, original: Pixels, decoded: Pixels, texts: Sequence[str]
+) -> dict[str, float | None]:
+    scores = metric.score(original, decoded, texts)
     for key, value in scores.items():
         if value is not None and not math.isfinite(value):
             raise ValueError(f"{key} is {value}")
     return scores
 
 
-def _measured(missing: Sequence[tuple[Task, Sequence[Judge]]], jobs: int) -> Iterator[Row]:
+def _measured(missing: Sequence[tuple[Job, Sequence[Metric]]], jobs: int) -> Iterator[Row]:
     if jobs == 1:
-        for task, judges in missing:
-            yield measure(task, judges)
+        for job, metrics in missing:
+            yield measure(job, metrics)
         return
-    # Spawned, not forked: judges and codecs have threads of their own, which a fork would leave locked.
+    # Spawned: a fork would leave the locks of the libraries' threads held.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        futures = [pool.submit(measure, task, judges) for task, judges in missing]
+        futures = [pool.submit(measure, job, metrics) for job, metrics in missing]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -207,7 +216,7 @@ def _measured(missing: Sequence[tuple[Task, Sequence[Judge]]], jobs: int) -> Ite
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when the sweep is killed: it would wait for more work for ever."""
+    """Exit the worker when the sweep is killed; otherwise it would wait for work forever."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()
@@ -222,12 +231,12 @@ def _key(row: Row) -> tuple[Any, ...]:
     return row["codec"], row["version"], row["quality"], row["image"]
 
 
-def _lacking(row: Row | None, judges: Sequence[Judge]) -> list[Judge]:
-    """Those who have not yet judged a row; none where the codec failed."""
+def _lacking(row: Row | None, metrics: Sequence[Metric]) -> list[Metric]:
+    """Return the metrics whose scores a row lacks; none where the codec failed."""
     if row is None:
-        return list(judges)
+        return list(metrics)
     failed = "error" in row and "bytes" not in row
-    return [judge for judge in judges if not failed and any(key not in row for key in judge.keys)]
+    return [metric for metric in metrics if not failed and any(key not in row for key in metric.keys)]
 
 
 def _parsed(line: str) -> Row | None:
@@ -237,18 +246,3 @@ def _parsed(line: str) -> Row | None:
         return None
     needed = ("codec", "version", "quality", "image")
     return row if isinstance(row, dict) and all(key in row for key in needed) else None
-
-
-def repair(file: Path) -> None:
-    """Cut off a last line that a stopped process left unfinished; end it where only its end is missing."""
-    if not file.exists():
-        return
-    data = file.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end == len(data):
-        return
-    if _parsed(data[end:].decode("utf-8", "replace")) is not None:
-        with file.open("ab") as sink:
-            sink.write(b"\n")
-    else:
-        os.truncate(file, end)

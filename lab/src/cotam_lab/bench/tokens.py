@@ -1,7 +1,6 @@
-"""What a token adapter adds: features of the encoder with its tokens, in rows beside those of a sweep.
+"""Measure a token adapter: features of the encoder with its tokens, as rows of a sweep.
 
 ``python -m cotam_lab.bench.tokens FOLDER -o OUT --adapter FILE``; `lab/recipes/tokens_rd.sh` calls it.
-Real files, decoded as a user would. Knows the adapter and its encoder: nothing of how either was trained.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from cotam.format.header import read_file
 from cotam.image.read import to_rgb
 from cotam.options import Profile
 from cotam_lab.bench.cli import errors_shown
-from cotam_lab.bench.pictures import plain_pictures
+from cotam_lab.bench.images import find_images
 from cotam_lab.bench.sweep import Row, read_rows, repair
 from cotam_lab.metrics.features import (
     decibels,
@@ -40,31 +39,33 @@ __all__ = ["main", "token_row"]
 
 
 def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
-    """The row of a picture at a quality, by the features of the adapter's encoder: keys as of the judge.
+    """Make the row of an image at a quality, with the scores of the features metric.
 
     Raises
     ------
     InputError
-        if files of ``profile`` are not those that the adapter was trained for
+        If the adapter was trained for another weight set than that of ``profile``.
     """
     pixels = to_rgb(path)
     height, width = pixels.shape[:2]
     started = time.perf_counter()
     data = encode(pixels, quality=quality, profile=profile, guide="none")
     encoded = time.perf_counter()
-    file = read_file(data)
-    codec = codec_of(file.header.weights)
+    coded = read_file(data)
+    codec = codec_of(coded.header.weights)
     if not adapter.reads(codec.weights.digest):
-        raise InputError(f"the adapter is for another weight set than {profile!r}: {adapter.weights[:8]}")
+        raise InputError(
+            f"the adapter is for weight set {adapter.weights[:8]}, not that of profile {profile!r}"
+        )
     begun = time.perf_counter()
-    picture, latents = codec.decode_with_latents(file)
+    image, latents = codec.decode_with_latents(coded)
     decoded = time.perf_counter()
     teacher = teacher_named(adapter.encoder)
     view = View.of((height, width), teacher.patch, resized=teacher.reduced(height, width, teacher.side))
     with torch.inference_mode():
         values = torch.from_numpy(latents.values)[None], torch.from_numpy(latents.log2_gain)[None, None]
         with added(teacher.model, adapter(*values, view)):
-            ours = see(teacher, picture)
+            ours = see(teacher, image)
     found = feature_distances(ours, seen_in_original(pixels, adapter.encoder))
     row: Row = {"quality": quality, "width": width, "height": height, "bytes": len(data)}
     row |= {"bpp": 8 * len(data) / (width * height)}
@@ -85,10 +86,10 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     help="Of the adapter.",
 )
 @click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="So many pictures, evenly spaced.")
+@click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
 @errors_shown
 def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, limit: int | None) -> None:
-    """Add rows of PROFILE with tokens to OUT/rows.jsonl; those that are there are not made again."""
+    """Append rows of PROFILE with tokens to OUT/rows.jsonl. Run again, it continues."""
     adapter = TokenAdapter.load(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     set_digest = weights.load(profile).digest.hex()[:12]
@@ -101,13 +102,13 @@ def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, 
     done = {(row["image"], row["quality"]) for row in made}
     make = functools.partial(token_row, adapter=adapter, profile=profile)
     wanted = [
-        (picture, quality)
-        for picture in plain_pictures(folder, limit)
+        (sample, quality)
+        for sample in find_images(folder, limit)
         for quality in map(int, qualities.split(","))
-        if (picture.name, quality) not in done
+        if (sample.name, quality) not in done
     ]
-    for picture, quality in tqdm(wanted, unit="row", disable=None):
-        row = {"codec": name, "version": version, "image": picture.name} | make(picture.path, quality)
+    for sample, quality in tqdm(wanted, unit="row", disable=None):
+        row = {"codec": name, "version": version, "image": sample.name} | make(sample.path, quality)
         with rows.open("a", encoding="utf-8") as sink:
             sink.write(json.dumps(row) + "\n")
 

@@ -1,7 +1,7 @@
-"""``cotam bench video``: sequences beside video codecs and beside their own frames one by one.
+"""``cotam bench video``: compare sequences with video codecs and with frames coded one by one.
 
-Knows clips, codecs of videos and judges of pictures. All codecs get the same sampled frames; a clip is what
-a picture is elsewhere: its rate is over all of its frames, its score the mean over them.
+All codecs get the same sampled frames. A clip takes the place of an image: its rate is over all frames, its
+score the mean over them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from cotam.image.video import Clip
 from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
 from cotam_lab.bench.sweep import read_rows, repair
-from cotam_lab.metrics.pictures import Judge, judge
+from cotam_lab.metrics.base import Metric, metric
 from cotam_lab.metrics.scores import score_named
 
 __all__ = ["CODECS", "SCORES", "VideoCodec", "table", "video"]
@@ -44,12 +44,14 @@ SCORES = ("features", "patch", "shallow", "middle", "late", "deep", "whole")
 
 @dataclass(frozen=True)
 class VideoCodec:
-    """A codec with the settings of its rates.
+    """A video codec with its settings.
 
     Attributes
     ----------
-    code : frames with their seconds, and a setting, to all bytes that they take and the decoded frames
-    settings : four, whose rates and scores overlap with the others'
+    code : callable
+        (frames with their seconds, setting) → (bytes, decoded frames).
+    settings : tuple of int
+        Four, whose rates and scores overlap with those of the other codecs.
     """
 
     code: Callable[[Frames, int], tuple[int, list[Pixels]]]
@@ -67,7 +69,7 @@ def _one_by_one(frames: Frames, quality: int) -> tuple[int, list[Pixels]]:
 
 
 def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, list[Pixels]]]:
-    """An encoder of FFmpeg. Its rate is that of its packets alone: no container is counted."""
+    """Use an encoder of FFmpeg; its rate counts packets, without the container."""
 
     def code(frames: Frames, crf: int) -> tuple[int, list[Pixels]]:
         os.environ.setdefault("SVT_LOG", "1")
@@ -98,7 +100,7 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
         with av.open(file) as container:
             decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         if len(decoded) != len(frames):
-            raise InputError(f"{name} gives {len(decoded)} of {len(frames)} frames")
+            raise InputError(f"{name} returned {len(decoded)} of {len(frames)} frames")
         return size, [np.ascontiguousarray(pixels[:height, :width]) for pixels in decoded]
 
     return code
@@ -118,7 +120,7 @@ CODECS = {
 
 
 def version_of(codec: str, sampled: str) -> str:
-    """What the rows of a codec depend on, beside how frames were ``sampled``: weights and guide, or PyAV."""
+    """Describe what the rows of a codec depend on: sampling, and weights and guide, or PyAV."""
     if codec.startswith("cotam"):
         return f"{sampled}, weights {weights_digests('auto')}, guide file {str(guide_digest('auto', 'auto'))[:12]}"
     av = importlib.metadata.version("av")
@@ -126,11 +128,11 @@ def version_of(codec: str, sampled: str) -> str:
 
 
 def measured(
-    clips: Sequence[str], codecs: Iterable[str], out: Path, judged: Judge, sampling: dict[str, Any]
+    clips: Sequence[str], codecs: Iterable[str], out: Path, scored: Metric, sampling: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Rows of all clips; those in ``out/rows.jsonl`` are kept, and it grows clip by clip.
+    """Return the rows of all clips; ``out/rows.jsonl`` is extended clip by clip.
 
-    ``sampling`` has ``fps``, ``most`` and ``fit``: which frames of a clip are taken, and how they are shrunk.
+    ``sampling``: ``fps`` and ``most`` select frames, ``fit`` is the model that they are resized for.
     """
     file = out / "rows.jsonl"
     out.mkdir(parents=True, exist_ok=True)
@@ -154,7 +156,7 @@ def measured(
                 taken = read_clip(clip, sampling["fps"], sampling["most"])
                 frames = [(s, np.array(fitted(p, sampling["fit"]))) for s, p in taken]
             made = [
-                row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, judged)
+                row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, scored)
             ]
             with file.open("a", encoding="utf-8") as sink:
                 sink.writelines(json.dumps(row) + "\n" for row in made)
@@ -164,26 +166,26 @@ def measured(
 
 
 def rows_of(
-    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], judged: Judge
+    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored: Metric
 ) -> list[dict[str, Any]]:
-    """A row for each codec and setting: bytes, bits per pixel, means of the scores over the frames."""
+    """Make a row for each codec and setting: bytes, bits per pixel, mean scores over the frames."""
     coded = {(codec, setting): CODECS[codec].code(frames, setting) for codec, setting in wanted}
     found: dict[tuple[str, int], list[dict[str, float | None]]] = {key: [] for key in coded}
-    for number, (_, pixels) in enumerate(frames):  # all of one frame: its features are found once
+    for number, (_, pixels) in enumerate(frames):  # frame by frame: its features are computed once
         for key, (_, decoded) in coded.items():
-            found[key].append(judged.score(pixels, decoded[number], ()))
+            found[key].append(scored.score(pixels, decoded[number], ()))
     pixels_in_all = sum(pixels.shape[0] * pixels.shape[1] for _, pixels in frames)
     rows = []
     for (codec, setting), (size, _) in coded.items():
         scores = found[codec, setting]
-        means = {key: float(np.mean([float(one[key] or 0) for one in scores])) for key in judged.keys}
+        means = {key: float(np.mean([float(one[key] or 0) for one in scores])) for key in scored.keys}
         about = {"codec": codec, "quality": setting, "image": name, "frames": len(frames), "bytes": size}
         rows.append(about | {"bpp": 8 * size / pixels_in_all} | means)
     return rows
 
 
 def table(rows: Sequence[dict[str, Any]], reference: str, scores: Sequence[str] = SCORES) -> str:
-    """Markdown: BD-rate of each codec against the reference, clip by clip and by the mean curve."""
+    """Write the BD-rate of each codec against the reference, by clip and by mean curve, as Markdown."""
     clips = list(dict.fromkeys(row["image"] for row in rows))
     lines = []
     for score in scores:
@@ -209,7 +211,9 @@ def _shown(delta: Delta) -> str:
 @click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
 @click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
 @click.option("--for", "fit", type=model_name, default="llava-1.5", show_default=True)
-@click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
+@click.option(
+    "--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.  [repeatable]"
+)
 @click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
 def video(
     clips: tuple[str, ...],
@@ -222,15 +226,14 @@ def video(
 ) -> None:
     """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
 
-    All get the same sampled frames, and are judged by the features of a vision encoder, level by level. In
-    brackets is how much of the range of scores the two curves share. Rows that are in FOLDER are kept: it
-    goes on where it was stopped.
+    All get the same sampled frames; scores are features of a vision encoder, level by level. In brackets is
+    the part of the score range that both curves share. Run again, it continues where it stopped.
     """
     try:
-        judged = judge("features")
-        judged.prepare()
+        scored = metric("features")
+        scored.prepare()
         sampling = {"fps": fps, "most": max_frames, "fit": fit}
-        rows = measured(clips, codecs or CODECS, Path(output), judged, sampling)
+        rows = measured(clips, codecs or CODECS, Path(output), scored, sampling)
         known = {row["codec"] for row in rows}
         text = "\n".join(table(rows, one) for one in reference if one in known)
         write_whole(str(Path(output, "table.md")), text.encode())

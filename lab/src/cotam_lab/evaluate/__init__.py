@@ -1,1 +1,1 @@
-"""What a multimodal LLM still answers after a codec: ``cotam eval`` (extra eval)."""
+"""Ask a multimodal LLM about images after each codec: ``cotam eval``."""

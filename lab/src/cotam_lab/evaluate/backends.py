@@ -1,7 +1,4 @@
-"""What every model looks like to the harness, and what it answers.
-
-Knows no model: `cotam_lab.evaluate.local` runs one with transformers, `cotam_lab.evaluate.endpoint` asks a server.
-"""
+"""Interface of the models that are asked: `cotam_lab.evaluate.local` and `cotam_lab.evaluate.endpoint`."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ __all__ = ["Backend", "Coded", "Reply", "StoppedError"]
 
 
 class StoppedError(CotamError):
-    """No question at all can be answered, so asking on would be pointless."""
+    """The model cannot answer any question."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said.
+    """An answer.
 
     Attributes
     ----------
     text : str
     prompt_tokens, completion_tokens : int or None
-        Tokens that went in, those of the pictures among them, and came out; None where a server does not say.
+        Tokens in, image tokens included, and out; None where a server does not report them.
     """
 
     text: str
@@ -38,14 +35,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Coded:
-    """What pictures were decoded from, for a model that sees more in it than the pictures.
+    """Files that images were decoded from, and the token adapter to read them with.
 
     Attributes
     ----------
     files : tuple of bytes
-        A ``.cotam`` file for each picture.
+        A ``.cotam`` file for each image.
     adapter : Path
-        Of a token adapter (`cotam_lab.nets.adapter`).
+        See `cotam_lab.nets.adapter`.
     """
 
     files: tuple[bytes, ...]
@@ -53,34 +50,34 @@ class Coded:
 
 
 class Backend(Protocol):
-    """A model that looks at pictures and answers; greedy, so that the same question has the same answer."""
+    """A multimodal model. Decoding is greedy: the same question gets the same answer."""
 
     name: str
     """Part of the key of every row."""
 
     def prepare(self) -> None:
-        """Load the model, or look whether the server is there.
+        """Load the model, or connect to the server.
 
         Raises
         ------
-        StoppedError, MissingExtraError
+        StoppedError, MissingPackageError
         """
 
     def ask(
-        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
     ) -> Reply:
-        """Answer a question about pictures, uint8 (height, width, 3) RGB each, or about what they come from.
+        """Answer a question about images, uint8 (height, width, 3) RGB, or about the files in ``coded``.
 
         Raises
         ------
         StoppedError
-            If the model is none for token adapters, and ``coded`` is given.
+            If ``coded`` is given and the model does not take token adapters.
         """
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
-        """Mean negative log-likelihood of a token of each choice, in nats, and the tokens that went in."""
+        """Return the mean negative log-likelihood a token of each choice, in nats, and the prompt tokens."""
 
     def close(self) -> None:
-        """Let go of the model, or the server."""
+        """Release the model or the connection."""

@@ -1,6 +1,6 @@
-"""A model behind a server of the OpenAI API: vLLM, SGLang, llama.cpp, ``transformers serve``, hosted ones.
+"""Models behind the OpenAI API: vLLM, SGLang, llama.cpp, ``transformers serve``, hosted ones.
 
-Knows HTTP: nothing of questions, codecs or scores. Pictures go as PNG, so that nothing is coded once more.
+Images are sent as PNG, so that no further loss is added.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ _POINTLESS = {401, 403, 404}
 
 
 class Endpoint:
-    """A server by its address.
+    """An OpenAI-compatible server.
 
     Parameters
     ----------
     address : str
         With its version path, such as ``http://localhost:8000/v1``.
     model : str, optional
-        As the server names it; its first if not given.
+        The server's name for it; by default the first of its list.
     key_variable : str
-        Environment variable with the key; none is sent if it is not set.
+        Environment variable with the key; without it none is sent.
     retries : int
-        After 429, 5xx and broken connections, each after twice the wait of the one before, or as long as the
-        server says.
+        After 429, 5xx and broken connections; waits double, or are those of Retry-After.
     timeout : float
         Seconds for an answer.
     first_wait : float
@@ -65,22 +64,22 @@ class Endpoint:
         self.name = model or ""
 
     def prepare(self) -> None:
-        """Ask for the list of models.
+        """Request the list of models.
 
         Raises
         ------
         StoppedError
-            If the server is not there or refuses, or names no model where none was given.
+            If the server does not answer or refuses, or lists no model and none was given.
         """
         try:
             answer = self._client.get(f"{self._address}/models")
         except httpx2.InvalidURL as error:
-            raise StoppedError(f"{self._address} is no address: {error}") from error
+            raise StoppedError(f"{self._address} is not a URL: {error}") from error
         except httpx2.HTTPError as error:
             raise StoppedError(f"{self._address} does not answer: {_reason(error)}") from error
         if answer.status_code in (401, 403):
             raise StoppedError(self._refused(answer))
-        if self.name:  # not every server has a list
+        if self.name:  # not every server lists models
             return
         try:
             self.name = str(answer.json()["data"][0]["id"])
@@ -88,20 +87,20 @@ class Endpoint:
             raise StoppedError(f"{self._address} lists no model: give its name with --model") from error
 
     def ask(
-        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
     ) -> Reply:
-        """Send one turn, and wait for its answer.
+        """Send one turn and return the answer.
 
         Raises
         ------
         InputError
-            If the server does not answer this question, after all retries.
+            If the server does not answer this question after all retries.
         StoppedError
-            If it would answer none.
+            If it will answer none.
         """
         if coded is not None:
-            raise StoppedError("a server takes pictures alone: a token adapter needs a local model")
-        shown = [{"type": "image_url", "image_url": {"url": _png(pixels)}} for pixels in pictures]
+            raise StoppedError("a server takes images alone: a token adapter needs a local model")
+        shown = [{"type": "image_url", "image_url": {"url": _png(pixels)}} for pixels in images]
         body = {
             "model": self.name,
             "messages": [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}],
@@ -118,13 +117,13 @@ class Endpoint:
         return Reply(text.strip(), usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
-        """The API has no way to ask for the likelihood of a given answer."""
-        raise StoppedError("an endpoint does not say how likely a choice is: ask it for letters")
+        """Refuse: the API does not return likelihoods of given answers."""
+        raise StoppedError("an endpoint gives no likelihoods: ask for letters")
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close connections."""
         self._client.close()
 
     def _posted(self, body: dict[str, Any]) -> httpx2.Response:
@@ -143,7 +142,7 @@ class Endpoint:
                 if answer.status_code < 500 and answer.status_code not in _WORTH_A_RETRY:
                     raise InputError(reason)
             if left:
-                own = wait * random.uniform(0.5, 1.5)  # so that many clients do not come back as one
+                own = wait * random.uniform(0.5, 1.5)  # spread retries of many clients
                 time.sleep(min(own if asked is None else asked, _LONGEST_WAIT))
                 wait *= 2
         raise InputError(f"{reason}, {1 + self._retries} times")
@@ -165,5 +164,5 @@ def _reason(error: Exception) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Of a header; None where it is missing, or a date."""
+    """Parse Retry-After; None where it is missing or a date."""
     return float(text) if text and text.isdecimal() else None

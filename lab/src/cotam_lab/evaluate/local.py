@@ -1,8 +1,4 @@
-"""A model of transformers: LLaVA, Qwen2.5-VL, InternVL, whatever ``AutoModelForImageTextToText`` runs.
-
-Knows transformers and torch: nothing of questions, codecs or scores. The one model that lies in no folder is
-that of `cotam_lab.reference.model`.
-"""
+"""Models of transformers: LLaVA, Qwen2.5-VL, InternVL, whatever ``AutoModelForImageTextToText`` runs."""
 
 from __future__ import annotations
 
@@ -16,30 +12,31 @@ from typing import Any
 
 from PIL import Image
 
-from cotam.errors import CotamError, InputError, MissingExtraError
+from cotam.errors import CotamError, InputError
 from cotam.image.read import Pixels
+from cotam_lab.errors import MissingPackageError
 from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
 
 __all__ = ["DTYPES", "REFERENCE", "Local"]
 
 REFERENCE = "reference"
 TRAINED = Path(__file__).parent.parent / "weights" / "reference.safetensors"
-"""A name for the model of `cotam_lab.reference.model`, and the file that it stands for."""
+"""Name of the model of `cotam_lab.reference.model`, and its file."""
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 class Local:
-    """A model by its name on the hub, or its folder.
+    """A local model.
 
     Parameters
     ----------
     name : str
-        `REFERENCE`, or a file .safetensors that its training wrote, is our own small model.
+        Hub name or folder; `REFERENCE`, or a file .safetensors that its training wrote, is our own model.
     dtype : str
-        One of `DTYPES`; ``auto`` is what the weights were saved in.
+        One of `DTYPES`; ``auto`` is that of the weights.
     device : str, optional
-        As torch names it; the first GPU if there is one, else the processor, if not given.
+        As in torch; by default the first GPU, else the CPU.
     """
 
     def __init__(self, name: str, *, dtype: str = "auto", device: str | None = None) -> None:
@@ -47,7 +44,7 @@ class Local:
         own = name == REFERENCE or name.endswith(".safetensors")
         self._trained = (TRAINED if name == REFERENCE else Path(name)) if own else None
         if self._trained is not None and self._trained.is_file():
-            # Another training is another model, whose rows are its own.
+            # Another training is another model, with rows of its own.
             digest = hashlib.sha256(self._trained.read_bytes()).hexdigest()
             self.name = f"{REFERENCE}-{digest[:8]}"
         self._dtype, self._device = dtype, device
@@ -56,15 +53,15 @@ class Local:
         self._attached: dict[Path, Any] = {}
 
     def prepare(self) -> None:
-        """Load model and processor, once.
+        """Load model and processor once.
 
         Raises
         ------
         StoppedError
-            If there is no such model, or it does not look at pictures.
+            If there is no such model, or it takes no images.
         InputError
             If the reference model is not trained, or its parts are not installed.
-        MissingExtraError
+        MissingPackageError
         """
         if self._model is not None:
             return
@@ -73,7 +70,7 @@ class Local:
 
             transformers: Any = importlib.import_module("transformers")
         except ImportError as error:
-            raise MissingExtraError("eval", error.name or "transformers") from error
+            raise MissingPackageError(error.name or "transformers") from error
         device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             if self._trained is not None:
@@ -88,9 +85,7 @@ class Local:
             reason = " ".join(str(error).split())
             raise StoppedError(f"{self.name} cannot be loaded: {reason[:400]}") from error
         if not getattr(self._processor, "chat_template", None):
-            raise StoppedError(
-                f"{self.name} has no chat template, so there is no way to put a question to it"
-            )
+            raise StoppedError(f"{self.name} has no chat template, which questions need: choose a chat model")
 
     def _reference(self, file: Path) -> Any:
         import torch
@@ -101,14 +96,14 @@ class Local:
         return model if self._dtype == "auto" else model.to(getattr(torch, self._dtype))
 
     def ask(
-        self, pictures: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
     ) -> Reply:
-        """The most likely answer, token by token."""
+        """Decode greedily."""
         import torch
 
-        inputs = self._inputs(pictures, prompt, coded)
+        inputs = self._inputs(images, prompt, coded)
         length = inputs["input_ids"].shape[1]
-        # What a model's own settings say of sampling is taken back, and would be warned of.
+        # Unset the model's own sampling options, which would cause warnings.
         plain: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, **plain, max_new_tokens=max_tokens)[0, length:]
@@ -116,15 +111,15 @@ class Local:
         return Reply(text.strip(), length, len(tokens))
 
     def losses(
-        self, pictures: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
+        self, images: Sequence[Pixels], prompt: str, choices: Sequence[str], coded: Coded | None = None
     ) -> tuple[list[float], int]:
-        """The mean loss of each choice's tokens, which follow the prompt as an answer would.
+        """Compute the mean loss of each choice's tokens as an answer to the prompt.
 
-        One pass takes in the pictures and the prompt, and each choice goes on from what it left in the cache.
+        Images and prompt are processed once; each choice continues from their cache.
         """
         import torch
 
-        inputs = self._inputs(pictures, prompt, coded)
+        inputs = self._inputs(images, prompt, coded)
         length = inputs["input_ids"].shape[1]
         found = []
         with torch.inference_mode():
@@ -135,7 +130,7 @@ class Local:
                 tokens = torch.tensor(ids, device=self._model.device)
                 logits = begun.logits[0, -1:]
                 if len(ids) > 1:
-                    # A copy: what a choice leaves in the cache is not for the next one.
+                    # A copy, as each choice extends the cache.
                     cache = {kept: copy.deepcopy(begun[kept])}
                     more = self._model(input_ids=tokens[None, :-1], **cache)
                     logits = torch.cat([logits, more.logits[0]])
@@ -143,12 +138,12 @@ class Local:
         return found, length
 
     def close(self) -> None:
-        """Free the model."""
+        """Release the model."""
         self._model = self._processor = None
         self._attached = {}
 
-    def _inputs(self, pictures: Sequence[Pixels], prompt: str, coded: Coded | None) -> dict[str, Any]:
-        shown = [{"type": "image", "image": Image.fromarray(pixels)} for pixels in pictures]
+    def _inputs(self, images: Sequence[Pixels], prompt: str, coded: Coded | None) -> dict[str, Any]:
+        shown = [{"type": "image", "image": Image.fromarray(pixels)} for pixels in images]
         messages = [{"role": "user", "content": [*shown, {"type": "text", "text": prompt}]}]
         if coded is not None:
             text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -159,7 +154,7 @@ class Local:
         return dict(inputs.to(self._model.device, dtype=self._model.dtype))
 
     def _reader(self, adapter: Path) -> Any:
-        """The model as what reads files with a token adapter; of pictures alone it says what it did."""
+        """Attach a token adapter; without files, answers do not change."""
         if adapter not in self._attached:
             from cotam_lab.llava import attach
 
@@ -171,17 +166,17 @@ class Local:
 
 
 def _cache_name(model: Any) -> str:
-    """What this version of transformers calls keys and values of what a model has read."""
+    """Name of the key-value cache in this version of transformers."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _processor(name: str) -> Any:
-    """The processor of a model; without torchvision, which only films need, one that takes pictures alone."""
+    """Load a model's processor; without torchvision, one that takes images but no videos."""
     transformers: Any = importlib.import_module("transformers")
     if transformers.utils.is_torchvision_available():
         return transformers.AutoProcessor.from_pretrained(name)
     known: Any = importlib.import_module("transformers.models.auto.processing_auto").PROCESSOR_MAPPING
-    kind = _without_films(known[type(transformers.AutoConfig.from_pretrained(name))])
+    kind = _without_video(known[type(transformers.AutoConfig.from_pretrained(name))])
     settings, _ = kind.get_processor_dict(name)
     loaders = {"tokenizer": transformers.AutoTokenizer, "image_processor": transformers.AutoImageProcessor}
     parts = [
@@ -192,8 +187,8 @@ def _processor(name: str) -> Any:
     return processor
 
 
-def _without_films(kind: Any) -> Any:
-    """A processor's class that may lack its part for films, which is not there without torchvision."""
+def _without_video(kind: Any) -> Any:
+    """Subclass a processor so that its video processor, which needs torchvision, may be missing."""
 
     def check(self: Any, name: str, argument: Any) -> Any:
         return (

@@ -1,42 +1,87 @@
-"""What the answers say: a table for each codec and group, beside chance, and what was not as it should be.
-
-Knows scored rows and questions: nothing of models or codecs.
-"""
+"""Summarise answers: a table of scores by codec and group beside chance, BD-rates, and remarks."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from cotam_lab.bench.curves import Interval
 from cotam_lab.bench.report import compared, comparison_table, table, versions
 from cotam_lab.bench.sweep import ORIGINAL, Row
-from cotam_lab.evaluate.cells import Cell, Pair, cell_of, mean
 from cotam_lab.evaluate.questions import Question
-from cotam_lab.evaluate.scores import ENOUGH
 
-__all__ = ["ALL", "Summary", "by_picture", "summarise"]
+__all__ = ["ALL", "Cell", "Summary", "by_image", "summarise"]
 
 ALL = "all"
 _FEW = 20
+_RESAMPLES = 1000
+
+Pair = tuple[Question, Row]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Scores of a codec at a quality on the questions of a metric in a group.
+
+    Attributes
+    ----------
+    codec, quality, metric, group : str, int or None, str, str
+    questions, images : int
+        Answered.
+    failed : int
+        Questions without an answer; they are in no mean.
+    unread : int
+        Answers in which no choice, yes or no was found; they count as wrong.
+    bytes, bpp : float or None
+        Mean over the questions.
+    score, interval : float or None, Interval or None
+        Mean 0…1, and its 95 % bootstrap interval over images; None for fewer than two.
+    chance : float
+        Score without seeing: a random choice; always the commoner of yes and no; else 0.
+    f1 : float or None
+        Of yesno, F1 of yes.
+    tokens_in, tokens_out, codec_s, model_s : float or None
+        Means.
+    """
+
+    codec: str
+    quality: int | None
+    metric: str
+    group: str
+    questions: int
+    images: int
+    failed: int
+    unread: int
+    bytes: float | None
+    bpp: float | None
+    score: float | None
+    interval: Interval | None
+    chance: float
+    f1: float | None
+    tokens_in: float | None
+    tokens_out: float | None
+    codec_s: float | None
+    model_s: float | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All that is said of a run.
+    """Results of a run.
 
     Attributes
     ----------
     title : str
     cells : list of Cell
     comparisons : dict
-        Of each metric, a table of BD-rates at equal score, as markdown, and the comparisons themselves.
+        Metric → table of BD-rates at equal score, as Markdown, and the comparisons.
     remarks : list of str
-        What fell back, was left out, failed, or says nothing: a sentence each.
+        What failed, was left out, or says nothing.
     versions : str
-        Which library made the files, a line for each codec.
+        Library and settings of each codec.
     """
 
     title: str
@@ -46,20 +91,14 @@ class Summary:
     versions: str
 
     def markdown(self) -> str:
-        """As a page of markdown."""
-        parts = [
-            f"# {self.title}\n",
-            "".join(f"- {remark}\n" for remark in self.remarks),
-            _main_table(self.cells),
-        ]
-        if any(cell.metric == "yesno" for cell in self.cells):
-            parts.append("Yes or no:\n\n" + _yes_no_table(self.cells))
+        """Write the summary as Markdown."""
+        parts = [f"# {self.title}\n", "".join(f"- {remark}\n" for remark in self.remarks), _table(self.cells)]
         for metric, (text, _) in self.comparisons.items():
             parts.append(f"## At equal score: {metric}\n\n{text}")
         return "\n".join([part for part in parts if part] + [self.versions])
 
     def data(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "title": self.title,
             "remarks": self.remarks,
@@ -79,18 +118,10 @@ def summarise(
     reference: str | None = None,
     likelihood: bool = False,
 ) -> Summary:
-    """Gather scored rows.
+    """Summarise scored rows, as `cotam_lab.evaluate.run.run` returns them.
 
-    Parameters
-    ----------
-    questions : sequence of Question
-    rows : sequence of dict
-        As `cotam_lab.evaluate.run.run` returns them.
-    title : str
-    reference : str, optional
-        Codec that others are compared with; the first that is not the original if not given.
-    likelihood : bool
-        Choices were compared by likelihood.
+    ``reference`` is the codec to compare with, by default the first that is not the original; ``likelihood``
+    tells that choices were compared by likelihood.
     """
     by_id = {question.id: question for question in questions}
     pairs = [(by_id[row["question"]], row) for row in rows]
@@ -98,28 +129,89 @@ def summarise(
     for codec, quality in dict.fromkeys((row["codec"], row["quality"]) for row in rows):
         of_codec = [pair for pair in pairs if (pair[1]["codec"], pair[1]["quality"]) == (codec, quality)]
         for metric in dict.fromkeys(question.metric for question, _ in of_codec):
-            of_metric = [pair for pair in of_codec if pair[0].metric == metric]
-            groups = list(dict.fromkeys(question.group for question, _ in of_metric))
+            own = [pair for pair in of_codec if pair[0].metric == metric]
+            groups = list(dict.fromkeys(question.group for question, _ in own))
             for group in groups if len(groups) > 1 else ():
-                cells.append(
-                    cell_of(codec, quality, metric, group, [p for p in of_metric if p[0].group == group])
-                )
-            cells.append(cell_of(codec, quality, metric, groups[0] if len(groups) == 1 else ALL, of_metric))
+                cells.append(_cell(codec, quality, metric, group, [p for p in own if p[0].group == group]))
+            cells.append(_cell(codec, quality, metric, groups[0] if len(groups) == 1 else ALL, own))
     comparisons, remarks = _comparisons(pairs, reference)
     return Summary(title, cells, comparisons, _remarks(pairs, cells, likelihood) + remarks, versions(rows))
 
 
-def by_picture(rows: Iterable[Row]) -> list[Row]:
-    """Rows of pictures, as comparisons and curves take them: the mean of their questions, called answers."""
+def by_image(rows: Iterable[Row]) -> list[Row]:
+    """Average the rows of each image, for curves and comparisons; the score is called ``answers``."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if "error" not in row:
             groups.setdefault((row["codec"], row["version"], row["quality"], row["image"]), []).append(row)
     return [
         {"codec": codec, "version": version, "quality": quality, "image": image}
-        | {"bpp": found[0]["bpp"], "answers": mean(found, "score")}
+        | {"bpp": found[0]["bpp"], "answers": _mean(found, "score")}
         for (codec, version, quality, image), found in groups.items()
     ]
+
+
+def _cell(codec: str, quality: int | None, metric: str, group: str, pairs: Sequence[Pair]) -> Cell:
+    good = [(question, row) for question, row in pairs if "error" not in row]
+    rows = [row for _, row in good]
+    names = [row["image"] for row in rows]
+    scores = np.array([[row["score"], 1.0] for row in rows])
+    return Cell(
+        codec=codec,
+        quality=quality,
+        metric=metric,
+        group=group,
+        questions=len(good),
+        images=len(set(names)),
+        failed=len(pairs) - len(good),
+        unread=sum(row["said"] is None for row in rows) if metric in ("choice", "yesno") else 0,
+        bytes=_mean(rows, "bytes"),
+        bpp=_mean(rows, "bpp"),
+        score=_mean(rows, "score"),
+        interval=_resampled(names, scores, lambda sums: sums[:, 0] / sums[:, 1]) if good else None,
+        chance=_chance(metric, [question for question, _ in pairs]),
+        f1=_f1(good) if metric == "yesno" and good else None,
+        tokens_in=_mean(rows, "prompt_tokens"),
+        tokens_out=_mean(rows, "completion_tokens"),
+        codec_s=_mean(rows, "codec_s"),
+        model_s=_mean(rows, "model_s"),
+    )
+
+
+def _chance(metric: str, questions: Sequence[Question]) -> float:
+    if metric == "choice":
+        return float(np.mean([1 / len(question.choices) for question in questions]))
+    if metric == "yesno":
+        share = float(np.mean([question.answers == ("yes",) for question in questions]))
+        return max(share, 1 - share)
+    return 0.0
+
+
+def _f1(pairs: Sequence[Pair]) -> float:
+    said = np.array([row["said"] == "yes" for _, row in pairs])
+    right = np.array([question.answers == ("yes",) for question, _ in pairs])
+    total = said.sum() + right.sum()
+    return float(2 * (said & right).sum() / total) if total else 0.0
+
+
+def _resampled(
+    names: Sequence[str], values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
+) -> Interval | None:
+    """Bootstrap a statistic of sums over images: questions about one image are not independent."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    if len(places) < 2:
+        return None
+    sums = np.zeros((len(places), values.shape[1]))
+    np.add.at(sums, [places[name] for name in names], values)
+    share = np.full(len(places), 1 / len(places))
+    draws = np.random.default_rng(0).multinomial(len(places), share, _RESAMPLES)
+    low, high = np.percentile(statistic(draws @ sums), [2.5, 97.5])
+    return Interval(float(low), float(high), 0.0)
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    values = [row[key] for row in rows if row.get(key) is not None]
+    return float(np.mean(values)) if values else None
 
 
 def _comparisons(
@@ -128,7 +220,7 @@ def _comparisons(
     found: dict[str, tuple[str, list[Any]]] = {}
     remarks = []
     for metric in dict.fromkeys(question.metric for question, _ in pairs):
-        rows = by_picture(row for question, row in pairs if question.metric == metric)
+        rows = by_image(row for question, row in pairs if question.metric == metric)
         names = [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
         several = [name for name in names if len({r["quality"] for r in rows if r["codec"] == name}) > 1]
         if len(several) < 2:
@@ -136,7 +228,7 @@ def _comparisons(
             continue
         chosen = reference if reference and reference in several else several[0]
         if reference and chosen != reference:
-            remarks.append(f"{metric}: compared with {chosen}, since {reference} has not two qualities here.")
+            remarks.append(f"{metric}: compared with {chosen}, as {reference} has not two qualities here.")
         kept = [row for row in rows if row["codec"] in several]
         comparisons, notes = compared(kept, ["answers"], chosen)
         if comparisons:
@@ -147,46 +239,28 @@ def _comparisons(
 
 def _remarks(pairs: Sequence[Pair], cells: Sequence[Cell], likelihood: bool) -> list[str]:
     said = []
-    failed = sum("error" in row for _, row in pairs)
-    if failed:
-        texts = Counter(row["error"] for _, row in pairs if "error" in row)
-        text, times = texts.most_common(1)[0]
+    errors = Counter(row["error"] for _, row in pairs if "error" in row)
+    if errors:
+        text, times = errors.most_common(1)[0]
         said.append(
-            f"{failed} of {len(pairs)} answers are missing and in no figure; {times} times: {text}. "
+            f"{errors.total()} of {len(pairs)} answers are missing and in no mean; {times} times: {text}. "
             "Run again to ask anew."
         )
-    questions = list({question.id: question for question, _ in pairs}.values())
-    few = sum(one.metric == "vqa" and len(one.answers) < ENOUGH for one in questions)
-    if few:
-        said.append(
-            f"vqa fell back on {few} of the questions: they have fewer than {ENOUGH} right answers, so an "
-            "answer is right if it is one of these."
-        )
-    metrics = {question.metric for question in questions}
-    if "cider" in metrics:
-        said.append(
-            "cider splits words in its own way, not as COCO's Java tokenizer: compare it within this table."
-        )
-    if "choice" in metrics:
-        way = (
-            "the choice with the least loss for each of its tokens" if likelihood else "a letter is asked for"
-        )
+    if any(question.metric == "choice" for question, _ in pairs):
+        way = "the choice with the least loss a token" if likelihood else "a letter is asked for"
         said.append(f"choice: {way}.")
     for cell in cells:
-        answered = cell.questions
-        if answered and cell.unread > 0.05 * answered:
-            said.append(
-                f"{_name(cell)}: {cell.unread} of {answered} answers could not be read, and count as wrong."
-            )
-    small = [cell for cell in cells if 0 < cell.pictures < _FEW]
+        if cell.questions and cell.unread > 0.05 * cell.questions:
+            said.append(f"{_name(cell)}: {cell.unread} of {cell.questions} answers could not be read: wrong.")
+    small = [cell for cell in cells if 0 < cell.images < _FEW]
     if small:
         named = dict.fromkeys(f"{cell.metric}{f' in {cell.group}' if cell.group else ''}" for cell in small)
-        said.append(f"Fewer than {_FEW} pictures, so that intervals are too narrow: {', '.join(named)}.")
+        said.append(f"Fewer than {_FEW} images, so intervals are too narrow: {', '.join(named)}.")
     return said + _blind(cells)
 
 
 def _blind(cells: Sequence[Cell]) -> list[str]:
-    """Where a model does no better than without eyes, on the best pictures that it was shown."""
+    """Name the groups in which a model does no better than chance even on the best images."""
     said = []
     for metric in dict.fromkeys(cell.metric for cell in cells):
         found = []
@@ -199,16 +273,16 @@ def _blind(cells: Sequence[Cell]) -> list[str]:
                     found.append(f"{group or metric} ({best.codec}: {score} %, chance {chance} %)")
         if found:
             said.append(
-                f"{metric}: the model is not surely better than chance on {', '.join(found)}, so there its "
-                "figures say nothing about codecs."
+                f"{metric}: the model is not surely better than chance on {', '.join(found)}; its scores "
+                "there say nothing about codecs."
             )
     if not any(cell.codec == ORIGINAL for cell in cells):
-        said.append("The originals were not asked about (--codec none), so what codecs cost is not known.")
+        said.append("The originals were not asked about (--codec none): the cost of codecs is not known.")
     return said
 
 
 def _best(cells: Sequence[Cell]) -> Cell | None:
-    """That of the originals, or else of the highest score."""
+    """The cell of the originals, else the one with the highest score."""
     answered = [cell for cell in cells if cell.score is not None]
     whole = [cell for cell in answered if cell.codec == ORIGINAL]
     return max(whole or answered, key=lambda cell: cell.score or 0.0, default=None)
@@ -219,10 +293,10 @@ def _name(cell: Cell) -> str:
     return f"{cell.codec}{quality}, {cell.metric}{f', {cell.group}' if cell.group else ''}"
 
 
-def _main_table(cells: Sequence[Cell]) -> str:
+def _table(cells: Sequence[Cell]) -> str:
     header = (
         "codec", "quality", "metric", "group", "questions", "bytes", "bpp", "score, % [95 %]", "chance, %",
-        "tokens in", "tokens out", "codec, s", "model, s",
+        "F1, %", "tokens in", "tokens out", "codec, s", "model, s",
     )  # fmt: skip
     lines = []
     for cell in cells:
@@ -237,6 +311,7 @@ def _main_table(cells: Sequence[Cell]) -> str:
             _number(cell.bpp, 3),
             _percent(cell.score) + _between(cell.interval),
             _percent(cell.chance) if cell.metric in ("choice", "yesno") else "–",
+            _percent(cell.f1),
             _number(cell.tokens_in, 0),
             _number(cell.tokens_out, 1),
             _number(cell.codec_s, 2),
@@ -245,32 +320,8 @@ def _main_table(cells: Sequence[Cell]) -> str:
     return table(header, lines, numbers_from=4)
 
 
-def _yes_no_table(cells: Sequence[Cell]) -> str:
-    header = (
-        "codec",
-        "quality",
-        "group",
-        "F1, % [95 %]",
-        "F1 of always yes, %",
-        "yes, %",
-        "both right, %",
-        "unread",
-    )
-    lines = [
-        (
-            cell.codec,
-            "–" if cell.quality is None else str(cell.quality),
-            cell.group or "–",
-            _percent(cell.f1) + _between(cell.f1_interval),
-            _percent(cell.always_yes_f1),
-            _percent(cell.yes_ratio),
-            _percent(cell.pairs),
-            str(cell.unread),
-        )
-        for cell in cells
-        if cell.metric == "yesno"
-    ]
-    return table(header, lines, numbers_from=3)
+def _between(interval: Interval | None) -> str:
+    return f" [{_percent(interval.low)}, {_percent(interval.high)}]" if interval else ""
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -279,7 +330,3 @@ def _number(value: float | None, digits: int) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _between(interval: Interval | None) -> str:
-    return f" [{_percent(interval.low)}, {_percent(interval.high)}]" if interval else ""

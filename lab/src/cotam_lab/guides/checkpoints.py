@@ -1,7 +1,6 @@
-"""Folders of transformers (config.json, model.safetensors) → the networks of ``guide``.
+"""Load vision encoders saved by transformers (config.json, model.safetensors) as guides.
 
-Knows the names that each family gives its tensors, and reads those that are used: nothing of hubs or
-pictures. A vision tower is found wherever it lies within a larger model.
+Only the tensors that are used are read; the vision tower may be part of a larger model.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "mode
 
 @dataclass(frozen=True)
 class Family:
-    """What checkpoints of one architecture have in common.
+    """Tensor names and defaults of one architecture.
 
     ``names`` maps the first word of our parameters, after ``layers.N.`` where they are in a layer, to theirs.
     ``defaults`` are those of transformers for what a config.json leaves out.
@@ -130,7 +129,7 @@ class _Tensors:
         patch = self.stored("patch.weight")
         found = [name for name in self._names if name == patch or name.endswith(f".{patch}")]
         if not found:
-            raise InputError(f"{path}: has no tensor {patch}: not the model that {CONFIG} describes")
+            raise InputError(f"{path} has no tensor {patch}, so it is not the model of {CONFIG}")
         self._prefix = min(found, key=len).removesuffix(patch)
 
     def stored(self, name: str) -> str:
@@ -149,32 +148,34 @@ class _Tensors:
         tensor = self._file.get_tensor(self._at(name)).to(torch.float32)
         if tensor.numel() != like.numel():
             wanted, has = (" x ".join(map(str, t.shape)) for t in (like, tensor))
-            raise InputError(f"{self._path}: {self._at(name)} is {has}, not {wanted} as {CONFIG} asks for")
+            raise InputError(f"{self._path}: {self._at(name)} is {has}, {CONFIG} says {wanted}")
         return tensor.reshape(like.shape)
 
     def _at(self, name: str) -> str:
         stored = self._prefix + self.stored(name)
         if stored not in self._names:
-            raise InputError(f"{self._path}: has no tensor {stored}, which these layers need")
+            raise InputError(f"{self._path} has no tensor {stored}, which these layers need")
         return stored
 
 
 def load(folder: Path, layers: Sequence[int] = (1, 2, 3), reduction: Reduction = "mean") -> AttentionGuide:
-    """The guide that the files of a folder describe, in float32.
+    """Load the guide of a folder, in float32.
 
     Raises
     ------
     InputError
-        if a file is missing or damaged, the architecture is none of `FAMILIES`, a tensor that is used is not
-        there, or ``layers`` or ``reduction`` are not possible
+        if a file is missing or damaged, the architecture is not in `FAMILIES`, a tensor is missing, or
+        ``layers`` or ``reduction`` are invalid
     """
     if reduction not in REDUCTIONS:
-        raise InputError(f"reduction is one of {', '.join(REDUCTIONS)}, not {reduction!r}")
+        raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
     family, config = _config(folder / CONFIG)
     depth, path = int(config["num_hidden_layers"]), folder / WEIGHTS
     last = depth if family.has_cls else depth + 1
     if not layers or not all(1 <= number <= last for number in layers):
-        raise InputError(f"layers of {folder} are 1 to {last}, not {', '.join(map(str, layers)) or 'none'}")
+        raise InputError(
+            f"layers of {folder} must be 1 to {last}, got {', '.join(map(str, layers)) or 'none'}"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             tensors = _Tensors(file, path, family)
@@ -182,7 +183,9 @@ def load(folder: Path, layers: Sequence[int] = (1, 2, 3), reduction: Reduction =
             guide = AttentionGuide(shape, layers, reduction, *scaling)
             state = {name: tensors.read(name, p) for name, p in guide.named_parameters()}
     except SafetensorError as error:
-        raise InputError(f"{path}: damaged, or no safetensors file ({error}): fetch it again") from error
+        raise InputError(
+            f"{path} is damaged or not a safetensors file ({error}): download it again"
+        ) from error
     guide.load_state_dict(state, assign=True)
     return guide.eval().requires_grad_(False)
 
@@ -193,7 +196,7 @@ def _shape(family: Family, config: Mapping[str, Any], tensors: _Tensors) -> Shap
     positions = tensors.shape("positions")[-2] - family.has_cls
     heads = int(config["num_attention_heads"])
     if width % heads:
-        raise InputError(f"{CONFIG} asks for {heads} heads, which {width} channels do not divide into")
+        raise InputError(f"{CONFIG} has {heads} heads, which do not divide {width} channels")
     return Shape(
         width=width,
         hidden=tensors.shape("layers.0.fc1.weight")[0],
@@ -221,11 +224,11 @@ def _config(path: Path) -> tuple[Family, Mapping[str, Any]]:
             break
     else:
         known = ", ".join(name for family in FAMILIES for name in family.model_types)
-        raise InputError(f"{path}: model_type is {model_type!r}; a guide is one of {known}")
+        raise InputError(f"{path}: model_type must be one of {known}, got {model_type!r}")
     config = {**family.defaults, **config}
     if config["hidden_act"] not in ACTIVATIONS or config.get("use_swiglu_ffn"):
         act = "SwiGLU" if config.get("use_swiglu_ffn") else config["hidden_act"]
-        raise InputError(f"{path}: the activation {act} is none of {', '.join(ACTIVATIONS)}")
+        raise InputError(f"{path}: the activation must be one of {', '.join(ACTIVATIONS)}, got {act}")
     return family, config
 
 
@@ -239,7 +242,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: no JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path}: no JSON object")
+        raise InputError(f"{path} is not a JSON object")
     return found

@@ -1,7 +1,4 @@
-"""``python -m cotam_lab.train guide``: targets, distillation, tuning through the codec, export.
-
-Knows files and options: what they mean is for ``sensitivity`` and ``guide``.
-"""
+"""``python -m cotam_lab.train guide``: targets, distillation, tuning through the codec, export."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ __all__ = ["guide"]
 
 SIZES = (224, 256)
 LARGEST_SHRINK = 6.0
-"""Of photographs, before the crop: an encoder sees most of them whole, and so should a guide."""
+"""Largest reduction of photographs before the crop: encoders see most photographs whole."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -32,13 +29,13 @@ def guide() -> None:
 
 
 @guide.command()
-@click.option("--pack", type=_FOLDER, required=True, help="Training pictures.")
+@click.option("--pack", type=_FOLDER, required=True, help="Training images.")
 @click.option("-o", "--out", type=_OUT, required=True, help="Folder of the targets.")
 @click.option("--count", default=2400, show_default=True, help="Crops.")
 @click.option("--weights", "weight_set", default="mllm", show_default=True, help="Codec: name or folder.")
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
-    """Measure sensitivities of training crops, and find their text; goes on where it was stopped."""
+    """Measure sensitivities and text of training crops. Run again, it continues."""
     from cotam.codec import weights
     from cotam.codec.still import Codec
     from cotam.runtime import OnnxRunner
@@ -67,7 +64,7 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def distil(folder: Path, out: Path, **options: Any) -> None:
-    """Train a new guide on the targets in FOLDER; each tenth crop is kept for validation."""
+    """Train a new guide on the targets in FOLDER; every tenth crop is for validation."""
     import torch
 
     from cotam_lab.guides.distil import distil, load_targets, validate
@@ -86,7 +83,7 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
 @guide.command()
 @click.argument("start", type=_FILE)
 @click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors; beside it a log, .jsonl.")
-@click.option("--pack", type=_FOLDER, required=True, help="Training pictures.")
+@click.option("--pack", type=_FOLDER, required=True, help="Training images.")
 @click.option("--network", type=_FILE, required=True, help="The codec's weights for torch.")
 @click.option("--steps", default=500, show_default=True)
 @click.option("--batch", default=4, show_default=True)
@@ -98,7 +95,7 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
 def tune(
     start: Path, out: Path, pack: Path, network: Path, size: int, minutes: float | None, **options: Any
 ) -> None:
-    """Go on training the guide START through the frozen codec: rate and distances, not targets."""
+    """Fine-tune the guide START through the frozen codec: rate and distances instead of targets."""
     from safetensors.torch import load_file
 
     from cotam_lab.guides.distil import through_codec
@@ -127,11 +124,11 @@ def tune(
 @guide.command()
 @click.argument("file", type=_FILE)
 @click.option("-o", "--out", type=_OUT, required=True, help="File .onnx.")
-@click.option("--mixture", help="Shares of the maps, comma-separated; those of FILE if not given.")
-@click.option("--side", default=768, show_default=True, help="Largest long side that it is shown.")
-@click.option("--exponent", default=0.35, show_default=True, help="Power of importance that suits as gain.")
+@click.option("--mixture", help="Shares of the maps, comma-separated; by default those of FILE.")
+@click.option("--side", default=768, show_default=True, help="Long side in pixels of what it sees.")
+@click.option("--exponent", default=0.35, show_default=True, help="Power of importance that gives the gain.")
 def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
-    """Write a guide as ONNX: src/cotam/weights/guide_lite.onnx is one."""
+    """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
     import torch
 
     from cotam_lab.guides.distil import export_guide
@@ -140,13 +137,13 @@ def export(file: Path, out: Path, mixture: str | None, side: int, exponent: floa
     if mixture:
         shares = [float(share) for share in mixture.split(",")]
         if len(shares) != len(lite.mixture):
-            raise click.BadParameter(f"--mixture has {len(shares)} shares, not {len(lite.mixture)}")
+            raise click.BadParameter(f"--mixture needs {len(lite.mixture)} shares, got {len(shares)}")
         lite.mixture.copy_(torch.tensor(shares))
     export_guide(lite, out, side=side, exponent=exponent)
 
 
 def load(path: Path) -> Lite:
-    """The network in a file that these commands wrote."""
+    """Load a network that these commands wrote."""
     from safetensors.torch import load_file
 
     from cotam_lab.nets.guide_lite import Lite
@@ -157,6 +154,7 @@ def load(path: Path) -> Lite:
 
 
 def save(lite: Lite, path: Path) -> None:
+    """Write a network as float16."""
     from safetensors.torch import save_file
 
     save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

@@ -1,7 +1,6 @@
-"""The paper's guide: [CLS] attention in the first layers of a vision encoder of the CLIP family.
+"""The guide of arXiv 2509.24258: [CLS] attention in the first layers of CLIP, SigLIP or DINOv2.
 
-Knows names, revisions and files of models, and the size that a picture is shown at: the network is in
-`cotam_lab.nets.guide`. Torch, safetensors and the hub's client are imported when a guide is made.
+The network is `cotam_lab.nets.guide`. Torch and the hub's client are imported when a guide is made.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import InputError
 from cotam.guide.onnx import size_seen
+from cotam_lab.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from cotam_lab.nets.guide import AttentionGuide, Reduction
@@ -29,10 +29,10 @@ REVISIONS = {
     "google/siglip-base-patch16-224": "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
     "facebook/dinov2-small": "ed25f3a31f01632728cabb09d1542f84ab7b0056",
 }
-"""The commit that a name of the hub stands for; other names stand for their branch main."""
+"""Pinned commits of hub names; other names are taken from their branch main."""
 
 PICKLED = frozenset({"openai/clip-vit-base-patch16", "openai/clip-vit-large-patch14-336"})
-"""Those that have no safetensors file at that commit."""
+"""Names without a safetensors file at that commit."""
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -45,7 +45,7 @@ class ClipGuide:
     Attributes
     ----------
     name : model, commit if it has one, layers and reduction
-    side : pixels of the long side that pictures are shown at, the encoder's own size
+    side : long side in pixels of what the encoder sees
     multiple : patch size: both sides are multiples of it
     """
 
@@ -57,7 +57,7 @@ class ClipGuide:
         layers: Sequence[int] = (1, 2, 3),
         reduction: Reduction = "mean",
     ) -> None:
-        """Find the model, fetching it if it is not on this machine, and read the layers that are used.
+        """Find or download the model, and read the layers that are used.
 
         Parameters
         ----------
@@ -69,19 +69,19 @@ class ClipGuide:
         Raises
         ------
         InputError
-            if there is no such model, it cannot be fetched, it is of another architecture or damaged, or it
-            does not have these layers
-        MissingExtraError
+            if the model is not found, cannot be downloaded, is of another architecture or damaged, or does
+            not have these layers
+        MissingPackageError
             if torch, safetensors or huggingface-hub are not installed
         """
         revision = revision or REVISIONS.get(name_or_folder)
         is_folder = name_or_folder != "" and Path(name_or_folder).is_dir()
         try:
-            from cotam_lab.guides.checkpoints import load  # before hundreds of MB are fetched for nothing
+            from cotam_lab.guides.checkpoints import load  # before a download of hundreds of MB
 
             folder = Path(name_or_folder) if is_folder else _fetched(name_or_folder, revision)
         except ModuleNotFoundError as error:
-            raise MissingExtraError("guide", error.name or "torch") from error
+            raise MissingPackageError(error.name or "torch") from error
         _check_files(folder, None if is_folder else name_or_folder, revision)
         self._network: AttentionGuide = load(folder, layers, reduction)
         self.side, self.multiple = self._network.side, self._network.shape.patch
@@ -90,13 +90,13 @@ class ClipGuide:
         self.name = f"{model}{commit}, {reduction} of layers {', '.join(map(str, sorted(set(layers))))}"
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
-        """What a picture of this size is resized to."""
+        """Size that an image of this size is resized to."""
         return size_seen(height, width, self.side, self.multiple, enlarge=True)
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels uint8 (H, W, 3) → importance float32 (gh, gw), positive and of mean 1.
+        """Return importance float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
 
-        The grid covers the whole picture, with one value for each patch of what the encoder sees.
+        One value a patch of the encoder; the grid covers the whole image.
         """
         import torch
 
@@ -107,11 +107,11 @@ class ClipGuide:
             return self._network(torch.from_numpy(seen.copy())[None])[0].numpy()
 
     def onnx(self, *, half: bool = False) -> bytes:
-        """The guide as an ONNX file (docs/guide.md has its contract); ``half`` stores weights as float16.
+        """Export the guide as ONNX (docs/guide.md has the contract); ``half`` stores weights as float16.
 
         Raises
         ------
-        MissingExtraError
+        MissingPackageError
             if onnx or onnxscript are not installed
         """
         import torch
@@ -119,8 +119,8 @@ class ClipGuide:
         try:
             from cotam_lab.nets.export import stored_small, to_onnx
         except ModuleNotFoundError as error:
-            raise MissingExtraError("guide", error.name or "onnx") from error
-        # Sides that differ and are no side's default: the exporter takes equal sizes for one.
+            raise MissingPackageError(error.name or "onnx") from error
+        # Distinct sides: the exporter would merge equal ones into one dimension.
         example = torch.zeros(1, 2 * self.multiple, 3 * self.multiple, 3, dtype=torch.uint8)
         model = to_onnx(self._network, {"pixels": example}, channels_last=True, outputs=["importance"])
         if half:
@@ -138,9 +138,9 @@ class ClipGuide:
 
 
 def _fetched(name: str, revision: str | None) -> Path:
-    """The folder of a hub's model in its cache. A commit that is there is not asked for again."""
+    """Download a model into the hub's cache; a commit that is there is not requested again."""
     if not _HUB_NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no folder, and no name of a model such as facebook/dinov2-small")
+        raise InputError(f"{name!r} is neither a folder nor a hub name such as facebook/dinov2-small")
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -162,16 +162,16 @@ def _fetched(name: str, revision: str | None) -> Path:
     try:
         return folder(local=False)
     except (OSError, HFValidationError) as error:
-        # All errors of the hub are OSErrors; what they say first is the reason, the rest is advice.
+        # Errors of the hub are OSErrors; their first line is the reason, the rest is advice.
         reason = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(
-            f"{name} is not on this machine and cannot be fetched ({reason}); "
-            f"where there is a network, {_command(name, revision)}"
+            f"{name} is not on this machine and cannot be downloaded ({reason}); with a network, "
+            f"{_command(name, revision)}"
         ) from error
 
 
 def _command(name: str, revision: str | None) -> str:
-    """What a user runs to have the model."""
+    """Command that downloads the model."""
     if name not in PICKLED:
         return f"run: hf download {name} {' '.join(FILES)}" + (f" --revision {revision}" if revision else "")
     pinned = f", revision={revision!r}" if revision else ""
@@ -184,5 +184,5 @@ def _check_files(folder: Path, name: str | None, revision: str | None) -> None:
     for file in (FILES[0], FILES[-1]):
         if not (folder / file).is_file():
             if name is None:
-                raise InputError(f"{folder}: has no {file}: not a model that transformers saved")
+                raise InputError(f"{folder} has no {file}: give a folder saved by transformers")
             raise InputError(f"{name} has no {file} at {revision or 'main'}; {_command(name, revision)}")

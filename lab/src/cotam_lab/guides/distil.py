@@ -1,8 +1,4 @@
-"""Training of the embedded guide: distilled from sensitivities, then end to end through the frozen codec.
-
-Knows the network, its targets and the codec as a differentiable whole: nothing of how targets are measured
-(``sensitivity``) or of what a guide is worth in real files (`cotam_lab.bench.guides`).
-"""
+"""Train the embedded guide: distillation from sensitivities, then fine-tuning through the frozen codec."""
 
 from __future__ import annotations
 
@@ -29,32 +25,35 @@ from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
 
 HELD_OUT = 20
-"""Of so many crops, two are for validation: sizes alternate."""
+"""Two of so many crops are for validation: sizes alternate."""
 
 NO_TEXT = -4.0
-"""Log2 of the map of text where there is none; where a detector is sure of text it is 0."""
+"""Log2 of the text map where there is no text; 0 where the detector is sure."""
 
 _LEVELS = LEVELS[1:]
 SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24, "reader": 0.9}
-"""How fast each distance falls as the rate rises, -d log distance / d log rate, without a guide."""
+"""−d log distance / d log rate of each distance, without a guide."""
 
 MAP_BITS = 2.2
-"""Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), as the coder takes on Kodak."""
+"""Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), measured on Kodak."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Crops of one size: pictures (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
+    """Crops of one size: images (N, 3, H, W) uint8 and log2 maps (N, heads, H/16, W/16)."""
 
-    pictures: Tensor
+    images: Tensor
     maps: Tensor
 
 
 def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
-    """What `cotam_lab.guides.sensitivity.cache` wrote, by size: for training, and a tenth for validation."""
+    """Load what `cotam_lab.guides.sensitivity.cache` wrote, by size: training, and a tenth for validation."""
     paths = sorted(folder.glob("*.npz"))
     if len(paths) < HELD_OUT:
-        raise InputError(f"{folder} has {len(paths)} targets: run python -m cotam_lab.train guide targets")
+        raise InputError(
+            f"{folder} has {len(paths)} targets of {HELD_OUT} needed: "
+            "run python -m cotam_lab.train guide targets"
+        )
     held = [path for number, path in enumerate(paths) if number % HELD_OUT < 2]
     return _grouped([path for path in paths if path not in held]), _grouped(held)
 
@@ -64,16 +63,16 @@ def _grouped(paths: Sequence[Path]) -> list[Targets]:
     for path in paths:
         with np.load(path) as file:
             found = {name: torch.from_numpy(file[name].astype(np.float32)) for name in HEADS[:RELATIVE]}
-            picture = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
+            image = torch.from_numpy(file["pixels"]).permute(2, 0, 1)
             text = torch.from_numpy(file["text"].astype(np.float32)).clamp(min=2**NO_TEXT).log2()[None]
         maps = torch.stack([m.clamp(min=1e-3).log2() for m in found.values()])
         maps = maps - maps.mean((1, 2), keepdim=True)
-        groups.setdefault(tuple(picture.shape), []).append((picture, torch.cat([maps, text])))
+        groups.setdefault(tuple(image.shape), []).append((image, torch.cat([maps, text])))
     return [Targets(*(torch.stack(part) for part in zip(*group, strict=True))) for group in groups.values()]
 
 
 def distillation_loss(maps: Tensor, targets: Tensor) -> Tensor:
-    """Huber distance of log2 maps (B, heads, h, w), on their grid and that of levels, by head: (heads,)."""
+    """Huber distance of log2 maps (B, heads, h, w) on their grid and on that of levels, by head: (heads,)."""
     total = torch.zeros(maps.shape[1])
     for size in (1, 2):
         ours, theirs = _coarser(maps, size), _coarser(targets, size)
@@ -96,21 +95,21 @@ def _centred(maps: Tensor) -> Tensor:
 def batches(
     groups: Sequence[Targets], count: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of one size each, turned and mirrored at random."""
-    sizes = np.array([len(group.pictures) for group in groups])
+    """Draw batches of one size each without end, mirrored at random."""
+    sizes = np.array([len(group.images) for group in groups])
     while True:
         group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
-        chosen = torch.from_numpy(rng.choice(len(group.pictures), min(count, len(group.pictures)), False))
-        picture, maps = group.pictures[chosen].float() / 255, group.maps[chosen]
+        chosen = torch.from_numpy(rng.choice(len(group.images), min(count, len(group.images)), False))
+        image, maps = group.images[chosen].float() / 255, group.maps[chosen]
         if rng.random() < 0.5:
-            picture, maps = picture.flip(3), maps.flip(3)
-        yield picture, maps
+            image, maps = image.flip(3), maps.flip(3)
+        yield image, maps
 
 
 def distil(
     guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Train on targets; yields step and loss by head. The learning rate rises, then falls to nothing."""
+    """Train on targets; yield step and loss by head. Warm-up, then cosine decay of the learning rate."""
     optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
     source = batches(groups, batch, np.random.default_rng(seed))
     guide.train()
@@ -118,9 +117,9 @@ def distil(
         optimiser.param_groups[0]["lr"] = (
             rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         )
-        picture, targets = next(source)
+        image, targets = next(source)
         with autocast("cpu"):
-            maps = guide(picture)
+            maps = guide(image)
         loss = distillation_loss(maps.float(), targets)
         optimiser.zero_grad()
         loss.sum().backward()
@@ -131,24 +130,24 @@ def distil(
 
 @torch.no_grad()
 def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
-    """Correlation of predicted and measured log2 maps on the grid of levels, within each picture, by head."""
+    """Correlate predicted and measured log2 maps on the grid of levels, within each image, by head."""
     guide.eval()
-    pairs = [(guide(group.pictures.float() / 255), group.maps) for group in groups]
+    pairs = [(guide(group.images.float() / 255), group.maps) for group in groups]
     flat = [[_centred(_coarser(m, 2)).transpose(0, 1).flatten(1) for m in pair] for pair in pairs]
     guide.train()
     mine, target = (torch.cat(part, 1) for part in zip(*flat, strict=True))
     return ((mine * target).sum(1) / (mine.square().sum(1) * target.square().sum(1)).sqrt()).tolist()
 
 
-def levels_of(guide: Lite, picture: Tensor, strength: float) -> Tensor:
-    """Levels (B, 1, H/32, W/32) in ±7, of mean 0 before they are rounded; gradients pass straight through."""
-    octaves = F.avg_pool2d(guide.importance(picture)[:, None], 2).log2()
+def levels_of(guide: Lite, image: Tensor, strength: float) -> Tensor:
+    """Compute levels (B, 1, H/32, W/32) in ±7, of mean 0 before rounding, with straight-through gradients."""
+    octaves = F.avg_pool2d(guide.importance(image)[:, None], 2).log2()
     wanted = STEPS_PER_OCTAVE * strength * _centred(octaves)
     return round_ste(clamp_ste(wanted, -LIMIT, LIMIT))
 
 
 def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
-    """Natural logarithms of an encoder's distances that `cotam_lab.bench.guides` measures, (B,) each."""
+    """Compute natural logarithms of the distances of `cotam_lab.bench.guides`, (B,) each."""
     assert theirs.attention is not None
     share = theirs.attention / theirs.attention.mean(1, keepdim=True)
     errors = [(ours.levels[name] - theirs.levels[name]).square().mean(2) for name in _LEVELS]
@@ -162,7 +161,7 @@ def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
 
 
 def map_bits(levels: Tensor) -> Tensor:
-    """About what the map of levels (B, 1, h, w) takes in a file, in bits: (B,), with gradients."""
+    """Estimate the bits of level maps (B, 1, h, w) in a file: (B,), differentiable."""
     across, down = (torch.log2(1 + 2 * levels.diff(dim=axis).abs()).sum((1, 2, 3)) for axis in (3, 2))
     return MAP_BITS * (across + down) / 2
 
@@ -181,11 +180,11 @@ def through_codec(
     qualities: tuple[int, int] = (0, 50),
     seed: int = 0,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train through the frozen codec; yields step and parts of the loss.
+    """Train through the frozen codec; yield step and parts of the loss.
 
-    Minimised is log rate + mean of log distance / slope: along a curve without a guide it does not change, so
-    that it is, to first order, the logarithm of the mean BD-rate. A reader's distance counts on text, as much
-    as the encoder's together. "gain" is the loss less that of the same crops without a guide.
+    The loss is log rate + mean of log distance / slope, to first order the logarithm of the mean BD-rate: it
+    is constant along a curve without a guide. On text, the reader's distance counts as much as the encoder's
+    together. "gain" is the loss minus that of the same crops without a guide.
     """
     codec.eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.0)
@@ -194,10 +193,10 @@ def through_codec(
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * min(1, 2 * (steps - step) / steps)
         pixels, text = crops.batch(step, batch)
-        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
         quality = torch.from_numpy(rng.integers(qualities[0], qualities[1] + 1, batch))
-        levels = levels_of(guide, picture, strength)
-        seen = Seen(teacher, reader, picture, torch.from_numpy(text))
+        levels = levels_of(guide, image, strength)
+        seen = Seen(teacher, reader, image, torch.from_numpy(text))
         parts = seen.cost(codec, quality, levels)
         with torch.no_grad():
             plain = seen.cost(codec, quality, torch.zeros_like(levels))
@@ -210,27 +209,27 @@ def through_codec(
 
 
 class Seen:
-    """What encoder and reader see in a batch of originals, and what a coded version costs beside it."""
+    """Features of a batch of originals, and the cost of coding them."""
 
-    def __init__(self, teacher: Teacher, reader: Reader, picture: Tensor, text: Tensor) -> None:
-        self.teacher, self.reader, self.picture, self.text = teacher, reader, picture, text
+    def __init__(self, teacher: Teacher, reader: Reader, image: Tensor, text: Tensor) -> None:
+        self.teacher, self.reader, self.image, self.text = teacher, reader, image, text
         with torch.no_grad(), autocast("cpu"):
-            self.features = teacher(picture, attention=True)
-            self.read = self._read(picture)
+            self.features = teacher(image, attention=True)
+            self.read = self._read(image)
 
-    def _read(self, picture: Tensor) -> list[Tensor]:
+    def _read(self, image: Tensor) -> list[Tensor]:
         if not self.text.any():
             return []
-        return [m.float() for m in self.reader(F.interpolate(picture[self.text], scale_factor=2.0))]
+        return [m.float() for m in self.reader(F.interpolate(image[self.text], scale_factor=2.0))]
 
     def cost(self, codec: Codec, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
-        """Means over the batch: logarithms of rate and distances, and "loss"."""
+        """Return means over the batch: logarithms of rate and distances, and "loss"."""
         with autocast("cpu"):
-            coded = codec(self.picture, quality, levels, noise=False)
+            coded = codec(self.image, quality, levels, noise=False)
             decoded = coded.picture.clamp(0, 1)
             ours, read = self.teacher(decoded), self._read(decoded)
         bits = coded.bits_y + coded.bits_z + map_bits(levels)
-        rate = (bits / (self.picture.shape[2] * self.picture.shape[3])).log()
+        rate = (bits / (self.image.shape[2] * self.image.shape[3])).log()
         found = log_distances(ours, self.features)
         distance = torch.stack([value / SLOPES[name] for name, value in found.items()]).mean(0)
         parts = {name: value.mean() for name, value in found.items()} | {"rate": rate.mean()}
@@ -243,7 +242,7 @@ class Seen:
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:
-    """Write the guide as ONNX: weights as float16, and what `docs/guide.md` asks of a guide file."""
+    """Write the guide as ONNX with float16 weights and the metadata of `docs/guide.md`."""
     example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
     graph = LiteGraph(guide.eval())
     model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance", "structure"]))

@@ -1,7 +1,4 @@
-"""``cotam guide export``: a vision encoder's first layers as an ONNX guide.
-
-Knows options and the file that is written: models are for `cotam_lab.guides.clip`.
-"""
+"""``cotam guide export``: write a vision encoder's first layers as an ONNX guide."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ def _layers(text: str) -> list[int]:
     parts = [re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part) for part in text.split(",")]
     numbers = {n for part in parts if part for n in range(int(part[1]), int(part[2] or part[1]) + 1)}
     if not all(parts) or not numbers:
-        raise click.BadParameter(f"{text!r} is not layers such as 1-3 or 2,5,11-12")
+        raise click.BadParameter(f"layers must be numbers and ranges such as 1-3 or 2,5,11-12, got {text!r}")
     return sorted(numbers)
 
 
@@ -32,20 +29,20 @@ def _layers(text: str) -> list[int]:
     metavar="LAYERS",
     default="1-3",
     show_default=True,
-    help="Whose attention is taken: 1-3, or 2,5,11-12.",
+    help="Layers whose attention is used: 1-3, or 2,5,11-12.",
 )
 @click.option(
     "--reduction",
     type=click.Choice(["mean", "max", "rollout"]),
     default="mean",
     show_default=True,
-    help="What is taken over layers.",
+    help="How layers are combined.",
 )
 @click.option(
-    "--revision", metavar="COMMIT", help="Of the hub.  [default: pinned for known names, else main]"
+    "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
 )
 @click.option("--half", is_flag=True, help="Store weights as float16: half the size.")
-@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file; without it it is.")
+@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file.")
 def export(
     name: str,
     output: str,
@@ -55,11 +52,11 @@ def export(
     half: bool,
     no_overwrite: bool,
 ) -> None:
-    """Make an ONNX guide of a vision encoder (extra guide).
+    """Write a vision encoder's first layers as an ONNX guide.
 
     NAME is a model of the hub such as facebook/dinov2-small, or a folder with config.json and
-    model.safetensors: OpenAI CLIP, OpenCLIP, SigLIP or DINOv2 as transformers saves them. What is written
-    runs without torch, as --guide OUT. Prints the SHA-256 of the file.
+    model.safetensors: OpenAI CLIP, OpenCLIP, SigLIP or DINOv2 as saved by transformers. Use the file as
+    --guide OUT, without torch. Prints its SHA-256.
     """
     from cotam_lab.guides.clip import ClipGuide
 
@@ -67,7 +64,7 @@ def export(
     name = name.removeprefix("clip:")
     click.echo(f"reading {name}", err=True)
     found = ClipGuide(name, revision=revision, layers=layers, reduction=reduction)  # type: ignore[arg-type]
-    click.echo(f"exporting {found.name}, pictures of {found.side} pixels", err=True)
+    click.echo(f"exporting {found.name}, images of {found.side} pixels", err=True)
     data = found.onnx(half=half)
     files.write_whole(output, data, overwrite=not no_overwrite)
     click.echo(f"{hashlib.sha256(data).hexdigest()}  {output}", err=output == files.STANDARD)

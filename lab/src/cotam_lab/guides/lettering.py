@@ -1,8 +1,4 @@
-"""Lettering over photographs: captions, labels, watermarks, stamps, for a guide to learn where text is.
-
-Knows fonts and colours (``text_words``, ``text_canvas``) and pixels: nothing of detectors or of guides.
-It looks like text laid over a picture, rarely like a sign that was photographed.
-"""
+"""Draw lettering over photographs: captions, labels, watermarks, to teach a guide where text is."""
 
 from __future__ import annotations
 
@@ -15,14 +11,14 @@ from cotam_lab.train.text_words import log_uniform, phrase, voice
 __all__ = ["lettered"]
 
 SIZES = (7.0, 48.0)
-"""Font sizes in pixels; small ones are as frequent as large ones, in octaves."""
+"""Range of font sizes in pixels, log-uniform."""
 
 _FINER = 2
-"""Lettering is drawn so many times larger and reduced, which gives it soft edges."""
+"""Lettering is drawn so many times larger and reduced, for soft edges."""
 
 
 def lettered(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """The picture, uint8 (H, W, 3), with one to four blocks of lettering over it."""
+    """Draw one to four blocks of lettering over an image, uint8 (H, W, 3)."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     for _ in range(int(rng.integers(1, 5))):
         _block(rng, image)

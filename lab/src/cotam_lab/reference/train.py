@@ -1,8 +1,6 @@
-"""Training of the reference model: first the connector on names and captions, then also the language model's
-low-rank changes on everything. Resumable to the step, on one GPU or a CPU.
+"""Train the reference model: first the connector on names and captions, then also the low-rank changes.
 
-Knows the assembled model and items of a quiz: nothing of files of pictures or of codecs. The items of a step
-follow from (seed, step), so a resumed run goes on as if it had never stopped.
+Items follow from (seed, step), so a resumed run continues exactly. One GPU or a CPU.
 """
 
 from __future__ import annotations
@@ -45,14 +43,14 @@ SECOND = {
     "shape": 0.05, "position": 0.1, "corner": 0.04, "larger": 0.04, "class": 0.06, "kind": 0.04,
     "animal": 0.04, "caption": 0.06,
 }  # fmt: skip
-"""Task → its share of the items of each stage."""
+"""Task → share of the items of each stage."""
 
 _IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Lengths and learning rates of the training.
 
     Attributes
     ----------
@@ -62,8 +60,8 @@ class Schedule:
     learning_rate : of the connector in the first stage
     second_rate : of the connector in the second
     low_rank_rate : of the low-rank changes
-    warmup : part of each stage in which rates rise; then they fall linearly to 0
-    bare : part of the items whose question is put without an instruction
+    warmup : share of each stage in which rates rise; then they fall linearly to 0
+    bare : share of the items without an instruction after the question
     """
 
     connector_steps: int = 800
@@ -77,7 +75,7 @@ class Schedule:
     seed: int = 0
 
     def factor(self, step: int) -> float:
-        """Rate of a step, relative to the full one of its stage."""
+        """Learning rate of a step, relative to the largest of its stage."""
         first = step < self.connector_steps
         begin, end = (0, self.connector_steps) if first else (self.connector_steps, self.steps)
         done = (step - begin + 0.5) / (end - begin)
@@ -85,17 +83,17 @@ class Schedule:
 
 
 REHEARSAL = Schedule(connector_steps=2, steps=4, batch=2)
-"""A few steps, to see on any machine that all is there."""
+"""A few steps, to test the set-up."""
 
 
 @dataclass
 class Batch:
-    """A step: pictures uint8 (B, side, side, 3), ids, mask and labels int64 (B, T), and each item's task.
+    """Items of a step: images uint8 (B, side, side, 3), ids, mask and labels int64 (B, T), and tasks.
 
-    Arrays, not tensors: workers send these through pipes, and need no shared memory.
+    Arrays, not tensors: workers send them through pipes and need no shared memory.
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     ids: np.ndarray
     mask: np.ndarray
     labels: np.ndarray
@@ -103,7 +101,7 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """The batch of each step, the same whenever it is asked for."""
+    """Data set of the batches of all steps, reproducible."""
 
     def __init__(self, material: Material, processor: Any, settings: Settings, schedule: Schedule) -> None:
         self.material, self.processor = material, processor
@@ -115,21 +113,21 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         shares = FIRST if step < self.schedule.connector_steps else SECOND
         names, bounds = list(shares), np.cumsum(list(shares.values()))
-        pictures, rows, tasks = [], [], []
+        images, rows, tasks = [], [], []
         for number in range(self.schedule.batch):
             seed = (self.schedule.seed, step, number)
             rng = np.random.default_rng([*seed, 1])
             task = names[int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))]
             item = draw(task, [*seed, 0], self.material)
-            pictures.append(_fitted(item.pixels, self.settings.side))
+            images.append(_fitted(item.pixels, self.settings.side))
             rows.append(self.encoded(item, bare=rng.random() < self.schedule.bare))
             tasks.append(task)
-        # Not its pad_token_id, which some versions of transformers do not set for a GGUF file.
+        # Not pad_token_id, which some versions of transformers do not set for a GGUF file.
         filler = self.processor.tokenizer.convert_tokens_to_ids(END)
-        return _padded(pictures, rows, tasks, filler)
+        return _padded(images, rows, tasks, filler)
 
     def encoded(self, item: Item, *, bare: bool) -> tuple[list[int], list[int]]:
-        """Ids of prompt and answer, as `cotam_lab.evaluate.local` puts the question, and of the answer alone."""
+        """Return the ids of prompt and answer, as `cotam_lab.evaluate.local` asks, and of the answer."""
         own = "" if bare else METRICS[item.metric][0]
         prompt = item.question + (f"\n{own}" if own else "")
         turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
@@ -144,19 +142,19 @@ class Batches(Dataset[Batch]):
 
 
 def losses(model: Any, batch: Batch) -> Tensor:
-    """Mean negative log-likelihood of a token of each item's answer, in nats: (B,).
+    """Compute the mean negative log-likelihood a token of each item's answer, in nats: (B,).
 
-    Only where an answer is, are words predicted: logits of whole prompts would not fit.
+    Logits are computed for answers only: those of whole prompts would not fit in memory.
     """
     device = model.lm_head.weight.device
-    pictures = torch.from_numpy(batch.pictures).to(device).permute(0, 3, 1, 2).float() / 255
+    images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(values, device=device)[None, :, None, None] for values in (MEAN, STD))
     ids, mask, labels = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.labels))
     labels = labels[:, 1:]
     seen = model.model(
         input_ids=ids,
         attention_mask=mask,
-        pixel_values=(pictures - mean) / std,
+        pixel_values=(images - mean) / std,
         use_cache=False,
     ).last_hidden_state[:, :-1]
     where = labels != _IGNORED
@@ -179,11 +177,11 @@ def train(
     log_every: int = 50,
     save_minutes: float = 3.0,
 ) -> Path | None:
-    """Train until ``schedule.steps``, or for ``minutes``; goes on from ``run/checkpoint.pt`` if there is one.
+    """Train until ``schedule.steps`` or for ``minutes``; continue from ``run/checkpoint.pt`` if it exists.
 
     Parameters
     ----------
-    model, processor : as `cotam_lab.reference.model.assemble` gives them, with the same settings
+    model, processor : from `cotam_lab.reference.model.assemble` with the same settings
     material : Material
     run : Path
         Gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``.
@@ -191,13 +189,13 @@ def train(
     settings : Settings
     minutes : float, optional
     workers : int
-        Processes that draw pictures; 0 draws them here.
+        Processes that draw images; 0 draws them in this one.
     log_every, save_minutes
 
     Returns
     -------
     Path or None
-        The trained file, once all steps are done.
+        The trained file, after all steps.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run.mkdir(parents=True, exist_ok=True)
@@ -261,7 +259,7 @@ def train(
 
 @dataclass
 class _Sums:
-    """Mean loss of each task since the last line of the log; looks at the GPU only when a line is due."""
+    """Mean loss of each task since the last line of the log; synchronises with the GPU only for a line."""
 
     file: Path
     every: int
@@ -289,12 +287,12 @@ def _stream(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
         yield from (batches[step] for step in steps)
         return
     options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": 2, "worker_init_fn": _alone}
-    # Forked, so that all share the photos; they never touch the GPU.
+    # Forked, so that all share the photos; they do not use the GPU.
     yield from DataLoader(batches, None, sampler=steps, multiprocessing_context="fork", **options)
 
 
 def _alone(_: int) -> None:
-    """In a worker: one thread, and a signal to stop stops it."""
+    """Set up a worker: one thread, default handling of SIGTERM."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -306,9 +304,9 @@ def _fitted(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _padded(
-    pictures: Sequence[np.ndarray], rows: Sequence[tuple[list[int], list[int]]], tasks: list[str], filler: int
+    images: Sequence[np.ndarray], rows: Sequence[tuple[list[int], list[int]]], tasks: list[str], filler: int
 ) -> Batch:
-    """Rows of one length, a multiple of 16; the filler stands behind."""
+    """Pad rows to one length, a multiple of 16."""
     length = -(-max(len(ids) for ids, _ in rows) // 16) * 16
     ids = np.full((len(rows), length), filler)
     mask, labels = np.zeros_like(ids), np.full_like(ids, _IGNORED)
@@ -316,4 +314,4 @@ def _padded(
         ids[number, : len(row)] = row
         mask[number, : len(row)] = 1
         labels[number, len(row) - len(answer) : len(row)] = answer
-    return Batch(np.stack(pictures), ids, mask, labels, tasks)
+    return Batch(np.stack(images), ids, mask, labels, tasks)

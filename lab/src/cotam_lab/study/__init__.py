@@ -1,8 +1,6 @@
-"""The distortion study: what compression does to a vision encoder's layers, and to tasks that lean on them.
+"""The distortion study: what compression does to a vision encoder's layers and to tasks of several levels.
 
 ::
 
-    photos ──► scenes (packs with exact ground truth) ──► bench.sweep with judges ──► findings ──► page
-
-Nothing of the core imports this package.
+    photos ──► scenes (packs with exact ground truth) ──► bench.sweep with metrics ──► findings ──► page
 """

@@ -1,4 +1,4 @@
-"""``cotam analyze``: scenes, sweeps over them, and the page of findings."""
+"""``cotam analyze``: make scenes, sweep over them, write the page of findings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 from cotam.files import write_whole
 from cotam.image import baselines
 from cotam_lab.bench.cli import checked, errors_shown, ladder
-from cotam_lab.bench.pictures import labelled_pictures, plain_pictures
-from cotam_lab.bench.sweep import sweep, tasks
-from cotam_lab.metrics.pictures import TEXT, Judge, judge
+from cotam_lab.bench.images import find_images, labelled_images
+from cotam_lab.bench.sweep import plan, sweep
+from cotam_lab.metrics.base import Metric, metric
+from cotam_lab.metrics.text import TEXT
 from cotam_lab.study import scenes
-from cotam_lab.study.judges import COUNT, layers_judge
+from cotam_lab.study.metrics import COUNT, layers_metric
 from cotam_lab.study.page import study_page
 
 __all__ = ["analyze"]
@@ -39,14 +40,14 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     default=DEFAULT,
     callback=checked(ladder),
-    help="As in cotam bench sweep; jpeg, webp, avif and cotam at five rates if not given.  [repeatable]",
+    help="As in cotam bench sweep; by default jpeg, webp, avif and cotam at five rates.  [repeatable]",
 )
 @click.option("--limit", type=click.IntRange(1), default=12, show_default=True, help="Photos, and pages.")
 @click.option(
-    "--count-scenes", type=click.IntRange(1), default=48, show_default=True, help="To be counted in."
+    "--count-scenes", type=click.IntRange(1), default=48, show_default=True, help="Scenes to count in."
 )
 @click.option("--seed", default=1, show_default=True, help="Of the scenes.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; as many as cores if not given.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default.")
 @errors_shown
 def analyze(
     photos: Path,
@@ -59,19 +60,19 @@ def analyze(
     seed: int,
     jobs: int | None,
 ) -> None:
-    """Study what compression breaks: an encoder's layers, its attention, and tasks of several kinds.
+    """Study what compression breaks: an encoder's layers, its attention, and tasks of several levels.
 
     Writes scenes with known answers, rows.jsonl of each kind, and report.html. Run again with the same
-    options, it goes on where it was stopped; other options need another OUT.
+    options, it continues where it stopped; other options need another OUT.
     """
     codecs = [(one := baselines.codec(name), qualities or one.text_qualities) for name, qualities in ladders]
     packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)
     rows = {}
-    for name, judges in packs.items():
+    for name, metrics in packs.items():
         folder = out / "scenes" / name
-        find = plain_pictures if name == "photos" else labelled_pictures
-        wanted = tasks(find(folder), codecs, originals=True)
-        rows[name] = sweep(out / name / "rows.jsonl", wanted, judges, jobs=jobs or os.cpu_count() or 1)
+        find = find_images if name == "photos" else labelled_images
+        wanted = plan(find(folder), codecs, originals=True)
+        rows[name] = sweep(out / name / "rows.jsonl", wanted, metrics, jobs=jobs or os.cpu_count() or 1)
     examples = {
         f"a scene of {name.replace('_', ' ')}": sorted((out / "scenes" / name / "images").glob("*.png"))[0]
         for name in ("large_text", "small_text", "counting")
@@ -83,10 +84,10 @@ def analyze(
 
 def _packs(
     photos: Path, pages: Path, objects: Path, folder: Path, *, limit: int, count_scenes: int, seed: int
-) -> dict[str, list[Judge]]:
-    """Write the scenes anew, the same for the same options; the judges of each pack."""
-    chosen = [one.path for one in plain_pictures(photos, limit)]
-    grounds = chosen + [one.path for one in plain_pictures(pages, limit)]
+) -> dict[str, list[Metric]]:
+    """Write the scenes, equal for equal options; return the metrics of each pack."""
+    chosen = [one.path for one in find_images(photos, limit)]
+    grounds = chosen + [one.path for one in find_images(pages, limit)]
     if folder.exists():
         shutil.rmtree(folder)
     scenes.photo_pack(chosen, folder / "photos")
@@ -94,7 +95,7 @@ def _packs(
     scenes.text_pack(grounds, folder / "small_text", scenes.SMALL, seed=seed)
     scenes.count_pack(objects, chosen, folder / "counting", scenes=count_scenes, seed=seed)
     return {
-        "photos": [layers_judge(), judge("class")],
+        "photos": [layers_metric(), metric("class")],
         "large_text": [TEXT],
         "small_text": [TEXT],
         "counting": [COUNT],

@@ -1,7 +1,4 @@
-"""What the study's rows say: drops of tasks, which of them break first, and the words for it.
-
-Knows rows: nothing of pictures, codecs or pages. Every sentence is computed, either way.
-"""
+"""Findings of the study: drops of tasks, which break first, and sentences about it, all computed."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cotam_lab.bench.sweep import ORIGINAL
-from cotam_lab.study.judges import LAYERS
+from cotam_lab.study.metrics import LAYERS
 
 __all__ = [
     "TASKS",
@@ -33,19 +30,19 @@ Group = Literal["low-level", "semantic", "cross-level"]
 
 @dataclass(frozen=True)
 class Task:
-    """Something that models are asked to do with pictures.
+    """A task that models are given.
 
     Attributes
     ----------
     name : str
     group : str
-        What it leans on: low-level structure, coarse semantics, or both at once.
+        What it depends on: low-level structure, coarse semantics, or both.
     pack : str
         Name of the pack of scenes.
     key : str
-        Of the rows' score, 0…1.
+        Key of the score, 0…1.
     chance : float
-        What a guess would score.
+        Score of a guess.
     """
 
     name: str
@@ -65,7 +62,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Drop:
-    """How much of a task is lost to a codec, relative to the untouched pictures.
+    """Part of a task's score that a codec costs, relative to the originals.
 
     Attributes
     ----------
@@ -76,7 +73,7 @@ class Drop:
     mean : float
         Over the qualities.
     resampled : ndarray
-        float64 (resamples,): ``mean`` on pictures drawn anew.
+        float64 (resamples,): bootstrap of ``mean`` over images.
     """
 
     task: str
@@ -88,15 +85,9 @@ class Drop:
 
 
 def usable(rows: Rows, task: Task) -> tuple[bool, float]:
-    """Whether a task can be judged: its score on the untouched pictures is well above chance.
+    """Return whether a task's score on the originals is well above chance, and that score.
 
-    Well above: the lower end of its 95 % interval (Wilson) is above twice chance, and above a half.
-
-    Returns
-    -------
-    usable : bool
-    score : float
-        On the untouched pictures.
+    Well above: the lower end of the 95 % interval (Wilson) exceeds twice chance, and the score a half.
     """
     scores = [row[task.key] for row in rows if row["codec"] == ORIGINAL and row.get(task.key) is not None]
     if not scores:
@@ -109,7 +100,7 @@ def usable(rows: Rows, task: Task) -> tuple[bool, float]:
 
 
 def drops(rows: Rows, task: Task, codec: str, *, resamples: int = 1000, seed: int = 0) -> Drop:
-    """What a codec costs a task, on the pictures that have all qualities and an original."""
+    """Compute the drop of a task with a codec, on images that have all qualities and an original."""
     found = {(row["image"], row["quality"]): row[task.key] for row in rows
              if row["codec"] in (codec, ORIGINAL) and row.get(task.key) is not None}  # fmt: skip
     qualities = tuple(sorted({quality for _, quality in found if quality is not None}))
@@ -125,21 +116,21 @@ def drops(rows: Rows, task: Task, codec: str, *, resamples: int = 1000, seed: in
 
 
 def reliable(drop: Drop) -> tuple[float, float]:
-    """The 95 % interval of a drop's mean."""
+    """Return the 95 % interval of a drop's mean."""
     low, high = np.percentile(drop.resampled, [2.5, 97.5])
     return float(low), float(high)
 
 
 def verdict(found: Sequence[Drop]) -> tuple[Literal["first", "not first", "open"], float, float, float]:
-    """Whether the tasks that need several levels at once lose most, of one codec's drops.
+    """Test whether the cross-level tasks lose most, given one codec's drops.
 
     Returns
     -------
     verdict : str
-        "first" if the mean drop of the cross-level tasks exceeds the largest of the others' with 95 %
+        "first" if the mean drop of the cross-level tasks exceeds the largest of the others with 95 %
         confidence, "not first" if it is below with that confidence, else "open".
     difference, low, high : float
-        Of the two, with its interval.
+        Difference of the two and its interval.
     """
     group = {task.name: task.group for task in TASKS}
     cross = [drop for drop in found if group[drop.task] == "cross-level"]
@@ -151,7 +142,7 @@ def verdict(found: Sequence[Drop]) -> tuple[Literal["first", "not first", "open"
 
 
 def layer_means(rows: Rows, codec: str) -> dict[int, np.ndarray]:
-    """By quality, the mean distance after each layer, the patch embeddings first: float64 (LAYERS + 1,)."""
+    """Return by quality the mean distance after each layer, patch embeddings first: float64 (LAYERS + 1,)."""
     found: dict[int, list[list[float]]] = {}
     for row in rows:
         if row["codec"] == codec and row.get("layer_0") is not None:
@@ -160,7 +151,7 @@ def layer_means(rows: Rows, codec: str) -> dict[int, np.ndarray]:
 
 
 def sentences(rows: Mapping[str, Rows], codecs: Sequence[str]) -> list[str]:
-    """The findings, a sentence or two each, for readers who know nothing of the study."""
+    """Write the findings, one or two sentences each."""
     said, chosen = [], []
     for task in TASKS:
         good, score = usable(rows[task.pack], task)
@@ -168,9 +159,8 @@ def sentences(rows: Mapping[str, Rows], codecs: Sequence[str]) -> list[str]:
             chosen.append(task)
         else:
             said.append(
-                f"**{task.name.capitalize()} is left out**: on untouched pictures the judge scores "
-                f"{_percent(score)} (chance: {_percent(task.chance)}), not well enough above chance to say "
-                "anything about compression."
+                f"**{task.name.capitalize()} is left out**: the score on the originals is {_percent(score)} "
+                f"(chance: {_percent(task.chance)}), too near to chance to say anything about compression."
             )
     if any(task.group == "cross-level" for task in chosen) and len({t.group for t in chosen}) > 1:
         said += _verdicts(rows, chosen, codecs)
@@ -189,14 +179,14 @@ def _verdicts(rows: Mapping[str, Rows], chosen: Sequence[Task], codecs: Sequence
         order = sorted(found, key=lambda drop: -drop.mean)
         losses = ", ".join(f"{drop.task} {_percent(drop.mean)}" for drop in order)
         lines.append(
-            f"**{codec}** costs, over its settings: {losses} of what untouched pictures give. Mean of the "
+            f"**{codec}** costs, over its settings: {losses} of the originals' score. Mean of the "
             f"cross-level tasks minus the worst of the others: {_points(difference)} points "
             f"[{_points(low)}, {_points(high)}]; they {_ANSWERS[answer]}."
         )
     head = (
         f"**Do tasks that need fine detail and meaning at once ({cross}) break first**, as the paper found? "
-        f"Yes for {counts['first']} of {len(codecs)} codecs, no for {counts['not first']}, not settled by so "
-        f"few pictures for {counts['open']}."
+        f"Yes for {counts['first']} of {len(codecs)} codecs, no for {counts['not first']}, not settled by "
+        f"these images for {counts['open']}."
     )
     return [head, *lines]
 
@@ -225,13 +215,13 @@ def _layers_said(rows: Rows, codec: str) -> list[str]:
         said.append(
             f"at quality {quality} the distance is {values[0]:.2f} at the patches, largest after layer "
             f"{worst} ({values[worst]:.2f}) and {values[-1]:.2f} after the last, and "
-            f"{_percent(float(np.mean(shifts)))} of the attention looks elsewhere"
+            f"{_percent(float(np.mean(shifts)))} of the attention has moved"
         )  # fmt: skip
     return [f"**Inside the encoder, {codec}**: {'; '.join(said[: len(means)])}."]
 
 
 def _lost(means: np.ndarray) -> np.ndarray:
-    """From means (…, 1 + qualities), the originals' first: what part of the originals' is missing."""
+    """Part of the originals' score that is lost, from means (…, 1 + qualities), the originals' first."""
     return 1 - means[..., 1:] / np.maximum(means[..., :1], 1e-9)
 
 

@@ -1,7 +1,4 @@
-"""The study as one page: what it did, what it found, and the plots that show it.
-
-Knows rows and findings: what is measured, and how, other modules know.
-"""
+"""HTML page of the study: method, findings, plots."""
 
 from __future__ import annotations
 
@@ -24,32 +21,31 @@ __all__ = ["study_page"]
 _COLOURS = {"large text": "#4a7aa8", "class": "#5b8f69", "small text": "#c8373c", "counting": "#e08a3c"}
 
 _INTRODUCTION = """
-An image codec throws detail away. What does that do to a model that looks at the pictures? Known pictures go
-through each codec at several settings, and simple judges do simple tasks on what comes back:
+Lossy coding removes detail. What does that do to a model that looks at the images? Known images go through
+each codec at several settings, and simple models do simple tasks on the results:
 
-| task | leans on | judge | ground truth |
+| task | depends on | metric | ground truth |
 | --- | --- | --- | --- |
-| large text | low-level structure: edges | RapidOCR reads lines of 28 and 44 pixels | the words that we wrote |
-| class | coarse semantics: what is it | EfficientNet-Lite0's class | its class of the untouched picture |
-| small text | cross-level: fine detail that has to be understood | RapidOCR reads lines of 12 and 14 pixels | the words that we wrote |
-| counting | cross-level: which things, and where each ends | tokens of DINOv2-S that look like one thing, in connected parts | the number that we pasted |
+| large text | low-level structure: edges | RapidOCR reads lines of 28 and 44 pixels | the words drawn |
+| class | coarse semantics | class of EfficientNet-Lite0 | its class of the original |
+| small text | cross-level: detail with meaning | RapidOCR reads lines of 12 and 14 pixels | the words drawn |
+| counting | cross-level: kinds and borders | connected DINOv2-S tokens like an object | the number pasted |
 
-A *drop* is the part of the score on untouched pictures that is lost. The features, and those that
-counting is done with, are of DINOv2-S, an encoder that codecs may be trained with: it is no neutral judge of such a
-codec. RapidOCR and EfficientNet-Lite0 saw no training of ours.
+A *drop* is the part of the originals' score that is lost. Features and counting use DINOv2-S, with which
+codecs may be trained; no codec of ours was trained with RapidOCR or EfficientNet-Lite0.
 """
 
 
 def study_page(rows: Mapping[str, Rows], codecs: Sequence[str], examples: Mapping[str, Path]) -> str:
-    """The page, HTML.
+    """Write the page, HTML.
 
     Parameters
     ----------
     rows : mapping
-        By name of the pack.
+        Pack → its rows.
     codecs : sequence of str
     examples : mapping
-        A caption to the file of a scene, a multiple of three.
+        Caption → image file of a scene.
     """
     parts = ["<h1>What compression breaks</h1>", render(_INTRODUCTION)]
     figures = [png(to_rgb(file), caption) for caption, file in examples.items()]
@@ -60,12 +56,12 @@ def study_page(rows: Mapping[str, Rows], codecs: Sequence[str], examples: Mappin
     parts += [
         "<h2>Layers of the encoder</h2>",
         render(
-            "Mean squared difference of normalised tokens from those of the untouched picture, after each "
-            "layer; 0 is the patch embeddings. 2 means unrelated. A line for each setting."
+            "Mean squared difference of normalised tokens from the original's, after each layer; 0 is the "
+            "patch embeddings, a distance of 2 means unrelated. A line for each setting."
         ),
         _figure(codecs, lambda axes, codec: _layers(axes, rows["photos"], codec)),
         "<h2>Attention</h2>",
-        render("Share of the [CLS] attention, mean over the layers, that looks elsewhere than before."),
+        render("Share of the [CLS] attention that moved, mean over the layers."),
         _figure(["all codecs"], lambda axes, _: _attention(axes, rows["photos"], codecs)),
         "<h2>Made with</h2>",
         render(versions(rows["photos"])),
@@ -93,7 +89,7 @@ def _figure(panels: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
 
 
 def _rates(rows: Rows, codec: str) -> dict[int, float]:
-    """Mean bits per pixel of a codec's settings."""
+    """Return the mean bits per pixel of a codec's settings."""
     found: dict[int, list[float]] = {}
     for row in rows:
         if row["codec"] == codec and "bpp" in row:
@@ -141,7 +137,7 @@ def _attention(axes: Axes, rows: Rows, codecs: Sequence[str]) -> None:
 
 
 def _drop_table(rows: Mapping[str, Rows], codecs: Sequence[str]) -> str:
-    lines = ["| task | leans on | untouched | " + " | ".join(codecs) + " |"]
+    lines = ["| task | depends on | originals | " + " | ".join(codecs) + " |"]
     lines.append("| --- | --- | ---: |" + " ---: |" * len(codecs))
     for task in TASKS:
         good, score = usable(rows[task.pack], task)
@@ -154,4 +150,4 @@ def _drop_table(rows: Mapping[str, Rows], codecs: Sequence[str]) -> str:
             else:
                 cells.append("left out")
         lines.append("| " + " | ".join(cells) + " |")
-    return "Mean drop over the settings, with its 95 % interval over pictures:\n\n" + "\n".join(lines)
+    return "Mean drop over the settings, with its 95 % interval over images:\n\n" + "\n".join(lines)

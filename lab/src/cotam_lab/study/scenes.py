@@ -1,6 +1,6 @@
-"""Pictures whose right answers are known: text of known words and sizes, and known numbers of things.
+"""Images with known answers: text of known words and sizes, and known numbers of objects.
 
-Knows pictures and packs on disk: nothing of codecs, judges or rates. Equal inputs and seeds give equal packs.
+Equal inputs and seeds give equal packs.
 """
 
 from __future__ import annotations
@@ -20,71 +20,36 @@ from cotam.image.read import Pixels, to_rgb
 __all__ = ["LARGE", "SIZE", "SMALL", "WORDS", "count_pack", "photo_pack", "text_pack"]
 
 SIZE = (518, 392)
-"""Width and height of all scenes: 37 × 28 tokens of an encoder with patches of 14, not reduced."""
+"""Width and height of all scenes: 37 × 28 patches of 14 pixels."""
 
 LARGE, SMALL = (28, 44), (12, 14)
-"""Font sizes in pixels of large and of small text: capitals of 20 to 32, and of 8 to 10 pixels."""
+"""Font sizes in pixels of large and small text; capitals have 20 to 32, and 8 to 10."""
 
 LINES = 4
 BUSY = 25  # standard deviation of the grey values under the lines
 COUNTS = (1, 2, 3, 4, 5, 6)
-CELL = 98  # pixels a side of the cells that things are put into, 5 × 4 of them
+CELL = 98  # pixels a side of the cells for objects, 5 × 4 of them
 
-WORDS = [
-    "anchor",
-    "basket",
-    "candle",
-    "dragon",
-    "engine",
-    "falcon",
-    "garden",
-    "hammer",
-    "island",
-    "jacket",
-    "kettle",
-    "ladder",
-    "market",
-    "needle",
-    "orange",
-    "pencil",
-    "quarry",
-    "ribbon",
-    "saddle",
-    "temple",
-    "umpire",
-    "velvet",
-    "window",
-    "yellow",
-    "zipper",
-    "bridge",
-    "copper",
-    "desert",
-    "forest",
-    "harbor",
-    "magnet",
-    "nickel",
-    "oyster",
-    "parrot",
-    "rocket",
-    "silver",
-    "tunnel",
-    "violin",
-    "walnut",
-    "cactus",
-]
+_WORDS = """
+    anchor basket candle dragon engine falcon garden hammer island jacket kettle ladder market
+    needle orange pencil quarry ribbon saddle temple umpire velvet window yellow zipper bridge
+    copper desert forest harbor magnet nickel oyster parrot rocket silver tunnel violin walnut
+    cactus
+"""
+WORDS = _WORDS.split()
 
 
 def photo_pack(photos: Sequence[Path], folder: Path) -> None:
-    """Photos cut to `SIZE` around their middle: ``images/NAME.png``."""
+    """Write photos cropped to `SIZE` around their centre: ``images/NAME.png``."""
     for photo in photos:
         _save(_fitted(to_rgb(photo)), folder, photo.stem)
 
 
 def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, seed: int = 0) -> None:
-    """On each photo, at each size, lines of known words where the photo is flattest.
+    """Write lines of known words on the flattest part of each photo, at each size.
 
-    A line is a word and four digits, which no reader can guess, black or white, whichever stands out more.
-    Where even the flattest place is busy, such as on a full page, the lines stand on a plate of one colour.
+    A line is a word and four digits, black or white, whichever has more contrast. On busy images the lines
+    get a background of one colour.
 
     Parameters
     ----------
@@ -110,10 +75,10 @@ def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, see
 def count_pack(
     objects: Path, photos: Sequence[Path], folder: Path, *, scenes: int = 24, seed: int = 0
 ) -> None:
-    """Things of one kind, one to six of them, among one to four of another, on a photo.
+    """Write photos with one to six objects of one kind among one to four of another.
 
-    All things of a kind are one cut-out of the pack of objects, mirrored at random and of slightly different
-    sizes. A label has two texts: how many there are, and the box of one of them, "left,top,right,bottom".
+    All objects of a kind are one cut-out, mirrored at random, in slightly different sizes. A label has two
+    texts: the number of objects, and the box of one of them, "left,top,right,bottom".
 
     Parameters
     ----------
@@ -129,12 +94,12 @@ def count_pack(
     Raises
     ------
     InputError
-        If the pack has no two classes of cut-outs that are large enough.
+        If the pack has fewer than two classes of large enough cut-outs.
     """
     rng = np.random.default_rng(seed)
     cuts = _cut_outs(objects)
     if len(cuts) < 2:
-        raise InputError(f"{objects} has no two classes of objects that are large enough to be counted")
+        raise InputError(f"{objects} has {len(cuts)} classes of objects large enough to count, 2 are needed")
     labels = []
     for number in range(scenes):
         scene = Image.fromarray(_fitted(to_rgb(photos[number % len(photos)])))
@@ -156,7 +121,7 @@ def count_pack(
 
 
 def _fitted(pixels: Pixels) -> Pixels:
-    """Cut to the shape of `SIZE` around the middle, and resize."""
+    """Crop to the aspect of `SIZE` around the centre, and resize."""
     height, width = pixels.shape[:2]
     scale = min(width / SIZE[0], height / SIZE[1])
     wide, high = SIZE[0] * scale, SIZE[1] * scale
@@ -166,10 +131,10 @@ def _fitted(pixels: Pixels) -> Pixels:
 
 
 def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
-    """Lines below one another where the picture is flattest."""
+    """Draw lines below one another on the flattest part."""
     font = ImageFont.load_default(size)
     boxes = [font.getbbox(line) for line in lines]
-    # With room on all sides: beside other text, readers run lines together.
+    # With a margin: next to other text, OCR joins lines.
     width, step = int(max(box[2] for box in boxes)) + 2 * size, round(1.4 * size)
     height = min(step * len(lines) + size, SIZE[1])
     grey = pixels.mean(axis=2)
@@ -190,11 +155,11 @@ def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
 
 
 def _cut_outs(objects: Path) -> dict[str, list[Image.Image]]:
-    """By class, those that are large, not too long, and not cut by the picture's edge."""
+    """Cut out by class the objects that are large, not too long, and not at the image's edge."""
     try:
         labels = [json.loads(line) for line in (objects / "labels.jsonl").read_text("utf-8").splitlines()]
     except OSError as error:
-        raise InputError(f"{objects} is no pack with labels: {error}") from error
+        raise InputError(f"{objects} has no readable labels.jsonl: {error}") from error
     found: dict[str, list[Image.Image]] = {}
     for label in labels:
         for thing in label.get("objects", ()):
@@ -202,15 +167,15 @@ def _cut_outs(objects: Path) -> dict[str, list[Image.Image]]:
             wide, high = right - left, bottom - top
             inside = left > 2 and top > 2 and right < label["width"] - 2 and bottom < label["height"] - 2
             if inside and min(wide, high) >= 64 and max(wide, high) <= 2 * min(wide, high):
-                picture = Image.fromarray(to_rgb(objects / label["image"]))
-                found.setdefault(thing["class"], []).append(picture.crop((left, top, right, bottom)))
+                whole = Image.fromarray(to_rgb(objects / label["image"]))
+                found.setdefault(thing["class"], []).append(whole.crop((left, top, right, bottom)))
     return found
 
 
 def _put(
     scene: Image.Image, thing: Image.Image, corner: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """Paste a thing into a cell; its box."""
+    """Paste an object into a cell; return its box."""
     scale = rng.uniform(0.82, 0.95) * CELL / max(thing.size)
     size = round(thing.width * scale), round(thing.height * scale)
     small = thing.resize(size, Image.Resampling.LANCZOS)

@@ -1,10 +1,9 @@
 """Lossless text-rich training pictures, made from a seed.
 
 A codec trained on photos alone spoils text. This module draws pages, receipts, forms, code, screens, charts,
-tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`), leaves somewhat
-under half of them as a screen shows them, and sends the others through a model of a camera or scanner. It
-knows no real document: how like them the pictures are was judged by eye. The same seed gives the same bytes
-only with the same fonts and the same versions of Pillow, FreeType and matplotlib.
+tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`), leaves
+somewhat under half of them as a screen shows them, and sends the others through a model of a camera or
+scanner. The same seed gives the same bytes only with the same fonts and the same versions of Pillow, FreeType and matplotlib.
 """
 
 import io

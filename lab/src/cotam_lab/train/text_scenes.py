@@ -2,8 +2,8 @@
 
 Each scene is a function of a random generator, the size of the final picture, the number of pixels to draw
 for each of its pixels, and photos to use where a scene has pictures. Cameras, scanners and the reduction to
-the final size belong to `cotam_lab.train.text`. The layouts are caricatures: they are meant to have the edges,
-strokes, areas and repetitions of the real thing, and no more.
+the final size belong to `cotam_lab.train.text`. The layouts are caricatures: they are meant to have the
+edges, strokes, areas and repetitions of the real thing, and no more.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Screens and lettering of `cotam_lab.train.text` drawn with Pillow: code, windows, slides, banners and signs.
+"""Screens and lettering of `cotam_lab.train.text` drawn with Pillow: code, windows, slides, banners, signs.
 
 The scenes take what those of `cotam_lab.train.text_scenes` take, and are caricatures in the same way.
 """

