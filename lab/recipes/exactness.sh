@@ -38,11 +38,11 @@ for number, sample in enumerate(samples):
     levels = rng.integers(-7, 8, grid) if number % 2 else None  # every second image with the roughest map
     for quality in (0, 25, 50, 75, 100):
         expected = encoder.quantise(pixels, quality, levels)[0]
-        data = encoder.encode(pixels, quality, levels=levels)
+        coded = encoder.encode(pixels, quality, levels=levels)
         for name, codec in decoders.items():
             total += 1
             try:
-                equal = codec.decode_symbols(data)[0].equals(expected)
+                equal = codec.decode_symbols(coded)[0].equals(expected)
             except CotamError:  # the checksum
                 equal = False
             if not equal:

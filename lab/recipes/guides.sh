@@ -6,12 +6,12 @@
 # WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
 # those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
 # Some two seconds a image and map on one free core, half a second more for the teacher's own maps; run
-# again, it goes on where it was stopped. Needs: pip install -c constraints.txt . ./lab.
+# again, it continues where it stopped. Needs: pip install -c constraints.txt . ./lab.
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/guides}
-lite=src/cotam/weights/guide_lite.onnx
+lite=$(dirname "$0")/../../src/cotam/weights/guide_lite.onnx
 maps=${MAPS:-"early@ternary early@0.25 late@0.125 variance@0.125 tokens@0.25 attended@0.125 attended@0.25 whole@0.125
 whole@0.25 attended+whole@0.25 tokens+attended+whole@0.125 tokens+attended+whole@0.25
 $([ ! -f "$lite" ] || echo "$lite@0.35")"}

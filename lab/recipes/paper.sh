@@ -59,13 +59,13 @@ with (run / "rows.jsonl").open("w") as rows:
         ternary = to_levels(importance(guide, pixels), pixels.shape[:2], policy="ternary")
         for quality in map(int, sys.argv[4].split(",")):
             for map_name, levels in (("", None), ("ternary map", ternary)):
-                data = codec.encode(pixels, quality, levels=levels)
+                coded = codec.encode(pixels, quality, levels=levels)
                 for part, view in (("", "human"), ("adapter", "mllm")):
-                    found = scored.score(pixels, codec.decode(data, view=view), ())
+                    found = scored.score(pixels, codec.decode(coded, view=view), ())
                     scores = {key: found[name] for key, name in zip(KEYS, scored.keys)}
                     name = " and ".join(filter(None, (map_name, part))) or "base"
                     row = {"codec": name, "version": codec.weights.digest.hex()[:12], "quality": quality, "image": sample.name}
-                    size = {"bytes": len(data), "bpp": 8 * len(data) / pixels[..., 0].size, "encode_s": 0.0, "decode_s": 0.0}
+                    size = {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / pixels[..., 0].size, "encode_s": 0.0, "decode_s": 0.0}
                     rows.write(json.dumps(row | size | scores) + "\n")
 END
 "$python" -m cotam_lab.bench.cli report "$run" -o "$run/table.md" --reference base --score features --score shallow \

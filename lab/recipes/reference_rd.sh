@@ -4,7 +4,7 @@
 # MODEL is what lab/recipes/train_reference.sh wrote (runs/reference/reference.safetensors). DATA holds train, kodak, objects
 # and ocr (../shared/data), of which held-out questions are made. OUT (results/reference) gets questions/, and for each of
 # synthetic and real: rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions after 31 ways of coding; LIMIT asks
-# so many of each file only; ADAPTER is another token adapter; DEVICE is as torch names it. Run again, it goes on.
+# so many of each file only; ADAPTER is another token adapter; DEVICE is as torch names it. Run again, it continues.
 # Needs what lab/recipes/train_reference.sh needs, and pip install -c constraints.txt . ./lab.
 set -eu
 

@@ -1,19 +1,19 @@
 #!/bin/sh
-# results.sh [NAME …]: remake tables of lab/docs/results.md, each by the recipe NAME, with its own settings, into results/NAME; those below if none
-# is named. What a recipe prints goes to results/NAME/printed.txt. DATA is ../shared/data if not set; hours on two cores.
+# results.sh [NAME …]: remake tables of lab/docs/results.md by their recipes, into results/NAME; what a recipe prints goes to
+# results/NAME/printed.txt. Without NAMEs all of those below; hours on two cores. DATA is ../shared/data by default.
 set -u
 
 here=$(dirname "$0")
 data=${DATA:-$here/../../../shared/data}
-[ $# -gt 0 ] || set -- mllm_rd tokens_rd text_ocr kodak_rd views guides distortion_study edge_bytes photo_bodies video_rd video_memory \
-    training_curve exactness fuzz load ray_batch speed install_size
+[ $# -gt 0 ] || set -- mllm_rd tokens_rd text_ocr kodak_rd views guides distortion_study edge_bytes video_rd video_memory \
+    training_curve exactness fuzz load batch speed large install_size
 for name in "$@"; do
     out=results/$name
     mkdir -p "$out"
     case $name in
-    exactness | fuzz* | arm64 | install_size) arguments= ;;
-    load) arguments=$data ;;
-    ray_batch) arguments="$data/kodak 2000 $out" ;;
+    exactness | fuzz* | arm64 | install_size | batch | video_memory) arguments= ;;
+    large) arguments="$data/kodak/images/kodim05.png $out" ;;
+    load | serve_load | edge_bytes) arguments=$data ;;
     *) arguments="$data $out" ;;
     esac
     # shellcheck disable=SC2086 # a list

@@ -2,10 +2,10 @@
 # text_ocr.sh [DATA [OUT]]: rate and words read by RapidOCR, both profiles beside AVIF.
 #
 # DATA holds the packs documents (26 receipts), ocr (51 web images and street photos) and charts (86, whose words are not
-# labelled: judged by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
+# labelled: measured by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
 # (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows a image; LIMIT takes
 # so many images of each pack only, PACKS are which of the three. The default stands there with its guide and without.
-# Rows, tables and curves are written; run again, it goes on where it was stopped. Needs: pip install . ./lab.
+# Rows, tables and curves are written; run again, it continues where it stopped. Needs: pip install . ./lab.
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}

@@ -2,8 +2,8 @@
 # tokens_rd.sh [DATA [OUT]]: what the token adapter adds on Kodak: features of DINOv2-S at equal rate, with and without its tokens.
 #
 # DATA holds the folder kodak (../shared/data if not given); OUT (results/tokens) gets rows.jsonl, report.html and levels.md.
-# ADAPTER is another adapter's file; LIMIT takes so many images only. DINOv2-S taught the adapter and the codec: a judge that
-# training saw. 576 rows, about a second of a core each; run again, it goes on.
+# ADAPTER is another adapter's file; LIMIT takes so many images only. DINOv2-S taught the adapter and the codec: a metric that
+# training saw. 576 rows, about a second of a core each; run again, it continues.
 # Needs what mllm_rd.sh needs.
 set -eu
 

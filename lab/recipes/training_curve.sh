@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 
 mkdir -p "$out" "$work/base" "$work/mllm"
 stage() { # SET STEPS COMMIT [FILE]
-    git -C "$here/.." show "$3:training/${4:-$1}.safetensors" >"$work/$1/$2.safetensors"
+    git -C "$here/../.." show "$3:training/${4:-$1}.safetensors" >"$work/$1/$2.safetensors"
 }
 stage base 34000 3e8719d
 stage base 37700 1f57e5f

@@ -3,7 +3,7 @@
 #
 # DATA holds the folder video (../shared/data if not given); OUT gets rows.jsonl and table.md (results/video). About
 # ten to fifteen minutes on one core; MAX_FRAMES takes fewer frames of each clip than 10; run
-# again, it goes on where it was stopped. Two clips have a fixed camera
+# again, it continues where it stopped. Two clips have a fixed camera
 # (car-detection_12s, nasa_13013, which has a cut), two move. Needs: pip install '.[video]' ./lab.
 set -eu
 

@@ -2,7 +2,7 @@
 # views.sh [DATA [OUT]]: what the image adapter of mllm is worth to people: view human against view mllm of the same files.
 #
 # DATA holds the folder kodak (../shared/data if not given); OUT (results/views) gets rows.jsonl, table.md and curves. No guide.
-# LIMIT takes so many images only. 384 rows, less than a second of a core each; run again, it goes on.
+# LIMIT takes so many images only. 384 rows, less than a second of a core each; run again, it continues.
 # Needs: pip install . ./lab.
 set -eu
 

@@ -66,6 +66,6 @@ def test_the_base_is_frozen_and_the_adapter_is_not(run: Path) -> None:
     pixels = picture(96, 128, seed=3)
     symbols = [codec.quantise(pixels, 40)[0] for codec in (base, paper)]
     assert np.array_equal(symbols[0].y, symbols[1].y)
-    data = paper.encode(pixels, 40)
-    views = [paper.decode(data, view=view) for view in ("human", "mllm")]
+    coded = paper.encode(pixels, 40)
+    views = [paper.decode(coded, view=view) for view in ("human", "mllm")]
     assert not np.array_equal(*views)

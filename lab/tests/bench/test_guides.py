@@ -77,8 +77,8 @@ def test_a_stopped_comparison_goes_on_and_becomes_a_table(maps, tmp_path):
     assert all(("reader" in row) == (row["image"] == "b/2") for row in rows)
     plain = {row["quality"]: row for row in rows if row["codec"] == "none" and row["image"] == "a/1"}
     assert [plain[q]["bytes"] for q in QUALITIES] == sorted(plain[q]["bytes"] for q in QUALITIES)
-    data = maps.codec.encode(subjects(maps)[0].pixels, QUALITIES[0])
-    assert plain[QUALITIES[0]]["bytes"] == len(data)
+    coded = maps.codec.encode(subjects(maps)[0].pixels, QUALITIES[0])
+    assert plain[QUALITIES[0]]["bytes"] == len(coded.data)
     found = table(rows, specs, ["features"])
     assert "variance @ 0.25" in found
     assert "none" not in found

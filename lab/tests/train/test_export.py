@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from reference_runner import ReferenceRunner
 from tiny import CODEC as TINY
 
 from cotam.codec import weights
@@ -11,7 +12,6 @@ from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import DamagedError
 from cotam.format.symbols import Tables
 from cotam.runtime import OnnxRunner
-from reference_runner import ReferenceRunner
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.entropy import bits

@@ -3,7 +3,8 @@
 A codec trained on photos alone spoils text. This module draws pages, receipts, forms, code, screens, charts,
 tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`), leaves
 somewhat under half of them as a screen shows them, and sends the others through a model of a camera or
-scanner. The same seed gives the same bytes only with the same fonts and the same versions of Pillow, FreeType and matplotlib.
+scanner. The same seed gives the same bytes only with the same fonts and the same versions of Pillow, FreeType
+and matplotlib.
 """
 
 import io
