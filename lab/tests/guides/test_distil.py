@@ -1,33 +1,22 @@
-import json
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import CODEC, reader, teacher
 
-from cotam.codec.weights import load
 from cotam.errors import InputError
-from cotam.format.level_map import write_levels
-from cotam.format.symbols import SymbolWriter
 from cotam_lab.guides.distil import (
     NO_TEXT,
     Targets,
     distil,
     distillation_loss,
     export_guide,
-    levels_of,
     load_targets,
-    map_bits,
-    through_codec,
     validate,
 )
-from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.guide_lite import HEADS, Lite, LiteShape, structure
 from cotam_lab.train.__main__ import main
-from cotam_lab.train.data import Crops
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -38,12 +27,12 @@ def tiny() -> Lite:
 
 
 def bright_is_important(count: int = 12) -> Targets:
-    """Pictures of grey fields, 64 × 64, whose maps are the fields' brightness."""
+    """Images of grey fields, 64 × 64, whose maps are the fields' brightness."""
     torch.manual_seed(3)
     fields = torch.rand(count, 1, 4, 4)
-    pictures = (255 * fields).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(-1, 3, -1, -1)
+    images = (255 * fields).repeat_interleave(16, 2).repeat_interleave(16, 3).expand(-1, 3, -1, -1)
     maps = (3 * fields).expand(-1, len(HEADS), -1, -1)
-    return Targets(pictures.to(torch.uint8), maps - maps.mean((2, 3), keepdim=True))
+    return Targets(images.to(torch.uint8), maps - maps.mean((2, 3), keepdim=True))
 
 
 def test_distillation_learns_and_validation_sees_it():
@@ -65,23 +54,11 @@ def test_the_same_seed_distils_the_same_guide():
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
 
 
-def test_only_differences_within_a_picture_count_but_for_text():
+def test_only_differences_within_an_image_count_but_for_text():
     maps = torch.randn(2, len(HEADS), 4, 4)
     loss = distillation_loss(maps + 1.5, maps)
     expected = torch.tensor([0.0] * (len(HEADS) - 1) + [2.0])  # on two grids, the Huber distance of 1.5 is 1
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
-
-
-def test_levels_are_integers_around_zero_and_pass_gradients():
-    guide = tiny()
-    guide.leave.weight.data *= 200
-    levels = levels_of(guide, torch.rand(2, 3, 96, 128), 0.5)
-    assert levels.shape == (2, 1, 3, 4)
-    assert torch.equal(levels, levels.round())
-    assert levels.abs().max() <= 7
-    assert levels.std() > 0.5
-    (levels * torch.randn(levels.shape)).sum().backward()
-    assert guide.enter.weight.grad.abs().max() > 0
 
 
 def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
@@ -94,9 +71,9 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
         pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         np.savez(tmp_path / f"{number:05}.npz", pixels=pixels, **found)
     training, held = load_targets(tmp_path)
-    assert sorted(group.pictures.shape for group in training) == [(9, 3, 32, 32), (9, 3, 64, 64)]
-    assert [len(group.pictures) for group in held] == [1, 1]
-    small = next(group for group in training if group.pictures.shape[2] == 32)
+    assert sorted(group.images.shape for group in training) == [(9, 3, 32, 32), (9, 3, 64, 64)]
+    assert [len(group.images) for group in held] == [1, 1]
+    small = next(group for group in training if group.images.shape[2] == 32)
     text = small.maps[:, -1].mean((1, 2)).tolist()
     assert text == [NO_TEXT, -1.0] + [NO_TEXT] * 7
     assert small.maps[:, :-1].mean((2, 3)).abs().max() < 1e-5
@@ -105,57 +82,6 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
 def test_too_few_targets_are_refused(tmp_path):
     with pytest.raises(InputError, match="has 0 targets"):
         load_targets(tmp_path)
-
-
-@pytest.fixture
-def crops(tmp_path):
-    rng = np.random.default_rng(0)
-    smooth = np.cumsum(rng.integers(-2, 3, (96, 96, 3)), axis=1) + 128
-    smooth.astype(np.uint8).tofile(tmp_path / "pixels.u8")
-    (tmp_path / "index.json").write_text(json.dumps([["photos", 0, 96, 96]]))
-    return Crops(tmp_path, size=64)
-
-
-def test_tuning_moves_the_guide_and_leaves_codec_and_teacher(crops):
-    guide, codec, encoder = tiny(), Codec(CODEC), teacher()
-    guide.leave.weight.data *= 50
-    guide.mixture[-1] = 0  # text at its most everywhere would leave nothing to move
-    frozen = [{k: v.clone() for k, v in m.state_dict().items()} for m in (codec, encoder)]
-    before = {k: v.clone() for k, v in guide.state_dict().items()}
-    parts = [found for _, found in through_codec(guide, codec, encoder, reader(), crops, 2, batch=2)]
-    assert set(parts[0]) == {"tokens", "attended", "whole", "rate", "loss", "spread", "gain"}
-    assert np.isfinite([list(found.values()) for found in parts]).all()
-    for module, old in zip((codec, encoder), frozen, strict=True):
-        assert all(torch.equal(v, old[k]) for k, v in module.state_dict().items())
-    assert not torch.equal(guide.enter.weight, before["enter.weight"])
-    assert torch.equal(guide.mixture, before["mixture"])
-
-
-def test_text_is_also_read_while_tuning(tmp_path, crops):
-    (tmp_path / "index.json").write_text(json.dumps([["text", 0, 96, 96]]))
-    texts = Crops(tmp_path, size=64)
-    ((_, parts),) = through_codec(tiny(), Codec(CODEC), teacher(), reader(), texts, 1, batch=2)
-    assert np.isfinite(parts["reader"])
-
-
-def test_a_guide_that_says_nothing_gains_nothing(crops):
-    guide = tiny()
-    guide.leave.weight.data.zero_()
-    guide.leave.bias.data.zero_()
-    ((_, parts),) = through_codec(guide, Codec(CODEC), teacher(), reader(), crops, 1, batch=2)
-    assert parts["gain"] == pytest.approx(0, abs=1e-6)
-
-
-def test_map_bits_follow_what_the_coder_takes():
-    rng = np.random.default_rng(0)
-    smooth = np.cumsum(rng.integers(-1, 2, (24, 24)), 1).clip(-7, 7)
-    rough = rng.integers(-7, 8, (24, 24))
-    for levels in (smooth, rough):
-        writer = SymbolWriter(load().tables)
-        write_levels(writer, levels.astype(np.int8))
-        real = 8 * len(writer.finish())
-        assert float(map_bits(torch.from_numpy(levels).float()[None, None])) == pytest.approx(real, rel=0.35)
-    assert map_bits(torch.full((1, 1, 8, 8), 3.0)) == 0
 
 
 @pytest.fixture(scope="module")

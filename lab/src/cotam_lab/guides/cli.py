@@ -1,9 +1,7 @@
-"""``python -m cotam_lab.train guide``: targets, distillation, tuning through the codec, export."""
+"""``python -m cotam_lab.train guide``: targets, distillation, export."""
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,47 +75,6 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
             held = validate(lite, validation)
             parts = (f"{n} {a:.3f} {b:.3f}" for n, a, b in zip(HEADS, loss.tolist(), held, strict=True))
             click.echo(f"{step + 1}: loss, correlation when held out: " + ", ".join(parts))
-    save(lite, out)
-
-
-@guide.command()
-@click.argument("start", type=_FILE)
-@click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors; beside it a log, .jsonl.")
-@click.option("--pack", type=_FOLDER, required=True, help="Training images.")
-@click.option("--network", type=_FILE, required=True, help="The codec's weights for torch.")
-@click.option("--steps", default=500, show_default=True)
-@click.option("--batch", default=4, show_default=True)
-@click.option("--size", default=256, show_default=True, help="Side of the crops, a multiple of 64.")
-@click.option("--learning-rate", "rate", default=2e-4, show_default=True)
-@click.option("--strength", default=0.25, show_default=True, help="Exponent that the export will state.")
-@click.option("--minutes", type=float, help="Stop after this time.")
-@click.option("--seed", default=0, show_default=True)
-def tune(
-    start: Path, out: Path, pack: Path, network: Path, size: int, minutes: float | None, **options: Any
-) -> None:
-    """Fine-tune the guide START through the frozen codec: rate and distances instead of targets."""
-    from safetensors.torch import load_file
-
-    from cotam_lab.guides.distil import through_codec
-    from cotam_lab.nets.codec import Codec
-    from cotam_lab.nets.teachers import load_reader, load_teacher
-    from cotam_lab.train.data import Crops, Mixture
-
-    codec = Codec()
-    codec.load_state_dict(load_file(network))
-    lite = load(start)
-    mixture = Mixture(share=(("text", 0.2),), largest_shrink=3.0)
-    crops = Crops(pack, size=size, seed=options["seed"] + 100, mixture=mixture)
-    teacher, reader = load_teacher(attention=True), load_reader()
-    began = time.monotonic()
-    with out.with_suffix(".jsonl").open("w") as log:
-        for step, parts in through_codec(lite, codec, teacher, reader, crops, **options):
-            log.write(json.dumps({"step": step} | parts) + "\n")
-            log.flush()
-            if (step + 1) % 25 == 0:
-                save(lite, out)
-            if minutes is not None and time.monotonic() - began > 60 * minutes:
-                break
     save(lite, out)
 
 

@@ -1,4 +1,4 @@
-"""Train the embedded guide: distillation from sensitivities, then fine-tuning through the frozen codec."""
+"""Train the embedded guide by distillation from sensitivities, and export it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cotam.errors import InputError
-from cotam.format.level_map import LIMIT
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.export import stored_small, to_onnx
 from cotam_lab.nets.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
-from cotam_lab.nets.layers import clamp_ste, round_ste
-from cotam_lab.nets.teachers import LEVELS, Features, Reader, Teacher, reader_distances
-from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
 
 HELD_OUT = 20
@@ -29,13 +23,6 @@ HELD_OUT = 20
 
 NO_TEXT = -4.0
 """Log2 of the text map where there is no text; 0 where the detector is sure."""
-
-_LEVELS = LEVELS[1:]
-SLOPES = {"tokens": 0.81, "attended": 0.87, "whole": 1.24, "reader": 0.9}
-"""−d log distance / d log rate of each distance, without a guide."""
-
-MAP_BITS = 2.2
-"""Bits of the level map for each bit of log2(1 + 2 · step to a neighbour), measured on Kodak."""
 
 
 @dataclass(frozen=True)
@@ -137,108 +124,6 @@ def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
     guide.train()
     mine, target = (torch.cat(part, 1) for part in zip(*flat, strict=True))
     return ((mine * target).sum(1) / (mine.square().sum(1) * target.square().sum(1)).sqrt()).tolist()
-
-
-def levels_of(guide: Lite, image: Tensor, strength: float) -> Tensor:
-    """Compute levels (B, 1, H/32, W/32) in ±7, of mean 0 before rounding, with straight-through gradients."""
-    octaves = F.avg_pool2d(guide.importance(image)[:, None], 2).log2()
-    wanted = STEPS_PER_OCTAVE * strength * _centred(octaves)
-    return round_ste(clamp_ste(wanted, -LIMIT, LIMIT))
-
-
-def log_distances(ours: Features, theirs: Features) -> dict[str, Tensor]:
-    """Compute natural logarithms of the distances of `cotam_lab.bench.guides`, (B,) each."""
-    assert theirs.attention is not None
-    share = theirs.attention / theirs.attention.mean(1, keepdim=True)
-    errors = [(ours.levels[name] - theirs.levels[name]).square().mean(2) for name in _LEVELS]
-    error = torch.stack(errors).mean(0)
-    found = {
-        "tokens": error.mean(1),
-        "attended": (error * share).mean(1),
-        "whole": (ours.whole - theirs.whole).square().mean(1),
-    }
-    return {name: value.clamp(min=1e-6).log() for name, value in found.items()}
-
-
-def map_bits(levels: Tensor) -> Tensor:
-    """Estimate the bits of level maps (B, 1, h, w) in a file: (B,), differentiable."""
-    across, down = (torch.log2(1 + 2 * levels.diff(dim=axis).abs()).sum((1, 2, 3)) for axis in (3, 2))
-    return MAP_BITS * (across + down) / 2
-
-
-def through_codec(
-    guide: Lite,
-    codec: Codec,
-    teacher: Teacher,
-    reader: Reader,
-    crops: Crops,
-    steps: int,
-    *,
-    batch: int = 4,
-    rate: float = 2e-4,
-    strength: float = 0.25,
-    qualities: tuple[int, int] = (0, 50),
-    seed: int = 0,
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Train through the frozen codec; yield step and parts of the loss.
-
-    The loss is log rate + mean of log distance / slope, to first order the logarithm of the mean BD-rate: it
-    is constant along a curve without a guide. On text, the reader's distance counts as much as the encoder's
-    together. "gain" is the loss minus that of the same crops without a guide.
-    """
-    codec.eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.0)
-    rng = np.random.default_rng(seed)
-    guide.train()
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 20) * min(1, 2 * (steps - step) / steps)
-        pixels, text = crops.batch(step, batch)
-        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
-        quality = torch.from_numpy(rng.integers(qualities[0], qualities[1] + 1, batch))
-        levels = levels_of(guide, image, strength)
-        seen = Seen(teacher, reader, image, torch.from_numpy(text))
-        parts = seen.cost(codec, quality, levels)
-        with torch.no_grad():
-            plain = seen.cost(codec, quality, torch.zeros_like(levels))
-        parts |= {"spread": levels.std(), "gain": parts["loss"] - plain["loss"]}
-        optimiser.zero_grad()
-        parts["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(guide.parameters(), 0.5)
-        optimiser.step()
-        yield step, {name: float(value.detach()) for name, value in parts.items()}
-
-
-class Seen:
-    """Features of a batch of originals, and the cost of coding them."""
-
-    def __init__(self, teacher: Teacher, reader: Reader, image: Tensor, text: Tensor) -> None:
-        self.teacher, self.reader, self.image, self.text = teacher, reader, image, text
-        with torch.no_grad(), autocast("cpu"):
-            self.features = teacher(image, attention=True)
-            self.read = self._read(image)
-
-    def _read(self, image: Tensor) -> list[Tensor]:
-        if not self.text.any():
-            return []
-        return [m.float() for m in self.reader(F.interpolate(image[self.text], scale_factor=2.0))]
-
-    def cost(self, codec: Codec, quality: Tensor, levels: Tensor) -> dict[str, Tensor]:
-        """Return means over the batch: logarithms of rate and distances, and "loss"."""
-        with autocast("cpu"):
-            coded = codec(self.image, quality, levels, noise=False)
-            decoded = coded.picture.clamp(0, 1)
-            ours, read = self.teacher(decoded), self._read(decoded)
-        bits = coded.bits_y + coded.bits_z + map_bits(levels)
-        rate = (bits / (self.image.shape[2] * self.image.shape[3])).log()
-        found = log_distances(ours, self.features)
-        distance = torch.stack([value / SLOPES[name] for name, value in found.items()]).mean(0)
-        parts = {name: value.mean() for name, value in found.items()} | {"rate": rate.mean()}
-        if read:
-            reader = reader_distances(read, self.read).clamp(min=1e-6).log()
-            parts["reader"] = reader.mean()
-            where = self.text.nonzero()[:, 0]
-            distance = distance.index_put((where,), (distance[where] + reader / SLOPES["reader"]) / 2)
-        return parts | {"loss": (rate + distance).mean()}
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:

@@ -162,24 +162,9 @@ def assemble(
         If the side is not a multiple of patch × pool.
     """
     transformers: Any = importlib.import_module("transformers")
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
     cell = vision.config.patch_size * settings.pool
     if settings.side % cell:
         raise InputError(f"side must be a multiple of {cell}, got {settings.side}")
-    size = {"height": settings.side, "width": settings.side}
-    images = CLIPImageProcessorPil(
-        size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
-    )
-    # The processor counts a token for each of its patches: here, a cell.
-    processor = transformers.LlavaProcessor(
-        images,
-        tokenizer,
-        patch_size=cell,
-        vision_feature_select_strategy="full",
-        image_token=IMAGE_TOKEN,
-        chat_template=TEMPLATE,
-    )
     image, end = (tokenizer.convert_tokens_to_ids(token) for token in (IMAGE_TOKEN, END))
     config = transformers.LlavaConfig(
         vision_config=vision.config,
@@ -201,7 +186,26 @@ def assemble(
     model.generation_config = transformers.GenerationConfig(
         eos_token_id=end, pad_token_id=end, do_sample=False
     )
-    return model.requires_grad_(False).eval(), processor
+    return model.requires_grad_(False).eval(), _processor(tokenizer, cell, settings.side)
+
+
+def _processor(tokenizer: Any, cell: int, side: int) -> Any:
+    transformers: Any = importlib.import_module("transformers")
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    size = {"height": side, "width": side}
+    images = CLIPImageProcessorPil(
+        size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
+    )
+    # The processor counts a token for each of its patches: here, a cell.
+    return transformers.LlavaProcessor(
+        images,
+        tokenizer,
+        patch_size=cell,
+        vision_feature_select_strategy="full",
+        image_token=IMAGE_TOKEN,
+        chat_template=TEMPLATE,
+    )
 
 
 def add_low_rank(model: Any, settings: Settings, *, seed: int = 0) -> None:

@@ -197,64 +197,78 @@ def train(
     Path or None
         The trained file, after all steps.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     run.mkdir(parents=True, exist_ok=True)
-    add_low_rank(model, settings)
-    model.to(device).requires_grad_(False).eval()
-    own = trained(model)
-    connector = [value for name, value in own.items() if name.startswith("connector")]
-    low_rank = [value for name, value in own.items() if not name.startswith("connector")]
-    for value in connector:
-        value.requires_grad_(True)
-    rule = torch.optim.AdamW(
-        [{"params": connector}, {"params": low_rank}], betas=(0.9, 0.98), weight_decay=0.01
-    )
-    checkpoint, step = run / "checkpoint.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        put_trained(model, state["trained"], str(checkpoint))
-        rule.load_state_dict(state["optimiser"])
-        step = state["step"]
-    else:
-        (run / "schedule.json").write_text(json.dumps(asdict(schedule) | asdict(settings), indent=1) + "\n")
-
-    def keep() -> None:
-        state = {name: value.detach() for name, value in own.items()}
-        save_checkpoint(checkpoint, step=step, trained=state, optimiser=rule.state_dict())
-
+    state = _State(model, settings, schedule, run)
     asked_to_stop: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     started = saved_at = time.monotonic()
     sums = _Sums(run / "log.jsonl", log_every, started)
-    bar = tqdm(initial=step, total=schedule.steps, mininterval=5, disable=None)
-    for batch in _stream(Batches(material, processor, settings, schedule), step, workers):
-        second = step >= schedule.connector_steps
-        for value in low_rank:
-            value.requires_grad_(second)
-        factor = schedule.factor(step)
-        rule.param_groups[0]["lr"] = factor * (schedule.second_rate if second else schedule.learning_rate)
-        rule.param_groups[1]["lr"] = factor * schedule.low_rank_rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            each = losses(model, batch)
-        rule.zero_grad()
-        each.mean().backward()
-        nn.utils.clip_grad_norm_([value for value in own.values() if value.grad is not None], 1.0)
-        rule.step()
-        step += 1
+    bar = tqdm(initial=state.step, total=schedule.steps, mininterval=5, disable=None)
+    for batch in _stream(Batches(material, processor, settings, schedule), state.step, workers):
+        each = state.train_on(batch)
         bar.update()
-        sums.add(step, batch.tasks, each.detach())
+        sums.add(state.step, batch.tasks, each)
         now = time.monotonic()
         if asked_to_stop or (minutes is not None and now - started > 60 * minutes):
             break
         if now - saved_at > 60 * save_minutes:
-            keep()
+            state.save()
             saved_at = now
-    keep()
+    state.save()
     signal.signal(signal.SIGTERM, before)
-    if step < schedule.steps:
+    if state.step < schedule.steps:
         return None
-    save_trained(model, settings, run / "reference.safetensors", steps=step)
+    save_trained(model, settings, run / "reference.safetensors", steps=state.step)
     return run / "reference.safetensors"
+
+
+class _State:
+    """Model, optimiser and step of a run, restored from its checkpoint if it has one."""
+
+    def __init__(self, model: Any, settings: Settings, schedule: Schedule, run: Path) -> None:
+        self.model, self.schedule, self.step = model, schedule, 0
+        self._file = run / "checkpoint.pt"
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        add_low_rank(model, settings)
+        model.to(self._device).requires_grad_(False).eval()
+        self._own = trained(model)
+        connector = [value for name, value in self._own.items() if name.startswith("connector")]
+        self._low_rank = [value for name, value in self._own.items() if not name.startswith("connector")]
+        for value in connector:
+            value.requires_grad_(True)
+        groups = [{"params": connector}, {"params": self._low_rank}]
+        self._rule = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
+        if self._file.exists():
+            state = torch.load(self._file, map_location="cpu", weights_only=True)
+            put_trained(model, state["trained"], str(self._file))
+            self._rule.load_state_dict(state["optimiser"])
+            self.step = state["step"]
+        else:
+            text = json.dumps(asdict(schedule) | asdict(settings), indent=1) + "\n"
+            (run / "schedule.json").write_text(text)
+
+    def train_on(self, batch: Batch) -> Tensor:
+        """Do a step; return the loss of each item."""
+        schedule, rule = self.schedule, self._rule
+        second = self.step >= schedule.connector_steps
+        for value in self._low_rank:
+            value.requires_grad_(second)
+        factor = schedule.factor(self.step)
+        rule.param_groups[0]["lr"] = factor * (schedule.second_rate if second else schedule.learning_rate)
+        rule.param_groups[1]["lr"] = factor * schedule.low_rank_rate
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            each = losses(self.model, batch)
+        rule.zero_grad()
+        each.mean().backward()
+        nn.utils.clip_grad_norm_([value for value in self._own.values() if value.grad is not None], 1.0)
+        rule.step()
+        self.step += 1
+        return each.detach()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {name: value.detach() for name, value in self._own.items()}
+        save_checkpoint(self._file, step=self.step, trained=state, optimiser=self._rule.state_dict())
 
 
 @dataclass
