@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for pack, count in (("kodak", 2), ("train/photos", 4)):
         (folder / pack / "images").mkdir(parents=True)
         for number in range(count):
-            image = Image.fromarray(picture(160, 192, seed=number))
+            image = Image.fromarray(picture(288, 320, seed=number))
             image.save(folder / pack / "images" / f"{number}.png")
     encoder = vision_towers.save("clip", folder / "clip")
     settings = {
