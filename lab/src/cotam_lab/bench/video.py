@@ -122,7 +122,8 @@ CODECS = {
 def version_of(codec: str, sampled: str) -> str:
     """Describe what the rows of a codec depend on: sampling, and weights and guide, or PyAV."""
     if codec.startswith("cotam"):
-        return f"{sampled}, weights {weights_digests('auto')}, guide file {str(guide_digest('auto', 'auto'))[:12]}"
+        guide = str(guide_digest("auto", "auto"))[:12]
+        return f"{sampled}, weights {weights_digests('auto')}, guide file {guide}"
     av = importlib.metadata.version("av")
     return f"{sampled}, av {av}"
 
