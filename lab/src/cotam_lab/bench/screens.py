@@ -23,8 +23,8 @@ from PIL import Image
 from cotam.codec.av1 import decode_av1, encode_av1
 from cotam.image.baselines import Codec, codec
 from cotam.image.read import Pixels, to_rgb
-from cotam_lab.bench.ours import ours
 from cotam_lab.bench.images import Sample, find_images
+from cotam_lab.bench.ours import ours
 from cotam_lab.bench.sweep import plan
 from cotam_lab.bench.sweep import sweep as run_sweep
 from cotam_lab.metrics.base import metric

@@ -21,9 +21,9 @@ import numpy as np
 
 import cotam
 from cotam.format.header import read_file, write_file
+from cotam_lab.bench.images import find_images
 from cotam_lab.bench.link import Link
 from cotam_lab.bench.load import Sample, growth, sample, table
-from cotam_lab.bench.images import find_images
 from cotam_lab.bench.service import body_of, cotam_program, model_program
 
 __all__ = ["main"]
