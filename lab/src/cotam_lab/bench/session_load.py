@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.bench.session_load``: many clients with shared histories behind an edge and a gateway.
+"""``python -m cotam_lab.bench.session_load``: many clients with shared histories behind edge and gateway.
 
 Memory of both is read from /proc, so this needs Linux.
 """
@@ -64,7 +64,7 @@ def main(folder: Path, clients: int, seconds: int, answer: float, store: str) ->
     Eight histories are shared by all clients; each request has an image of its own beside them. Exit code 1
     for an answer other than 200 and 429, for memory that grows, or for a store beyond its bound.
     """
-    files = [cotam.encode(picture.path, max_pixels=PIXELS) for picture in find_images(folder, TURNS)]
+    files = [cotam.encode(image.path, max_pixels=PIXELS) for image in find_images(folder, TURNS)]
     wrong = []
     for option in ("--send-once", "--no-send-once"):
         load = _measured(files, clients, seconds, answer, ["--store", store], option)
@@ -149,8 +149,8 @@ def _reported(load: _Load, answer: float) -> Iterator[str]:
         return
     middle, high = np.percentile(times - answer, [50, 95])
     click.echo(
-        f"overhead p50 {middle:.2f} s, p95 {high:.2f} s; {load.sent / len(times):,.0f} bytes on the link for an "
-        f"answer; {load.stored:,} bytes stored"
+        f"overhead p50 {middle:.2f} s, p95 {high:.2f} s; {load.sent / len(times):,.0f} bytes on the link "
+        f"for an answer; {load.stored:,} bytes stored"
     )
     for name, samples in load.samples.items():
         click.echo(f"{name}\n{table(samples)}")
