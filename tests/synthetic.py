@@ -44,11 +44,6 @@ def level_map(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(np.rint(3.5 * wave), -7, 7).astype(np.int8)
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB."""
-    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
-
-
 def screen(height: int, width: int) -> np.ndarray:
     """Flat colours with rows of small marks, as text has."""
     rng = np.random.default_rng(height * width)

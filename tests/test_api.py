@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from guides import energy_graph
 from PIL import ExifTags, Image, ImageCms, features
-from synthetic import level_map, page, picture, psnr, screen
+from synthetic import level_map, page, picture, screen
 
 import cotam
 from cotam.api import encode_image
@@ -32,6 +32,7 @@ from cotam.errors import (
 )
 from cotam.format.header import read_file, write_file
 from cotam.guide.base import LITE
+from cotam.image.psnr import psnr
 from cotam.options import Options
 
 PIXELS = picture(70, 100)

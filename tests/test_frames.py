@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import moving_scene, still_scene, timed
-from synthetic import page, picture, psnr
+from synthetic import page, picture
 
 import cotam
 from cotam.codec import temporal
@@ -20,6 +20,7 @@ from cotam.codec.shared import codec
 from cotam.errors import DamagedError, FormatError, InputError, LimitError
 from cotam.format.sequence import SequenceReader, read_index
 from cotam.guide.guidance import Guidance, SmoothedGuidance
+from cotam.image.psnr import psnr
 
 SMALL = [picture(70, 90, seed=number // 2) for number in range(5)]
 

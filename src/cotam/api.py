@@ -100,19 +100,17 @@ def encode(
     max_pixels: int | None = None,
     effort: Effort = "default",
 ) -> bytes:
-    """Encode an image.
+    """Encode an image to a whole ``.cotam`` file.
 
     Parameters
     ----------
     image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of an image file. It is turned
         upright and converted to sRGB; an animation gives its first frame.
     quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
-    target_size : bytes; use the highest quality that fits instead of ``quality``. If none fits, the image is
-        shrunk.
+    target_size : bytes; the highest quality that fits is used; if none does, the image is shrunk
     profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
-        least squared error. "auto" is "page" if the image is mostly text, else "mllm"; and without ``levels``
-        or a guide of your own, flat graphics (screens, charts) become AV1 or few colours without loss
-        instead, and pages AV1 if that is better.
+        least squared error. "auto" is "page" if the image is mostly text, else "mllm"; without ``levels`` or
+        a guide of your own, flat graphics become AV1 or few colours instead, and pages AV1 if that is better.
     guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
         "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
         is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
@@ -121,14 +119,8 @@ def encode(
     levels : gain offset map instead of a guide: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain
     metadata : which of "exif", "icc", "xmp" to keep
     background : colour behind transparent pixels
-    fit : shrink to what a model sees, for example "qwen3-vl"; a name of `cotam.image.models`
-    max_pixels : shrink to at most so many pixels; ``levels`` are for the shrunk image
+    fit, max_pixels : shrink to what a model sees ("qwen3-vl"), and to at most so many pixels
     effort : "fast", "default" or "best": less time, or fewer bytes
-
-    Returns
-    -------
-    bytes
-        A whole ``.cotam`` file.
 
     Raises
     ------

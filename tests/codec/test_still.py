@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import level_map, picture, psnr
+from synthetic import level_map, picture
 
 from cotam.codec import planes, tiling
 from cotam.codec.allocation import fixed
@@ -17,6 +17,7 @@ from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import CotamError, DamagedError, InputError, TargetSizeError
 from cotam.format.header import File, read_file
+from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner
 

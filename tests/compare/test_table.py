@@ -13,7 +13,8 @@ import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import installed
 from cotam.compare.sheet import crop_corner, draw
-from cotam.compare.table import compare, psnr, smallest_as_near
+from cotam.compare.table import compare, smallest_as_near
+from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
 ROWS = compare(PIXELS, quality=40, note=lambda _: None)

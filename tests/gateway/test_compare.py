@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from gateway_servers import error_of, running
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 from cotam.compare import features
@@ -29,6 +29,7 @@ from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
+from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 
 PIXELS = picture(90, 130)

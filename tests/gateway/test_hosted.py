@@ -12,7 +12,7 @@ import pytest
 from gateway_parts import only, opened, parts_of, saved, turned
 from gateway_servers import data_url
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 from cotam.gateway.dataurl import Media, url_length
@@ -22,6 +22,7 @@ from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.parts import Part
 from cotam.gateway.recoding import RUNGS
 from cotam.gateway.refusal import RefusedError
+from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
 

@@ -11,13 +11,14 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 import cotam.pillow
 from cotam.cli.main import main
 from cotam.errors import InputError
 from cotam.image.fit import fitted, target_size
+from cotam.image.psnr import psnr
 
 SIDES = st.integers(1, 12_000)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from picture_files import exif
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 from cotam.errors import MissingExtraError
+from cotam.image.psnr import psnr
 from cotam.image.read import frame_count, outline, read_image
 
 PIXELS = picture(48, 64)

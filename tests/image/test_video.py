@@ -20,13 +20,14 @@ import pytest
 from click.testing import CliRunner, Result
 from clips import clip, moving_scene, sound, still_scene, turned
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 import cotam
 from cotam.cli.main import main
 from cotam.errors import InputError
 from cotam.format.sequence import read_index
 from cotam.image.pipes import PipeFormat, read_pipe
+from cotam.image.psnr import psnr
 from cotam.image.sampling import read_clip, sampled
 from cotam.image.video import Clip, write_mp4
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from clips import clip, moving_scene, sound, still_scene, turned
 from PIL import Image
-from synthetic import picture, psnr
+from synthetic import picture
 
 from cotam.errors import InputError
+from cotam.image.psnr import psnr
 from cotam.image.sampling import read_clip
 from cotam.image.timeline import Damage, Timeline
 from cotam.image.video import Clip, is_live

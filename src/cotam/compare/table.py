@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,12 +12,10 @@ import numpy as np
 import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
+from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
 
-__all__ = ["Row", "compare", "psnr", "smallest_as_near"]
-
-EQUAL = 100.0
-"""Decibels of equal images."""
+__all__ = ["Row", "compare", "smallest_as_near"]
 
 
 @dataclass(frozen=True)
@@ -94,12 +91,6 @@ def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> in
     """
     at = bisect_left(qualities, True, key=near_enough)
     return qualities[at] if at < len(qualities) else None
-
-
-def psnr(original: Pixels, decoded: Pixels) -> float:
-    """Peak signal-to-noise ratio over all samples of 8-bit RGB, in dB; 100 for equal images."""
-    error = float(np.mean(np.square(original.astype(np.float32) - decoded), dtype=np.float64))
-    return EQUAL if error == 0 else min(EQUAL, 10 * math.log10(255**2 / error))
 
 
 class _Sight:

@@ -10,10 +10,11 @@ from typing import Any
 from PIL import ExifTags, ImageCms
 
 from cotam.errors import InputError
+from cotam.format.metadata import METADATA
 
 __all__ = ["KINDS", "check_kinds", "upright_metadata"]
 
-KINDS = frozenset(["exif", "icc", "xmp"])
+KINDS = frozenset(METADATA.values())
 
 
 def check_kinds(kinds: frozenset[str]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.format.header import MAX_SIDE
+from cotam.format.header import MAX_PIXELS, MAX_SIDE
 from cotam.image.repair import repaired
 
 __all__ = [
@@ -34,9 +34,6 @@ __all__ = [
 
 PathInput = str | os.PathLike[str]
 FileBytes = bytes | bytearray | memoryview
-
-MAX_PIXELS = 200_000_000
-"""Larger images are refused before their pixels are decoded."""
 
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow hands PostScript to Ghostscript: unsafe for untrusted files

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cotam.errors import InputError
+from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
 
 __all__ = ["MAX_DECIBEL", "METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
 
 METRICS = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
-
-MAX_DECIBEL = 100.0
-"""Upper limit of scores in dB, reached by equal images."""
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cotam.errors import InputError
+from cotam.image.psnr import psnr as image_psnr
 from cotam.image.read import Pixels
 from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes
@@ -32,8 +33,7 @@ def psnr(original: Pixels, decoded: Pixels) -> float:
         If the sizes differ.
     """
     check_sizes(original, decoded)
-    error = float(np.mean(np.square(original.astype(np.float32) - decoded), dtype=np.float64))
-    return MAX_DECIBEL if error == 0 else min(MAX_DECIBEL, 10 * math.log10(255**2 / error))
+    return image_psnr(original, decoded)
 
 
 def ms_ssim(original: Pixels, decoded: Pixels) -> float:

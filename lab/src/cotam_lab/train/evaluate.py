@@ -14,6 +14,7 @@ import torch
 
 from cotam.codec import weights
 from cotam.codec.still import Codec as RuntimeCodec
+from cotam.image.psnr import psnr
 from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec
 from cotam_lab.train.data import Crops, pictures, read_rgb
@@ -21,12 +22,6 @@ from cotam_lab.train.export import export
 from cotam_lab.train.losses import Batch, Loss
 
 QUALITIES = (10, 30, 50, 70, 90)
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures of the same shape."""
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-10)))
 
 
 def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int], dict[str, float]]:
