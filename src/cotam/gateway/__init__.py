@@ -45,6 +45,5 @@
 
     plain.py     /v1/cotam/encode and decode
     compare.py   /v1/cotam/compare: bytes that other codecs take to come as near
-    features.py  how near: what a vision encoder sees of an image
     page/        what a browser shows at /
 """

@@ -19,8 +19,8 @@ BEST = -1
 KEPT = 3
 """Images at the end that go down last: what an agent has just seen."""
 
-_AFTER_STEP = 0.5
-"""Share of the room that is taken after a step."""
+_AFTER_STEP = (0.5, 0.75, 1.0)
+"""Share of the room that is taken after a step: half if that is possible without the images seen last."""
 
 _NOTCHES = 8
 
@@ -71,9 +71,9 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
         if end - first > KEPT:
             break
         recent = first
-    goal = int(room * _AFTER_STEP)
-    yield recent, goal
-    yield start, goal
+    for older in (recent, start):
+        for share in _AFTER_STEP:
+            yield older, int(room * share)
     yield end, room
 
 

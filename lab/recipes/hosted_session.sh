@@ -1,0 +1,14 @@
+#!/bin/sh
+# hosted_session.sh [DATA]: a session of 18 screenshots through cotam edge --upstream, each turn with all before.
+#
+# Says how large requests are, how many images changed since the turn before, and the share of words that Tesseract reads
+# in the last three screenshots: within the limits of today's Claude, of older ones, and under a budget of 4 MB. DATA holds
+# the folder screen_sequence (../shared/data if not given). Needs: pip install '.[serve]' ./lab anthropic, and Tesseract.
+set -eu
+
+data=${1:-$(dirname "$0")/../../../shared/data}/screen_sequence/images
+session() { echo "== $*"; "${PYTHON:-python3}" -m cotam_lab.bench.hosted_session "$data" "$@"; }
+
+session
+session --model claude-opus-4-5 --least-words 0
+session --edge=--max-request-bytes --edge=4M

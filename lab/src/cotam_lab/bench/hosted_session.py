@@ -1,0 +1,150 @@
+"""``python -m cotam_lab.bench.hosted_session``: an agent's session through ``cotam edge --upstream``.
+
+Each turn sends one more screenshot and repeats all before it, as Anthropic's client does with tool results. Says how
+large requests are, how many images changed since the turn before (which a provider's cache of the prompt would miss),
+and how many words of the last three screenshots Tesseract still reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import click
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from cotam.image import models
+from cotam_lab.bench.service import cotam_program
+
+__all__ = ["main"]
+
+LAST = 3
+"""Screenshots at the end of a turn whose words are read."""
+
+Body = tuple[int, list[bytes]]
+"""Bytes of a request, and its image files in order."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="claude-opus-4-7", show_default=True, help="That the client names.")
+@click.option("--limit", type=click.IntRange(1), help="Take the first so many screenshots.")
+@click.option("--edge", "options", multiple=True, help="An option of cotam edge.  [repeatable]")
+@click.option("--least-words", type=float, default=0.97, show_default=True, help="Fail below this share.")
+def main(folder: Path, model: str, limit: int | None, options: tuple[str, ...], least_words: float) -> None:
+    """Play a session with the screenshots in FOLDER, in the order of their names.
+
+    Exit code 1 if a request is above the limits of the model's API, or too few words are read.
+    """
+    images = [path.read_bytes() for path in sorted(folder.glob("*.png"))][:limit]
+    limits = models.get(model).limits
+    seen: list[Body] = []
+    with (
+        _api(seen) as upstream,
+        cotam_program("edge", "--upstream", upstream, *options) as (_, edge),
+        anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client,
+    ):
+        for number in range(1, len(images) + 1):
+            client.messages.create(model=model, max_tokens=9, messages=_turns(images[:number]))
+    click.echo(f"{'turn':>4}{'request':>12}{'changed':>9}{'words':>8}")
+    wrong: list[str] = []
+    before: list[bytes] = []
+    shares = _Words()
+    for number, (size, sent) in enumerate(seen, 1):
+        changed = sum(one != other for one, other in zip(before, sent, strict=False))
+        share = min(shares(*pair) for pair in list(zip(images, sent, strict=False))[-LAST:])
+        click.echo(f"{number:>4}{size:>12,}{changed:>9}{share:>8.3f}")
+        largest = max(map(len, sent))
+        if limits.request_bytes and size > limits.request_bytes:
+            wrong.append(f"turn {number}: {size:,} bytes, more than {limits.request_bytes:,}")
+        if limits.file_bytes and largest > limits.file_bytes:
+            wrong.append(f"turn {number}: an image of {largest:,} bytes, more than {limits.file_bytes:,}")
+        if share < least_words:
+            wrong.append(f"turn {number}: {share:.3f} of the words, fewer than {least_words}")
+        before = sent
+    for line in wrong:
+        click.echo(line, err=True)
+    sys.exit(1 if wrong else 0)
+
+
+def _turns(images: Sequence[bytes]) -> Any:
+    turns: list[Any] = [{"role": "user", "content": "Install the program."}]
+    for number, image in enumerate(images):
+        source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode()}
+        block = {"type": "image", "source": source}
+        use = {"type": "tool_use", "id": f"t{number}", "name": "computer", "input": {"action": "screenshot"}}
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": [block]}
+        turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    return turns
+
+
+class _Words:
+    """The share of an original's words that are read in another file of the image."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, Counter[str]] = {}
+
+    def __call__(self, original: bytes, sent: bytes) -> float:
+        if original == sent:
+            return 1.0
+        words, found = self._words(original), self._words(sent)
+        return (words & found).total() / max(words.total(), 1)
+
+    def _words(self, image: bytes) -> Counter[str]:
+        if image not in self._read:
+            command = ["tesseract", "stdin", "stdout", "--psm", "11"]
+            result = subprocess.run(command, input=image, capture_output=True, check=True)
+            self._read[image] = Counter(result.stdout.decode().split())
+        return self._read[image]
+
+
+@contextmanager
+def _api(seen: list[Body]) -> Iterator[str]:
+    """A server of Anthropic's API that keeps its requests."""
+
+    async def answer(request: Request) -> JSONResponse:
+        body = await request.body()
+        seen.append((len(body), list(_images(await request.json()))))
+        head = {"id": "1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
+        usage = {"input_tokens": 1, "output_tokens": 1}
+        return JSONResponse(head | {"content": [{"type": "text", "text": "Done."}], "usage": usage})
+
+    app = Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _images(value: Any) -> Iterator[bytes]:
+    if isinstance(value, dict):
+        if value.get("type") == "base64":
+            yield base64.b64decode(value["data"])
+        for item in value.values():
+            yield from _images(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _images(item)
+
+
+if __name__ == "__main__":
+    main()
