@@ -158,6 +158,24 @@ def test_plans() -> None:
     assert plan([0] * 1000, size, 6, 599) is None
 
 
+def test_what_was_seen_last_stays_where_there_is_room_for_it() -> None:
+    """Sizes in kB of a session's screenshots, two of them much larger than the others."""
+    sizes = [268, 279, 257, 440, 228, 279, 282, 278, 1141, 175, 199, 246, 1141, 230, 132, 130, 132, 1015]
+
+    def size(number: int, rung: int) -> int:
+        return round(sizes[number] * 0.7 ** (rung + 1))
+
+    before: list[int] = []
+    changes = 0
+    for count in range(1, len(sizes) + 1):
+        chosen = plan(range(count), size, 9, 3500)
+        assert chosen
+        assert chosen[-3:] == [BEST] * min(count, 3)
+        changes += chosen[: len(before)] != before
+        before = chosen
+    assert changes <= 3
+
+
 def test_the_room_changes_seldom() -> None:
     rooms = [quantised_room(8000, rest) for rest in range(0, 6000, 10)]
     assert len(set(rooms)) <= 7

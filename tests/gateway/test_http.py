@@ -241,7 +241,8 @@ def test_redirects_lead_through_the_gateway(base: str, location: str, asked: str
 
 def test_redirects_elsewhere_take_no_body_past_the_gateway() -> None:
     async def answer(request: Request) -> Response:
-        return Response(status_code=307, headers={"Location": "https://user:pw@other.example/v1/chat"})
+        status = int(request.query_params.get("status", 307))
+        return Response(status_code=status, headers={"Location": "https://user:pw@other.example/v1/chat"})
 
     with (
         running(Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "POST"])])) as upstream,
@@ -251,6 +252,9 @@ def test_redirects_elsewhere_take_no_body_past_the_gateway() -> None:
         assert found.status_code == 502
         assert "redirects to https://other.example/v1/chat: give that server's address" in error_of(found)
         assert httpx2.get(f"{address}/v1/files/1/content").status_code == 307
+        for status in (201, 303):  # followed without the body, if at all
+            found = httpx2.post(f"{address}/v1/files?status={status}", content=b"x")
+            assert (found.status_code, "other.example" in found.headers["location"]) == (status, True)
 
 
 # Proxies

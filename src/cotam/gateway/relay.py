@@ -204,7 +204,8 @@ class Relay:
         kept = []
         for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
             if name == b"location":
-                value = self._upstream.location(value, str(answer.url), method)
+                again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
+                value = self._upstream.location(value, str(answer.url), takes_body=again)
             if name not in ours:
                 kept.append((name, value))
         return [*kept, *added]

@@ -164,12 +164,13 @@ class Upstream:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
 
-    def location(self, value: bytes, asked: str, method: str) -> bytes:
-        """The ``Location`` of a redirect as the client may follow it: through this gateway.
+    def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
+        """The ``Location`` of an answer as the client may follow it: through this gateway.
 
         Parameters
         ----------
         asked : the upstream's address that was asked for
+        takes_body : a client that follows sends the body of its request again
 
         Raises
         ------
@@ -182,8 +183,8 @@ class Upstream:
             path = self._path_here(found.path, base.path)
             if path is not None:
                 return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
-        if method in ("GET", "HEAD"):
-            return value  # such as a file that lies elsewhere: no body goes there
+        if not takes_body:
+            return value  # such as a file that lies elsewhere
         shown = f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
         raise RefusedError(f"the upstream {self.name} redirects to {shown}: give that server's address", 502)
 
