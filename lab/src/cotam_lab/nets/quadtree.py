@@ -51,8 +51,9 @@ def step_masks(latents: Tensor) -> list[Tensor]:
     column = torch.arange(width, device=latents.device) % 2
     # Along the diagonal first, so that the second step already has a neighbour on each side.
     turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
-    step = (group[:, None, None] + turn[None]) % STEPS
-    return [(step == s).to(latents.dtype)[None] for s in range(STEPS)]
+    # One comparison for each latent: the graphs on a CPU spend their time on such passes.
+    coded = [(s - group) % STEPS for s in range(STEPS)]
+    return [(turn[None] == groups[:, None, None]).to(latents.dtype)[None] for groups in coded]
 
 
 class _Turns(torch.autograd.Function):

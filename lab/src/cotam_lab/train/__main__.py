@@ -323,7 +323,9 @@ def export_command(
     averaged, codec = averaged_weights(checkpoint), load_codec(checkpoint)
     source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
     export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
-    save_file({k: v.half().contiguous() for k, v in averaged.items()}, out.with_suffix(".safetensors"))
+    exact = tuple(k for k in averaged if k.endswith("steps.steps"))
+    small = {k: (v if k in exact else v.half()).contiguous() for k, v in averaged.items()}
+    save_file(small, out.with_suffix(".safetensors"))
 
 
 main.add_command(tokens_command)
