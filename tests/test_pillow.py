@@ -258,7 +258,7 @@ def test_lossless_is_refused() -> None:
 
 def test_several_frames_are_refused(tmp_path: Path) -> None:
     for options in ({"save_all": True}, {"append_images": [PICTURE]}):
-        with pytest.raises(ValueError, match="holds one picture"):
+        with pytest.raises(ValueError, match="holds one image"):
             PICTURE.save(tmp_path / "a.cotam", **options)
     assert not list(tmp_path.iterdir())
 

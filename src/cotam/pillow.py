@@ -106,7 +106,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    raise ValueError("a COTAM file holds one picture: save without save_all and append_images")
+    raise ValueError("a COTAM file holds one image: save without save_all and append_images")
 
 
 Image.register_open(CotamImageFile.format, CotamImageFile, _accept)

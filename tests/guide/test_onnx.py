@@ -130,5 +130,5 @@ def test_a_graph_that_fails_or_gives_another_shape(made: Make) -> None:
         helper.make_node("Cast", ["pixels"], ["wide"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["wide"], ["importance"], axis=0),
     ]
-    with pytest.raises(InputError, match=r"importance of shape \(1, 4608\), not \(1, gh, gw\)"):
+    with pytest.raises(InputError, match=r"returned shape \(1, 4608\), not \(1, gh, gw\)"):
         made(serialised(flat, {}, {})).importance(picture(32, 48) | 1)
