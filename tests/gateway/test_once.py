@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -188,6 +189,30 @@ def test_screenshots_cross_as_patches(session: Session) -> None:
     assert sum(map(len, sent)) < 0.6 * sum(len(cotam.encode(image)) for image in images)
     last = urls_of(session.model.bodies[-1])
     assert all(url.startswith("data:image/png;base64,") for url in last)
+
+
+def test_the_clients_of_other_apis(session: Session) -> None:
+    anthropic, genai = pytest.importorskip("anthropic"), pytest.importorskip("google.genai")
+    images = photos(2)
+    text = [base64.b64encode(image).decode() for image in images]
+    blocks = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+        for data in text
+    ]
+    parts = [genai.types.Part.from_bytes(data=image, mime_type="image/png") for image in images]
+    with anthropic.Anthropic(base_url=session.edge, api_key="sk-ant", max_retries=0) as client:
+        for count in (1, 2):
+            turns = [{"role": "user", "content": blocks[:count]}]
+            client.messages.create(model="echo", max_tokens=9, messages=turns)
+    options = genai.types.HttpOptions(base_url=session.edge)
+    with genai.Client(api_key="g-key", http_options=options) as client:
+        client.models.generate_content(model="gemini-3-pro", contents=parts)
+    assert [len(unpack(body, 10**6).files) for body in session.link.bodies] == [1, 1, 0]
+    seen = [re.findall(rb'"data": ?"([^"]+)"', body) for body in session.model.bodies]
+    assert [len(found) for found in seen] == [1, 2, 2]
+    assert seen[0] == seen[1][:1]
+    assert seen[1] == seen[2]
+    assert base64.b64decode(seen[2][1]).startswith(b"\x89PNG")
 
 
 def test_what_it_saves_is_counted(session: Session) -> None:

@@ -252,7 +252,7 @@ def _model_server(seen: list[list[str]]) -> Iterator[str]:
     answers: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": openai | {"choices": [choice]},
         "/v1/messages": anthropic | {"content": [{"type": "text", "text": ANSWER}]},
-        "/v1beta/models/{model:path}": {"candidates": [candidate]},
+        "/{version}/models/{model:path}": {"candidates": [candidate]},
     }
 
     def route(path: str, answer: dict[str, Any]) -> Route:
