@@ -11,17 +11,17 @@ from PIL import Image, features
 from synthetic import page, screen
 
 from cotam_lab.bench.images import find_images
-from cotam_lab.bench.screens import CODECS, codec_of_study, main, reduced
+from cotam_lab.bench.screens import CODECS, SETTINGS, codec_of_study, main, reduced
 from cotam_lab.bench.sweep import read_rows
 
 pytestmark = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
 
 
-@pytest.mark.parametrize("name", list(CODECS))
+@pytest.mark.parametrize("name", [*CODECS, *SETTINGS])
 def test_codecs_decode_what_they_encode(name: str) -> None:
     codec, pixels = codec_of_study(name), screen(64, 96)
     assert codec.name == name
-    decoded = codec.decode(codec.encode(pixels, CODECS[name][-1]))
+    decoded = codec.decode(codec.encode(pixels, CODECS.get(name, (60,))[-1]))
     assert decoded.shape == pixels.shape
     assert np.abs(decoded - pixels.astype(int)).mean() < 40
     if name == "webp-lossless":

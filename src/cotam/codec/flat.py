@@ -181,7 +181,7 @@ class FlatCoder:
 
     def _few_colours(self, target: float) -> list[tuple[bytes, float]]:
         """Payloads and errors of the image reduced to palettes, and as it is if its colours are few."""
-        reduced = reduce_colours(self._colours, target)
+        reduced = reduce_colours(self._colours, target, smooth=self._speed is not None)
         found = [(encode_lossless(one.pixels), one.error) for one in reduced]
         return [*found, self._exact] if self._exact else found
 

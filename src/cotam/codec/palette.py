@@ -30,6 +30,9 @@ SIZES = (4, 16, 64)
 _SHARES = (1.0, 0.5)
 """Of the error allowed, what the palette may take; smoothing takes the rest."""
 
+_ROOM = 0.8
+"""Palettes that take more of the error allowed are not smoothed: it would hardly ever fit."""
+
 _AGREEMENTS = (6.0, 2.0)
 """What agreeing with one neighbour is worth, in units of what a bit is worth: the first that fits."""
 
@@ -111,13 +114,14 @@ class Reduced:
     error: float
 
 
-def reduce_colours(colours: Colours, max_error: float) -> list[Reduced]:
+def reduce_colours(colours: Colours, max_error: float, *, smooth: bool = True) -> list[Reduced]:
     """Reduce an image to palettes of different sizes, each as cheap to code as the error allows.
 
     Parameters
     ----------
     colours : of the image
     max_error : contrast-weighted error that is not exceeded
+    smooth : also try palettes that leave room for smoothing; twice the time
 
     Returns
     -------
@@ -126,7 +130,7 @@ def reduce_colours(colours: Colours, max_error: float) -> list[Reduced]:
     """
     found: dict[tuple[int, float], Reduced] = {}
     for size in SIZES:
-        for share in _SHARES:
+        for share in _SHARES if smooth else _SHARES[:1]:
             palette = _best_palette(colours, size, max_error * share)
             if palette is not None:
                 reduced = _smoothed(colours, palette, max_error)
@@ -164,7 +168,7 @@ def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> Reduced:
     """The image in the palette, its pixels moved to colours of neighbours as far as the error allows."""
     count, labels = len(palette.values), palette.chosen[colours.index]
     table = _distances(colours.values @ OPPONENT.T, palette.values)
-    for agreement in _AGREEMENTS:
+    for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
         moved = _agreeing(labels, table, colours, agreement * palette.trade)
         away = table[colours.index, moved]
         error = float(np.mean(colours.pixel_weights * away, dtype=np.float64)) + colours.merged_error

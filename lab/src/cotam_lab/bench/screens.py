@@ -29,7 +29,7 @@ from cotam_lab.bench.sweep import plan
 from cotam_lab.bench.sweep import sweep as run_sweep
 from cotam_lab.metrics.base import metric
 
-__all__ = ["CODECS", "codec_of_study", "main", "reduced"]
+__all__ = ["CODECS", "SETTINGS", "codec_of_study", "main", "reduced"]
 
 SIDE = 1568
 """Pixels of the longest side that is measured."""
@@ -49,16 +49,25 @@ CODECS: dict[str, tuple[int, ...]] = {
 }
 """Codecs of the study and their qualities; with PNG these are numbers of colours."""
 
+_UNTILED: dict[str, Any] = {"autotiling": False, "max_threads": 2}
 _VARIANTS: dict[str, dict[str, Any]] = {
     "avif-s4": {"speed": 4},
     "avif-s8": {"speed": 8},
     "avif-screen": {"advanced": {"tune-content": "screen"}},
     "avif-444": {"subsampling": "4:4:4"},
+    "avif-untiled": _UNTILED,
+    "avif-deltaq0": _UNTILED | {"advanced": {"deltaq-mode": "0"}},
+    "avif-psnr": _UNTILED | {"advanced": {"tune": "psnr"}},
+    "avif-ssim": _UNTILED | {"advanced": {"tune": "ssim"}},
+    "avif-ssim-deltaq0": _UNTILED | {"advanced": {"tune": "ssim", "deltaq-mode": "0"}},
+    "avif-ssim-deltaq0-s7": _UNTILED | {"speed": 7, "advanced": {"tune": "ssim", "deltaq-mode": "0"}},
 }
+SETTINGS = tuple(name for name in _VARIANTS if name not in CODECS)
+"""Settings of AVIF that `cotam.codec.av1` was chosen from; measured when asked for."""
 
 
 def codec_of_study(name: str) -> Codec:
-    """Make a codec by its name in `CODECS`."""
+    """Make a codec by its name in `CODECS` or `SETTINGS`."""
     if name.startswith("cotam"):
         return ours(name.partition(":")[2])
     plain = codec(name.partition("-")[0]) if name != "png-colours" else codec("webp")
@@ -119,7 +128,13 @@ def main() -> None:
 @main.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of rows.")
-@click.option("--codec", "names", multiple=True, type=click.Choice(list(CODECS)), help="All if not given.")
+@click.option(
+    "--codec",
+    "names",
+    multiple=True,
+    type=click.Choice([*CODECS, *SETTINGS]),
+    help="Those of the study if not given.",
+)
 @click.option("--metric", "metrics", multiple=True, help="contrast, tesseract, reading if not given.")
 @click.option("--limit", type=int, help="So many images of each folder, evenly spaced.")
 def sweep(
@@ -127,7 +142,7 @@ def sweep(
 ) -> None:
     """Rate and words of the images in FOLDERS; rows are appended to OUT/rows.jsonl."""
     samples = [sample for folder in folders for sample in find_images(folder, limit)]
-    ladders = [(codec_of_study(name), CODECS[name]) for name in names or CODECS]
+    ladders = [(codec_of_study(name), CODECS.get(name, _AVIF)) for name in names or CODECS]
     scored = [metric(name) for name in metrics or ("contrast", "tesseract", "reading")]
     run_sweep(out / "rows.jsonl", plan(reduced(samples, out / "images"), ladders), scored)
 
