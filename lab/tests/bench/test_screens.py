@@ -34,7 +34,8 @@ def test_images_are_reduced_once(tmp_path: Path) -> None:
     Image.new("RGB", (3136, 200), "red").save(source / "wide.jpg")
     (found,) = reduced(find_images(tmp_path / "pack"), tmp_path / "out")
     assert found.name == "pack/wide.png"
-    assert Image.open(found.path).size == (1568, 100)
+    with Image.open(found.path) as image:
+        assert image.size == (1568, 100)
     first = found.path.stat().st_mtime_ns
     reduced(find_images(tmp_path / "pack"), tmp_path / "out")
     assert found.path.stat().st_mtime_ns == first
