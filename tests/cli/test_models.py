@@ -109,10 +109,8 @@ def test_info_counts_the_upright_image(tmp_path: Path) -> None:
 
 def test_encode_hints_once_at_large_images(tmp_path: Path) -> None:
     names = [str(tmp_path / f"{number}.png") for number in range(2)]
-    buffer = io.BytesIO()
-    Image.new("RGB", (4032, 3024)).save(buffer, "PNG")
     for name in names:
-        Path(name).write_bytes(buffer.getvalue()[:1000])  # cut off, so that the test is quick
+        Image.new("RGB", (4032, 3024)).save(name)
 
     def hints(*options: str) -> int:
         return invoke("encode", *names, "-j", "1", *options).stderr.count("--for MODEL")

@@ -41,7 +41,7 @@ def measure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def address(model: Model, measure: str) -> Iterator[str]:
     with running(model.app) as upstream:
-        app = application(Upstream(upstream), ForModel(10**7), LIMITS, token="s3cret", page=True)
+        app = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
         with running(app, **SERVER) as found:
             yield found
 

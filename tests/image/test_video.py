@@ -300,7 +300,7 @@ def test_info_of_a_sequence() -> None:
     result = invoke("info", "clip.cotam")
     assert "  frames    3 of 128 x 96, 0 to 2 s\n" in result.output
     assert "  keys      1 frames decode without those before\n" in result.output
-    assert "--map is for still pictures" in error_of(invoke("info", "clip.cotam", "--map"))
+    assert "--map is for still images" in error_of(invoke("info", "clip.cotam", "--map"))
     found: dict[str, Any] = json.loads(invoke("info", "clip.cotam", "--json").output)
     assert (found["width"], found["keys"], len(found["sizes"])) == (128, [0], 3)
 
@@ -323,7 +323,7 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
     entries = read_index(data).entries
     Path("cut.cotam").write_bytes(data[: entries[2].start + 3])
     result = invoke("decode", "cut.cotam")
-    assert error_of(result) == "cut.cotam: the sequence ends within its next frame: 2 whole frames are there"
+    assert error_of(result) == "cut.cotam: the sequence ends within frame 2: 2 whole frames are there"
     assert len(list(Path("cut.cotam.frames").iterdir())) == 2
     assert "no index at its end" in error_of(invoke("info", "cut.cotam"))
     assert error_of(invoke("decode", "cut.cotam", "-o", "cut.mp4"))
