@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from synthetic import picture
 
-from cotam.datasets.conversion import Encoding
+from cotam.datasets.conversion import Converted, Encoding
 
 
 def photo(seed: int) -> bytes:
@@ -75,9 +75,9 @@ class Deadly(Encoding):
     victim: bytes = b""
     marker: str = ""
 
-    def __call__(self, picture: Any) -> bytes:
-        if picture == self.victim and not (self.marker and os.path.exists(self.marker)):
+    def __call__(self, image: Any) -> Converted:
+        if image == self.victim and not (self.marker and os.path.exists(self.marker)):
             if self.marker:
                 Path(self.marker).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(picture)
+        return super().__call__(image)

@@ -133,6 +133,13 @@ def test_threads() -> None:
         assert set(pool.map(decoded, range(64))) == {PIXELS.tobytes()}
 
 
+def test_threads_that_share_an_image_before_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "photo.cotam").write_bytes(DATA)
+    for _ in range(8):
+        with Image.open(tmp_path / "photo.cotam") as image, ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(lambda _: image.tobytes(), range(16))) == {PIXELS.tobytes()}
+
+
 # Damage
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "encode",
     "encode_image",
     "info",
+    "info_of",
     "level_map",
     "pillow_info",
 ]
@@ -341,15 +342,20 @@ def info(data: bytes) -> Info:
     FormatError
         If the data are not a whole ``.cotam`` file.
     """
-    file = read_file(require_bytes(data))
+    return info_of(read_file(require_bytes(data)))
+
+
+def info_of(file: File) -> Info:
+    """Describe a file that was parsed, or that `encode_image` returned."""
+    size = len(file.data)
     return Info(
         width=file.width,
         height=file.height,
         quality=file.header.quality,
         kind=file.kind.name.lower(),
         weights=_label_of(file.header.weights) if file.header.weights else "",
-        bytes=len(data),
-        bpp=8 * len(data) / (file.width * file.height),
+        bytes=size,
+        bpp=8 * size / (file.width * file.height),
         has_levels=file.header.has_levels,
         metadata=tuple(file.metadata),
     )

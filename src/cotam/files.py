@@ -1,7 +1,4 @@
-"""Files of the command line: where outputs go, and writing them whole or not at all.
-
-Knows paths, standard input and output: nothing of pictures or codecs.
-"""
+"""Files and standard streams: where outputs go, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,11 +10,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 __all__ = [
     "STANDARD",
+    "Plan",
     "check_output",
+    "grown",
     "identities",
     "make_folder",
     "plan_outputs",
@@ -31,16 +30,37 @@ __all__ = [
 ]
 
 STANDARD = "-"
-"""Stands for standard input among inputs, for standard output as an output."""
+"""Names standard input among inputs, and standard output as an output."""
 
 _TEMPORARY = ".cotam-", ".tmp"
-"""How the name of a file that is not yet whole begins and ends."""
+"""How the name of a file begins and ends until it is whole."""
+
+
+class Plan(NamedTuple):
+    """What is read and written.
+
+    Attributes
+    ----------
+    pairs : (input, output)
+    skipped : input → reason, one line
+    """
+
+    pairs: list[tuple[str, str]]
+    skipped: dict[str, str]
+
+
+def grown(before: int, after: int) -> str:
+    """The note on a file that became larger, in bytes."""
+    return f"grew from {before} to {after} bytes: keep the original, or give a target size"
 
 
 def plan_outputs(
     inputs: Sequence[str], output: str | None, suffix: str, *, keep_suffix_beside: bool = False
-) -> list[str]:
-    """One output for each input.
+) -> Plan:
+    """Choose one output for each input.
+
+    An input that is the output of another input is skipped: a command that writes beside its inputs can be
+    run again with the same pattern of names.
 
     Parameters
     ----------
@@ -48,51 +68,68 @@ def plan_outputs(
     output : a file, `STANDARD`, or a folder: one that exists, or any name that ends in a slash; None is
         beside each input, and standard output for standard input
     suffix : of outputs that take the name of their input, with its dot
-    keep_suffix_beside : in the input's own folder, add ``suffix`` after the input's rather than replace that
+    keep_suffix_beside : in the input's own folder, add ``suffix`` after the input's own suffix instead of
+        replacing it
 
     Raises
     ------
     ValueError
-        if an input has no name to give, or two inputs would have the same output: one line, fit to be shown
+        if an input has no name to use, or two inputs would have the same output; the text is one line
     """
-
-    def inside(folder: Path, source: str) -> str:
-        name = Path(os.path.abspath(source))  # the folder . has no name
-        beside = os.path.realpath(folder) == os.path.realpath(name.parent)
-        return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
-
     if output == "":
         raise ValueError("the name of the output is empty")
+    folder = None
     if output is None:
         for source in inputs:
-            if "://" in source or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
-                raise ValueError(f"{source} lies in no folder: give an output with -o")
-        outputs = [s if s == STANDARD else inside(Path(s).parent, s) for s in inputs]
+            address = "://" in source and not os.path.exists(source)
+            if address or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
+                raise ValueError(f"{source} is not in a folder: give an output with -o")
     elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
         if STANDARD in inputs:
             raise ValueError("standard input has no name to use in a folder: give a file as output")
-        outputs = [inside(Path(output), s) for s in inputs]
+        folder = Path(output)
     elif len(inputs) > 1:
         raise ValueError(
             f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
         )
     else:
-        outputs = [output]
-    _check_different(inputs, outputs)
-    return outputs
+        return Plan([(inputs[0], output)], {})
+    pairs = [(source, _inside(folder, source, suffix, keep_suffix_beside)) for source in inputs]
+    outputs = {_key(target): source for source, target in pairs if _key(source) != _key(target)}
+    skipped = {
+        source: f"is the output of {outputs[_key(source)]}: skipped"
+        for source in inputs
+        if source != STANDARD and _key(source) in outputs
+    }
+    pairs = [pair for pair in pairs if pair[0] not in skipped]
+    _check_different(pairs)
+    return Plan(pairs, skipped)
 
 
-def _check_different(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: bool) -> str:
+    """The output of one input in a folder; None is the input's own."""
+    if source == STANDARD:
+        return STANDARD
+    name = Path(os.path.abspath(source))  # the folder . has no name
+    folder = Path(source).parent if folder is None else folder
+    beside = os.path.realpath(folder) == os.path.realpath(name.parent)
+    return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
+
+
+def _key(path: str) -> str:
+    return path if path == STANDARD else os.path.normcase(os.path.abspath(path))
+
+
+def _check_different(pairs: Sequence[tuple[str, str]]) -> None:
     seen: dict[str, str] = {}
-    for source, target in zip(inputs, outputs, strict=True):
-        key = os.path.normcase(os.path.abspath(target)) if target != STANDARD else target
-        if key in seen:
-            raise ValueError(f"{seen[key]} and {source} would both be written to {target}")
-        seen[key] = source
+    for source, target in pairs:
+        if _key(target) in seen:
+            raise ValueError(f"{seen[_key(target)]} and {source} would both be written to {target}")
+        seen[_key(target)] = source
 
 
 def make_folder(output: str | None) -> None:
-    """Make the folder that an output asks for by the slash at its end, if it is not there."""
+    """Make the folder that an output names by a slash at its end, if it does not exist."""
     if output and _ends_in_slash(output):
         try:
             os.makedirs(output, exist_ok=True)
@@ -105,7 +142,7 @@ def _ends_in_slash(output: str) -> bool:
 
 
 def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Device and number of those paths that exist: equal for one file under two names (links)."""
+    """Device and inode of the paths that exist: equal for one file under two names (links)."""
     found = set()
     for path in paths:
         try:
@@ -117,7 +154,7 @@ def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
 
 
 def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = True) -> None:
-    """Refuse, before the work, an output that may not be written after it.
+    """Refuse an output before the work that could not be written after it.
 
     Parameters
     ----------
@@ -128,7 +165,7 @@ def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        if its folder is not there, or none
+        if its folder does not exist, or is a file
     FileExistsError
         if the output is one of the inputs, or exists and ``overwrite`` is False
     """
@@ -147,7 +184,7 @@ def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = 
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """A file, or `STANDARD`, to be read once: it may be a pipe."""
+    """Open a file or `STANDARD` for reading, once: it may be a pipe."""
     if path != STANDARD:
         with open(path, "rb") as file:
             yield file
@@ -158,13 +195,13 @@ def reading(path: str) -> Iterator[BinaryIO]:
 
 
 def read_input(path: str, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
-    """The whole of a file, or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes."""
+    """Read all of a file or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes."""
     with reading(path) as file:
         return read_checked(file, head, check)
 
 
 def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
-    """As `read_input`, of what is open."""
+    """As `read_input`, for an open file."""
     start = file.read(head)
     if check:
         check(start)
@@ -172,7 +209,7 @@ def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object]
 
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
-    """A stream of which the ``head`` was read already: it comes again, and then the rest."""
+    """A stream that gives ``head``, which was read already, and then the rest."""
     return cast("BinaryIO", _Begun(head, rest))
 
 
@@ -186,11 +223,11 @@ class _Begun:
 
 
 def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write a file so that at no time, and after no error, a part of it is there.
+    """Write a file so that no reader, and no error, ever leaves a part of it.
 
     The data go to a temporary file in the same folder, which then replaces the file: a symbolic link to it is
-    followed, its permissions stay, and a new file gets those of the umask. What is no regular file (a pipe, a
-    device) and standard output are written to as they are.
+    followed, its permissions stay, and a new file gets those of the umask. A pipe, a device and standard
+    output are written to directly.
 
     Parameters
     ----------
@@ -212,12 +249,12 @@ def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) 
 
 @contextmanager
 def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write part by part; it is there, whole, once all went well: see `write_whole`.
+    """Open a file to write in parts; it appears, whole, when the block ends without error: see `write_whole`.
 
     Raises
     ------
     FileExistsError, BrokenPipeError, OSError
-        as `write_whole`; errors of what is done meanwhile pass as they are
+        as `write_whole`; errors of the block pass unchanged
     """
     if path == STANDARD:
         if sys.stdout is None:
@@ -229,7 +266,7 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         regular = mode is None or stat.S_ISREG(mode)
         if mode is not None and regular:
             check_output(path, set(), overwrite=overwrite)
-            os.close(os.open(path, os.O_WRONLY))  # asks whether it may be written, which replacing would not
+            os.close(os.open(path, os.O_WRONLY))  # checks the permission, which replacing does not
         target = os.path.realpath(path)
         temporary = Path(target).with_name(f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
         file = _Sink(path, temporary, "xb+") if regular else _Sink(path, path, "wb")
@@ -274,14 +311,14 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Past Python's buffer, which would try again at exit what failed here."""
+    """Write past Python's buffer, which would retry at exit what failed here."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def remove_temporaries(folder: str) -> None:
-    """Remove what processes that were killed left of `writing` anywhere below a folder."""
+    """Remove temporary files of `writing`, left by processes that were killed, anywhere below a folder."""
     for where, _, names in os.walk(folder):
         for name in names:
             if name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1]):
@@ -289,7 +326,7 @@ def remove_temporaries(folder: str) -> None:
 
 
 def _mode(path: str) -> int | None:
-    """Type and permissions, links followed; None if there is no such file."""
+    """Type and permissions, links followed; None if the file does not exist."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The Pillow plugin: importing it teaches Pillow to open and save ``.cotam``.
+"""Pillow plugin: importing it registers ``.cotam`` with Pillow, for opening and saving.
 
 ::
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from inspect import signature
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -35,12 +36,16 @@ def _accept(prefix: bytes) -> bool:
 
 
 class CotamImageFile(ImageFile.ImageFile):
-    """A ``.cotam`` file: the header is read when it is opened, the pixels are decoded by ``load``."""
+    """A ``.cotam`` file: the header is read when it is opened, the pixels are decoded by ``load``.
+
+    An image may be shared by threads before it is loaded: one of them decodes it.
+    """
 
     format = "COTAM"
     format_description = "CoTAM image"
 
     def _open(self) -> None:
+        self._loading = Lock()
         assert self.fp is not None
         try:
             header = read_header(self.fp.read(HEADER_BYTES))
@@ -50,7 +55,7 @@ class CotamImageFile(ImageFile.ImageFile):
         self._size = header.width, header.height
         self.info["quality"] = header.quality
         if header.has_metadata:
-            with suppress(CotamError):  # what is wrong with the rest is for load() to say
+            with suppress(CotamError):  # load() raises what is wrong with the rest
                 self._read_boxes()
 
     def _read_boxes(self) -> None:
@@ -71,18 +76,23 @@ class CotamImageFile(ImageFile.ImageFile):
     def load(self) -> PixelAccess | None:
         """Decode the pixels. Raises OSError, from the `CotamError`, if the file is damaged."""
         if self._im is None:
-            if self.fp is None:
-                raise OSError("cannot load this image: its file was closed")
-            self.fp.seek(0)
-            try:
-                self.im = cotam.decode(self.fp.read()).im
-            except CotamError as error:
-                raise OSError(str(error)) from error
-            self.readonly = 0
-            if self._exclusive_fp:
-                self.fp.close()
-            self.fp = None
+            with self._loading:
+                if self._im is None:  # no other thread was first
+                    self._decode()
         return Image.Image.load(self)
+
+    def _decode(self) -> None:
+        if self.fp is None:
+            raise OSError("cannot load this image: its file was closed")
+        self.fp.seek(0)
+        try:
+            decoded = cotam.decode(self.fp.read()).im
+        except CotamError as error:
+            raise OSError(str(error)) from error
+        if self._exclusive_fp:
+            self.fp.close()
+        self.fp, self.readonly = None, 0
+        self.im = decoded
 
 
 _KINDS = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp"}
@@ -96,7 +106,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     known = signature(cotam.encode).parameters
     given = {name: value for name, value in options.items() if name in known and value is not None}
     if boxes := {name: options[name] for name in _KINDS if options.get(name)}:
-        # Pillow's own arguments, which ask for what they hold to be kept.
+        # Pillow's own arguments: metadata that are passed are kept.
         im = im.copy()
         for name, box in boxes.items():
             im.info[name] = box.tobytes() if isinstance(box, Image.Exif) else box

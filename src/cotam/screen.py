@@ -1,18 +1,22 @@
-"""Messages and progress on standard error."""
+"""Messages on standard error: errors, notes, summaries and progress; and lines of JSON on standard output."""
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from cotam import files
-from cotam.errors import CotamError
+from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Screen", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "describe"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """Errors that are shown as one line instead of a traceback."""
@@ -25,37 +29,88 @@ def describe(error: BaseException, name: str = "") -> str:
         if error.filename is not None:
             name = str(error.filename) or "''"
     else:
-        text = str(error) or "not enough memory"  # only a MemoryError comes without words
+        text = str(error) or "not enough memory"  # only a MemoryError has no text
     name = "standard input" if name == files.STANDARD else name
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 
 
-class Screen:
-    """Standard error: errors always, notes unless quiet, summaries if verbose, and a progress bar."""
+class Report:
+    """What happens to one input."""
 
-    def __init__(self, verbose: bool = False, quiet: bool = False) -> None:
-        self._verbose, self._quiet, self._bar_shown = verbose, quiet, False
-        self.failed = False
+    def __init__(self, screen: Screen, name: str) -> None:
+        self._screen, self.name = screen, name
+        self.notes: list[str] = []
+        self.fields: dict[str, Any] = {}
+        self._started = time.perf_counter()
+
+    def note(self, text: str) -> None:
+        """Tell that something was repaired, left out or assumed. Raises InputError if notes are errors."""
+        if self._screen.strict:
+            raise InputError(f"{self.name}: {text}")
+        self.notes.append(text)
+        self._screen.note(f"{'standard input' if self.name == files.STANDARD else self.name}: {text}")
+
+    def written(self, output: str, text: str, **fields: Any) -> None:
+        """Tell what was written: ``text`` for people, ``fields`` for JSON."""
+        seconds = time.perf_counter() - self._started
+        self.fields |= {"output": output, **fields, "seconds": round(seconds, 4)}
+        self._screen.summary(f"{self.name} -> {output}: {text}, {seconds:.2f} s")
+
+
+class Screen:
+    """Standard error: errors always, notes unless quiet, summaries if verbose, and a progress bar.
+
+    Attributes
+    ----------
+    strict : notes are errors
+    failed : whether an input failed
+    """
+
+    def __init__(
+        self, verbose: bool = False, quiet: bool = False, *, strict: bool = False, as_json: bool = False
+    ) -> None:
+        self.strict, self.failed = strict, False
+        self._verbose, self._quiet, self._as_json = verbose, quiet, as_json
+        self._bar_shown = False
+        self._now = threading.local()
 
     def error(self, text: str) -> None:
+        """Show an error."""
         self._line(f"cotam: error: {text}")
 
     @contextmanager
-    def reporting(self, name: str) -> Iterator[None]:
-        """Show what goes wrong with an input, and set ``failed``."""
+    def reporting(self, name: str) -> Iterator[Report]:
+        """Show an error of this input instead of raising it, and remember it in ``failed``.
+
+        With JSON, a line with the input's notes and its result or error goes to standard output.
+        """
+        report = Report(self, name)
+        self._now.report = report
         try:
-            yield
+            yield report
         except BrokenPipeError:
             raise  # nobody reads the output: not worth a word
         except ERRORS as error:
-            self.error(describe(error, name))
+            report.fields = {"error": describe(error, name)}
+            self.error(report.fields["error"])
             self.failed = True
+        finally:
+            self._now.report = None
+        if self._as_json:
+            self.row({"file": name, **report.fields, "notes": report.notes})
+
+    def row(self, fields: dict[str, Any]) -> None:
+        """Write a line of JSON to standard output, if that was asked for."""
+        if self._as_json:
+            click.echo(json.dumps(fields))
 
     def note(self, text: str) -> None:
+        """Show a note that says what was repaired, left out or assumed."""
         if not self._quiet:
             self._line(f"cotam: note: {text}")
 
     def summary(self, text: str) -> None:
+        """Show what was written."""
         if self._verbose:
             self._line(text)
 
@@ -63,15 +118,30 @@ class Screen:
         clear = "\r\x1b[K" if self._bar_shown else ""
         click.echo(clear + text, err=True)
 
+    def _warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
+        """A library's warning is a note of the input that this thread works on."""
+        text = " ".join(str(message).split())
+        report: Report | None = getattr(self._now, "report", None)
+        if report is None:
+            self.note(text)
+        else:
+            report.note(text.removeprefix(f"{report.name}: "))
+
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
-        """Give a function that advances the bar; warnings are shown as notes meanwhile."""
+        """A function that advances the bar. Meanwhile warnings of libraries are shown as notes."""
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: self.note(" ".join(str(message).split()))
+            warnings.showwarning = self._warning
+            warnings.simplefilter("always", UserWarning)
             if self._bar_shown:
                 with click.progressbar(length=length, file=sys.stderr) as bar:
                     yield bar.update
             else:
                 yield lambda steps: None
+
+    def end(self) -> None:
+        """End the running command: with exit code 1 if an input failed."""
+        if self.failed:
+            click.get_current_context().exit(1)

@@ -22,7 +22,6 @@ from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import run
 from cotam.datasets.shards import Unit, Work
 from cotam.errors import InputError, MissingExtraError
-from cotam.screen import Screen
 
 CODED = [cotam.encode(photo) for photo in PHOTOS]
 # Ray's own, at import and at exit.
@@ -75,9 +74,9 @@ def test_an_actor_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
     def engine(work: Work, units: Any) -> Any:
         return actors(work, units, jobs=2, address="local")
 
-    run(work("killed", deadly), engine, Screen(quiet=True))
+    run(work("killed", deadly), engine)
     assert (tmp_path / "happened").exists()
-    run(work("serial", Encoding()), lambda work, units: map(work, units), Screen(quiet=True))
+    run(work("serial", Encoding()), lambda work, units: map(work, units))
     assert contents(tmp_path / "killed") == contents(tmp_path / "serial")
 
 
@@ -98,7 +97,7 @@ def test_the_command(ray: Any, tmp_path: Path) -> None:
     source = folder_of_pictures(tmp_path / "src")
     result = CliRunner().invoke(main, ["batch", str(source), str(tmp_path / "out"), "-j", "2", "--ray"])
     assert result.exit_code == 1
-    assert "8 pictures in" in result.output
+    assert "8 images in" in result.output
     found = contents(tmp_path / "out")
     assert sorted(data for name, data in found.items() if name.endswith(".cotam")) == sorted(CODED)
 
@@ -113,7 +112,7 @@ def test_a_dataset_there_and_back(ray: Any, tmp_path: Path) -> None:
     rows = sorted(coded.take_all(), key=lambda row: row["id"])
     assert [row["cotam"] for row in rows] == [*CODED, None]
     assert [row["error"] for row in rows[:-1]] == [None] * len(PHOTOS)
-    assert rows[-1]["error"] == "picture: 4 bytes: not a picture of a known format"
+    assert rows[-1]["error"] == "image: 4 bytes: not an image of a known format"
     assert "image" not in rows[0]
 
     coded = ray.data.from_items([{"id": n, "cotam": data} for n, data in enumerate(CODED)])

@@ -25,7 +25,6 @@ from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import plan, processes, run
 from cotam.datasets.shards import Row, Unit, Work
 from cotam.errors import InputError
-from cotam.screen import Screen
 
 PROGRAM = [sys.executable, "-m", "cotam"]
 CODED = [cotam.encode(photo) for photo in PHOTOS]
@@ -60,9 +59,9 @@ def work_of(source: Path, target: Path, conversion: Conversion | None = None) ->
 def test_two_processes_do_what_one_does(source: Path, tmp_path: Path) -> None:
     result = batch(source, tmp_path / "two", "-j", 2)
     assert result.exit_code == 1  # one picture is broken
-    assert "8 pictures in" in result.output
+    assert "8 images in" in result.output
     assert f"1 failed: {tmp_path / 'two' / 'failures.jsonl'} says why" in result.output
-    assert not run(work_of(source, tmp_path / "serial"), here, Screen(quiet=True))
+    assert run(work_of(source, tmp_path / "serial"), here).failures == 1
     found, serial = contents(tmp_path / "two"), contents(tmp_path / "serial")
     coded = {name: data for name, data in found.items() if name.endswith(".cotam")}
     assert sorted(coded.values()) == sorted(CODED)
@@ -72,7 +71,7 @@ def test_two_processes_do_what_one_does(source: Path, tmp_path: Path) -> None:
     }
     assert rows_of(tmp_path / "two/manifest.jsonl")[1:] == rows_of(tmp_path / "serial/manifest.jsonl")[1:]
     error = "a/broken.png: 10 bytes: not an image of a known format"
-    expected = [{"source": "a/broken.png", "picture": "a/broken.png", "error": error}]
+    expected = [{"source": "a/broken.png", "image": "a/broken.png", "error": error}]
     assert rows_of(tmp_path / "two/failures.jsonl") == expected
 
 
@@ -90,17 +89,15 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     tar_shard(tmp_path / "src/s.tar", {f"{n}.jpg": data for n, data in enumerate(PHOTOS)})
     folder_of_pictures(tmp_path / "src")
     deadly = Deadly(victim=PHOTOS[4], marker=str(tmp_path / "happened"))
-    run(
-        work_of(tmp_path / "src", tmp_path / "killed", deadly), partial(processes, jobs=2), Screen(quiet=True)
-    )
+    run(work_of(tmp_path / "src", tmp_path / "killed", deadly), partial(processes, jobs=2))
     assert (tmp_path / "happened").exists()
-    run(work_of(tmp_path / "src", tmp_path / "serial", Encoding()), here, Screen(quiet=True))
+    run(work_of(tmp_path / "src", tmp_path / "serial", Encoding()), here)
     assert contents(tmp_path / "killed") == contents(tmp_path / "serial")
 
 
 def test_what_kills_every_worker_has_failed(source: Path, tmp_path: Path) -> None:
     work = work_of(source, tmp_path / "out", Deadly(victim=PHOTOS[4]))
-    rows = {row.source: row for row in processes(work, plan(work)[0], jobs=2)}
+    rows = {row.source: row for row in processes(work, plan(work).units, jobs=2)}
     assert len(rows) == 9
     error = "a/4.jpg: its worker was killed 3 times: is there too little memory for it?"
     assert rows["a/4.jpg"].failed[0]["error"] == error
@@ -164,34 +161,34 @@ def test_a_table_that_comes_later_changes_no_setting(source: Path, tmp_path: Pat
     parquet_file(source / "t.parquet", PHOTOS[:2])
     result = batch(source, tmp_path / "out", "-j", 1)
     assert result.exit_code == 0
-    assert "2 pictures in" in result.output
+    assert "2 images in" in result.output
 
 
 def test_finished_outputs_are_not_redone(source: Path, tmp_path: Path) -> None:
     work = work_of(source, tmp_path / "out")
-    run(work, here, Screen(quiet=True))
+    run(work, here)
     (tmp_path / "out/a/1.cotam").write_bytes(b"mine")
     (source / "a/broken.png").write_bytes(PHOTOS[0])
     (source / "new.jpg").write_bytes(PHOTOS[1])
-    assert run(work, here, Screen(quiet=True))
+    assert not run(work, here).failures
     assert (tmp_path / "out/a/1.cotam").read_bytes() == b"mine"
     assert (tmp_path / "out/new.cotam").read_bytes() == CODED[1]
     assert (tmp_path / "out/a/broken.cotam").read_bytes() == CODED[0]
     assert not (tmp_path / "out/failures.jsonl").exists()
-    assert run(work, here, Screen(quiet=True), overwrite=True)
+    assert not run(work, here, overwrite=True).failures
     assert (tmp_path / "out/a/1.cotam").read_bytes() == CODED[1]
 
 
 def test_failures_within_a_finished_shard_stay_listed(tmp_path: Path) -> None:
     tar_shard(tmp_path / "src/s.tar", {"1.jpg": PHOTOS[0], "2.jpg": b"none"})
     work = work_of(tmp_path / "src", tmp_path / "out")
-    assert not run(work, here, Screen(quiet=True))
-    assert not run(work, here, Screen(quiet=True))
-    assert [row["picture"] for row in rows_of(tmp_path / "out/failures.jsonl")] == ["s.tar:2.jpg"]
+    assert run(work, here).failures
+    assert run(work, here).failures
+    assert [row["image"] for row in rows_of(tmp_path / "out/failures.jsonl")] == ["s.tar:2.jpg"]
 
 
 def test_outputs_of_other_settings_are_not_mixed(source: Path, tmp_path: Path) -> None:
-    run(work_of(source, tmp_path / "out"), here, Screen(quiet=True))
+    run(work_of(source, tmp_path / "out"), here)
     result = batch(source, tmp_path / "out", "-q", 30)
     assert result.exit_code == 1
     assert "outputs there were made with" in result.output
@@ -222,7 +219,8 @@ def test_names_that_two_would_have(tmp_path: Path) -> None:
     source.mkdir()
     for name in ("1.jpg", "1.png", "2.png"):
         (source / name).write_bytes(PHOTOS[0])
-    units, refused = plan(work_of(source, tmp_path / "out"))
+    found = plan(work_of(source, tmp_path / "out"))
+    units, refused = found.units, found.refused
     assert units == [Unit("1.jpg", "1.cotam"), Unit("2.png", "2.cotam")]
     assert [row.failed[0]["error"] for row in refused] == ["1.png: would be written to 1.cotam, as 1.jpg is"]
 
@@ -231,7 +229,7 @@ def test_a_target_within_the_source_is_no_input(tmp_path: Path) -> None:
     source = tmp_path / "src"
     tar_shard(source / "s.tar", {"1.jpg": PHOTOS[0]})
     tar_shard(source / "out/s.tar", {"2.jpg": PHOTOS[0]})
-    assert plan(work_of(source, source / "out"))[0] == [Unit("s.tar", "s.tar")]
+    assert plan(work_of(source, source / "out")).units == [Unit("s.tar", "s.tar")]
     with pytest.raises(InputError, match="outputs would lie among the inputs"):
         plan(work_of(source, source))
 
@@ -245,7 +243,7 @@ def test_wrong_usage(source: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = batch(tmp_path / "empty", tmp_path / "out")
     assert result.exit_code == 1
-    assert "nothing to convert: expected .avif, .bmp" in result.output
+    assert "empty: nothing to convert: expected .apng, .avif, .bmp" in result.output
     assert "--quality is for encoding" in batch(source, tmp_path / "out", "--decode", "-q", 3).output
     assert "--view is for --decode" in batch(source, tmp_path / "out", "--view", "human").output
     result = batch(source, tmp_path / "out", "-q", 3, "--target-size", "1k")

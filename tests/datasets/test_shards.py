@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,19 +56,18 @@ def test_a_tar_shard_there_and_back(tmp_path: Path, name: str) -> None:
 
     (tmp_path / "dst").rename(tmp_path / "src2")
     back = Work(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding())(Unit("shard.tar", "shard.tar"))
-    assert back.pictures == 2
+    assert back.images == 2
     image = Image.open(io.BytesIO(members_of(tmp_path / "back/shard.tar")["a/1.png"]))
     assert np.array_equal(np.asarray(image), np.asarray(cotam.decode(CODED[0])))
 
 
 def test_failures_in_a_tar_shard_are_left_out(tmp_path: Path) -> None:
-    members = {"1.jpg": PHOTOS[0], "1.png": PHOTOS[1], "2.jpg": b"none", "3.jpg": PHOTOS[2]}
+    members = {"1.jpg": PHOTOS[0], "2.jpg": b"none", "3.jpg": PHOTOS[2]}
     tar_shard(tmp_path / "src/s.tar", members)
     row = convert(tmp_path, "s.tar", Encoding())
     assert list(members_of(tmp_path / "dst/s.tar")) == ["1.cotam", "3.cotam"]
     assert row.failed == [
-        {"picture": "s.tar:1.png", "error": "s.tar:1.png: would be a second 1.cotam"},
-        {"picture": "s.tar:2.jpg", "error": "s.tar:2.jpg: 4 bytes: not an image of a known format"},
+        {"image": "s.tar:2.jpg", "error": "s.tar:2.jpg: 4 bytes: not an image of a known format"},
     ]
 
 
@@ -79,8 +79,8 @@ def test_a_broken_file_is_a_row_and_leaves_nothing(tmp_path: Path, name: str, da
     (tmp_path / "src" / name).write_bytes(data)
     row = convert(tmp_path, name, Encoding())
     assert row.output is None
-    assert row.pictures == 0
-    assert [each["picture"] for each in row.failed] == [name]
+    assert row.images == 0
+    assert [each["image"] for each in row.failed] == [name]
     assert row.failed[0]["error"].startswith(f"{name}: ")
     assert "\n" not in row.failed[0]["error"]
     assert list((tmp_path / "dst").iterdir()) == []
@@ -111,14 +111,13 @@ def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
     assert table["image"].to_pylist() == [CODED[0], None, None, CODED[2]]
     assert table["text"].to_pylist() == ["a", "b", "c", "d"]
     assert table.schema.metadata == {b"kept": b"yes"}
-    assert row.pictures == 2
+    assert row.images == 2
     assert [each["error"] for each in row.failed] == [
         "t.parquet:1: 4 bytes: not an image of a known format",
-        "t.parquet:2: there is no picture here",
     ]
     (tmp_path / "dst").rename(tmp_path / "src2")
     work = Work(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding("ppm"))
-    assert work(Unit("t.parquet", "t.parquet")).pictures == 2
+    assert work(Unit("t.parquet", "t.parquet")).images == 2
     found = parquet.read_table(tmp_path / "back/t.parquet")["image"].to_pylist()
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(found[3]))), np.asarray(cotam.decode(CODED[2])))
 
@@ -128,7 +127,7 @@ def test_pictures_as_hugging_face_writes_them(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     parquet_file(tmp_path / "src/t.parquet", [{"bytes": PHOTOS[0], "path": "x.jpg"}])
-    assert convert(tmp_path, "t.parquet", Encoding()).pictures == 1
+    assert convert(tmp_path, "t.parquet", Encoding()).images == 1
     assert parquet.read_table(tmp_path / "dst/t.parquet")["image"].to_pylist() == [CODED[0]]
 
 
@@ -136,20 +135,136 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]])
     row = convert(tmp_path, "t.parquet", Encoding(), column="photo")
-    assert row.failed[0]["error"] == "t.parquet: there is no column 'photo' here, but: id, image"
+    assert row.failed[0]["error"] == "t.parquet: there is no column 'photo': choose from id, image"
 
 
-@pytest.mark.parametrize(("column", "kind"), [("id", "int"), ("text", "str")])
+@pytest.mark.parametrize(("column", "kind"), [("id", "int64"), ("text", "string")])
 def test_a_column_of_something_else(tmp_path: Path, column: str, kind: str) -> None:
     """Not even of names of files: those would be opened."""
     pytest.importorskip("pyarrow")
     parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]], text=[str(tmp_path / "src/t.parquet")])
     row = convert(tmp_path, "t.parquet", Encoding(), column=column)
-    assert [each["error"] for each in row.failed] == [
-        f"t.parquet:0: a picture is bytes or an array, not {kind}"
-    ]
+    expected = (
+        f't.parquet: column {column!r} is {kind}: expected binary, {{"bytes": binary}}, or lists of these'
+    )
+    assert [each["error"] for each in row.failed] == [expected]
+
+
+# Lists and nulls
+
+
+def hugging_face(data: bytes | None, path: str | None = None) -> dict[str, Any]:
+    return {"bytes": data, "path": path}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_column_of_lists_is_converted_element_by_element(tmp_path: Path, wrapped: bool) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def cell(data: bytes | None) -> Any:
+        return hugging_face(data) if wrapped else data
+
+    cells = [[cell(PHOTOS[0]), cell(PHOTOS[1])], [], None, [cell(None), cell(PHOTOS[2])], [cell(b"none")]]
+    parquet_file(tmp_path / "src/t.parquet", cells)
+    row = convert(tmp_path, "t.parquet", Encoding())
+    found = parquet.read_table(tmp_path / "dst/t.parquet")["image"]
+    assert found.type == pyarrow.list_(pyarrow.binary())
+    assert found.to_pylist() == [[CODED[0], CODED[1]], [], None, [None, CODED[2]], [None]]
+    assert row.images == 3
+    assert [each["image"] for each in row.failed] == ["t.parquet:4[0]"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["large_binary", "large_list", "fixed_size_list", "list of lists", "dictionary"]
+)
+def test_other_types_of_columns(tmp_path: Path, kind: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells, old, new = {
+        "large_binary": ([PHOTOS[0]], pyarrow.large_binary(), pyarrow.binary()),
+        "large_list": (
+            [[PHOTOS[0]]],
+            pyarrow.large_list(pyarrow.binary()),
+            pyarrow.large_list(pyarrow.binary()),
+        ),
+        "fixed_size_list": (
+            [[PHOTOS[0]]],
+            pyarrow.list_(pyarrow.binary(), 1),
+            pyarrow.list_(pyarrow.binary(), 1),
+        ),
+        "list of lists": (
+            [[[PHOTOS[0]], []]],
+            pyarrow.list_(pyarrow.list_(pyarrow.binary())),
+            pyarrow.list_(pyarrow.list_(pyarrow.binary())),
+        ),
+        "dictionary": ([PHOTOS[0]], pyarrow.dictionary(pyarrow.int32(), pyarrow.binary()), pyarrow.binary()),
+    }[kind]
+    (tmp_path / "src").mkdir()
+    table = pyarrow.table({"image": pyarrow.array(cells, old)})
+    parquet.write_table(table, tmp_path / "src/t.parquet")
+    assert convert(tmp_path, "t.parquet", Encoding()).failed == []
+    found = parquet.read_table(tmp_path / "dst/t.parquet")["image"]
+    assert found.type == new
+    assert CODED[0] in str(found.to_pylist()).encode() or repr(CODED[0]) in repr(found.to_pylist())
+
+
+def test_nulls_stay_nulls_and_are_no_failures(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet_file(tmp_path / "src/t.parquet", [hugging_face(PHOTOS[0]), None, hugging_face(None)])
+    row = convert(tmp_path, "t.parquet", Encoding())
+    assert parquet.read_table(tmp_path / "dst/t.parquet")["image"].to_pylist() == [CODED[0], None, None]
+    assert (row.images, row.failed) == (1, [])
+    parquet_file(tmp_path / "src/u.parquet", [hugging_face(PHOTOS[0]), hugging_face(None, "x.jpg")])
+    (failed,) = convert(tmp_path, "u.parquet", Encoding()).failed
+    assert failed["error"] == "u.parquet:1: the cell names the file 'x.jpg' and does not hold its bytes"
+
+
+# Members of a sample
+
+
+def tar_row(tmp_path: Path, content: dict[str, bytes], **options: Any) -> tuple[Row, dict[str, bytes]]:
+    tar_shard(tmp_path / "src/s.tar", content)
+    work = Work(str(tmp_path / "src"), str(tmp_path / "dst"), Encoding(), **options)
+    row = work(Unit("s.tar", "s.tar"))
+    return row, members_of(tmp_path / "dst/s.tar") if row.output else {}
+
+
+@pytest.mark.parametrize("mask", ["0.png", "0.mask.png", "0.seg.jpg", "0.depth.tiff"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_mask_stays_beside_its_image(tmp_path: Path, mask: str, first: bool) -> None:
+    pair = [("0.jpg", PHOTOS[0]), (mask, PHOTOS[1])]
+    row, found = tar_row(tmp_path, {**dict(pair if first else pair[::-1]), "0.json": b"{}"})
+    assert found == {"0.cotam": CODED[0], mask: PHOTOS[1], "0.json": b"{}"}
+    assert row.failed == []
+    (note,) = row.notes
+    assert note["note"].startswith(
+        f"1 images stay as they are, such as {mask}: another image of their sample"
+    )
+
+
+def test_members_to_convert_can_be_named(tmp_path: Path) -> None:
+    members = {"0.jpg": PHOTOS[0], "0.left.jpg": PHOTOS[1], "0.mask.png": PHOTOS[2], "1.jpg": PHOTOS[3]}
+    row, found = tar_row(tmp_path, members, members=("jpg", "left.jpg"))
+    expected = {
+        "0.cotam": CODED[0],
+        "0.left.cotam": CODED[1],
+        "0.mask.png": PHOTOS[2],
+        "1.cotam": cotam.encode(PHOTOS[3]),
+    }
+    assert (found, row.notes) == (expected, [])
+    row, found = tar_row(tmp_path, {"0.jpg": PHOTOS[0], "0.png": PHOTOS[1]}, members=("jpg", "png"))
+    assert found == {"0.cotam": CODED[0], "0.png.cotam": CODED[1]}  # neither replaces the other
+
+
+def test_strict_asks_which_members_are_meant(tmp_path: Path) -> None:
+    row, _ = tar_row(tmp_path, {"0.jpg": PHOTOS[0], "0.png": PHOTOS[1]}, strict=True)
+    assert "--members names those to convert" in row.failed[0]["error"]
 
 
 def test_a_form_that_is_not_known() -> None:
-    with pytest.raises(InputError, match="form 'gif' is not known; there is: png, jpg"):
+    with pytest.raises(InputError, match="form 'gif' is not known: choose from png, jpg"):
         Decoding("gif")

@@ -112,6 +112,14 @@ def test_a_profile_is_checked_by_its_own_checksum() -> None:
     np.testing.assert_array_equal(to_rgb_quietly(with_bad_checksum(data, b"iCCP")), to_rgb(data))
 
 
+def test_large_xmp_is_kept() -> None:
+    packet = b"<x:xmpmeta>" + b"a" * 3_000_000 + b"</x:xmpmeta>"
+    data = with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet))
+    loaded = read_image(data, keep=frozenset({"xmp"}))
+    np.testing.assert_array_equal(loaded.pixels, SCENE)
+    assert loaded.metadata == {"xmp": packet}
+
+
 def to_rgb_quietly(data: bytes) -> np.ndarray:
     return read_image(data).pixels
 

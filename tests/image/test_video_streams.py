@@ -16,10 +16,11 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.errors import InputError
+from cotam.image.names import is_live
 from cotam.image.psnr import psnr
 from cotam.image.sampling import read_clip
 from cotam.image.timeline import Damage, Timeline
-from cotam.image.video import Clip, is_live
+from cotam.image.video import Clip
 
 av = pytest.importorskip("av")
 
@@ -237,7 +238,12 @@ def test_damage_in_the_middle_leaves_the_rest(form: str) -> None:
             assert np.abs(pixels.astype(int) - whole[seconds]).mean() < 2
 
 
-@pytest.mark.parametrize("form", ["mp4", "avi"])
+def test_a_second_clip_in_an_mp4_file_is_not_silent() -> None:
+    data = clip(FRAMES, TIMES)
+    assert seen(data + data)[2] == ["the first of 2 clips in the file is read"]
+
+
+@pytest.mark.parametrize("form", ["mp4", "avi", "matroska"])
 def test_a_cut_file_says_what_is_missing(form: str) -> None:
     data = long_clip(form)
     if form == "mp4":

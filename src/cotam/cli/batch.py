@@ -1,32 +1,42 @@
-"""``cotam batch``: data sets of any size, on this machine or on a Ray cluster.
-
-Knows options: files and processes are for `cotam.datasets.run`, Ray for `cotam.datasets.ray`.
-"""
+"""``cotam batch``: data sets of any size, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cotam.cli.options import check_together, decode_options, encode_options, given_flags
+from cotam.cli.options import (
+    check_together,
+    decode_options,
+    encode_options,
+    given_flags,
+    message_options,
+)
 from cotam.options import View
 from cotam.screen import Screen
 
 if TYPE_CHECKING:
-    from cotam.datasets.run import Engine
+    from cotam.datasets.run import Engine, Plan
+    from cotam.datasets.shards import Row, Work
 
-__all__ = ["batch_folder"]
+__all__ = ["batch"]
 
 _DECODING = {"form", "view", "size_limit"}
 
 
-@click.command("batch")
+def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip().lstrip(".").lower() for part in (text or "").split(",") if part.strip())
+
+
+@click.command()
 @click.argument("source", metavar="SRC", type=click.Path(exists=True))
 @click.argument("target", metavar="DST", type=click.Path(file_okay=False))
-@click.option("--decode", is_flag=True, help="Make pictures of .cotam, instead of .cotam of pictures.")
+@click.option("--decode", is_flag=True, help="Make images of .cotam, instead of .cotam of images.")
 @click.option(
     "-j",
     "--jobs",
@@ -47,55 +57,117 @@ _DECODING = {"form", "view", "size_limit"}
     metavar="NAME",
     default="image",
     show_default=True,
-    help='Of Parquet files: bytes, or {"bytes": ...}.',
+    help='Of Parquet files: bytes, {"bytes": ...}, or lists of these.',
+)
+@click.option(
+    "--members",
+    metavar="EXTENSIONS",
+    callback=_extensions,
+    help="Of .tar: convert the members of these extensions, such as jpg,right.png.  [default: one image of "
+    "each sample; others of the same key stay as they are]",
 )
 @click.option("--overwrite", is_flag=True, help="Do all again, not what is missing only.")
 @encode_options
 @decode_options
-@click.option("-v", "--verbose", is_flag=True, help="Say what was written.")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
-def batch_folder(
+@message_options("Write a line of JSON for each file: sizes, failures, notes.")
+def batch(
     source: str,
     target: str,
     decode: bool,
     jobs: int | None,
     ray: str | None,
     column: str,
+    members: tuple[str, ...],
     overwrite: bool,
     form: str | None,
     view: View,
     size_limit: int,
+    strict: bool,
+    as_json: bool,
     verbose: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
     """Encode or decode a data set.
 
-    SRC is a folder of pictures, Parquet files and WebDataset's .tar shards, in any depth, or one such file.
-    DST is a folder that will look the same: a file for each, with pictures converted. All
-    else in Parquet and .tar stays as it is; other files in folders are left out.
+    SRC is a folder of images, Parquet files and WebDataset's .tar shards, in any depth, or one such file. DST
+    is a folder that will look the same: a file for each, with images converted. All else in Parquet and .tar
+    stays as it is; other files in folders are left out.
 
-    Run again, it does what is missing. DST/manifest.jsonl lists what is done, DST/failures.jsonl what failed.
-    Outputs do not depend on the number of processes.
+    Run again, it does what is missing. DST/manifest.jsonl lists what is done, DST/failures.jsonl what failed,
+    DST/notes.jsonl what was repaired, left out in part, or grew. Outputs do not depend on the number of
+    processes.
     """
     for flag in given_flags(options if decode else _DECODING):
         raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")
     check_together(options)
 
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
-    from cotam.datasets.run import processes, run
     from cotam.datasets.shards import Work
-    from cotam.runtime import usable_processors
 
-    conversion: Conversion = Encoding(options)
+    conversion: Conversion = Encoding(options, strict)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
-    work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column)
-    engine: Engine = partial(processes, jobs=jobs or usable_processors())
+    work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict)
+    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
+    _convert(work, name or None, _engine(jobs, ray), overwrite, screen)
+    screen.end()
+
+
+def _engine(jobs: int | None, ray: str | None) -> Engine:
     if ray:
         from cotam.datasets.ray import actors
 
-        engine = partial(actors, jobs=jobs, address=ray)
-    if not run(work, engine, Screen(verbose, quiet), name=name or None, overwrite=overwrite):
-        click.get_current_context().exit(1)
+        return partial(actors, jobs=jobs, address=ray)
+    from cotam.datasets.run import processes
+    from cotam.runtime import usable_processors
+
+    return partial(processes, jobs=jobs or usable_processors())
+
+
+class _OnScreen:
+    """A `cotam.datasets.run.Watch` that shows a run on the screen."""
+
+    def __init__(self, screen: Screen, stack: ExitStack) -> None:
+        self._screen, self._stack = screen, stack
+        self._advance: Callable[[int], None] = lambda steps: None
+
+    def planned(self, plan: Plan, todo: int) -> None:
+        """Say what is left out and what was done before, and show a bar."""
+        _say_what_is_left_out(plan, self._screen)
+        if todo < len(plan.units):
+            self._screen.note(f"{len(plan.units) - todo} of {len(plan.units)} files were done before")
+        self._advance = self._stack.enter_context(self._screen.progress(todo))
+
+    def finished(self, row: Row) -> None:
+        """Say what was written, and advance the bar."""
+        self._screen.row(row.as_dict())
+        self._screen.summary(f"{row.source}: {row.images} images, {row.bytes_out} bytes")
+        self._advance(1)
+
+
+def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
+    """Run the conversion, and say how it went."""
+    from cotam.datasets.run import FAILURES, NOTES, run
+
+    with ExitStack() as stack:
+        found = run(work, engine, name=name, overwrite=overwrite, watch=_OnScreen(screen, stack))
+    screen.note(
+        f"{found.images} images in {found.seconds:.1f} s, {found.images / found.seconds:.1f} a second: "
+        f"{found.bytes_in} -> {found.bytes_out} bytes"
+    )
+    if found.notes:
+        screen.note(f"{found.notes} notes on images: {os.path.join(work.target, NOTES)} has them")
+    if found.failures:
+        screen.error(f"{found.failures} failed: {os.path.join(work.target, FAILURES)} says why")
+        screen.failed = True
+
+
+def _say_what_is_left_out(plan: Plan, screen: Screen) -> None:
+    for name, what in sorted(plan.special.items()):
+        with screen.reporting(name) as report:
+            report.note(f"is {what}: left out")
+    if plan.other:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(plan.other.items()))
+        screen.note(f"files of other kinds are left out: {kinds}")

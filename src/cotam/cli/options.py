@@ -1,11 +1,9 @@
-"""The options that commands share: how is encoded, how decoded, with what guide.
-
-Knows names, ranges and what may not be combined: pictures are for `cotam.api`, guides for `cotam.guide.base`.
-"""
+"""Options that commands share, the types of their values, and the rules for inputs and outputs."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
@@ -20,15 +18,21 @@ from cotam.image.write import FORMS
 from cotam.options import Effort, Metadata, Profile, View
 
 __all__ = [
+    "Finite",
     "FrameRate",
     "Option",
     "byte_count",
     "check_together",
     "decode_options",
     "encode_options",
+    "file_options",
     "fit_option",
+    "form_named",
+    "given_flags",
     "guide_options",
+    "message_options",
     "model_name",
+    "pixel_count",
     "quality_option",
     "size_limit_option",
     "together",
@@ -39,7 +43,7 @@ Option = Callable[[Command], Command]
 
 
 def together(*options: Option) -> Option:
-    """Several options as one decorator; a command's help has them in this order."""
+    """Combine options into one decorator; a command's help lists them in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -50,7 +54,7 @@ def together(*options: Option) -> Option:
 
 
 def given_flags(names: Container[str]) -> Iterator[str]:
-    """The flags of those options of these ``names`` that are on the command line, as `--max-pictures`."""
+    """The flags, such as `--max-pixels`, of options in ``names`` that are on the command line."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name
@@ -59,12 +63,21 @@ def given_flags(names: Container[str]) -> Iterator[str]:
 
 
 def byte_count(text: str) -> int:
-    """An option's number of bytes: 20000, 20k or 1.5M."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([kM]?)B?", text, re.IGNORECASE)
-    size = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
-    if size < 1:
-        raise click.BadParameter(f"{text!r} is not a number of bytes such as 20000, 20k or 1.5M")
-    return size
+    """Parse a number of bytes: 20000, 20k or 1.5M."""
+    return _count(text, "B?", "bytes such as 20000, 20k or 1.5M")
+
+
+def pixel_count(text: str) -> int:
+    """Parse a number of pixels: 1000000, 800k, 1M or 1MP."""
+    return _count(text, "(?:P|px)?", "pixels such as 1000000, 800k or 1.5M")
+
+
+def _count(text: str, unit: str, what: str) -> int:
+    found = re.fullmatch(rf"(\d{{1,15}}(?:\.\d+)?)([kM]?){unit}", text, re.IGNORECASE)
+    count = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
+    if count < 1:
+        raise click.BadParameter(f"{text!r} is not a number of {what}")
+    return count
 
 
 def _metadata_kinds(text: str) -> list[str]:
@@ -86,11 +99,11 @@ def _colour(text: str) -> str:
 
 def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
-        raise click.UsageError("Cotam has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
+        raise click.UsageError("CoTAM has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
 
 
 def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
-    """The name, of a guide that is there: what is wrong with it is said once, not for each picture."""
+    """Load a guide that is named on the command line: an error is shown once, not for each image."""
     if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
         try:
             load(name)
@@ -100,12 +113,12 @@ def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
 
 
 class Finite(click.FloatRange):
-    """A number in a range that is not infinite, and a number."""
+    """A finite number in a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number", param, ctx)
+            self.fail(f"{value} is not a finite number", param, ctx)
         return number
 
 
@@ -126,7 +139,7 @@ def model_name(text: str) -> str:
 
 
 def quality_option(help: str, default: int | None = 50) -> Option:
-    """``--quality``; without a default it is left to the command."""
+    """``--quality``."""
     kind = click.IntRange(0, 100)
     return click.option(
         "-q",
@@ -226,7 +239,10 @@ encode_options = together(
     ),
     fit_option,
     click.option(
-        "--max-pixels", metavar="N", type=click.IntRange(1), help="Shrink to at most so many pixels."
+        "--max-pixels",
+        metavar="N",
+        type=pixel_count,
+        help="Shrink to at most so many pixels: 1000000, 800k or 1.5M.",
     ),
     click.option(
         "-e",
@@ -238,7 +254,7 @@ encode_options = together(
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
 )
-"""The arguments of `cotam.encode` but its picture."""
+"""The arguments of `cotam.encode` but its image."""
 
 decode_options = together(
     click.option(
@@ -254,7 +270,7 @@ decode_options = together(
         show_default=True,
         help="For vision encoders, or for people.",
     ),
-    size_limit_option("Refuse larger pictures."),
+    size_limit_option("Refuse larger images."),
 )
 """``form``, ``view`` and ``size_limit``, in megapixels."""
 
@@ -264,3 +280,48 @@ def check_together(options: dict[str, Any]) -> None:
     given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
     if given and options["target_size"]:
         raise click.UsageError("--quality and --target-size exclude each other")
+
+
+# Inputs and outputs
+
+_OTHER_SUFFIXES = {"jpeg": "jpg", "tif": "tiff"}
+
+
+def file_options(output: str) -> Option:
+    """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
+    return together(
+        click.argument("inputs", metavar="IN...", nargs=-1, required=True),
+        click.option("-o", "--output", metavar="OUT", help=output),
+        click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are."),
+        click.option(
+            "-j",
+            "--jobs",
+            metavar="N",
+            type=click.IntRange(1),
+            default=lambda: min(os.cpu_count() or 1, 4),
+            show_default="number of processors, at most 4",
+            help="Inputs at a time. One alone keeps all processors busy most of the time: more gain little, "
+            "and take more memory.",
+        ),
+    )
+
+
+def message_options(as_json: str) -> Option:
+    """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
+    return together(
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Fail where a note would say that something was repaired, left out or grew.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help=as_json),
+        click.option("-v", "--verbose", is_flag=True, help="Say what was written."),
+        click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+    )
+
+
+def form_named(target: str) -> str | None:
+    """The image format that a file's suffix names, a key of `FORMS`; None if it names none."""
+    suffix = os.path.splitext(target)[1][1:].lower()
+    form = _OTHER_SUFFIXES.get(suffix, suffix)
+    return form if form in FORMS else None

@@ -1,63 +1,68 @@
-"""Convert many inputs to one output each, several at a time."""
+"""Plan the outputs of a command, and work on many inputs at a time."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import click
 
 from cotam import files
-from cotam.format.header import read_header
-from cotam.screen import Screen
+from cotam.screen import Report, Screen
 
-__all__ = ["Convert", "run"]
-
-Convert = Callable[[str, str], tuple[bytes, bytes]]
-"""(input, output) → the bytes to write, and the whole .cotam file that was made or read."""
+__all__ = ["planned", "run"]
 
 
 def run(
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    convert: Convert,
+    pairs: Sequence[tuple[str, str]],
+    work: Callable[[str, str, Report], None],
     *,
     jobs: int,
-    overwrite: bool,
     screen: Screen,
 ) -> None:
-    """Write what ``convert`` makes of each input; one that fails doesn't stop the others."""
-    sources = files.identities(inputs)
+    """Call ``work`` with each input, output and `Report`; one that fails does not stop the others."""
 
-    def one(source: str, target: str) -> None:
-        started = time.perf_counter()
-        with screen.reporting(source):
-            files.check_output(target, sources, overwrite=overwrite)
-            data, coded = convert(source, target)
-            files.write_whole(target, data, overwrite=overwrite)
-            header = read_header(coded)
-            bpp = 8 * len(coded) / (header.width * header.height)
-            seconds = time.perf_counter() - started
-            screen.summary(f"{source} -> {target}: {len(coded)} bytes, {bpp:.3f} bpp, {seconds:.2f} s")
+    def one(pair: tuple[str, str]) -> None:
+        with screen.reporting(pair[0]) as report:
+            work(*pair, report)
 
-    with screen.progress(len(inputs)) as advance:
-        for _ in _each(one, inputs, outputs, jobs):
+    with screen.progress(len(pairs)) as advance:
+        for _ in _each(one, pairs, jobs):
             advance(1)
 
 
 def _each(
-    work: Callable[[str, str], None], inputs: Sequence[str], outputs: Sequence[str], jobs: int
-) -> Iterator[None]:
-    """``work`` on each input, in order, with so many at a time.
+    work: Callable[[tuple[str, str]], None], pairs: Sequence[tuple[str, str]], jobs: int
+) -> Iterable[None]:
+    """Results of ``work``, in order, with ``jobs`` threads.
 
-    In threads: they share one loaded codec and its own threads, and what takes time lets other threads run.
-    Processes were slower by the time that they need to start, for 24 pictures on two cores by a third.
+    Threads share one loaded codec and its own threads. Processes were slower by the time that they take to
+    start: by a third for 24 images on two cores.
     """
-    if min(jobs, len(inputs)) == 1:
-        yield from map(work, inputs, outputs)
+    if min(jobs, len(pairs)) <= 1:
+        yield from map(work, pairs)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(jobs)
     try:
-        yield from pool.map(work, inputs, outputs)
+        yield from pool.map(work, pairs)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def planned(
+    inputs: Sequence[str], output: str | None, suffix: str, screen: Screen, **rule: bool
+) -> list[tuple[str, str]]:
+    """Plan outputs as `files.plan_outputs` and make their folder; binary data are kept off the terminal."""
+    try:
+        plan = files.plan_outputs(inputs, output, suffix, **rule)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if any(target == files.STANDARD for _, target in plan.pairs) and sys.stdout and sys.stdout.isatty():
+        raise click.UsageError("standard output is a terminal: give an output with -o, or redirect it")
+    for source, reason in plan.skipped.items():
+        with screen.reporting(source) as report:
+            report.note(reason)
+    files.make_folder(output)
+    return plan.pairs

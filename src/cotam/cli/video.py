@@ -1,15 +1,12 @@
-"""The command line's videos: ``cotam encode clip.mp4``, and ``cotam decode`` of a sequence.
-
-Knows options, outputs and progress: clips are for `cotam.image.video`, sequences for `cotam.frames`.
-"""
+"""Videos on the command line: clips to sequences, and sequences to folders or MP4 files."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -19,24 +16,23 @@ from cotam import files
 from cotam.cli.options import Finite, FrameRate, given_flags, together
 from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
-from cotam.screen import Screen
+from cotam.screen import Report, Screen
 
 if TYPE_CHECKING:
     from cotam.image.pipes import PipeFormat
-    from cotam.image.video import Clip
-    from cotam.options import View
 
-__all__ = ["OPTIONS", "decode", "encode", "video_options", "wanted"]
+__all__ = ["OPTIONS", "among", "check_together", "decode", "encode", "target_of", "video_options"]
 
 OPTIONS = ("fps", "max_frames", "frames", "key_every", "key_at", "low_delay")
 SUFFIXES = {
-    *(".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".ivf", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv"),
-    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+    *(".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2ts"),
+    *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".obu"),
+    *(".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 }
-ONLY_PICTURES = {"target_size": "--target-size", "metadata": "--metadata"}
+ONLY_IMAGES = {"target_size": "--target-size", "metadata": "--metadata"}
 
 
-def _raw(ctx: click.Context, param: click.Parameter, text: str | None) -> PipeFormat | None:
+def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -> PipeFormat | None:
     if not text:
         return None
     from cotam.image.pipes import PipeFormat
@@ -63,7 +59,7 @@ video_options = together(
     click.option(
         "--frames",
         metavar="FORM",
-        callback=_raw,
+        callback=_pipe_format,
         help="Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
     ),
     click.option(
@@ -83,38 +79,43 @@ video_options = together(
         help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
     ),
 )
-"""What ``encode`` takes for videos beside what it takes for pictures."""
+"""Options of ``encode`` that only videos have, named in `OPTIONS`."""
 
 
-def wanted(inputs: Sequence[str], options: dict[str, Any]) -> bool:
-    """Whether the inputs are videos: by an option that says so, or by their names.
+def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
+    """The inputs that are videos: all, by an option that says so, or some, by their names.
 
     Raises
     ------
     click.UsageError
-        if some are pictures and some are videos, or none are videos and an option is for these
+        if none are videos and an option is for these
     """
+    from cotam.image.names import is_live
+
     if options["fps"] or options["max_frames"] or options["frames"]:
-        return True
-    found = {_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES for name in inputs}
-    if len(found) == 2:
-        raise click.UsageError("some are pictures and some are videos: encode them one kind at a time")
-    if True not in found:
+        return set(inputs)
+    found = {name for name in inputs if is_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES}
+    if not found:
         for flag in given_flags(OPTIONS):
-            raise click.UsageError(f"{flag} is for videos: these are pictures")
-    return True in found
+            raise click.UsageError(f"{flag} is for videos: these are images")
+    return found
 
 
-def _live(name: str) -> bool:
-    """Whether it is an address or a camera."""
-    return "://" in name or name.startswith("/dev/video")
+def check_together(options: Mapping[str, Any]) -> None:
+    """Refuse options that only images have. Raises click.UsageError."""
+    for name, flag in ONLY_IMAGES.items():
+        if options[name]:
+            raise click.UsageError(f"{flag} is for images: videos have none")
+
+
+# Encoding
 
 
 def encode(
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    options: dict[str, Any],
-    given: dict[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    clip: Mapping[str, Any],
+    coding: Mapping[str, Any],
+    sources: set[tuple[int, int]],
     *,
     overwrite: bool,
     screen: Screen,
@@ -123,57 +124,85 @@ def encode(
 
     Parameters
     ----------
-    options : `OPTIONS`
-    given : those that pictures have, too
+    pairs : (input, output)
+    clip : values of `OPTIONS`
+    coding : options that images have, too
+    sources : `files.identities` of all inputs
     """
-    for name, flag in ONLY_PICTURES.items():
-        if given.pop(name):
-            raise click.UsageError(f"{flag} is for pictures: videos have none")
-    given |= {name: options[name] for name in ("key_every", "key_at", "low_delay")}
-    sources = files.identities(inputs)
-    for source, target in zip(inputs, outputs, strict=True):
-        with screen.reporting(source):
+    coding = {name: value for name, value in coding.items() if name not in ONLY_IMAGES}
+    coding |= {name: clip[name] for name in ("key_every", "key_at", "low_delay")}
+    for source, target in pairs:
+        with screen.reporting(source) as report:
             files.check_output(target, sources, overwrite=overwrite)
-            _encode_one(source, target, options, given, overwrite, screen)
+            _Sequence(source, target, clip, coding, overwrite, screen, report).encode()
 
 
-def _encode_one(
-    source: str, target: str, options: dict[str, Any], given: dict[str, Any], overwrite: bool, screen: Screen
-) -> None:
-    from cotam.image.pipes import read_pipe
-    from cotam.image.sampling import read_clip, sampled
+@dataclass
+class _Sequence:
+    """One video and the sequence that is written of it."""
 
-    started, fps, most = time.perf_counter(), options["fps"], options["max_frames"]
-    count = size = 0
+    source: str
+    target: str
+    clip: Mapping[str, Any]
+    coding: Mapping[str, Any]
+    overwrite: bool
+    screen: Screen
+    report: Report
+    frames: int = 0
+    bytes: int = 0
 
-    def note(text: str) -> None:
-        screen.note(f"{source}: {text}")
+    def encode(self) -> None:
+        """Read, encode and write the frames one by one."""
+        from cotam.image.pipes import read_pipe
+        from cotam.image.sampling import read_clip, sampled
 
-    def counted(frames: Iterator[Any]) -> Iterator[Any]:
-        nonlocal count
+        note, fps, most = self.report.note, self.clip["fps"], self.clip["max_frames"]
+        if form := self.clip["frames"]:
+            with files.reading(self.source) as file, self.screen.progress(0):
+                self._write(sampled(read_pipe(file, form, note=note), fps, most, note=note))
+        else:
+            with self._opened() as clip:
+                length = clip.stated_seconds or 0
+                with self.screen.progress(round(length * 1000)) as advance:
+                    forward = _forward(advance)
+                    self._write(read_clip(clip, fps or 1.0, most, forward, note))
+                    forward(length)
+        self.report.written(
+            self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames
+        )
+
+    def _write(self, frames: Iterator[Any]) -> None:
+        from cotam.image.names import is_live
+
+        with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
+            if self.clip["frames"] or is_live(self.source):
+                frames = stack.enter_context(_until_interrupted(frames))
+            for part in cotam.encode_frames(self._counted(frames), **self.coding):
+                file.write(part)
+                self.bytes += len(part)
+            if os.path.isfile(self.source) and self.bytes > os.path.getsize(self.source):
+                self.report.note(files.grown(os.path.getsize(self.source), self.bytes))
+
+    def _counted(self, frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:
-            count += 1
+            self.frames += 1
             yield frame
 
-    def write(frames: Iterator[Any]) -> None:
-        nonlocal size
-        with files.writing(target, overwrite=overwrite) as file, ExitStack() as stack:
-            if options["frames"] or _live(source):
-                frames = stack.enter_context(_until_interrupted(frames))
-            for part in cotam.encode_frames(counted(frames), **given):
-                file.write(part)
-                size += len(part)
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """A `Clip`, or an `Animation` for an image file that is given as a video."""
+        from cotam.image.clips import open_clip
 
-    if options["frames"]:
-        with files.reading(source) as file, screen.progress(0):
-            write(sampled(read_pipe(file, options["frames"], note=note), fps, most, note=note))
-    else:
-        with _clip(source) as clip, screen.progress(round((clip.stated_seconds or 0) * 1000)) as advance:
-            forward = _forward(advance)
-            write(read_clip(clip, fps or 1.0, most, forward, note))
-            forward(clip.stated_seconds or 0)
-    seconds = time.perf_counter() - started
-    screen.summary(f"{source} -> {target}: {count} frames, {size} bytes, {seconds:.2f} s")
+        background = self.coding["background"]
+        if self.source != files.STANDARD:
+            with closing(open_clip(self.source, self.source, background)) as clip:
+                yield clip
+        else:
+            with (
+                files.reading(self.source) as file,
+                closing(open_clip(file, "standard input", background)) as clip,
+            ):
+                yield clip
 
 
 class _Interrupted(BaseException):
@@ -182,7 +211,7 @@ class _Interrupted(BaseException):
 
 @contextmanager
 def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """The frames before the first Ctrl-C, which is how live sources are ended; a second one is as usual."""
+    """The frames before the first Ctrl-C, which ends live sources; a second one interrupts the command."""
     ended = waiting = False
 
     def interrupt(*_: object) -> None:
@@ -212,20 +241,8 @@ def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _clip(source: str) -> Iterator[Clip]:
-    from cotam.image.video import Clip
-
-    if source != files.STANDARD:
-        with closing(Clip(source, source)) as clip:
-            yield clip
-    else:
-        with files.reading(source) as file, closing(Clip(file, "standard input")) as clip:
-            yield clip
-
-
 def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
-    """A bar counts milliseconds of the clip; its reader says how far it is."""
+    """Advance a bar that counts milliseconds to a time in seconds."""
     done = 0
 
     def at(seconds: float) -> None:
@@ -236,45 +253,57 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
     return at
 
 
+# Decoding
+
+
+def target_of(source: str, output: str | None) -> str:
+    """Where a sequence is decoded to: a folder, or a name that ends in .mp4; beside the input by default.
+
+    Raises
+    ------
+    click.UsageError
+        for another output
+    """
+    if output is None and source != files.STANDARD:
+        return f"{source}.frames"
+    suffix = os.path.splitext(output or "")[1].lower()
+    if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
+        raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
+    return output
+
+
 def decode(
     file: BinaryIO,
     source: str,
-    output: str | None,
+    target: str,
     form: str,
+    options: Mapping[str, Any],
+    report: Report,
     *,
-    view: View,
-    size_limit: int,
     overwrite: bool,
-    screen: Screen,
 ) -> None:
-    """Write the frames of a sequence: each to a folder, named by its time, or all to an MP4 file.
+    """Write the frames of a sequence: each to a folder, named by its seconds, or all to an MP4 file.
 
     Parameters
     ----------
     file, source : the sequence, and its name
-    output : folder, which is made, or name that ends in .mp4; None is a folder beside the input
-    form : of picture files, a name in `cotam.image.write.FORMS`
+    target : name that ends in .mp4, or folder, which is made
+    form : of image files, a key of `cotam.image.write.FORMS`
+    options : arguments of `cotam.decode_frames`
     """
-    if output is None and source != files.STANDARD:
-        output = f"{source}.frames/"
-    suffix = os.path.splitext(output or "")[1].lower()
-    if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
-        raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
-    with screen.reporting(source), screen.progress(0):
-        frames = cotam.decode_frames(file, view=view, size_limit=size_limit)
-        if suffix == ".mp4":
-            _write_clip(frames, source, output, overwrite)
-            return
-        files.make_folder(os.path.join(output, ""))
-        for number, (seconds, image) in enumerate(frames, 1):
-            target = os.path.join(output, f"{seconds:012.6f}.{form}")
-            files.write_whole(target, saved(image, form), overwrite=overwrite)
-            screen.summary(f"{source} -> {target}: frame {number}")
+    frames = cotam.decode_frames(file, **options)
+    if target.lower().endswith(".mp4") and not os.path.isdir(target):
+        from cotam.image.video import write_mp4
 
-
-def _write_clip(frames: Iterator[Any], source: str, target: str, overwrite: bool) -> None:
-    from cotam.image.video import write_mp4
-
-    files.check_output(target, files.identities([source]), overwrite=overwrite)
-    with files.writing(target, overwrite=overwrite) as out:
-        write_mp4(cast("BinaryIO", out), frames)
+        files.check_output(target, files.identities([source]), overwrite=overwrite)
+        with files.writing(target, overwrite=overwrite) as out:
+            write_mp4(cast("BinaryIO", out), frames)
+        report.written(target, "all frames")
+        return
+    files.make_folder(os.path.join(target, ""))
+    count = 0
+    for seconds, image in frames:
+        name = os.path.join(target, f"{seconds:012.6f}.{form}")
+        files.write_whole(name, saved(image, form), overwrite=overwrite)
+        count += 1
+    report.written(target, f"{count} frames", frames=count)

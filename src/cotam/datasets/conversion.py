@@ -1,7 +1,6 @@
-"""What is made of one picture among many: .cotam of a picture file, or a picture file of .cotam.
+"""Convert one image of a data set: an image file to .cotam, or .cotam to an image file.
 
-Knows the arguments of `cotam.encode` and `cotam.decode`: nothing of where pictures come from or go to. Both
-are plain data, so that they pass from process to process and can be written down.
+Conversions are plain data: they pass from process to process and are written to the manifest.
 """
 
 from __future__ import annotations
@@ -11,37 +10,80 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import cotam
+from cotam import files
+from cotam.api import encode_image
 from cotam.errors import FormatError, InputError
 from cotam.format.header import KIND_BYTES, is_sequence
 from cotam.image.write import FORMS, saved
-from cotam.options import View, guide_digest, weights_digests
+from cotam.options import Options, View, guide_digest, weights_digests
 
-__all__ = ["Conversion", "Decoding", "Encoding", "picture_in"]
+__all__ = ["IMAGE_SUFFIXES", "Conversion", "Converted", "Decoding", "Encoding", "image_in"]
 
 
-_NAMES = "avif", "bmp", "gif", "heic", "jpeg", "jpg", "jxl", "png", "ppm", "tif", "tiff", "webp"
-_PICTURES = frozenset(f".{name}" for name in _NAMES)
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".hif", ".avif", ".webp", ".jxl", ".jp2"),
+    *(".png", ".apng", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".tga"),
+)
+"""Suffixes of image files. Photographs come first: they are preferred where a sample has several images."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted image.
+
+    Attributes
+    ----------
+    data : the file
+    notes : what was repaired or left out, or that it grew, one line each
+    """
+
+    data: bytes
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Pictures → .cotam.
+    """Images → .cotam.
 
     Attributes
     ----------
     options : arguments of `cotam.encode`
+    strict : notes are errors
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    takes: ClassVar = _PICTURES
+    strict: bool = False
+    takes: ClassVar = frozenset(IMAGE_SUFFIXES)
 
     @property
     def suffix(self) -> str:
         return ".cotam"
 
-    def __call__(self, picture: Any) -> bytes:
-        """The .cotam file of anything that `cotam.encode` takes."""
-        return cotam.encode(picture, **self.options)
+    def __call__(self, image: Any) -> Converted:
+        """Encode anything that `cotam.encode` takes.
+
+        Raises
+        ------
+        InputError
+            as `cotam.encode`, or for a note if ``strict``
+        """
+        from cotam.image.read import read_image
+
+        options = Options(**self.options)
+        loaded = read_image(
+            image, background=options.background, keep=options.kept_metadata, count_frames=True
+        )
+        encoded = encode_image(loaded, options)
+        data, notes = encoded.file.data, list(loaded.notes)
+        if loaded.frames > 1:
+            notes.append(f"the first of {loaded.frames} frames is encoded")
+        if encoded.is_shrunk:
+            notes.append(f"shrunk to {encoded.file.width}×{encoded.file.height} to fit into its target size")
+        if isinstance(image, bytes) and len(data) > len(image):
+            notes.append(files.grown(len(image), len(data)))
+        if self.strict and notes:
+            raise InputError("; ".join(notes))
+        return Converted(data, tuple(notes))
 
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
@@ -49,16 +91,16 @@ class Encoding:
         made_with = {"weights": weights_digests(profile)}
         if digest := guide_digest(self.options.get("guide", "auto"), profile):
             made_with["guide file"] = digest[:16]
-        return {"makes": "cotam", **self.options, **made_with}
+        return {"makes": "cotam", **self.options, "strict": self.strict, **made_with}
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """.cotam → files of pictures.
+    """.cotam → image files.
 
     Attributes
     ----------
-    form : of the files, a name in `cotam.image.write.FORMS`
+    form : of the files, a key of `cotam.image.write.FORMS`
     view, size_limit : arguments of `cotam.decode`
     """
 
@@ -69,23 +111,23 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise InputError(f"form {self.form!r} is not known; there is: {', '.join(FORMS)}")
+            raise InputError(f"form {self.form!r} is not known: choose from {', '.join(FORMS)}")
 
     @property
     def suffix(self) -> str:
         return f".{self.form}"
 
-    def __call__(self, data: Any) -> bytes:
-        """The picture file of the bytes of a .cotam file.
+    def __call__(self, data: Any) -> Converted:
+        """Decode the bytes of a .cotam file.
 
         Raises
         ------
         FormatError
-            if they are a sequence of frames, besides what `cotam.decode` raises
+            for a sequence of frames, and as `cotam.decode`
         """
         if isinstance(data, bytes | bytearray | memoryview) and is_sequence(bytes(data[:KIND_BYTES])):
             raise FormatError("it is a sequence of frames: cotam decode writes them all")
-        return saved(cotam.decode(data, view=self.view, size_limit=self.size_limit), self.form)
+        return Converted(saved(cotam.decode(data, view=self.view, size_limit=self.size_limit), self.form))
 
     def settings(self) -> dict[str, Any]:
         """All that the outputs depend on, for JSON."""
@@ -95,18 +137,24 @@ class Decoding:
 Conversion = Encoding | Decoding
 
 
-def picture_in(value: Any) -> Any:
-    """What a table's cell holds: bytes, an array, or Hugging Face's ``{"bytes": …, "path": …}``.
+def image_in(value: Any) -> Any:
+    """The image in a cell of a table: bytes, an array, or Hugging Face's ``{"bytes": …, "path": …}``.
+
+    Returns
+    -------
+    bytes or array; None for a null
 
     Raises
     ------
     InputError
-        if it holds none
+        if the cell holds something else
     """
     if isinstance(value, dict):
+        path = value.get("path")
         value = value.get("bytes")
-    if value is None:
-        raise InputError("there is no picture here")
-    if not isinstance(value, bytes) and not hasattr(value, "nbytes"):  # a name would be opened as a file
-        raise InputError(f"a picture is bytes or an array, not {type(value).__name__}")
-    return value
+        if value is None and path:
+            raise InputError(f"the cell names the file {path!r} and does not hold its bytes")
+    if value is None or isinstance(value, bytes) or hasattr(value, "nbytes"):
+        return value
+    # A name would be opened as a file.
+    raise InputError(f"an image is bytes or an array, not {type(value).__name__}")

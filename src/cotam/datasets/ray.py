@@ -1,11 +1,11 @@
-"""Ray: the pictures of a Ray Dataset, and the units of `cotam batch` on a cluster.
+"""Ray: convert the images of a Ray Dataset, or the units of `cotam batch` on a cluster.
 
 >>> from cotam.datasets.ray import encode_dataset  # doctest: +SKIP
 >>> coded = encode_dataset(ray.data.read_parquet("photos"), "image", quality=40)  # doctest: +SKIP
 >>> coded.write_parquet("coded")  # doctest: +SKIP
 
-Actors load the graphs once and run them in one thread each. Few batches are in flight at a time. Actors that
-were killed are started again, and get again what they had: there is one result for each picture.
+Actors load the graphs once and run them in one thread each. Few batches are in flight at a time. An actor
+that was killed is started again with what it had: there is one result for each image.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["actors", "decode_dataset", "encode_dataset"]
 
 _PATIENCE = 30.0
-"""Seconds without a result after which it is asked whether any machine is left."""
+"""Seconds without a result after which the cluster is asked whether any machine is left."""
 
 _TURN = 1.0
-"""Seconds after which an actor says what it has done."""
+"""Seconds after which an actor returns what it has done."""
 
 _MOST = 64
 """Units that an actor gets at most for a turn."""
@@ -60,23 +60,23 @@ def encode_dataset(
     batch_size: int = 16,
     **options: Any,
 ) -> Dataset:
-    """Pictures of a dataset → .cotam.
+    """Encode the images of a dataset.
 
     Parameters
     ----------
-    dataset : with a column of picture files (binary, or Hugging Face's ``{"bytes": …}``), or of uint8 arrays
-        (H, W, 3), as `ray.data.read_images` gives them
+    dataset : with a column of image files (binary, or Hugging Face's ``{"bytes": …}``), or of uint8 arrays
+        (H, W, 3), as `ray.data.read_images` returns them
     column : its name
-    output : name of the new column: binary, null where a picture failed
+    output : name of the new column: binary, null where an image failed or was null
     actors : how many, of one processor each, or from … to; None is from 1 to all processors but one, which
         is left for reading
-    batch_size : pictures that an actor takes at a time
+    batch_size : images that an actor takes at a time
     options : arguments of `cotam.encode`
 
     Returns
     -------
     Dataset
-        lazy; ``column`` is replaced by ``output`` and ``error``: why a picture failed in a line, or null
+        lazy; ``column`` is replaced by ``output`` and by ``error``: why an image failed, in a line, or null
 
     Raises
     ------
@@ -97,7 +97,7 @@ def decode_dataset(
     view: View = "mllm",
     size_limit: int | None = None,
 ) -> Dataset:
-    """.cotam of a dataset → picture files; see `encode_dataset`.
+    """Decode the .cotam files of a dataset to image files; see `encode_dataset`.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ def _converted(
 ) -> Dataset:
     schema = dataset.schema()
     if schema is not None and column not in schema.names:
-        raise InputError(f"there is no column {column!r} here, but: {', '.join(schema.names)}")
+        raise InputError(f"there is no column {column!r}: choose from {', '.join(schema.names)}")
     return dataset.map_batches(
-        _Pictures,
+        _Images,
         fn_constructor_args=(conversion, column, output),
         batch_size=batch_size,
         batch_format="pyarrow",
@@ -135,7 +135,7 @@ def _processors() -> int:
     return int(ray.cluster_resources().get("CPU", 1))
 
 
-class _Pictures:
+class _Images:
     """An actor that converts a column."""
 
     def __init__(self, conversion: Conversion, column: str, output: str) -> None:
@@ -145,23 +145,24 @@ class _Pictures:
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
         row = Row("", "")
         found, errors = [], []
-        for picture in batch.column(self._column).to_pylist():
-            found.append(row.add(self._conversion, picture, "picture"))
-            errors.append(row.failed[-1]["error"] if found[-1] is None else None)
+        for image in batch.column(self._column).to_pylist():
+            failed = len(row.failed)
+            found.append(row.add(self._conversion, image, "image"))
+            errors.append(row.failed[-1]["error"] if len(row.failed) > failed else None)
         rest = batch.drop_columns([self._column])
         rest = rest.append_column(self._output, pyarrow.array(found, pyarrow.binary()))
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
 
 class _Worker:
-    """An actor that does units."""
+    """An actor that converts units."""
 
     def __init__(self, work: Work) -> None:
         start_worker()
         self._work = work
 
     def do(self, units: Sequence[Unit]) -> list[Row]:
-        """The rows of the first of these, until a turn is over. None says just that the actor is there."""
+        """The rows of the first of these, until a turn is over. Called without units, it just answers."""
         rows, end = [], time.monotonic() + _TURN
         for unit in units:
             rows.append(self._work(unit))
@@ -173,9 +174,8 @@ class _Worker:
 def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
     """A `cotam.datasets.run.Engine`: actors of a cluster, each with a few units at a time.
 
-    Asking an actor costs the cluster some milliseconds, so it gets units for about a second. For one that
-    dies another is started, wherever there is room, and its units are tried again, each alone: so it is
-    known which of them kills.
+    A call costs the cluster some milliseconds, so an actor gets units for about a second. If it dies, another
+    is started wherever there is room, and its units are tried again, each alone, to find the one that kills.
 
     Parameters
     ----------

@@ -1,11 +1,8 @@
-"""Data sets: what is to be done, what is done already, and processes that do the rest.
+"""Convert a data set: what is to be done, what is done already, and processes that do the rest.
 
-Knows folders, the manifest and local processes: nothing of pictures. Any function that yields the row of each
-unit, in any order, can take the place of `processes`.
-
-``manifest.jsonl`` in the target's folder says first how its outputs are made, then one line for each that
+``manifest.jsonl`` in the target's folder states first how its outputs are made, then has a line for each that
 is whole. Lines are added as outputs are finished, and sorted at the end: a run that was killed goes on from
-there, and the manifest of two runs is the same if the outputs are.
+there, and the manifests of two runs are the same if the outputs are.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import sys
 import time
 import warnings
@@ -21,68 +19,144 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 
 from cotam import files
 from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
 from cotam.errors import InputError
 from cotam.runtime import limit_threads
-from cotam.screen import Screen
 
-__all__ = ["DEATHS", "FAILURES", "MANIFEST", "Engine", "died", "plan", "processes", "run", "start_worker"]
+__all__ = [
+    "DEATHS",
+    "FAILURES",
+    "MANIFEST",
+    "NOTES",
+    "Engine",
+    "Outcome",
+    "Plan",
+    "Watch",
+    "died",
+    "plan",
+    "processes",
+    "run",
+    "start_worker",
+]
 
-MANIFEST, FAILURES = "manifest.jsonl", "failures.jsonl"
+MANIFEST, FAILURES, NOTES = "manifest.jsonl", "failures.jsonl", "notes.jsonl"
 
 DEATHS = 3
 """A unit whose worker died so many times has failed."""
 
 Engine = Callable[[Work, Sequence[Unit]], Iterable[Row]]
-"""Does the units, and gives the row of each as it is done."""
+"""Converts units, in any order, and yields the row of each when it is done."""
 
 
-def plan(work: Work, name: str | None = None) -> tuple[list[Unit], list[Row]]:
-    """What is to be done, by name, and rows of what cannot be: a name that another output has.
+@dataclass
+class Plan:
+    """What is in a data set.
+
+    Attributes
+    ----------
+    units : files to convert, by name
+    refused : rows of files that cannot be: their output has another source already
+    special : name → what it is, of entries that are not read: pipes, sockets, devices, broken links, and
+        links to folders
+    other : number of files of other kinds by their suffix, which are not converted
+    """
+
+    units: list[Unit] = field(default_factory=list)
+    refused: list[Row] = field(default_factory=list)
+    special: dict[str, str] = field(default_factory=dict)
+    other: Counter[str] = field(default_factory=Counter)
+
+
+class Watch(Protocol):
+    """Is told how a run goes."""
+
+    def planned(self, plan: Plan, todo: int) -> None:
+        """Called before the first unit; ``todo`` units are not done yet."""
+
+    def finished(self, row: Row) -> None:
+        """Called for each unit when it is done."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a run.
+
+    Attributes
+    ----------
+    images, bytes_in, bytes_out : that were converted, today
+    seconds : the run took
+    failures, notes : numbers, of today and of outputs that were there, as in the files `FAILURES` and `NOTES`
+    """
+
+    images: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    failures: int
+    notes: int
+
+
+def plan(work: Work, name: str | None = None) -> Plan:
+    """Find what is to be converted.
 
     Parameters
     ----------
-    work : its source is walked, without its target if that lies within
+    work : its source is walked, but not its target if that lies within
     name : of one file in the source's folder, instead of all
 
     Raises
     ------
     InputError
-        if there is nothing to do, or outputs would lie among inputs
+        if there is nothing to convert, or outputs would lie among inputs
     MissingExtraError
         if there are Parquet files, and nothing to read them with
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
-    units, refused = [], []
+    found = Plan()
     taken: dict[str, str] = {}
-    for source in [name] if name else sorted(_below(work.source, work.target)):
+    for source in [name] if name else sorted(_below(work.source, work.target, found.special)):
         output = output_of(source, work.conversion)
-        if output is None:
-            continue
-        if output in taken:
+        if special := _special(os.path.join(work.source, source)):
+            found.special[source] = special
+        elif output is None:
+            found.other[os.path.splitext(source)[1].lower() or "without suffix"] += 1
+        elif output in taken:
             error = f"{source}: would be written to {output}, as {taken[output]} is"
-            refused.append(Row(source, None, failed=[{"picture": source, "error": error}]))
-            continue
-        taken[output] = source
-        units.append(Unit(source, output))
-    if not units:
+            found.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
+        else:
+            taken[output] = source
+            found.units.append(Unit(source, output))
+    if not found.units:
         kinds = ", ".join(sorted(work.conversion.takes))
-        where = os.path.join(work.source, name or "")
+        where = os.path.join(work.source, name) if name else work.source
         raise InputError(f"{where}: nothing to convert: expected {kinds}, .parquet or .tar")
-    if any(unit.source.lower().endswith(TABLES) for unit in units):
+    if any(unit.source.lower().endswith(TABLES) for unit in found.units):
         require_tables()
-    return units, refused
+    return found
 
 
-def _below(folder: str, left_out: str) -> Iterator[str]:
-    """Names of the files below a folder, with slashes."""
+def _special(path: str) -> str | None:
+    """What an entry of a folder is if it is not a regular file, links followed; None for a file."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "a broken link" if os.path.islink(path) else None
+    except OSError as error:
+        return f"not readable ({error.strerror})"
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFREG: None}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _below(folder: str, left_out: str, special: dict[str, str]) -> Iterator[str]:
+    """Names of the files below a folder, with slashes. Links to folders are not followed: see `Plan`."""
     left_out = os.path.realpath(left_out)
 
     def fail(error: OSError) -> None:
@@ -90,12 +164,15 @@ def _below(folder: str, left_out: str) -> Iterator[str]:
 
     for where, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(where, name)) != left_out]
+        for name in folders:
+            if os.path.islink(path := os.path.join(where, name)):
+                special[os.path.relpath(path, folder).replace(os.sep, "/")] = "a link to a folder"
         for name in names:
             yield os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/")
 
 
 class _Manifest:
-    """The rows of finished outputs, on disk as soon as they are told."""
+    """The rows of finished outputs, on disk as soon as they are added."""
 
     def __init__(self, folder: str, settings: dict[str, Any], *, overwrite: bool) -> None:
         self._folder, self._path = folder, os.path.join(folder, MANIFEST)
@@ -139,7 +216,7 @@ class _Manifest:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """None of a line that was cut off when its writer was killed."""
+    """An object; None for a line that was cut when its writer was killed."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -152,28 +229,34 @@ def _line(value: Any) -> bytes:
 
 
 def run(
-    work: Work, engine: Engine, screen: Screen, *, name: str | None = None, overwrite: bool = False
-) -> bool:
-    """Do what is not done yet; see the module.
+    work: Work,
+    engine: Engine,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Convert what is not converted yet.
 
-    Returns
-    -------
-    whether no picture failed, today or in an output that is there: the failed ones are in ``failures.jsonl``
+    Parameters
+    ----------
+    name : of one file in the source's folder, instead of all
+    overwrite : convert all, also what is done
 
     Raises
     ------
     InputError
         as `plan`, or if the outputs that are there were made in another way and ``overwrite`` is False
     """
-    plans = plan(work, name)
+    found = plan(work, name)
     os.makedirs(work.target, exist_ok=True)
     with _alone(work.target):
-        return _run(work, *plans, engine, screen, overwrite)
+        return _run(work, found, engine, watch, overwrite)
 
 
 @contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """Keep out other runs on this machine: they would remove what this one has half written."""
+    """Keep out other runs on this machine, which would remove what this one has half written."""
     try:
         import fcntl
     except ModuleNotFoundError:  # on Windows
@@ -193,50 +276,42 @@ def _alone(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(
-    work: Work, units: list[Unit], refused: list[Row], engine: Engine, screen: Screen, overwrite: bool
-) -> bool:
+def _run(work: Work, found: Plan, engine: Engine, watch: Watch | None, overwrite: bool) -> Outcome:
     files.remove_temporaries(work.target)
-    settings = work.conversion.settings() | {"column": work.column}
+    settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
-    wanted = {unit.source for unit in units}
-    failed = [*refused, *(Row(**row) for source, row in manifest.rows.items() if source in wanted)]
-    todo = [unit for unit in units if unit.source not in manifest.rows]
-    if len(todo) < len(units):
-        screen.note(f"{len(units) - len(todo)} of {len(units)} files were done before")
+    wanted = {unit.source for unit in found.units}
+    rows = [*found.refused, *(Row(**row) for source, row in manifest.rows.items() if source in wanted)]
+    todo = [unit for unit in found.units if unit.source not in manifest.rows]
     started, total = time.perf_counter(), Counter[str]()
+    if watch:
+        watch.planned(found, len(todo))
     try:
-        with screen.progress(len(todo)) as advance:
-            for row in engine(work, todo):
-                manifest.add(row)
-                failed.append(row)
-                total.update(pictures=row.pictures, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
-                screen.summary(f"{row.source}: {row.pictures} pictures, {row.bytes_out} bytes")
-                advance(1)
+        for row in engine(work, todo):
+            manifest.add(row)
+            rows.append(row)
+            total.update(images=row.images, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
+            if watch:
+                watch.finished(row)
     finally:
         manifest.close()
         files.remove_temporaries(work.target)  # of workers that were killed
-        failures = _write_failures(work.target, failed)
+        failures = [{"source": row.source, **each} for row in rows for each in row.failed]
+        notes = [{"source": row.source, **each} for row in rows for each in row.notes]
+        _write_list(os.path.join(work.target, FAILURES), failures)
+        _write_list(os.path.join(work.target, NOTES), notes)
     seconds = time.perf_counter() - started
-    screen.note(
-        f"{total['pictures']} pictures in {seconds:.1f} s, {total['pictures'] / seconds:.1f} a second: "
-        f"{total['bytes_in']} -> {total['bytes_out']} bytes"
-    )
-    if failures:
-        screen.error(f"{failures} failed: {os.path.join(work.target, FAILURES)} says why")
-    return not failures
+    numbers = total["images"], total["bytes_in"], total["bytes_out"]
+    return Outcome(*numbers, seconds, len(failures), len(notes))
 
 
-def _write_failures(folder: str, rows: Iterable[Row]) -> int:
-    """Write the file of failures, or remove it where there are none; their number."""
-    path = os.path.join(folder, FAILURES)
-    failures = [{"source": row.source, **each} for row in rows for each in row.failed]
-    if failures:
-        failures.sort(key=lambda each: (each["source"], each["picture"]))
-        files.write_whole(path, b"".join(map(_line, failures)))
+def _write_list(path: str, entries: list[dict[str, str]]) -> None:
+    """Write one line for each entry, or remove the file if there are none."""
+    if entries:
+        entries.sort(key=lambda each: (each["source"], each["image"]))
+        files.write_whole(path, b"".join(map(_line, entries)))
     elif os.path.exists(path):
         os.remove(path)
-    return len(failures)
 
 
 # Local processes
@@ -245,7 +320,7 @@ _work: Work
 
 
 def start_worker(work: Work | None = None, threads: int = 1) -> None:
-    """Make this process one of several: few threads for its graphs, and no warnings of libraries."""
+    """Make this process one of several: few threads for its graphs, no warnings of libraries."""
     global _work
     limit_threads(threads)
     warnings.simplefilter("ignore")
@@ -260,7 +335,7 @@ def _start(work: Work) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker waits for more to do for ever: it does not see that nobody is there to say so."""
+    """Exit when the parent does: a worker that waits for its next unit would wait for ever."""
     parent = parent_process()
     assert parent
     parent.join()
@@ -274,13 +349,13 @@ def _do(unit: Unit) -> Row:
 def died(unit: Unit) -> Row:
     """The row of a unit whose workers died."""
     error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
-    return Row(unit.source, None, failed=[{"picture": unit.source, "error": error}])
+    return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
 
 
 def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Iterator[Row]:
     """An `Engine` of ``jobs`` processes with one thread each, which load the graphs once.
 
-    One pool for each process: when it dies, it is known which unit it had, and the others go on.
+    Each process has a pool of its own: when it dies, its unit is known, and the others go on.
     """
     start = partial(ProcessPoolExecutor, 1, get_context("spawn"), _start, (work,))
     rest, deaths = iter(units), Counter[Unit]()

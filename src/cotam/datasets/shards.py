@@ -1,8 +1,7 @@
-"""One file of a data set → the same file with all its pictures converted.
+"""Convert the images in one file of a data set: an image file, a Parquet file or a WebDataset tar shard.
 
-Knows picture files, Parquet files and the tar shards of WebDataset: nothing of other files, of processes, or
-of what a conversion does. A file is written whole or not at all, and its bytes follow from the source alone:
-done again, by anyone, it is the same.
+A file is written whole or not at all, and its bytes follow from the source alone: a file that is converted
+again, by any process, is the same.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ import io
 import os
 import posixpath
 import tarfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cotam import files
-from cotam.datasets.conversion import Conversion, picture_in
+from cotam.datasets.conversion import IMAGE_SUFFIXES, Conversion, image_in
 from cotam.errors import InputError, MissingExtraError
 from cotam.screen import ERRORS, describe
 
@@ -32,7 +32,7 @@ _ROWS = 64
 
 @dataclass(frozen=True)
 class Unit:
-    """A file to be converted, and where to: names below the folders of a `Work`, with slashes."""
+    """A file to convert and its output: names below the folders of a `Work`, with slashes."""
 
     source: str
     output: str
@@ -40,35 +40,40 @@ class Unit:
 
 @dataclass
 class Row:
-    """What became of a `Unit`.
+    """The result of a `Unit`.
 
     Attributes
     ----------
     source, output : names; the output is None where none was written
-    pictures : that were converted
+    images : number that were converted
     bytes_in, bytes_out : of those
-    failed : ``{"picture": name, "error": line}`` of each that was not
+    failed : ``{"image": name, "error": line}`` for each that was not
+    notes : ``{"image": name, "note": line}`` for each that was repaired, left out in part, or grew
     """
 
     source: str
     output: str | None
-    pictures: int = 0
+    images: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
+    notes: list[dict[str, str]] = field(default_factory=list)
 
-    def add(self, conversion: Conversion, picture: Any, name: str) -> bytes | None:
-        """The picture converted, and counted; None if that failed."""
+    def add(self, conversion: Conversion, image: Any, name: str) -> bytes | None:
+        """Convert and count an image. None if that failed, or for a null, which is not counted."""
         try:
-            picture = picture_in(picture)
-            data = conversion(picture)
+            image = image_in(image)
+            if image is None:
+                return None
+            converted = conversion(image)
         except ERRORS as error:
-            self.failed.append({"picture": name, "error": describe(error, name)})
+            self.failed.append({"image": name, "error": describe(error, name)})
             return None
-        self.pictures += 1
-        self.bytes_in += len(picture) if isinstance(picture, bytes) else picture.nbytes
-        self.bytes_out += len(data)
-        return data
+        self.notes += [{"image": name, "note": text} for text in converted.notes]
+        self.images += 1
+        self.bytes_in += len(image) if isinstance(image, bytes) else image.nbytes
+        self.bytes_out += len(converted.data)
+        return converted.data
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,22 +82,27 @@ class Row:
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each unit.
+    """How units are converted.
 
     Attributes
     ----------
     source, target : folders
-    conversion : of each picture
-    column : of Parquet files: binary, or ``{"bytes": …}``. The other columns stay.
+    conversion : of each image
+    column : of Parquet files: binary, ``{"bytes": …}``, or lists of these. The other columns stay.
+    members : extensions of the tar members to convert, such as ``jpg`` or ``left.png``: what follows the
+        first dot of the name; empty for one image of each sample
+    strict : notes on members that stay unconverted are errors
     """
 
     source: str
     target: str
     conversion: Conversion
     column: str = "image"
+    members: tuple[str, ...] = ()
+    strict: bool = False
 
     def __call__(self, unit: Unit) -> Row:
-        """Convert one file. What goes wrong with it is in the row."""
+        """Convert one file. Its errors are in the row."""
         source, target = os.path.join(self.source, unit.source), os.path.join(self.target, unit.output)
         row = Row(unit.source, unit.output)
         try:
@@ -107,13 +117,12 @@ class Work:
                     return replace(row, output=None)
                 files.write_whole(target, data)
         except ERRORS as error:
-            return Row(
-                row.source, None, failed=[{"picture": row.source, "error": describe(error, row.source)}]
-            )
+            failed = [{"image": row.source, "error": describe(error, row.source)}]
+            return Row(row.source, None, failed=failed)
         return row
 
     def _table(self, source: str, target: str, row: Row) -> None:
-        """A failed picture is a null."""
+        """Convert a column of a Parquet file. A null stays null; a failed image becomes null."""
         pyarrow = require_tables()
         from pyarrow import parquet
 
@@ -124,21 +133,27 @@ class Work:
                 with parquet.ParquetWriter(file, schema) as writer:
                     for batch in table.iter_batches(_ROWS):
                         found = []
-                        for picture in batch.column(at).to_pylist():
-                            found.append(row.add(self.conversion, picture, f"{row.source}:{number}"))
+                        for cell in batch.column(at).to_pylist():
+                            found.append(self._cell(cell, f"{row.source}:{number}", row))
                             number += 1
                         columns = list(batch.columns)
-                        columns[at] = pyarrow.array(found, pyarrow.binary())
+                        columns[at] = pyarrow.array(found, schema.field(at).type)
                         writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
         except pyarrow.ArrowException as error:
             raise InputError(f"the Parquet file cannot be read: {error}") from error
 
+    def _cell(self, cell: Any, name: str, row: Row) -> Any:
+        """A converted cell; lists are converted element by element."""
+        if isinstance(cell, list):
+            return [self._cell(each, f"{name}[{number}]", row) for number, each in enumerate(cell)]
+        return row.add(self.conversion, cell, name)
+
     def _tar(self, source: str, target: str, row: Row) -> None:
-        """A failed picture is left out. The members beside the pictures stay."""
-        taken: set[str] = set()
+        """Convert members of a tar file. A failed image is left out; all other members stay."""
         if source.lower().endswith(".tar") and os.path.getsize(source) % tarfile.BLOCKSIZE:
-            raise InputError("the tar file is cut: its end is missing")  # of which tarfile says nothing
+            raise InputError("the tar file is cut: its end is missing")  # which tarfile does not notice
         try:
+            outputs = self._member_outputs(source, row)
             with (
                 files.writing(target) as file,
                 tarfile.open(source, "r|*") as old,
@@ -146,39 +161,96 @@ class Work:
             ):
                 for member in old:
                     content = old.extractfile(member) if member.isfile() else None
-                    stem, suffix = posixpath.splitext(member.name)
-                    if content is None or suffix.lower() not in self.conversion.takes:
+                    if content is None or member.name not in outputs:
                         new.addfile(member, content)
                         continue
-                    member.name = stem + self.conversion.suffix
-                    conversion = _once(self.conversion, taken, member.name)
-                    data = row.add(conversion, content.read(), f"{row.source}:{stem}{suffix}")
+                    data = row.add(self.conversion, content.read(), f"{row.source}:{member.name}")
                     if data is not None:
+                        member.name = outputs[member.name]
                         member.size, member.pax_headers = len(data), {}
                         new.addfile(member, io.BytesIO(data))
         except (tarfile.TarError, EOFError) as error:
             raise InputError(f"the tar file cannot be read: {error}") from error
 
+    def _member_outputs(self, source: str, row: Row) -> dict[str, str]:
+        """Member to convert → name of its output. Images that stay as they are, are noted."""
+        with tarfile.open(source, "r|*") as tar:
+            names = [member.name for member in tar if member.isfile()]
+        images = [name for name in names if posixpath.splitext(name)[1].lower() in self.conversion.takes]
+        chosen = self._chosen(images)
+        if kept := [name for name in images if name not in chosen]:
+            text = f"{len(kept)} images stay as they are, such as {kept[0]}: "
+            text += (
+                "--members names those to convert"
+                if self.members
+                else ("another image of their sample is converted; --members names those to convert")
+            )
+            if self.strict and not self.members:
+                raise InputError(text)
+            if not self.members:
+                row.notes.append({"image": row.source, "note": text})
+        taken = set(names) - chosen
+        outputs: dict[str, str] = {}
+        for name in images:
+            if name in chosen and name not in outputs:
+                short = posixpath.splitext(name)[0] + self.conversion.suffix
+                outputs[name] = name + self.conversion.suffix if short in taken else short
+                taken.add(outputs[name])
+        return outputs
 
-def _once(conversion: Conversion, taken: set[str], name: str) -> Any:
-    """The conversion, unless the name of its result is taken."""
-    if name in taken:
+    def _chosen(self, images: Iterable[str]) -> set[str]:
+        """Members to convert: those named in ``members``, or the image of each sample."""
+        if self.members:
+            return {name for name in images if _key(name)[1] in self.members}
+        samples: dict[str, list[str]] = {}
+        for name in images:
+            samples.setdefault(_key(name)[0], []).append(name)
+        chosen: set[str] = set()
+        for members in samples.values():
+            plain = [name for name in members if "." not in _key(name)[1]]
+            chosen.update([min(plain, key=_preference)] if plain else members)
+        return chosen
 
-        def refuse(picture: Any) -> bytes:
-            raise InputError(f"would be a second {name}")
 
-        return refuse
-    taken.add(name)
-    return conversion
+def _key(name: str) -> tuple[str, str]:
+    """Key of the sample and extension of a member, as WebDataset splits its name: at the first dot."""
+    folder, base = posixpath.split(name)
+    stem, _, extension = base.partition(".")
+    return posixpath.join(folder, stem), extension.lower()
+
+
+def _preference(name: str) -> int:
+    """Which of a sample's images is converted: photographs rather than what may be a mask."""
+    suffix = posixpath.splitext(name)[1].lower()
+    return IMAGE_SUFFIXES.index(suffix) if suffix in IMAGE_SUFFIXES else 0
 
 
 def _schema(pyarrow: Any, schema: pyarrow.Schema, column: str) -> pyarrow.Schema:
-    """Of the output: the column is binary, and what Hugging Face says about its contents is gone."""
+    """Schema of the output: the column holds files, and Hugging Face's word on its contents is gone."""
     at = schema.get_field_index(column)
     if at < 0:
-        raise InputError(f"there is no column {column!r} here, but: {', '.join(schema.names)}")
+        raise InputError(f"there is no column {column!r}: choose from {', '.join(schema.names)}")
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key != b"huggingface"}
-    return schema.set(at, pyarrow.field(column, pyarrow.binary())).with_metadata(metadata)
+    new = pyarrow.field(column, _output_type(pyarrow, schema.field(at).type, column))
+    return schema.set(at, new).with_metadata(metadata)
+
+
+def _output_type(pyarrow: Any, old: Any, column: str) -> Any:
+    """Binary, or lists of it."""
+    types = pyarrow.types
+    if types.is_fixed_size_list(old):
+        return pyarrow.list_(_output_type(pyarrow, old.value_type, column), old.list_size)
+    if types.is_list(old) or types.is_large_list(old):
+        make = pyarrow.large_list if types.is_large_list(old) else pyarrow.list_
+        return make(_output_type(pyarrow, old.value_type, column))
+    value = old.value_type if types.is_dictionary(old) else old
+    holds_bytes = types.is_binary(value) or types.is_large_binary(value) or types.is_null(value)
+    has_bytes = types.is_struct(value) and value.get_field_index("bytes") >= 0
+    if not (holds_bytes or has_bytes or types.is_binary_view(value) or types.is_fixed_size_binary(value)):
+        raise InputError(
+            f'column {column!r} is {old}: expected binary, {{"bytes": binary}}, or lists of these'
+        )
+    return pyarrow.binary()
 
 
 def require_tables() -> Any:
@@ -197,7 +269,7 @@ def require_tables() -> Any:
 
 
 def output_of(source: str, conversion: Conversion) -> str | None:
-    """Name of the output of a file, by its name; None for files that are not for us."""
+    """Name of the output of a file, by the file's name; None for files that are not converted."""
     lower = source.lower()
     if lower.endswith(TABLES):
         return source

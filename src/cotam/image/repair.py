@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 __all__ = ["Repaired", "repaired"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_PROFILE_BYTES = 16 << 20
-"""Larger ICC profiles of a PNG that is rebuilt are left out."""
+MAX_METADATA_BYTES = 16 << 20
+"""Larger ICC profiles and XMP packets of a PNG that is rebuilt are left out."""
 
 _INFLATE_STEP = 1 << 20
 _XMP = b"XML:com.adobe.xmp\0"
@@ -158,8 +158,10 @@ def _png(data: bytes) -> Repaired | None:
             kept.append((chunk.kind, chunk.body))
         elif chunk.kind == b"iCCP" and (found := _profile(chunk.body)):
             profile = profile or found
-        elif chunk.valid and (chunk.kind in (b"tRNS", b"eXIf") or chunk.body.startswith(_XMP)):
+        elif chunk.valid and chunk.kind in (b"tRNS", b"eXIf"):
             kept.append((chunk.kind, chunk.body))
+        elif chunk.valid and chunk.kind == b"iTXt" and (xmp := _xmp(chunk.body)):
+            kept.append((b"iTXt", xmp))
         elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
             left_out.add(chunk.kind)
     return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
@@ -247,12 +249,26 @@ def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
 def _profile(body: bytes) -> bytes | None:
     """The ICC profile of an iCCP chunk, which has a checksum of its own; None if that is wrong."""
     _, _, packed = body.partition(b"\0")
+    return _inflated(packed[1:])
+
+
+def _xmp(body: bytes) -> bytes | None:
+    """An iTXt chunk with XMP, not compressed, so that Pillow's limit does not apply; None for other text."""
+    fields = body[len(_XMP) + 2 :].split(b"\0", 2)
+    if not body.startswith(_XMP) or len(fields) < 3:
+        return None
+    text = _inflated(fields[2]) if body[len(_XMP)] else fields[2]
+    return None if text is None or len(text) > MAX_METADATA_BYTES else _XMP + bytes(4) + text
+
+
+def _inflated(stream: bytes) -> bytes | None:
+    """What a zlib stream holds, if it is whole and not too large."""
     inflater = zlib.decompressobj()
     try:
-        profile = inflater.decompress(packed[1:], MAX_PROFILE_BYTES)
+        content = inflater.decompress(stream, MAX_METADATA_BYTES)
     except zlib.error:
         return None
-    return profile if inflater.eof else None
+    return content if inflater.eof else None
 
 
 # WebP

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
+from cotam.image.containers import container_notes
+from cotam.image.names import is_live
 from cotam.image.read import Pixels
 from cotam.image.timeline import Damage, Timeline
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Clip", "import_av", "is_live", "write_mp4"]
+__all__ = ["Clip", "import_av", "write_mp4"]
 
 _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
@@ -38,11 +40,6 @@ def import_av() -> Any:
         raise MissingExtraError("video", error.name or "av") from error
     av.logging.set_level(av.logging.PANIC)  # errors are raised, too
     return av
-
-
-def is_live(name: str) -> bool:
-    """Whether a name is an address or a camera, and not a file, whatever characters it has."""
-    return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
 def _reason(error: Exception) -> str:
@@ -75,6 +72,7 @@ class Clip:
         self._source, self._name = source, name
         self._timeline, self._damage = Timeline(None, None, None), Damage()
         self._own_notes: list[str] = []
+        self._container_notes = self._inspected()
         self._open()
 
     def _open(self) -> None:
@@ -117,7 +115,21 @@ class Clip:
     @property
     def notes(self) -> list[str]:
         """What was left out, repaired or assumed so far."""
-        return [*self._own_notes, *self._timeline.notes, *self._damage.notes]
+        return [*self._container_notes, *self._own_notes, *self._timeline.notes, *self._damage.notes]
+
+    def _inspected(self) -> list[str]:
+        """Notes on the file itself, where the source can be read twice."""
+        source = self._source
+        if isinstance(source, str):
+            if not os.path.isfile(source):
+                return []
+            with open(source, "rb") as file:
+                return container_notes(file)
+        if not source.seekable():
+            return []
+        found = container_notes(source)
+        source.seek(0)
+        return found
 
     def _error(self, error: Exception) -> InputError:
         return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")

@@ -1,7 +1,4 @@
-"""Pictures as the bytes of ordinary picture files, with the metadata that they carry.
-
-Knows Pillow's formats and their options: nothing of paths or of the codec.
-"""
+"""Write images to files of ordinary formats, with their metadata."""
 
 from __future__ import annotations
 
@@ -25,29 +22,29 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "bmp": ("BMP", {}),
     "ppm": ("PPM", {}),
 }
-"""Name, which is the suffix too → Pillow's name of the format, and its options."""
+"""Name, which is also the suffix → Pillow's name of the format, and its options."""
 
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 
 
-def saved(picture: Image.Image, form: str) -> bytes:
-    """The bytes of a picture file, with the metadata that `cotam.decode` left in ``info``.
+def saved(image: Image.Image, form: str) -> bytes:
+    """Encode an image to the bytes of a file, with the metadata that `cotam.decode` left in its ``info``.
 
     Raises
     ------
     InputError
-        if the format cannot hold the picture
+        if the format cannot hold the image
     """
     from PIL import PngImagePlugin
 
     pillow_format, options = FORMS[form]
-    metadata: dict[str, Any] = {key: picture.info[key] for key in _METADATA_KEYS if key in picture.info}
+    metadata: dict[str, Any] = {key: image.info[key] for key in _METADATA_KEYS if key in image.info}
     if form == "png" and "xmp" in metadata:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
     buffer = io.BytesIO()
     try:
-        picture.save(buffer, pillow_format, **options, **metadata)
+        image.save(buffer, pillow_format, **options, **metadata)
     except (OSError, ValueError) as error:  # sides or metadata too large for the format
         raise InputError(f"cannot be saved as {pillow_format}: {error}") from error
     return buffer.getvalue()

@@ -1,0 +1,150 @@
+"""``cotam decode``: .cotam files to images, and sequences to folders or video files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import click
+
+import cotam
+from cotam import files
+from cotam.cli import video
+from cotam.cli.options import decode_options, file_options, form_named, message_options
+from cotam.cli.progress import planned, run
+from cotam.errors import InputError
+from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
+from cotam.image.write import FORMS, saved
+from cotam.options import View
+from cotam.screen import Report, Screen
+
+__all__ = ["decode"]
+
+
+@click.command()
+@decode_options
+@file_options(
+    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
+    "[default: beside IN, with .png added to its name]"
+)
+@message_options("Write a line of JSON for each input: sizes, notes, or the error.")
+def decode(
+    inputs: tuple[str, ...],
+    output: str | None,
+    no_overwrite: bool,
+    jobs: int,
+    strict: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    form: str | None,
+    view: View,
+    size_limit: int,
+) -> None:
+    """Decode .cotam files to images.
+
+    IN is a file, or - for standard input. PNG, TIFF, BMP, PPM and WebP are written without further loss, JPEG
+    and AVIF with quality 95. Metadata that the file carries are kept by PNG, JPEG, WebP and AVIF.
+
+    A sequence of frames becomes a folder of images named by their seconds, IN.frames if no other is given, or
+    OUT.mp4.
+    """
+    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
+    if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
+        raise click.UsageError("--json writes to standard output: give a file with -o")
+    decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
+    if len(inputs) > 1:
+        pairs = planned(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
+        pairs = decoding.without_frame_folders(pairs)
+        run(pairs, decoding.one_of_many, jobs=jobs, screen=screen)
+    else:
+        with files.reading(inputs[0]) as file:
+            decoding.only_one(inputs[0], file)
+    screen.end()
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """How files are decoded; ``output`` and ``form`` are those of the command line."""
+
+    output: str | None
+    form: str | None
+    view: View
+    size_limit: int
+    overwrite: bool
+    screen: Screen
+
+    @property
+    def suffix(self) -> str:
+        return f".{self.form or 'png'}"
+
+    def only_one(self, source: str, file: BinaryIO) -> None:
+        """Decode the only input: what ``-o`` names depends on what it is."""
+        head = file.read(KIND_BYTES)
+        whole = files.put_back(head, file)
+        if is_sequence(head):
+            target = video.target_of(source, self.output)
+            with self.screen.reporting(source) as report, self.screen.progress(0):
+                self._frames(whole, source, target, report)
+            return
+        ((_, target),) = planned([source], self.output, self.suffix, self.screen, keep_suffix_beside=True)
+        form = form_of(target, self.form)
+        with self.screen.reporting(source) as report, self.screen.progress(0):
+            self._image(whole, source, target, form, report)
+
+    def one_of_many(self, source: str, target: str, report: Report) -> None:
+        """Decode one of several inputs to its own file, or to a folder for a sequence."""
+        if os.path.isdir(source):
+            raise InputError(
+                f"{source}: is a folder: cotam batch {source} OUT --decode decodes what is in it"
+            )
+        with files.reading(source) as file:
+            head = file.read(KIND_BYTES)
+            whole = files.put_back(head, file)
+            if is_sequence(head):
+                self._frames(whole, source, f"{_without(target, self.suffix)}.frames", report)
+            else:
+                self._image(whole, source, target, form_of(target, self.form), report)
+
+    def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The inputs but the folders of frames that an earlier run wrote for other inputs."""
+        folders = {os.path.abspath(f"{_without(target, self.suffix)}.frames") for _, target in pairs}
+        kept = []
+        for source, target in pairs:
+            if os.path.isdir(source) and os.path.abspath(source) in folders:
+                with self.screen.reporting(source) as report:
+                    report.note("is the output of another input: skipped")
+            else:
+                kept.append((source, target))
+        return kept
+
+    def _frames(self, file: BinaryIO, source: str, target: str, report: Report) -> None:
+        options = {"view": self.view, "size_limit": self.size_limit}
+        video.decode(file, source, target, self.form or "png", options, report, overwrite=self.overwrite)
+
+    def _image(self, file: BinaryIO, source: str, target: str, form: str, report: Report) -> None:
+        files.check_output(target, files.identities([source]), overwrite=self.overwrite)
+        data = files.read_checked(file, HEADER_BYTES, read_header)
+        decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)
+        image = saved(decoded, form)
+        files.write_whole(target, image, overwrite=self.overwrite)
+        width, height = decoded.size
+        sizes = {"bytes": len(image), "bytes_in": len(data), "width": width, "height": height}
+        report.written(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
+
+
+def _without(target: str, suffix: str) -> str:
+    return target.removesuffix(suffix)
+
+
+def form_of(target: str, given: str | None) -> str:
+    """Format of an output, by its suffix or ``given``; PNG for a pipe or a device."""
+    named = form_named(target)
+    if named and given and named != given:
+        raise click.UsageError(f"{target}: its suffix and --format {given} contradict each other")
+    if form := given or named:
+        return form
+    if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):
+        return "png"
+    raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")

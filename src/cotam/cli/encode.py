@@ -1,0 +1,169 @@
+"""``cotam encode``: images and videos to .cotam files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any
+
+import click
+
+from cotam import files
+from cotam.api import encode_image, info_of
+from cotam.cli import video
+from cotam.cli.options import (
+    check_together,
+    encode_options,
+    file_options,
+    form_named,
+    message_options,
+)
+from cotam.cli.progress import planned, run
+from cotam.errors import InputError
+from cotam.format.header import MAGIC
+from cotam.options import Options
+from cotam.screen import Report, Screen
+
+__all__ = ["encode"]
+
+
+@click.command()
+@encode_options
+@video.video_options
+@file_options(
+    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
+    "[default: beside IN, with the suffix .cotam]"
+)
+@message_options("Write a line of JSON for each input: sizes, notes, or the error.")
+def encode(
+    inputs: tuple[str, ...],
+    output: str | None,
+    no_overwrite: bool,
+    jobs: int,
+    strict: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Encode images and videos.
+
+    IN is an image of any format that Pillow reads, or - for standard input. It is turned upright and
+    converted to sRGB; of an animation the first frame is taken, unless an option for videos is given. HEIC
+    needs the extra heic. For whole folders there is cotam batch.
+
+    IN is a video, which needs the extra video, if its suffix says so, if it is an address or a camera
+    (/dev/video0), or if --fps, --max-frames or --frames is given: it becomes a sequence of frames.
+    """
+    check_together(options)
+    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
+    clip = {name: options.pop(name) for name in video.OPTIONS}
+    if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
+        raise click.UsageError("--json writes to standard output: give a file with -o")
+    given = _without_coded(inputs, screen)
+    pairs = planned(given, output, ".cotam", screen)
+    sources = files.identities(source for source, _ in pairs)
+    for _, target in pairs:
+        if form_named(target) and not files.identities([target]) & sources:
+            raise click.UsageError(f"{target}: what is written is .cotam: give a name that ends so")
+    videos = video.among([source for source, _ in pairs], clip)
+    if videos:
+        video.check_together(options)
+    stills = [pair for pair in pairs if pair[0] not in videos]
+    encoding = _Encoding(options, sources, overwrite=not no_overwrite, screen=screen)
+    if stills:
+        run(stills, encoding.encode, jobs=jobs, screen=screen)
+    if videos:
+        moving = [pair for pair in pairs if pair[0] in videos]
+        video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
+    screen.end()
+
+
+def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
+    """The inputs but those that are .cotam files already, among others: the outputs of an earlier run."""
+    if len(inputs) == 1:
+        return list(inputs)
+    kept = [
+        source for source in inputs if not source.lower().endswith(".cotam") or not os.path.isfile(source)
+    ]
+    for source in inputs:
+        if source not in kept:
+            with screen.reporting(source) as report:
+                report.note("is a .cotam file: skipped")
+    if not kept:
+        raise InputError("all inputs are .cotam files already: cotam decode reads them")
+    return kept
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """How images are encoded.
+
+    Attributes
+    ----------
+    options : arguments of `cotam.encode`
+    sources : `files.identities` of all inputs, which are not overwritten
+    """
+
+    options: Mapping[str, Any]
+    sources: set[tuple[int, int]]
+    overwrite: bool
+    screen: Screen
+    hinted: Lock = field(default_factory=Lock)
+
+    def encode(self, source: str, target: str, report: Report) -> None:
+        """Encode one image."""
+        from cotam.image.read import read_image
+
+        files.check_output(target, self.sources, overwrite=self.overwrite)
+        image, size = _read(source)
+        options = Options(**self.options)
+        loaded = read_image(
+            image, background=options.background, keep=options.kept_metadata, count_frames=True
+        )
+        for text in loaded.notes:
+            report.note(text)
+        if loaded.frames > 1:
+            report.note(f"the first of {loaded.frames} frames is encoded; --fps encodes all as a sequence")
+        self._hint(source, loaded.pixels.shape)
+        encoded = encode_image(loaded, options)
+        data, found = encoded.file.data, info_of(encoded.file)
+        if encoded.is_shrunk:
+            text = f"shrunk from {encoded.size[0]}×{encoded.size[1]} to {found.width}×{found.height}"
+            report.note(f"{text} to fit into {options.target_size} bytes")
+        if len(data) > size:
+            report.note(files.grown(size, len(data)))
+        files.write_whole(target, data, overwrite=self.overwrite)
+        report.written(
+            target,
+            f"{len(data)} bytes, {found.bpp:.3f} bpp",
+            **asdict(found),
+            bytes_in=size,
+            frames=loaded.frames,
+        )
+
+    def _hint(self, source: str, shape: Sequence[int]) -> None:
+        """Say, once for all inputs, that an image is larger than models see."""
+        if self.options["fit"] or self.options["max_pixels"]:
+            return
+        from cotam.image.models import oversize_hint
+
+        hint = oversize_hint(shape[1], shape[0])
+        if hint and self.hinted.acquire(blocking=False):
+            self.screen.note(f"{source}: {hint}")
+
+
+def _read(source: str) -> tuple[Any, int]:
+    """An image as `cotam.image.read.read_image` takes it, and the bytes of its file."""
+    if os.path.isdir(source):
+        raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
+    if os.path.isfile(source):
+        if source.lower().endswith(".cotam"):
+            with open(source, "rb") as file:
+                if file.read(len(MAGIC)) == MAGIC:
+                    raise InputError(f"{source}: is a .cotam file already: cotam decode reads it")
+        return source, os.path.getsize(source)
+    data = files.read_input(source)  # a pipe can be read only once
+    return data, len(data)

@@ -1,0 +1,193 @@
+"""What is mended, left out or grows is said on standard error and in JSON, and is an error with --strict."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from clips import clip, still_scene
+from PIL import Image
+from synthetic import picture
+
+import cotam
+from cotam.cli.main import main
+
+PIXELS = picture(70, 100)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: an image, and one without its end marker."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(PIXELS).save("photo.png")
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", quality=95)
+    Path("cut.jpg").write_bytes(file.getvalue()[:-2])
+    return tmp_path
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
+
+
+def rows_of(result: Result) -> dict[str, dict[str, Any]]:
+    return {row["file"]: row for row in map(json.loads, result.stdout.splitlines())}
+
+
+MISSING = "the end of the file is missing, but all pixels are there"
+
+
+def test_a_repaired_image_is_noted() -> None:
+    result = invoke("encode", "photo.png", "cut.jpg", "--json")
+    assert result.exit_code == 0
+    assert result.stderr == f"cotam: note: cut.jpg: {MISSING}\n"
+    rows = rows_of(result)
+    assert (rows["photo.png"]["notes"], rows["cut.jpg"]["notes"]) == ([], [MISSING])
+    data = Path("photo.cotam").read_bytes()
+    found = {
+        key: rows["photo.png"][key] for key in ("output", "bytes", "width", "height", "bytes_in", "frames")
+    }
+    assert found == {
+        "output": "photo.cotam",
+        "bytes": len(data),
+        "width": 100,
+        "height": 70,
+        "bytes_in": Path("photo.png").stat().st_size,
+        "frames": 1,
+    }
+
+
+def test_strict_makes_notes_errors() -> None:
+    result = invoke("encode", "photo.png", "cut.jpg", "--strict", "--json")
+    assert result.exit_code == 1
+    assert result.stderr == f"cotam: error: cut.jpg: {MISSING}\n"
+    assert rows_of(result)["cut.jpg"]["error"] == f"cut.jpg: {MISSING}"
+    assert Path("photo.cotam").exists()
+    assert not Path("cut.cotam").exists()
+
+
+def test_a_file_that_grew_is_noted() -> None:
+    Image.fromarray(picture(200, 200)).save("tiny.avif", quality=0)
+    size = Path("tiny.avif").stat().st_size
+    result = invoke("encode", "tiny.avif")
+    after = Path("tiny.cotam").stat().st_size
+    assert after > size
+    assert result.stderr.startswith(f"cotam: note: tiny.avif: grew from {size} to {after} bytes")
+    assert invoke("encode", "tiny.avif", "--quiet").stderr == ""
+    assert invoke("encode", "tiny.avif", "--strict").exit_code == 1
+
+
+def test_frames_that_are_not_encoded_are_noted() -> None:
+    frames = [Image.fromarray(picture(40, 60, seed=n)) for n in range(3)]
+    frames[0].save("moving.webp", save_all=True, append_images=frames[1:], duration=500)
+    result = invoke("encode", "moving.webp")
+    assert "moving.webp: the first of 3 frames is encoded; --fps encodes all as a sequence" in result.stderr
+    assert invoke("encode", "moving.webp", "--strict").exit_code == 1
+
+
+def test_warnings_of_libraries_are_notes_of_their_input() -> None:
+    Image.fromarray(PIXELS).save("odd.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    Path("odd2.jpg").write_bytes(Path("odd.jpg").read_bytes())
+    rows = rows_of(invoke("encode", "odd.jpg", "odd2.jpg", "--json", "-j", 2))
+    for row in rows.values():
+        assert any("EXIF" in note for note in row["notes"])
+
+
+def test_json_needs_standard_output() -> None:
+    for arguments in (("encode", "photo.png", "-o", "-"), ("decode", "-")):
+        result = invoke(*arguments, "--json")
+        assert (result.exit_code, "--json writes to standard output" in result.stderr) == (2, True)
+
+
+def test_json_of_decode() -> None:
+    invoke("encode", "photo.png")
+    rows = rows_of(invoke("decode", "photo.cotam", "missing.cotam", "--json"))
+    assert rows["photo.cotam"]["output"] == "photo.cotam.png"
+    assert "No such file" in rows["missing.cotam"]["error"]
+
+
+# Running again
+
+
+def test_a_second_run_skips_its_own_outputs() -> None:
+    assert invoke("encode", *sorted(Path().iterdir())).exit_code == 0
+    coded = Path("photo.cotam").read_bytes()
+    again = invoke("encode", *sorted(Path().iterdir()))
+    assert again.exit_code == 0
+    assert "cotam: note: photo.cotam: is a .cotam file: skipped\n" in again.stderr
+    assert Path("photo.cotam").read_bytes() == coded
+    assert invoke("decode", *sorted(Path().glob("*.cotam"))).exit_code == 0
+    again = invoke("decode", *sorted(Path().glob("photo.cotam*")))
+    assert (again.exit_code, "photo.cotam.png: is the output of photo.cotam: skipped" in again.stderr) == (
+        0,
+        True,
+    )
+
+
+def test_a_coded_file_alone_is_an_error() -> None:
+    invoke("encode", "photo.png")
+    result = invoke("encode", "photo.cotam", "-o", "again.cotam")
+    assert result.stderr == ("cotam: error: photo.cotam: is a .cotam file already: cotam decode reads it\n")
+
+
+def test_a_folder_is_for_batch() -> None:
+    Path("photos").mkdir()
+    result = invoke("encode", "photos/")
+    assert result.exit_code == 1
+    assert "photos/: is a folder: cotam batch photos/ OUT encodes what is in it" in result.stderr
+
+
+# Images and videos
+
+
+def test_images_and_videos_together() -> None:
+    pytest.importorskip("av")
+    Path("clip.mp4").write_bytes(clip(still_scene(4, (64, 96)), [0, 0.5, 1, 1.5]))
+    result = invoke("encode", "clip.mp4", "photo.png", "--json", "--key-every", 1)
+    assert result.exit_code == 0
+    rows = rows_of(result)
+    assert (rows["clip.mp4"]["frames"], rows["photo.png"]["frames"]) == (2, 1)
+    assert len(cotam.open_sequence("clip.cotam").info.keys) == 2
+    assert cotam.info(Path("photo.cotam").read_bytes()).width == 100
+    again = invoke("decode", "clip.cotam", "photo.cotam", "-o", "out/")
+    assert again.exit_code == 0
+    assert len(list(Path("out/clip.frames").iterdir())) == 2
+    assert Path("out/photo.png").exists()
+
+
+@pytest.mark.parametrize("form", ["gif", "webp", "png", "avif"])
+def test_animated_images_as_videos(form: str) -> None:
+    frames = [Image.fromarray(picture(48, 64, seed=n)) for n in range(4)]
+    frames[0].save(f"moving.{form}", save_all=True, append_images=frames[1:], duration=500)
+    assert invoke("encode", f"moving.{form}", "--fps", 2).exit_code == 0
+    found = list(cotam.decode_frames(Path("moving.cotam").read_bytes()))
+    assert [seconds for seconds, _ in found] == pytest.approx([0, 0.5, 1, 1.5], abs=0.01)
+    for (_, image), frame in zip(found, frames, strict=True):
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(frame)).mean() < 20
+    assert invoke("encode", f"moving.{form}", "--fps", 2, "--max-frames", 2).exit_code == 0
+    times = [seconds for seconds, _ in cotam.decode_frames(Path("moving.cotam").read_bytes())]
+    assert times == pytest.approx([0, 1.5], abs=0.01)
+
+
+def test_an_animation_that_is_cut_says_so() -> None:
+    frames = [Image.fromarray(picture(48, 64, seed=n)) for n in range(4)]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=500)
+    data = Path("moving.gif").read_bytes()
+    Path("moving.gif").write_bytes(data[: len(data) * 2 // 3])
+    result = invoke("encode", "moving.gif", "--fps", 2)
+    assert result.exit_code == 0
+    assert 1 <= len(list(cotam.decode_frames(Path("moving.cotam").read_bytes()))) < 4
+    assert "the rest is left out" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["3500", "3.5k", "3.5kP", "0.0035M", "0.0035MP"])
+def test_max_pixels(text: str) -> None:
+    assert invoke("encode", "photo.png", "--max-pixels", text).exit_code == 0
+    found = cotam.info(Path("photo.cotam").read_bytes())
+    assert 3300 < found.width * found.height <= 3500
+    assert "is not a number of pixels" in invoke("encode", "photo.png", "--max-pixels", "many").stderr

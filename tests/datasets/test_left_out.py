@@ -1,0 +1,102 @@
+"""What a run over a folder does not read, mends or makes larger is said, and is an error with --strict."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from data_sets import PHOTOS
+from PIL import Image
+from synthetic import picture
+
+from cotam.cli.main import main
+from cotam.datasets.conversion import Encoding
+from cotam.datasets.run import plan
+from cotam.datasets.shards import Work
+
+
+def batch(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["batch", *map(str, arguments)])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    (folder / "b.jpg").write_bytes(PHOTOS[0])
+    return folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files of Unix")
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
+    os.mkfifo(source / "a.jpg")
+    (source / "c.jpg").symlink_to("nowhere")
+    (source / "d.jpg").symlink_to("/dev/zero")
+    (source / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "elsewhere").mkdir()
+    (source / "folder").symlink_to(tmp_path / "elsewhere")
+    (source / "link.jpg").symlink_to("b.jpg")  # to a file: read
+    (source / "notes.txt").write_text("hello")
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = Path.cwd()
+        os.chdir(source)  # the name of a socket is short
+        listening.bind("e.jpg")
+        os.chdir(before)
+        result = batch(source, tmp_path / "out", "-j", 1)
+        strict = batch(source, tmp_path / "strict", "-j", 1, "--strict")
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "left out" in line] == [
+        "cotam: note: a.jpg: is a named pipe: left out",
+        "cotam: note: c.jpg: is a broken link: left out",
+        "cotam: note: d.jpg: is a device: left out",
+        "cotam: note: e.jpg: is a socket: left out",
+        "cotam: note: folder: is a link to a folder: left out",
+        "cotam: note: loop.jpg: is not readable (Too many levels of symbolic links): left out",
+        "cotam: note: files of other kinds are left out: 1 .txt",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.cotam")) == ["b.cotam", "link.cotam"]
+    assert strict.exit_code == 1
+    assert "cotam: error: a.jpg: is a named pipe: left out" in strict.stderr
+    assert (tmp_path / "strict/b.cotam").exists()
+
+
+def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture(120, 160)).save(file, "JPEG", quality=95)
+    (source / "cut.jpg").write_bytes(file.getvalue()[:-2])
+    flat = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    Image.fromarray(picture(200, 200)).save(source / "small.avif", quality=0)
+    frames = [flat.resize((40, 40)), Image.new("RGB", (40, 40), "red")]
+    frames[0].save(source / "moving.gif", save_all=True, append_images=frames[1:])
+    result = batch(source, tmp_path / "out", "-j", 1, "--json")
+    assert result.exit_code == 0
+    notes = {row["image"]: row["note"] for row in rows_of(tmp_path / "out/notes.jsonl")}
+    assert "end of the file is missing" in notes["cut.jpg"]
+    assert notes["small.avif"].startswith(f"grew from {(source / 'small.avif').stat().st_size} to ")
+    assert f"{tmp_path / 'out/notes.jsonl'} has them" in result.stderr
+    rows = {row["source"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert rows["b.jpg"]["images"] == 1
+    assert rows["cut.jpg"]["notes"][0]["note"] == notes["cut.jpg"]
+    strict = batch(source, tmp_path / "strict", "-j", 1, "--strict")
+    assert strict.exit_code == 1
+    failed = {row["image"] for row in rows_of(tmp_path / "strict/failures.jsonl")}
+    assert failed == {"cut.jpg", "small.avif", "moving.gif"}
+    assert not (tmp_path / "strict/notes.jsonl").exists()
+
+
+def test_other_kinds_are_counted(source: Path, tmp_path: Path) -> None:
+    for name in ("x.mp4", "y.mp4", "Makefile"):
+        (source / name).touch()
+    found = plan(Work(str(source), str(tmp_path / "out"), Encoding()))
+    assert found.other == {".mp4": 2, "without suffix": 1}
