@@ -135,6 +135,15 @@ def test_images_of_earlier_turns_stay_the_same_bytes_but_for_few_large_steps() -
     assert session(budget(request_bytes=limit), urls, 22, limit) == turns[21:]
 
 
+def test_many_images_of_a_large_request_go_down_too() -> None:
+    """A hundred and fifty screenshots of 300 kB, where Claude's API takes 32 MB."""
+    data = saved(picture(330, 330))
+    url = data_url("image/png", data)
+    assert 250_000 < len(url) < 500_000
+    news = budget(fit="auto")(turns_of(*[url] * 150), Job(model="claude-opus-4-7"))
+    assert sum(url_length(media) for media in news.values()) + (150 - len(news)) * len(url) <= 32_000_000
+
+
 def test_images_of_one_turn_go_down_together() -> None:
     urls = [url_of(picture(120, 160, seed)) for seed in range(10)]
     limit = 3 * len(urls[0])
@@ -254,6 +263,13 @@ def test_above_twenty_images_claude_takes_smaller_ones() -> None:
         assert opened(media[0])[1].width == width
 
 
+def test_an_image_that_would_grow_is_left_to_the_api_to_shrink() -> None:
+    flat = url_of(np.full((3000, 2600, 3), 200, np.uint8))
+    media = sent("claude-opus-4-7", flat)
+    assert opened(media[0])[1].size == (2600, 3000)
+    assert data_url("image/png", media[0].data) == flat
+
+
 def test_patches_are_limited() -> None:
     large = url_of(np.full((5500, 6000, 3), 200, np.uint8))
     (media,) = sent("gpt-5.6", large, size_limit=10**8)
@@ -274,12 +290,12 @@ def test_patches_are_limited() -> None:
     ],
 )
 def test_detail_is_honoured(model: str, detail: str | None, expected: tuple[int, int]) -> None:
-    (media,) = sent(model, url_of(np.full((1200, 1200, 3), 99, np.uint8)), detail=detail)
+    (media,) = sent(model, url_of(picture(1200, 1200)), detail=detail)
     assert opened(media)[1].size == expected
 
 
 def test_unknown_models_keep_sizes_and_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    large = url_of(np.full((30, 5000, 3), 99, np.uint8))
+    large = url_of(picture(30, 5000))
     with caplog.at_level(logging.WARNING, "cotam.gateway"):
         for _ in range(3):
             assert opened(sent("claudius-9", large)[0])[1].size == (5000, 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -73,7 +74,7 @@ class ForApi:
             else:
                 others += len(part.text)
         job.tokens = request.tokens(images)
-        small = max((request.request_bytes or 0) // 100, 2048)
+        small = min(max((request.request_bytes or 0) // 1000, 2048), 20_000)
         attempt = Attempt(images, request.form, request.file_bytes, small, job, self._coded, self._sizes)
         if request.request_bytes is None:
             return attempt.news([BEST] * len(images))
@@ -130,8 +131,18 @@ class _Request:
         size = self._size(width, height, part)
         small = self.file_bytes is None or len(data) <= self.file_bytes
         readable = kind in self.formats
-        fits = upright and size == (width, height) and small and readable
-        return Image(part, data, kind, content, size, fits)
+        fits = upright and small and readable and self._allows(width, height)
+        return Image(part, data, kind, content, size, fits, size == (width, height))
+
+    def _allows(self, width: int, height: int) -> bool:
+        """Whether the API takes an image of this size, and the client asked for no smaller one."""
+        limits = self._model.limits if self._model else Limits()
+        side, patches = limits.side_for(self._count), limits.patches
+        if side is not None and max(width, height) > side:
+            return False
+        if patches and math.ceil(width / patches.size) * math.ceil(height / patches.size) > patches.count:
+            return False
+        return self._wish.max_pixels is None or width * height <= self._wish.max_pixels
 
     def _size(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:

@@ -36,7 +36,8 @@ class Image:
     Attributes
     ----------
     size : (width, height) in pixels that is sent at the best rung
-    fits : it may stay as it is
+    fits : the API takes it as it is
+    useful : it has no pixels that the model does not see
     """
 
     part: Part
@@ -45,6 +46,7 @@ class Image:
     content: bytes
     size: tuple[int, int]
     fits: bool
+    useful: bool
     seconds: float = 0.0
     cached: bool = True
 
@@ -103,7 +105,9 @@ class Attempt:
 
     def _best(self, image: Image, rung: int) -> tuple[int, int]:
         """The rung that an image takes, this one or a lower one, and the bytes of its file."""
-        if image.fits and (rung == BEST or len(image.part.text) <= self._small):
+        if image.fits and len(image.part.text) <= self._small:
+            rung = BEST
+        if image.fits and image.useful and rung == BEST:
             return BEST, len(image.data)
         limit = self._file_bytes
         rung = max(rung, 0)
@@ -111,7 +115,7 @@ class Attempt:
             rung += 1
         size = self._coded_size(image, rung)
         if image.fits and len(image.data) <= size:
-            return BEST, len(image.data)
+            return BEST, len(image.data)  # the API shrinks it itself
         if limit is not None and size > limit:
             message = (
                 f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
