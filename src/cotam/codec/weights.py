@@ -1,7 +1,7 @@
 """Weight sets: find and load them.
 
-A set is a folder with five ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each file). A
-set never changes once it is released; a new one gets a new name.
+A set is a folder with five or six ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each).
+A set never changes once it is released; a new one gets a new name.
 """
 
 from __future__ import annotations
