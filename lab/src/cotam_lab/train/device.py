@@ -134,18 +134,11 @@ def train_on_device(
     trained = [p for p in model.parameters() if p.requires_grad]
     rule = torch.optim.Adam(trained, schedule.learning_rate, betas=(0.9, 0.99), fused=True)
     average = Average(model, schedule.average)
-    checkpoint, first = run / "checkpoint.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.state, first = state["average"], state["step"]
-        rule.load_state_dict(state["optimiser"])
-    else:
-        (run / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1) + "\n")
+    first = _resume(run, schedule, model, average, rule)
 
     def save(step: int) -> None:
         save_checkpoint(
-            checkpoint,
+            run / "checkpoint.pt",
             step=step,
             model=model.state_dict(),
             average=average.state,
@@ -188,6 +181,21 @@ def train_on_device(
             save(step + 1)
             return
     save(schedule.steps)
+
+
+def _resume(
+    run: Path, schedule: Schedule, model: Codec, average: Average, rule: torch.optim.Optimizer
+) -> int:
+    """Load the checkpoint of a run, if there is one. Returns the step to go on from."""
+    checkpoint = run / "checkpoint.pt"
+    if not checkpoint.exists():
+        (run / "schedule.json").write_text(json.dumps(asdict(schedule), indent=1) + "\n")
+        return 0
+    state = torch.load(checkpoint, map_location=next(model.parameters()).device, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.state = state["average"]
+    rule.load_state_dict(state["optimiser"])
+    return int(state["step"])
 
 
 def _forward(model: Codec, loss: Loss, compiled: bool) -> Callable[[Batch, bool], dict[str, Tensor]]:
