@@ -1,0 +1,295 @@
+"""JPEG, WebP, AVIF and PNG files for models that open nothing else.
+
+The files follow their standards and open anywhere. Their settings suit vision encoders, and a prefilter takes
+out what no model reads (`cotam.image.prefilter`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image, features
+
+from cotam.errors import InputError, TargetSizeError
+from cotam.image import jpeg, prefilter
+from cotam.image.read import Pixels
+
+__all__ = ["DEFAULT_QUALITY", "FORMATS", "SUFFIXES", "Format", "StandardFile", "encode", "make"]
+
+Format = Literal["jpeg", "webp", "avif", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SUFFIXES: dict[str, Format] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".avif": "avif",
+    ".png": "png",
+}
+DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 75, "webp": 80, "avif": 75, "png": 100}
+"""Pillow's own; PNG has no quality."""
+
+_Writer = Callable[[int], bytes]
+"""Quality → the bytes of a file."""
+
+_LOWEST: dict[Format, int] = {"jpeg": 3, "webp": 0, "avif": 1, "png": 100}
+"""The quality below which a smaller image shows more."""
+
+_SHRUNK: dict[Format, int] = {"jpeg": 10, "webp": 5, "avif": 12, "png": 100}
+"""The least quality of an image that is shrunk to fit its budget."""
+
+_STEP = 2**-0.25
+"""An image is shrunk by this again and again until it fits."""
+
+
+@dataclass(frozen=True)
+class StandardFile:
+    """A file of a standard format.
+
+    Attributes
+    ----------
+    data : bytes
+        The whole file.
+    width, height : int
+        In pixels; smaller than the image's where only that fits the budget.
+    quality : int or None
+        On the format's own scale; None for lossless files.
+    notes : tuple of str
+        What a user should know, one line each: that the image was shrunk.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    quality: int | None
+    notes: tuple[str, ...] = ()
+
+
+def encode(
+    pixels: Pixels,
+    format: Format,
+    quality: int | None = None,
+    *,
+    target_size: int | None = None,
+    importance: np.ndarray | None = None,
+    page: bool = False,
+    prefilter: bool = True,
+) -> bytes:
+    """Encode an image as a standard file. `make` also returns its size, its quality and notes.
+
+    Parameters
+    ----------
+    pixels : uint8 (H, W, 3), RGB, of the size that is to be sent (`cotam.image.fit`)
+    format : "jpeg", "webp", "avif" or "png"
+    quality : 0 … 100 on the format's own scale; None takes Pillow's default. PNG ignores it.
+    target_size : bytes; takes the highest quality that fits and ignores ``quality``. An image that does not
+        fit at its lowest quality is shrunk.
+    importance : (gh, gw), positive, covers the image evenly: where a vision encoder looks. Without it nothing
+        is smoothed.
+    page : the image is mostly text: a document, a screen, a chart (`cotam.guide.content.Content.is_page`)
+    prefilter : False gives the plain file, as Pillow writes it with optimal Huffman tables (JPEG), method 6
+        (WebP) or speed 6 (AVIF)
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range, or the format cannot hold the image.
+    TargetSizeError
+        If not even one pixel fits ``target_size``.
+    """
+    return make(
+        pixels,
+        format,
+        quality,
+        target_size=target_size,
+        importance=importance,
+        page=page,
+        prefilter=prefilter,
+    ).data
+
+
+def make(
+    pixels: Pixels,
+    format: Format,
+    quality: int | None = None,
+    *,
+    target_size: int | None = None,
+    importance: np.ndarray | None = None,
+    page: bool = False,
+    prefilter: bool = True,
+) -> StandardFile:
+    """Encode an image as a standard file, and describe it. Arguments and errors are those of `encode`."""
+    _check(pixels, format, quality, target_size)
+    writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)
+    if target_size is None:
+        writer = writer_of(pixels)
+        chosen = DEFAULT_QUALITY[format] if quality is None else quality
+        return _described(writer(chosen), pixels, None if format == "png" else chosen)
+    return _within(pixels, format, target_size, writer_of)
+
+
+def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int | None) -> None:
+    if format not in FORMATS:
+        raise InputError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise InputError(f"pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
+    if quality is not None and not 0 <= quality <= 100:
+        raise InputError(f"quality must be 0–100, got {quality}")
+    if target_size is not None and target_size < 1:
+        raise InputError(f"target_size must be a number of bytes above 0, got {target_size}")
+    if format == "avif" and not features.check("avif"):
+        raise InputError("this Pillow cannot write AVIF: install pillow 11.3 or later from PyPI")
+
+
+def _described(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
+    return StandardFile(data, pixels.shape[1], pixels.shape[0], quality, notes)
+
+
+# Byte budgets
+
+
+def _within(
+    pixels: Pixels, format: Format, target: int, writer_of: Callable[[Pixels], _Writer]
+) -> StandardFile:
+    """The best file of at most ``target`` bytes, of a smaller image if it must be."""
+    height, width = pixels.shape[:2]
+    small, step, lowest = pixels, 0, _LOWEST[format]
+    while True:
+        writer = writer_of(small)
+        data = writer(lowest)
+        if len(data) <= target:
+            break
+        if max(small.shape[:2]) == 1:
+            raise TargetSizeError(target, len(data))
+        # The header does not shrink, so no step is larger than the bytes above it ask for.
+        step += max(1, int(2 * np.log2(len(data) / target)) - 1)
+        scale, lowest = _STEP**step, _SHRUNK[format]
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    best, low, high = data, lowest, 101 if format != "png" else lowest + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        data = writer(middle)
+        if len(data) <= target:
+            low, best = middle, data
+        else:
+            high = middle
+    notes: tuple[str, ...] = ()
+    if small is not pixels:
+        notes = (
+            f"shrunk from {width}×{height} to {small.shape[1]}×{small.shape[0]} pixels to fit {target} bytes",
+        )
+    return _described(best, small, None if format == "png" else low, notes)
+
+
+# Formats
+
+
+def _writer(
+    pixels: Pixels, *, format: Format, importance: np.ndarray | None, page: bool, prefiltered: bool
+) -> _Writer:
+    """A function from quality to the bytes of the file; what does not depend on quality is done once."""
+    if not prefiltered:
+        image = Image.fromarray(pixels)
+        return lambda quality: _plain(image, format, quality)
+    seen = _Seen(pixels, pixels, importance, page, prefilter.flat_share(pixels) >= _FLAT)
+    if page and not seen.flat and importance is not None and format != "png":
+        seen = replace(seen, smoothed=prefilter.smooth(pixels, importance))
+    return _TAILORED[format](seen)
+
+
+def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
+    options: dict[Format, dict[str, Any]] = {
+        "jpeg": {"quality": quality, "subsampling": "4:2:0", "optimize": True, "progressive": True},
+        "webp": {"quality": quality, "method": 6},
+        "avif": {"quality": quality, "speed": 6},
+        "png": {"optimize": True},
+    }
+    return _saved(image, format, **options[format])
+
+
+def _saved(image: Image.Image, format: Format, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format.upper(), **options)
+    except (OSError, ValueError) as error:  # sides too large for the format
+        raise InputError(f"cannot be saved as {format}: {error}") from error
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What writers know of an image; arguments as in `encode`. Flat graphics are never smoothed."""
+
+    pixels: Pixels
+    smoothed: Pixels
+    importance: np.ndarray | None
+    page: bool
+    flat: bool
+
+
+def _jpeg_writer(image: _Seen) -> _Writer:
+    settings = jpeg.PAGE if image.page else jpeg.PHOTO
+    return lambda quality: jpeg.encode(image.smoothed, quality, settings, image.importance)
+
+
+def _webp_writer(image: _Seen) -> _Writer:
+    """Lossy, or lossless where that is smaller, as it can be with flat graphics."""
+    lossless = None
+    if image.flat:
+        lossless = _saved(Image.fromarray(image.pixels), "webp", lossless=True, quality=75, method=4)
+    smoothed = Image.fromarray(image.smoothed)
+
+    def write(quality: int) -> bytes:
+        lossy = _saved(smoothed, "webp", quality=quality, method=6)
+        return lossy if lossless is None or len(lossy) < len(lossless) else lossless
+
+    return write
+
+
+def _avif_writer(image: _Seen) -> _Writer:
+    options: dict[str, Any] = {"speed": 6}
+    if image.flat:
+        options["advanced"] = {"tune-content": "screen"}
+    smoothed = Image.fromarray(image.smoothed)
+    return lambda quality: _saved(smoothed, "avif", quality=quality, **options)
+
+
+def _png_writer(image: _Seen) -> _Writer:
+    """Lossless: grey, a palette or RGB, whichever is smallest."""
+    data = min((_saved(exact, "png", optimize=True) for exact in _exact(image.pixels)), key=len)
+    return lambda quality: data
+
+
+def _exact(pixels: Pixels) -> list[Image.Image]:
+    """Images with exactly these pixels, in the modes that may give small files."""
+    image = Image.fromarray(pixels)
+    if (pixels == pixels[..., :1]).all():
+        grey = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
+        found = [grey]
+    else:
+        found = [image]
+    if image.getcolors(256) is not None:
+        codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+        colours, indices = np.unique(codes, return_inverse=True)
+        palette = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8), "P")
+        palette.putpalette(
+            np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes()
+        )
+        found.append(palette)
+    return found
+
+
+_FLAT = 0.5
+"""Share of pixels equal to their left and upper neighbours from which on an image counts as flat graphics."""
+
+_TAILORED: dict[Format, Callable[[_Seen], _Writer]] = {
+    "jpeg": _jpeg_writer,
+    "webp": _webp_writer,
+    "avif": _avif_writer,
+    "png": _png_writer,
+}
