@@ -12,7 +12,7 @@ import click
 
 from cotam import files
 from cotam.api import encode_image, info_of
-from cotam.cli import video
+from cotam.cli import standard, video
 from cotam.cli.options import (
     check_together,
     encode_options,
@@ -31,10 +31,11 @@ __all__ = ["encode"]
 
 @click.command()
 @encode_options
+@standard.standard_options
 @video.video_options
 @file_options(
-    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
-    "[default: beside IN, with the suffix .cotam]"
+    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash. A name in "
+    ".jpg, .webp, .avif or .png makes a standard file.  [default: beside IN, with the suffix .cotam]"
 )
 @message_options("Write a line of JSON for each input: sizes, notes, or the error.")
 def encode(
@@ -54,6 +55,9 @@ def encode(
     converted to sRGB; of an animation the first frame is taken, unless an option for videos is given. HEIC
     needs the extra heic. For whole folders there is cotam batch.
 
+    With OUT in .jpg, .webp, .avif or .png, or with --format, standard files are written for models that
+    do not open .cotam.
+
     IN is a video, which needs the extra video, if its suffix says so, if it is an address or a camera
     (/dev/video0), or if --fps, --max-frames or --frames is given: it becomes a sequence of frames.
     """
@@ -63,6 +67,16 @@ def encode(
     if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
         raise click.UsageError("--json writes to standard output: give a file with -o")
     given = _without_coded(inputs, screen)
+    form, prefilter = standard.format_of(output, options.pop("form")), options.pop("prefilter")
+    if form != "cotam":
+        pairs = planned(given, output, standard.suffix_of(form), screen)
+        run(
+            pairs,
+            standard.Writing(form, prefilter, options, not no_overwrite).write,
+            jobs=jobs,
+            screen=screen,
+        )
+        return screen.end()
     pairs = planned(given, output, ".cotam", screen)
     sources = files.identities(source for source, _ in pairs)
     for _, target in pairs:
