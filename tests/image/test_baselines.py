@@ -8,8 +8,8 @@ import pytest
 from cotam.errors import InputError, MissingExtraError
 from cotam.image import baselines
 
-PILLOW = ("jpeg", "webp", "avif", "avif-psnr")
-SIGNATURES = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0", "avif-psnr": b"\0\0\0"}
+PILLOW = ("jpeg", "webp", "avif", "avif-psnr", "jpeg-tailored", "webp-tailored", "avif-tailored")
+SIGNATURES = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0"}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_round_trip_and_rising_rate(name: str, picture: np.ndarray) -> None:
     for quality in codec.qualities[::4]:
         data = codec.encode(picture, quality)
         decoded = codec.decode(data)
-        assert data.startswith(SIGNATURES[name])
+        assert data.startswith(SIGNATURES[name.partition("-")[0]])
         assert decoded.shape == picture.shape
         assert decoded.dtype == np.uint8
         sizes.append(len(data))

@@ -19,6 +19,7 @@ from PIL import AvifImagePlugin, Image, features
 
 from cotam.errors import InputError, MissingExtraError, UnknownWeightsError
 from cotam.image.read import Pixels
+from cotam.image.standard import Format
 
 __all__ = ["NAMES", "Codec", "available", "codec", "ladder"]
 
@@ -265,6 +266,12 @@ def _heif_plugin() -> ModuleType:
     return pillow_heif
 
 
+def _tailored(threads: int, *, plain: Callable[[int], Codec], format: Format) -> Codec:
+    from cotam_lab.bench.tailored import tailored
+
+    return tailored(plain(threads), format)
+
+
 def _cotam(threads: int, options: str = "") -> Codec:
     from cotam_lab.bench.ours import ours
 
@@ -276,6 +283,9 @@ _MAKERS: dict[str, Callable[[int], Codec]] = {
     "webp": _webp,
     "avif": _avif,
     "avif-psnr": _avif_psnr,
+    "jpeg-tailored": functools.partial(_tailored, plain=_jpeg, format="jpeg"),
+    "webp-tailored": functools.partial(_tailored, plain=_webp, format="webp"),
+    "avif-tailored": functools.partial(_tailored, plain=_avif, format="avif"),
     "jxl": _jxl,
     "heic": _heic,
     "cotam": _cotam,

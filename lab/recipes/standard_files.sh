@@ -1,0 +1,27 @@
+#!/bin/sh
+# standard_files.sh [DATA [OUT]]: standard files tailored to models beside plain ones: rate at equal words, features and class.
+#
+# DATA holds the packs documents, screens, kodak and objects (../shared/data if not given); OUT gets a folder for each
+# (results/standard) with rows, tables and curves. FORMATS are which of jpeg, webp and avif, SETS which of the four; LIMIT
+# takes so many images of each set. READER is text (RapidOCR, labelled words), reading (RapidOCR) or tesseract: words read in
+# the original that are read in the copy, too. About two seconds a row for words, half a second for features, on a free core.
+# Needs: pip install . ./lab; for class see mllm_rd.sh.
+set -eu
+
+data=${1:-$(dirname "$0")/../../../shared/data}
+out=${2:-results/standard}
+bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+
+for set in ${SETS:-documents screens kodak objects}; do
+    case $set in
+    documents | screens) judges="--judge ${READER:-reading}" jpeg=3,6,10,16 webp=0,3,8,18 avif=6,13,21,30 ;;
+    kodak | objects) judges="--judge features --judge class" jpeg=5,12,26,46 webp=2,13,35,60 avif=6,20,36,52 ;;
+    *) echo "SETS are documents, screens, kodak and objects, not $set" >&2 && exit 2 ;;
+    esac
+    for format in ${FORMATS:-jpeg webp avif}; do
+        eval "qualities=\$$format"
+        # shellcheck disable=SC2086
+        $bench sweep "$data/$set" -o "$out/$set/$format" $judges --log-rate --reference "$format" \
+            --codec "$format@$qualities" --codec "$format-tailored@$qualities" ${LIMIT:+--limit "$LIMIT"}
+    done
+done
