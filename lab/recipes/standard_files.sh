@@ -14,14 +14,14 @@ bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
 
 for set in ${SETS:-documents screens kodak objects}; do
     case $set in
-    documents | screens) judges="--judge ${READER:-reading}" jpeg=3,6,10,16 webp=0,3,8,18 avif=6,13,21,30 ;;
-    kodak | objects) judges="--judge features --judge class" jpeg=5,12,26,46 webp=2,13,35,60 avif=6,20,36,52 ;;
+    documents | screens) metrics="--metric ${READER:-reading}" jpeg=3,6,10,16 webp=0,3,8,18 avif=6,13,21,30 ;;
+    kodak | objects) metrics="--metric features --metric class" jpeg=5,12,26,46 webp=2,13,35,60 avif=6,20,36,52 ;;
     *) echo "SETS are documents, screens, kodak and objects, not $set" >&2 && exit 2 ;;
     esac
     for format in ${FORMATS:-jpeg webp avif}; do
         eval "qualities=\$$format"
         # shellcheck disable=SC2086
-        $bench sweep "$data/$set" -o "$out/$set/$format" $judges --log-rate --reference "$format" \
+        $bench sweep "$data/$set" -o "$out/$set/$format" $metrics --log-rate --reference "$format" \
             --codec "$format@$qualities" --codec "$format-tailored@$qualities" ${LIMIT:+--limit "$LIMIT"}
     done
 done
