@@ -356,12 +356,15 @@ def test_wrong_usage(arguments: list[str], message: str) -> None:
     assert sorted(Path().iterdir()) == before
 
 
-def test_a_sequence_among_pictures_is_an_error_of_its_own() -> None:
+def test_a_sequence_among_images_gets_a_folder_of_its_own() -> None:
     Path("clip.cotam").write_bytes(b"".join(cotam.encode_frames([(0, picture(16, 16))])))
     Path("still.cotam").write_bytes(cotam.encode(picture(16, 16)))
-    error = error_of(invoke("decode", "clip.cotam", "still.cotam"))
-    assert error == "clip.cotam: it is a sequence of frames: give it alone, without other files"
+    assert invoke("decode", "clip.cotam", "still.cotam").exit_code == 0
+    assert [path.name for path in Path("clip.cotam.frames").iterdir()] == ["00000.000000.png"]
     assert Path("still.cotam.png").exists()
+    again = invoke("decode", "clip.cotam", "clip.cotam.frames", "still.cotam")
+    assert again.exit_code == 0
+    assert "clip.cotam.frames: is the output of another input: skipped" in again.stderr
 
 
 def test_files_are_not_replaced_where_that_is_asked() -> None:
