@@ -117,7 +117,7 @@ def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model:
                 rows = rows_of(client.chat.completions.create(model="echo", messages=turns))
                 assert len(model.bodies[-1]) <= 450_000
                 assert [row["type"] for row in rows] == ["image/jpeg"] * number
-                assert [row["size"] for row in rows[-3:]] == [[672, 504]] * min(number, 3)
+                assert rows[-1]["size"] == [672, 504]  # earlier ones may have gone down
                 turns += [{"role": "assistant", "content": "A picture."}]
         metrics = httpx2.get(f"{address}/metrics").text
     assert len(model.bodies[-1]) > 200_000  # and not much worse than need be
