@@ -178,7 +178,7 @@ def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
         parts.append(f"read without {names(left_out)}")
     if not ended:
         parts.append("the end of the file is missing")
-    return f"{'; '.join(parts) or 'metadata that cannot be read are left out'}; all pixels are there"
+    return f"{'; '.join(parts) or 'its metadata are larger than Pillow reads'}; all pixels are there"
 
 
 def _chunks(data: bytes) -> tuple[list[_Chunk], bool]:
