@@ -129,5 +129,5 @@ def test_a_wrong_mixture_is_refused_in_one_line(tmp_path):
     arguments = ["guide", "export", str(tmp_path / "guide.safetensors"), "-o", str(tmp_path / "x.onnx")]
     result = CliRunner().invoke(main, [*arguments, "--mixture", "1,2"])
     assert result.exit_code == 2
-    assert "--mixture has 2 shares, not 4" in result.output
+    assert "--mixture needs 4 shares, got 2" in result.output
     assert not (tmp_path / "x.onnx").exists()
