@@ -26,6 +26,7 @@ av = pytest.importorskip("av")
 
 FRAMES = still_scene(20, (96, 128))
 TIMES = [number / 10 for number in range(20)]
+ATTACHED = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def seen(
@@ -52,7 +53,7 @@ def with_cover(form: str, *, attached: bool = True, first: bool = True) -> bytes
             streams[kind].height, streams[kind].width = (64, 64) if kind == "cover" else (96, 128)
             streams[kind].pix_fmt = "yuvj420p" if kind == "cover" else "yuv420p"
         if attached:
-            streams["cover"].disposition = av.stream.Disposition.attached_pic
+            streams["cover"].disposition = ATTACHED
         cover = av.VideoFrame.from_ndarray(picture(64, 64), format="rgb24")
         for kind, frames in (("cover", [cover]), ("video", FRAMES)):
             for number, frame in enumerate(frames):
@@ -81,7 +82,7 @@ def test_a_cover_alone_is_no_video() -> None:
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("mjpeg", rate=1)
         stream.width = stream.height = 64
-        stream.pix_fmt, stream.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        stream.pix_fmt, stream.disposition = "yuvj420p", ATTACHED
         container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(64, 64), format="rgb24")))
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match="no video in it, only a cover image"):
