@@ -15,7 +15,7 @@ from PIL import Image
 
 from cotam.image.read import Pixels
 
-__all__ = ["PAGE", "PHOTO", "Settings", "encode", "tables"]
+__all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Settings:
 
 PHOTO = Settings(chroma=0.35, flatness=0.0, price=0.0)
 """Encoders see colours finer than the standard's table has them, and lose by coefficients set to zero."""
+
+PLAIN = Settings(chroma=1.0, flatness=0.0, price=0.0)
+"""The standard's tables: flat graphics, where the settings of pages lose words."""
 
 PAGE = Settings(chroma=1.0, flatness=0.4, price=0.1, focus=0.5)
 """Readers need the high frequencies of strokes, and no noise of the paper."""

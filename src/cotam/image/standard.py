@@ -233,7 +233,7 @@ class _Seen:
 
 
 def _jpeg_writer(image: _Seen) -> _Writer:
-    settings = jpeg.PAGE if image.page else jpeg.PHOTO
+    settings = jpeg.PLAIN if image.flat else jpeg.PAGE if image.page else jpeg.PHOTO
     return lambda quality: jpeg.encode(image.smoothed, quality, settings, image.importance)
 
 
