@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import page, picture, psnr
+from synthetic import page, picture
 
 from cotam.errors import InputError, TargetSizeError
 from cotam.image import jpeg, standard
+from cotam.image.psnr import psnr
 from cotam.image.standard import FORMATS, Format
 
 LOSSY: tuple[Format, ...] = ("jpeg", "webp", "avif")
