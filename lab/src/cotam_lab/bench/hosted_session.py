@@ -1,8 +1,8 @@
 """``python -m cotam_lab.bench.hosted_session``: an agent's session through ``cotam edge --upstream``.
 
-Each turn sends one more screenshot and repeats all before it, as Anthropic's client does with tool results. Says how
-large requests are, how many images changed since the turn before (which a provider's cache of the prompt would miss),
-and how many words of the last three screenshots Tesseract still reads.
+Each turn sends one more screenshot and repeats all before it, as Anthropic's client does with tool results.
+Prints how large requests are, how many images changed since the turn before (which a provider's prompt cache
+would miss), and how many words of the last three screenshots Tesseract still reads.
 """
 
 from __future__ import annotations

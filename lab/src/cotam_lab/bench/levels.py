@@ -90,7 +90,7 @@ class FeatureScores:
             pairs = zip(seen, self._originals[name], strict=True)
             distances = [feature_distances(ours, theirs) for ours, theirs in pairs]
             for key in distances[0]:
-                values = [one[key] for one in distances if one[key] is not None]
+                values = [value for one in distances if (value := one[key]) is not None]
                 full = f"{name}_{key}" if name else key
                 found[full] = decibel(float(np.mean(values))) if values else None
         return found

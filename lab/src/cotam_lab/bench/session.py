@@ -215,7 +215,9 @@ def _anthropic(edge: str, images: Sequence[bytes]) -> int:
     with anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client:
         request = client.messages.with_raw_response
         answer = request.create(model="m", max_tokens=100, messages=messages)
-    assert answer.parse().content[0].text == ANSWER
+    found = answer.parse().content[0]
+    assert found.type == "text"
+    assert found.text == ANSWER
     return _bytes_in(answer.headers)
 
 
@@ -246,7 +248,13 @@ def _model_server(seen: list[list[str]]) -> Iterator[str]:
     """A server of three APIs that keeps the SHA-256 of the images of each request."""
     openai = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
-    anthropic = {"id": "1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
+    anthropic: dict[str, Any] = {
+        "id": "1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "stop_reason": "end_turn",
+    }
     anthropic |= {"usage": {"input_tokens": 1, "output_tokens": 1}, "stop_sequence": None}
     candidate = {"content": {"role": "model", "parts": [{"text": ANSWER}]}, "finishReason": "STOP"}
     answers: dict[str, dict[str, Any]] = {
