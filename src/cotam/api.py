@@ -111,7 +111,8 @@ def encode(
     target_size : bytes; the highest quality that fits is used; if none does, the image is shrunk
     profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
         least squared error. "auto" is "page" if the image is mostly text, else "mllm"; without ``levels`` or
-        a guide of your own, flat graphics become AV1 or few colours instead, and pages AV1 if that is better.
+        a guide of your own, flat graphics are coded as AV1 or lossless WebP instead, and pages as AV1 where
+        that is better.
     guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
         "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
         is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.

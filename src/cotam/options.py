@@ -41,7 +41,8 @@ __all__ = [
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
 Payload = Literal["learned", "flat", "either"]
-"""How a still image is coded: by the learned codec, as flat graphics, or by the learned codec or AV1."""
+"""How a still image is coded: "learned": learned codec; "flat": lossless WebP or AV1; "either": the better of
+learned codec and AV1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +114,9 @@ class Options:
         """Decide what is left to choose for an image; for a sequence, by its first frame.
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "lite"
-        with the profile "mllm" unless ``levels`` are given, else "none". With the profile "auto", and neither
-        ``levels`` nor a guide of the caller, payloads of Pillow's codecs are taken for flat graphics, and
-        tried for pages.
+        with the profile "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
+        ``levels`` are given and the guide is "auto" or "none", flat graphics are coded with Pillow's codecs,
+        without a guide, and pages both with AV1 and with the learned codec, to keep the better.
 
         Parameters
         ----------

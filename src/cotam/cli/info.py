@@ -41,7 +41,7 @@ def info(
     """Describe images and .cotam files.
 
     IN is a file, or - for standard input. An image is encoded to say how many bytes it has as .cotam; with
-    --for, at the size that the model sees. Of .cotam files only headers are read.
+    --for, at the size that the model sees. .cotam files are not decoded to pixels.
 
     The level map has a number for 32×32 pixels, in quarter octaves of gain: above 0 is finer than the quality
     says, below it is coarser.

@@ -46,7 +46,7 @@ _FULL = 0.94
 """Files that take this share of the bytes that they may are large enough."""
 
 _SPEEDS: dict[str, int | None] = {"fast": None, "default": 6, "best": 4}
-"""Of libaom, by effort; None: no AV1 where a palette will do, else `_FAST_SPEED`."""
+"""Speed of libaom for each effort. None: `_FAST_SPEED`, and AV1 only where a palette does not suffice."""
 
 _FAST_SPEED = 8
 
@@ -64,7 +64,7 @@ class Coded:
     error: float
 
     def cost(self, target: float) -> float:
-        """About the bytes that it would take at the error ``target``; less than half of that is no use."""
+        """Estimated bytes at the error ``target``; an error below half of it counts as half."""
         return len(self.file.payload) * (max(self.error, target / 2) / target) ** _SLOPE
 
 

@@ -17,8 +17,8 @@ SURELY = 1.25
 """Estimates are within this factor of real sizes."""
 
 CLEARLY, WORD = 1.008, 8
-"""Estimates that were corrected by the size at the quality below are nearly always within this factor, and
-these bytes: so at times the quality is one below the highest that fits."""
+"""Estimates that were corrected by the size at the quality below are nearly always within this factor plus so
+many bytes. The search may stop one quality too low."""
 
 
 def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:

@@ -187,7 +187,7 @@ class SequenceReader:
             If a chunk or the index is not valid.
         """
         ticks, size = 0, 4096 + 6 * self.header.width * self.header.height
-        while (tag := self._take(1, f"after frame {self.count - 1}")[0]) != _INDEX:
+        while (tag := self._take(1, "before its index")[0]) != _INDEX:
             start, where = self._read - 1, f"within frame {self.count}"
             if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
                 raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")

@@ -77,7 +77,7 @@ def _has_few_colours(pixels: np.ndarray) -> bool:
     import numpy as np
 
     places = np.array([1 << 16, 1 << 8, 1], np.uint32)
-    for step in (max(1, len(pixels) // 16), 1):  # some rows tell of nearly all images that they have more
+    for step in (max(1, len(pixels) // 16), 1):  # a few rows rule out nearly all images
         if len(np.unique(pixels[::step].astype(np.uint32) @ places)) > FEW_COLOURS:
             return False
     return True
