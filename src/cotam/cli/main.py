@@ -66,7 +66,7 @@ class _Deferred(click.Command):
 
     def __init__(self, name: str, module: str, extra: str, summary: str) -> None:
         super().__init__(name, help=summary, add_help_option=False)
-        self._module, self._extra, self._summary = module, extra, summary
+        self._module, self._extra = module, extra
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.args = list(args)
@@ -75,17 +75,13 @@ class _Deferred(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             found = importlib.import_module(self._module)
+            command: click.Command = getattr(found, self.name or "", None) or found.main
+            with command.make_context(self.name, list(ctx.args), parent=ctx.parent) as inner:
+                return command.invoke(inner)
         except ModuleNotFoundError as error:
-            if not error.name or error.name.partition(".")[0] == "cotam":
+            if not self._extra or not error.name or error.name.partition(".")[0] == "cotam":
                 raise
-            missing = MissingExtraError(self._extra, error.name)
-            if not {"-h", "--help"} & set(ctx.args):
-                raise missing from error
-            click.echo(f"{self._summary}\n{missing}")
-            return None
-        command: click.Command = getattr(found, self.name or "", None) or found.main
-        with command.make_context(self.name, list(ctx.args), parent=ctx.parent) as inner:
-            return command.invoke(inner)
+            raise MissingExtraError(self._extra, error.name) from error
 
 
 for _name, _about in _EXTRAS.items():

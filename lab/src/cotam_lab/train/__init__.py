@@ -1,1 +1,1 @@
-"""Training: data, losses, loop and export. Needs ``pip install 'cotam[train]'``."""
+"""Training of the codec: data, losses, loop and export."""
