@@ -11,7 +11,7 @@ import cotam
 from cotam.codec.weights import load
 from cotam.errors import InputError
 from cotam.guide.base import LITE
-from cotam.image import baselines
+from cotam_lab.bench import baselines
 from cotam_lab.bench.ours import option_defaults, ours
 
 GREY = np.full((40, 50, 3), 90, np.uint8)

@@ -6,8 +6,7 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
-from cotam.image import baselines
-from cotam_lab.bench import speed
+from cotam_lab.bench import baselines, speed
 
 
 def test_setting_is_nearest_in_rate() -> None:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam.image import baselines
-from cotam.image.baselines import Codec
+from cotam_lab.bench import baselines
+from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.images import Sample, find_images
 from cotam_lab.bench.sweep import ORIGINAL, Job, measure, plan, read_rows, sweep
 from cotam_lab.errors import MissingPackageError

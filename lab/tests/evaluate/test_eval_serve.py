@@ -11,7 +11,7 @@ from model_server import SERVER, serving
 from PIL import Image
 from synthetic import picture
 
-from cotam.image import baselines
+from cotam_lab.bench import baselines
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import read_questions

@@ -27,8 +27,8 @@ from starlette.routing import Route
 from synthetic import picture
 
 import cotam
-from cotam.image import baselines
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench import baselines
 from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.questions import Question, read_questions

@@ -13,9 +13,8 @@ import click
 
 from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
-from cotam.image import baselines
-from cotam.image.baselines import NAMES, Codec, available
-from cotam_lab.bench import report
+from cotam_lab.bench import baselines, report
+from cotam_lab.bench.baselines import NAMES, Codec, available
 from cotam_lab.bench.images import Sample, find_images, labelled_images
 from cotam_lab.bench.speed import speed
 from cotam_lab.bench.sweep import plan, read_rows
@@ -55,7 +54,7 @@ def checked(check: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
-    """Parse SPEC[@Q,…] as `cotam.image.baselines.ladder` does, and check that the codec exists."""
+    """Parse SPEC[@Q,…] as `cotam_lab.bench.baselines.ladder` does, and check that the codec exists."""
     name, qualities = baselines.ladder(spec)
     if name.partition(":")[0] not in NAMES:
         raise InputError(f"unknown codec {name!r}: choose from {', '.join(NAMES)}")

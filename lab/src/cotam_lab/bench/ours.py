@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.image.baselines import Codec
 from cotam.image.read import Pixels
 from cotam.options import guide_digest, weights_digests
+from cotam_lab.bench.baselines import Codec
 
 __all__ = ["option_defaults", "ours"]
 

@@ -16,10 +16,9 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from cotam.errors import CotamError, InputError
-from cotam.image import baselines
-from cotam.image.baselines import Codec
 from cotam.image.read import Pixels, to_rgb
-from cotam_lab.bench import report
+from cotam_lab.bench import baselines, report
+from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.curves import bd_quality, points
 from cotam_lab.metrics.base import METRICS, metric
 from cotam_lab.metrics.scores import SCORES, score_named

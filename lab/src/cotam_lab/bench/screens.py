@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from cotam.codec.av1 import decode_av1, encode_av1
-from cotam.image.baselines import Codec, codec
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.baselines import Codec, codec
 from cotam_lab.bench.images import Sample, find_images
 from cotam_lab.bench.ours import ours
 from cotam_lab.bench.sweep import plan

@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cotam.errors import CotamError
-from cotam.image.baselines import Codec, available
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.baselines import Codec, available
 from cotam_lab.bench.report import table
 
 __all__ = ["Setting", "setting_near", "speed", "timed"]

@@ -20,8 +20,8 @@ from typing import Any
 from tqdm import tqdm
 
 from cotam.errors import InputError
-from cotam.image.baselines import Codec
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.images import Sample
 from cotam_lab.metrics.base import Metric
 

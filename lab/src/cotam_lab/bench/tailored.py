@@ -9,9 +9,9 @@ import numpy as np
 
 from cotam.guide.content import Content, examine
 from cotam.image import jpeg, prefilter, standard
-from cotam.image.baselines import Codec
 from cotam.image.read import Pixels
 from cotam.image.standard import Format
+from cotam_lab.bench.baselines import Codec
 
 __all__ = ["tailored"]
 

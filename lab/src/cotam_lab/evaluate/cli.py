@@ -14,9 +14,8 @@ import numpy as np
 
 from cotam.errors import InputError
 from cotam.files import write_whole
-from cotam.image import baselines
-from cotam.image.baselines import NAMES
-from cotam_lab.bench import report
+from cotam_lab.bench import baselines, report
+from cotam_lab.bench.baselines import NAMES
 from cotam_lab.bench.cli import Ladders, checked, errors_shown
 from cotam_lab.bench.cli import ladder as codec_ladder
 from cotam_lab.errors import MissingPackageError

@@ -14,8 +14,8 @@ import numpy as np
 from cotam.codec.shared import codec_of
 from cotam.errors import InputError
 from cotam.format.header import read_header
-from cotam.image.baselines import Codec
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.ours import ours
 from cotam_lab.errors import MissingPackageError
 from cotam_lab.evaluate.backends import Coded

@@ -16,7 +16,7 @@ from string import ascii_uppercase
 
 from tqdm import tqdm
 
-from cotam.image.baselines import Codec
+from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.sweep import ORIGINAL, Row, read_rows, repair
 from cotam_lab.evaluate.backends import Backend, StoppedError
 from cotam_lab.evaluate.inputs import Shown, shown

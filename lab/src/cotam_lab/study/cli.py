@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cotam.files import write_whole
-from cotam.image import baselines
+from cotam_lab.bench import baselines
 from cotam_lab.bench.cli import checked, errors_shown, ladder
 from cotam_lab.bench.images import find_images, labelled_images
 from cotam_lab.bench.sweep import plan, sweep

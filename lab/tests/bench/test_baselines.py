@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image import baselines
+from cotam_lab.bench import baselines
 
 PILLOW = ("jpeg", "webp", "avif", "avif-psnr", "jpeg-tailored", "webp-tailored", "avif-tailored")
 SIGNATURES = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0"}
