@@ -62,6 +62,5 @@ def test_words_kept_are_those_of_the_original() -> None:
 
 def test_missing_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    text._rapidocr.cache_clear()
     with pytest.raises(MissingPackageError, match=r"rapidocr .*pip install \./lab"):
         text.read_text(page("a"))

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from cotam.compare.words import available, read, words
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics.base import Metric, remember_last_image
 
 __all__ = ["READING", "TEXT", "WordScore", "read_text", "word_score", "words"]
-
-
-def words(text: str) -> list[str]:
-    """Split text into words for comparison.
-
-    NFKC, casefold, split at white space; each piece from its first to its last letter or digit; pieces
-    without any are dropped: "TEL : 03-7731 (Kuala)." → tel, 03-7731, kuala.
-    """
-    found = []
-    for piece in unicodedata.normalize("NFKC", text).casefold().split():
-        places = [place for place, character in enumerate(piece) if character.isalnum()]
-        if places:
-            found.append(piece[places[0] : places[-1] + 1])
-    return found
 
 
 @dataclass(frozen=True)
@@ -70,36 +52,19 @@ def word_score(labelled: Iterable[str], read: Iterable[str]) -> WordScore:
 
 
 def read_text(image: Pixels) -> list[str]:
-    """Recognise text with RapidOCR (PP-OCRv6 small): lines from top to bottom.
-
-    Lines are recognised one by one: in batches, each is padded to the longest, which changes the result. One
-    thread, as sweeps run one process per core.
+    """Recognise text with RapidOCR, as `cotam compare` does: lines from top to bottom.
 
     Raises
     ------
     MissingPackageError
     """
-    result = _rapidocr()(np.ascontiguousarray(image[:, :, ::-1]))  # it takes arrays for BGR
-    return list(result.txts or ())
+    _check_installed()
+    return read(image)
 
 
-@functools.cache
-def _rapidocr() -> Any:
-    try:
-        from rapidocr import RapidOCR
-    except ImportError as error:
-        raise MissingPackageError("rapidocr") from error
-    engine = "EngineConfig.onnxruntime"
-    return RapidOCR(
-        params={
-            f"{engine}.intra_op_num_threads": 1,
-            f"{engine}.inter_op_num_threads": 1,
-            f"{engine}.enable_cpu_mem_arena": True,
-            "Rec.rec_batch_num": 1,
-            "Global.use_cls": False,
-            "Global.log_level": "error",
-        }
-    )
+def _check_installed() -> None:
+    if not available():
+        raise MissingPackageError("rapidocr")
 
 
 def _text(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
@@ -119,9 +84,9 @@ def _read_in_original(image: Pixels) -> list[str]:
     return [line for line in read_text(image) if words(line)]
 
 
-TEXT = Metric("text", ("recall", "precision", "f1"), ("recall", "f1"), _text, prepare=_rapidocr)
+TEXT = Metric("text", ("recall", "precision", "f1"), ("recall", "f1"), _text, prepare=_check_installed)
 """Labelled words that RapidOCR reads in the decoded image: `word_score`; None without labels."""
 
-READING = Metric("reading", ("words_kept",), ("words_kept",), _reading, prepare=_rapidocr)
+READING = Metric("reading", ("words_kept",), ("words_kept",), _reading, prepare=_check_installed)
 """Share of the words read in the original that are also read in the decoded image; needs no labels. None
 where nothing is read in the original."""
