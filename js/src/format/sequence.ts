@@ -1,0 +1,90 @@
+/** Read sequences: a header, a chunk for each frame, an index. docs/format.md specifies the bytes. */
+
+import { DamagedError, FormatError, TruncatedError } from "../errors.js";
+import { crc16, crc32 } from "./checks.js";
+import { headerFields, littleEndian, readHeader, readUint32, type ParsedHeader } from "./header.js";
+import { readVarint, varint } from "./varint.js";
+
+/** Ticks of a second. */
+const TICKS = 1_000_000;
+const FRAME = 0x40;
+const INDEX = 0x49;
+
+/** The contents of a frame's chunk. */
+export interface CodedFrame {
+  /** Seconds. */
+  readonly time: number;
+  /** Flags 1 key, 2 intra, 4 levels. */
+  readonly flags: number;
+  /** Header fields and time, as the checksum covers them. */
+  readonly fields: Uint8Array;
+  readonly checksum: number;
+  readonly payload: Uint8Array;
+}
+
+export interface Sequence {
+  readonly header: ParsedHeader;
+  /** Reads a frame at a time, and the index after the last; throws where the file is not valid. */
+  readonly frames: Iterable<CodedFrame>;
+}
+
+/** @throws FormatError if the file does not begin with the header of a sequence */
+export function readSequence(data: Uint8Array): Sequence {
+  const header = readHeader(data);
+  if (header.kind !== "sequence") {
+    throw new FormatError("this is a still image and not a sequence: read it with decode");
+  }
+  return { header, frames: { [Symbol.iterator]: () => framesOf(data, header) } };
+}
+
+function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame> {
+  const largest = 4096 + 6 * header.width * header.height;
+  const index: number[] = [];
+  let count = 0;
+  let ticks = 0;
+  let at = header.payloadStart;
+  const need = (end: number, where: string): void => {
+    if (data.length < end) throw new TruncatedError(`the sequence ends ${where}: ${count} whole frames are there`);
+  };
+  for (;;) {
+    need(at + 1, "before its index");
+    const tag = data[at];
+    if (tag === INDEX) break;
+    if ((tag & ~0x07) !== FRAME || (tag & 1 && !(tag & 2)) || (count === 0 && !(tag & 1))) {
+      throw new DamagedError(`after ${count} frames comes neither a frame nor the index`);
+    }
+    const [gap, afterGap] = readVarint(data, at + 1, "frame");
+    const [length, end] = readVarint(data, afterGap, "frame");
+    const start = end + 6;
+    need(start, `within frame ${count}`);
+    if (crc16(data.subarray(at, end + 4)) !== (data[end + 4] | (data[end + 5] << 8))) {
+      throw new DamagedError(`the head of frame ${count} is damaged: its checksum does not match`);
+    }
+    if (length > largest) {
+      throw new FormatError(`frame ${count} has ${length} bytes, more than any encoder writes`);
+    }
+    need(start + length, `within frame ${count}`);
+    ticks += gap;
+    index.push(tag & 3, ...varint(gap), ...varint(start + length - at));
+    yield {
+      time: ticks / TICKS,
+      flags: tag & 7,
+      fields: Uint8Array.from([...headerFields(header), ...varint(gap)]),
+      checksum: readUint32(data, end),
+      payload: data.subarray(start, start + length),
+    };
+    count += 1;
+    at = start + length;
+  }
+  checkIndex(data, at, [INDEX, ...varint(count), ...index]);
+}
+
+function checkIndex(data: Uint8Array, at: number, body: readonly number[]): void {
+  const summed = [...body, ...littleEndian(crc32(Uint8Array.from(body)), 4)];
+  const expected = [...summed, ...littleEndian(summed.length, 4)];
+  if (data.length < at + expected.length) throw new TruncatedError("the sequence ends within its index");
+  if (expected.some((byte, i) => data[at + i] !== byte)) {
+    throw new DamagedError("the index at the end is damaged, or frames are missing");
+  }
+  if (data.length > at + expected.length) throw new FormatError("there are bytes after the end of the sequence");
+}

@@ -1,0 +1,9 @@
+/** Encode and decode `.cotam` images in browsers and in Node. */
+
+export * from "./api.js";
+export * from "./errors.js";
+export type { View } from "./codec/still.js";
+export type { Kind } from "./format/header.js";
+export type { Metadata } from "./format/metadata.js";
+export type { RawImage } from "./image/pixels.js";
+export type { Decoded, DecodedFrame, Progress } from "./protocol.js";

@@ -1,0 +1,24 @@
+/** Start the worker in a browser. */
+
+import { CotamError } from "./errors.js";
+import type { WorkerPort } from "./protocol.js";
+
+export function startWorker(): WorkerPort {
+  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "cotam" });
+  return {
+    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
+    listen: (onMessage) => worker.addEventListener("message", ({ data }) => onMessage(data)),
+    onFailure: (heard) =>
+      worker.addEventListener("error", ({ message }) => {
+        worker.terminate();
+        heard(new CotamError(`the worker of cotam failed: ${message || "its script could not be loaded"}`));
+      }),
+    setBusy: () => {},
+  };
+}
+
+/** Threads of the run time: more than one need shared memory, which browsers give to isolated pages alone. */
+export function threads(): number {
+  if (!globalThis.crossOriginIsolated) return 1;
+  return Math.min(4, Math.ceil((navigator.hardwareConcurrency || 2) / 2));
+}
