@@ -5,7 +5,7 @@ import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
 import { FrameDecoder } from "./codec/temporal.js";
 import { WeightSet, type Constants, type ReadUrl, type WeightSource } from "./codec/weights.js";
-import { DamagedError, FormatError, UnknownWeightsError } from "./errors.js";
+import { DamagedError, FormatError, InputError, UnknownWeightsError } from "./errors.js";
 import { readSequenceHeader, restoreContainer } from "./format/av1.js";
 import { checkSize, readFile, readKind, type CotamFile } from "./format/header.js";
 import { readSequence } from "./format/sequence.js";
@@ -65,7 +65,7 @@ export class Engine {
   async encode(image: WorkerImage, job: EncodeJob, checkpoint: Checkpoint): Promise<Uint8Array> {
     let pixels = await toPixels(image);
     if (job.model !== undefined) {
-      const { width, height } = fitSize(job.model, pixels.width / 3, pixels.height);
+      const { width, height } = sizeFor(job.model, pixels);
       pixels = shrink(pixels, width, height);
     }
     const [first = this.packaged] = this.sets.values();
@@ -170,6 +170,15 @@ export class Engine {
     this.runtime ??= this.host.read(this.setup.wasm, onBytes).then((data) => configure(data, this.setup.threads));
     this.runtime.catch(() => (this.runtime = undefined));
     return this.runtime;
+  }
+}
+
+function sizeFor(model: string, pixels: Pixels): { width: number; height: number } {
+  try {
+    return fitSize(model, pixels.width / 3, pixels.height);
+  } catch (error) {
+    if (error instanceof RangeError) throw new InputError(error.message);
+    throw error;
   }
 }
 

@@ -2,6 +2,7 @@
 
 export * from "./api.js";
 export * from "./errors.js";
+export * from "./models.js";
 export type { View } from "./codec/still.js";
 export type { Kind } from "./format/header.js";
 export type { Metadata } from "./format/metadata.js";
