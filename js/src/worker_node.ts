@@ -2,8 +2,9 @@
 
 import { readFile } from "node:fs/promises";
 import { parentPort, type TransferListItem } from "node:worker_threads";
+import { decodeAvif } from "./avif_node.js";
 import type { ReadUrl } from "./codec/weights.js";
-import { CotamError, MissingCodecError } from "./errors.js";
+import { CotamError } from "./errors.js";
 import { serve } from "./serve.js";
 
 const read: ReadUrl = async (url, onBytes) => {
@@ -27,10 +28,5 @@ serve(
     send: (message, transfer = []) => port.postMessage(message, transfer as TransferListItem[]),
     listen: (onMessage) => port.on("message", onMessage),
   },
-  {
-    read,
-    decodeAvif: async () => {
-      throw new MissingCodecError("there is no AV1 decoder here");
-    },
-  },
+  { read, decodeAvif },
 );

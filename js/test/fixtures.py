@@ -1,7 +1,7 @@
 """Files of all kinds by the Python package, for the tests of the JavaScript package, and the reverse.
 
-    python js/test/fixtures.py make FOLDER    # NAME.cotam, NAME.rgb (decoded), NAME.png (source), index.json
-    python js/test/fixtures.py check FOLDER   # decodes the .cotam files there; prints their sizes and PSNR as JSON
+python js/test/fixtures.py make FOLDER    # NAME.cotam, NAME.rgb (decoded), NAME.png (source), index.json
+python js/test/fixtures.py check FOLDER   # decodes .cotam files there; prints sizes and PSNR as JSON
 """
 
 from __future__ import annotations

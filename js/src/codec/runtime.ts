@@ -1,7 +1,7 @@
 /** Run the graphs of a weight set with ONNX Runtime's WebAssembly build. */
 
 import * as ort from "onnxruntime-web/wasm";
-import type { WeightSet } from "./weights.js";
+import type { OnBytes, WeightSet } from "./weights.js";
 
 const TYPES = { float32: Float32Array, int16: Int16Array, uint8: Uint8Array };
 
@@ -32,10 +32,14 @@ export class Sessions {
 
   constructor(private readonly weights: WeightSet) {}
 
-  open(graph: string): Promise<ort.InferenceSession> {
+  has(graph: string): boolean {
+    return this.sessions.has(graph);
+  }
+
+  open(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
     let found = this.sessions.get(graph);
     if (!found) {
-      found = this.create(graph);
+      found = this.create(graph, onBytes);
       found.catch(() => this.sessions.delete(graph));
       this.sessions.set(graph, found);
     }
@@ -56,13 +60,10 @@ export class Sessions {
     });
   };
 
-  private async create(graph: string): Promise<ort.InferenceSession> {
-    const file = `${graph}.onnx`;
-    const session = await ort.InferenceSession.create(await this.weights.file(file), {
+  private async create(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
+    return ort.InferenceSession.create(await this.weights.file(`${graph}.onnx`, onBytes), {
       executionProviders: ["wasm"],
       graphOptimizationLevel: "all",
     });
-    this.weights.release(file);
-    return session;
   }
 }

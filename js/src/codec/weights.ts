@@ -5,8 +5,10 @@ import { hex, sha256 } from "../format/checks.js";
 import { readNpz } from "../format/npz.js";
 import { Tables } from "../format/symbols.js";
 
-/** Reads a file from a URL, or throws; `onBytes` hears of each part, and of all that is to come if it is known. */
-export type ReadUrl = (url: string, onBytes: (loaded: number, total?: number) => void) => Promise<Uint8Array>;
+/** Hears of the bytes of a file that have arrived, and of all that are to come if that is known. */
+export type OnBytes = (loaded: number, total?: number) => void;
+/** Reads a file from a URL, or throws. */
+export type ReadUrl = (url: string, onBytes: OnBytes) => Promise<Uint8Array>;
 
 /** Where the files of a weight set are. */
 export interface WeightSource {
@@ -47,7 +49,6 @@ export class WeightSet {
   readonly digest: Uint8Array;
   /** The first two bytes, as in the headers of files, in hexadecimal. */
   readonly shortHash: string;
-  private readonly fetching = new Map<string, Promise<Uint8Array>>();
   private constants: Promise<Constants> | undefined;
 
   constructor(
@@ -68,42 +69,25 @@ export class WeightSet {
     return this.source.sizes?.[file];
   }
 
-  /**
-   * The checked bytes of a file. They are kept until `release`.
-   *
-   * @throws UnknownWeightsError if they are not those of the manifest
-   */
-  file(name: string, onBytes: (loaded: number, total?: number) => void = () => {}): Promise<Uint8Array> {
-    let found = this.fetching.get(name);
-    if (!found) {
-      found = this.fetchChecked(name, onBytes);
-      found.catch(() => this.fetching.delete(name)); // so that another try may succeed
-      this.fetching.set(name, found);
-    }
-    return found;
-  }
-
-  /** Forget the bytes of a file. */
-  release(name: string): void {
-    this.fetching.delete(name);
-  }
-
-  load(): Promise<Constants> {
-    this.constants ??= this.file("tables.npz").then(readConstants);
-    this.constants.catch(() => (this.constants = undefined));
-    return this.constants;
-  }
-
-  private async fetchChecked(
-    name: string,
-    onBytes: (loaded: number, total?: number) => void,
-  ): Promise<Uint8Array> {
+  /** @throws UnknownWeightsError if the bytes of a file are not those of the manifest */
+  async file(name: string, onBytes: OnBytes = () => {}): Promise<Uint8Array> {
     const url = this.source.urls[name];
     const data = await this.read(url, onBytes);
     if (hex(sha256(data)) !== this.source.manifest[name]) {
       throw new UnknownWeightsError(`${url} does not match the manifest of its weight set`);
     }
     return data;
+  }
+
+  get isLoaded(): boolean {
+    return this.constants !== undefined;
+  }
+
+  /** Tables and constants. @throws as `file` */
+  load(onBytes?: OnBytes): Promise<Constants> {
+    this.constants ??= this.file("tables.npz", onBytes).then(readConstants);
+    this.constants.catch(() => (this.constants = undefined)); // so that another try may succeed
+    return this.constants;
   }
 }
 

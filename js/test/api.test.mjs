@@ -1,0 +1,160 @@
+// The public functions in Node, on files that Python makes (fixtures.py), and back.
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import * as cotam from "cotam";
+import { bytes, fixture, FIXTURES, fixtures, GOLDEN, python, readPng, WEIGHTS } from "./files.mjs";
+import { mutated } from "./mutations.mjs";
+import { difference, picture } from "./pictures.mjs";
+
+const OUT = new URL("../build/written/", import.meta.url).pathname;
+
+before(() => {
+  python("make", FIXTURES);
+  rmSync(OUT, { recursive: true, force: true });
+  mkdirSync(OUT, { recursive: true });
+});
+
+const opaque = (name) => readPng(`${FIXTURES}${name}.png`);
+
+test("files of every kind decode to the pixels of Python", async () => {
+  for (const [name, { kind, width, height, view, frames, earlier }] of Object.entries(fixtures())) {
+    const data = fixture(name);
+    const info = cotam.info(data);
+    assert.deepEqual([info.kind, info.width, info.height, info.bytes], [kind, width, height, data.length], name);
+    const expected = bytes(`${FIXTURES}${name}.rgb`).subarray(0, 3 * width * height);
+    const found = await cotam.decode(data, { view, earlier: earlier ? [fixture(earlier)] : [] });
+    assert.deepEqual([found.width, found.height], [width, height], name);
+    const { largest, mean } = difference(found.data, expected);
+    // Floats are summed in another order here; a patch without learned parts would be exact.
+    if (kind === "lossless") assert.equal(largest, 0, name);
+    const [most, average] = kind === "av1" ? [12, 0.5] : [4, 0.02]; // another conversion to RGB
+    assert.ok(largest <= most && mean < average, `${name}: ${largest} off at most, ${mean} on average`);
+    assert.equal(info.frames, frames);
+  }
+});
+
+test("the frames of a sequence decode in order", async () => {
+  const { width, height, frames } = fixtures().sequence;
+  const expected = bytes(`${FIXTURES}sequence.rgb`);
+  const times = [];
+  for await (const frame of cotam.decodeFrames(fixture("sequence"))) {
+    const at = times.push(frame.time) - 1;
+    const size = 3 * width * height;
+    const { largest, mean } = difference(frame.data, expected.subarray(at * size, (at + 1) * size));
+    assert.ok(largest <= 4 && mean < 0.02, `frame ${at}: ${largest} off at most, ${mean} on average`);
+  }
+  assert.deepEqual(times, Array.from({ length: frames }, (_, i) => i / 5));
+  assert.equal(cotam.info(fixture("sequence")).duration, (frames - 1) / 5);
+});
+
+test("leaving a sequence early does no harm", async () => {
+  for await (const frame of cotam.decodeFrames(fixture("sequence"))) {
+    assert.equal(frame.time, 0);
+    break;
+  }
+  assert.equal((await cotam.decode(fixture("dot"))).width, 1);
+});
+
+test("what is encoded here, Python decodes, with as few bytes", async () => {
+  const sizes = {};
+  for (const [name, quality] of [["photo", 40], ["dot", 40], ["tiles", 40]]) {
+    const data = await cotam.encode(opaque(name), { quality });
+    sizes[name] = [data.length, fixture(name).length];
+    writeFileSync(`${OUT}${name}.cotam`, data);
+    copyFileSync(`${FIXTURES}${name}.png`, `${OUT}${name}.png`);
+  }
+  const found = JSON.parse(python("check", OUT));
+  for (const [name, [ours, theirs]] of Object.entries(sizes)) {
+    const { width, height } = fixtures()[name];
+    assert.deepEqual(found[name].size, [width, height]);
+    assert.ok(Math.abs(ours - theirs) <= Math.max(8, 0.01 * theirs), `${name}: ${ours} bytes, ${theirs} in Python`);
+    if (name !== "dot") assert.ok(found[name].psnr > 22, `${name}: ${found[name].psnr} dB`);
+  }
+});
+
+test("a file fits its target size, with fewer pixels if need be", async () => {
+  const image = opaque("photo");
+  const roomy = await cotam.encode(image, { targetSize: 2500 });
+  assert.ok(roomy.length <= 2500 && roomy.length > 2200, `${roomy.length} bytes`);
+  const tight = await cotam.encode(image, { targetSize: 200 });
+  assert.ok(tight.length <= 200);
+  assert.ok(cotam.info(tight).width < image.width);
+  await assert.rejects(cotam.encode(picture(1, 1), { targetSize: 10 }), { name: "TargetSizeError" });
+});
+
+test("an image is shrunk for a model", async () => {
+  const image = picture(700, 600);
+  const file = cotam.info(await cotam.encode(image, { for: "llava-1.5", quality: 0 }));
+  const { width, height } = cotam.fitSize("llava-1.5", 700, 600);
+  assert.deepEqual([file.width, file.height], [width, height]);
+  assert.ok(width < 700);
+  await assert.rejects(cotam.encode(image, { for: "no such model" }), { name: "InputError" });
+});
+
+test("transparent pixels lie on white", async () => {
+  const image = picture(64, 64);
+  image.data.fill(0);
+  const { data } = await cotam.decode(await cotam.encode(image));
+  assert.ok(data.every((value) => value > 250));
+});
+
+test("what is no image, or no option, is an error that says so", async () => {
+  for (const image of [null, 3, "photo.png", {}, { data: new Uint8Array(3), width: 1, height: 1 }, new Blob(["x"])]) {
+    await assert.rejects(cotam.encode(image), (error) => error instanceof cotam.CotamError);
+  }
+  const image = picture(8, 8);
+  for (const quality of [-1, 101, 1.5, NaN, "50"]) {
+    await assert.rejects(cotam.encode(image, { quality }), { name: "InputError", message: /0 to 100/ });
+  }
+  await assert.rejects(cotam.encode(image, { targetSize: 0 }), { name: "InputError" });
+  await assert.rejects(cotam.decode("x"), { name: "InputError" });
+  await assert.rejects(cotam.decode(fixture("dot"), { view: "cat" }), { name: "InputError" });
+  await assert.rejects(cotam.decode(fixture("patch")), { name: "InputError", message: /earlier/ });
+});
+
+test("a file of another weight set needs that set", async () => {
+  const page = bytes(`${GOLDEN}page.cotam`);
+  await assert.rejects(cotam.decode(page), { name: "UnknownWeightsError", message: /load\(\{ weights/ });
+  const seen = [];
+  await cotam.load({ weights: new URL("page", WEIGHTS), onProgress: ({ loaded, total }) => seen.push([loaded, total]) });
+  assert.equal((await cotam.decode(page)).width, 150);
+  assert.ok(seen.length > 5 && seen.at(-1)[0] === seen.at(-1)[1]);
+  await assert.rejects(cotam.load({ weights: new URL("no_such_set", WEIGHTS) }), { name: "CotamError" });
+});
+
+test("a job that is aborted ends at once, and others go on", async () => {
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const first = cotam.encode(picture(400, 400), { signal: controller.signal });
+  const second = cotam.encode(picture(16, 16));
+  setTimeout(() => controller.abort(reason), 50);
+  await assert.rejects(first, reason);
+  assert.equal(cotam.info(await second).width, 16);
+  await assert.rejects(cotam.decode(fixture("dot"), { signal: AbortSignal.abort(reason) }), reason);
+});
+
+test("1,000 damaged files end in errors or in an image, and none hangs", { timeout: 600_000 }, async () => {
+  const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "av1"];
+  const outcomes = {};
+  let slowest = 0;
+  for (let number = 0; number < 1000; number++) {
+    const name = names[number % names.length];
+    const { name: kind, data } = mutated(fixture(name), number);
+    const start = performance.now();
+    try {
+      await cotam.decode(data, { earlier: [fixture("photo")] });
+      outcomes.image = (outcomes.image ?? 0) + 1;
+    } catch (error) {
+      assert.ok(error instanceof cotam.CotamError, `${name} ${kind} ${number}: ${error.stack}`);
+      outcomes[error.name] = (outcomes[error.name] ?? 0) + 1;
+    }
+    slowest = Math.max(slowest, performance.now() - start);
+    assert.ok(slowest < 30_000, `${name} ${kind} ${number} took ${slowest} ms`);
+  }
+  assert.ok(outcomes.DamagedError > 200 && outcomes.FormatError > 20 && outcomes.TruncatedError > 20, JSON.stringify(outcomes));
+  assert.ok(process.memoryUsage().rss < 3e9);
+});
+
+after(() => rmSync(OUT, { recursive: true, force: true }));

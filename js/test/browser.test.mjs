@@ -1,0 +1,136 @@
+// The public functions in Chromium: the same files and the same bytes as in Node.
+import assert from "node:assert/strict";
+import { existsSync, rmSync, mkdirSync, copyFileSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { launch } from "puppeteer-core";
+
+import * as cotam from "cotam";
+import { FIXTURES, fixtures, golden, python, readPng } from "./files.mjs";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const OUT = `${ROOT}js/build/from_chromium/`;
+const TYPES = { html: "text/html", js: "text/javascript", mjs: "text/javascript", wasm: "application/wasm", png: "image/png" };
+const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
+
+// `make test` runs where there is no browser, too; CI has one.
+const skip = CHROMIUM ? false : "no Chromium: set CHROMIUM to its path";
+
+let server, browser, page, origin;
+
+/** Serves the repository; the page at /isolated/ may share memory between threads. */
+function serve(request, response) {
+  const isolated = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+  const [name] = request.url.split("?");
+  if (name === "/" || name === "/isolated/") {
+    response.writeHead(200, { "content-type": TYPES.html, ...(name === "/" ? {} : isolated) });
+    return response.end("<!doctype html><title>cotam</title>");
+  }
+  readFile(`${ROOT}${name.slice(1)}`).then(
+    (data) => {
+      const type = TYPES[name.split(".").at(-1)] ?? "application/octet-stream";
+      response.writeHead(200, { "content-type": type, "content-length": data.length, ...isolated });
+      response.end(data);
+    },
+    () => response.writeHead(404).end(),
+  );
+}
+
+before(async () => {
+  if (skip) return;
+  if (!existsSync(`${FIXTURES}index.json`)) python("make", FIXTURES);
+  rmSync(OUT, { recursive: true, force: true });
+  mkdirSync(OUT, { recursive: true });
+  server = createServer(serve).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  origin = `http://127.0.0.1:${server.address().port}`;
+  browser = await launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"], protocolTimeout: 600_000 });
+  page = await open("/");
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+  rmSync(OUT, { recursive: true, force: true });
+});
+
+async function open(path) {
+  const opened = await browser.newPage();
+  opened.on("pageerror", (error) => console.error("in the page:", error));
+  await opened.goto(`${origin}${path}`);
+  return opened;
+}
+
+/** Call a function of test/page.mjs in a page. */
+function call(name, ...given) {
+  return callIn(page, name, ...given);
+}
+
+function callIn(where, name, ...given) {
+  return where.evaluate(async (name, given) => (await import("/js/test/page.mjs"))[name](...given), name, given);
+}
+
+test("progress of loading is told up to the last byte", { skip }, async () => {
+  const seen = await call("loaded");
+  assert.ok(seen.length > 5);
+  assert.equal(seen.at(-1).loaded, seen.at(-1).total);
+  assert.ok(seen.at(-1).total > 15e6);
+});
+
+test("golden files decode: their checksums are those of Python's symbols", { skip, timeout: 600_000 }, async () => {
+  await call("loadWeights", "page");
+  for (const name of Object.keys(golden).filter((name) => name !== "bands")) {
+    const { width, height } = readPng(`${ROOT}tests/golden/${name}.png`);
+    assert.deepEqual(await call("decoded", `/tests/golden/${name}.cotam`), [width, height], name);
+  }
+});
+
+test("files of every kind decode to the pixels of Python", { skip, timeout: 600_000 }, async () => {
+  for (const [name, { kind, view, earlier, frames }] of Object.entries(fixtures())) {
+    const from = "/js/build/fixtures/";
+    const found = await call("compared", `${from}${name}`, view, earlier && `${from}${earlier}.cotam`);
+    assert.equal(found.length, frames);
+    for (const { largest, mean } of found) {
+      const [most, average] = kind === "av1" ? [12, 0.7] : kind === "lossless" ? [0, 1e-9] : [4, 0.02];
+      assert.ok(largest <= most && mean < average, `${name}: ${largest} off at most, ${mean} on average`);
+    }
+  }
+});
+
+test("every form of an image gives the bytes of Node, which Python decodes", { skip, timeout: 600_000 }, async () => {
+  const image = readPng(`${FIXTURES}photo.png`);
+  const expected = [...(await cotam.encode(image, { quality: 40 }))];
+  const found = await call("encodings", "/js/build/fixtures/photo.png", 40);
+  assert.deepEqual(Object.keys(found), ["blob", "element", "bitmap", "imageData", "raw"]);
+  for (const [form, bytes] of Object.entries(found)) assert.deepEqual(bytes, expected, form);
+  writeFileSync(`${OUT}photo.cotam`, Uint8Array.from(found.blob));
+  copyFileSync(`${FIXTURES}photo.png`, `${OUT}photo.png`);
+  assert.ok(JSON.parse(python("check", OUT)).photo.psnr > 22);
+});
+
+test("threads give the same symbols", { skip, timeout: 600_000 }, async () => {
+  const isolated = await open("/isolated/");
+  assert.equal(await isolated.evaluate(() => crossOriginIsolated), true);
+  const image = readPng(`${FIXTURES}photo.png`);
+  const ours = await cotam.encode(image, { quality: 40 });
+  const { raw } = await callIn(isolated, "encodings", "/js/build/fixtures/photo.png", 40);
+  assert.ok(Math.abs(raw.length - ours.length) <= 8);
+  assert.deepEqual(await callIn(isolated, "decoded", "/js/build/fixtures/photo.cotam"), [200, 150]);
+  await isolated.close();
+});
+
+test("a page stays responsive, and aborts", { skip, timeout: 600_000 }, async () => {
+  assert.equal(await call("aborted"), "enough");
+});
+
+test("errors keep their classes", { skip }, async () => {
+  assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError"]);
+});
+
+test("200 damaged files end in errors or in an image, and none hangs", { skip, timeout: 600_000 }, async () => {
+  const { others, slowest } = await call("mutations", ["photo", "levels", "colours", "av1", "patch", "sequence"], 200);
+  assert.deepEqual(others, []);
+  assert.ok(slowest < 30_000, `${slowest} ms`);
+});

@@ -1,0 +1,111 @@
+// What browser.test.mjs does in a page.
+import * as cotam from "/js/dist/browser.js";
+import { mutated } from "./mutations.mjs";
+import { difference, picture } from "./pictures.mjs";
+
+async function bytes(url) {
+  return new Uint8Array(await (await fetch(url)).arrayBuffer());
+}
+
+/** All that is told of the progress of loading. */
+export async function loaded() {
+  const seen = [];
+  await cotam.load({ onProgress: (progress) => seen.push(progress) });
+  return seen;
+}
+
+export async function loadWeights(name) {
+  await cotam.load({ weights: `/src/cotam/weights/${name}` });
+}
+
+export async function decoded(url) {
+  const { data, width, height } = await cotam.decode(await bytes(url));
+  if (data.length !== 4 * width * height) throw new Error(`${data.length} bytes`);
+  return [width, height];
+}
+
+/** How far each frame of a file is from the pixels beside it. */
+export async function compared(url, view, earlier) {
+  const file = await bytes(`${url}.cotam`);
+  const rgb = await bytes(`${url}.rgb`);
+  const found = [];
+  const add = ({ data, width, height }) => {
+    const size = 3 * width * height;
+    found.push(difference(data, rgb.subarray(found.length * size, (found.length + 1) * size)));
+  };
+  if (cotam.info(file).kind !== "sequence") {
+    add(await cotam.decode(file, { view, earlier: earlier ? [await bytes(earlier)] : [] }));
+  } else {
+    for await (const frame of cotam.decodeFrames(file, { view })) add(frame);
+  }
+  return found;
+}
+
+/** One image in every form that `encode` takes. */
+export async function encodings(url, quality) {
+  const blob = await (await fetch(url)).blob();
+  const element = new Image();
+  element.src = url;
+  const bitmap = await createImageBitmap(blob);
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const imageData = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const { data, width, height } = imageData;
+  const forms = { blob, element, bitmap, imageData, raw: { data: new Uint8Array(data), width, height } };
+  const found = {};
+  for (const [form, image] of Object.entries(forms)) found[form] = [...(await cotam.encode(image, { quality }))];
+  if (bitmap.width !== width) throw new Error("the caller's bitmap was taken away");
+  return found;
+}
+
+/** Why an encoding ended that is aborted after ten ticks of a timer: a page that does not respond has none. */
+export async function aborted() {
+  const image = picture(600, 600);
+  const controller = new AbortController();
+  let ticks = 0;
+  const timer = setInterval(() => ++ticks === 10 && controller.abort(new Error("enough")), 10);
+  const reason = await cotam.encode(image, { signal: controller.signal }).catch((error) => error.message);
+  clearInterval(timer);
+  return reason;
+}
+
+export async function errors() {
+  const file = await bytes("/js/build/fixtures/photo.cotam");
+  const other = file.slice();
+  const unknown = await bytes("/js/build/fixtures/levels.cotam");
+  unknown[10] ^= 1;
+  const { crc16 } = await import("../dist/format/checks.js");
+  const { readHeader } = await import("../dist/format/header.js");
+  const end = readHeader(await bytes("/js/build/fixtures/levels.cotam")).payloadStart - 2;
+  new DataView(unknown.buffer).setUint16(end, crc16(unknown.subarray(0, end)), true);
+  const jobs = [
+    () => cotam.decode(other.fill(7)),
+    () => cotam.decode(file.slice(0, -1)),
+    () => cotam.encode(new Blob(["no image"], { type: "image/png" })),
+    () => cotam.encode(document.body),
+    () => cotam.decode(unknown),
+  ];
+  const found = [];
+  for (const job of jobs) {
+    const error = await job().catch((error) => error);
+    found.push(error instanceof cotam.CotamError ? error.name : String(error));
+  }
+  return found;
+}
+
+/** Errors of damaged files that are not of this package, and the longest time that one took. */
+export async function mutations(names, count) {
+  const others = [];
+  let slowest = 0;
+  for (let number = 0; number < count; number++) {
+    const file = await bytes(`/js/build/fixtures/${names[number % names.length]}.cotam`);
+    const start = performance.now();
+    try {
+      await cotam.decode(mutated(file, number).data);
+    } catch (error) {
+      if (!(error instanceof cotam.CotamError)) others.push(`${number}: ${error}`);
+    }
+    slowest = Math.max(slowest, performance.now() - start);
+  }
+  return { others, slowest };
+}
