@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec.allocation import Allocator
+    from cotam.codec.flat import Coded
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -163,77 +163,59 @@ def encode_image(image: ImageInput, options: Options) -> Encoded:
     warn_of(loaded, image)
     pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
     plan = options.resolve(pixels)
-    if plan.target_size is None:
-        file = _encode_still(pixels, plan, loaded.metadata)
-    else:
-        file = _encode_within(pixels, plan, plan.target_size, loaded.metadata)
+    file = _encode_within(pixels, plan, loaded.metadata)
     return Encoded(file, (pixels.shape[1], pixels.shape[0]))
 
 
-def _encode_still(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
-    """Encode at the quality of a plan."""
-    from cotam.codec.flat import FlatCoder, better
-
-    if plan.payload == "flat":
-        return FlatCoder(pixels, metadata, effort=plan.effort).encode(plan.quality).file
-    from cotam.codec.shared import codec  # slow, and not needed above
-
-    learned = codec(plan.weights)
-    file = learned.encode(pixels, plan.quality, allocator=plan.allocator(pixels), metadata=metadata)
-    if not _tries_av1(pixels, plan):
-        return file
-    coder = FlatCoder(pixels, metadata, palette=False, effort=plan.effort)
-    other = coder.encode(plan.quality)
-    return better(coder.measure(file, learned.decode(file)), other, plan.quality).file
-
-
-def _tries_av1(pixels: np.ndarray, plan: Plan) -> bool:
-    from cotam.codec.av1 import can_encode_av1
-
-    may = plan.payload == "either" and plan.effort != "fast"
-    return may and can_encode_av1(pixels.shape[1], pixels.shape[0])
-
-
-def _encode_within(pixels: np.ndarray, plan: Plan, target: int, metadata: Mapping[str, bytes]) -> File:
-    """Encode at the highest quality that fits, shrinking the image if none does."""
+def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+    """Encode as planned; an image that does not fit into the target size at any quality is shrunk."""
     from cotam.image.fit import fitted
 
-    whole, allocator = pixels, plan.allocator(pixels)
+    whole = pixels
     while True:
         try:
-            return _fit(pixels, plan, target, allocator, metadata)
+            return _encode_at_size(pixels, plan, metadata)
         except TargetSizeError as error:
             count = pixels.shape[0] * pixels.shape[1]
-            if count == 1 or plan.levels is not None:
+            if plan.target_size is None or count == 1 or plan.levels is not None:
                 raise
-            share = target / error.smallest / SHRUNK_FOR
+            share = plan.target_size / error.smallest / SHRUNK_FOR
         pixels = fitted(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
-        allocator = plan.allocator(pixels)
 
 
-def _fit(
-    pixels: np.ndarray, plan: Plan, target: int, allocator: Allocator | None, metadata: Mapping[str, bytes]
-) -> File:
-    """Encode at the highest quality that fits, or raise TargetSizeError."""
+def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+    """Encode at the quality of a plan, or at the highest one that fits into its target size."""
+    from cotam.codec.av1 import can_encode_av1
     from cotam.codec.flat import FlatCoder, better
 
-    if plan.payload == "flat":
-        return FlatCoder(pixels, metadata, effort=plan.effort).encode_within(target).file
+    target, quality, is_flat = plan.target_size, plan.quality, plan.payload == "flat"
+    coder = FlatCoder(pixels, metadata, palette=is_flat, effort=plan.effort)
+
+    def coded() -> Coded:
+        return coder.encode(quality) if target is None else coder.encode_within(target)
+
+    if is_flat:
+        return coded().file
     from cotam.codec.shared import codec  # slow, and not needed above
 
-    learned = codec(plan.weights)
-    if not _tries_av1(pixels, plan):
-        return learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
-    coder = FlatCoder(pixels, metadata, palette=False, effort=plan.effort)
+    learned, allocator = codec(plan.weights), plan.allocator(pixels)
+    tries_av1 = plan.payload == "either" and plan.effort != "fast" and can_encode_av1(*pixels.shape[1::-1])
     try:
-        file = learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
+        if target is None:
+            file = learned.encode(pixels, quality, allocator=allocator, metadata=metadata)
+        else:
+            file = learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
     except TargetSizeError:
-        return coder.encode_within(target).file
+        if not tries_av1:
+            raise
+        return coded().file
+    if not tries_av1:
+        return file
     try:
-        other = coder.encode_within(target)
+        other = coded()
     except TargetSizeError:
         return file
-    return better(coder.measure(file, learned.decode(file)), other, None).file
+    return better(coder.measure(file, learned.decode(file)), other, None if target else quality).file
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
@@ -282,35 +264,19 @@ def decode_file(file: File, view: View = "mllm") -> np.ndarray:
     FormatError, UnknownWeightsError
         As `decode`.
     """
-    if file.kind not in _DECODERS:
-        raise FormatError(f"a file of kind {file.kind.name.lower()} cannot be decoded by itself")
-    return _DECODERS[file.kind](file, view)
+    if file.kind is Kind.LEARNED:
+        from cotam.codec.shared import codec_of
 
+        return codec_of(file.header.weights).decode(file, view=view)
+    if file.kind is Kind.AV1:
+        from cotam.codec.av1 import decode_av1
 
-def _decode_learned(file: File, view: View) -> np.ndarray:
-    from cotam.codec.shared import codec_of
+        return decode_av1(file.payload, file.width, file.height)
+    if file.kind is Kind.LOSSLESS:
+        from cotam.codec.lossless import decode_lossless
 
-    return codec_of(file.header.weights).decode(file, view=view)
-
-
-def _decode_av1(file: File, view: View) -> np.ndarray:
-    from cotam.codec.av1 import decode_av1
-
-    return decode_av1(file.payload, file.width, file.height)
-
-
-def _decode_lossless(file: File, view: View) -> np.ndarray:
-    from cotam.codec.lossless import decode_lossless
-
-    return decode_lossless(file.payload, file.width, file.height)
-
-
-_DECODERS: dict[Kind, Callable[[File, View], np.ndarray]] = {
-    Kind.LEARNED: _decode_learned,
-    Kind.AV1: _decode_av1,
-    Kind.LOSSLESS: _decode_lossless,
-}
-"""Decoder of the payload of each kind of still image."""
+        return decode_lossless(file.payload, file.width, file.height)
+    raise FormatError(f"a file of kind {file.kind.name.lower()} cannot be decoded by itself")
 
 
 def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
@@ -348,24 +314,20 @@ def info(data: bytes) -> Info:
 
 def info_of(file: File) -> Info:
     """Describe a file that was parsed, or that `encode_image` returned."""
+    from cotam.codec.weights import label_of
+
     size = len(file.data)
     return Info(
         width=file.width,
         height=file.height,
         quality=file.header.quality,
         kind=file.kind.name.lower(),
-        weights=_label_of(file.header.weights) if file.header.weights else "",
+        weights=label_of(file.header.weights) if file.header.weights else "",
         bytes=size,
         bpp=8 * size / (file.width * file.height),
         has_levels=file.header.has_levels,
         metadata=tuple(file.metadata),
     )
-
-
-def _label_of(weights_hash: bytes) -> str:
-    from cotam.codec.weights import label_of
-
-    return label_of(weights_hash)
 
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:

@@ -18,6 +18,7 @@ __all__ = [
     "check_output",
     "grown",
     "identities",
+    "image_input",
     "make_folder",
     "plan_outputs",
     "put_back",
@@ -60,7 +61,8 @@ def plan_outputs(
     """Choose one output for each input.
 
     An input that is the output of another input is skipped: a command that writes beside its inputs can be
-    run again with the same pattern of names.
+    run again with the same pattern of names. Raises ValueError if an input has no name to use, or two inputs
+    would have the same output; the text is one line.
 
     Parameters
     ----------
@@ -70,11 +72,6 @@ def plan_outputs(
     suffix : of outputs that take the name of their input, with its dot
     keep_suffix_beside : in the input's own folder, add ``suffix`` after the input's own suffix instead of
         replacing it
-
-    Raises
-    ------
-    ValueError
-        if an input has no name to use, or two inputs would have the same output; the text is one line
     """
     if output == "":
         raise ValueError("the name of the output is empty")
@@ -156,18 +153,14 @@ def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
 def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = True) -> None:
     """Refuse an output before the work that could not be written after it.
 
+    Raises FileNotFoundError, NotADirectoryError if its folder does not exist, or is a file; FileExistsError
+    if the output is one of the inputs, or exists and ``overwrite`` is False.
+
     Parameters
     ----------
     path : file, or `STANDARD`
     sources : `identities` of all inputs
     overwrite : False refuses a file that exists
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        if its folder does not exist, or is a file
-    FileExistsError
-        if the output is one of the inputs, or exists and ``overwrite`` is False
     """
     if path == STANDARD:
         return
@@ -208,6 +201,11 @@ def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object]
     return start + file.read()
 
 
+def image_input(path: str) -> str | bytes:
+    """An image as `cotam.encode` takes it: a path, or the bytes of a pipe, which can be read only once."""
+    return path if os.path.isfile(path) else read_input(path)
+
+
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
     """A stream that gives ``head``, which was read already, and then the rest."""
     return cast("BinaryIO", _Begun(head, rest))
@@ -227,21 +225,14 @@ def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) 
 
     The data go to a temporary file in the same folder, which then replaces the file: a symbolic link to it is
     followed, its permissions stay, and a new file gets those of the umask. A pipe, a device and standard
-    output are written to directly.
+    output are written to directly. Raises FileExistsError if the file exists and ``overwrite`` is False;
+    BrokenPipeError if the reader of a pipe has gone; OSError if it cannot be written; ``filename`` is
+    ``path``.
 
     Parameters
     ----------
     path : file, or `STANDARD`
     overwrite : False refuses a file that exists
-
-    Raises
-    ------
-    FileExistsError
-        if the file exists and ``overwrite`` is False
-    BrokenPipeError
-        if the reader of a pipe has gone
-    OSError
-        if it cannot be written; ``filename`` is ``path``
     """
     with writing(path, overwrite=overwrite) as file:
         file.write(data)
@@ -251,10 +242,7 @@ def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) 
 def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
     """Open a file to write in parts; it appears, whole, when the block ends without error: see `write_whole`.
 
-    Raises
-    ------
-    FileExistsError, BrokenPipeError, OSError
-        as `write_whole`; errors of the block pass unchanged
+    Raises FileExistsError, BrokenPipeError, OSError as `write_whole`; errors of the block pass unchanged.
     """
     if path == STANDARD:
         if sys.stdout is None:

@@ -62,10 +62,7 @@ class Encoding:
     def __call__(self, image: Any) -> Converted:
         """Encode anything that `cotam.encode` takes.
 
-        Raises
-        ------
-        InputError
-            as `cotam.encode`, or for a note if ``strict``
+        Raises InputError as `cotam.encode`, or for a note if ``strict``.
         """
         from cotam.image.read import read_image
 
@@ -120,10 +117,7 @@ class Decoding:
     def __call__(self, data: Any) -> Converted:
         """Decode the bytes of a .cotam file.
 
-        Raises
-        ------
-        FormatError
-            for a sequence of frames, and as `cotam.decode`
+        Raises FormatError for a sequence of frames, and as `cotam.decode`.
         """
         if isinstance(data, bytes | bytearray | memoryview) and is_sequence(bytes(data[:KIND_BYTES])):
             raise FormatError("it is a sequence of frames: cotam decode writes them all")
@@ -140,14 +134,8 @@ Conversion = Encoding | Decoding
 def image_in(value: Any) -> Any:
     """The image in a cell of a table: bytes, an array, or Hugging Face's ``{"bytes": …, "path": …}``.
 
-    Returns
-    -------
-    bytes or array; None for a null
-
-    Raises
-    ------
-    InputError
-        if the cell holds something else
+    Returns bytes or array; None for a null.
+    Raises InputError if the cell holds something else.
     """
     if isinstance(value, dict):
         path = value.get("path")

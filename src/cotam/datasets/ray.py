@@ -4,17 +4,16 @@
 >>> coded = encode_dataset(ray.data.read_parquet("photos"), "image", quality=40)  # doctest: +SKIP
 >>> coded.write_parquet("coded")  # doctest: +SKIP
 
-Actors load the graphs once and run them in one thread each. Few batches are in flight at a time. An actor
-that was killed is started again with what it had: there is one result for each image.
+Workers load the graphs once and run them in one thread each. Few batches are in flight at a time. What a
+worker had when it was killed is done again: there is one result for each image.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-import time
-from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
@@ -33,16 +32,10 @@ except ModuleNotFoundError as _error:
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-__all__ = ["actors", "decode_dataset", "encode_dataset"]
+__all__ = ["decode_dataset", "encode_dataset", "tasks"]
 
 _PATIENCE = 30.0
 """Seconds without a result after which the cluster is asked whether any machine is left."""
-
-_TURN = 1.0
-"""Seconds after which an actor returns what it has done."""
-
-_MOST = 64
-"""Units that an actor gets at most for a turn."""
 
 
 def _pool(actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
@@ -154,32 +147,12 @@ class _Images:
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
 
-class _Worker:
-    """An actor that converts units."""
-
-    def __init__(self, work: Work) -> None:
-        start_worker()
-        self._work = work
-
-    def do(self, units: Sequence[Unit]) -> list[Row]:
-        """The rows of the first of these, until a turn is over. Called without units, it just answers."""
-        rows, end = [], time.monotonic() + _TURN
-        for unit in units:
-            rows.append(self._work(unit))
-            if time.monotonic() > end:
-                break
-        return rows
-
-
-def actors(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
-    """A `cotam.datasets.run.Engine`: actors of a cluster, each with a few units at a time.
-
-    A call costs the cluster some milliseconds, so an actor gets units for about a second. If it dies, another
-    is started wherever there is room, and its units are tried again, each alone, to find the one that kills.
+def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
+    """A `cotam.datasets.run.Engine`: tasks of a cluster.
 
     Parameters
     ----------
-    jobs : how many actors at most; each has a processor of its own
+    jobs : how many at a time at most; each has a processor of its own
     address : of the cluster: "auto", ``HOST:PORT``, or "local" for one that starts and ends here
     """
     mine = not ray.is_initialized()
@@ -209,47 +182,25 @@ def _check_answers(address: str) -> None:
             raise InputError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
 
 
+def _convert(work: Work, unit: Unit) -> Row:
+    start_worker()
+    return work(unit)
+
+
 def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
-    make = ray.remote(num_cpus=1)(_Worker).remote
-    todo, deaths, missing, lost = deque(units), Counter[Unit](), len(units), 0
-    running: dict[Any, tuple[list[Unit], Any]] = {}
-
-    def ask(worker: Any, share: list[Unit]) -> None:
-        running[worker.do.remote(share)] = share, worker
-
-    def next_share() -> list[Unit]:
-        share = [todo.popleft()]
-        while len(share) < min(_MOST, len(todo) // (2 * jobs)) and not (deaths[share[0]] or deaths[todo[0]]):
-            share.append(todo.popleft())
-        return share
-
-    for _ in range(min(jobs, len(units))):
-        ask(make(work), [])  # it gets units when it has answered: there may be no room for it for long
-    while missing:
+    """Rows of units as they are done: tasks of Ray, which it repeats if their worker dies."""
+    convert = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_convert).remote
+    shared, rest = ray.put(work), iter(units)
+    running = {convert(shared, unit): unit for unit in islice(rest, jobs)}
+    while running:
         found, _ = ray.wait(list(running), timeout=_PATIENCE)
-        if not found:
-            if any(node["Alive"] for node in ray.nodes()):
-                continue
+        if not found and not any(node["Alive"] for node in ray.nodes()):
             raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
-        ready = found[0]
-        share, worker = running.pop(ready)
-        try:
-            rows = ray.get(ready)
-        except ray.exceptions.RayActorError as error:
-            rows, lost = [], lost + 1 if not share else lost
-            if lost > DEATHS:
-                raise InputError(f"Ray cannot start workers: {' '.join(str(error).split())}") from error
-            for unit in reversed(share):
-                deaths[unit] += 1
-                if deaths[unit] < DEATHS:
-                    todo.appendleft(unit)
-                else:
-                    rows.append(died(unit))
-            ask(make(work), [])
-        else:
-            lost = 0
-            todo.extendleft(reversed(share[len(rows) :]))
-            if todo:
-                ask(worker, next_share())
-        missing -= len(rows)
-        yield from rows
+        for ready in found:
+            unit = running.pop(ready)
+            try:
+                row = ray.get(ready)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                row = died(unit)
+            running |= {convert(shared, unit): unit for unit in islice(rest, 1)}
+            yield row

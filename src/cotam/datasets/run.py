@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any
 
 from cotam import files
 from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
@@ -74,14 +74,9 @@ class Plan:
     other: Counter[str] = field(default_factory=Counter)
 
 
-class Watch(Protocol):
-    """Is told how a run goes."""
-
-    def planned(self, plan: Plan, todo: int) -> None:
-        """Called before the first unit; ``todo`` units are not done yet."""
-
-    def finished(self, row: Row) -> None:
-        """Called for each unit when it is done."""
+Watch = Callable[[Plan, int], AbstractContextManager[Callable[[Row], None]]]
+"""Shows a run: is given what was found and the number of units that are not done yet, before the first of
+them, and gives a function that is called with the row of each unit when it is done."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +101,13 @@ class Outcome:
 def plan(work: Work, name: str | None = None) -> Plan:
     """Find what is to be converted.
 
+    Raises InputError if there is nothing to convert, or outputs would lie among inputs; MissingExtraError if
+    there are Parquet files, and nothing to read them with.
+
     Parameters
     ----------
     work : its source is walked, but not its target if that lies within
     name : of one file in the source's folder, instead of all
-
-    Raises
-    ------
-    InputError
-        if there is nothing to convert, or outputs would lie among inputs
-    MissingExtraError
-        if there are Parquet files, and nothing to read them with
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
@@ -234,19 +225,17 @@ def run(
     *,
     name: str | None = None,
     overwrite: bool = False,
-    watch: Watch | None = None,
+    watch: Watch = lambda plan, todo: nullcontext(lambda row: None),
 ) -> Outcome:
     """Convert what is not converted yet.
+
+    Raises InputError as `plan`, or if the outputs that are there were made in another way and ``overwrite``
+    is False.
 
     Parameters
     ----------
     name : of one file in the source's folder, instead of all
     overwrite : convert all, also what is done
-
-    Raises
-    ------
-    InputError
-        as `plan`, or if the outputs that are there were made in another way and ``overwrite`` is False
     """
     found = plan(work, name)
     os.makedirs(work.target, exist_ok=True)
@@ -276,33 +265,36 @@ def _alone(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(work: Work, found: Plan, engine: Engine, watch: Watch | None, overwrite: bool) -> Outcome:
+def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
     wanted = {unit.source for unit in found.units}
     rows = [*found.refused, *(Row(**row) for source, row in manifest.rows.items() if source in wanted)]
     todo = [unit for unit in found.units if unit.source not in manifest.rows]
-    started, total = time.perf_counter(), Counter[str]()
-    if watch:
-        watch.planned(found, len(todo))
+    started, done = time.perf_counter(), list[Row]()
     try:
-        for row in engine(work, todo):
-            manifest.add(row)
-            rows.append(row)
-            total.update(images=row.images, bytes_in=row.bytes_in, bytes_out=row.bytes_out)
-            if watch:
-                watch.finished(row)
+        with watch(found, len(todo)) as finished:
+            for row in engine(work, todo):
+                manifest.add(row)
+                done.append(row)
+                finished(row)
     finally:
         manifest.close()
         files.remove_temporaries(work.target)  # of workers that were killed
-        failures = [{"source": row.source, **each} for row in rows for each in row.failed]
-        notes = [{"source": row.source, **each} for row in rows for each in row.notes]
+        failures = [{"source": row.source, **each} for row in rows + done for each in row.failed]
+        notes = [{"source": row.source, **each} for row in rows + done for each in row.notes]
         _write_list(os.path.join(work.target, FAILURES), failures)
         _write_list(os.path.join(work.target, NOTES), notes)
     seconds = time.perf_counter() - started
-    numbers = total["images"], total["bytes_in"], total["bytes_out"]
-    return Outcome(*numbers, seconds, len(failures), len(notes))
+    return Outcome(
+        images=sum(row.images for row in done),
+        bytes_in=sum(row.bytes_in for row in done),
+        bytes_out=sum(row.bytes_out for row in done),
+        seconds=seconds,
+        failures=len(failures),
+        notes=len(notes),
+    )
 
 
 def _write_list(path: str, entries: list[dict[str, str]]) -> None:

@@ -254,13 +254,7 @@ def _output_type(pyarrow: Any, old: Any, column: str) -> Any:
 
 
 def require_tables() -> Any:
-    """The module pyarrow.
-
-    Raises
-    ------
-    MissingExtraError
-        if it is not installed
-    """
+    """The module pyarrow. Raises MissingExtraError if it is not installed."""
     try:
         import pyarrow
     except ModuleNotFoundError as error:

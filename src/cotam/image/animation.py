@@ -1,7 +1,8 @@
-"""Animated GIF, WebP, PNG and AVIF files as frames with times, read by Pillow."""
+"""Animated GIF, WebP, PNG and AVIF files as videos, read by Pillow; other videos are opened with PyAV."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
@@ -12,8 +13,11 @@ from PIL import Image
 from cotam.errors import InputError
 from cotam.image.open import READER_ERRORS, one_line, opened_image
 from cotam.image.read import Pixels, read_image
+from cotam.image.video import Clip
 
-__all__ = ["Animation", "is_animation"]
+__all__ = ["Animation", "open_clip"]
+
+_HEAD = 4096
 
 _SHORTEST_GIF = 20
 """Browsers show GIF frames of less than so many milliseconds for `_DEFAULT`, and so do we."""
@@ -21,7 +25,26 @@ _SHORTEST_GIF = 20
 _DEFAULT = 100
 
 
-def is_animation(head: bytes) -> bool:
+def open_clip(
+    source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
+) -> Clip | Animation:
+    """Open a file, an address, a camera or a stream as a video. Raises as `Clip`.
+
+    Parameters
+    ----------
+    name : for errors
+    background : behind transparent pixels of animated images
+    """
+    head = b""
+    if not isinstance(source, str):
+        head = source.peek(_HEAD) if hasattr(source, "peek") else b""
+    elif os.path.isfile(source):
+        with open(source, "rb") as file:
+            head = file.read(_HEAD)
+    return Animation(source, name, background) if _is_animation(head) else Clip(source, name)
+
+
+def _is_animation(head: bytes) -> bool:
     """Whether a file that begins with ``head`` (4 kB or more) is a GIF, WebP or AVIF, or an animated PNG."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
@@ -41,10 +64,7 @@ class Animation:
     stated_seconds = None
 
     def __init__(
-        self,
-        source: str | bytes | BinaryIO,
-        name: str,
-        background: str | tuple[int, int, int] = "white",
+        self, source: str | bytes | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
     ) -> None:
         self._name, self._background = name, background
         self._stack = ExitStack()
@@ -64,10 +84,7 @@ class Animation:
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Seconds of each frame from 0 on, and a function that returns its pixels, uint8 (H, W, 3).
 
-        Raises
-        ------
-        InputError
-            if no frame can be decoded
+        Raises InputError if no frame can be decoded.
         """
         seconds = 0.0
         for image, duration in self._loaded(self.notes):

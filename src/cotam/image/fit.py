@@ -20,16 +20,13 @@ def target_size(
 ) -> tuple[int, int]:
     """Return the size worth sending; neither side is larger than the image's own.
 
+    Raises InputError if the model is unknown, or ``max_pixels`` is below 1.
+
     Parameters
     ----------
     width, height : of the upright image, in pixels
     fit : name of a model that `cotam.image.models.find` knows; None keeps the size
     max_pixels : most pixels of the result, whatever the model sees
-
-    Raises
-    ------
-    InputError
-        if the model is unknown, or ``max_pixels`` is below 1
     """
     if max_pixels is not None and (not isinstance(max_pixels, Integral) or max_pixels < 1):
         raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")

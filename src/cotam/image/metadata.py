@@ -9,34 +9,20 @@ from typing import Any
 
 from PIL import ExifTags, ImageCms
 
-from cotam.errors import InputError
-from cotam.format.metadata import METADATA
-
-__all__ = ["KINDS", "check_kinds", "upright_metadata"]
-
-KINDS = frozenset(METADATA.values())
-
-
-def check_kinds(kinds: frozenset[str]) -> None:
-    """Raise InputError for kinds of metadata other than `KINDS`."""
-    if unknown := kinds - KINDS:
-        raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
+__all__ = ["upright_metadata"]
 
 
 def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str, bytes]:
     """Metadata from the ``info`` of a Pillow image, for pixels that were made upright and sRGB.
 
+    ``exif``: the block without its ``Exif`` prefix, as PNG and WebP store it; missing if it
+    is broken. ``xmp``: the packet. In both, the orientation becomes 1 and all other bytes stay. ``icc``: an
+    sRGB profile, if the image had a profile.
+
     Parameters
     ----------
     info : ``info`` of a Pillow image
-    keep : kinds to return, of `KINDS`
-
-    Returns
-    -------
-    dict of
-        ``exif``: the block without its ``Exif`` prefix, as PNG and WebP store it; missing if it is broken.
-        ``xmp``: the packet. In both, the orientation becomes 1 and all other bytes stay.
-        ``icc``: an sRGB profile, if the image had a profile.
+    keep : kinds to return: any of ``exif``, ``icc``, ``xmp``
     """
     kept: dict[str, bytes] = {}
     if "exif" in keep and (exif := _upright_exif(info.get("exif") or b"")):

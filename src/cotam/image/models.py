@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 from cotam.errors import InputError
-from cotam.image.rules import Rule, rule
+from cotam.image import sizes, tilings
 from cotam.image.sizes import Box, Seen
 
 __all__ = [
@@ -47,6 +47,39 @@ _LONGEST_NAME = 200
 
 _SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
 """Sizes tried, where a model makes something else of the very size that it sees."""
+
+
+class Rule(Protocol):
+    """A kind of rule with its parameters, which are the fields of its class."""
+
+    def see(self, width: int, height: int) -> Seen:
+        """Size that the model sees, and visual tokens, of an image of ``width`` × ``height`` pixels."""
+        ...
+
+
+_KINDS: dict[str, Any] = {
+    "keep": sizes.Keep,
+    "box": sizes.Box,
+    "area": sizes.Area,
+    "gpt-tiles": sizes.GptTiles,
+    "gpt-patches": sizes.GptPatches,
+    "claude-patches": sizes.ClaudePatches,
+    "gemini-crops": sizes.GeminiCrops,
+    "patch-rows": sizes.PatchRows,
+    "native-patches": sizes.NativePatches,
+    "multiples": sizes.Multiples,
+    "grid": sizes.Grid,
+    "padded-grid": sizes.PaddedGrid,
+    "squeeze": sizes.Squeeze,
+    "canvases": tilings.Canvases,
+    "stretched-tiles": tilings.StretchedTiles,
+    "padded-tiles": tilings.PaddedTiles,
+    "slices": tilings.Slices,
+    "crops": tilings.Crops,
+    "overlapping-crops": tilings.OverlappingCrops,
+    "enlarged-tiles": tilings.EnlargedTiles,
+}
+"""Name in ``models.json`` → class, whose fields are the parameters there."""
 
 
 @dataclass(frozen=True)
@@ -219,10 +252,7 @@ def find(name: str) -> Model | None:
 def get(name: str) -> Model:
     """Find the row of a model as `find` does.
 
-    Raises
-    ------
-    InputError
-        if the name is unknown; the message names the nearest
+    Raises InputError if the name is unknown; the message names the nearest.
     """
     model = find(name)
     if model is None:
@@ -324,8 +354,8 @@ def _model(row: Mapping[str, Any]) -> Model:
         formats=_optional_tuple(row["formats"]),
         limits=Limits(**limits),
         sources=tuple(Source(**source) for source in row["sources"]),
-        _rules={level: rule(entry) for level, entry in entries.items()},
-        _boxes={level: rule(box) for level, box in boxes.items()},
+        _rules={level: _rule(entry) for level, entry in entries.items()},
+        _boxes={level: _rule(box) for level, box in boxes.items()},
     )
 
 
@@ -337,3 +367,9 @@ def _entry(details: Mapping[str, Any], level: str) -> Mapping[str, Any]:
 
 def _optional_tuple(values: list[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
+
+
+def _rule(entry: Mapping[str, Any]) -> Rule:
+    """Build the rule of an entry such as ``{"kind": "grid", "cell": 48, "budget": 280}``."""
+    rule: Rule = _KINDS[entry["kind"]](**{k: v for k, v in entry.items() if k not in ("kind", "send")})
+    return rule

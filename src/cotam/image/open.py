@@ -112,12 +112,8 @@ def name_of(image: object) -> str:
 def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = False) -> Iterator[Opened]:
     """Open an image: its header is read, and with ``load`` its pixels. What is opened here is closed.
 
-    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.image.repair`).
-
-    Raises
-    ------
-    InputError, MissingExtraError, OSError
-        as `cotam.image.read.read_image`
+    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.image.repair`). Raises
+    InputError, MissingExtraError, OSError as `cotam.image.read.read_image`.
     """
     name = name_of(image)
     if isinstance(image, Image.Image):

@@ -45,10 +45,7 @@ class PipeFormat:
 
 
 def read_pipe(
-    pipe: BinaryIO,
-    form: PipeFormat,
-    clock: Callable[[], float] = time.monotonic,
-    note: Note = warn,
+    pipe: BinaryIO, form: PipeFormat, clock: Callable[[], float] = time.monotonic, note: Note = warn
 ) -> Iterator[tuple[float, Callable[[], Pixels]]]:
     """Read each frame as soon as its bytes are there.
 

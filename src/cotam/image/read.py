@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cotam.errors import InputError
+from cotam.format.metadata import METADATA
 from cotam.image.convert import converted, orientation_of
-from cotam.image.metadata import check_kinds, upright_metadata
+from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
     READER_ERRORS,
     FileBytes,
@@ -24,7 +25,7 @@ from cotam.image.open import (
     opened_image,
 )
 
-__all__ = ["ImageInput", "LoadedImage", "Pixels", "frame_count", "outline", "read_image", "to_rgb", "warn_of"]
+__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "to_rgb", "warn_of"]
 
 Pixels = NDArray[np.uint8]
 
@@ -94,7 +95,8 @@ def read_image(
     OSError
         the file does not exist or cannot be read (FileNotFoundError, PermissionError, …)
     """
-    check_kinds(keep)
+    if unknown := keep - set(METADATA.values()):
+        raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
     if isinstance(image, LoadedImage):
         return replace(
@@ -132,19 +134,6 @@ def warn_of(loaded: LoadedImage, image: ImageInput) -> None:
             warnings.warn(f"{name_of(image)}: {note}", stacklevel=3)
 
 
-def frame_count(image: ImageInput) -> int:
-    """Number of frames of an image, 1 if it is not animated. Raises as `read_image`.
-
-    The preview or gain map that phones store behind a JPEG (MPO) is not a frame.
-    """
-    if isinstance(image, LoadedImage):
-        return image.frames
-    if isinstance(image, np.ndarray):
-        return 1
-    with opened_image(image) as opened, as_input_error(name_of(image)):
-        return _frames(opened.image)
-
-
 def outline(image: ImageInput) -> tuple[int, int, bool]:
     """Width and height of the upright image, and whether it is stored upright. Raises as `read_image`."""
     if isinstance(image, LoadedImage):
@@ -157,13 +146,10 @@ def outline(image: ImageInput) -> tuple[int, int, bool]:
         return width, height, orientation == 1
 
 
-def _frames(image: Image.Image) -> int:
-    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-
-
 def _count_frames(opened: Opened) -> int:
+    """Frames of an opened image. The preview or gain map behind a phone's JPEG (MPO) is not one."""
     try:
-        return _frames(opened.image)
+        return 1 if opened.image.format == "MPO" else int(getattr(opened.image, "n_frames", 1))
     except READER_ERRORS as error:
         opened.notes.append(f"damaged after its first frame: {one_line(error)}")
         return 1

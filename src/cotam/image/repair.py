@@ -51,15 +51,12 @@ class Repaired:
 def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
     """Rebuild an image file that Pillow does not read.
 
+    Returns None if pixels are missing, or if nothing that could be repaired was found.
+
     Parameters
     ----------
     data : the file
     decode : returns the pixels of a file, or raises OSError or ValueError
-
-    Returns
-    -------
-    Repaired, or None
-        None if pixels are missing, or if nothing that could be repaired was found
     """
     if data.startswith(PNG_SIGNATURE):
         return _png(data)

@@ -75,14 +75,28 @@ class StretchedTiles:
 
 @dataclass(frozen=True)
 class PaddedTiles:
-    """Llama 4: fit, padded, into the smallest canvas of tiles that holds the image, or else the largest."""
+    """Llama 4: fit, padded, into the smallest canvas of tiles that holds the image, or else the largest.
+
+    The scale is compared in single precision, as transformers does it.
+    """
 
     tile: int
     most: int
     tokens_per_tile: int
 
     def see(self, width: int, height: int) -> Seen:
-        columns, rows, size = _padded_canvas(width, height, self.tile, self.most)
+        tile, grids = self.tile, _grids(1, self.most)
+        scales = {grid: _single(min(grid[0] * tile / width, grid[1] * tile / height)) for grid in grids}
+        enlarging = [scale for scale in scales.values() if scale >= 1]
+        chosen = min(enlarging) if enlarging else max(scales.values())
+        columns, rows = min((grid for grid in grids if scales[grid] == chosen), key=_area)
+        # A small image is enlarged to one tile at most.
+        most_width, most_height = min(max(width, tile), columns * tile), min(max(height, tile), rows * tile)
+        across, down = most_width / width, most_height / height
+        if across < down:
+            size = most_width, max(1, min(math.floor(height * across), most_height))
+        else:
+            size = max(1, min(math.floor(width * down), most_width)), most_height
         count = columns * rows
         return Seen(size, self.tokens_per_tile * (count + (count > 1)))
 
@@ -96,8 +110,22 @@ class Slices:
     step: int
 
     def see(self, width: int, height: int) -> Seen:
-        size, view = _sliced(width, height, self.side, self.most, self.step)
-        return Seen(size, (size[0] * size[1] + view[0] * view[1]) // self.step**2)
+        grid = _slice_grid(width, height, self.side, self.most)
+        size = view = self._near_square(width, height, enlarge=grid is None)
+        if grid is None:
+            return Seen(size, _area(size) // self.step**2)
+        columns, rows = grid
+        cell = _multiple(width, columns) / columns, _multiple(height, rows) / rows
+        across, down = self._near_square(*cell, enlarge=True)
+        size = across * columns, down * rows
+        return Seen(size, (_area(size) + _area(view)) // self.step**2)
+
+    def _near_square(self, width: float, height: float, enlarge: bool) -> Size:
+        if width * height > self.side**2 or enlarge:
+            proportion = width / height
+            height = int(self.side / math.sqrt(proportion))
+            width = int(height * proportion)
+        return _multiple(width, self.step), _multiple(height, self.step)
 
 
 @dataclass(frozen=True)
@@ -108,17 +136,46 @@ class Crops:
     most: int
 
     def see(self, width: int, height: int) -> Seen:
-        return Seen(*_cropped(width, height, self.tile, self.most))
+        columns, rows = math.ceil(width / self.tile), math.ceil(height / self.tile)
+        if columns * rows > self.most:
+            columns, rows = _nearest_grid(width, height, self.tile, 1, self.most)
+        whole = columns * self.tile, rows * self.tile
+        across, down = whole[0] / width, whole[1] / height
+        size = (whole[0], int(height * across)) if across < down else (int(width * down), whole[1])
+        # 16 × 16 tokens a crop, without its padding.
+        columns, rows = (
+            (32 * count - (length - used) // (self.tile // 32) + 1) // 2
+            for count, length, used in zip((columns, rows), whole, size, strict=True)
+        )
+        # 256 of the small view, a separator, 16 ends of its rows, and an end for each row of the crops.
+        tokens = 256 + 1 + 16 + columns * rows + rows
+        return Seen((max(1, size[0]), max(1, size[1])), tokens)
 
 
 @dataclass(frozen=True)
 class OverlappingCrops:
-    """Molmo 2: stretched to crops of 378 pixels that overlap by 112, and a small view of the whole."""
+    """Molmo 2: stretched to crops of 378 pixels that overlap by 112, and a small view of the whole.
+
+    2 × 2 patches are a token, and each row has an end.
+    """
 
     most: int
 
     def see(self, width: int, height: int) -> Seen:
-        return Seen(*_overlapping(width, height, self.most))
+        window, margin, patch, view = 19 * 14, 8 * 14, 14, 14
+        grids = sorted(_grids(1, self.most), key=lambda grid: (_area(grid), grid[1]))
+
+        def scale(grid: Size) -> float:
+            sides = zip(grid, (width - margin, height - margin), strict=True)
+            return min(
+                _single(_single(count * window) / length if length else math.inf) for count, length in sides
+            )
+
+        enlarging = [grid for grid in grids if scale(grid) >= 1]
+        columns, rows = min(enlarging, key=scale) if enlarging else max(grids, key=scale)
+        size = columns * window + margin, rows * window + margin
+        across, down = (math.ceil(length // patch / 2) for length in size)
+        return Seen(size, view * (view + 1) + 2 + down * (across + 1) + 2)
 
 
 @dataclass(frozen=True)
@@ -130,9 +187,27 @@ class EnlargedTiles:
     tokens_per_tile: int
 
     def see(self, width: int, height: int) -> Seen:
-        size = _enlarged(width, height, self.longest, self.tile)
-        count = size[0] * size[1] // self.tile**2
-        return Seen(size, self.tokens_per_tile * (count + (count > 1)))
+        turned = height > width
+        long, short = (height, width) if turned else (width, height)
+        # The sides are rounded twice, by proportions that are computed as the processor does it.
+        short = int(self.longest * (width / height)) if turned else int(self.longest / (width / height))
+        long, short = self.longest, max(1, short + short % 2)
+        proportion = short / long if turned else long / short
+        long = math.ceil(long / self.tile) * self.tile
+        short = int(long * proportion) if turned else int(long / proportion)
+        size = max(self.tile, long), max(self.tile, math.ceil(short / self.tile) * self.tile)
+        count = _area(size) // self.tile**2
+        return Seen(size[::-1] if turned else size, self.tokens_per_tile * (count + (count > 1)))
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]
+
+
+def _grids(least: int, most: int) -> list[Size]:
+    """All (columns, rows) with so many cells."""
+    sides = range(1, most + 1)
+    return [(columns, rows) for columns in sides for rows in sides if least <= columns * rows <= most]
 
 
 def _best_canvas(width: int, height: int, canvases: Sequence[Size]) -> Size:
@@ -163,53 +238,13 @@ def _unpadded_tokens(image: Size, across: int, down: int, most: int | None) -> i
 
 def _nearest_grid(width: int, height: int, tile: int, least: int, most: int) -> Size:
     """Choose the grid with the nearest proportions (InternVL); among equals the largest, half filled."""
-    sides = range(1, most + 1)
-    grids = [(columns, rows) for columns in sides for rows in sides if least <= columns * rows <= most]
     best, smallest = (1, 1), math.inf
-    for columns, rows in sorted(grids, key=lambda grid: grid[0] * grid[1]):
+    for columns, rows in sorted(_grids(least, most), key=_area):
         difference = abs(width / height - columns / rows)
         half_filled = width * height > 0.5 * tile * tile * columns * rows
         if difference < smallest or (difference == smallest and half_filled):
             best, smallest = (columns, rows), difference
     return best
-
-
-def _padded_canvas(width: int, height: int, tile: int, most: int) -> tuple[int, int, Size]:
-    """Choose the canvas of tiles and the size of the image in it (Llama 4): columns, rows, size.
-
-    The scale is compared in single precision, as transformers does it.
-    """
-    sides = range(1, most + 1)
-    grids = [(columns, rows) for columns in sides for rows in sides if columns * rows <= most]
-    scales = {grid: _single(min(grid[0] * tile / width, grid[1] * tile / height)) for grid in grids}
-    enlarging = [scale for scale in scales.values() if scale >= 1]
-    chosen = min(enlarging) if enlarging else max(scales.values())
-    columns, rows = min(
-        (grid for grid, scale in scales.items() if scale == chosen), key=lambda grid: grid[0] * grid[1]
-    )
-    # A small image is enlarged to one tile at most.
-    target_width, target_height = min(max(width, tile), columns * tile), min(max(height, tile), rows * tile)
-    across, down = target_width / width, target_height / height
-    if across < down:
-        size = target_width, min(math.floor(height * across), target_height)
-    else:
-        size = min(math.floor(width * down), target_width), target_height
-    return columns, rows, (max(1, size[0]), max(1, size[1]))
-
-
-def _sliced(width: int, height: int, side: int, most: int, step: int) -> tuple[Size, Size]:
-    """Sizes of the sliced image and of the small view of the whole (MiniCPM-V), (0, 0) for what there is not.
-
-    An image that is not cut is the first of the two.
-    """
-    grid = _slice_grid(width, height, side, most)
-    view = _near_square(width, height, side, step, enlarge=grid is None)
-    if grid is None:
-        return view, (0, 0)
-    columns, rows = grid
-    cell = _multiple(width, columns) / columns, _multiple(height, rows) / rows
-    across, down = _near_square(*cell, side, step, enlarge=True)
-    return (across * columns, down * rows), view
 
 
 def _slice_grid(width: int, height: int, side: int, most: int) -> Size | None:
@@ -231,73 +266,8 @@ def _slice_grid(width: int, height: int, side: int, most: int) -> Size | None:
     return best
 
 
-def _near_square(width: float, height: float, side: int, step: int, enlarge: bool) -> Size:
-    if width * height > side * side or enlarge:
-        proportion = width / height
-        height = int(side / math.sqrt(proportion))
-        width = int(height * proportion)
-    return _multiple(width, step), _multiple(height, step)
-
-
 def _multiple(length: float, step: int) -> int:
     return max(round(length / step) * step, step)
-
-
-def _cropped(width: int, height: int, tile: int, most: int) -> tuple[Size, int]:
-    """Size of the image in its crops, and tokens (Phi-4-multimodal): 16 × 16 a crop, without padding."""
-    columns, rows = math.ceil(width / tile), math.ceil(height / tile)
-    if columns * rows > most:
-        columns, rows = _nearest_grid(width, height, tile, 1, most)
-    across, down = columns * tile / width, rows * tile / height
-    size = (columns * tile, int(height * across)) if across < down else (int(width * down), rows * tile)
-    patch = tile // 32
-    tokens = [
-        (32 * count - (count * tile - length) // patch + 1) // 2
-        for count, length in zip((columns, rows), size, strict=True)
-    ]
-    # 256 of the small view, a separator, 16 ends of its rows, and an end for each row of the crops.
-    return (max(1, size[0]), max(1, size[1])), 256 + 1 + 16 + tokens[0] * tokens[1] + tokens[1]
-
-
-def _overlapping(width: int, height: int, most: int) -> tuple[Size, int]:
-    """Size of the stretched image, and tokens (Molmo 2): 2 × 2 patches are one, and each row has an end."""
-    window, margin, patch, view = 19 * 14, 8 * 14, 14, 14
-    sides = range(1, most + 1)
-    grids = [(columns, rows) for columns in sides for rows in sides if columns * rows <= most]
-    grids.sort(key=lambda grid: (grid[0] * grid[1], grid[1]))
-
-    def scale(grid: Size) -> float:
-        across, down = (
-            _single(_single(count * window) / length if length else math.inf)
-            for count, length in zip(grid, (width - margin, height - margin), strict=True)
-        )
-        return min(across, down)
-
-    enlarging = [grid for grid in grids if scale(grid) >= 1]
-    columns, rows = min(enlarging, key=scale) if enlarging else max(grids, key=scale)
-    size = columns * window + margin, rows * window + margin
-    across, down = (math.ceil(length // patch / 2) for length in size)
-    return size, view * (view + 1) + 2 + down * (across + 1) + 2
-
-
-def _enlarged(width: int, height: int, longest: int, tile: int) -> Size:
-    """Size of the image stretched to whole tiles (SmolVLM)."""
-    proportion = width / height
-    if width >= height:
-        width, height = longest, int(longest / proportion)
-        height += height % 2
-    else:
-        width, height = int(longest * proportion), longest
-        width += width % 2
-    width, height = max(1, width), max(1, height)
-    proportion = width / height
-    if width >= height:
-        width = math.ceil(width / tile) * tile
-        height = math.ceil(int(width / proportion) / tile) * tile
-    else:
-        height = math.ceil(height / tile) * tile
-        width = math.ceil(int(height * proportion) / tile) * tile
-    return max(tile, width), max(tile, height)
 
 
 def _single(value: float) -> float:

@@ -50,6 +50,9 @@ def _reason(error: Exception) -> str:
 class Clip:
     """The video of a file, an address or a camera.
 
+    Raises InputError if there is no video, or the file cannot be read; MissingExtraError without the extra
+    ``video``.
+
     Parameters
     ----------
     source : path, address, device, or binary stream
@@ -58,13 +61,6 @@ class Clip:
     Attributes
     ----------
     notes : what was left out, repaired or assumed, one line each; more come while frames are read
-
-    Raises
-    ------
-    InputError
-        if there is no video, or the file cannot be read
-    MissingExtraError
-        without the extra ``video``
     """
 
     def __init__(self, source: str | BinaryIO, name: str) -> None:
@@ -175,18 +171,13 @@ class Clip:
         """Read all frames, once.
 
         Damaged ones are left out, and those after them that are predicted from them: until the next key
-        frame, or for 2 seconds.
+        frame, or for 2 seconds. Raises InputError if no frame can be decoded.
 
         Yields
         ------
         (float, function)
             seconds, rising from about 0, and a function that returns the upright pixels, uint8 (H, W, 3), all
             of the first frame's size
-
-        Raises
-        ------
-        InputError
-            if no frame can be decoded
         """
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
@@ -298,10 +289,7 @@ def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
     """Write frames at their times to a seekable stream, as MP4 (H.264, CRF 12).
 
-    Raises
-    ------
-    InputError
-        if H.264 cannot hold such frames
+    Raises InputError if H.264 cannot hold such frames.
     """
     av = import_av()
     clock = Fraction(1, 90_000)

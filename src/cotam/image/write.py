@@ -30,10 +30,7 @@ _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 def saved(image: Image.Image, form: str) -> bytes:
     """Encode an image to the bytes of a file, with the metadata that `cotam.decode` left in its ``info``.
 
-    Raises
-    ------
-    InputError
-        if the format cannot hold the image
+    Raises InputError if the format cannot hold the image.
     """
     from PIL import PngImagePlugin
 
