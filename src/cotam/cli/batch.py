@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from cotam.cli.options import (
     encode_options,
     given_flags,
     message_options,
+    option,
 )
 from cotam.options import View
 from cotam.screen import Screen
@@ -37,34 +38,32 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
 @click.argument("source", metavar="SRC", type=click.Path(exists=True))
 @click.argument("target", metavar="DST", type=click.Path(file_okay=False))
 @click.option("--decode", is_flag=True, help="Make images of .cotam, instead of .cotam of images.")
-@click.option(
-    "-j",
-    "--jobs",
-    metavar="N",
-    type=click.IntRange(1),
-    help="Processes, of one thread each.  [default: number of processors; with --ray, all that are free]",
+@option(
+    "-j --jobs",
+    "N",
+    click.IntRange(1),
+    None,
+    "Processes, of one thread each.  [default: number of processors; with --ray, all that are free]",
 )
-@click.option(
+@option(
     "--ray",
-    metavar="[ADDRESS]",
+    "[ADDRESS]",
+    str,
+    None,
+    "Work in a Ray cluster: auto, HOST:PORT, or, without ADDRESS, one on this machine. Give it last. "
+    "All machines must see SRC and DST under these names. Extra ray.",
     is_flag=False,
     flag_value="local",
-    help="Work in a Ray cluster: auto, HOST:PORT, or, without ADDRESS, one on this machine. Give it last. "
-    "All machines must see SRC and DST under these names. Extra ray.",
 )
-@click.option(
-    "--column",
-    metavar="NAME",
-    default="image",
-    show_default=True,
-    help='Of Parquet files: bytes, {"bytes": ...}, or lists of these.',
-)
-@click.option(
+@option("--column", "NAME", str, "image", 'Of Parquet files: bytes, {"bytes": ...}, or lists of these.')
+@option(
     "--members",
-    metavar="EXTENSIONS",
-    callback=_extensions,
-    help="Of .tar: convert the members of these extensions, such as jpg,right.png.  [default: one image of "
+    "EXTENSIONS",
+    str,
+    None,
+    "Of .tar: convert the members of these extensions, such as jpg,right.png.  [default: one image of "
     "each sample; others of the same key stay as they are]",
+    callback=_extensions,
 )
 @click.option("--overwrite", is_flag=True, help="Do all again, not what is missing only.")
 @encode_options
@@ -117,42 +116,41 @@ def batch(
 
 def _engine(jobs: int | None, ray: str | None) -> Engine:
     if ray:
-        from cotam.datasets.ray import actors
+        from cotam.datasets.ray import tasks
 
-        return partial(actors, jobs=jobs, address=ray)
+        return partial(tasks, jobs=jobs, address=ray)
     from cotam.datasets.run import processes
     from cotam.runtime import usable_processors
 
     return partial(processes, jobs=jobs or usable_processors())
 
 
-class _OnScreen:
-    """A `cotam.datasets.run.Watch` that shows a run on the screen."""
+@contextmanager
+def _shown(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
+    """Say what is left out and what was done before, show a bar, and say what is written."""
+    for name, what in sorted(plan.special.items()):
+        with screen.reporting(name) as report:
+            report.note(f"is {what}: left out")
+    if plan.other:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(plan.other.items()))
+        screen.note(f"files of other kinds are left out: {kinds}")
+    if todo < len(plan.units):
+        screen.note(f"{len(plan.units) - todo} of {len(plan.units)} files were done before")
+    with screen.progress(todo) as advance:
 
-    def __init__(self, screen: Screen, stack: ExitStack) -> None:
-        self._screen, self._stack = screen, stack
-        self._advance: Callable[[int], None] = lambda steps: None
+        def finished(row: Row) -> None:
+            screen.row(row.as_dict())
+            screen.summary(f"{row.source}: {row.images} images, {row.bytes_out} bytes")
+            advance(1)
 
-    def planned(self, plan: Plan, todo: int) -> None:
-        """Say what is left out and what was done before, and show a bar."""
-        _say_what_is_left_out(plan, self._screen)
-        if todo < len(plan.units):
-            self._screen.note(f"{len(plan.units) - todo} of {len(plan.units)} files were done before")
-        self._advance = self._stack.enter_context(self._screen.progress(todo))
-
-    def finished(self, row: Row) -> None:
-        """Say what was written, and advance the bar."""
-        self._screen.row(row.as_dict())
-        self._screen.summary(f"{row.source}: {row.images} images, {row.bytes_out} bytes")
-        self._advance(1)
+        yield finished
 
 
 def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
     """Run the conversion, and say how it went."""
     from cotam.datasets.run import FAILURES, NOTES, run
 
-    with ExitStack() as stack:
-        found = run(work, engine, name=name, overwrite=overwrite, watch=_OnScreen(screen, stack))
+    found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_shown, screen))
     screen.note(
         f"{found.images} images in {found.seconds:.1f} s, {found.images / found.seconds:.1f} a second: "
         f"{found.bytes_in} -> {found.bytes_out} bytes"
@@ -162,12 +160,3 @@ def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, scre
     if found.failures:
         screen.error(f"{found.failures} failed: {os.path.join(work.target, FAILURES)} says why")
         screen.failed = True
-
-
-def _say_what_is_left_out(plan: Plan, screen: Screen) -> None:
-    for name, what in sorted(plan.special.items()):
-        with screen.reporting(name) as report:
-            report.note(f"is {what}: left out")
-    if plan.other:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(plan.other.items()))
-        screen.note(f"files of other kinds are left out: {kinds}")

@@ -59,7 +59,7 @@ def compare(
     found = []
     for source in inputs:
         with screen.reporting(source):
-            pixels = to_rgb(source if os.path.isfile(source) else files.read_input(source))
+            pixels = to_rgb(files.image_input(source))
             rows = compared(pixels, quality=quality, target_size=target_size, note=lambda _: None)
             found.append((os.path.basename(source), pixels, rows))
             _print(source, rows, as_json)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,7 @@ from cotam.cli.options import (
     encode_options,
     file_options,
     form_named,
+    given_flags,
     message_options,
 )
 from cotam.cli.progress import planned, run
@@ -25,6 +26,9 @@ from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.options import Options
 from cotam.screen import Report, Screen
+
+if TYPE_CHECKING:
+    from cotam.image.read import LoadedImage
 
 __all__ = ["encode"]
 
@@ -66,31 +70,24 @@ def encode(
     clip = {name: options.pop(name) for name in video.OPTIONS}
     if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
         raise click.UsageError("--json writes to standard output: give a file with -o")
-    given = _without_coded(inputs, screen)
-    form, prefilter = standard.format_of(output, options.pop("form")), options.pop("prefilter")
+    form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")
     if form != "cotam":
-        pairs = planned(given, output, standard.suffix_of(form), screen)
-        run(
-            pairs,
-            standard.Writing(form, prefilter, options, not no_overwrite).write,
-            jobs=jobs,
-            screen=screen,
-        )
-        return screen.end()
-    pairs = planned(given, output, ".cotam", screen)
+        standard.check(form)
+    given = _without_coded(inputs, screen)
+    pairs = planned(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
-    for _, target in pairs:
-        if form_named(target) and not files.identities([target]) & sources:
-            raise click.UsageError(f"{target}: what is written is .cotam: give a name that ends so")
+    if form == "cotam":
+        for _, target in pairs:
+            if form_named(target) and not files.identities([target]) & sources:
+                raise click.UsageError(f"{target}: what is written is .cotam: give a name that ends so")
     videos = video.among([source for source, _ in pairs], clip)
     if videos:
-        video.check_together(options)
-    stills = [pair for pair in pairs if pair[0] not in videos]
-    encoding = _Encoding(options, sources, overwrite=not no_overwrite, screen=screen)
-    if stills:
+        video.check_together(options, form)
+    quality = options["quality"] if any(given_flags(("quality",))) else None
+    encoding = _Encoding(form, prefilter, options, sources, not no_overwrite, screen, quality)
+    if stills := [pair for pair in pairs if pair[0] not in videos]:
         run(stills, encoding.encode, jobs=jobs, screen=screen)
-    if videos:
-        moving = [pair for pair in pairs if pair[0] in videos]
+    if moving := [pair for pair in pairs if pair[0] in videos]:
         video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
     screen.end()
 
@@ -117,14 +114,19 @@ class _Encoding:
 
     Attributes
     ----------
+    form, prefilter : of a standard file, see `standard.make`; "cotam" is none
     options : arguments of `cotam.encode`
     sources : `files.identities` of all inputs, which are not overwritten
+    quality : as given; None is the format's own default
     """
 
+    form: str
+    prefilter: bool
     options: Mapping[str, Any]
     sources: set[tuple[int, int]]
     overwrite: bool
     screen: Screen
+    quality: int | None
     hinted: Lock = field(default_factory=Lock)
 
     def encode(self, source: str, target: str, report: Report) -> None:
@@ -140,23 +142,37 @@ class _Encoding:
         for text in loaded.notes:
             report.note(text)
         if loaded.frames > 1:
-            report.note(f"the first of {loaded.frames} frames is encoded; --fps encodes all as a sequence")
-        self._hint(source, loaded.pixels.shape)
-        encoded = encode_image(loaded, options)
-        data, found = encoded.file.data, info_of(encoded.file)
-        if encoded.is_shrunk:
-            text = f"shrunk from {encoded.size[0]}×{encoded.size[1]} to {found.width}×{found.height}"
-            report.note(f"{text} to fit into {options.target_size} bytes")
+            how = "; --fps encodes all as a sequence" if self.form == "cotam" else ""
+            report.note(f"the first of {loaded.frames} frames is encoded{how}")
+        write = self._cotam if self.form == "cotam" else self._standard
+        data, text, fields = write(source, loaded, options, report)
         if len(data) > size:
             report.note(files.grown(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
-        report.written(
-            target,
-            f"{len(data)} bytes, {found.bpp:.3f} bpp",
-            **asdict(found),
-            bytes_in=size,
-            frames=loaded.frames,
-        )
+        report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size, frames=loaded.frames)
+
+    def _cotam(
+        self, source: str, loaded: LoadedImage, options: Options, report: Report
+    ) -> tuple[bytes, str, dict[str, Any]]:
+        """The file, and what to say of it: as text, and for JSON."""
+        self._hint(source, loaded.pixels.shape)
+        encoded = encode_image(loaded, options)
+        found = info_of(encoded.file)
+        if encoded.is_shrunk:
+            text = f"shrunk from {encoded.size[0]}×{encoded.size[1]} to {found.width}×{found.height}"
+            report.note(f"{text} to fit into {options.target_size} bytes")
+        return encoded.file.data, f"{found.bpp:.3f} bpp", asdict(found)
+
+    def _standard(
+        self, source: str, loaded: LoadedImage, options: Options, report: Report
+    ) -> tuple[bytes, str, dict[str, Any]]:
+        file = standard.make(loaded.pixels, self.form, self.quality, self.prefilter, self.options)
+        for text in file.notes:
+            report.note(text)
+        fields = {name: getattr(file, name) for name in ("width", "height", "quality")}
+        quality = "lossless" if file.quality is None else f"quality {file.quality}"
+        text = f"{file.width}×{file.height}, {quality}"
+        return file.data, text, fields | {"format": self.form, "bytes": len(file.data)}
 
     def _hint(self, source: str, shape: Sequence[int]) -> None:
         """Say, once for all inputs, that an image is larger than models see."""

@@ -1,11 +1,18 @@
-"""``cotam guide``: the commands about guides."""
+"""``cotam guide``: draw what a guide makes of an image, and the lab's command that makes guides."""
 
 from __future__ import annotations
 
+import io
+import os
+from typing import Any
+
 import click
 
-from cotam.cli.guide_show import show
-from cotam.cli.lab import stub
+from cotam import files
+from cotam.cli.deferred import of_lab
+from cotam.cli.options import guide_options, option, quality_option
+from cotam.errors import InputError
+from cotam.screen import Screen
 
 __all__ = ["guide"]
 
@@ -15,5 +22,44 @@ def guide() -> None:
     """Make guides, which say where bits are spent, and look at them."""
 
 
-guide.add_command(show)
-guide.add_command(stub("guide export", "Make an ONNX guide of a vision encoder."))
+@guide.command()
+@click.argument("source", metavar="IN")
+@option("-o --output", "OUT", str, None, "PNG file, or - for standard output.", required=True)
+@quality_option("Of the file whose levels are shown.")
+@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file; without it it is.")
+@guide_options("lite")
+def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
+    """Draw what a guide makes of an image.
+
+    IN is an image, or - for standard input. OUT shows its importance as colours over the image, and beside it
+    the levels of its file: a square for 32×32 pixels, in quarter octaves of gain.
+    """
+    import numpy as np
+
+    from cotam.codec.planes import Grid
+    from cotam.codec.shared import codec
+    from cotam.guide.draw import draw
+    from cotam.image.read import to_rgb
+    from cotam.options import Options
+
+    if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
+        raise click.UsageError(f"{output}: a map is written as PNG: give a name that ends in .png")
+    screen = Screen()
+    with screen.reporting(source):
+        files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
+        buffer = io.BytesIO()
+        pixels = to_rgb(files.image_input(source))
+        plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
+        if plan.guidance is None:
+            raise InputError("guide 'none' has no map to show: bits are spread evenly")
+        importance = plan.guidance.importance(pixels)
+        allocation = plan.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
+        levels = codec().quantise(pixels, quality, allocation)[0].levels
+        if levels is None:
+            levels = np.zeros(Grid(*pixels.shape[:2]).levels, np.int8)
+        draw(pixels, importance, levels).save(buffer, "PNG")
+        files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
+    screen.end()
+
+
+guide.add_command(of_lab("guide export", "Make an ONNX guide of a vision encoder."))

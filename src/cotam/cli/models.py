@@ -42,12 +42,7 @@ def _size(text: str) -> Size:
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
-    "--size",
-    metavar="WxH",
-    type=_size,
-    default="1920x1080",
-    show_default=True,
-    help="Of the image that is taken as an example.",
+    "--size", metavar="WxH", type=_size, default="1920x1080", help="Of the image that is taken as an example."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:

@@ -18,8 +18,8 @@ from cotam.image.write import FORMS
 from cotam.options import Effort, Metadata, Profile, View
 
 __all__ = [
+    "FRAME_RATE",
     "Finite",
-    "FrameRate",
     "Option",
     "byte_count",
     "check_together",
@@ -32,6 +32,7 @@ __all__ = [
     "guide_options",
     "message_options",
     "model_name",
+    "option",
     "pixel_count",
     "quality_option",
     "size_limit_option",
@@ -51,6 +52,20 @@ def together(*options: Option) -> Option:
         return command
 
     return decorate
+
+
+def option(flags: str, metavar: str | None, kind: Any, default: Any, help: str, **settings: Any) -> Option:
+    """An option with a value.
+
+    Parameters
+    ----------
+    flags : such as "-q --quality"; a name for the argument may follow them
+    kind, default : type and default of the value; None is no default
+    settings : further arguments of `click.option`
+    """
+    if default is not None:  # None would be a value for click
+        settings["default"] = default
+    return click.option(*flags.split(), metavar=metavar, type=kind, help=help, **settings)
 
 
 def given_flags(names: Container[str]) -> Iterator[str]:
@@ -122,11 +137,8 @@ class Finite(click.FloatRange):
         return number
 
 
-class FrameRate(Finite):
-    """Frames a second: a number above 0."""
-
-    def __init__(self) -> None:
-        super().__init__(0, min_open=True)
+FRAME_RATE = Finite(0, min_open=True)
+"""Frames a second."""
 
 
 def model_name(text: str) -> str:
@@ -140,136 +152,93 @@ def model_name(text: str) -> str:
 
 def quality_option(help: str, default: int | None = 50) -> Option:
     """``--quality``."""
-    kind = click.IntRange(0, 100)
-    return click.option(
-        "-q",
-        "--quality",
-        metavar="N",
-        type=kind,
-        default=default,
-        show_default=default is not None,
-        help=help,
-    )
+    return option("-q --quality", "N", click.IntRange(0, 100), default, help)
 
 
 def size_limit_option(help: str, default: int = 200) -> Option:
     """``--size-limit``, in megapixels."""
-    return click.option(
-        "--size-limit",
-        metavar="MEGAPIXELS",
-        type=click.IntRange(1),
-        default=default,
-        show_default=True,
-        help=help,
-    )
+    return option("--size-limit", "MEGAPIXELS", click.IntRange(1), default, help)
 
 
-fit_option = click.option(
-    "--for",
-    "fit",
-    metavar="MODEL",
-    type=model_name,
-    help="Shrink to what this model sees: a name that cotam models lists, or a model's own, such as "
+fit_option = option(
+    "--for fit",
+    "MODEL",
+    model_name,
+    None,
+    "Shrink to what this model sees: a name that cotam models lists, or a model's own, such as "
     "Qwen/Qwen3-VL-8B-Instruct. A level of detail may follow: gpt-4o:low.",
 )
 
 
 def guide_options(default: str) -> Option:
     """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
+    auto = "; auto is lite, or none with the profiles page and base." if default == "auto" else "."
     return together(
-        click.option(
+        option(
             "--guide",
-            metavar="NAME",
+            "NAME",
+            str,
+            default,
+            f"Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER{auto}",
             callback=_loaded,
-            default=default,
-            show_default=True,
-            help="Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER"
-            + ("; auto is lite, or none with the profiles page and base." if default == "auto" else "."),
         ),
-        click.option(
-            "--guide-strength",
-            metavar="X",
-            type=Finite(0, 16),
-            default=1.0,
-            show_default=True,
-            help="How much the guide moves: 1 is what suits it.",
-        ),
-        click.option(
+        option("--guide-strength", "X", Finite(0, 16), 1.0, "How much the guide moves: 1 is what suits it."),
+        option(
             "--guide-policy",
-            type=click.Choice(["log", "ternary"]),
-            default="log",
-            show_default=True,
-            help="log keeps the size that the quality has without a guide; ternary is the paper's rule.",
+            None,
+            click.Choice(["log", "ternary"]),
+            "log",
+            "log keeps the size that the quality has without a guide; ternary is the paper's rule.",
         ),
     )
 
 
 encode_options = together(
     quality_option("Higher is better, and larger."),
-    click.option(
+    option(
         "--target-size",
-        type=byte_count,
-        metavar="BYTES",
-        help="Highest quality that fits: 20000, 20k or 1.5M. If none fits, the image is shrunk.",
+        "BYTES",
+        byte_count,
+        None,
+        "Highest quality that fits: 20000, 20k or 1.5M. If none fits, the image is shrunk.",
     ),
-    click.option(
+    option(
         "--profile",
-        type=click.Choice(get_args(Profile)),
-        default="auto",
-        show_default=True,
-        help="Weights: for vision encoders (mllm), for pages, screens and charts (page), or trained for "
+        None,
+        click.Choice(get_args(Profile)),
+        "auto",
+        "Weights: for vision encoders (mllm), for pages, screens and charts (page), or trained for "
         "squared error alone (base); auto is page for what is mostly text, else mllm.",
     ),
     guide_options("auto"),
-    click.option(
-        "--metadata",
-        type=_metadata_kinds,
-        metavar="KINDS",
-        default="none",
-        show_default=True,
-        help="What to keep: none, all, or some of exif,icc,xmp.",
+    option(
+        "--metadata", "KINDS", _metadata_kinds, "none", "What to keep: none, all, or some of exif,icc,xmp."
     ),
-    click.option(
-        "--background",
-        metavar="COLOUR",
-        type=_colour,
-        default="white",
-        show_default=True,
-        help="Put behind transparent pixels: a name or #rrggbb.",
-    ),
+    option("--background", "COLOUR", _colour, "white", "Put behind transparent pixels: a name or #rrggbb."),
     fit_option,
-    click.option(
-        "--max-pixels",
-        metavar="N",
-        type=pixel_count,
-        help="Shrink to at most so many pixels: 1000000, 800k or 1.5M.",
+    option(
+        "--max-pixels", "N", pixel_count, None, "Shrink to at most so many pixels: 1000000, 800k or 1.5M."
     ),
-    click.option(
-        "-e",
-        "--effort",
-        type=click.Choice(get_args(Effort)),
-        default="default",
-        show_default=True,
-        help="Less time (fast), or fewer bytes (best).",
+    option(
+        "-e --effort",
+        None,
+        click.Choice(get_args(Effort)),
+        "default",
+        "Less time (fast), or fewer bytes (best).",
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
 )
 """The arguments of `cotam.encode` but its image."""
 
 decode_options = together(
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(list(FORMS)),
-        help="Of the outputs.  [default: by the suffix of OUT, else png]",
+    option(
+        "--format form",
+        None,
+        click.Choice(list(FORMS)),
+        None,
+        "Of the outputs.  [default: by the suffix of OUT, else png]",
     ),
-    click.option(
-        "--view",
-        type=click.Choice(get_args(View)),
-        default="mllm",
-        show_default=True,
-        help="For vision encoders, or for people.",
-    ),
+    option("--view", None, click.Choice(get_args(View)), "mllm", "For vision encoders, or for people."),
     size_limit_option("Refuse larger images."),
 )
 """``form``, ``view`` and ``size_limit``, in megapixels."""
@@ -291,29 +260,27 @@ def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
     return together(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
-        click.option("-o", "--output", metavar="OUT", help=output),
+        option("-o --output", "OUT", str, None, output),
         click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are."),
-        click.option(
-            "-j",
-            "--jobs",
-            metavar="N",
-            type=click.IntRange(1),
-            default=lambda: min(os.cpu_count() or 1, 4),
-            show_default="number of processors, at most 4",
-            help="Inputs at a time. One alone keeps all processors busy most of the time: more gain little, "
+        option(
+            "-j --jobs",
+            "N",
+            click.IntRange(1),
+            lambda: min(os.cpu_count() or 1, 4),
+            "Inputs at a time. One alone keeps all processors busy most of the time: more gain little, "
             "and take more memory.",
+            show_default="number of processors, at most 4",
         ),
     )
+
+
+STRICT = "Fail where a note would say that something was repaired, left out or grew."
 
 
 def message_options(as_json: str) -> Option:
     """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
     return together(
-        click.option(
-            "--strict",
-            is_flag=True,
-            help="Fail where a note would say that something was repaired, left out or grew.",
-        ),
+        click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Say what was written."),
         click.option("--quiet", is_flag=True, help="Say nothing but errors."),

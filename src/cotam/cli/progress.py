@@ -14,11 +14,7 @@ __all__ = ["planned", "run"]
 
 
 def run(
-    pairs: Sequence[tuple[str, str]],
-    work: Callable[[str, str, Report], None],
-    *,
-    jobs: int,
-    screen: Screen,
+    pairs: Sequence[tuple[str, str]], work: Callable[[str, str, Report], None], *, jobs: int, screen: Screen
 ) -> None:
     """Call ``work`` with each input, output and `Report`; one that fails does not stop the others."""
 

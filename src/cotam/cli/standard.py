@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from cotam import files
-from cotam.cli.options import Option, given_flags, together
-from cotam.screen import Report
+from cotam.cli.options import Option, given_flags, option, together
 
-__all__ = ["FORMATS", "SUFFIXES", "Writing", "format_of", "standard_options", "suffix_of"]
+__all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
 # As `cotam.image.standard` has them, which imports NumPy and Pillow: usage errors and help do without.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
@@ -21,20 +18,16 @@ SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", "
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")
 
 standard_options: Option = together(
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(FORMATS),
-        help="Of the outputs: .cotam, or a standard file made for models; its --quality is the format's own. "
-        " [default: by the suffix of OUT, else cotam]",
+    option(
+        "--format form",
+        None,
+        click.Choice(FORMATS),
+        None,
+        "Of the outputs: .cotam, or a standard file made for models; its --quality is the format's own.  "
+        "[default: by the suffix of OUT, else cotam]",
     ),
     click.option(
-        "--no-prefilter",
-        "prefilter",
-        is_flag=True,
-        default=True,
-        flag_value=False,
-        help="Standard files: plain settings, and pixels as they are.",
+        "--no-prefilter", is_flag=True, help="Standard files: plain settings, and pixels as they are."
     ),
 )
 
@@ -49,86 +42,39 @@ def format_of(output: str | None, form: str | None) -> str:
 
 def suffix_of(form: str) -> str:
     """Return the suffix of files of a format."""
-    return next(suffix for suffix, one in SUFFIXES.items() if one == form)
+    return next((suffix for suffix, one in SUFFIXES.items() if one == form), ".cotam")
 
 
-@dataclass
-class Writing:
-    """How standard files are written.
+def check(form: str) -> None:
+    """Refuse options on the command line that a standard file does not take."""
+    for flag in given_flags(_COTAM_ONLY):
+        raise click.UsageError(f"{flag} is for .cotam files: a {form} file does not take it")
+    if form == "png" and any(given_flags(("quality",))):
+        raise click.UsageError("PNG is lossless and has no --quality: give --target-size, or another format")
 
-    Attributes
+
+def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: Mapping[str, Any]) -> Any:
+    """Make a standard file of an image.
+
+    Parameters
     ----------
+    pixels : uint8 (H, W, 3), of any size
     form : one of `FORMATS`, not "cotam"
-    prefilter : see `cotam.image.standard.encode`
+    quality, prefilter : see `cotam.image.standard.make`
     options : arguments of `cotam.encode`
-    overwrite : replace files
-
-    Raises
-    ------
-    click.UsageError
-        If an option was given that the format does not take.
     """
+    from cotam.guide.base import load
+    from cotam.guide.content import examine
+    from cotam.guide.multiscale import importance
+    from cotam.image import standard
+    from cotam.image.fit import fitted
 
-    form: Any
-    prefilter: bool
-    options: Mapping[str, Any]
-    overwrite: bool
-
-    def __post_init__(self) -> None:
-        for flag in given_flags(_COTAM_ONLY):
-            raise click.UsageError(f"{flag} is for .cotam files: a {self.form} file does not take it")
-        self.quality = self.options["quality"] if any(given_flags(("quality",))) else None
-        if self.form == "png" and self.quality is not None:
-            raise click.UsageError(
-                "PNG is lossless and has no --quality: give --target-size, or another format"
-            )
-
-    def write(self, source: str, target: str, report: Report) -> None:
-        """Write the file of one image."""
-        from cotam.image.fit import fitted
-        from cotam.image.read import read_image
-        from cotam.image.standard import make
-
-        files.check_output(target, files.identities([source]), overwrite=self.overwrite)
-        image = source if os.path.isfile(source) else files.read_input(source)
-        loaded = read_image(image, background=self.options["background"])
-        for text in loaded.notes:
-            report.note(text)
-        pixels = fitted(loaded.pixels, self.options["fit"], self.options["max_pixels"])
-        importance, page = self._importance(pixels)
-        file = make(
-            pixels,
-            self.form,
-            self.quality,
-            target_size=self.options["target_size"],
-            importance=importance,
-            page=page,
-            prefilter=self.prefilter,
-        )
-        for text in file.notes:
-            report.note(text)
-        files.write_whole(target, file.data, overwrite=self.overwrite)
-        quality = "lossless" if file.quality is None else f"quality {file.quality}"
-        report.written(
-            target,
-            f"{len(file.data)} bytes, {file.width}×{file.height}, {quality}",
-            format=self.form,
-            width=file.width,
-            height=file.height,
-            quality=file.quality,
-            bytes=len(file.data),
-        )
-
-    def _importance(self, pixels: Any) -> tuple[Any, bool]:
-        """Return the importance map, None if none is used, and whether the image is a page."""
-        from cotam.guide.base import load
-        from cotam.guide.content import examine
-        from cotam.guide.multiscale import importance
-
-        if not self.prefilter:
-            return None, False
+    pixels = fitted(pixels, options["fit"], options["max_pixels"])
+    given: dict[str, Any] = {"target_size": options["target_size"], "prefilter": prefilter}
+    if prefilter:
         content = examine(pixels)
-        if self.options["guide"] in ("auto", "lite"):
-            return content.importance, content.is_page
-        guide = load(self.options["guide"])
-        return importance(guide, pixels) if guide else None, content.is_page
+        given |= {"importance": content.importance, "page": content.is_page}
+        if options["guide"] not in ("auto", "lite"):
+            guide = load(options["guide"])
+            given["importance"] = importance(guide, pixels) if guide else None
+    return standard.make(pixels, form, quality, **given)

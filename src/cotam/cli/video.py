@@ -13,7 +13,7 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import Finite, FrameRate, given_flags, together
+from cotam.cli.options import FRAME_RATE, Finite, given_flags, option, together
 from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
 from cotam.screen import Report, Screen
@@ -44,35 +44,30 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
 
 
 video_options = together(
-    click.option(
-        "--fps",
-        metavar="X",
-        type=FrameRate(),
-        help="Video: frames a second that are taken.  [default: 1; all of --frames]",
-    ),
-    click.option(
+    option("--fps", "X", FRAME_RATE, None, "Video: frames a second.  [default: 1; all of --frames]"),
+    option(
         "--max-frames",
-        metavar="N",
-        type=click.IntRange(1),
-        help="Video: at most so many, evenly over the clip where --fps would take more.",
+        "N",
+        click.IntRange(1),
+        None,
+        "Video: at most so many, evenly over the clip where --fps would take more.",
     ),
-    click.option(
+    option(
         "--frames",
-        metavar="FORM",
+        "FORM",
+        str,
+        None,
+        "Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
         callback=_pipe_format,
-        help="Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
     ),
-    click.option(
+    option(
         "--key-every",
-        metavar="N",
-        type=click.IntRange(1),
-        default=KEY_EVERY,
-        show_default=True,
-        help="Video: frames between key frames, at most; fewer make random access faster.",
+        "N",
+        click.IntRange(1),
+        KEY_EVERY,
+        "Video: frames between key frames, at most; fewer make random access faster.",
     ),
-    click.option(
-        "--key-at", metavar="SECONDS", type=Finite(0), multiple=True, help="Video: a key frame here, too."
-    ),
+    option("--key-at", "SECONDS", Finite(0), None, "Video: a key frame here, too.", multiple=True),
     click.option(
         "--low-delay",
         is_flag=True,
@@ -85,10 +80,7 @@ video_options = together(
 def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """The inputs that are videos: all, by an option that says so, or some, by their names.
 
-    Raises
-    ------
-    click.UsageError
-        if none are videos and an option is for these
+    Raises click.UsageError if none are videos and an option is for these.
     """
     from cotam.image.names import is_live
 
@@ -101,8 +93,10 @@ def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def check_together(options: Mapping[str, Any]) -> None:
-    """Refuse options that only images have. Raises click.UsageError."""
+def check_together(options: Mapping[str, Any], form: str) -> None:
+    """Refuse options and formats that only images have. Raises click.UsageError."""
+    if form != "cotam":
+        raise click.UsageError(f"videos become .cotam, and not {form}")
     for name, flag in ONLY_IMAGES.items():
         if options[name]:
             raise click.UsageError(f"{flag} is for images: videos have none")
@@ -191,7 +185,7 @@ class _Sequence:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """A `Clip`, or an `Animation` for an image file that is given as a video."""
-        from cotam.image.clips import open_clip
+        from cotam.image.animation import open_clip
 
         background = self.coding["background"]
         if self.source != files.STANDARD:
@@ -259,10 +253,7 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
 def target_of(source: str, output: str | None) -> str:
     """Where a sequence is decoded to: a folder, or a name that ends in .mp4; beside the input by default.
 
-    Raises
-    ------
-    click.UsageError
-        for another output
+    Raises click.UsageError for another output.
     """
     if output is None and source != files.STANDARD:
         return f"{source}.frames"

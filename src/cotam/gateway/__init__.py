@@ -4,8 +4,8 @@
 
     client ─► cotam edge ─► (few bytes) ─► cotam serve ─► model server
 
-    app.py       routes, and what they are made of
     server.py    the process that listens
+    app.py       routes, and what they are made of
     limits.py    limits and defaults
 
     guard.py     around all routes: access, limits, log, metrics
@@ -13,31 +13,27 @@
     tokens.py    the gateway's own tokens
     refusal.py   errors in the form of each API
     exchange.py  what is recorded of a request
-    bodies.py    bodies in memory
-    encodings.py gzip, deflate, zstd
+    bodies.py    bodies in memory, and their Content-Encoding
 
     relay.py     a request to the upstream, with other media in it, and the answer back
     upstream.py  the connection to the upstream
     proxies.py   proxies of the environment
-    peer.py      whether the upstream of an edge is a gateway
+    peer.py      what the upstream is: a gateway, or a known model server
 
     parts.py     where media are in the JSON of each API
-    dataurl.py   data URLs and base64
+    media.py     data URLs, formats and sizes of images
+    wish.py      what a client asks for, and for which model
     jobs.py      what converters share
-    wish.py      what a client asks for in headers
-    sizing.py    the model that a request names
 
     for_model.py  serve: .cotam becomes PNG
     to_cotam.py   edge --gateway: images and videos become .cotam
     hosted.py     edge --upstream: images within the limits of a vendor's API
     ladder.py     how far images go down in quality
-    recoding.py   images coded again
-    images.py     one image
     videos.py     one video
     cache.py      results in memory
 
     once.py      both ends of the link: each image crosses it once
-    link.py      the body of a request on the link: text, new files, SHA-256 of others
+    link.py      the body of a request on the link: text, new files, SHA-256 of all
     store.py     files by SHA-256, within their owner
     patches.py   an image as the rectangles that differ from an earlier one
     changes.py   which rectangles differ

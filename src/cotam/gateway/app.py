@@ -19,13 +19,12 @@ from starlette.types import ASGIApp, Lifespan
 import cotam
 from cotam.gateway import compare, plain
 from cotam.gateway.bodies import Bodies
-from cotam.gateway.detect import Detector
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
 from cotam.gateway.once import MissingError, Receiver, Sender, missing_answer
-from cotam.gateway.peer import ABOUT, SERVER, Peer
+from cotam.gateway.peer import ABOUT, SERVER, Detector, Peer
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import Relay
 from cotam.gateway.store import Store

@@ -1,10 +1,13 @@
-"""Bodies of requests in memory, and work on them that stops when the client goes."""
+"""Bodies of requests in memory, their Content-Encoding, and work on them that stops when the client goes."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -12,11 +15,15 @@ from typing import Any, TypeVar
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from cotam.gateway.encodings import decoded
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Bodies", "ClientGoneError", "in_thread", "while_connected"]
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread", "while_connected"]
 
 BODY_SECONDS = 120
 """A body that takes longer to arrive is given up."""
@@ -42,12 +49,8 @@ class Bodies:
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """Read the body of a request, as it was sent.
 
-        Raises
-        ------
-        RefusedError
-            413 if it is larger than allowed, 408 if it takes too long, 429 if too many are here
-        ClientGoneError
-            if the client has gone
+        Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many are
+        here; ClientGoneError if the client has gone.
         """
         exchange = exchange_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -92,7 +95,7 @@ class Bodies:
         self._held -= len(body)
 
     def decoded(self, body: bytes, headers: Headers) -> bytes:
-        """The body without its Content-Encoding, within the limit. See `cotam.gateway.encodings.decoded`."""
+        """The body without its Content-Encoding, within the limit. Raises as `decoded`."""
         encodings = ",".join(headers.getlist("content-encoding"))
         return decoded(body, encodings, self.limit) if encodings and body else body
 
@@ -105,10 +108,7 @@ class Bodies:
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run ``work`` on a body that was read, and cancel it when the client goes.
 
-    Raises
-    ------
-    ClientGoneError
-        if it went
+    Raises ClientGoneError if it went.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
@@ -128,15 +128,12 @@ async def in_thread(
 ) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
+    Raises RefusedError: 503 after so many seconds.
+
     Parameters
     ----------
     work : is given a function to call now and then; it raises when nobody waits any more, or too long
     seconds : from now on, waiting for a thread included; None is no limit
-
-    Raises
-    ------
-    RefusedError
-        503 after so many seconds
     """
     gone, began = threading.Event(), time.perf_counter()
 
@@ -156,3 +153,82 @@ async def in_thread(
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+# Content-Encoding
+
+ACCEPTED = "gzip, deflate, zstd"
+"""For ``Accept-Encoding`` in an answer: what a client may use (RFC 9110, section 15.5.16)."""
+
+MAX_LAYERS = 3
+"""Encodings one upon another. One is usual; many would be work for nothing."""
+
+ZSTD_WINDOW_LOG = 23
+"""Windows of 8 MB at most, as RFC 9659 has it for HTTP: a larger one is memory that a stranger asks for."""
+
+_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+
+_DECODERS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "x-gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "deflate": zlib.decompressobj,
+    "zstd": lambda: zstd.ZstdDecompressor(options=_ZSTD_OPTIONS),
+}
+"""Encoding → decompressor of one gzip member, zlib stream or zstd frame."""
+
+
+def decoded(body: bytes, encodings: str, limit: int) -> bytes:
+    """The body without its encodings.
+
+    Raises RefusedError: 415 for an encoding that is not known, 413 above the limit, 400 for data that is
+    damaged or cut off.
+
+    Parameters
+    ----------
+    encodings : the value of ``Content-Encoding``; several are separated by commas, the last was applied last
+    limit : bytes of the result, and of each step
+    """
+    names = [name for name in re.split(r"[\s,]+", encodings.lower()) if name not in ("", "identity")]
+    for name in names:
+        if name not in _DECODERS:
+            raise _unsupported(f"Content-Encoding {name!r} is not supported: use {ACCEPTED} or none")
+    if len(names) > MAX_LAYERS:
+        raise _unsupported(f"{len(names)} content encodings, more than {MAX_LAYERS}: use one or none")
+    for name in reversed(names):
+        try:
+            body = _decoded_once(body, name, limit)
+        except (zlib.error, zstd.ZstdError, EOFError) as error:
+            raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
+    return body
+
+
+def _unsupported(message: str) -> RefusedError:
+    return RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
+
+
+def _decoded_once(body: bytes, name: str, limit: int) -> bytes:
+    try:
+        return _members(_DECODERS[name], body, limit)
+    except zlib.error:
+        if name != "deflate":
+            raise
+        # zlib's format is deflate in RFC 9110; many clients send it bare.
+        return _members(lambda: zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
+
+
+def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:
+    """All members of a compressed body, one after another; an empty body has none."""
+    pieces: list[bytes] = []
+    size = 0
+    while body:
+        stream = new()
+        pieces.append(stream.decompress(body, limit - size + 1))
+        size += len(pieces[-1])
+        if size > limit:
+            raise RefusedError(
+                f"the body is larger than {limit:,} bytes when it is decoded: raise --max-body", 413
+            )
+        if not stream.eof:
+            raise EOFError("it ends too early")
+        body = stream.unused_data
+    return b"".join(pieces)

@@ -48,13 +48,11 @@ def shared_share(new: np.ndarray, old: np.ndarray) -> float:
 def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
     """Cells of ``new`` that have a pixel which ``old`` has not at the same place.
 
+    Returns bool (⌈H/16⌉, ⌈W/16⌉).
+
     Parameters
     ----------
     new, old : uint8 (H, W, 3), of any two sizes
-
-    Returns
-    -------
-    bool (⌈H/16⌉, ⌈W/16⌉)
     """
     height, width = min(new.shape[0], old.shape[0]), min(new.shape[1], old.shape[1])
     rows, columns = -(-new.shape[0] // CELL), -(-new.shape[1] // CELL)

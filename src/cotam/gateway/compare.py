@@ -27,12 +27,11 @@ from cotam.compare.formats import Format, installed
 from cotam.format.header import Kind, read_file
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
-from cotam.gateway.dataurl import Media, data_url
 from cotam.gateway.exchange import Note
-from cotam.gateway.images import COTAM, MEDIA_TYPES, content_key, pixels_of, saved
-from cotam.gateway.jobs import Wish
+from cotam.gateway.media import COTAM, MEDIA_TYPES, Media, data_url, pixels_of, saved
 from cotam.gateway.plain import Plain, ordinary
-from cotam.gateway.wish import STILL
+from cotam.gateway.store import digest_of
+from cotam.gateway.wish import STILL, Wish
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
@@ -125,7 +124,7 @@ class _Comparer:
     ) -> None:
         self._measure = measure
         self._formats = installed() if formats is None else formats
-        self._looks = Cache(cache)
+        self._looks: Cache[bytes] = Cache(cache)
         self._original = b"", np.empty(0, np.float32)
 
     def __call__(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
@@ -140,7 +139,7 @@ class _Comparer:
         check()
         views = _views(data)
         check()
-        key = content_key(pixels.tobytes())
+        key = digest_of(pixels.tobytes())
         if self._original[0] != key:
             self._original = key, self._measure.see(pixels)
         wanted = self._decibel(views["mllm"])
@@ -174,12 +173,7 @@ class _Comparer:
         return self._measure.decibel(self._measure.see(decoded), self._original[1])
 
     def _as_near(
-        self,
-        pixels: Pixels,
-        key: bytes,
-        format: Format,
-        wanted: float,
-        check: Callable[[], None],
+        self, pixels: Pixels, key: bytes, format: Format, wanted: float, check: Callable[[], None]
     ) -> tuple[bytes, float, str | None]:
         """The file, its decibels, and the end of the format's range, see `nearest`."""
 

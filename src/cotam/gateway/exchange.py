@@ -104,7 +104,6 @@ class Metrics:
         self.images = Counter("cotam_images", "Images and videos, by kind.", ["source", "result"], **made)
         self.image_bytes = Counter("cotam_image_bytes", "Bytes of image files.", ["side"], **made)
         self.cached = Counter("cotam_images_cached", "Images taken from the cache.", **made)
-        self.errors = Counter("cotam_errors", "Requests answered with an error.", ["status"], **made)
         self.seconds = Histogram("cotam_stage_seconds", "Time by stage.", ["stage"], buckets=stages, **made)
         self.saved = Counter("cotam_saved_bytes", "Bytes of bodies that did not cross the link.", **made)
         self.missing = Counter("cotam_missing_files", "Files that were named and are not stored.", **made)
@@ -132,8 +131,6 @@ class Metrics:
         self.seconds.labels("total").observe(time.perf_counter() - exchange.started)
         self.saved.inc(max(exchange.saved or 0, 0))
         self.missing.inc(exchange.missing or 0)
-        if (exchange.status >= 400 and exchange.missing is None) or exchange.error:
-            self.errors.labels(exchange.status).inc()
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -10,32 +9,20 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from PIL import Image
-
 import cotam
 from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
-from cotam.gateway.cache import Cache
-from cotam.gateway.dataurl import Media
+from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.images import (
-    MEDIA_TYPES,
-    check_size,
-    content_key,
-    count_frames,
-    format_of,
-    is_cotam,
-    pixels_of,
-    saved,
-)
-from cotam.gateway.jobs import Job, Wish, check_count, cotam_in, count_images, image_in, part_errors
+from cotam.gateway.jobs import Job, check_count, cotam_in, count_images, image_in, log_passing, part_errors
+from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patches import MAX_CHAIN, base_of, is_patch, paste, read_patch
-from cotam.gateway.videos import packed_frames, unpacked_frames
+from cotam.gateway.store import digest_of
+from cotam.gateway.videos import frames_of
+from cotam.gateway.wish import Wish
 
 __all__ = ["ForModel"]
-
-_LOG = logging.getLogger("cotam.gateway")
 
 REQUEST_PIXELS = 4
 """All images and frames of a request together have at most so many times the pixels that one may have."""
@@ -53,7 +40,6 @@ class ForModel:
     cache : bytes of decoded images that are kept
     roundtrip : how ordinary images are encoded, then decoded, to measure what it does; None leaves them
     log : is given a row for each image that was decoded
-    times : before each frame of a sequence, say its time
     """
 
     passes_cotam = False
@@ -64,13 +50,11 @@ class ForModel:
         hosts: frozenset[str] = frozenset(),
         cache: int = 128_000_000,
         roundtrip: Wish | None = None,
-        log: Callable[[dict[str, Any]], None] = lambda row: None,
-        times: bool = True,
+        log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
-        self._times = times
-        self._decoded = Cache(cache)
-        self._coded = Cache(cache // 8)
+        self._decoded: Cache[Any] = Cache(cache, size=_bytes_of)
+        self._coded: Cache[bytes] = Cache(cache // 8)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
         news: dict[Part, Media | Frames] = {}
@@ -82,8 +66,8 @@ class ForModel:
                 if data is None and self._roundtrip and (found := image_in(part)):
                     data = found[0]
                 if data is not None:
-                    size, frames = check_size(data, self._limit), count_frames(data)
-                    pixels, images = pixels + size * frames, images + frames - 1
+                    (width, height, _), frames = check_size(data, self._limit), count_frames(data)
+                    pixels, images = pixels + width * height * frames, images + frames - 1
                     _check_total(pixels, self._limit)
                     check_count(images, job.most)
                     news[part] = self._new(part, data, job)
@@ -101,11 +85,9 @@ class ForModel:
         (data, kind), started = found, time.perf_counter()
         try:
             check_size(data, self._limit)
-            key = content_key(data), "png"
-            png, cached = self._decoded.get(key, lambda: saved(Image.fromarray(pixels_of(data)), "png"))
+            png, cached = self._decoded.get((digest_of(data), "png"), lambda: saved(pixels_of(data)))
         except (InputError, LimitError) as error:
-            fields = {"part": part.name, "reason": str(error)}
-            _LOG.warning("an image passes as it is", extra={"fields": fields})
+            log_passing(part, error)
             return None
         job.notes.append(Note(kind, "png", len(data), len(png), time.perf_counter() - started, cached))
         return Media(MEDIA_TYPES["png"], png)
@@ -118,37 +100,35 @@ class ForModel:
         if not is_sequence(data):
             return Frames([("", self._still(data, job))])
         started = time.perf_counter()
-        packed, cached = self._decoded.get(
-            (job.held.owner, content_key(data), "frames"), partial(packed_frames, data, job.check)
-        )
-        seconds = time.perf_counter() - started
-        job.notes.append(Note("sequence", "png", len(data), len(packed), seconds, cached))
-        self._log(_row(data, data, "sequence"))
-        frames = unpacked_frames(packed)
-        return Frames([(f"<{at} seconds>" if self._times else "", image) for at, image in frames])
+        key = job.held.owner, digest_of(data), "frames"
+        frames, cached = self._decoded.get(key, partial(frames_of, data, job.check))
+        seconds, size = time.perf_counter() - started, sum(len(png) for _, png in frames)
+        job.notes.append(Note("sequence", "png", len(data), size, seconds, cached))
+        self._log_row(data, data, "sequence")
+        png = MEDIA_TYPES["png"]
+        return Frames([(f"<{at} seconds>", Media(png, data)) for at, data in frames])
 
     def _still(self, data: bytes, job: Job) -> Media:
         started = time.perf_counter()
         file, source = data, "cotam"
-        if self._roundtrip and not is_cotam(data):
-            wish = job.wish.over(self._roundtrip)
-            key = job.held.owner, content_key(data), wish
+        if self._roundtrip and (kind := format_of(data)):
+            wish, source = job.wish.over(self._roundtrip), kind
+            key = job.held.owner, digest_of(data), wish
             file, _ = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
-            source = format_of(data) or "other"
         source = "patch" if is_patch(file) else source
         png, cached = self._png(file, job)
         job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
-        self._log(_row(data, file, source))
+        self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 
     def _png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
         """A file as PNG, and whether it was made before. Nobody can tell what another owner has had made."""
-        key = job.held.owner, content_key(file)
+        key = job.held.owner, digest_of(file)
         return self._decoded.get(key, lambda: self._decode(file, job, depth))
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
-            return saved(Image.fromarray(pixels_of(file)), "png")
+            return saved(pixels_of(file))
         base = job.held(base_of(file))
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
@@ -156,7 +136,19 @@ class ForModel:
             raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
         check_size(base, self._limit)
         png, _ = self._png(base, job, depth + 1)
-        return saved(Image.fromarray(paste(read_patch(file), pixels_of(png))), "png")
+        return saved(paste(read_patch(file), pixels_of(png)))
+
+    def _log_row(self, data: bytes, file: bytes, source: str) -> None:
+        """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""
+        if not self._log:
+            return
+        found = cotam.open_sequence(file).info if is_sequence(file) else cotam.info(file)
+        row = {"image": digest_of(data).hex()[:16], "source": source, "source_bytes": len(data)}
+        row |= {name: getattr(found, name) for name in ("width", "height", "bytes", "quality")}
+        row |= {"bpp": round(found.bpp, 5)}
+        if isinstance(found, cotam.SequenceInfo):
+            row["frames"] = len(found.times)
+        self._log(row)
 
     def _check_address(self, part: Part, url: str) -> None:
         """Raise `InputError` for an address that the model server must not open for a stranger."""
@@ -178,18 +170,10 @@ class ForModel:
             )
 
 
-def _row(data: bytes, file: bytes, source: str) -> dict[str, Any]:
-    """A row of ``--log-bytes``: an image as it came, and its .cotam file."""
-    row = {"image": content_key(data).hex()[:16], "source": source, "source_bytes": len(data)}
-    found = cotam.open_sequence(file).info if is_sequence(file) else cotam.info(file)
-    row |= {
-        "width": found.width,
-        "height": found.height,
-        "bytes": found.bytes,
-        "bpp": round(found.bpp, 5),
-        "quality": found.quality,
-    }
-    return row | ({"frames": len(found.times)} if isinstance(found, cotam.SequenceInfo) else {})
+def _bytes_of(result: bytes | list[tuple[str, bytes]]) -> int:
+    """Bytes of an image, or of all frames of a sequence, in the cache."""
+    files = [result] if isinstance(result, bytes) else [png for _, png in result]
+    return sum(len(file) + OVERHEAD for file in files)
 
 
 def _check_total(pixels: int, limit: int) -> None:

@@ -81,7 +81,7 @@ class Guard:
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
         origin = headers.get("origin")
-        if self._local and _host_of(f"//{host}") not in _LOOPBACK:
+        if self._local and _place_of(f"//{host}")[0] not in _LOOPBACK:
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
         if origin and _place_of(origin) != _place_of(f"//{host}"):
@@ -122,15 +122,9 @@ def _is_open(path: str | None) -> bool:
     return path in ("/", "/healthz") or (path or "").startswith("/page/")
 
 
-def _host_of(address: str) -> str:
-    with suppress(ValueError):
-        return urlsplit(address).hostname or ""
-    return ""
-
-
-def _place_of(address: str) -> tuple[str, int | None] | None:
-    """Host and port; None if it cannot be read."""
+def _place_of(address: str) -> tuple[str, int | None]:
+    """Host and port; "" and None if they cannot be read."""
     with suppress(ValueError):
         parts = urlsplit(address)
         return parts.hostname or "", parts.port
-    return None
+    return "", None

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Sequence
-from typing import Literal
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image as PillowImage
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
-from cotam.gateway.cache import Cache, Facts
-from cotam.gateway.dataurl import Media
-from cotam.gateway.images import Outlines
-from cotam.gateway.jobs import Job, Wish, cotam_in, count_images, image_in, part_errors
+from cotam.gateway.cache import Cache
+from cotam.gateway.exchange import Note
+from cotam.gateway.jobs import Job, cotam_in, count_images, image_in, log_passing, part_errors
 from cotam.gateway.ladder import BEST, plan, quantised_room
+from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
-from cotam.gateway.recoding import RUNGS, Attempt, Image
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.sizing import model_for
+from cotam.gateway.wish import Wish, model_for
 from cotam.image.fit import target_size
-from cotam.image.models import Limits, Model
+from cotam.image.models import Limits
+from cotam.image.read import Pixels
 
-__all__ = ["ForApi"]
+__all__ = ["RUNGS", "ForApi"]
 
 FORMATS = ("jpeg", "png", "webp", "gif")
 """What APIs open, where the model is not known."""
 
-_LOG = logging.getLogger("cotam.gateway")
+RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
+"""Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
+
+_HELD = 8
+"""Images of one request whose pixels are held while rungs are tried."""
 
 
 class ForApi:
@@ -55,62 +63,86 @@ class ForApi:
         size_limit: int,
         cache: int = 128_000_000,
     ) -> None:
-        self._form, self._wish = form, Wish(fit=fit)
-        self._image_bytes, self._request_bytes = image_bytes, request_bytes
-        self._coded = Cache(cache)
-        self._sizes: Facts[int] = Facts()
-        self._outlines = Outlines(size_limit)
+        self.form, self.wish = form, Wish(fit=fit)
+        self.image_bytes, self.request_bytes = image_bytes, request_bytes
+        self.coded: Cache[bytes] = Cache(cache)
+        # Sizes are known for longer than files.
+        self.sizes: Cache[int] = Cache(20_000, size=lambda _: 1)
+        self.outlines = Outlines(size_limit)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
-        wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(self._wish)
-        request = _Request(self._form, model_for(wish, job), wish, count_images(parts), self._outlines, job)
-        request.bound(self._image_bytes, self._request_bytes)
-        images, others = [], job.rest
-        for part in parts:
-            job.check()
-            image = request.read(part)
-            if image:
-                images.append(image)
-            else:
-                others += len(part.text)
-        job.tokens = request.tokens(images)
-        small = min(max((request.request_bytes or 0) // 1000, 2048), 20_000)
-        attempt = Attempt(images, request.form, request.file_bytes, small, job, self._coded, self._sizes)
+        request = _Request(self, count_images(parts), job)
+        others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
+        job.tokens = request.tokens()
         if request.request_bytes is None:
-            return attempt.news([BEST] * len(images))
+            return request.news([BEST] * len(request.images))
         room = quantised_room(request.request_bytes, others)
-        chosen = plan([_turn(image.part) for image in images], attempt.size, len(RUNGS), room)
+        turns = [_turn(image.part) for image in request.images]
+        chosen = plan(turns, request.size, len(RUNGS), room)
         if chosen is None:
-            least = sum(attempt.size(number, len(RUNGS) - 1) for number in range(len(images)))
+            least = sum(request.size(number, len(RUNGS) - 1) for number in range(len(turns)))
             raise RefusedError(
-                f"{len(images)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
+                f"{len(turns)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
                 f"{request.request_bytes:,} of a request: send fewer images, or raise --max-request-bytes",
                 413,
             )
-        return attempt.news(chosen)
+        return request.news(chosen)
+
+
+@dataclass
+class _Image:
+    """An image of the request.
+
+    Attributes
+    ----------
+    content : SHA-256 of ``data``
+    size : (width, height) in pixels that is sent at the best rung
+    fits : the API takes it as it is
+    useful : it has no pixels that the model does not see
+    """
+
+    part: Part
+    data: bytes
+    kind: str
+    content: bytes
+    size: tuple[int, int]
+    fits: bool
+    useful: bool
+    seconds: float = 0.0
+    cached: bool = True
+
+    @property
+    def key(self) -> Hashable:
+        return self.content, self.size
 
 
 class _Request:
-    """What holds for all images of one request: model, limits, formats."""
+    """The images of one request, and what its API takes. None is coded before its size is asked for.
 
-    def __init__(
-        self, form: str, model: Model | None, wish: Wish, count: int, outlines: Outlines, job: Job
-    ) -> None:
-        self.job, self._model, self._wish, self._count = job, model, wish, count
-        self._outlines = outlines
-        limits = model.limits if model else Limits()
-        self.formats = (model.formats if model else None) or job.formats or FORMATS
-        possible = [one for one in (form, "jpeg", "png") if one in self.formats]
-        self.form = possible[0] if possible else form
-        self.file_bytes, self.request_bytes = limits.file_bytes, limits.request_bytes
+    Attributes
+    ----------
+    formats : that the API opens
+    form : of images that are coded again: jpeg, png or webp
+    file_bytes, request_bytes : limits; None is no limit
+    """
 
-    def bound(self, file_bytes: int | None, request_bytes: int | None) -> None:
-        """Apply the limits of the options beside those of the API."""
-        self.file_bytes = _least(self.file_bytes, file_bytes)
-        self.request_bytes = _least(self.request_bytes, request_bytes)
+    def __init__(self, converter: ForApi, count: int, job: Job) -> None:
+        wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(converter.wish)
+        self._converter, self._job, self._count = converter, job, count
+        self._max_pixels, self._model = wish.max_pixels, model_for(wish.fit, job.model)
+        self._limits = self._model.limits if self._model else Limits()
+        self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
+        self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
+        self.file_bytes = _least(self._limits.file_bytes, converter.image_bytes)
+        self.request_bytes = _least(self._limits.request_bytes, converter.request_bytes)
+        # An image that fits stays as it is, whatever the rung, up to so many characters.
+        self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
+        self.images: list[_Image] = []
+        self._pixels: dict[bytes, Pixels] = {}
 
-    def read(self, part: Part) -> Image | None:
-        """The image of a part; None for a part that stays as it is."""
+    def add(self, part: Part) -> bool:
+        """Take the image of a part; False for a part that stays as it is."""
+        self._job.check()
         with part_errors(part):
             data = cotam_in(part)
             if data is not None and is_sequence(data):
@@ -118,44 +150,125 @@ class _Request:
         found = (data, "cotam") if data is not None else image_in(part)
         if not found:
             if part.kind == "image" and part.address is None:
-                _passes(part, "not an image of a known format")
-            return None
+                log_passing(part, "not an image of a known format")
+            return False
         data, kind = found
         try:
-            content, (width, height, upright) = self._outlines.get(data)
+            content, (width, height, upright) = self._converter.outlines.get(data)
         except CotamError as error:
             if kind == "cotam":
                 raise RefusedError(f"{part.name}: {error}", param=part.name) from error
-            _passes(part, str(error))
-            return None
-        size = self._size(width, height, part)
+            log_passing(part, error)
+            return False
+        size = self._seen(width, height, part)
         small = self.file_bytes is None or len(data) <= self.file_bytes
-        readable = kind in self.formats
-        fits = upright and small and readable and self._allows(width, height)
-        return Image(part, data, kind, content, size, fits, size == (width, height))
+        fits = upright and small and kind in self.formats and self._allows(width, height)
+        self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
+        return True
 
     def _allows(self, width: int, height: int) -> bool:
         """Whether the API takes an image of this size, and the client asked for no smaller one."""
-        limits = self._model.limits if self._model else Limits()
-        side, patches = limits.side_for(self._count), limits.patches
+        side, patches = self._limits.side_for(self._count), self._limits.patches
         if side is not None and max(width, height) > side:
             return False
         if patches and math.ceil(width / patches.size) * math.ceil(height / patches.size) > patches.count:
             return False
-        return self._wish.max_pixels is None or width * height <= self._wish.max_pixels
+        return self._max_pixels is None or width * height <= self._max_pixels
 
-    def _size(self, width: int, height: int, part: Part) -> tuple[int, int]:
+    def _seen(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:
-            detail = part.detail or self.job.detail
+            detail = part.detail or self._job.detail
             width, height = self._model.size_for(width, height, detail, images=self._count)
-        return target_size(width, height, None, self._wish.max_pixels)
+        return target_size(width, height, None, self._max_pixels)
 
-    def tokens(self, images: Sequence[Image]) -> int | None:
+    def tokens(self) -> int | None:
         """Visual tokens of the images for the model; None where that is not known."""
         if not self._model:
             return None
-        counts = [self._model.tokens(*one.size, one.part.detail or self.job.detail) for one in images]
-        return sum(count or 0 for count in counts) if None not in counts else None
+        details = [image.part.detail or self._job.detail for image in self.images]
+        counts = [self._model.tokens(*i.size, d) for i, d in zip(self.images, details, strict=True)]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def size(self, number: int, rung: int) -> int:
+        """Characters of an image at a rung."""
+        image = self.images[number]
+        chosen, size = self._best(image, rung)
+        return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
+
+    def news(self, rungs: Sequence[int]) -> dict[Part, Media]:
+        """New media at these rungs; images that stay are left out, unless their media type is wrong."""
+        news: dict[Part, Media] = {}
+        for image, rung in zip(self.images, rungs, strict=True):
+            chosen, size = self._best(image, rung)
+            result = image.kind
+            if chosen != BEST:
+                news[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
+                result = self.form
+            elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
+                news[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
+            note = Note(image.kind, result, len(image.data), size, image.seconds, image.cached)
+            self._job.notes.append(note)
+        return news
+
+    def _best(self, image: _Image, rung: int) -> tuple[int, int]:
+        """The rung that an image takes, this one or a lower one, and the bytes of its file."""
+        if image.fits and len(image.part.text) <= self._small:
+            rung = BEST
+        if image.fits and image.useful and rung == BEST:
+            return BEST, len(image.data)
+        limit = self.file_bytes
+        rung = max(rung, 0)
+        while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
+            rung += 1
+        if image.fits and len(image.data) <= size:
+            return BEST, len(image.data)  # the API shrinks it itself
+        if limit is not None and size > limit:
+            message = (
+                f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
+            )
+            raise RefusedError(f"{image.part.name}: {message}", 413, param=image.part.name)
+        return rung, size
+
+    def _coded_size(self, image: _Image, rung: int) -> int:
+        key = image.key, self.form, rung
+        return self._converter.sizes.get(key, lambda: len(self._code(image, rung)))[0]
+
+    def _code(self, image: _Image, rung: int) -> bytes:
+        self._job.check()
+        started = time.perf_counter()
+
+        def make() -> bytes:
+            return _coded(self._pixels_of(image), RUNGS[rung], self.form)
+
+        with part_errors(image.part):
+            data, cached = self._converter.coded.get((image.key, self.form, rung), make)
+        image.cached = image.cached and cached
+        image.seconds += time.perf_counter() - started
+        return data
+
+    def _pixels_of(self, image: _Image) -> Pixels:
+        if image.content not in self._pixels:
+            if len(self._pixels) == _HELD:
+                self._pixels.pop(next(iter(self._pixels)))
+            self._pixels[image.content] = _shrunk(pixels_of(image.data), image.size)
+        return self._pixels[image.content]
+
+
+def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    image = PillowImage.fromarray(pixels)
+    if image.size == size:
+        return pixels
+    return np.asarray(image.resize(size, PillowImage.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
+    scale, quality = rung
+    height, width = pixels.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    options: dict[str, Any] = {} if form == "png" else {"quality": quality}
+    if form == "jpeg" and quality > 90:
+        options["subsampling"] = "4:4:4"  # where there is room: coloured text is read better
+    return saved(_shrunk(pixels, size), form, **options)
 
 
 def _least(one: int | None, other: int | None) -> int | None:
@@ -165,7 +278,3 @@ def _least(one: int | None, other: int | None) -> int | None:
 def _turn(part: Part) -> int:
     """The number of the message that a part is in."""
     return next((key for key in part.place if isinstance(key, int)), 0)
-
-
-def _passes(part: Part, reason: str) -> None:
-    _LOG.warning("an image passes as it is", extra={"fields": {"part": part.name, "reason": reason}})

@@ -1,40 +1,36 @@
-"""What converters share: the job of one request, what clients may ask for, and limits."""
+"""What converters share: the job of one request, the media in its parts, and limits."""
 
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
-from cotam.gateway.dataurl import Media
 from cotam.gateway.exchange import Note
-from cotam.gateway.images import COTAM, format_of, is_cotam
+from cotam.gateway.media import COTAM, Media, format_of, is_cotam
 from cotam.gateway.parts import Frames, Part, Where, strings
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
+from cotam.gateway.wish import Wish
 
 __all__ = [
-    "AUTO",
-    "NONE",
     "Converter",
     "Job",
     "News",
-    "Wish",
     "check_count",
     "cotam_in",
     "count_images",
     "find_cotam",
     "has_cotam",
     "image_in",
+    "log_passing",
     "part_errors",
 ]
-
-AUTO, NONE = "auto", "none"
-"""In place of a model's name: the model that the request names; no model, so that images keep their size."""
 
 News = Mapping[Part, Media | Frames]
 """Parts that change, in order, and what takes their place."""
@@ -42,37 +38,7 @@ News = Mapping[Part, Media | Frames]
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
 
-
-@dataclass(frozen=True)
-class Wish:
-    """How an image is to be coded; None is the codec's own default. The last two are for videos.
-
-    ``fit`` is a model's name, `AUTO` or `NONE`.
-    """
-
-    quality: int | None = None
-    target_size: int | None = None
-    fit: str | None = None
-    max_pixels: int | None = None
-    fps: float | None = None
-    max_frames: int | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Arguments of `cotam.encode`."""
-        names = ("quality", "target_size", "fit", "max_pixels")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if "target_size" in given:
-            given.pop("quality", None)
-        if self.fit in (AUTO, NONE):
-            given.pop("fit")
-        return given
-
-    def over(self, other: Wish) -> Wish:
-        """This wish, and the other one where this has None. A quality here undoes a size there."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        if "quality" in given and "target_size" not in given:
-            given["target_size"] = None
-        return replace(other, **given)
+_LOG = logging.getLogger("cotam.gateway")
 
 
 @dataclass
@@ -129,13 +95,17 @@ def part_errors(part: Part) -> Iterator[None]:
         raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
 
 
+def log_passing(part: Part, reason: object) -> None:
+    """Log why an image or video is sent on as it is."""
+    article = "a video" if part.kind == "video" else "an image"
+    fields = {"part": part.name, "reason": str(reason)}
+    _LOG.warning(f"{article} passes as it is", extra={"fields": fields})
+
+
 def cotam_in(part: Part) -> bytes | None:
     """The .cotam file that a part carries, by its media type or its first bytes; None for other parts.
 
-    Raises
-    ------
-    InputError
-        if it is none, although the media type says so
+    Raises InputError if it is none, although the media type says so.
     """
     if not part.shows_images:
         return None

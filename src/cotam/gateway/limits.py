@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FPS", "MAX_FRAMES", "Limits"]
+__all__ = ["FPS", "MAX_FRAMES", "MAX_IMAGES", "Limits"]
 
 FPS, MAX_FRAMES = 1.0, 32
 """How videos are sampled unless the options or the request say otherwise."""
+
+MAX_IMAGES = 600
+"""Of a request, on edge and gateway: as many as any hosted API takes. A long session has many screenshots."""
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,18 @@ JSON carries files as base64. Here they are taken out of it: a file that the gat
 SHA-256, others cross as they are::
 
     4 bytes   "CTL1"
-    1         bytes of the media type, then the media type of the body itself
+    1         bytes of the media type of the body itself
     4         bytes of the text, deflated
-    4, 4      number of places, number of attached files
-    places    4 bytes of text before it, counted from the place before; then
-              0 and 32 bytes of SHA-256, or 1 and 4 bytes of length
-    attached  4 bytes of length each
+    4, 4      number of places, number of files
+    ...       media type
+    places    4 bytes of text before it, counted from the place before, and 32 of the file's SHA-256
+    files     4 bytes of length each
     text      the body without its files, as a zlib stream
-    files     those of the places, then the attached ones, one after the other
+    ...       the files, one after the other
 
-Integers are unsigned and big-endian. Attached files stand nowhere in the text: images that patches are
-based on. A body comes out of `Body.join` as it went into `split`, byte for byte: no API's JSON is parsed.
+Integers are unsigned and big-endian. Whoever reads it computes the SHA-256 of the files that came. Files that
+no place names are images that patches are based on. A body comes out of `Body.join` as it went into `split`,
+byte for byte: no API's JSON is parsed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import base64
 import re
 import struct
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC
@@ -35,7 +37,7 @@ __all__ = ["LINK_TYPE", "Body", "pack", "split", "unpack"]
 LINK_TYPE = "application/vnd.cotam.link"
 
 _MAGIC = b"CTL1"
-_HELD, _SENT = 0, 1
+_HEAD = ">4sBIII"
 
 _COTAM = base64.b64encode(MAGIC)[: len(MAGIC) * 8 // 6]
 _BASE64 = re.compile(
@@ -56,7 +58,7 @@ class Body:
     media_type : of the body
     text : the body without its files
     places : where files belong: offset in ``text``, ascending, and SHA-256
-    files : by SHA-256; of a body that crossed the link, those that were sent
+    files : by SHA-256; of a body that crossed the link, those that came with it
     """
 
     media_type: str
@@ -104,78 +106,45 @@ def split(body: bytes, media_type: str) -> Body:
     return Body(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
 
 
-def pack(body: Body, sent: Collection[bytes], attached: Collection[bytes] = ()) -> bytes:
-    """A body as it crosses the link.
-
-    Parameters
-    ----------
-    sent : SHA-256 of the files of the body that are sent; of others the SHA-256 is
-    attached : further files
-    """
-    table, files, done, written = [], [], 0, set()
-    for offset, digest in body.places:
-        before, done = offset - done, offset
-        if digest in sent and digest not in written:
-            data = body.files[digest]
-            written.add(digest)
-            files.append(data)
-            table.append(struct.pack(">IBI", before, _SENT, len(data)))
-        else:
-            table.append(struct.pack(">IB32s", before, _HELD, digest))
-    table += [struct.pack(">I", len(data)) for data in attached]
+def pack(body: Body, files: Iterable[bytes]) -> bytes:
+    """A body as it crosses the link, with these files; of others it has the SHA-256."""
+    files = list(files)
     text, kind = zlib.compress(body.text), body.media_type.encode("latin-1")[:255]
-    head = struct.pack(">4sB", _MAGIC, len(kind)) + kind
-    head += struct.pack(">III", len(text), len(body.places), len(attached))
-    return b"".join([head, *table, text, *files, *attached])
+    head = struct.pack(_HEAD, _MAGIC, len(kind), len(text), len(body.places), len(files))
+    places, done = [], 0
+    for offset, digest in body.places:
+        places.append(struct.pack(">I32s", offset - done, digest))
+        done = offset
+    lengths = struct.pack(f">{len(files)}I", *map(len, files))
+    return b"".join([head, kind, *places, lengths, text, *files])
 
 
 def unpack(data: bytes, limit: int) -> Body:
-    """Read what `pack` wrote. ``files`` has what was sent, attached files included.
+    """Read what `pack` wrote; ``files`` has what came.
 
-    Parameters
-    ----------
-    limit : bytes of the text, inflated
-
-    Raises
-    ------
-    InputError
-        if ``data`` is something else, or was cut off
-    LimitError
-        if the text is larger than ``limit``
+    Raises InputError if ``data`` is something else, or was cut off; LimitError if the text has more than
+    ``limit`` bytes when it is inflated.
     """
     reader = _Reader(data)
-    if reader.take(4) != _MAGIC:
+    if not data.startswith(_MAGIC):
         raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
-    (length,) = reader.unpack(">B")
-    media_type = reader.take(length).decode("latin-1")
-    text_length, count, attached = reader.unpack(">III")
-    if count + attached > 2 * _MOST:
-        raise LimitError(
-            f"the link body has {count + attached:,} files: more than the limit of {2 * _MOST:,}"
-        )
-    offset = 0
-    sizes: list[int] = []
-    places: list[tuple[int, bytes | None]] = []
+    _, kind_length, text_length, count, files = reader.unpack(_HEAD)
+    if count + files > 2 * _MOST:
+        raise LimitError(f"the link body has {count + files:,} files: more than the limit of {2 * _MOST:,}")
+    media_type = reader.take(kind_length).decode("latin-1")
+    places, offset = [], 0
     for _ in range(count):
-        before, kind = reader.unpack(">IB")
+        before, digest = reader.unpack(">I32s")
         offset += before
-        if kind == _HELD:
-            places.append((offset, reader.take(32)))
-        elif kind == _SENT:
-            places.append((offset, None))
-            sizes += reader.unpack(">I")
-        else:
-            raise InputError(f"the link body has a place of kind {kind}: only 0 and 1 are known")
-    sizes += [reader.unpack(">I")[0] for _ in range(attached)]
+        places.append((offset, digest))
+    lengths = reader.unpack(f">{files}I")
     text = _inflated(reader.take(text_length), limit)
     if offset > len(text):
         raise InputError(f"the link body has a place at {offset} in a text of {len(text)} bytes")
-    sent = [reader.take(size) for size in sizes]
-    reader.check_end()
-    digests = list(map(digest_of, sent))
-    order = iter(digests)
-    named = tuple((at, next(order) if digest is None else digest) for at, digest in places)
-    return Body(media_type, text, named, dict(zip(digests, sent, strict=True)))
+    sent = [reader.take(length) for length in lengths]
+    if left := len(data) - reader.at:
+        raise InputError(f"the link body has {left} bytes behind its end")
+    return Body(media_type, text, tuple(places), {digest_of(file): file for file in sent})
 
 
 def _inflated(data: bytes, limit: int) -> bytes:
@@ -195,18 +164,14 @@ class _Reader:
     """Reads fields one after the other."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self.at = data, 0
 
     def take(self, size: int) -> bytes:
-        piece = self._data[self._at : self._at + size]
+        piece = self._data[self.at : self.at + size]
         if len(piece) < size:
             raise InputError(f"the link body was cut off: it has {len(self._data)} bytes, and more to come")
-        self._at += size
+        self.at += size
         return piece
 
-    def unpack(self, form: str) -> tuple[int, ...]:
+    def unpack(self, form: str) -> tuple[Any, ...]:
         return struct.unpack(form, self.take(struct.calcsize(form)))
-
-    def check_end(self) -> None:
-        if left := len(self._data) - self._at:
-            raise InputError(f"the link body has {left} bytes behind its end")

@@ -10,14 +10,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from threading import Lock
-from typing import Any
 
 import httpx2
 from starlette.requests import Request
@@ -36,7 +36,6 @@ __all__ = [
     "Received",
     "Receiver",
     "Sender",
-    "Sent",
     "is_link",
     "missing_answer",
     "with_type",
@@ -56,8 +55,6 @@ _MAX_ANSWER = 2_000_000
 
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 """Body and media type → the answer, of which the body is still to be read."""
-Run = Callable[[Callable[[Callable[[], None]], Any]], Awaitable[Any]]
-"""Runs work in a thread, see `cotam.gateway.guard.in_thread`."""
 
 
 def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -119,17 +116,13 @@ class Receiver:
     def __call__(self, data: bytes, owner: str) -> Received:
         """Put the request together.
 
+        Raises MissingError for files that neither came nor are stored; what came is stored; RefusedError 400
+        for what is no link body, 413 for one that is too large.
+
         Parameters
         ----------
         data : a link body
         owner : within whose files those are looked up that were not sent
-
-        Raises
-        ------
-        MissingError
-            for files that neither came nor are stored; what came is stored
-        RefusedError
-            400 for what is no link body, 413 for one that is too large
         """
         try:
             parts = unpack(data, self._limit)
@@ -170,14 +163,6 @@ def _resolve(
     return found, list(missing)
 
 
-@dataclass(frozen=True)
-class Sent:
-    """An answer, and the bytes of bodies that crossed the link for it."""
-
-    answer: httpx2.Response
-    bytes: int
-
-
 class Sender:
     """The edge's end: remembers what the gateway has been sent.
 
@@ -192,30 +177,35 @@ class Sender:
         self._has_started = False
         self._lock = Lock()
 
-    async def send(self, open_: Open, run: Run, body: bytes, media_type: str) -> Sent:
+    async def send(
+        self, open_: Open, pool: Executor, body: bytes, media_type: str
+    ) -> tuple[httpx2.Response, int]:
         """Send a body, and again with what the gateway turns out to lack.
 
-        Raises
-        ------
-        RefusedError
-            as ``open_``; 502 if the gateway asks again for what it was sent, and 503 if it asks for a file
-            that the edge no longer has
+        Returns the answer, and the bytes of bodies that crossed the link for it. Raises RefusedError as
+        ``open_``; 502 if the gateway asks again for what it was sent, and 503 if it asks for a file that the
+        edge no longer has.
+
+        Parameters
+        ----------
+        pool : whose threads take the body apart
         """
-        parts: Body = await run(lambda check: split(body, media_type))
+        loop = asyncio.get_running_loop()
+        parts = await loop.run_in_executor(pool, split, body, media_type)
         if not parts.files:
-            return Sent(await open_(body, media_type), len(body))
+            return await open_(body, media_type), len(body)
         files, _ = _resolve(parts.digests, lambda digest: parts.files.get(digest) or self._base(digest))
         chosen, total = self._unknown(parts, files), 0
         for attempt in range(1, ATTEMPTS + 1):
             if attempt == ATTEMPTS:
                 chosen = set(files)
-            attached = [files[digest] for digest in files if digest in chosen - parts.files.keys()]
-            content: bytes = await run(partial(_packed, parts, chosen, attached))
+            sent = [file for digest, file in files.items() if digest in chosen]
+            content = await loop.run_in_executor(pool, pack, parts, sent)
             total += len(content)
             answer = await open_(content, LINK_TYPE)
             if answer.status_code != MISSING_STATUS or MISSING_HEADER not in answer.headers:
                 self._learn(files if answer.headers.get(STORED_HEADER) == "1" else ())
-                return Sent(answer, total)
+                return answer, total
             missing = await _missing_in(answer)
             self._forget(missing)
             if lost := missing - files.keys():
@@ -249,10 +239,6 @@ class Sender:
         with self._lock:
             for digest in digests:
                 self._known.pop(digest, None)
-
-
-def _packed(parts: Body, sent: set[bytes], attached: list[bytes], check: Callable[[], None]) -> bytes:
-    return pack(parts, sent, attached)
 
 
 async def _missing_in(answer: httpx2.Response) -> set[bytes]:

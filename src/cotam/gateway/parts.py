@@ -13,19 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from cotam.errors import InputError
-from cotam.gateway.dataurl import Media, data_url, decode_base64, encode_base64, read_data_url
+from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, read_data_url
 
-__all__ = [
-    "Frames",
-    "Part",
-    "Where",
-    "dotted",
-    "parse_json",
-    "parts",
-    "replaced",
-    "strings",
-    "to_json",
-]
+__all__ = ["Frames", "Part", "Where", "dotted", "parse_json", "parts", "replaced", "strings", "to_json"]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
@@ -63,6 +53,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "generate_content_request": "request",
     },
     "prompt": {"variables": "variables"},
+    "variables": {"*": "part"},
     "turn": {
         "content": "part",
         "output": "part",  # of a tool or a computer, in OpenAI's responses
@@ -76,7 +67,7 @@ _TABLE: dict[str, dict[str, str]] = {
     },
     "source": {"content": "part"},
 }
-"""Level → key of an object at this level → level of what is below: an object, or a list of objects.
+"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them.
 
 Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
 (``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
@@ -133,10 +124,7 @@ class Part:
     def media(self) -> Media | None:
         """Type and bytes of the media; None where the part has an address, or a data URL without base64.
 
-        Raises
-        ------
-        InputError
-            for text that is not base64
+        Raises InputError for text that is not base64.
         """
         if self.media_type is not None:
             return Media(self.media_type.partition(";")[0].strip().lower(), decode_base64(self.text))
@@ -173,13 +161,7 @@ class Frames:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse the body of a request.
-
-    Raises
-    ------
-    InputError
-        if it is not JSON, or nested too deeply
-    """
+    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -208,24 +190,15 @@ def _below(value: dict[str, Any], level: str, where: Where) -> Iterator[Part]:
         return
     if level in ("turn", "part"):
         yield from _media_of(value, where)
-    if level == "variables":
-        for name, variable in value.items():
-            if isinstance(variable, dict):
-                yield from _media_of(variable, (*where, name))
-        return
     table = _TABLE[level]
     for key, child in value.items():
-        if key not in table:
-            continue
-        if isinstance(child, dict):
-            yield from _below(child, table[key], (*where, key))
-        elif isinstance(child, list):
+        below = table.get(key, table.get("*"))
+        if below and isinstance(child, dict):
+            yield from _below(child, below, (*where, key))
+        elif below and isinstance(child, list):
             for number, item in enumerate(child):
                 if isinstance(item, dict):
-                    yield from _below(item, table[key], (*where, key, number))
-
-
-_TABLE["variables"] = {}
+                    yield from _below(item, below, (*where, key, number))
 
 
 def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
@@ -313,9 +286,11 @@ def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
         if isinstance(new, Frames):
             content = _at(body, part.place[:-1])
             number = int(part.place[-1])
-            made = [_image_like(content[number], part, *frame) for frame in _numbered(new)]
-            flat = [one for group in made for one in group]
-            body = _with(body, part.place[:-1], content[:number] + flat + content[number + 1 :])
+            body = _with(
+                body,
+                part.place[:-1],
+                [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]],
+            )
         else:
             place = (*part.place, *part.key[:-1])
             holder = _at(body, place)
@@ -332,42 +307,41 @@ def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
     return {part.key[-1]: data_url(new)}
 
 
-def _numbered(new: Frames) -> Iterator[tuple[str, Media, int, bool]]:
+def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
+    """Texts and images, written in the way of the part that they come from.
+
+    What else the part carries stays on each image: ``cache_control`` on the last one, since it ends a prefix
+    of the prompt; ``uuid``, a name in vLLM's cache, with the number of the frame.
+    """
     for number, (text, media) in enumerate(new.frames):
-        yield text, media, number, number == len(new.frames) - 1
+        kept = {name: value for name, value in old.items() if name not in (part.key[0], "type")}
+        if number < len(new.frames) - 1:
+            kept.pop("cache_control", None)
+        if isinstance(kept.get("uuid"), str):
+            kept["uuid"] = f"{kept['uuid']}-{number}"
+        texts, image = _image_like(old, part, media, kept)
+        if text:
+            yield texts | {"text": text}
+        yield image | kept
 
 
 def _image_like(
-    old: dict[str, Any], part: Part, text: str, media: Media, number: int, last: bool
-) -> list[dict[str, Any]]:
-    """A text, if any, and an image, written in the way of the part that it comes from.
-
-    What else the part carries stays on the image: ``cache_control`` on the last one, since it ends a prefix
-    of the prompt; ``uuid``, a name in vLLM's cache, with the number of the frame.
-    """
+    old: dict[str, Any], part: Part, media: Media, kept: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A text without its text, and an image, in the way of a part; ``kept`` is what the image has beside."""
     key = part.key[0]
-    kept = {name: value for name, value in old.items() if name not in (key, "type")}
-    if not last:
-        kept.pop("cache_control", None)
-    if isinstance(kept.get("uuid"), str):
-        kept["uuid"] = f"{kept['uuid']}-{number}"
-    texts: dict[str, Any]
-    image: dict[str, Any]
     if key in _INLINE:
-        texts, image = {"text": text}, {key: _written(part, old[key], media)}
-    elif key == "source":
+        return {}, {key: _written(part, old[key], media)}
+    if key == "source":
         source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
-        texts, image = {"type": "text", "text": text}, {"type": "image", "source": source}
-    elif "messages" in part.place:
+        return {"type": "text"}, {"type": "image", "source": source}
+    if "messages" in part.place:
         asked = old[key] if isinstance(old[key], dict) else {}
         detail = asked.get("detail", kept.pop("detail", None))
         shown = {"url": data_url(media)} | ({"detail": detail} if detail else {})
-        texts, image = {"type": "text", "text": text}, {"type": "image_url", "image_url": shown}
-    else:
-        kept.setdefault("detail", "auto")
-        texts = {"type": "input_text", "text": text}
-        image = {"type": "input_image", "image_url": data_url(media)}
-    return [texts, image | kept] if text else [image | kept]
+        return {"type": "text"}, {"type": "image_url", "image_url": shown}
+    kept.setdefault("detail", "auto")
+    return {"type": "input_text"}, {"type": "input_image", "image_url": data_url(media)}
 
 
 def _at(value: Any, where: Where) -> Any:

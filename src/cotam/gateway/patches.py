@@ -83,10 +83,7 @@ def depth_of(data: bytes) -> int:
 def base_of(data: bytes) -> bytes:
     """SHA-256 of the file that a patch is based on.
 
-    Raises
-    ------
-    FormatError
-        if the patch was cut off, or its header is damaged
+    Raises FormatError if the patch was cut off, or its header is damaged.
     """
     return _payload(data, 32)
 
@@ -103,12 +100,8 @@ def write_patch(patch: Patch, quality: int) -> bytes:
 def read_patch(data: bytes) -> Patch:
     """Read a patch; its stills are not decoded.
 
-    Raises
-    ------
-    TruncatedError, DamagedError, FormatError
-        if it was cut off, changed, or says what cannot be
-    LimitError
-        if its rectangles have more than twice the pixels of the image
+    Raises TruncatedError, DamagedError, FormatError if it was cut off, changed, or says what cannot be;
+    LimitError if its rectangles have more than twice the pixels of the image.
     """
     file = read_file(data)
     if file.kind is not Kind.PATCH:
@@ -143,20 +136,12 @@ def read_patch(data: bytes) -> Patch:
 def paste(patch: Patch, base: Pixels) -> Pixels:
     """Decode the stills of a patch and paste them onto its base.
 
+    Returns uint8 (patch.height, patch.width, 3). Raises FormatError if the rectangles leave pixels open that
+    the base does not have; FormatError, LimitError, UnknownWeightsError as `cotam.decode`.
+
     Parameters
     ----------
     base : uint8 (H, W, 3), the decoded base
-
-    Returns
-    -------
-    uint8 (patch.height, patch.width, 3)
-
-    Raises
-    ------
-    FormatError
-        if the rectangles leave pixels open that the base does not have
-    FormatError, LimitError, UnknownWeightsError
-        as `cotam.decode`
     """
     pixels = np.empty((patch.height, patch.width, 3), np.uint8)
     is_open = np.ones(pixels.shape[:2], bool)

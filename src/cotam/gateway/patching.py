@@ -11,12 +11,12 @@ import numpy as np
 
 import cotam
 from cotam.format.header import read_header
-from cotam.gateway.cache import Cache
+from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.changes import CELL, Area, cell_hashes, changed_cells, rectangles, shared_share
-from cotam.gateway.images import check_size, content_key, is_cotam
-from cotam.gateway.jobs import Wish
+from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patches import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.store import Store, digest_of
+from cotam.gateway.wish import Wish
 from cotam.image.fit import fitted, target_size
 from cotam.image.read import Pixels, outline, to_rgb
 
@@ -53,7 +53,8 @@ class Patcher:
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
-        self._coded, self._hashes = Cache(cache), Cache(cache // 2)
+        self._coded: Cache[bytes] = Cache(cache)
+        self._hashes: Cache[np.ndarray] = Cache(cache // 2, size=lambda hashes: hashes.nbytes + OVERHEAD)
         self.files = Store(cache, age=math.inf)
 
     def base(self, digest: bytes) -> bytes | None:
@@ -63,24 +64,19 @@ class Patcher:
     def __call__(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> tuple[bytes, bool]:
         """Encode an image.
 
+        Returns its file, a still or a patch whose bases are all kept here, and whether it was made before.
+
         Parameters
         ----------
         data : the image as the client sent it
         earlier : the images before it in the same request
-
-        Returns
-        -------
-        its file, a still or a patch whose bases are all kept here, and whether it was made before
         """
-        key = content_key(data), wish
+        key = digest_of(data), wish
         file, cached = self._coded.get(key, lambda: self._encode(data, wish, earlier))
-        if not self._has_bases(file):
+        if None in self._chain(file):
             file, cached = self._coded.get((*key, "whole"), lambda: _whole(_pixels(data, wish), wish))
         self.files.put(_OWNER, file)
         return file, cached
-
-    def _has_bases(self, file: bytes) -> bool:
-        return all(base is not None for base in self._chain(file))
 
     def _chain(self, file: bytes | None) -> Iterator[bytes | None]:
         """The bases below a file; None for one that is not kept any more."""
@@ -100,7 +96,7 @@ class Patcher:
             return _whole(pixels, wish)
         self.files.put(_OWNER, best.file)
         patch = _patch(pixels, wish, areas, best.file)
-        whole, *_ = [*self._chain(best.file)][::-1] or [best.file]
+        *_, whole = best.file, *self._chain(best.file)
         if whole is not None and len(patch) <= SURE * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
         return min(patch, _whole(pixels, wish), key=len)
@@ -121,13 +117,11 @@ class Patcher:
         return None if found is None or depth_of(found.file) == MAX_CHAIN else found
 
     def _hashed(self, data: bytes, wish: Wish, pixels: Pixels | None = None) -> np.ndarray:
-        def make() -> bytes:
-            hashes = cell_hashes(_pixels(data, wish) if pixels is None else pixels)
-            return len(hashes).to_bytes(8, "little") + hashes.tobytes()
-
-        kept, _ = self._hashes.get((content_key(data), wish.fit, wish.max_pixels), make)
-        rows = int.from_bytes(kept[:8], "little")
-        return np.frombuffer(kept, np.uint64, offset=8).reshape(rows, -1)
+        """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""
+        key = digest_of(data), wish.fit, wish.max_pixels
+        return self._hashes.get(key, lambda: cell_hashes(_pixels(data, wish) if pixels is None else pixels))[
+            0
+        ]
 
 
 def _pixels(data: bytes, wish: Wish) -> Pixels:
@@ -163,4 +157,5 @@ def _is_as_seen(source: Source) -> bool:
 
 
 def _bytes_per_pixel(file: bytes) -> float:
-    return len(file) / check_size(file, 1 << 40)
+    width, height, _ = check_size(file, 1 << 40)
+    return len(file) / (width * height)

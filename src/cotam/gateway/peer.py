@@ -1,18 +1,22 @@
-"""What stands behind ``cotam edge --gateway``: whether it is a Cotam gateway, and takes the edge's token."""
+"""Ask what an upstream is: a Cotam gateway that takes the edge's token, or a known server of open models."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Literal
 
+import httpx2
+
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.upstream import Upstream
+from cotam.image.models import Server, servers
 
-__all__ = ["ABOUT", "Peer"]
+__all__ = ["ABOUT", "SERVER", "Detector", "Peer"]
 
 ABOUT = "/v1/cotam"
 """The path at which a gateway says that it is one."""
@@ -20,15 +24,59 @@ ABOUT = "/v1/cotam"
 SERVER = "cotam serve"
 """What it calls itself there."""
 
-SECONDS = 5
-"""A gateway that has not answered by then is taken for one that cannot be reached."""
+SECONDS = 3
+"""For an answer; an upstream that takes longer is asked again later."""
 
 AGAIN_SECONDS = 10
-"""Between two checks."""
+"""Between two questions."""
+
+_MOST_BYTES = 1_000_000
+
+_LOG = logging.getLogger("cotam.gateway")
+
+
+class _Asking:
+    """Asks an upstream for one path, now and then."""
+
+    def __init__(self, upstream: Upstream, path: str) -> None:
+        self._upstream, self._path = upstream, path
+        self._asked = -AGAIN_SECONDS * 1.0
+
+    def _is_time(self) -> bool:
+        """Whether to ask: not again within `AGAIN_SECONDS`."""
+        if time.monotonic() - self._asked < AGAIN_SECONDS:
+            return False
+        self._asked = time.monotonic()
+        return True
+
+    async def _answer(self) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and, of a success, body. Raises RefusedError if none comes."""
+        headers = self._upstream.headers([], "openai", None)
+        try:
+            async with asyncio.timeout(SECONDS):
+                answer = await self._upstream.open("GET", self._upstream.url(self._path), headers, b"")
+                try:
+                    small = int(answer.headers.get("content-length", "0")) <= _MOST_BYTES
+                    body = await answer.aread() if answer.status_code == 200 and small else b""
+                finally:
+                    await answer.aclose()
+        except TimeoutError as error:
+            raise RefusedError(f"no answer within {SECONDS} s", 504) from error
+        except (httpx2.HTTPError, ValueError) as error:
+            raise RefusedError(f"no answer that can be read: {error}", 502) from error
+        return answer.status_code, answer.headers, body
+
+
+# Gateways
 
 Found = Literal["gateway", "refuses", "unreachable", "other"]
 
-_LOG = logging.getLogger("cotam.gateway")
+_MESSAGES: dict[Found, str] = {
+    "gateway": "the gateway answers",
+    "refuses": "the gateway refuses this edge",
+    "unreachable": "the gateway cannot be reached",
+    "other": "no Cotam gateway here: images pass as they are",
+}
 
 _TOKEN_ERRORS = {
     "token_missing": "needs a token: give this edge --token or COTAM_TOKEN",
@@ -36,19 +84,17 @@ _TOKEN_ERRORS = {
 }
 
 
-class Peer:
+class Peer(_Asking):
     """The gateway of an edge, asked at the start and again after errors. What was found is logged."""
 
     def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+        super().__init__(upstream, ABOUT)
         self._task: asyncio.Task[None] | None = None
-        self._asked = -AGAIN_SECONDS * 1.0
         self.found: Found | None = None
 
     def start(self) -> None:
         """Ask, unless that was done a moment ago."""
-        if time.monotonic() - self._asked >= AGAIN_SECONDS:
-            self._asked = time.monotonic()
+        if self._is_time():
             self._task = asyncio.ensure_future(self._ask())
 
     async def stop(self) -> None:
@@ -67,13 +113,7 @@ class Peer:
         return self.found != "other"
 
     def check(self, status: int, headers: Mapping[str, str]) -> None:
-        """Look at an answer: ask again after an error, and say whose token was refused.
-
-        Raises
-        ------
-        RefusedError
-            401 if the gateway refuses the token of this edge, or asks for one
-        """
+        """Ask again after an error, and raise RefusedError (401) if it is about the token of this edge."""
         if status < 400:
             return
         self.start()
@@ -82,43 +122,75 @@ class Peer:
             raise RefusedError(f"the gateway {self._upstream.name} {problem}", 401, code="edge_token")
 
     async def _ask(self) -> None:
-        before, self.found = self.found, self.found
-        url = self._upstream.url(ABOUT)
-        headers = self._upstream.headers([], "openai", None)
+        before = self.found
         try:
-            async with asyncio.timeout(SECONDS):
-                answer = await self._upstream.open("GET", url, headers, b"")
-                try:
-                    body = await answer.aread() if answer.status_code == 200 else b""
-                finally:
-                    await answer.aclose()
-            self.found, text = _judged(answer.status_code, answer.headers, body)
-        except (RefusedError, TimeoutError) as error:
-            self.found, text = "unreachable", str(error) or f"no answer within {SECONDS} s"
+            self.found, text = _judged(*await self._answer())
+        except RefusedError as error:
+            self.found, text = "unreachable", str(error)
         if self.found != before:
             level = logging.INFO if self.found == "gateway" else logging.WARNING
             fields = {"url": self._upstream.name, "found": text}
             _LOG.log(level, _MESSAGES[self.found], extra={"fields": fields})
 
 
-_MESSAGES: dict[Found, str] = {
-    "gateway": "the gateway answers",
-    "refuses": "the gateway refuses this edge",
-    "unreachable": "the gateway cannot be reached",
-    "other": "no Cotam gateway here: images pass as they are",
-}
-
-
 def _judged(status: int, headers: Mapping[str, str], body: bytes) -> tuple[Found, str]:
     """What an answer at `ABOUT` shows, and a text for the log."""
-    server = headers.get("server", "")
     if status == 200 and SERVER.encode() in body:
         return "gateway", body.decode("utf-8", "replace")[:200]
     problem = _TOKEN_ERRORS.get(headers.get(ERROR_HEADER, ""))
     if problem:
         return "refuses", f"it {problem}"
+    server = headers.get("server", "")
+    text = f"status {status}" + (f" of {server}" if server else "")
     if headers.get(ERROR_HEADER) or status == 429:
-        return "refuses", f"status {status}"
-    if status >= 500:
-        return "unreachable", f"status {status}" + (f" of {server}" if server else "")
-    return "other", f"status {status}" + (f" of {server}" if server else "") + f" at {ABOUT}"
+        return "refuses", text
+    return ("unreachable", text) if status >= 500 else ("other", f"{text} at {ABOUT}")
+
+
+# Servers of open models
+
+_OWNERS = {
+    "llamacpp": "llama.cpp",
+    "library": "ollama",
+    "organization_owner": "lm-studio",
+    "vllm": "vllm",
+    "sglang": "sglang",
+}
+"""``owned_by`` in lists of models → name in the table of servers."""
+
+
+class Detector(_Asking):
+    """Asks an upstream for its models before the first request with a body, until it has answered."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        super().__init__(upstream, "/v1/models")
+        self._answered, self._lock = False, asyncio.Lock()
+        self.server: Server | None = None
+
+    async def formats(self) -> tuple[str, ...] | None:
+        """Formats of images that the upstream opens; None where that is not known, or where all pass."""
+        async with self._lock:
+            if not self._answered and self._is_time():
+                with suppress(RefusedError):
+                    _, headers, body = await self._answer()
+                    self._answered = True
+                    self._recognise(_name(headers, body))
+        return self.server.formats if self.server else None
+
+    def _recognise(self, name: str | None) -> None:
+        self.server = next((server for server in servers() if server.name == name), None)
+        if self.server:
+            opens = ", ".join(self.server.formats or ("all formats of Pillow",))
+            fields = {"url": self._upstream.name, "server": self.server.title, "opens": opens}
+            _LOG.info("model server", extra={"fields": fields})
+
+
+def _name(headers: Mapping[str, str], body: bytes) -> str | None:
+    """The server's name in the table, by its answer to /v1/models."""
+    if headers.get("server", "").lower().startswith("llama.cpp"):
+        return "llama.cpp"
+    try:
+        owner = json.loads(body)["data"][0]["owned_by"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return _OWNERS.get(owner) if isinstance(owner, str) else None

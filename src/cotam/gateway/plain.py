@@ -18,11 +18,9 @@ import cotam
 from cotam.errors import CotamError, InputError
 from cotam.gateway.bodies import Bodies, in_thread, while_connected
 from cotam.gateway.exchange import Note, exchange_of
-from cotam.gateway.images import COTAM, check_size, format_of, png_of
-from cotam.gateway.jobs import Wish
+from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, saved, video_format
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.videos import video_format
-from cotam.gateway.wish import STILL, wish_in_query
+from cotam.gateway.wish import STILL, Wish, wish_in_query
 
 __all__ = ["Plain", "Work", "ordinary", "routes"]
 
@@ -123,19 +121,13 @@ def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Respons
 
 def _decode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
     started = time.perf_counter()
-    png = png_of(body)
-    note = Note("cotam", "png", len(body), len(png.data), time.perf_counter() - started, cached=False)
-    return Response(png.data, media_type=png.media_type), note
+    png = saved(cotam.decode(body))
+    note = Note("cotam", "png", len(body), len(png), time.perf_counter() - started, cached=False)
+    return Response(png, media_type=MEDIA_TYPES["png"]), note
 
 
 def ordinary(body: bytes) -> str:
-    """The format of the image, see `cotam.gateway.images.format_of`.
-
-    Raises
-    ------
-    InputError
-        if it is a .cotam file
-    """
+    """The format of the image, see `format_of`. Raises InputError if it is a .cotam file."""
     kind = format_of(body)
     if not kind:
         raise InputError("the body is a .cotam file already: send an image of another format")

@@ -29,12 +29,8 @@ def is_loopback(host: str) -> bool:
 def proxy_for(address: str) -> str | None:
     """The proxy for an http or https address: that of its scheme, else ALL_PROXY; None goes directly.
 
-    NO_PROXY is heeded, and this machine is never reached through a proxy.
-
-    Raises
-    ------
-    ValueError
-        for a proxy that cannot be used: one line that names the variable
+    NO_PROXY is heeded, and this machine is never reached through a proxy. Raises ValueError for a proxy that
+    cannot be used: one line that names the variable.
     """
     target = urlsplit(address)
     host = target.hostname or ""

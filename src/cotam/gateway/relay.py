@@ -17,13 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, in_thread, while_connected
-from cotam.gateway.detect import Detector
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
 from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
-from cotam.gateway.peer import Peer
+from cotam.gateway.peer import Detector, Peer
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
 from cotam.gateway.tokens import Tokens
@@ -138,9 +137,9 @@ class Relay:
             return await self._upstream.open(scope["method"], url, with_type(headers, media_type), content)
 
         kind = Headers(raw=headers).get("content-type", "")
-        sent = await self._sender.send(open_, partial(in_thread, self._pool), body, kind)
-        exchange.bytes_upstream, exchange.saved = sent.bytes, len(body) - sent.bytes
-        return sent.answer
+        answer, sent = await self._sender.send(open_, self._pool, body, kind)
+        exchange.bytes_upstream, exchange.saved = sent, len(body) - sent
+        return answer
 
     def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]) -> bytes:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
@@ -173,13 +172,7 @@ class Relay:
         return to_json(value) if news else body
 
     def _parsed(self, body: bytes, scope: Scope, headers: Headers) -> Any:
-        """The JSON of a body; None for other bodies.
-
-        Raises
-        ------
-        RefusedError
-            for a body that should be JSON, and is not
-        """
+        """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind.endswith(("/json", "+json"))
         named = scope["path"] in ("/v1/chat/completions", "/v1/responses", "/v1/messages")

@@ -49,10 +49,7 @@ class _Server(uvicorn.Server):
 def run(app: ASGIApp, host: str, port: int, what: str) -> None:
     """Listen until a signal, then finish the requests in progress.
 
-    Raises
-    ------
-    InputError
-        if the port is taken, or the host is not this machine's
+    Raises InputError if the port is taken, or the host is not this machine's.
     """
     _log_as_json()
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
@@ -83,14 +80,8 @@ def _log_as_json() -> None:
 def appender(path: Path) -> tuple[TextIO, Callable[[dict[str, Any]], None]]:
     """Open a file to append rows to, whole lines at a time, from any thread.
 
-    Returns
-    -------
-    the file, to be closed, and a function that appends a row as JSON
-
-    Raises
-    ------
-    InputError
-        if it cannot be written
+    Returns the file, to be closed, and a function that appends a row as JSON.
+    Raises InputError if it cannot be written.
     """
     try:
         file = path.open("a", encoding="utf-8")

@@ -25,11 +25,9 @@ from pathlib import Path
 from threading import Lock
 
 from cotam.errors import InputError
+from cotam.gateway.cache import OVERHEAD
 
 __all__ = ["Held", "Store", "digest_of"]
-
-_OVERHEAD = 1000
-"""Bytes counted for each file beside its own: key, position in the order, and what Python adds to them."""
 
 _LOG = logging.getLogger("cotam.gateway")
 
@@ -52,6 +50,8 @@ def digest_of(data: bytes) -> bytes:
 class Store:
     """A bounded store of files, safe to use from several threads.
 
+    Raises InputError if ``folder`` cannot be created or read.
+
     Parameters
     ----------
     limit : bytes of all files together, with 1,000 bytes of overhead for each; 0 stores nothing
@@ -60,11 +60,6 @@ class Store:
         to one process, is created with access for its owner only, and files that were damaged on disk are
         treated as absent.
     clock : seconds since the epoch
-
-    Raises
-    ------
-    InputError
-        if ``folder`` cannot be created or read
     """
 
     def __init__(
@@ -95,10 +90,8 @@ class Store:
     def put(self, owner: str, data: bytes) -> bytes:
         """Store ``data`` for ``owner``, if there is room for it at all, and return its SHA-256."""
         digest = digest_of(data)
-        size = len(data) + _OVERHEAD
-        if size > self._limit:
-            return digest
-        if self.get(owner, digest) is not None:
+        size = len(data) + OVERHEAD
+        if size > self._limit or self.get(owner, digest) is not None:
             return digest
         used = self._clock()
         if self._folder and not _write(self._path(owner, digest), data, used):
@@ -144,7 +137,7 @@ class Store:
                 path.unlink(missing_ok=True)
         for used, size, path in sorted(found, key=lambda row: row[0]):
             key = path.parent.name, bytes.fromhex(path.name)
-            self._add(key, _Entry(size + _OVERHEAD, used, None))
+            self._add(key, _Entry(size + OVERHEAD, used, None))
         self._shrink()
 
     def _path(self, owner: str, digest: bytes) -> Path:

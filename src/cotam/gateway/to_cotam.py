@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import cotam
 from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway.cache import Cache
-from cotam.gateway.dataurl import Media, url_length
 from cotam.gateway.exchange import Note
-from cotam.gateway.images import COTAM, Outlines, content_key
-from cotam.gateway.jobs import Job, Wish, image_in, part_errors
+from cotam.gateway.jobs import Job, image_in, log_passing, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
+from cotam.gateway.media import COTAM, Media, Outlines, url_length, video_format
 from cotam.gateway.parts import Part
 from cotam.gateway.patches import is_patch
 from cotam.gateway.patching import Patcher, Source
-from cotam.gateway.sizing import model_for, named
-from cotam.gateway.videos import sequence_of, video_format
+from cotam.gateway.store import digest_of
+from cotam.gateway.videos import sequence_of
+from cotam.gateway.wish import Wish, model_for, named
 
 __all__ = ["ToCotam"]
 
@@ -48,7 +48,7 @@ class ToCotam:
     ) -> None:
         self._wish, self._limit, self._patcher = wish, size_limit, patcher
         self._outlines = Outlines(size_limit)
-        self._coded = Cache(cache)
+        self._coded: Cache[bytes] = Cache(cache)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         request = _Request(job, job.wish.over(self._wish))
@@ -60,15 +60,18 @@ class ToCotam:
                 continue
             data, kind = found
             result, size, started, cached = kind, len(data), time.perf_counter(), False
-            with part_errors(part), _noted(part):
-                file, cached = self._video(data, request) if is_video else self._still(data, part, request)
-                media = Media(COTAM, file)
-                if url_length(media) < url_length(Media(kind, data)):
-                    request.news[part] = media
-                    result, size = "patch" if is_patch(file) else "cotam", len(file)
-                if not is_video:
-                    sent = file if part in request.news else data
-                    request.earlier.append(Source(data, request.wish_for(part), sent))
+            with part_errors(part):
+                try:
+                    make = self._video if is_video else self._still
+                    file, cached = make(data, part, request)
+                    if url_length(COTAM, len(file)) < url_length(kind, len(data)):
+                        request.news[part] = Media(COTAM, file)
+                        result, size = "patch" if is_patch(file) else "cotam", len(file)
+                    if not is_video:
+                        sent = file if part in request.news else data
+                        request.earlier.append(Source(data, request.wish_for(part), sent))
+                except (InputError, LimitError, MissingExtraError) as error:
+                    log_passing(part, error)
             job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
         job.tokens = request.tokens()
         return request.news
@@ -82,13 +85,17 @@ class ToCotam:
             return self._patcher(data, wish, request.earlier)
         return self._coded.get((key, wish), partial(cotam.encode, data, **wish.options()))
 
-    def _video(self, data: bytes, request: _Request) -> tuple[bytes, bool]:
+    def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """The .cotam sequence of a video, and whether it was in the cache."""
+
+        def note(text: str) -> None:
+            _LOG.warning("a video is not sent whole", extra={"fields": {"part": part.name, "note": text}})
+
         wish, check = request.wish, request.job.check
         coding = replace(wish, target_size=None).options()  # a budget is for an image
         fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
-        make = partial(sequence_of, data, fps, most, self._limit, check, **coding)
-        return self._coded.get((content_key(data), wish, "video"), make)
+        make = partial(sequence_of, data, fps, most, self._limit, check, note, **coding)
+        return self._coded.get((digest_of(data), wish, "video"), make)
 
 
 class _Request:
@@ -96,7 +103,7 @@ class _Request:
 
     def __init__(self, job: Job, wish: Wish) -> None:
         self.job = job
-        self._model = model_for(wish, job)
+        self._model = model_for(wish.fit, job.model)
         self.wish = replace(wish, fit=named(self._model, job.detail) if self._model else None)
         self.news: dict[Part, Media] = {}
         self.earlier: list[Source] = []
@@ -116,9 +123,8 @@ class _Request:
 
     def tokens(self) -> int | None:
         """Visual tokens of all images; None where that is not known."""
-        if not self._counts or None in self._counts:
-            return None
-        return sum(count or 0 for count in self._counts)
+        known = self._counts and None not in self._counts
+        return sum(count or 0 for count in self._counts) if known else None
 
 
 def video_in(part: Part) -> tuple[bytes, str] | None:
@@ -128,14 +134,3 @@ def video_in(part: Part) -> tuple[bytes, str] | None:
         if found and (kind := video_format(found.data)):
             return found.data, kind
     return None
-
-
-@contextmanager
-def _noted(part: Part) -> Iterator[None]:
-    """Leave what cannot be read, is too large or needs an extra that is not installed, and log why."""
-    try:
-        yield
-    except (InputError, LimitError, MissingExtraError) as error:
-        fields = {"part": part.name, "reason": str(error)}
-        article = "a video" if part.kind == "video" else "an image"
-        _LOG.warning(f"{article} passes as it is", extra={"fields": fields})

@@ -26,10 +26,7 @@ class Tokens:
     def check(self, headers: Headers) -> str:
         """A name for whoever has the token that was sent: it tells nothing about the token.
 
-        Raises
-        ------
-        RefusedError
-            401, saying whether the token is missing or wrong
+        Raises RefusedError: 401, saying whether the token is missing or wrong.
         """
         given = {
             name: _secret(name, headers[name]) for name in (TOKEN_HEADER, *CREDENTIALS) if name in headers

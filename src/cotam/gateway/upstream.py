@@ -52,6 +52,8 @@ def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
 class Upstream:
     """Where requests go.
 
+    Raises ValueError if it is not an address, or the environment names a proxy for it that cannot be used.
+
     Parameters
     ----------
     address : as a client of OpenAI's takes it as base URL; /v1 is added if it has no path
@@ -59,11 +61,6 @@ class Upstream:
     token : for a Cotam gateway that asks for one
     silence : seconds without a byte of the answer after which it is given up
     connections : open at a time
-
-    Raises
-    ------
-    ValueError
-        if it is not an address, or the environment names a proxy for it that cannot be used
     """
 
     def __init__(
@@ -146,10 +143,7 @@ class Upstream:
     async def open(self, method: str, url: str, headers: RawHeaders, body: bytes) -> httpx2.Response:
         """Send a request. The body of the answer is still to be read.
 
-        Raises
-        ------
-        RefusedError
-            502 if the upstream cannot be reached or breaks off, 504 if it says nothing
+        Raises RefusedError: 502 if the upstream cannot be reached or breaks off, 504 if it says nothing.
         """
         assert self._client
         try:
@@ -167,15 +161,12 @@ class Upstream:
     def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
         """The ``Location`` of an answer as the client may follow it: through this gateway.
 
+        Raises RefusedError: 502 for a redirect that would take a request with a body to another server.
+
         Parameters
         ----------
         asked : the upstream's address that was asked for
         takes_body : a client that follows sends the body of its request again
-
-        Raises
-        ------
-        RefusedError
-            502 for a redirect that would take a request with a body to another server
         """
         target = urljoin(asked, value.decode("latin-1"))
         found, base = urlsplit(target), urlsplit(self._base)

@@ -1,83 +1,149 @@
-"""What a client asks for in headers or in the query: ``X-Cotam-Quality: 40``, ``?quality=40``."""
+"""What a client asks for in headers (``X-Cotam-Quality: 40``) or a query (``?quality=40``); its model."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
 
-from cotam.gateway.jobs import Wish
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.sizing import is_fit
 from cotam.gateway.tokens import TOKEN_HEADER
 from cotam.image import models
+from cotam.image.models import Model
 
-__all__ = ["STILL", "wish_in_headers", "wish_in_query"]
+__all__ = ["STILL", "Wish", "model_for", "named", "wish_in_headers", "wish_in_query"]
+
+AUTO, NONE = "auto", "none"
+"""In place of a model's name: the model that the request names; no model, so that images keep their size."""
 
 STILL = ("quality", "target_size", "for", "max_pixels")
 """What can be asked for an image."""
 
 _ALL = (*STILL, "fps", "max_frames")
 
+_RANGES = {
+    "quality": (0, 100),
+    "target_size": (1, 1 << 40),
+    "max_pixels": (1, 1 << 40),
+    "max_frames": (0, 1 << 20),
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How an image is to be coded; None is the codec's own default. The last two are for videos.
+
+    ``fit`` is a model's name, "auto" or "none".
+    """
+
+    quality: int | None = None
+    target_size: int | None = None
+    fit: str | None = None
+    max_pixels: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of `cotam.encode`."""
+        names = ("quality", "target_size", "fit", "max_pixels")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if "target_size" in given:
+            given.pop("quality", None)
+        if self.fit in (AUTO, NONE):
+            given.pop("fit")
+        return given
+
+    def over(self, other: Wish) -> Wish:
+        """This wish, and the other one where this has None. A quality here undoes a size there."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if "quality" in given and "target_size" not in given:
+            given["target_size"] = None
+        return replace(other, **given)
+
 
 def wish_in_headers(headers: Mapping[str, str]) -> Wish:
     """The wish in headers ``X-Cotam-…``; other headers, and the token, are left alone.
 
-    Raises
-    ------
-    RefusedError
-        for an unknown name, a value out of range or not a number, or two that exclude each other
+    Raises RefusedError for an unknown name, a value out of range or not a number, or two that exclude each
+    other.
     """
     given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
     given.pop(TOKEN_HEADER, None)
-    return _wish(given, {name: f"x-cotam-{name.replace('_', '-')}" for name in _ALL})
+    return _wish(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _ALL})
 
 
-def wish_in_query(query: Mapping[str, str], names: Sequence[str]) -> Wish:
+def wish_in_query(query: Mapping[str, str], names: Iterable[str]) -> Wish:
     """The wish in a query that may have some of these names, and no others. Raises as `wish_in_headers`."""
     return _wish(query, {name: name for name in names})
 
 
-def _wish(given: Mapping[str, str], spelled: Mapping[str, str]) -> Wish:
-    known = [*spelled.values()]
-    for name in given:
-        if name not in known:
-            there = f"use {', '.join(known)}" if known else "there are no options here"
+def _wish(given: Mapping[str, str], meanings: Mapping[str, str]) -> Wish:
+    """The wish of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        if name not in meanings:
+            there = f"use {', '.join(meanings)}" if meanings else "there are no options here"
             raise RefusedError(f"{name!r} is unknown: {there}", param=name)
-
-    def number(name: str, low: int, high: int) -> int | None:
-        return _number(given, spelled.get(name, ""), low, high)
-
-    fit_name = spelled.get("for", "")
-    fit = given.get(fit_name)
-    if fit is not None and not is_fit(fit):
-        raise RefusedError(f"{fit_name}: {models.unknown(fit)}", param=fit_name)
-    wish = Wish(
-        quality=number("quality", 0, 100),
-        target_size=number("target_size", 1, 1 << 40),
-        fit=fit,
-        max_pixels=number("max_pixels", 1, 1 << 40),
-        fps=_rate(given, spelled.get("fps", "")),
-        max_frames=number("max_frames", 0, 1 << 20),
-    )
-    if wish.quality is not None and wish.target_size is not None:
-        both = f"{spelled['quality']} and {spelled['target_size']}"
-        raise RefusedError(f"{both} exclude each other", param=spelled["quality"])
-    return wish
+        meaning = meanings[name]
+        found["fit" if meaning == "for" else meaning] = _value(name, meaning, text)
+    if "quality" in found and "target_size" in found:
+        quality, size = (name for name, meaning in meanings.items() if meaning in ("quality", "target_size"))
+        raise RefusedError(f"{quality} and {size} exclude each other", param=quality)
+    return Wish(**found)
 
 
-def _rate(given: Mapping[str, str], name: str) -> float | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
-        raise RefusedError(f"{name}: {text!r} is not a number of frames a second, such as 0.5", param=name)
-    return float(text)
-
-
-def _number(given: Mapping[str, str], name: str, low: int, high: int) -> int | None:
-    text = given.get(name)
-    if text is None:
-        return None
+def _value(name: str, meaning: str, text: str) -> str | float:
+    if meaning == "for":
+        if text not in (AUTO, NONE) and models.find(text) is None:
+            raise RefusedError(f"{name}: {models.unknown(text)}", param=name)
+        return text
+    if meaning == "fps":
+        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
+            raise RefusedError(
+                f"{name}: {text!r} is not a number of frames a second, such as 0.5", param=name
+            )
+        return float(text)
+    low, high = _RANGES[meaning]
     if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
         raise RefusedError(f"{name} must be a whole number from {low} to {high}, got {text!r}", param=name)
     return int(text)
+
+
+# Models
+
+_LOG = logging.getLogger("cotam.gateway")
+_MOST_NAMES = 1000
+_lock = Lock()
+_told: set[str] = set()
+
+
+def model_for(fit: str | None, requested: str | None) -> Model | None:
+    """The model whose size images get; None leaves them.
+
+    Parameters
+    ----------
+    fit : as in `Wish`
+    requested : the model that the request names; an unknown name is logged once
+    """
+    if fit is None or fit == NONE:
+        return None
+    if fit != AUTO:
+        return models.find(fit)
+    found = models.find(requested) if requested else None
+    if requested and found is None:
+        with _lock:
+            if is_new := requested not in _told and len(_told) < _MOST_NAMES:
+                _told.add(requested)
+        if is_new:
+            fields = {"model": requested[:200], "reason": models.unknown(requested[:200])}
+            _LOG.warning("unknown model: its images keep their size", extra={"fields": fields})
+    return found
+
+
+def named(model: Model, detail: str | None) -> str:
+    """The name of a model for `cotam.encode`, with the level of detail if it knows that."""
+    level = (detail or model.detail).lower().removeprefix("media_resolution_")
+    return f"{model.name}:{level}" if level != "auto" and level in model.details else model.name
