@@ -17,7 +17,7 @@ from cotam.datasets.conversion import Converted, Encoding
 
 
 def photo(seed: int) -> bytes:
-    """A picture file of 1 kB."""
+    """An image file of 1 kB."""
     buffer = io.BytesIO()
     Image.fromarray(picture(48, 40, seed=seed)).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -26,8 +26,8 @@ def photo(seed: int) -> bytes:
 PHOTOS = [photo(seed) for seed in range(8)]
 
 
-def folder_of_pictures(folder: Path) -> Path:
-    """Eight pictures in three folders, one that is none, and another file."""
+def folder_of_images(folder: Path) -> Path:
+    """Eight images in three folders, one that is none, and another file."""
     for number, data in enumerate(PHOTOS):
         path = folder / ("", "a", "a/b")[number % 3] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,23 +52,23 @@ def members_of(path: Path) -> dict[str, bytes]:
         return {m.name: tar.extractfile(m).read() for m in tar.getmembers()}  # type: ignore[union-attr]
 
 
-def parquet_file(path: Path, pictures: list[Any], **columns: list[Any]) -> Path:
+def parquet_file(path: Path, images: list[Any], **columns: list[Any]) -> Path:
     import pyarrow
     from pyarrow import parquet
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pyarrow.table({"id": list(range(len(pictures))), "image": pictures, **columns})
+    table = pyarrow.table({"id": list(range(len(images))), "image": images, **columns})
     parquet.write_table(table.replace_schema_metadata({"huggingface": "{}", "kept": "yes"}), path)
     return path
 
 
 @dataclass(frozen=True)
 class Deadly(Encoding):
-    """Kills its process, as the system does when memory runs out, at one picture: once, or at every try.
+    """Kills its process, as the system does when memory runs out, at one image: once, or at every try.
 
     Attributes
     ----------
-    victim : the picture
+    victim : the image
     marker : a file that remembers that it happened; empty is at every try
     """
 

@@ -1,4 +1,4 @@
-"""A gateway for tests, a coded picture, and clients that send it."""
+"""A gateway for tests, a coded image, and clients that send it."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import numpy as np
 from gateway_servers import data_url
 from PIL import Image
 
-from cotam.gateway.dataurl import Media
 from cotam.gateway.jobs import Job
+from cotam.gateway.media import Media
 from cotam.gateway.parts import Part
 
 __all__ = ["only", "opened", "parts_of", "saved", "turned"]

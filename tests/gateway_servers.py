@@ -26,7 +26,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cotam.gateway.link import unpack
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
 
@@ -74,8 +76,45 @@ def process(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
             program.kill()
 
 
+class Link:
+    """Between edge and gateways: sends each request to the next of them, and keeps its body."""
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+        self.bodies: list[bytes] = []
+        self.statuses: list[int] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await Starlette()(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        body = await request.body()
+        target = self.targets[len(self.bodies) % len(self.targets)]
+        self.bodies.append(body)
+        async with (
+            httpx2.AsyncClient(timeout=30) as client,
+            client.stream(
+                request.method, target + request.url.path, headers=request.headers.raw, content=body
+            ) as answer,
+        ):
+            self.statuses.append(answer.status_code)
+            headers = {name: value for name, value in answer.headers.items() if name != "transfer-encoding"}
+            response = StreamingResponse(answer.aiter_raw(), answer.status_code, headers=headers)
+            await response(scope, receive, send)
+
+    @property
+    def bytes(self) -> int:
+        return sum(map(len, self.bodies))
+
+    @property
+    def files(self) -> list[bytes]:
+        """All that crossed."""
+        return [file for body in self.bodies for file in unpack(body, 10**6).files.values()]
+
+
 class Model:
-    """A server of the OpenAI API whose answers say which pictures it was sent; it keeps all requests."""
+    """A server of the OpenAI API whose answers say which images it was sent; it keeps all requests."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -107,7 +146,7 @@ class Model:
 
     async def _chat(self, request: Request) -> Response:
         value = json.loads(await self._keep(request))
-        text = json.dumps(_pictures(value))
+        text = json.dumps(_seen(value))
         base = {"id": "chatcmpl-1", "created": 1, "model": value["model"]}
         if value.get("stream"):
             return StreamingResponse(_events(text, base), media_type="text/event-stream")
@@ -116,7 +155,7 @@ class Model:
 
     async def _responses(self, request: Request) -> Response:
         value = json.loads(await self._keep(request))
-        content = [{"type": "output_text", "text": json.dumps(_pictures(value)), "annotations": []}]
+        content = [{"type": "output_text", "text": json.dumps(_seen(value)), "annotations": []}]
         message = {
             "id": "m",
             "type": "message",
@@ -190,8 +229,8 @@ class Model:
         return Response(body, media_type=request.headers.get("content-type"))
 
 
-def _pictures(value: Any) -> list[dict[str, Any]]:
-    """What a model sees of each picture part, as vLLM reads it."""
+def _seen(value: Any) -> list[dict[str, Any]]:
+    """What a model sees of each image part, as vLLM reads it."""
     rows = []
     for message in value.get("messages") or value.get("input"):
         content = message.get("content", message.get("output"))

@@ -67,7 +67,7 @@ def contrast_graph(**metadata: str | None) -> bytes:
 
 
 def constant_graph(value: float, **metadata: str | None) -> bytes:
-    """The same value in each of 2×3 cells, whatever the picture."""
+    """The same value in each of 2×3 cells, whatever the image."""
     constants = {"value": np.full((1, 2, 3), value, np.float32)}
     nodes = [
         helper.make_node("ReduceMax", ["pixels"], ["largest"], keepdims=0),

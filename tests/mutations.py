@@ -266,7 +266,7 @@ def originals(codec: Codec) -> list[Original]:
 def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> str:
     """Name of the error, "same symbols", or what is wrong.
 
-    ``whole`` takes the way of users too: the picture with its metadata, and `cotam.info`.
+    ``whole`` takes the way of users too: the image with its metadata, and `cotam.info`.
     """
     try:
         file = read_file(data)

@@ -1,4 +1,4 @@
-"""Pictures for the tests of what is read: small ones in many formats."""
+"""Images for the tests of what is read: small ones in many formats."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
+from cotam.image.read import ImageInput, read_image
+
 BACKGROUND = (10, 20, 30)
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (9, 13, 3), np.uint8)
@@ -19,6 +21,10 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def frame_count(image: ImageInput) -> int:
+    return read_image(image, count_frames=True).frames
 
 
 def exif(orientation: int) -> Image.Exif:

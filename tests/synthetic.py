@@ -1,4 +1,4 @@
-"""Pictures, level maps and metadata for tests, made from a seed; no file is read."""
+"""Images, level maps and metadata for tests, made from a seed; no file is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def page(height: int, width: int, letters: int = 16) -> np.ndarray:
 
 
 def level_map(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth levels int8 in ±7 for a picture of this size."""
+    """Smooth levels int8 in ±7 for an image of this size."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[: -(-height // 32), : -(-width // 32)]
     angle, period = rng.uniform(0, 2 * np.pi, 2), rng.uniform(8, 14)

@@ -1,10 +1,8 @@
-"""What users call: pictures of any kind in, bytes out, pictures back."""
+"""What users call: images of any kind in, bytes out, images back."""
 
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,7 +45,7 @@ def png_with_metadata() -> bytes:
     return file.getvalue()
 
 
-def test_a_picture_comes_back() -> None:
+def test_an_image_comes_back() -> None:
     data = cotam.encode(PIXELS, quality=90)
     image = cotam.decode(data)
     assert isinstance(image, Image.Image)
@@ -72,24 +70,28 @@ def test_transparency_lies_on_the_background() -> None:
         assert cotam.encode(clear, background=background) == expected
 
 
-@pytest.mark.parametrize("quality", [-1, 101, 50.0, True, "50", None])
-def test_wrong_quality_is_refused(quality: object) -> None:
-    with pytest.raises(InputError, match="whole number from 0 to 100"):
-        cotam.encode(PIXELS, quality=quality)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        *(
+            ({"quality": wrong}, "quality must be a whole number from 0 to 100")
+            for wrong in (-1, 101, 50.0, True, "50", None)
+        ),
         ({"target_size": 0}, "target_size must be a whole number above 0, got 0"),
         ({"target_size": 1.5}, "target_size must be a whole number above 0, got 1.5"),
         ({"target_size": "5k"}, "target_size must be a whole number above 0, got '5k'"),
         ({"max_pixels": 0}, "max_pixels must be a whole number above 0, got 0"),
         ({"max_pixels": 1.5}, "max_pixels must be a whole number above 0, got 1.5"),
         ({"levels": [[0.5] * 4] * 3}, "levels must be integers of shape"),
+        ({"metadata": None}, "metadata must be any of exif, icc, xmp, got None"),
+        ({"metadata": 5}, "metadata must be any of exif, icc, xmp, got 5"),
+        ({"guide": "magic"}, "unknown guide 'magic': choose from .*none"),
+        ({"guide": 7}, "guide must be a name or have the method importance, got 7"),
+        ({"guide_strength": -1}, "guide_strength must be a number from 0 to 16, got -1"),
+        ({"guide_policy": "best"}, "unknown guide_policy 'best'"),
     ],
 )
-def test_wrong_numbers_are_refused(options: dict[str, Any], message: str) -> None:
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         cotam.encode(PIXELS, **options)
 
@@ -101,12 +103,7 @@ def test_levels_may_be_lists() -> None:
 
 @pytest.mark.parametrize("wrong", ["photo.cotam", Path("photo.cotam"), None, PIXELS])
 def test_a_name_is_no_file(wrong: Any) -> None:
-    for read in (
-        cotam.decode,
-        cotam.info,
-        cotam.level_map,
-        cotam.decode_frames,
-    ):
+    for read in (cotam.decode, cotam.info, cotam.level_map, cotam.decode_frames):
         with pytest.raises(InputError, match=r"expected the bytes of a \.cotam file, got "):
             read(wrong)  # type: ignore[operator]
 
@@ -123,8 +120,6 @@ def test_bytes_of_any_kind() -> None:
 
 
 def test_unknown_choices_name_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"unknown guide 'magic': choose from .*none"):
-        cotam.encode(PIXELS, guide="magic")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"unknown view 'x-ray': choose from .*human"):
         cotam.decode(cotam.encode(PIXELS), view="x-ray")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="iptc"):
@@ -189,6 +184,7 @@ def test_the_embedded_guide_keeps_the_size_of_its_quality() -> None:
 def test_which_guide_is_the_default() -> None:
     pixels = picture(200, 300, seed=6)
     assert cotam.encode(pixels) == cotam.encode(pixels, guide="lite") != cotam.encode(pixels, guide="none")
+    assert cotam.encode(pixels, guide=LITE) == cotam.encode(pixels, guide="lite")
     assert cotam.encode(pixels, profile="base") == cotam.encode(pixels, profile="base", guide="none")
     levels = np.ones((7, 10), np.int8)
     assert (cotam.level_map(cotam.encode(pixels, levels=levels)) == 1).all()
@@ -282,18 +278,6 @@ def test_a_photograph_is_coded_as_with_the_profile_for_encoders() -> None:
         assert cotam.encode(pixels, **options) == cotam.encode(pixels, profile="mllm", **options)  # type: ignore[arg-type]
 
 
-def test_wrong_guides() -> None:
-    levels = np.ones((3, 4), np.int8)
-    with pytest.raises(InputError, match="a guide and levels exclude each other"):
-        cotam.encode(PIXELS, guide=Left(), levels=levels)
-    with pytest.raises(InputError, match="guide_strength must be a number from 0 to 16, got -1"):
-        cotam.encode(PIXELS, guide_strength=-1)
-    with pytest.raises(InputError, match="unknown guide_policy 'best'"):
-        cotam.encode(PIXELS, guide_policy="best")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="guide must be a name or have the method importance, got 7"):
-        cotam.encode(PIXELS, guide=7)  # type: ignore[arg-type]
-
-
 def test_level_map_is_read_before_the_latents() -> None:
     levels = level_map(70, 100)
     data = cotam.encode(PIXELS, quality=80, levels=levels)
@@ -347,7 +331,7 @@ def test_info_says_what_is_in_the_file() -> None:
     assert (plain.has_levels, plain.metadata) == (False, ())
 
 
-def test_metadata_are_on_the_picture() -> None:
+def test_metadata_are_on_the_image() -> None:
     data = cotam.encode(png_with_metadata(), metadata=["exif", "icc"])
     image = cotam.decode(data)
     assert image.getexif()[ExifTags.Base.Make] == "a camera"
@@ -398,8 +382,8 @@ def test_files_of_unknown_weights() -> None:
 
 
 def test_threads_agree() -> None:
-    pictures = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
-    expected = [cotam.encode(p, quality=60) for p in pictures]
+    images = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
+    expected = [cotam.encode(p, quality=60) for p in images]
     decoded = [np.asarray(cotam.decode(data)) for data in expected]
     together = threading.Barrier(8)
 
@@ -409,32 +393,6 @@ def test_threads_agree() -> None:
         return data, np.asarray(cotam.decode(data))
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(both, pictures))
+        found = list(pool.map(both, images))
     assert [data for data, _ in found] == expected
     assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))
-
-
-def test_nothing_heavy_is_imported_before_it_is_used() -> None:
-    code = """
-import sys
-import cotam
-heavy = {"numpy", "PIL", "onnxruntime", "constriction", "torch", "onnx"}
-print(sorted(heavy & sys.modules.keys()))
-import numpy
-data = cotam.encode(numpy.zeros((20, 20, 3), numpy.uint8))
-cotam.decode(data).load()
-print(sorted({"torch", "onnx"} & sys.modules.keys()))
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines() == ["[]", "[]"]
-
-
-def test_a_guide_may_be_a_path(tmp_path: Path) -> None:
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    assert cotam.encode(pixels, guide=LITE) == cotam.encode(pixels, guide="lite")
-
-
-@pytest.mark.parametrize("metadata", [None, 5])
-def test_metadata_of_another_type_are_refused(metadata: Any) -> None:
-    with pytest.raises(InputError, match="metadata must be any of exif, icc, xmp, got"):
-        cotam.encode(np.zeros((8, 8, 3), np.uint8), metadata=metadata)

@@ -38,7 +38,7 @@ def stills(frames: list[np.ndarray], quality: int = 50) -> list[bytes]:
 
 
 CODED = encoded(SMALL)
-PICTURES = decoded(CODED)
+IMAGES = decoded(CODED)
 
 
 def test_frames_and_times_come_back() -> None:
@@ -251,11 +251,11 @@ def test_frames_shrink_to_what_the_model_sees() -> None:
     assert cotam.decode(data).size == (420, 336)
 
 
-# Beside still pictures
+# Beside still images
 
 
 def test_a_sequence_as_a_still_is_its_first_frame() -> None:
-    assert np.array_equal(np.asarray(cotam.decode(CODED)), PICTURES[0][1])
+    assert np.array_equal(np.asarray(cotam.decode(CODED)), IMAGES[0][1])
 
 
 def test_stills_and_sequences_are_not_mixed_up() -> None:
@@ -348,7 +348,7 @@ def test_frames_decode_whatever_runs_the_graphs() -> None:
     for runner in (OnnxRunner(weights.folder, 2, optimisation="none"), OnnxRunner(weights.folder, 1)):
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
-        for (_, fields, frame), (_, expected) in zip(reader.frames(), PICTURES, strict=True):
+        for (_, fields, frame), (_, expected) in zip(reader.frames(), IMAGES, strict=True):
             pixels = decoder.draw(decoder.decode(frame, fields), "mllm")
             assert np.abs(pixels.astype(int) - expected).max() <= 1
 

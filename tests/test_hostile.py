@@ -76,7 +76,7 @@ def test_mutations_are_what_their_names_say() -> None:
     "size", [(14_142, 14_142), (1 << 20, 190), (190, 1 << 20), (2048, 2048), (1, 1 << 20)]
 )
 @pytest.mark.parametrize("payload", ["nothing", "noise", "ones"])
-def test_a_giant_picture_in_a_small_file(size: tuple[int, int], payload: str) -> None:
+def test_a_giant_image_in_a_small_file(size: tuple[int, int], payload: str) -> None:
     data = {"nothing": b"", "noise": np.random.default_rng(0).bytes(20_000), "ones": b"\xff" * 20_000}[
         payload
     ]
@@ -92,7 +92,7 @@ def test_a_giant_picture_in_a_small_file(size: tuple[int, int], payload: str) ->
         tracemalloc.stop()
 
 
-def test_a_picture_above_the_limit_takes_no_memory() -> None:
+def test_an_image_above_the_limit_takes_no_memory() -> None:
     header = replace(VALID.header, height=1 << 20, width=1 << 20)
     tracemalloc.start()
     with pytest.raises(LimitError, match="1048576×1048576 pixels, more than the limit of 200 MP"):

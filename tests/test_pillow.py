@@ -22,8 +22,8 @@ from cotam.errors import DamagedError
 from cotam.format.header import MAGIC, File, Header, write_file
 from cotam.image.read import read_image, to_rgb
 
-PICTURE = Image.fromarray(picture(30, 40))
-DATA = cotam.encode(PICTURE)
+IMAGE = Image.fromarray(picture(30, 40))
+DATA = cotam.encode(IMAGE)
 PIXELS = np.asarray(cotam.decode(DATA))
 """As they come back."""
 
@@ -69,7 +69,7 @@ def test_feeding_the_parser() -> None:
 def test_metadata_are_there_before_the_pixels() -> None:
     tags = Image.Exif()
     tags[ExifTags.Base.Make] = "a camera"
-    tagged = PICTURE.copy()
+    tagged = IMAGE.copy()
     tagged.info.update(exif=tags.tobytes(), xmp=b"<x/>")
     tagged.info["icc_profile"] = read_metadata_profile()
     image = Image.open(io.BytesIO(cotam.encode(tagged, metadata=["exif", "icc", "xmp"])))
@@ -160,7 +160,7 @@ def test_a_damaged_header_is_not_identified() -> None:
 
 @pytest.mark.parametrize("metadata", ["xmp", ()])
 def test_a_cut_file_opens_but_does_not_load(metadata: Any) -> None:
-    tagged = PICTURE.copy()
+    tagged = IMAGE.copy()
     tagged.info["xmp"] = b"<x/>"
     data = cotam.encode(tagged, metadata=metadata)
     for length in (30, len(data) // 2, len(data) - 1):
@@ -198,7 +198,7 @@ def test_closed_before_it_was_decoded(file: Path) -> None:
         image.load()
 
 
-def test_large_pictures_meet_pillows_own_limit() -> None:
+def test_large_images_meet_pillows_own_limit() -> None:
     header = Header(1 << 20, 1 << 10, 50, weights=b"ab")
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(write_file(File(header, b""))))
@@ -209,11 +209,11 @@ def test_large_pictures_meet_pillows_own_limit() -> None:
 
 def test_save_to_every_target(tmp_path: Path) -> None:
     stream = io.BytesIO()
-    PICTURE.save(stream, "cotam")
-    PICTURE.save(tmp_path / "a.cotam")
-    PICTURE.save(str(tmp_path / "b.COTAM"))
+    IMAGE.save(stream, "cotam")
+    IMAGE.save(tmp_path / "a.cotam")
+    IMAGE.save(str(tmp_path / "b.COTAM"))
     with (tmp_path / "c").open("wb") as opened:
-        PICTURE.save(opened, format="COTAM")
+        IMAGE.save(opened, format="COTAM")
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [DATA] * 3
     assert stream.getvalue() == DATA
 
@@ -221,13 +221,13 @@ def test_save_to_every_target(tmp_path: Path) -> None:
 def test_options_are_given_on() -> None:
     def saved(**options: Any) -> bytes:
         stream = io.BytesIO()
-        PICTURE.save(stream, "COTAM", **options)
+        IMAGE.save(stream, "COTAM", **options)
         return stream.getvalue()
 
     assert saved(quality=None, optimize=True) == DATA
     options: dict[str, Any] = {"quality": 7, "profile": "base", "guide": "none", "max_pixels": 500}
-    assert saved(**options, progressive=True) == cotam.encode(PICTURE, **options)
-    assert saved(target_size=300) == cotam.encode(PICTURE, target_size=300)
+    assert saved(**options, progressive=True) == cotam.encode(IMAGE, **options)
+    assert saved(target_size=300) == cotam.encode(IMAGE, target_size=300)
 
 
 def test_metadata_given_as_pillow_calls_them_are_kept() -> None:
@@ -235,11 +235,11 @@ def test_metadata_given_as_pillow_calls_them_are_kept() -> None:
     exif[0x010F] = "Maker"
     for given in (exif, exif.tobytes()):
         stream = io.BytesIO()
-        PICTURE.save(stream, "COTAM", exif=given, xmp=b"<x:xmpmeta/>")
+        IMAGE.save(stream, "COTAM", exif=given, xmp=b"<x:xmpmeta/>")
         with Image.open(stream) as image:
             assert image.getexif()[0x010F] == "Maker"
             assert image.info["xmp"] == b"<x:xmpmeta/>"
-    assert "exif" not in PICTURE.info
+    assert "exif" not in IMAGE.info
 
 
 def test_a_file_can_be_saved_over_itself(file: Path) -> None:
@@ -255,24 +255,24 @@ def test_a_file_can_be_saved_over_itself(file: Path) -> None:
 )
 def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
-        PICTURE.save(io.BytesIO(), "COTAM", **options)
+        IMAGE.save(io.BytesIO(), "COTAM", **options)
 
 
 def test_lossless_is_refused() -> None:
     with pytest.raises(ValueError, match="lossy"):
-        PICTURE.save(io.BytesIO(), "COTAM", lossless=True)
+        IMAGE.save(io.BytesIO(), "COTAM", lossless=True)
 
 
 def test_several_frames_are_refused(tmp_path: Path) -> None:
-    for options in ({"save_all": True}, {"append_images": [PICTURE]}):
+    for options in ({"save_all": True}, {"append_images": [IMAGE]}):
         with pytest.raises(ValueError, match="holds one image"):
-            PICTURE.save(tmp_path / "a.cotam", **options)
+            IMAGE.save(tmp_path / "a.cotam", **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_refused_picture_leaves_no_file(tmp_path: Path) -> None:
+def test_a_refused_image_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the smallest file of this image has about"):
-        PICTURE.save(tmp_path / "a.cotam", target_size=1)
+        IMAGE.save(tmp_path / "a.cotam", target_size=1)
     assert not list(tmp_path.iterdir())
 
 

@@ -20,7 +20,7 @@ PIXELS = picture(130, 200, seed=9)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with a picture and a guide."""
+    """The working folder, with an image and a guide."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PIXELS).save("photo.png")
     Path("energy.onnx").write_bytes(energy_graph())
@@ -61,7 +61,7 @@ def test_wrong_usage(command: str, options: str, message: str) -> None:
     assert sorted(Path().iterdir()) == before
 
 
-def test_a_guide_that_fails_is_an_error_of_each_picture() -> None:
+def test_a_guide_that_fails_is_an_error_of_each_image() -> None:
     Path("zero.onnx").write_bytes(constant_graph(0.0))
     result = invoke("encode", "photo.png", "--guide", "zero.onnx")
     assert result.exit_code == 1

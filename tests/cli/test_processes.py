@@ -27,7 +27,7 @@ unix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and nam
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with a picture and a coded one."""
+    """The working folder, with an image and a coded one."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PIXELS).save("photo.png")
     Path("coded.cotam").write_bytes(CODED)

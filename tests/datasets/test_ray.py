@@ -13,7 +13,7 @@ import data_sets
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from data_sets import PHOTOS, Deadly, folder_of_pictures, parquet_file, tar_shard
+from data_sets import PHOTOS, Deadly, folder_of_images, parquet_file, tar_shard
 from synthetic import picture
 
 import cotam
@@ -51,18 +51,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
     """Before any test that has a cluster: then the address is not looked at."""
     pytest.importorskip("ray")
-    from cotam.datasets.ray import actors
+    from cotam.datasets.ray import tasks
 
     work = Work(str(tmp_path), str(tmp_path / "out"), Encoding())
     with pytest.raises(InputError, match=r"no Ray cluster answers at '127\.0\.0\.1:1': Connection refused"):
-        next(actors(work, [Unit("1.jpg", "1.cotam")], jobs=1, address="127.0.0.1:1"))
+        next(tasks(work, [Unit("1.jpg", "1.cotam")], jobs=1, address="127.0.0.1:1"))
 
 
-def test_an_actor_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None:
     """In the middle of a shard. All is as of a serial run, the manifest too."""
-    from cotam.datasets.ray import actors
+    from cotam.datasets.ray import tasks
 
-    source = folder_of_pictures(tmp_path / "src")
+    source = folder_of_images(tmp_path / "src")
     tar_shard(source / "s.tar", {f"{n}.jpg": data for n, data in enumerate(PHOTOS)})
     parquet_file(source / "t.parquet", PHOTOS)
 
@@ -72,7 +72,7 @@ def test_an_actor_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
     deadly = Deadly(victim=PHOTOS[4], marker=str(tmp_path / "happened"))
 
     def engine(work: Work, units: Any) -> Any:
-        return actors(work, units, jobs=2, address="local")
+        return tasks(work, units, jobs=2, address="local")
 
     run(work("killed", deadly), engine)
     assert (tmp_path / "happened").exists()
@@ -81,12 +81,12 @@ def test_an_actor_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_what_kills_every_actor_has_failed(ray: Any, tmp_path: Path) -> None:
-    from cotam.datasets.ray import actors
+def test_what_kills_every_worker_has_failed(ray: Any, tmp_path: Path) -> None:
+    from cotam.datasets.ray import tasks
     from cotam.datasets.run import plan
 
-    work = Work(str(folder_of_pictures(tmp_path / "src")), str(tmp_path / "out"), Deadly(victim=PHOTOS[4]))
-    rows = {row.source: row for row in actors(work, plan(work)[0], jobs=2, address="local")}
+    work = Work(str(folder_of_images(tmp_path / "src")), str(tmp_path / "out"), Deadly(victim=PHOTOS[4]))
+    rows = {row.source: row for row in tasks(work, plan(work).units, jobs=2, address="local")}
     assert len(rows) == 9
     assert "was killed 3 times" in rows["a/4.jpg"].failed[0]["error"]
     assert sum(row.output is not None for row in rows.values()) == 7
@@ -94,7 +94,7 @@ def test_what_kills_every_actor_has_failed(ray: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command(ray: Any, tmp_path: Path) -> None:
-    source = folder_of_pictures(tmp_path / "src")
+    source = folder_of_images(tmp_path / "src")
     result = CliRunner().invoke(main, ["batch", str(source), str(tmp_path / "out"), "-j", "2", "--ray"])
     assert result.exit_code == 1
     assert "8 images in" in result.output
@@ -124,16 +124,16 @@ def test_a_dataset_there_and_back(ray: Any, tmp_path: Path) -> None:
 def test_a_dataset_of_arrays(ray: Any) -> None:
     from cotam.datasets.ray import encode_dataset
 
-    pictures = np.stack([picture(40, 48, seed=seed) for seed in range(3)])
-    rows = encode_dataset(ray.data.from_numpy(pictures), "data").take_all()
-    assert sorted(row["cotam"] for row in rows) == sorted(map(cotam.encode, pictures))
+    images = np.stack([picture(40, 48, seed=seed) for seed in range(3)])
+    rows = encode_dataset(ray.data.from_numpy(images), "data").take_all()
+    assert sorted(row["cotam"] for row in rows) == sorted(map(cotam.encode, images))
 
 
 @pytest.mark.slow
 def test_a_column_that_is_not_there(ray: Any) -> None:
     from cotam.datasets.ray import encode_dataset
 
-    with pytest.raises(InputError, match="there is no column 'photo' here, but: item"):
+    with pytest.raises(InputError, match="there is no column 'photo': choose from item"):
         encode_dataset(ray.data.from_items([b"x"]), "photo")
 
 

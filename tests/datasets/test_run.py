@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from data_sets import PHOTOS, Deadly, folder_of_pictures, parquet_file, tar_shard
+from data_sets import PHOTOS, Deadly, folder_of_images, parquet_file, tar_shard
 from guides import contrast_graph, energy_graph
 from PIL import Image
 
@@ -32,7 +32,7 @@ CODED = [cotam.encode(photo) for photo in PHOTOS]
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return folder_of_pictures(tmp_path / "src")
+    return folder_of_images(tmp_path / "src")
 
 
 def batch(*arguments: object) -> Result:
@@ -58,7 +58,7 @@ def work_of(source: Path, target: Path, conversion: Conversion | None = None) ->
 
 def test_two_processes_do_what_one_does(source: Path, tmp_path: Path) -> None:
     result = batch(source, tmp_path / "two", "-j", 2)
-    assert result.exit_code == 1  # one picture is broken
+    assert result.exit_code == 1  # one image is broken
     assert "8 images in" in result.output
     assert f"1 failed: {tmp_path / 'two' / 'failures.jsonl'} says why" in result.output
     assert run(work_of(source, tmp_path / "serial"), here).failures == 1
@@ -87,7 +87,7 @@ def test_there_and_back(source: Path, tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     """In the middle of a shard, whose first half is written by then."""
     tar_shard(tmp_path / "src/s.tar", {f"{n}.jpg": data for n, data in enumerate(PHOTOS)})
-    folder_of_pictures(tmp_path / "src")
+    folder_of_images(tmp_path / "src")
     deadly = Deadly(victim=PHOTOS[4], marker=str(tmp_path / "happened"))
     run(work_of(tmp_path / "src", tmp_path / "killed", deadly), partial(processes, jobs=2))
     assert (tmp_path / "happened").exists()
@@ -251,7 +251,7 @@ def test_wrong_usage(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sequence_is_no_picture(tmp_path: Path) -> None:
+def test_a_sequence_is_no_image(tmp_path: Path) -> None:
     frames = [(0, Image.new("RGB", (32, 32))), (1, Image.new("RGB", (32, 32), "red"))]
     (tmp_path / "src").mkdir()
     (tmp_path / "src/clip.cotam").write_bytes(b"".join(cotam.encode_frames(frames)))

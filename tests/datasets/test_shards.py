@@ -1,4 +1,4 @@
-"""One file of a data set in, the same file with its pictures converted out."""
+"""One file of a data set in, the same file with its images converted out."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_broken_file_is_a_row_and_leaves_nothing(tmp_path: Path, name: str, da
     ("name", "size"), [("s.tar", 700), ("s.tar", 1024), ("s.tar", 2300), ("s.tar", 3000), ("s.tar.gz", 1500)]
 )
 def test_a_cut_tar_shard_leaves_nothing(tmp_path: Path, name: str, size: int) -> None:
-    """Within pictures, within the second header, and between blocks."""
+    """Within images, within the second header, and between blocks."""
     path = tar_shard(tmp_path / "src" / name, {"1.jpg": PHOTOS[0], "2.jpg": PHOTOS[1]})
     path.write_bytes(path.read_bytes()[:size])
     row = convert(tmp_path, name, Encoding())
@@ -103,8 +103,8 @@ def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    pictures = [PHOTOS[0], b"none", None, PHOTOS[2]]
-    parquet_file(tmp_path / "src/t.parquet", pictures, text=["a", "b", "c", "d"])
+    images = [PHOTOS[0], b"none", None, PHOTOS[2]]
+    parquet_file(tmp_path / "src/t.parquet", images, text=["a", "b", "c", "d"])
     row = convert(tmp_path, "t.parquet", Encoding())
     table = parquet.read_table(tmp_path / "dst/t.parquet")
     assert table.column_names == ["id", "image", "text"]
@@ -122,7 +122,7 @@ def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(found[3]))), np.asarray(cotam.decode(CODED[2])))
 
 
-def test_pictures_as_hugging_face_writes_them(tmp_path: Path) -> None:
+def test_images_as_hugging_face_writes_them(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
 

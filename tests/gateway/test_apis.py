@@ -19,11 +19,11 @@ from synthetic import picture
 import cotam
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.wish import Wish
 
 anthropic = pytest.importorskip("anthropic")
 genai = pytest.importorskip("google.genai")

@@ -25,10 +25,10 @@ from cotam.compare.formats import Format
 from cotam.gateway import compare
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.wish import Wish
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 

@@ -14,12 +14,13 @@ from synthetic import picture
 
 import cotam
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.dataurl import Media
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.jobs import Job, Wish
+from cotam.gateway.jobs import Job
+from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.wish import Wish
 
 PIXELS = picture(120, 160)
 CODED = cotam.encode(PIXELS)
@@ -41,13 +42,13 @@ def test_cotam_becomes_png_whatever_it_is_called(media_type: str) -> None:
     assert (note.source, note.result, note.bytes_in, note.bytes_out, note.cached) == expected
 
 
-def test_other_pictures_stay_as_they_are() -> None:
+def test_other_images_stay_as_they_are() -> None:
     others = ["data:image/png;base64,_-_-", "data:image/png,abc", data_url("image/tiff", b"II*\0")]
     found = parts_of(data_url("image/png", saved(PIXELS)), *others)
     assert ForModel(10**6)(found, Job()) == {}
 
 
-def test_a_picture_of_earlier_turns_is_not_decoded_again() -> None:
+def test_an_image_of_earlier_turns_is_not_decoded_again() -> None:
     converter = ForModel(10**6)
     job = Job()
     first, second = only(converter, CODED, job=job), only(converter, CODED, job=job)
@@ -99,7 +100,7 @@ def test_all_hosts_can_be_allowed() -> None:
     assert ForModel(10**6, frozenset({"*"}))(parts_of("https://any.example/a.png"), Job()) == {}
 
 
-def test_pixels_are_limited_for_a_picture_and_for_a_request() -> None:
+def test_pixels_are_limited_for_an_image_and_for_a_request() -> None:
     size = PIXELS.shape[0] * PIXELS.shape[1]
     assert only(ForModel(size), *[CODED] * 4)
     with pytest.raises(RefusedError, match=r"160×120, 0\.0 MP: more than the limit of 0\.019199 MP"):
@@ -108,7 +109,7 @@ def test_pixels_are_limited_for_a_picture_and_for_a_request() -> None:
         only(ForModel(size), *[CODED] * 5)
 
 
-def test_roundtrip_codes_ordinary_pictures_and_logs_them() -> None:
+def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:
     rows: list[dict[str, Any]] = []
     converter = ForModel(10**6, roundtrip=Wish(quality=20), log=rows.append)
     url = only(converter, saved(PIXELS))
@@ -135,7 +136,7 @@ def test_roundtrip_codes_ordinary_pictures_and_logs_them() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_ordinary_pictures_become_cotam(form: str) -> None:
+def test_ordinary_images_become_cotam(form: str) -> None:
     data = saved(PIXELS, form)
     url = only(ToCotam(Wish(quality=30), 10**6), data)
     assert url

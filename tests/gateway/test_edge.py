@@ -18,11 +18,11 @@ import cotam
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.hosted import ForApi
-from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.wish import Wish
 
 LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 
@@ -103,7 +103,7 @@ def test_only_programs_on_this_machine(api: openai.OpenAI) -> None:
     assert httpx2.get(f"{address}models", headers=same).status_code == 403
 
 
-def test_hosted_apis_get_upright_pictures_within_a_request(upstream: str, model: Model) -> None:
+def test_hosted_apis_get_upright_images_within_a_request(upstream: str, model: Model) -> None:
     photos = [jpeg(np.rot90(picture(600, 800, seed)).copy(), 95, orientation=6) for seed in range(5)]
     assert sum(map(len, photos)) * 4 / 3 > 900_000
     converter = ForApi("jpeg", "llava-next", None, 450_000, 20_000_000)

@@ -15,12 +15,11 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.gateway.dataurl import Media, url_length
-from cotam.gateway.hosted import ForApi
+from cotam.gateway.hosted import RUNGS, ForApi
 from cotam.gateway.jobs import Job
 from cotam.gateway.ladder import BEST, plan, quantised_room
+from cotam.gateway.media import Media, url_length
 from cotam.gateway.parts import Part
-from cotam.gateway.recoding import RUNGS
 from cotam.gateway.refusal import RefusedError
 from cotam.image.psnr import psnr
 
@@ -40,6 +39,11 @@ def turns_of(*urls: str, detail: str | None = None) -> list[Part]:
     ]
 
 
+def length(media: Media) -> int:
+    """Characters of a data URL."""
+    return url_length(media.media_type, len(media.data))
+
+
 def url_of(pixels: np.ndarray, form: str = "PNG", **options: Any) -> str:
     return data_url(f"image/{form.lower()}", saved(pixels, form, **options))
 
@@ -56,7 +60,7 @@ def test_a_wrong_media_type_is_corrected() -> None:
     assert only(budget(fit="claude"), data, media_type="image/jpg") is None
 
 
-def test_turned_pictures_are_put_upright() -> None:
+def test_turned_images_are_put_upright() -> None:
     url = only(budget(), turned(PIXELS))
     assert url
     kind, image, _ = opened(url)
@@ -65,14 +69,14 @@ def test_turned_pictures_are_put_upright() -> None:
     assert not image.getexif()
 
 
-def test_pictures_are_shrunk_to_what_is_useful() -> None:
+def test_images_are_shrunk_to_what_is_useful() -> None:
     url = only(budget(fit="llava-1.5", form="webp"), saved(picture(700, 800)))
     assert url
     assert opened(url)[1].size == (384, 336)
     assert opened(url)[1].format == "WEBP"
 
 
-def test_a_picture_is_coded_under_its_budget() -> None:
+def test_an_image_is_coded_under_its_budget() -> None:
     data = saved(picture(500, 500))
     for limit in (60_000, 20_000, 5_000):
         url = only(budget(image_bytes=limit), data)
@@ -83,7 +87,7 @@ def test_a_picture_is_coded_under_its_budget() -> None:
     assert caught.value.status == 413
 
 
-def test_pictures_are_coded_under_the_budget_of_the_request() -> None:
+def test_images_are_coded_under_the_budget_of_the_request() -> None:
     photos = [data_url("image/png", saved(picture(400, 500, seed))) for seed in range(4)]
     rest = 1000
     sizes = []
@@ -92,7 +96,7 @@ def test_pictures_are_coded_under_the_budget_of_the_request() -> None:
         urls = budget(request_bytes=limit)(found, Job(rest=rest))
         assert found[4] not in urls  # small enough as it is
         assert found[5] not in urls
-        total = rest + sum(url_length(urls[part]) if part in urls else len(part.text) for part in found)
+        total = rest + sum(length(urls[part]) if part in urls else len(part.text) for part in found)
         assert 0.4 * limit < total <= limit
         sizes.append(opened(urls[found[0]])[1].size)
     assert sizes[0] == (500, 400)
@@ -113,7 +117,7 @@ def session(converter: ForApi, urls: list[str], first: int, limit: int) -> list[
     for count in range(first, len(urls) + 1):
         parts = turns_of(*urls[:count])
         news = converter(parts, Job(rest=200 * count))
-        assert sum(url_length(news[p]) if p in news else len(p.text) for p in parts) + 200 * count <= limit
+        assert sum(length(news[p]) if p in news else len(p.text) for p in parts) + 200 * count <= limit
         sent = [news.get(part, part.media) for part in parts]
         turns.append([media.data for media in sent if media])
     return turns
@@ -141,7 +145,7 @@ def test_many_images_of_a_large_request_go_down_too() -> None:
     url = data_url("image/png", data)
     assert 250_000 < len(url) < 500_000
     news = budget(fit="auto")(turns_of(*[url] * 150), Job(model="claude-opus-4-7"))
-    assert sum(url_length(media) for media in news.values()) + (150 - len(news)) * len(url) <= 32_000_000
+    assert sum(length(media) for media in news.values()) + (150 - len(news)) * len(url) <= 32_000_000
 
 
 def test_images_of_one_turn_go_down_together() -> None:
@@ -251,7 +255,7 @@ def test_base64_is_counted_where_it_is() -> None:
     assert 3_750_000 < file < 5_000_000 < len(url)
     assert len(sent("claude-opus-4-7", url)[0].data) == pytest.approx(file, abs=30)
     (media,) = sent("anthropic.claude-opus-4-7-v1:0", url)  # 5 MB of base64
-    assert url_length(media) <= 5_000_000
+    assert length(media) <= 5_000_000
     assert media.media_type == "image/jpeg"
 
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cotam.gateway.encodings import decoded, zstd
+from cotam.gateway.bodies import decoded, zstd
 from cotam.gateway.paths import api_of, model_in, normal_path
 from cotam.gateway.proxies import is_loopback, proxy_for
 from cotam.gateway.refusal import RefusedError

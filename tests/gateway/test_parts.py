@@ -1,4 +1,4 @@
-"""Picture parts in requests: found, replaced, and everything else left alone."""
+"""Image parts in requests: found, replaced, and everything else left alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.dataurl import Media, data_url, read_data_url
+from cotam.gateway.media import Media, data_url, read_data_url
 from cotam.gateway.parts import Frames, parse_json, parts, replaced, strings, to_json
 
 CHAT: dict[str, Any] = {

@@ -10,10 +10,10 @@ from PIL import Image
 from synthetic import page, picture
 
 import cotam
-from cotam.gateway.jobs import Wish
 from cotam.gateway.patches import Patch, base_of, depth_of, is_patch, paste, read_patch
 from cotam.gateway.patching import Patcher, Source
 from cotam.gateway.store import digest_of
+from cotam.gateway.wish import Wish
 
 SCREEN = page(208, 320, 12)
 WISH = Wish()

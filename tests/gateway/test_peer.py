@@ -19,11 +19,11 @@ from synthetic import picture
 
 from cotam.gateway import peer
 from cotam.gateway.app import application
-from cotam.gateway.jobs import Wish
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.wish import Wish
 
 LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}

@@ -27,7 +27,7 @@ from cotam.gateway.upstream import Upstream
 # What reaches the model
 
 
-def test_a_model_gets_png_of_the_decoded_picture(address: str) -> None:
+def test_a_model_gets_png_of_the_decoded_image(address: str) -> None:
     with client(address) as api:
         answer = api.chat.completions.create(model="echo", messages=messages(URL, URL))
     rows = json.loads(answer.choices[0].message.content or "")
@@ -73,7 +73,7 @@ def test_what_needs_no_change_is_the_same_to_the_byte(address: str, model: Model
     assert model.bodies == [body]
 
 
-def test_only_the_pictures_change(address: str, model: Model) -> None:
+def test_only_the_images_change(address: str, model: Model) -> None:
     body = {"model": "echo", "seed": 2**60, "text": "😀 ü", "messages": messages(URL)}
     assert httpx2.post(f"{address}/v1/chat/completions", content=json.dumps(body)).status_code == 200
     sent = json.loads(model.bodies[0])
@@ -205,7 +205,7 @@ def test_log_and_metrics(upstream: str, caplog: pytest.LogCaptureFixture) -> Non
     assert values['cotam_requests_total{path="/v1/chat/completions",status="200"}'] == 2
     assert values['cotam_images_total{result="png",source="cotam"}'] == 2
     assert values['cotam_image_bytes_total{side="in"}'] == 2 * len(CODED)
-    assert values['cotam_errors_total{status="400"}'] == 1
+    assert values['cotam_requests_total{path="/v1/chat/completions",status="400"}'] == 1
     assert values['cotam_stage_seconds_count{stage="images"}'] == 2
     assert values["cotam_images_cached_total"] == 1
     assert values["cotam_requests_running"] == 0

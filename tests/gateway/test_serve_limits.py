@@ -35,7 +35,7 @@ def test_bodies_are_limited(upstream: str, model: Model) -> None:
     assert [len(body) for body in model.bodies] == [10_000]
 
 
-def test_pictures_are_limited(upstream: str, model: Model) -> None:
+def test_images_are_limited(upstream: str, model: Model) -> None:
     with gateway(upstream, images=2, pixels=90 * 130) as address:
         assert send(address, URL, URL).status_code == 200
         answer = send(address, URL, URL, URL)
@@ -84,7 +84,7 @@ def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part:
     assert not model.bodies
 
 
-def test_remote_pictures_are_refused_unless_allowed(upstream: str, model: Model) -> None:
+def test_remote_images_are_refused_unless_allowed(upstream: str, model: Model) -> None:
     with gateway(upstream, hosts={"fine.example"}) as address:
         answer = send(address, "https://fine.example/a.png")
         assert json.loads(answer.json()["choices"][0]["message"]["content"]) == [
@@ -127,7 +127,7 @@ def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> 
 def test_paths_that_are_not_there(
     address: str, model: Model, method: str, path: str, status: int, reason: str
 ) -> None:
-    """Neither are those of Cotam passed on, with a picture, to a model server that does not know them."""
+    """Neither are those of Cotam passed on, with an image, to a model server that does not know them."""
     answer = httpx2.request(method, address + path)
     assert answer.status_code == status
     assert error_of(answer).startswith(reason)

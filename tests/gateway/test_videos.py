@@ -22,14 +22,15 @@ import cotam
 from cotam.format.header import Header, Kind
 from cotam.format.sequence import SequenceWriter, read_index
 from cotam.gateway.app import application
-from cotam.gateway.dataurl import read_data_url
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.hosted import ForApi
-from cotam.gateway.jobs import Converter, Wish
+from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
+from cotam.gateway.media import read_data_url
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.wish import Wish
 from cotam.image.video import write_mp4
 
 FRAMES = still_scene(4, (64, 96))
@@ -68,7 +69,7 @@ def content_of(model: Model) -> list[dict[str, Any]]:
 
 
 def shown(answer: httpx2.Response) -> list[str]:
-    """Hashes of the pictures that the model saw."""
+    """Hashes of the images that the model saw."""
     assert answer.status_code == 200, answer.text
     return [row["pixels"] for row in json.loads(answer.json()["choices"][0]["message"]["content"])]
 
@@ -81,7 +82,7 @@ def refusal(answer: httpx2.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("part", [video_part(SEQUENCE, COTAM), image_part(SEQUENCE), video_part(SEQUENCE)])
-def test_a_sequence_becomes_pictures_with_their_times(
+def test_a_sequence_becomes_images_with_their_times(
     part: dict[str, Any], upstream: str, model: Model
 ) -> None:
     before, after = {"type": "text", "text": "Before."}, {"type": "text", "text": "What happens?"}
@@ -100,12 +101,6 @@ def test_a_sequence_becomes_pictures_with_their_times(
     assert 'cotam_images_total{result="png",source="sequence"} 1.0' in metrics
 
 
-def test_times_are_left_out_where_nobody_wants_them(upstream: str, model: Model) -> None:
-    with server(upstream, ForModel(10**6, times=False)) as address:
-        assert shown(ask(address, video_part(SEQUENCE, COTAM))) == SEEN
-    assert [part["type"] for part in content_of(model)] == ["image_url"] * 4
-
-
 def test_responses(upstream: str, model: Model) -> None:
     part: Any = {"type": "input_image", "image_url": data_url(COTAM, SEQUENCE), "detail": "low"}
     video: Any = {"type": "input_video", "video_url": data_url(COTAM, SEQUENCE)}
@@ -121,7 +116,7 @@ def test_responses(upstream: str, model: Model) -> None:
     assert [part["detail"] for part in content[1::2]] == ["low"] * 4 + ["auto"] * 4
 
 
-def test_a_still_picture_as_video(upstream: str, model: Model) -> None:
+def test_a_still_image_as_video(upstream: str, model: Model) -> None:
     with server(upstream, ForModel(10**6)) as address:
         (pixels,) = shown(ask(address, video_part(STILL, COTAM)))
     assert pixels == hashlib.sha256(cotam.decode(STILL).tobytes()).hexdigest()

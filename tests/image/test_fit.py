@@ -53,7 +53,7 @@ def test_pixels_are_shrunk_with_care() -> None:
 
 def test_encode_fits_what_is_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying: the upright picture is 700 wide
+    exif[0x0112] = 6  # stored lying: the upright image is 700 wide
     Image.fromarray(picture(1500, 700)[:, ::-1].transpose(1, 0, 2)).save(tmp_path / "photo.jpg", exif=exif)
     data = cotam.encode(tmp_path / "photo.jpg", fit="llava-next")
     assert cotam.decode(data).size == target_size(700, 1500, "llava-next") == (336, 720)

@@ -1,4 +1,4 @@
-"""Pictures with a colour profile become sRGB; a profile that cannot be used is said so and left out."""
+"""Images with a colour profile become sRGB; a profile that cannot be used is said so and left out."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import pytest
 from picture_files import (
     NOISE,
     exif,
+    frame_count,
     linear_rgb,
     png,
     saved,
@@ -20,7 +21,7 @@ from picture_files import (
 from PIL import ExifTags, Image, ImageCms
 
 from cotam.errors import InputError
-from cotam.image.read import frame_count, read_image, to_rgb
+from cotam.image.read import read_image, to_rgb
 
 # Metadata
 

@@ -1,4 +1,4 @@
-"""Every kind of picture becomes upright sRGB."""
+"""Every kind of image becomes upright sRGB."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from picture_files import (
     UPRIGHT,
     blend,
     exif,
+    frame_count,
     linear_rgb,
     oriented,
     palette,
@@ -32,7 +33,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image import convert as module
-from cotam.image.read import frame_count, to_rgb
+from cotam.image.read import outline, to_rgb
 
 # Modes
 
@@ -241,7 +242,7 @@ def test_impossible_orientation_is_none(orientation: int) -> None:
     )
 
 
-def test_broken_exif_does_not_spoil_the_picture() -> None:
+def test_broken_exif_does_not_spoil_the_image() -> None:
     image = oriented("RGB")
     image.info["exif"] = b"Exif\0\0this is no TIFF structure"
     np.testing.assert_array_equal(to_rgb(image), to_rgb(oriented("RGB")))
@@ -267,7 +268,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, mode: str, strip: i
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (1, 3_000_000)])
-def test_thin_pictures(size: tuple[int, int]) -> None:
+def test_thin_images(size: tuple[int, int]) -> None:
     if max(size) > 1 << 20:
         with pytest.raises(InputError, match="too large"):
             to_rgb(Image.new("1", size))
@@ -348,7 +349,7 @@ def test_threads() -> None:
 
     def attempt(file: bytes) -> Any:
         try:
-            return to_rgb(file).tobytes() if len(file) > 100 else frame_count(file)
+            return to_rgb(file).tobytes() if len(file) > 100 else outline(file)
         except InputError as error:
             return str(error)
 

@@ -1,4 +1,4 @@
-"""What is no picture, or too large a one, is refused in one line."""
+"""What is no image, or too large a one, is refused in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image import open as module
-from cotam.image.read import frame_count, to_rgb
+from cotam.image.read import outline, to_rgb
 
 # Damage
 
@@ -78,7 +78,7 @@ def test_a_closed_image() -> None:
 # Size
 
 
-def test_large_pictures_are_refused_before_pixels_are_decoded(tmp_path: Path) -> None:
+def test_large_images_are_refused_before_pixels_are_decoded(tmp_path: Path) -> None:
     file = tmp_path / "bomb.png"
     file.write_bytes(png_of_size(20_000, 20_000))
     with pytest.raises(InputError, match=r"bomb\.png: 20000×20000 is too large"):
@@ -88,7 +88,7 @@ def test_large_pictures_are_refused_before_pixels_are_decoded(tmp_path: Path) ->
 def test_no_warning_of_pillow_below_the_limit() -> None:
     limit = Image.MAX_IMAGE_PIXELS
     for side in (10_000, 14_000):  # above the size that Pillow warns of, and above the one that it refuses
-        assert frame_count(png_of_size(side, side)) == 1
+        assert outline(png_of_size(side, side)) == (side, side, True)
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
@@ -120,4 +120,4 @@ def test_a_hundred_megapixels(tmp_path: Path) -> None:
     SCENE.resize((10_080, 10_000)).save(file, exif=exif(4))
     command = [sys.executable, "-W", "error", "-c", MEASURE, str(file)]
     megabytes = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert megabytes < 900  # Pillow's picture takes 403 and the result 302
+    assert megabytes < 900  # Pillow's image takes 403 and the result 302

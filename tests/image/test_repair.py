@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from picture_files import BACKGROUND, RNG, exif, linear_rgb, png, saved
+from picture_files import BACKGROUND, RNG, exif, frame_count, linear_rgb, png, saved
 from PIL import Image, PngImagePlugin
 
 import cotam
 from cotam.errors import InputError
-from cotam.image.read import frame_count, outline, read_image, to_rgb
+from cotam.image.read import outline, read_image, to_rgb
 
 SMOOTH = np.add.outer(np.arange(48), np.arange(80)).astype(np.uint8)
 SCENE = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], 2) ^ RNG.integers(0, 8, (48, 80, 3), np.uint8)

@@ -105,7 +105,7 @@ def test_sampling(
     assert all(value == seconds for seconds, value in found)
 
 
-def test_pictures_are_made_of_sampled_frames_only() -> None:
+def test_images_are_made_of_sampled_frames_only() -> None:
     made = []
     frames = [(float(n), lambda n=n: made.append(n)) for n in range(10)]  # type: ignore[misc]
     assert len(list(sampled(frames, 0.25, None, 10.0))) == 3
@@ -255,7 +255,7 @@ def jpegs() -> bytes:
     return out.getvalue()
 
 
-def test_a_pipe_of_jpeg_pictures() -> None:
+def test_a_pipe_of_jpeg_images() -> None:
     clock = iter(range(100, 200))
     found = [
         (s, get()) for s, get in read_pipe(io.BytesIO(jpegs()), PipeFormat(None, None), lambda: next(clock))
