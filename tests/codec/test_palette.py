@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import screen
 
-from cotam.codec.contrast import OPPONENT, contrast_error, contrast_weights
+from cotam.codec.contrast import COARSE_WORTH, OPPONENT, balanced_error, contrast_error, contrast_weights
 from cotam.codec.lossless import encode_lossless
 from cotam.codec.palette import MAX_COLOURS, Colours, reduce_colours
 
@@ -41,6 +41,30 @@ def test_contrast_error_is_what_it_says(height: int, width: int) -> None:
     assert contrast_error(pixels, pixels) == 0
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (50, 37), (9, 24)])
+def test_balanced_error_adds_that_of_means(height: int, width: int) -> None:
+    pixels = smoothed_screen(height, width)
+    decoded = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
+    coarse = 0.0
+    for top in range(0, height, 8):
+        for left in range(0, width, 8):
+            block = np.s_[top : top + 8, left : left + 8]
+            away = (pixels[block].astype(float) - decoded[block]) @ OPPONENT.T
+            coarse += np.square(away.mean(axis=(0, 1))).sum() * away.shape[0] * away.shape[1]
+    expected = plain_contrast_error(pixels, decoded) + COARSE_WORTH * coarse / (height * width)
+    assert balanced_error(pixels, decoded) == pytest.approx(expected, rel=1e-4)
+    assert balanced_error(pixels, pixels) == 0
+
+
+def test_shifted_ground_counts_more_than_noise() -> None:
+    """A vision encoder sees a large image reduced: noise is gone there, another colour is not."""
+    pixels = np.full((64, 64, 3), 200, np.uint8)
+    noisy = pixels.copy()
+    noisy[::2] += 6
+    noisy[1::2] -= 6
+    assert balanced_error(pixels, pixels + np.uint8(6)) > 8 * balanced_error(pixels, noisy)
+
+
 def test_errors_where_contrast_is_count_more() -> None:
     pixels = np.full((64, 64, 3), 200, np.uint8)
     pixels[:16, ::2] = 0
@@ -58,7 +82,7 @@ def test_reduced_images_keep_the_error(max_error: float) -> None:
     assert found
     for reduced in found:
         assert reduced.error <= max_error
-        assert reduced.error == pytest.approx(contrast_error(pixels, reduced.pixels), rel=1e-2, abs=1e-3)
+        assert balanced_error(pixels, reduced.pixels) < 2 * reduced.error + 1e-3
         assert len(np.unique(reduced.pixels.reshape(-1, 3), axis=0)) == reduced.colours <= 64
         assert len(encode_lossless(reduced.pixels)) < len(encode_lossless(pixels))
 

@@ -7,6 +7,7 @@ it becomes a payload, and gets the container back before Pillow decodes it.
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, features
@@ -14,16 +15,27 @@ from PIL import AvifImagePlugin, Image, features
 from cotam.errors import DamagedError, FormatError, MissingCodecError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
-__all__ = ["SPEED", "can_encode_av1", "decode_av1", "encode_av1"]
+__all__ = ["DRAFT_SPEED", "SPEED", "can_encode_av1", "decode_av1", "encode_av1", "speed_for"]
 
 SPEED = 6
-"""Of libaom, 0 (slow) … 10. 7 takes half the time for some 17 % more bytes (lab/docs/screens.md)."""
+"""Of libaom, 0 (slow) … 10."""
+
+DRAFT_SPEED = 8
+"""A sixth of the time of speed 6. Its bytes are a nearly constant multiple (lab/docs/screens.md)."""
+
+_LARGE = 1 << 20
+"""Images of more pixels are coded at speed 7 instead of 6: half the time, a tenth more bytes."""
 
 _THREADS = 2
 """The bytes are the same with any number of threads above one, and others with one alone."""
 
-_TUNING = {"tune": "ssim", "deltaq-mode": "0"}
-"""At equal contrast-weighted error 18 % fewer bytes than libavif's default tuning (lab/docs/screens.md)."""
+_TUNING = {
+    "deltaq-mode": "0",
+    "enable-paeth-intra": "0",
+    "disable-trellis-quant": "1",
+    "enable-restoration": "0",
+}
+"""On screens and charts 17 % fewer bytes than with libavif's own settings (lab/docs/screens.md)."""
 
 
 def can_encode_av1(width: int, height: int) -> bool:
@@ -33,6 +45,13 @@ def can_encode_av1(width: int, height: int) -> bool:
     from PIL import _avif
 
     return bool(_avif.encoder_codec_available("aom"))
+
+
+def speed_for(effort: Literal["fast", "default", "best"], width: int, height: int) -> int:
+    """Return the speed of libaom that suits an effort and a size."""
+    if effort == "default":
+        return SPEED if width * height <= _LARGE else SPEED + 1
+    return DRAFT_SPEED if effort == "fast" else 4
 
 
 def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes:

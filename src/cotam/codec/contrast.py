@@ -1,20 +1,34 @@
-"""Contrast-weighted error: squared error that counts where an image has edges and letters.
+"""The error that stands for quality: what words and what features of encoders suffer from.
 
-Each block of 16×16 pixels counts by the deviation of its luma. Quality means one value of this error for all
-kinds of payload (`cotam.codec.scale`), and payloads are compared by it (`cotam.codec.flat`).
+Words follow contrast-weighted error: each block of 16×16 pixels counts by the deviation of its luma. Features
+of vision encoders, which see large images reduced, follow the error of means of 8×8 pixels. Quality means one
+value of `balanced_error`, their sum, for all kinds of payload (`cotam.codec.scale`), and payloads are
+compared by it (`cotam.codec.flat`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["OPPONENT", "contrast_error", "contrast_weights"]
+__all__ = [
+    "BLOCK",
+    "COARSE_WORTH",
+    "OPPONENT",
+    "balanced_error",
+    "contrast_error",
+    "contrast_weights",
+]
 
 BLOCK = 16
 """Pixels of a side: about a line of text."""
 
 FLOOR = 4.0
 """Grey levels added to each deviation, so that errors on plain ground count a little, too."""
+
+COARSE_WORTH = 10.0
+"""Of the squared error of means of 8×8 pixels, beside contrast-weighted error (lab/docs/screens.md)."""
+
+_COARSE = 8
 
 OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.118, -0.232, 0.350], [0.350, -0.293, -0.057]], np.float32)
 """RGB → luma and 0.7 times the two colour differences of BT.601, in which the error is measured."""
@@ -40,18 +54,38 @@ def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray 
     pixels, decoded : uint8 (H, W, 3)
     weights : of `contrast_weights`, where they are known
     """
+    return _errors(pixels, decoded, weights)[0]
+
+
+def balanced_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return `contrast_error` plus `COARSE_WORTH` times the mean squared error of means of 8×8 pixels.
+
+    Arguments are those of `contrast_error`. Blocks at the right and lower edge are smaller where the image
+    ends within them.
+    """
+    fine, coarse = _errors(pixels, decoded, weights)
+    return fine + COARSE_WORTH * coarse
+
+
+def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Contrast-weighted error, and the squared error of means of 8×8 pixels; band by band."""
     weights = contrast_weights(pixels) if weights is None else weights
-    width = pixels.shape[1]
+    height, width = pixels.shape[:2]
     columns = weights.shape[1] * BLOCK
-    error = total = 0.0
+    fine = coarse = total = 0.0
     for row, weight in enumerate(weights):
         band = slice(row * BLOCK, (row + 1) * BLOCK)
         difference = (pixels[band].astype(np.float32) - decoded[band]) @ OPPONENT.T
         squares = np.square(difference).sum(axis=(0, 2))
-        height = len(difference)
         blocks = np.pad(squares, (0, columns - width)).reshape(-1, BLOCK).sum(axis=1)
-        error += float(blocks @ weight)
-        counts = np.full(len(weight), BLOCK * height)
-        counts[-1] -= (columns - width) * height
+        fine += float(blocks @ weight)
+        counts = np.full(len(weight), BLOCK * len(difference))
+        counts[-1] -= (columns - width) * len(difference)
         total += float(counts @ weight)
-    return error / total
+        sums = np.add.reduceat(
+            np.add.reduceat(difference, range(0, len(difference), _COARSE)), range(0, width, _COARSE), axis=1
+        )
+        rows = np.diff(np.arange(0, len(difference), _COARSE), append=len(difference))
+        across = np.diff(np.arange(0, width, _COARSE), append=width)
+        coarse += float((np.square(sums).sum(axis=2) / (rows[:, None] * across)).sum())
+    return fine / total, coarse / (height * width)

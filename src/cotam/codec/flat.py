@@ -1,7 +1,8 @@
-"""Code flat graphics: few colours or AV1, whichever is smaller at equal contrast-weighted error.
+"""Code flat graphics: few colours or AV1, whichever is smaller at equal error.
 
 ::
 
+    sample of pixels ─▸ palette, AV1 at its draft speed ─▸ which of them, or both
     pixels ─┬─▸ palette ─▸ lossless ───────────────┐
             ├─▸ lossless, if colours are few ──────┼─▸ fewest bytes for the error
             └─▸ AV1 ───────────────────────────────┘
@@ -10,25 +11,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.codec.av1 import can_encode_av1, decode_av1, encode_av1
-from cotam.codec.contrast import contrast_error, contrast_weights
+from cotam.codec.av1 import DRAFT_SPEED, can_encode_av1, decode_av1, encode_av1, speed_for
+from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.lossless import can_encode_lossless, encode_lossless
-from cotam.codec.palette import Colours, reduce_colours
+from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.codec.scale import av1_quality_for, error_at
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import MAX_QUALITY, File, Header, Kind
 
+if TYPE_CHECKING:
+    from cotam.options import Effort
+
 __all__ = ["Coded", "FlatCoder", "better", "can_encode_flat"]
 
-EXACT_COLOURS = 32
-"""Images of so few colours are also coded as they are, and not as AV1."""
+EXACT_COLOURS = 256
+"""Images of so few colours are also coded as they are."""
+
+_SURELY_EXACT = 32
+"""Images of so few colours are not coded as AV1."""
+
+_FAST_COLOURS = 512
+"""With little effort, images of more are not reduced to fewer."""
+
+_FAST_TRIALS = ((16, 1.0), (64, 1.0))
 
 _PALETTE_PIXELS = 16_000_000
 """Larger images are not reduced to a palette, which takes some 50 bytes a pixel."""
@@ -36,19 +48,26 @@ _PALETTE_PIXELS = 16_000_000
 _SLOPE = 0.5
 """Bytes times the error to this power are about equal along a rate curve, of either payload."""
 
-_TRIES = 4
-"""Qualities that are tried to fit a number of bytes, before the lowest."""
-
 _GROWTH = 0.02
 """Growth of the logarithm of a file's bytes with quality, about."""
+
+_TRIES = 3
+"""Drafts at most by which a quality for a number of bytes is found, and files made at the end."""
 
 _FULL = 0.94
 """Files that take this share of the bytes that they may are large enough."""
 
-_SPEEDS: dict[str, int | None] = {"fast": None, "default": 6, "best": 4}
-"""Speed of libaom for each effort. None: `_FAST_SPEED`, and AV1 only where a palette does not suffice."""
+_SAMPLE = 1 << 18
+"""Pixels, about, on which the payload of larger images is chosen; of others both are made."""
 
-_FAST_SPEED = 8
+_BAND = 64
+"""Rows of which samples consist: some lines of text, which lossless coding finds again."""
+
+_SURELY = 0.12
+"""Difference of the logarithms of two costs on a sample from which on only the lower one is made whole."""
+
+_DRAFTED = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
+"""Bytes of AV1 at `DRAFT_SPEED` as a multiple of those at other speeds (lab/docs/screens.md)."""
 
 
 def can_encode_flat(width: int, height: int) -> bool:
@@ -58,14 +77,23 @@ def can_encode_flat(width: int, height: int) -> bool:
 
 @dataclass(frozen=True)
 class Coded:
-    """A file and the contrast-weighted error of its image."""
+    """A file, and how to find the error of its image, which is not measured before it is asked for."""
 
     file: File
-    error: float
+    measure: Callable[[], float]
+
+    @cached_property
+    def error(self) -> float:
+        """`cotam.codec.contrast.balanced_error` of the image."""
+        return self.measure()
 
     def cost(self, target: float) -> float:
         """Estimated bytes at the error ``target``; an error below half of it counts as half."""
-        return len(self.file.payload) * (max(self.error, target / 2) / target) ** _SLOPE
+        return _cost(len(self.file.payload), self.error, target)
+
+
+def _cost(size: float, error: float, target: float) -> float:
+    return size * (max(error, target / 2) / target) ** _SLOPE
 
 
 def better(first: Coded, second: Coded, quality: int | None) -> Coded:
@@ -82,6 +110,14 @@ def better(first: Coded, second: Coded, quality: int | None) -> Coded:
     return first if first.cost(target) <= second.cost(target) else second
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Kinds that are made of an image, and palettes that are tried (`cotam.codec.palette.TRIALS`)."""
+
+    kinds: set[Kind]
+    trials: Sequence[tuple[int, float]]
+
+
 class FlatCoder:
     """Codes one image as files of kind AV1 or LOSSLESS; what is known of its colours is kept.
 
@@ -90,7 +126,7 @@ class FlatCoder:
     pixels : uint8 (H, W, 3), sRGB
     metadata : of all files, any of ``exif``, ``icc``, ``xmp`` → bytes
     palette : try few colours; no use for photographs and scans
-    effort : "fast": AV1 only if a palette does not keep the error, and then quickly; "best": a slower AV1
+    effort : "fast": a quick AV1, palettes only for few colours; "best": a slow AV1, and always both
     """
 
     def __init__(
@@ -99,38 +135,24 @@ class FlatCoder:
         metadata: Mapping[str, bytes] | None = None,
         *,
         palette: bool = True,
-        effort: Literal["fast", "default", "best"] = "default",
+        effort: Effort = "default",
     ) -> None:
-        self._pixels, self._metadata, self._speed = pixels, metadata or {}, _SPEEDS[effort]
+        self._pixels, self._metadata, self._effort = pixels, metadata or {}, effort
         self._height, self._width = pixels.shape[:2]
+        self._speed = speed_for(effort, self._width, self._height)
         self._has_palette = palette and _can_reduce(self._width, self._height)
         self._has_av1 = can_encode_av1(self._width, self._height)
-        self._known_av1: dict[int, tuple[bytes, float]] = {}
+        self._known_av1: dict[tuple[int, int], bytes] = {}
 
-    def encode(self, quality: int, size: int | None = None) -> Coded:
-        """Code the image with the error that ``quality`` 0 … 100 stands for.
-
-        With ``size``, payloads that make the file larger than so many bytes are not taken, if others do not.
+    def encode(self, quality: int) -> Coded:
+        """Code the image with about the error that ``quality`` 0 … 100 stands for.
 
         Raises
         ------
         MissingCodecError
             If Pillow can code none of the payloads; see `can_encode_flat`.
         """
-        target = error_at(quality)
-        found = [
-            self._coded(Kind.LOSSLESS, quality, *payload)
-            for payload in (self._few_colours(target) if self._has_palette else [])
-        ]
-        is_enough = found and (self._speed is None or self._exact is not None)
-        if self._has_av1 and not is_enough:
-            found.append(self._coded(Kind.AV1, quality, *self._av1(av1_quality_for(target))))
-        if not found:
-            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        fitting = [coded for coded in found if size is None or len(coded.file.data) <= size]
-        if not fitting:
-            return min(found, key=lambda coded: len(coded.file.payload))
-        return min(fitting, key=lambda coded: coded.cost(target))
+        return self._encode(quality, self._choose(quality))
 
     def encode_within(self, size: int) -> Coded:
         """Code the image at a high quality, found with few tries, whose file has at most ``size`` bytes.
@@ -141,9 +163,10 @@ class FlatCoder:
             If the file of quality 0 is larger.
         """
         best: Coded | None = None
-        low, high, quality = -1, MAX_QUALITY + 1, MAX_QUALITY // 2
+        low, high, quality = -1, MAX_QUALITY + 1, self._quality_for(size)
+        choice = self._choose(quality)
         for _ in range(_TRIES):
-            coded = self.encode(quality, size)
+            coded = self._encode(quality, choice)
             length = len(coded.file.data)
             if length <= size:
                 best, low = coded, quality
@@ -151,20 +174,86 @@ class FlatCoder:
                 high = quality
             if high - low <= 1 or (low == quality and length >= _FULL * size):
                 break
-            step = math.log(size / length) / _GROWTH
-            quality = min(max(round(quality + step), low + 1), high - 1)
+            quality = min(max(math.floor(quality + math.log(size / length) / _GROWTH), low + 1), high - 1)
         if best is None:
-            best = self.encode(0, size)
+            best = self._encode(0, choice)
         if len(best.file.data) > size:
             raise TargetSizeError(size, len(best.file.data))
         return best
 
     def measure(self, file: File, decoded: np.ndarray) -> Coded:
         """Return a file of another codec with its error."""
-        return Coded(file, contrast_error(self._pixels, decoded, self._weights))
+        return Coded(file, lambda: self._error_of(decoded))
 
-    def _coded(self, kind: Kind, quality: int, payload: bytes, error: float) -> Coded:
-        return Coded(File(Header(self._width, self._height, quality, kind), payload, self._metadata), error)
+    # What to make
+
+    def _choose(self, quality: int) -> _Choice:
+        """What may be best at a quality."""
+        trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
+        kinds = {Kind.LOSSLESS} if self._has_palette else set()
+        enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
+        if self._has_av1 and not (kinds and self._colours.exact <= enough):
+            kinds.add(Kind.AV1)
+        if not kinds:
+            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
+        if len(kinds) == 1:
+            return _Choice(kinds, trials)
+        if self._effort == "fast":
+            return _Choice({Kind.AV1}, trials)
+        return (
+            _Choice(kinds, trials) if self._sample is self else self._sample._as_sample(quality, self._speed)
+        )
+
+    def _as_sample(self, quality: int, speed: int) -> _Choice:
+        """What may be best for an image of which this is a sample, and whose AV1 has this speed."""
+        target, found = error_at(quality), self._few_colours(quality, TRIALS)
+        if found is None:
+            return _Choice({Kind.AV1}, ())
+        palette, trial = found
+        drafted = self._av1(quality, DRAFT_SPEED).cost(target) / _DRAFTED[speed]
+        lead = math.log(drafted / palette.cost(target))
+        kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
+        return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
+
+    def _quality_for(self, size: int) -> int:
+        """A quality at which the file has about so many bytes, by secants on drafts of the sample."""
+        quality, slope, known = MAX_QUALITY // 2, _GROWTH, list[tuple[int, float]]()
+        if not self._has_av1:
+            return quality
+        scale = self._pixels.size / self._sample._pixels.size / _DRAFTED[self._speed]
+        for _ in range(_TRIES):
+            drafted = len(self._sample._av1(quality, DRAFT_SPEED).file.payload)
+            known.append((quality, math.log(drafted * scale + len(self._file(Kind.AV1, 0, b"").data))))
+            if len(known) > 1 and known[-1][0] != known[-2][0]:
+                (first, low), (second, high) = known[-2:]
+                slope = min(max((high - low) / (second - first), _GROWTH / 3), 3 * _GROWTH)
+            quality = min(max(round(quality + (math.log(size) - known[-1][1]) / slope), 0), MAX_QUALITY)
+        return quality
+
+    @cached_property
+    def _sample(self) -> FlatCoder:
+        """A coder of evenly spaced bands of the image; this one if the image is small."""
+        step = self._height * self._width // _SAMPLE
+        if step < 2 or self._effort == "best":
+            return self
+        bands = [self._pixels[top : top + _BAND] for top in range(0, self._height, step * _BAND)]
+        return FlatCoder(np.concatenate(bands), effort=self._effort)
+
+    # Making it
+
+    def _encode(self, quality: int, choice: _Choice) -> Coded:
+        """Code the image as chosen; return the better one. AV1 where palettes have more error."""
+        found = self._few_colours(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
+        palette = found[0] if found else None
+        if palette and Kind.AV1 not in choice.kinds:
+            return palette
+        if not self._has_av1:
+            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
+        av1 = self._av1(quality, self._speed)
+        return better(palette, av1, quality) if palette else av1
+
+    def _file(self, kind: Kind, quality: int, payload: bytes) -> File:
+        return File(Header(self._width, self._height, quality, kind), payload, self._metadata)
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -175,22 +264,42 @@ class FlatCoder:
         return Colours.of(self._pixels, self._weights)
 
     @cached_property
-    def _exact(self) -> tuple[bytes, float] | None:
-        """Payload and error, 0, of the image as it is, if its colours are few."""
-        return (encode_lossless(self._pixels), 0.0) if self._colours.exact <= EXACT_COLOURS else None
+    def _exact(self) -> bytes | None:
+        """Payload of the image as it is, if its colours are few."""
+        return encode_lossless(self._pixels) if self._colours.exact <= EXACT_COLOURS else None
 
-    def _few_colours(self, target: float) -> list[tuple[bytes, float]]:
-        """Payloads and errors of the image reduced to palettes, and as it is if its colours are few."""
-        reduced = reduce_colours(self._colours, target, smooth=self._speed is not None)
-        found = [(encode_lossless(one.pixels), one.error) for one in reduced]
-        return [*found, self._exact] if self._exact else found
+    def _few_colours(
+        self, quality: int, trials: Sequence[tuple[int, float]]
+    ) -> tuple[Coded, tuple[int, float]] | None:
+        """The image in its best palette, or as it is, and the trial that it is of; None if none suffices."""
+        target = error_at(quality)
+        reduced = [
+            (encode_lossless(one.pixels), one) for one in reduce_colours(self._colours, target, trials)
+        ]
+        found = []
+        if reduced:
+            payload, one = min(reduced, key=lambda pair: _cost(len(pair[0]), pair[1].error, target))
+            found.append((self._coded(Kind.LOSSLESS, quality, payload, one.pixels), one.trial))
+        if self._exact is not None:
+            found.append((self._coded(Kind.LOSSLESS, quality, self._exact, self._pixels), TRIALS[-1]))
+        return min(found, key=lambda one: one[0].cost(target), default=None)
 
-    def _av1(self, quality: int) -> tuple[bytes, float]:
-        if quality not in self._known_av1:
-            payload = encode_av1(self._pixels, quality, speed=self._speed or _FAST_SPEED)
-            decoded = decode_av1(payload, self._width, self._height)
-            self._known_av1[quality] = payload, contrast_error(self._pixels, decoded, self._weights)
-        return self._known_av1[quality]
+    def _av1(self, quality: int, speed: int) -> Coded:
+        """AV1 with about the error of a quality of ours."""
+        value = av1_quality_for(error_at(quality))
+        if (value, speed) not in self._known_av1:
+            self._known_av1[value, speed] = encode_av1(self._pixels, value, speed=speed)
+        payload = self._known_av1[value, speed]
+        return Coded(
+            self._file(Kind.AV1, quality, payload),
+            lambda: self._error_of(decode_av1(payload, self._width, self._height)),
+        )
+
+    def _coded(self, kind: Kind, quality: int, payload: bytes, decoded: np.ndarray) -> Coded:
+        return Coded(self._file(kind, quality, payload), lambda: self._error_of(decoded))
+
+    def _error_of(self, decoded: np.ndarray) -> float:
+        return balanced_error(self._pixels, decoded, self._weights)
 
 
 def _can_reduce(width: int, height: int) -> bool:

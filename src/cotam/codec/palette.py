@@ -6,35 +6,39 @@
 
 A screenshot has some thousand colours, of which smoothed edges of letters are most. The palette comes from
 entropy-constrained vector quantisation (Chou, Lookabaugh, Gray, 1989) of the colours, not of the pixels:
-squared error, weighted by contrast, against the bits of a colour that is as frequent as it is. Then each
+squared error, weighted as `cotam.codec.contrast` does, against the bits of a colour that is as frequent as it
+is. Then each
 pixel may take the colour of a neighbour where that adds little error (iterated conditional modes; Besag,
 1986), which makes runs longer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
-from cotam.codec.contrast import BLOCK, OPPONENT, contrast_weights
+from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 
-__all__ = ["MAX_COLOURS", "Colours", "Reduced", "reduce_colours"]
+__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "reduce_colours"]
 
-MAX_COLOURS = 4096
+MAX_COLOURS = 1024
 """Images of more have them merged on a coarser grid first."""
 
-SIZES = (4, 16, 64)
-"""Palettes that are tried: VP8L packs four pixels into a byte for up to 4 colours, two for up to 16."""
-
-_SHARES = (1.0, 0.5)
-"""Of the error allowed, what the palette may take; smoothing takes the rest."""
+TRIALS = ((4, 1.0), (4, 0.5), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
+"""Palettes that are tried: colours at most, and the share of the error allowed that the palette may take;
+smoothing takes the rest. VP8L packs four pixels into a byte for up to 4 colours, two for up to 16."""
 
 _ROOM = 0.8
 """Palettes that take more of the error allowed are not smoothed: it would hardly ever fit."""
 
 _AGREEMENTS = (6.0, 2.0)
 """What agreeing with one neighbour is worth, in units of what a bit is worth: the first that fits."""
+
+_PLAIN = 8
+"""Runs of so many pixels of one colour are plain ground."""
 
 _ROUNDS = 6
 _PASSES = 2
@@ -53,8 +57,9 @@ class Colours:
     counts : float64 (n,), pixels
     weights : float64 (n,), sums of their pixels' contrast weights
     index : (H, W), which colour a pixel has
-    pixel_weights : float32 (H, W), of mean 1
-    merged_error : contrast-weighted error of merging to ``values``
+    pixel_weights : float32 (H, W), what squared error counts: by contrast, 1 in the mean, and more on plain
+        ground, where it does not cancel in the means of 8×8 pixels
+    merged_error : weighted error of merging to ``values``
     exact : number of colours before that
     """
 
@@ -71,12 +76,14 @@ class Colours:
         """Count the colours of pixels uint8 (H, W, 3), whose `contrast_weights` may be known."""
         height, width = pixels.shape[:2]
         blocks = contrast_weights(pixels) if block_weights is None else block_weights
+        found, runs, lengths = _runs(pixels)
+        counts = np.bincount(runs, lengths)
         wide = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
-        packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-        found, index, counts = np.unique(packed, return_inverse=True, return_counts=True)
-        index = index.reshape(height, width)
         wide /= wide.mean(dtype=np.float64)
-        weights = np.bincount(index.ravel(), wide.ravel(), len(found))
+        plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
+        wide += plain.repeat(lengths).reshape(height, width)
+        starts = np.cumsum(lengths) - lengths
+        weights = np.bincount(runs, np.add.reduceat(wide.ravel(), starts, dtype=np.float64))
         values = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
         fine = values.astype(np.float64)
         merged, shift = np.arange(len(found)), 0
@@ -87,13 +94,14 @@ class Colours:
         total = np.bincount(merged, weights)
         means = np.stack([np.bincount(merged, weights * fine[:, k]) / total for k in range(3)], axis=1)
         away = np.square((fine - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
+        index = merged[runs].astype(np.int16).repeat(lengths).reshape(height, width)
         return cls(
             values=means.astype(np.float32),
             counts=np.bincount(merged, counts),
             weights=total,
-            index=merged[index],
+            index=index,
             pixel_weights=wide,
-            merged_error=float(weights @ away / weights.sum()),
+            merged_error=float(weights @ away / index.size),
             exact=len(found),
         )
 
@@ -106,22 +114,37 @@ class Reduced:
     ----------
     pixels : uint8 (H, W, 3)
     colours : how many
-    error : contrast-weighted, see `cotam.codec.contrast`
+    error : an estimate of `cotam.codec.contrast.balanced_error`
+    trial : of `TRIALS`
     """
 
     pixels: np.ndarray
     colours: int
     error: float
+    trial: tuple[int, float]
 
 
-def reduce_colours(colours: Colours, max_error: float, *, smooth: bool = True) -> list[Reduced]:
+def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the colours (n,), as 0xRRGGBB, and the runs of an image: which colour each has, and its length.
+
+    Runs go on from the end of a row to the next; drawings have few of them, so only these are sorted.
+    """
+    packed = np.asarray(Image.fromarray(pixels).convert("RGBX")).view(">u4").reshape(-1)
+    starts = np.flatnonzero(np.concatenate([[True], packed[1:] != packed[:-1]]))
+    found, runs = np.unique(packed[starts].astype(np.uint32) >> 8, return_inverse=True)
+    return found, runs, np.diff(starts, append=packed.size)
+
+
+def reduce_colours(
+    colours: Colours, max_error: float, trials: Sequence[tuple[int, float]] = TRIALS
+) -> list[Reduced]:
     """Reduce an image to palettes of different sizes, each as cheap to code as the error allows.
 
     Parameters
     ----------
     colours : of the image
-    max_error : contrast-weighted error that is not exceeded
-    smooth : also try palettes that leave room for smoothing; twice the time
+    max_error : that is not exceeded by estimated errors
+    trials : of `TRIALS`; the time is proportional to their number
 
     Returns
     -------
@@ -129,12 +152,12 @@ def reduce_colours(colours: Colours, max_error: float, *, smooth: bool = True) -
         Candidates, of which the one with the smallest payload is best; empty where none is good enough.
     """
     found: dict[tuple[int, float], Reduced] = {}
-    for size in SIZES:
-        for share in _SHARES if smooth else _SHARES[:1]:
-            palette = _best_palette(colours, size, max_error * share)
-            if palette is not None:
-                reduced = _smoothed(colours, palette, max_error)
-                found[reduced.colours, reduced.error] = reduced
+    for size, share in trials:
+        palette = _best_palette(colours, size, max_error * share)
+        if palette is not None:
+            pixels, error = _smoothed(colours, palette, max_error)
+            count = len(palette.values)
+            found.setdefault((count, error), Reduced(pixels, count, error, (size, share)))
     return list(found.values())
 
 
@@ -164,17 +187,17 @@ def _best_palette(colours: Colours, size: int, max_error: float) -> _Palette | N
     return best
 
 
-def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> Reduced:
-    """The image in the palette, its pixels moved to colours of neighbours as far as the error allows."""
-    count, labels = len(palette.values), palette.chosen[colours.index]
+def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
+    """The image in the palette, pixels moved to colours of neighbours as far as allowed; its error."""
+    labels = palette.chosen[colours.index]
     table = _distances(colours.values @ OPPONENT.T, palette.values)
     for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
         moved = _agreeing(labels, table, colours, agreement * palette.trade)
         away = table[colours.index, moved]
         error = float(np.mean(colours.pixel_weights * away, dtype=np.float64)) + colours.merged_error
         if error <= max_error:
-            return Reduced(palette.values[moved], count, error)
-    return Reduced(palette.values[labels], count, palette.error)
+            return palette.values[moved], error
+    return palette.values[labels], palette.error
 
 
 def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
@@ -241,7 +264,7 @@ def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
         cost += trade * colours.counts[:, None] * bits
         chosen = cost.argmin(axis=1)
     away = _distances(points, palette)[np.arange(len(points)), chosen]
-    error = float(colours.weights @ away / colours.weights.sum()) + colours.merged_error
+    error = float(colours.weights @ away / colours.counts.sum()) + colours.merged_error
     names, chosen = np.unique(chosen, return_inverse=True)
     return _Palette(palette[names].astype(np.uint8), chosen.reshape(-1), error, trade)
 

@@ -1,4 +1,4 @@
-"""One scale of quality for all payloads: contrast-weighted error.
+"""One scale of quality for all payloads: `cotam.codec.contrast.balanced_error`.
 
 Quality q of flat graphics means the error that the learned codec makes at q on pages, the median of training
 images (lab/docs/screens.md). Above 80 it means less: the learned codec stops at 14, flat graphics need not.
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 __all__ = ["av1_quality_for", "error_at"]
 
 _QUALITIES = (0, 20, 50, 80, 100)
-_ERRORS = (425.0, 180.0, 52.0, 20.0, 8.0)
+_ERRORS = (560.0, 240.0, 68.0, 26.0, 10.0)
 """Squared grey levels at `_QUALITIES`; between them the logarithm is linear."""
 
-_AV1_QUALITIES = (2, 12, 30, 60, 80)
-_AV1_ERRORS = (608.0, 185.0, 48.7, 9.4, 5.0)
+_AV1_QUALITIES = (2, 10, 22, 40, 60, 80)
+_AV1_ERRORS = (850.0, 350.0, 190.0, 67.0, 26.0, 11.0)
 """The same of AV1 as `cotam.codec.av1` codes it."""
 
 
