@@ -172,6 +172,8 @@ class FlatCoder:
                 best, low = coded, quality
             else:
                 high = quality
+                if best is None and self._has_av1:  # the quality was found by drafts of AV1
+                    choice = _Choice({Kind.AV1}, ())
             if high - low <= 1 or (low == quality and length >= _FULL * size):
                 break
             quality = min(max(math.floor(quality + math.log(size / length) / _GROWTH), low + 1), high - 1)
