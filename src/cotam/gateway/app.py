@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan
 
 import cotam
+from cotam.compare.formats import installed
 from cotam.gateway import compare, plain
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.exchange import Metrics
@@ -30,13 +31,15 @@ from cotam.gateway.relay import Relay
 from cotam.gateway.store import Store
 from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
+from cotam.image import models
 
 __all__ = ["application"]
 
 PAGE = Path(__file__).parent / "page"
 
 _PAGE_HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; "
+    "img-src 'self' data: blob:; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
@@ -55,7 +58,9 @@ def application(
     sender: Sender | None = None,
     store: Store | None = None,
     local: bool = False,
+    origins: Collection[str] = (),
     page: bool = False,
+    package: Path | None = None,
     to_gateway: bool = False,
     detect: bool = False,
 ) -> ASGIApp:
@@ -68,7 +73,9 @@ def application(
     sender : the edge's end of the link to a gateway
     store : the gateway's end: files that edges need not send again
     local : for programs on this machine only
+    origins : of web pages elsewhere that are served
     page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
+    package : folder of the npm package cotam, as built: the page then encodes and decodes in the browser
     detect : the upstream may be a server of open models: it is asked which one, for the formats it opens
     to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
     """
@@ -97,7 +104,8 @@ def application(
     inner = Starlette(
         routes=[
             *_own_routes(metrics),
-            *(_page_routes(pools[0], pools[1], bodies, limits.pixels) if page else ()),
+            *(_page_routes(pools, bodies, limits.pixels) if page else ()),
+            *(_assets(package, needs_token=own_tokens is not None) if page else ()),
             *(Route(path, relay) for path in _PATHS),
             Route("/v1/{rest:path}", relay),
             Route("/{version:str}/{rest:path}", relay),
@@ -111,7 +119,7 @@ def application(
         lifespan=_lifespan(upstream, peer, pools),
     )
     inner.router.redirect_slashes = False  # paths have their normal form already
-    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local)
+    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local, origins=origins)
 
 
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:
@@ -139,18 +147,40 @@ def _own_routes(metrics: Metrics) -> list[BaseRoute]:
     return [Route("/healthz", health), Route("/metrics", metrics_text)]
 
 
-def _page_routes(pool: Executor, comparing: Executor, bodies: Bodies, size_limit: int) -> list[BaseRoute]:
+def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> list[BaseRoute]:
+    pool, comparing = pools
+
     async def about(request: Request) -> Response:
         return JSONResponse({"server": SERVER, "version": cotam.__version__})
+
+    return [
+        Route(ABOUT, about),
+        *plain.routes(pool, bodies, size_limit),
+        *compare.routes(comparing, bodies, size_limit),
+        Mount(ABOUT, routes=[]),  # other paths are not for the upstream
+    ]
+
+
+def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
+    """The page itself, which is open to everybody, and what it must know before it asks for anything."""
 
     async def front(request: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
+    async def settings(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "token": needs_token,
+                "package": "/page/package/dist/browser.js" if package else None,
+                "formats": [{"name": one.name, "title": one.title} for one in installed()],
+                "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
+            },
+            headers={"cache-control": "no-cache"},
+        )
+
+    folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []
     return [
         Route("/", front),
-        Mount("/page", StaticFiles(directory=PAGE)),
-        Route(ABOUT, about),
-        *plain.routes(pool, bodies, size_limit),
-        compare.route(comparing, bodies, size_limit),
-        Mount(ABOUT, routes=[]),  # other paths are not for the upstream
+        Route("/page/settings.json", settings),
+        *(Mount(path, StaticFiles(directory=folder)) for path, folder in [*folders, ("/page", PAGE)]),
     ]

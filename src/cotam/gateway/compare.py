@@ -11,43 +11,38 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import cotam
-from cotam.api import decode_file
-from cotam.codec.shared import codec_of
-from cotam.codec.views import VIEWS, View
-from cotam.compare import features
-from cotam.compare.formats import Format, installed
-from cotam.format.header import Kind, read_file
+from cotam.compare import features, words
+from cotam.compare.formats import COTAM, Format, installed
+from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.media import COTAM, MEDIA_TYPES, Media, data_url, pixels_of, saved
-from cotam.gateway.plain import Plain, ordinary
+from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
+from cotam.gateway.plain import Plain, Work, ordinary
 from cotam.gateway.store import digest_of
 from cotam.gateway.wish import STILL, Wish
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
 from cotam.image.fit import fitted
-from cotam.image.read import Pixels
+from cotam.image.psnr import MAX_DECIBEL, psnr
+from cotam.image.read import Pixels, outline
 
-__all__ = ["MEASURES", "Measure", "nearest", "route"]
+__all__ = ["MEASURES", "Measure", "nearest", "routes"]
 
-COMPARED_PIXELS = 800_000
+COMPARED_PIXELS = 1_100_000
 """Images are shrunk to this before codecs are compared: AVIF takes seconds for more."""
 
 AT_A_TIME, SECONDS = 4, 120
 """Comparisons in progress or waiting, and seconds that one may take, waiting included."""
-
-MAX_DECIBEL = 100.0
-"""Of equal images."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,6 @@ class Measure:
         """10 log10(peak² / mean squared difference), at most `MAX_DECIBEL`."""
         difference = float(np.mean(np.square(seen - original), dtype=np.float64)) / self.peak**2
         return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
-
-    def shown(self, decibel: float) -> float | None:
-        """As a table has it: the distance of features, 0 if equal; PSNR in dB, None if equal."""
-        if self.name == "features":
-            return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
-        return None if decibel == MAX_DECIBEL else round(decibel, 1)
 
 
 MEASURES = {
@@ -108,107 +97,163 @@ def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) ->
     return min(seen, key=lambda quality: (abs(seen[quality] - wanted), quality)), end
 
 
-def route(pool: Executor, bodies: Bodies, size_limit: int) -> Route:
-    """The route, for images of at most ``size_limit`` pixels; ``pool`` has one thread."""
-    measure = MEASURES["features" if features.available() else "psnr"]
-    work = _Comparer(measure)
-    app = Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
-    return Route("/v1/cotam/compare", app)
+def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
+    """The routes, for images of at most ``size_limit`` pixels; ``pool`` has one thread.
+
+    ``/v1/cotam/compare`` codes with Cotam, ``/v1/cotam/compare/jpeg`` and so on with another format, where
+    that comes as near; ``/v1/cotam/compare/words/jpeg`` and so on read words in that file.
+    """
+    comparer = _Comparer(MEASURES["features" if features.available() else "psnr"])
+
+    def route(path: str, work: Work) -> Route:
+        return Route(path, Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS))
+
+    return [
+        route("/v1/cotam/compare", comparer.ours),
+        *(route(f"/v1/cotam/compare/{one.name}", partial(comparer.other, one)) for one in comparer.formats),
+        *(
+            route(f"/v1/cotam/compare/words/{one.name}", partial(comparer.words, one))
+            for one in (COTAM, *comparer.formats)
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A file of one format, its decibels, and the end of the format's range, see `nearest`."""
+
+    format: Format
+    data: bytes
+    decibel: float
+    end: str | None = None
 
 
 class _Comparer:
-    """Makes comparisons, one at a time, and keeps the features of the last original and of coded files."""
+    """Makes comparisons, one at a time, and keeps the features of the last original, and coded files."""
 
     def __init__(
         self, measure: Measure, formats: Sequence[Format] | None = None, cache: int = 32_000_000
     ) -> None:
         self._measure = measure
-        self._formats = installed() if formats is None else formats
+        self.formats = installed() if formats is None else formats
         self._looks: Cache[bytes] = Cache(cache)
         self._original = b"", np.empty(0, np.float32)
+        self._lines: tuple[bytes, list[str]] = b"", []
 
-    def __call__(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
-        """Code with Cotam as wished, then with the other codecs where they come as near.
+    def ours(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+        """Code with Cotam as wished; ``panels`` of the answer are images to look at.
 
-        In the answer ``panels`` are images for the page to show, in order, and ``codecs`` rows of its table.
+        The original is among them where it was shrunk.
         """
-        ordinary(body)
-        pixels = fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+        pixels = _pixels(body, wish)
+        coded = self._ours(pixels, wish, check)
         height, width = pixels.shape[:2]
-        data = cotam.encode(pixels, **Wish(wish.quality, wish.target_size).options())
-        check()
-        views = _views(data)
-        check()
-        key = digest_of(pixels.tobytes())
-        if self._original[0] != key:
-            self._original = key, self._measure.see(pixels)
-        wanted = self._decibel(views["mllm"])
-        rows = [self._row("Cotam", data, wanted, width * height)]
         panels = [
-            _panel("original", "Original", pixels),
-            _panel("importance", "Importance", _importance(pixels)),
-            _panel("cotam", "Cotam, for a model", views["mllm"]),
-            _panel("human", "Cotam, for people", views["human"]),
+            _panel("importance", _importance(pixels), "webp", quality=80),
+            _panel("human", np.asarray(cotam.decode(coded.data, view="human"))),
         ]
-        for one in self._formats:
-            file, decibel, end = self._as_near(pixels, key, one, wanted, check)
-            rows.append(self._row(one.title, file, decibel, width * height) | {"end": end})
-            url = data_url(Media(f"image/{one.name}", file))
-            panels.append({"name": one.name, "title": one.title, "url": url})
+        if outline(body)[:2] != (width, height):
+            panels.append(_panel("original", pixels))
         result = {
             "width": width,
             "height": height,
-            "quality": cotam.info(data).quality,
-            "file": data_url(Media(COTAM, data)),
-            "upload": len(body),
+            "quality": cotam.info(coded.data).quality,
             "measure": self._measure.name,
             "seen": features.size_seen(height, width)[::-1],
             "install": features.INSTALL,
+            "words": words.available(),
             "panels": panels,
-            "codecs": rows,
+            "row": self._row(coded, pixels),
         }
         return JSONResponse(result), None
 
-    def _decibel(self, decoded: Pixels) -> float:
-        return self._measure.decibel(self._measure.see(decoded), self._original[1])
+    def other(
+        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
+    ) -> tuple[Response, Note | None]:
+        """Code with another format, where that comes as near as Cotam as wished."""
+        pixels = _pixels(body, wish)
+        coded = self._as_near(pixels, format, self._ours(pixels, wish, check).decibel, check)
+        panel = _file(format.name, Media(f"image/{format.name}", coded.data))
+        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)}), None
 
-    def _as_near(
-        self, pixels: Pixels, key: bytes, format: Format, wanted: float, check: Callable[[], None]
-    ) -> tuple[bytes, float, str | None]:
-        """The file, its decibels, and the end of the format's range, see `nearest`."""
-
-        def make(quality: int) -> bytes:
+    def words(
+        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
+    ) -> tuple[Response, Note | None]:
+        """Words of the original, and the share of them that is read in the file of a format."""
+        if not words.available():
+            raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
+        pixels = _pixels(body, wish)
+        key = digest_of(pixels.tobytes())
+        if self._lines[0] != key:
+            self._lines = key, words.read(pixels)
+        lines = self._lines[1]
+        count = sum(len(words.words(line)) for line in lines)
+        share = None
+        if count:
+            ours = self._ours(pixels, wish, check)
+            one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
-            file = format.encode(pixels, quality)
-            return struct.pack("<d", self._decibel(format.decode(file))) + file
+            share = words.kept(lines, words.read(format.decode(one.data)))
+        return JSONResponse({"count": count, "share": share}), None
 
+    def _ours(self, pixels: Pixels, wish: Wish, check: Callable[[], None]) -> _Coded:
+        options = Wish(wish.quality, wish.target_size).options()
+        decibel, data = self._look(
+            pixels, COTAM, repr(options), lambda: cotam.encode(pixels, **options), check
+        )
+        return _Coded(COTAM, data, decibel)
+
+    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Callable[[], None]) -> _Coded:
         def look(quality: int) -> tuple[float, bytes]:
-            made, _ = self._looks.get((key, format.name, quality), lambda: make(quality))
-            return struct.unpack_from("<d", made)[0], made[8:]
+            return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
         quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
         decibel, file = look(quality)
-        return file, decibel, end
+        return _Coded(format, file, decibel, end)
 
-    def _row(self, title: str, data: bytes, decibel: float, pixels: int) -> dict[str, Any]:
+    def _look(
+        self,
+        pixels: Pixels,
+        format: Format,
+        setting: object,
+        encode: Callable[[], bytes],
+        check: Callable[[], None],
+    ) -> tuple[float, bytes]:
+        """Decibels of a file, and the file, which is kept."""
+        key = digest_of(pixels.tobytes())
+        if self._original[0] != key:
+            self._original = key, self._measure.see(pixels)
+
+        def make() -> bytes:
+            check()
+            file = encode()
+            seen = self._measure.see(format.decode(file))
+            return struct.pack("<d", self._measure.decibel(seen, self._original[1])) + file
+
+        made, _ = self._looks.get((key, format.name, setting), make)
+        return struct.unpack_from("<d", made)[0], made[8:]
+
+    def _row(self, one: _Coded, pixels: Pixels) -> dict[str, Any]:
         return {
-            "name": title,
-            "bytes": len(data),
-            "bpp": round(8 * len(data) / pixels, 3),
-            "value": self._measure.shown(decibel),
-            "end": None,
+            "name": one.format.name,
+            "title": one.format.title,
+            "bytes": len(one.data),
+            "bpp": round(8 * len(one.data) / (pixels.shape[0] * pixels.shape[1]), 3),
+            "features": _distance(one.decibel) if self._measure.name == "features" else None,
+            "psnr": round(psnr(pixels, one.format.decode(one.data)), 1),
+            "end": one.end,
         }
 
 
-def _views(data: bytes) -> dict[View, Pixels]:
-    """Pixels of each view of a file: latents are decoded once; payloads of other kinds have one view."""
-    file = read_file(data)
-    if file.kind is not Kind.LEARNED:
-        return dict.fromkeys(VIEWS, decode_file(file))
-    codec = codec_of(file.header.weights)
-    symbols, grid = codec.decode_symbols(file)
-    latents = codec.dequantise(symbols, grid).values
-    return {view: codec.synthesise(latents, symbols, grid, view) for view in VIEWS}
+def _pixels(body: bytes, wish: Wish) -> Pixels:
+    """What is compared: upright, and at most of `COMPARED_PIXELS`."""
+    ordinary(body)
+    return fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+
+
+def _distance(decibel: float) -> float:
+    """Mean squared difference of features, 0 if they are equal."""
+    return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
 
 
 def _importance(pixels: Pixels) -> Pixels:
@@ -218,6 +263,9 @@ def _importance(pixels: Pixels) -> Pixels:
     return np.asarray(heat(pixels, multiscale.importance(guide, pixels)))
 
 
-def _panel(name: str, title: str, pixels: Pixels) -> dict[str, str]:
-    png = saved(Image.fromarray(pixels), "png")
-    return {"name": name, "title": title, "url": data_url(Media(MEDIA_TYPES["png"], png))}
+def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:
+    return _file(name, Media(MEDIA_TYPES[form], saved(pixels, form, **options)))
+
+
+def _file(name: str, media: Media) -> dict[str, str]:
+    return {"name": name, "url": data_url(media)}

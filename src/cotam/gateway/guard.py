@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from contextlib import suppress
-from urllib.parse import urlsplit
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
+from cotam.gateway.origins import Origins, place_of
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.tokens import Tokens
@@ -32,13 +32,22 @@ class Guard:
     tokens : of which clients must send one, or None
     limit : requests in progress at a time
     local : answers only to names of this machine, which a web page elsewhere cannot have in its address
+    origins : of web pages elsewhere that are served
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, *, tokens: Tokens | None, limit: int, local: bool = False
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        *,
+        tokens: Tokens | None,
+        limit: int,
+        local: bool = False,
+        origins: Collection[str] = (),
     ) -> None:
         self._app, self._metrics, self._limit, self._local = app, metrics, limit, local
         self._tokens = tokens
+        self._origins = Origins(origins)
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +63,7 @@ class Guard:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _note_answer(exchange, message)
+                message["headers"] += self._origins.headers(headers)
             exchange.bytes_out += len(message.get("body", b""))
             await send(message)
 
@@ -63,6 +73,9 @@ class Guard:
         self._metrics.running.set(self._running)
         try:
             try:
+                if asked := self._origins.preflight(scope["method"], headers):
+                    await asked(scope, receive, counted)
+                    return
                 self._check(path, headers, counts, exchange)
             except RefusedError as error:
                 response = await refusal(Request(scope), error)
@@ -80,12 +93,10 @@ class Guard:
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        origin = headers.get("origin")
-        if self._local and _place_of(f"//{host}")[0] not in _LOOPBACK:
+        if self._local and place_of(f"//{host}")[0] not in _LOOPBACK:
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
-        if origin and _place_of(origin) != _place_of(f"//{host}"):
-            raise RefusedError(f"web pages of {origin[:100]!r} are not served", 403)
+        self._origins.check(headers)
         if path is None:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
@@ -120,11 +131,3 @@ def _request_id(headers: Headers) -> str:
 def _is_open(path: str | None) -> bool:
     """Paths that need no token: a browser shows the page before it can be told one."""
     return path in ("/", "/healthz") or (path or "").startswith("/page/")
-
-
-def _place_of(address: str) -> tuple[str, int | None]:
-    """Host and port; "" and None if they cannot be read."""
-    with suppress(ValueError):
-        parts = urlsplit(address)
-        return parts.hostname or "", parts.port
-    return "", None

@@ -1,153 +1,241 @@
-// The page at / of a gateway. Knows /v1/cotam/compare, /v1/models and /v1/chat/completions, and nothing elsewhere.
+// The page at / of a gateway: an image beside what a model gets of it, in how many bytes, and what it answers.
 
-const element = (id) => document.getElementById(id);
-const number = new Intl.NumberFormat("en");
+import { element, kilobytes, made, NARROW, number } from "/page/elements.js";
+import { Service } from "/page/service.js";
+import { showTable } from "/page/table.js";
+import { Viewer } from "/page/viewer.js";
 
-let image = null; // the file as it was chosen
-let found = null; // what /v1/cotam/compare says of it, and which file it was
-let running = null; // AbortController of the request that will show
-let panel = "cotam"; // name of the panel that is shown
 
-function headers() {
-  const token = element("token").value.trim();
-  return token ? { "X-Cotam-Token": token } : {};
-}
+const service = new Service(() => element("token").value.trim());
+const viewer = new Viewer({
+  window: element("view"),
+  under: element("under"),
+  over: element("over"),
+  divider: element("divider"),
+  scaleText: element("scale"),
+});
+
+let settings = { token: false, package: null, formats: [], models: [] };
+let image = null; // {file, name, url, width, height}: the original as it was chosen
+let beside = new Map(); // tab → {url, original, bytes}: what can be seen beside the original
+let tab = "cotam";
+let table = null; // what was compared: {rows, words, count, …}
+let shrunk = null; // address of the original at the size at which formats are compared, if that is smaller
+let running = null; // AbortController of the work that will show
+let coded = null; // the .cotam file of what is shown
+let latest = null; // address of what was chosen last, while it loads
+let objects = []; // addresses of blobs that go with the image
 
 function say(text, isError = false) {
   element("status").textContent = text;
   element("status").classList.toggle("error", isError);
 }
 
-async function read(response) {
-  const text = await response.text();
-  let value = null;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // an error of something in between: its text says what it can
-  }
-  if (!response.ok) throw new Error(value?.error?.message ?? (text || `HTTP ${response.status}`));
-  return value;
+// Coding
+
+async function take(file, name) {
+  if (await open(file, name)) refresh();
 }
 
-// Comparing
+// Shows an image; says whether this browser can.
+async function open(file, name) {
+  const url = URL.createObjectURL(file);
+  latest = url;
+  const size = await sizeOf(url);
+  if (!size || latest !== url) {
+    URL.revokeObjectURL(url);
+    if (!size) say(`This browser cannot open ${name}: choose a JPEG, PNG, WebP, GIF or AVIF image`, true);
+    return false;
+  }
+  running?.abort();
+  objects.splice(0).forEach((old) => URL.revokeObjectURL(old));
+  objects.push(url);
+  image = { file, name, url, width: size[0], height: size[1] };
+  element("name").textContent = `${name}, ${size.join(" × ")}, ${kilobytes(file.size)}`;
+  for (const id of ["result", "compared", "ask", "answers"]) element(id).hidden = true; // what they say is of another image
+  for (const sample of element("samples").children) {
+    sample.setAttribute("aria-pressed", String(sample.dataset.name === name));
+  }
+  beside = new Map();
+  tag("over", "Original", file.size);
+  tag("under");
+  enableTabs();
+  await viewer.open(url, size);
+  return true;
+}
 
-async function compare() {
+async function sizeOf(url) {
+  const probe = new Image();
+  probe.src = url;
+  try {
+    await probe.decode();
+  } catch {
+    return null;
+  }
+  return [probe.naturalWidth, probe.naturalHeight];
+}
+
+// Codes the image as the controls say, then compares, then reads words; whatever ran before is given up.
+async function refresh() {
   if (!image) return;
   running?.abort();
   running = new AbortController();
   const { signal } = running;
-  say("Encoding, and looking for where other codecs are as near …");
-  const original = image;
-  const options = { method: "POST", body: original, headers: headers(), signal };
+  const options = { quality: Number(element("quality").value), model: element("for").value };
   try {
-    const answer = await fetch(`/v1/cotam/compare?quality=${element("quality").value}`, options);
-    found = { original, ...(await read(answer)) };
+    const isGuest = settings.token && !element("token").value;
+    if (isGuest && !service.isLocal) {
+      say("This gateway asks for a token");
+      return;
+    }
+    say("Encoding …");
+    element("compared").classList.add("stale");
+    const started = performance.now();
+    const found = await service.code(image.file, options, signal);
+    signal.throwIfAborted();
+    showCoded(found, options, (performance.now() - started) / 1000);
+    if (isGuest) {
+      say("This gateway asks for a token, to compare formats and to ask a model");
+      return;
+    }
+    if (element("ask").hidden) await listModels();
+    await compare(options, signal);
+    say("");
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
-    return;
   }
-  say("");
+}
+
+// Fills the table row by row: our own, those of other formats, then the words that are read in each.
+async function compare(options, signal) {
+  const show = () => {
+    showTable(table, { formats: settings.formats, image, ownBytes: service.isLocal ? coded.size : null });
+  };
+  say("Measuring what a model sees …");
+  const ours = await service.compare(image.file, options, signal);
+  table = { ...ours, rows: [ours.row], count: 0 };
+  addPanels(ours);
   show();
-  if (element("ask").hidden) await listModels();
+  for (const { name, title } of settings.formats) {
+    say(`Comparing with ${title} …`);
+    const other = await service.compare(image.file, options, signal, name);
+    table.rows.push(other.row);
+    addPanels(other);
+    show();
+  }
+  for (const row of ours.words ? table.rows : []) {
+    say(`Reading words in ${row.title} …`);
+    const { count, share } = await service.compare(image.file, options, signal, `words/${row.name}`);
+    if (!count) break; // the image has no text
+    table.count = count;
+    row.words = share;
+    show();
+  }
 }
 
-function made(tag, properties) {
-  return Object.assign(document.createElement(tag), properties);
-}
-
-function show() {
-  const [ours] = found.codecs;
-  const part = (100 * ours.bytes) / found.upload;
-  element("summary").replaceChildren(
-    made("b", { textContent: `${number.format(ours.bytes)} bytes` }),
-    ` at quality ${found.quality} (${ours.bpp.toFixed(3)} bits per pixel), shown at ${found.width}×${found.height}; ` +
-      `your file has ${number.format(found.upload)} bytes` +
-      (part < 100 ? ` (${part < 10 ? part.toFixed(1) : Math.round(part)}\u00a0% of it).` : "."),
-  );
-  showTabs();
-  showMeasure();
-  element("rows").replaceChildren(...found.codecs.map((codec) => row(codec, ours)));
+function showCoded({ file, url, width, height }, { quality, model }, seconds) {
+  coded = file;
+  objects.push(url);
+  const ratio = image.file.size / file.size;
+  element("bytes").textContent = `${number.format(file.size)} bytes`;
+  element("ratio").textContent =
+    ratio > 1 ? `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)}${NARROW}× smaller than the file` : "";
+  const bpp = ((8 * file.size) / (width * height)).toFixed(2);
+  const title = settings.models.find(({ name }) => name === model)?.title;
+  element("facts").textContent =
+    `${width} × ${height} pixels${title ? `, as ${title} sees them` : ""}; ${bpp} bits per pixel at quality ${quality}; ` +
+    `${seconds.toFixed(1)} s ${service.isLocal ? "in this page" : "in the gateway"}`;
+  element("download").href = URL.createObjectURL(file);
+  objects.push(element("download").href);
+  element("download").download = `${image.name.replace(/\.\w+$/, "")}.cotam`;
   element("result").hidden = false;
+  beside.set("cotam", { url, original: image.url, bytes: file.size });
+  enableTabs();
+  if (tab === "cotam") look();
 }
 
-function showMeasure() {
-  const isFeatures = found.measure === "features";
-  element("caption").textContent = `Other codecs at ${isFeatures ? "equal feature distance" : "equal PSNR"}`;
-  element("unit").textContent = isFeatures ? "Distance" : "PSNR, dB";
-  element("measure").replaceChildren(
-    ...(isFeatures
-      ? [
-          "Distance from the original of what a vision encoder sees: DINOv2-S/14, tokens after layers 3, 6, 9 and 12, " +
-            `the whole image reduced to ${found.seen.join("×")}. Cotam was tuned with this encoder: it is no neutral judge.`,
-        ]
-      : [
-          "PSNR says little of what a model sees. To compare at equal feature distance, install where the gateway runs: ",
-          made("code", { textContent: found.install }),
-        ]),
-  );
+function addPanels({ panels, row }) {
+  shrunk = panels.find(({ name }) => name === "original")?.url ?? (row.name === "cotam" ? null : shrunk);
+  for (const { name, url } of panels) {
+    const bytes = name === "importance" ? undefined : row.bytes;
+    beside.set(name, { url, original: shrunk ?? image.url, bytes });
+  }
+  enableTabs();
+  if (tab !== "cotam") look();
 }
 
-const ENDS = { lowest: " at the least", highest: " at its best" };
+// What is seen beside the original
 
-function row(codec, ours) {
-  const line = made("tr", { className: codec === ours ? "ours" : "" });
-  const value = found.measure === "features" ? codec.value.toPrecision(3) : (codec.value?.toFixed(1) ?? "∞");
-  const cells = [
-    number.format(codec.bytes) + (ENDS[codec.end] ?? ""),
-    (codec.bytes / ours.bytes).toFixed(2),
-    value,
-  ];
-  line.append(
-    made("th", { textContent: codec.name, scope: "row" }),
-    ...cells.map((textContent) => made("td", { textContent })),
-  );
-  return line;
-}
+const TABS = () => [
+  { name: "cotam", title: "CoTAM" },
+  ...settings.formats,
+  { name: "importance", title: "Importance" },
+  { name: "human", title: "For people" },
+];
 
-function showTabs() {
-  if (!found.panels.some(({ name }) => name === panel)) panel = found.panels[0].name;
-  const tabs = found.panels.map(({ name, title }) => {
-    const tab = made("button", { type: "button", textContent: title });
-    tab.id = `tab-${name}`;
-    tab.setAttribute("role", "tab");
-    tab.setAttribute("aria-controls", "view");
-    tab.addEventListener("click", () => choose(name));
-    return tab;
+function makeTabs() {
+  const tabs = TABS().map(({ name, title }) => {
+    const one = made("button", { type: "button", textContent: title, id: `tab-${name}` });
+    one.setAttribute("role", "tab");
+    one.setAttribute("aria-controls", "view");
+    one.addEventListener("click", () => choose(name));
+    return one;
   });
   element("tabs").replaceChildren(...tabs);
-  choose(panel);
+  choose("cotam");
+}
+
+function enableTabs() {
+  for (const one of element("tabs").children) one.disabled = !beside.has(one.id.slice(4));
+  if (!beside.has(tab) && beside.has("cotam")) choose("cotam");
 }
 
 function choose(name, focus = false) {
-  panel = name;
-  for (const tab of element("tabs").children) {
-    const isChosen = tab.id === `tab-${name}`;
-    tab.setAttribute("aria-selected", String(isChosen));
-    tab.tabIndex = isChosen ? 0 : -1;
-    if (isChosen && focus) tab.focus();
+  tab = name;
+  for (const one of element("tabs").children) {
+    const isChosen = one.id === `tab-${name}`;
+    one.setAttribute("aria-selected", String(isChosen));
+    one.tabIndex = isChosen ? 0 : -1;
+    if (isChosen && focus) one.focus();
   }
-  const { title, url } = found.panels.find((one) => one.name === name);
-  element("shown").src = url;
-  element("shown").alt = `The image: ${title}`;
   element("view").setAttribute("aria-labelledby", `tab-${name}`);
+  look();
+}
+
+function look() {
+  const found = beside.get(tab);
+  if (!found) return;
+  const { title } = TABS().find(({ name }) => name === tab);
+  element("over").alt = "The original";
+  element("under").alt = `The image: ${title}`;
+  tag("under", title, found.bytes);
+  viewer.beside(found.url, found.original);
+}
+
+function tag(layer, title = "", bytes = undefined) {
+  element(`tag-${layer}`).textContent = bytes === undefined ? title : `${title} · ${kilobytes(bytes)}`;
 }
 
 element("tabs").addEventListener("keydown", (event) => {
-  const names = found.panels.map(({ name }) => name);
-  const at = names.indexOf(panel);
+  const names = TABS().map(({ name }) => name).filter((name) => beside.has(name));
+  const at = names.indexOf(tab);
   const steps = { ArrowRight: at + 1, ArrowLeft: at - 1 + names.length, Home: 0, End: names.length - 1 };
   if (!(event.key in steps)) return;
   event.preventDefault();
   choose(names[steps[event.key] % names.length], true);
 });
 
+element("in").addEventListener("click", () => viewer.zoom(1.5));
+element("out").addEventListener("click", () => viewer.zoom(1 / 1.5));
+element("fit").addEventListener("click", () => viewer.fit());
+element("whole").addEventListener("click", () => viewer.whole());
+
 // Asking
 
 async function listModels() {
   try {
-    const { data } = await read(await fetch("/v1/models", { headers: headers() }));
-    const options = data.map(({ id }) => made("option", { textContent: id, value: id }));
+    const names = await service.models();
+    const options = names.map((name) => made("option", { textContent: name, value: name }));
     element("model").replaceChildren(...options);
     element("ask").hidden = options.length === 0;
   } catch (error) {
@@ -155,83 +243,84 @@ async function listModels() {
   }
 }
 
-async function ask(place, url) {
-  const answer = element(`answer-${place}`);
-  const body = JSON.stringify({
-    model: element("model").value,
-    messages: [
-      {
-        role: "user",
-        content: [
-          { type: "text", text: element("text").value },
-          { type: "image_url", image_url: { url } },
-        ],
-      },
-    ],
-  });
-  element(`cost-${place}`).textContent = `${number.format(body.length)} bytes sent`;
+async function ask(place, file) {
+  const [answer, cost] = [element(`answer-${place}`), element(`cost-${place}`)];
   answer.textContent = "…";
+  cost.textContent = `${kilobytes(file.size)} image`;
   answer.classList.remove("error");
   try {
-    const options = { method: "POST", body, headers: { "Content-Type": "application/json", ...headers() } };
-    const value = await read(await fetch("/v1/chat/completions", options));
-    answer.textContent = value.choices[0].message.content;
+    const { text, sent, seconds, tokens } = await service.ask(element("model").value, element("text").value, file);
+    answer.textContent = text;
+    cost.textContent =
+      `${number.format(sent)} bytes sent, ${seconds.toFixed(1)} s` + (tokens ? `, ${number.format(tokens)} tokens` : "");
   } catch (error) {
     answer.textContent = error.message;
     answer.classList.add("error");
   }
 }
 
-function asDataUrl(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.addEventListener("load", () => resolve(reader.result));
-    reader.addEventListener("error", () => reject(reader.error));
-    reader.readAsDataURL(file);
-  });
-}
-
 element("question").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = event.submitter ?? element("question").querySelector("button");
-  const { original, file } = found;
-  button.disabled = true;
-  await Promise.all([ask(0, await asDataUrl(original)), ask(1, file)]);
-  button.disabled = false;
+  element("send").disabled = true;
+  element("answers").hidden = false;
+  await Promise.all([ask(0, image.file), ask(1, coded)]);
+  element("send").disabled = false;
 });
 
 // Choosing
-
-function take(file) {
-  if (!file) return;
-  image = file;
-  for (const id of ["result", "ask"]) element(id).hidden = true; // what they say is of another image
-  element("drop-text").textContent = `${file.name || "Pasted image"}, ${number.format(file.size)} bytes`;
-  compare();
-}
 
 let waiting = 0;
 element("quality").addEventListener("input", () => {
   element("quality-value").textContent = element("quality").value;
   clearTimeout(waiting);
-  waiting = setTimeout(compare, 300);
+  waiting = setTimeout(refresh, 300);
 });
-element("token").addEventListener("change", compare);
-element("file").addEventListener("change", (event) => take(event.target.files[0]));
-document.addEventListener("paste", (event) => {
-  const [file] = [...event.clipboardData.files].filter(({ type }) => type.startsWith("image/"));
-  take(file);
+element("settings").addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["for", "token"]) element(id).addEventListener("change", refresh);
+
+function takeFirst(files) {
+  const [file] = files ?? [];
+  if (file) take(file, file.name || "pasted image");
+}
+
+element("file").addEventListener("change", (event) => takeFirst(event.target.files));
+addEventListener("paste", (event) => takeFirst(event.clipboardData.files));
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
 });
-for (const kind of ["dragenter", "dragover"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault();
-    element("drop").classList.add("over");
-  });
+for (const name of ["dragleave", "drop"]) addEventListener(name, () => document.body.classList.remove("dropping"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  takeFirst(event.dataTransfer.files);
+});
+
+async function fetched(name) {
+  return (await fetch(`/page/${name}`)).blob();
 }
-for (const kind of ["dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault();
-    element("drop").classList.remove("over");
-    if (kind === "drop") take(event.dataTransfer.files[0]);
-  });
+
+for (const sample of element("samples").children) {
+  sample.addEventListener("click", async () => take(await fetched(sample.dataset.name), sample.dataset.name));
 }
+
+settings = await service.settings();
+for (const one of document.querySelectorAll(".token")) one.hidden = !settings.token;
+element("for").append(
+  ...settings.models.map(({ name, title }) => made("option", { value: name, textContent: `that ${title} sees` })),
+);
+makeTabs();
+async function loadCodec() {
+  try {
+    await service.load(settings.package, (part) => {
+      if (!running) say(`Loading the codec … ${Math.round(100 * part)}${NARROW}%`);
+    });
+  } catch (error) {
+    console.warn("the gateway encodes in place of the page:", error);
+  }
+}
+
+const { name } = element("samples").children[0].dataset;
+await open(await fetched(name), name);
+const loading = settings.package ? loadCodec() : null;
+if (settings.token) await loading; // the page itself needs none
+refresh();

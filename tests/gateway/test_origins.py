@@ -1,0 +1,71 @@
+"""``--allow-origin``: web pages of other origins, as browsers ask for them."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from click.testing import CliRunner
+from gateway_servers import Model, messages, process, running
+
+from cotam.cli.main import main
+from cotam.gateway.app import application
+from cotam.gateway.for_model import ForModel
+from cotam.gateway.limits import Limits
+from cotam.gateway.server import SERVER
+from cotam.gateway.upstream import Upstream
+
+APP = "https://app.example.com"
+LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=1)
+ASKS = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type",
+}
+
+
+def test_a_page_that_is_allowed_asks_first_and_reads_the_answer(model: Model, upstream: str) -> None:
+    app = application(Upstream(f"{upstream}/v1"), ForModel(10**6), LIMITS, tokens=["t"], origins=[APP])
+    with running(app, **SERVER) as address:
+        url = f"{address}/v1/chat/completions"
+        asked = httpx2.options(url, headers={"Origin": APP} | ASKS)
+        assert (asked.status_code, asked.content) == (204, b"")
+        assert asked.headers["access-control-allow-origin"] == APP
+        assert asked.headers["access-control-allow-headers"] == "authorization,content-type"
+        assert "POST" in asked.headers["access-control-allow-methods"]
+        assert model.bodies == []
+
+        body = {"model": "echo", "messages": messages()}
+        answer = httpx2.post(url, json=body, headers={"Origin": APP, "Authorization": "Bearer t"})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert "X-Cotam-Bytes" in answer.headers["access-control-expose-headers"]
+        refused = httpx2.post(url, json=body, headers={"Origin": APP})  # it may read why, too
+        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, APP)
+        own = httpx2.post(url, json=body, headers={"Authorization": "Bearer t"})
+        assert "access-control-allow-origin" not in own.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://other.example.com", "http://app.example.com", "null", f"{APP}.evil.org"]
+)
+def test_other_pages_are_refused(model: Model, upstream: str, origin: str) -> None:
+    app = application(Upstream(f"{upstream}/v1"), ForModel(10**6), LIMITS, origins=[APP])
+    with running(app, **SERVER) as address:
+        for answer in (
+            httpx2.options(f"{address}/v1/models", headers={"Origin": origin} | ASKS),
+            httpx2.get(f"{address}/v1/models", headers={"Origin": origin}),
+        ):
+            assert answer.status_code == 403
+            assert "access-control-allow-origin" not in answer.headers
+            assert "--allow-origin" in answer.json()["error"]["message"]
+    assert model.bodies == []
+
+
+def test_the_option(upstream: str) -> None:
+    with process("serve", "--upstream", f"{upstream}/v1", "--allow-origin", APP) as (_, address):
+        answer = httpx2.get(f"{address}/v1/models", headers={"Origin": APP})
+    assert answer.headers["access-control-allow-origin"] == APP
+    wrong = CliRunner().invoke(
+        main, ["serve", "--upstream", "http://a", "--allow-origin", "app.example.com/x"]
+    )
+    assert wrong.exit_code == 2
+    assert "is not an origin, such as https://app.example.com" in wrong.output
