@@ -107,6 +107,17 @@ def make(folder: Path) -> None:
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
+def corpus(folder: Path, quality: str, *paths: str) -> None:
+    """Write images of at most 1024 pixels a side as PNG and as files."""
+    for number, path in enumerate(paths):
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((1024, 1024))
+        name = f"{number:03}-{Path(path).stem}"
+        image.save(folder / f"{name}.png")
+        data = cotam.encode(image, quality=int(quality), profile="mllm", guide="none")
+        (folder / f"{name}.python").write_bytes(data)
+
+
 def check(folder: Path) -> None:
     """Print the size of each file's image, and its PSNR against ``NAME.png`` of the same size."""
     found = {}
@@ -118,4 +129,4 @@ def check(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"make": make, "check": check}[sys.argv[1]](Path(sys.argv[2]))
+    {"make": make, "corpus": corpus, "check": check}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
