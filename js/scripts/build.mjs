@@ -13,6 +13,7 @@ for (const folder of ["dist", "weights"]) rmSync(path(folder), { recursive: true
 mkdirSync(path("dist"));
 if (existsSync(path("scripts/models_table.mjs"))) await import("./models_table.mjs");
 copyFileSync(path(`node_modules/onnxruntime-web/dist/${RUNTIME}`), path(`dist/${RUNTIME}`));
+copyFileSync(path("../LICENSE"), path("LICENSE"));
 writeFileSync(path("src/packaged.ts"), packaged());
 execFileSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", path("tsconfig.json")], {
   stdio: "inherit",

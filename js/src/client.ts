@@ -1,6 +1,6 @@
 /** Jobs for the worker, which is started with the first of them and shared by all. */
 
-import { fromPlain } from "./errors.js";
+import { fromPlain, InputError } from "./errors.js";
 import { PACKAGED, WASM } from "./packaged.js";
 import type { JobName, Jobs, Progress, WorkerPort } from "./protocol.js";
 import { startWorker, threads } from "#platform";
@@ -50,7 +50,13 @@ export function run<Name extends JobName>(
     });
     signal?.addEventListener("abort", abort, { once: true });
     worker.setBusy(true);
-    worker.send({ type: "job", id, name, arguments: given }, transfer);
+    try {
+      worker.send({ type: "job", id, name, arguments: given }, transfer);
+    } catch (error) {
+      settle(id);
+      leave();
+      reject(new InputError(`the image cannot be read, is it from another origin? ${(error as Error).message}`));
+    }
   });
 }
 

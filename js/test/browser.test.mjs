@@ -126,7 +126,7 @@ test("a page stays responsive, and aborts", { skip, timeout: 600_000 }, async ()
 });
 
 test("errors keep their classes", { skip }, async () => {
-  assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError"]);
+  assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError", "InputError"]);
 });
 
 test("200 damaged files end in errors or in an image, and none hangs", { skip, timeout: 600_000 }, async () => {

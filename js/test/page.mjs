@@ -78,12 +78,15 @@ export async function errors() {
   const { readHeader } = await import("../dist/format/header.js");
   const end = readHeader(await bytes("/js/build/fixtures/levels.cotam")).payloadStart - 2;
   new DataView(unknown.buffer).setUint16(end, crc16(unknown.subarray(0, end)), true);
+  const foreign = new Image();
+  foreign.src = `http://localhost:${location.port}/js/build/fixtures/photo.png`;
   const jobs = [
     () => cotam.decode(other.fill(7)),
     () => cotam.decode(file.slice(0, -1)),
     () => cotam.encode(new Blob(["no image"], { type: "image/png" })),
     () => cotam.encode(document.body),
     () => cotam.decode(unknown),
+    () => cotam.encode(foreign),
   ];
   const found = [];
   for (const job of jobs) {
