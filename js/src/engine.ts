@@ -1,5 +1,6 @@
 /** What the worker does: loads weights, encodes and decodes. */
 
+import { encodeFlat, encodeFlatWithin, isFlat, type EncodeAvif } from "./codec/flat.js";
 import { shrunkWithin } from "./codec/shrink.js";
 import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
@@ -21,6 +22,8 @@ export interface Host {
   readonly read: ReadUrl;
   /** Decode an AVIF file. @throws MissingCodecError, Error */
   readonly decodeAvif: (file: Uint8Array<ArrayBuffer>) => Promise<Pixels>;
+  /** An encoder of AVIF files; null if there is none. */
+  readonly avifEncoder: () => Promise<EncodeAvif | null>;
 }
 
 /** Called between graphs: lets messages arrive, and throws where the job was aborted. */
@@ -69,6 +72,12 @@ export class Engine {
     if (job.model !== undefined) {
       const { width, height } = sizeFor(job.model, pixels);
       pixels = shrink(pixels, width, height);
+    }
+    const avif = isFlat(pixels) ? await this.host.avifEncoder() : null;
+    if (avif) {
+      await checkpoint();
+      if (job.targetSize === undefined) return encodeFlat(pixels, job.quality, avif);
+      return shrunkWithin(pixels, job.targetSize, (smaller, target) => encodeFlatWithin(smaller, target, avif));
     }
     const [first = this.packaged] = this.sets.values();
     const { codec } = await this.codecOf(first, checkpoint);

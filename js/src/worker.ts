@@ -42,6 +42,7 @@ if (!scope.name.startsWith("em-pthread")) {
     {
       read,
       decodeAvif: async (file) => fromBitmap(await decodeBlob(new Blob([file], { type: "image/avif" })), true),
+      avifEncoder: async () => null, // browsers have none
     },
   );
 }

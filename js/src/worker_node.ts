@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { parentPort, type TransferListItem } from "node:worker_threads";
-import { decodeAvif } from "./avif_node.js";
+import { avifEncoder, decodeAvif } from "./avif_node.js";
 import type { ReadUrl } from "./codec/weights.js";
 import { CotamError } from "./errors.js";
 import { serve } from "./serve.js";
@@ -28,5 +28,5 @@ serve(
     send: (message, transfer = []) => port.postMessage(message, transfer as TransferListItem[]),
     listen: (onMessage) => port.on("message", onMessage),
   },
-  { read, decodeAvif },
+  { read, decodeAvif, avifEncoder },
 );

@@ -28,6 +28,26 @@ interface Obu {
 }
 
 /**
+ * The payload of an AVIF file with one opaque still image, as libavif writes it.
+ *
+ * @throws FormatError if the file is anything else
+ */
+export function stripContainer(avif: Uint8Array): Uint8Array {
+  const bodies = new Map<string, Uint8Array>();
+  for (let at = 0, size = 0; at < avif.length; at += size) {
+    size = new DataView(avif.buffer, avif.byteOffset + at).getUint32(0);
+    if (size < 8 || at + size > avif.length) throw new FormatError(`the AVIF file has a box of ${size} bytes`);
+    bodies.set(String.fromCharCode(...avif.subarray(at + 4, at + 8)), avif.subarray(at + 8, at + size));
+  }
+  const names = [...bodies.keys()].sort().join(", ");
+  if (names !== "ftyp, mdat, meta") throw new FormatError(`an AVIF file has the boxes ftyp, mdat, meta, not ${names}`);
+  const obus = readObus(bodies.get("mdat")!, true).filter(({ whole }) => whole[0] >> 3 !== TEMPORAL_DELIMITER);
+  if (obus.length !== 2) throw new FormatError(`the AVIF file has ${obus.length} OBUs instead of 2`);
+  const [sequence, frame] = obus;
+  return Uint8Array.from([...sequence.whole, frame.whole[0] & ~HAS_SIZE, ...frame.body]);
+}
+
+/**
  * Check a payload's OBUs and read its sequence header.
  *
  * @throws FormatError if it is not a sequence header and a frame, or not an 8-bit 4:2:0, 4:4:4 or 4:0:0 still image
@@ -96,8 +116,8 @@ function parseSequenceHeader(body: Uint8Array): SequenceHeader {
   return { width, height, profile, level, monochrome, chromaPosition, colour, fullRange };
 }
 
-/** The OBUs of a temporal unit; the last may lack its size. */
-function readObus(data: Uint8Array): Obu[] {
+/** The OBUs of a temporal unit; the last may lack its size. @param mayBeEmpty temporal delimiters are */
+function readObus(data: Uint8Array, mayBeEmpty = false): Obu[] {
   const found: Obu[] = [];
   let at = 0;
   while (at < data.length) {
@@ -113,7 +133,7 @@ function readObus(data: Uint8Array): Obu[] {
         throw new TruncatedError(`the AV1 data end ${start + size - data.length} bytes too early`);
       }
     }
-    if (!size) throw new FormatError("the AV1 data have an empty OBU");
+    if (!size && !mayBeEmpty) throw new FormatError("the AV1 data have an empty OBU");
     found.push({ whole: data.subarray(at, start + size), body: data.subarray(start, start + size) });
     at = start + size;
   }
