@@ -2,6 +2,8 @@
 
 export * from "./api.js";
 export * from "./errors.js";
+export { gatewayFetch, hostedFetch } from "./fetch.js";
+export type { Codec, FetchOptions, GatewayOptions, HostedOptions } from "./fetch.js";
 export * from "./models.js";
 export type { View } from "./codec/still.js";
 export type { Kind } from "./format/header.js";

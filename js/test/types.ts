@@ -1,4 +1,6 @@
 // Compiled by types.test.mjs, never run: what the package's types allow, and what they do not.
+import Anthropic from "@anthropic-ai/sdk";
+import OpenAI from "openai";
 import {
   allModels,
   CotamError,
@@ -6,6 +8,8 @@ import {
   decodeFrames,
   encode,
   fitSize,
+  gatewayFetch,
+  hostedFetch,
   info,
   load,
   TargetSizeError,
@@ -44,3 +48,8 @@ try {
   if (error instanceof TargetSizeError) console.log(error.smallest.toFixed());
   else if (error instanceof CotamError) console.log(error.message);
 }
+
+new OpenAI({ apiKey: "key", fetch: gatewayFetch({ quality: 40, token: "t" }) });
+new Anthropic({ apiKey: "key", fetch: hostedFetch({ for: "claude", format: "webp" }) });
+// @ts-expect-error
+gatewayFetch({ format: "webp" });

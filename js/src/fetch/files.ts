@@ -1,0 +1,142 @@
+/** Files of images: base64, format, orientation; and files made of pixels by a canvas, or by sharp in Node. */
+
+import { InputError, MissingCodecError } from "../errors.js";
+import type { RawImage } from "../image/pixels.js";
+
+/** Formats that a canvas and sharp write. */
+export type Format = "jpeg" | "webp" | "png";
+
+/** Reads and writes files of images. */
+export interface Codec {
+  /** Upright pixels of a file. */
+  decode(file: Uint8Array<ArrayBuffer>): Promise<RawImage>;
+  /** A file of these pixels at another size; `quality` is 0 … 1, and nothing to PNG. */
+  encode(image: RawImage, width: number, height: number, format: Format, quality: number): Promise<Uint8Array>;
+}
+
+/** What is known of a file by its first bytes. */
+export interface FileKind {
+  readonly format: string;
+  /** Whether the pixels are stored upright. */
+  readonly isUpright: boolean;
+}
+
+export function kindOf(file: Uint8Array): FileKind | undefined {
+  const at = (place: number, text: string) => [...text].every((one, i) => file[place + i] === one.charCodeAt(0));
+  if (at(0, "\xff\xd8\xff")) return { format: "jpeg", isUpright: orientationOf(file) === 1 };
+  if (at(0, "\x89PNG\r\n\x1a\n")) return { format: "png", isUpright: true };
+  if (at(0, "RIFF") && at(8, "WEBP")) return { format: "webp", isUpright: true };
+  if (at(0, "GIF8")) return { format: "gif", isUpright: true };
+  if (at(4, "ftypavi")) return { format: "avif", isUpright: true };
+  return undefined;
+}
+
+/** Orientation 1 … 8 of a JPEG file, 1 where it says none. */
+function orientationOf(file: Uint8Array): number {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  let at = 2;
+  while (at + 18 < file.length && file[at] === 0xff) {
+    const size = view.getUint16(at + 2);
+    if (file[at + 1] === 0xe1 && view.getUint32(at + 4) === 0x45786966) return tagOf(view, at + 10, at + 2 + size);
+    if (file[at + 1] === 0xda) break; // pixels
+    at += 2 + size;
+  }
+  return 1;
+}
+
+/** The tag of orientation in a TIFF structure that begins at `start`. */
+function tagOf(view: DataView, start: number, end: number): number {
+  const little = view.getUint16(start) === 0x4949;
+  const last = Math.min(end, view.byteLength) - 12;
+  const directory = start + view.getUint32(start + 4, little);
+  if (directory > last) return 1;
+  const count = view.getUint16(directory, little);
+  for (let entry = directory + 2; entry <= Math.min(last, directory + 2 + 12 * (count - 1)); entry += 12) {
+    if (view.getUint16(entry, little) === 0x0112) return view.getUint16(entry + 8, little);
+  }
+  return 1;
+}
+
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const plain = text.replace(/\s+/g, "").replaceAll("-", "+").replaceAll("_", "/");
+  const letters = atob(plain);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  const pieces: string[] = [];
+  for (let start = 0; start < bytes.length; start += 0x6000) {
+    pieces.push(String.fromCharCode(...bytes.subarray(start, start + 0x6000)));
+  }
+  return btoa(pieces.join(""));
+}
+
+/** The browser's own codec, or sharp where that is installed. */
+export async function defaultCodec(): Promise<Codec> {
+  if (typeof OffscreenCanvas !== "undefined") return canvas;
+  const name = "sharp"; // bundlers need not find it
+  try {
+    return sharpCodec((await import(/* @vite-ignore */ /* webpackIgnore: true */ name)).default as Sharp);
+  } catch {
+    throw new MissingCodecError("there is no codec for image files here: npm install sharp, or pass the option codec");
+  }
+}
+
+const canvas: Codec = {
+  async decode(file) {
+    const bitmap = await createImageBitmap(new Blob([file])).catch(() => {
+      throw new InputError("the browser cannot decode the image");
+    });
+    const { width, height } = bitmap;
+    const context = contextOf(width, height);
+    context.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    return { data: context.getImageData(0, 0, width, height).data, width, height };
+  },
+
+  async encode(image, width, height, format, quality) {
+    const whole = contextOf(image.width, image.height);
+    whole.putImageData(new ImageData(new Uint8ClampedArray(image.data), image.width, image.height), 0, 0);
+    const context = contextOf(width, height);
+    if (format === "jpeg") {
+      context.fillStyle = "#fff"; // JPEG has no transparency
+      context.fillRect(0, 0, width, height);
+    }
+    context.imageSmoothingQuality = "high";
+    context.drawImage(whole.canvas, 0, 0, width, height);
+    const blob = await context.canvas.convertToBlob({ type: `image/${format}`, quality });
+    return new Uint8Array(await blob.arrayBuffer());
+  },
+};
+
+function contextOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  if (!context) throw new InputError(`there is no canvas for ${width} × ${height} pixels`);
+  return context;
+}
+
+type Sharp = (file: Uint8Array, options?: object) => any;
+
+function sharpCodec(sharp: Sharp): Codec {
+  return {
+    async decode(file) {
+      const { data, info } = await sharp(file)
+        .rotate()
+        .toColourspace("srgb")
+        .ensureAlpha()
+        .raw()
+        .toBuffer({ resolveWithObject: true });
+      return { data: new Uint8Array(data), width: info.width, height: info.height };
+    },
+    async encode({ data, width: fullWidth, height: fullHeight }, width, height, format, quality) {
+      const raw = { width: fullWidth, height: fullHeight, channels: 4 };
+      let image = sharp(new Uint8Array(data), { raw });
+      if (format === "jpeg") image = image.flatten({ background: "#fff" });
+      if (width !== fullWidth || height !== fullHeight) image = image.resize(width, height, { fit: "fill" });
+      const options = format === "png" ? {} : { quality: Math.round(100 * quality) };
+      return new Uint8Array(await image.toFormat(format, options).toBuffer());
+    },
+  };
+}

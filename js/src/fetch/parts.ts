@@ -1,0 +1,81 @@
+/** Find and replace the images in the JSON of a request to OpenAI's or Anthropic's API, or one with their form. */
+
+type Json = Record<string, unknown>;
+
+/** Keys of a request, and of requests within it, below which turns are. */
+const TURNS = ["messages", "input", "items", "system"];
+/** Keys of a turn or a part below which parts are: a tool's result has a list of its own. */
+const PARTS = ["content", "output"];
+const DEPTH = 12;
+
+/** An image in a request, as a base64 data URL or bare base64. */
+export interface ImagePart {
+  /** Media type in small letters. */
+  readonly type: string;
+  readonly base64: string;
+  /** OpenAI's level of detail, where the request names one. */
+  readonly detail: string | undefined;
+  /** Puts another file in its place. */
+  replace(type: string, base64: string): void;
+}
+
+/** All images that are in the request itself, in order. */
+export function imagesOf(body: unknown): ImagePart[] {
+  const found: ImagePart[] = [];
+  if (!isObject(body)) return found;
+  for (const key of TURNS) below(body[key], found, 0);
+  for (const request of listOf(body["requests"])) {
+    const inner = request["params"] ?? request["body"];
+    if (isObject(inner)) found.push(...imagesOf(inner));
+  }
+  return found;
+}
+
+function below(value: unknown, found: ImagePart[], depth: number): void {
+  for (const item of listOf(value)) {
+    const image = openai(item) ?? anthropic(item);
+    if (image) found.push(image);
+    if (depth < DEPTH) for (const key of PARTS) below(item[key], found, depth + 1);
+  }
+}
+
+/** `{image_url: {url, detail}}` of chat completions, `{image_url, detail}` of responses. */
+function openai(part: Json): ImagePart | undefined {
+  const given = part["image_url"];
+  const [holder, key] = isObject(given) ? [given, "url"] : [part, "image_url"];
+  const url = holder[key];
+  const match = typeof url === "string" ? /^data:([^;,]*)[^,]*;base64,/i.exec(url.slice(0, 300)) : null;
+  if (!match || typeof url !== "string") return undefined;
+  const detail = holder["detail"] ?? part["detail"];
+  return {
+    type: match[1]!.trim().toLowerCase(),
+    base64: url.slice(match[0].length),
+    detail: typeof detail === "string" ? detail : undefined,
+    replace: (type, base64) => {
+      holder[key] = `data:${type};base64,${base64}`;
+    },
+  };
+}
+
+/** `{type: "image", source: {type: "base64", media_type, data}}` */
+function anthropic(part: Json): ImagePart | undefined {
+  const source = part["source"];
+  if (part["type"] !== "image" || !isObject(source) || typeof source["data"] !== "string") return undefined;
+  return {
+    type: String(source["media_type"] ?? "").trim().toLowerCase(),
+    base64: source["data"],
+    detail: undefined,
+    replace: (type, base64) => {
+      source["media_type"] = type;
+      source["data"] = base64;
+    },
+  };
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function listOf(value: unknown): Json[] {
+  return (Array.isArray(value) ? value : [value]).filter(isObject);
+}
