@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, get_args
@@ -74,15 +74,12 @@ class Encoded:
     file : see `cotam.format.header.File`; ``file.data`` are the bytes
     size : (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image
         had to be shrunk for ``target_size``
+    frames : of the image's file, if they were counted; the first is encoded
     """
 
     file: File
     size: tuple[int, int]
-
-    @property
-    def is_shrunk(self) -> bool:
-        """Whether the image was shrunk for ``target_size``."""
-        return (self.file.width, self.file.height) != self.size
+    frames: int
 
 
 def encode(
@@ -110,9 +107,8 @@ def encode(
     quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
     target_size : bytes; the highest quality that fits is used; if none does, the image is shrunk
     profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
-        least squared error. "auto" is "page" if the image is mostly text, else "mllm"; without ``levels`` or
-        a guide of your own, flat graphics are coded as AV1 or lossless WebP instead, and pages as AV1 where
-        that is better.
+        least squared error. "auto" is "page" for what is mostly text, else "mllm"; and flat graphics become
+        AV1 or lossless WebP, pages AV1 if that is better, without ``levels`` or a guide of your own.
     guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
         "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
         is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
@@ -148,8 +144,13 @@ def encode(
     return encode_image(image, options).file.data
 
 
-def encode_image(image: ImageInput, options: Options) -> Encoded:
+def encode_image(image: ImageInput, options: Options, note: Callable[[str], None] | None = None) -> Encoded:
     """Encode an image as `encode` does, and also tell what was done.
+
+    Parameters
+    ----------
+    note : called with what was repaired, left out or shrunk, one line each. Without it, frames are not
+        counted, and repairs are warned of.
 
     Raises
     ------
@@ -157,14 +158,16 @@ def encode_image(image: ImageInput, options: Options) -> Encoded:
         As `encode`.
     """
     from cotam.image.fit import fitted
-    from cotam.image.read import read_image, warn_of
+    from cotam.image.read import read_noted
 
-    loaded = read_image(image, background=options.background, keep=options.kept_metadata)
-    warn_of(loaded, image)
+    loaded = read_noted(image, background=options.background, keep=options.kept_metadata, note=note)
     pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
-    plan = options.resolve(pixels)
-    file = _encode_within(pixels, plan, loaded.metadata)
-    return Encoded(file, (pixels.shape[1], pixels.shape[0]))
+    file = _encode_within(pixels, options.resolve(pixels), loaded.metadata)
+    height, width = pixels.shape[:2]
+    if note and (file.width, file.height) != (width, height):
+        size = f"{file.width}×{file.height}"
+        note(f"shrunk from {width}×{height} to {size} to fit into {options.target_size} bytes")
+    return Encoded(file, (width, height), loaded.frames)
 
 
 def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "columns", "describe"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """Errors that are shown as one line instead of a traceback."""
@@ -32,6 +32,17 @@ def describe(error: BaseException, name: str = "") -> str:
         text = str(error) or "not enough memory"  # only a MemoryError has no text
     name = "standard input" if name == files.STANDARD else name
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
+
+
+def columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """Align the columns of a table, two spaces apart; with ``numbers`` all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = []
+    for first, *rest in lines:
+        texts = zip(rest, widths[1:], strict=True)
+        cells = (text.rjust(width) if numbers else text.ljust(width) for text, width in texts)
+        aligned.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return aligned
 
 
 class Report:

@@ -16,11 +16,10 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.errors import InputError
-from cotam.image.names import is_live
 from cotam.image.psnr import psnr
 from cotam.image.sampling import read_clip
 from cotam.image.timeline import Damage, Timeline
-from cotam.image.video import Clip
+from cotam.image.video import Clip, is_live
 
 av = pytest.importorskip("av")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def _shown(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], No
     with screen.progress(todo) as advance:
 
         def finished(row: Row) -> None:
-            screen.row(row.as_dict())
+            screen.row(asdict(row))
             screen.summary(f"{row.source}: {row.images} images, {row.bytes_out} bytes")
             advance(1)
 

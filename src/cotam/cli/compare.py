@@ -11,7 +11,7 @@ import click
 
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
-from cotam.screen import Screen
+from cotam.screen import Screen, columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +71,7 @@ def compare(
             draw(found).save(buffer, "PNG", optimize=True)
             files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
             click.echo(f"Side by side: {output}", err=as_json)
-    if screen.failed:
-        click.get_current_context().exit(1)
+    screen.end()
 
 
 def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
@@ -81,26 +80,23 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
             click.echo(json.dumps({"file": source} | _numbers(row)))
         return
     click.echo(click.format_filename(source))
-    columns = ["format", "bytes"]
-    columns += ["feature distance", "equal features at"] if rows[0].features is not None else []
-    columns += ["words read"] if rows[0].words is not None else []
-    columns += ["PSNR"]
-    lines = [columns, *(_cells(row, rows[0]) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
-        rest = (cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
-        click.echo("  " + "   ".join([line[0].ljust(widths[0]), *rest]).rstrip())
+    cells = [_cells(row, rows[0]) for row in rows]
+    for line in columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
+        click.echo(f"  {line}")
 
 
-def _cells(row: Row, ours: Row) -> list[str]:
-    cells = [row.format.title, f"{len(row.data):,}"]
+def _cells(row: Row, ours: Row) -> dict[str, str]:
+    """A row of the table: head of each column → text."""
+    cells = {"format": row.format.title, "bytes": f"{len(row.data):,}"}
     if ours.features is not None:
-        cells.append(f"{row.features:.3f}")
         equal = row.equal_features
-        cells.append("no quality" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)")
+        cells["feature distance"] = f"{row.features:.3f}"
+        cells["equal features at"] = (
+            "no quality" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)"
+        )
     if ours.words is not None:
-        cells.append(f"{row.words:.0%}")
-    return [*cells, f"{row.psnr:.1f} dB"]
+        cells["words read"] = f"{row.words:.0%}"
+    return cells | {"PSNR": f"{row.psnr:.1f} dB"}
 
 
 def _numbers(row: Row) -> dict[str, Any]:

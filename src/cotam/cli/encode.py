@@ -28,7 +28,7 @@ from cotam.options import Options
 from cotam.screen import Report, Screen
 
 if TYPE_CHECKING:
-    from cotam.image.read import LoadedImage
+    from cotam.image.read import ImageInput
 
 __all__ = ["encode"]
 
@@ -131,61 +131,52 @@ class _Encoding:
 
     def encode(self, source: str, target: str, report: Report) -> None:
         """Encode one image."""
-        from cotam.image.read import read_image
-
         files.check_output(target, self.sources, overwrite=self.overwrite)
         image, size = _read(source)
-        options = Options(**self.options)
-        loaded = read_image(
-            image, background=options.background, keep=options.kept_metadata, count_frames=True
-        )
-        for text in loaded.notes:
-            report.note(text)
-        if loaded.frames > 1:
-            how = "; --fps encodes all as a sequence" if self.form == "cotam" else ""
-            report.note(f"the first of {loaded.frames} frames is encoded{how}")
         write = self._cotam if self.form == "cotam" else self._standard
-        data, text, fields = write(source, loaded, options, report)
+        data, text, fields = write(source, image, report)
         if len(data) > size:
             report.note(files.grown(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
-        report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size, frames=loaded.frames)
+        report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 
-    def _cotam(
-        self, source: str, loaded: LoadedImage, options: Options, report: Report
-    ) -> tuple[bytes, str, dict[str, Any]]:
+    def _cotam(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
         """The file, and what to say of it: as text, and for JSON."""
-        self._hint(source, loaded.pixels.shape)
-        encoded = encode_image(loaded, options)
+        encoded = encode_image(image, Options(**self.options), report.note)
+        self._hint(source, *encoded.size)
         found = info_of(encoded.file)
-        if encoded.is_shrunk:
-            text = f"shrunk from {encoded.size[0]}×{encoded.size[1]} to {found.width}×{found.height}"
-            report.note(f"{text} to fit into {options.target_size} bytes")
-        return encoded.file.data, f"{found.bpp:.3f} bpp", asdict(found)
+        fields = asdict(found) | {"frames": encoded.frames}
+        return encoded.file.data, f"{found.bpp:.3f} bpp", fields
 
-    def _standard(
-        self, source: str, loaded: LoadedImage, options: Options, report: Report
-    ) -> tuple[bytes, str, dict[str, Any]]:
+    def _standard(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
+        from cotam.image.read import read_noted
+
+        loaded = read_noted(image, background=self.options["background"], note=report.note)
         file = standard.make(loaded.pixels, self.form, self.quality, self.prefilter, self.options)
         for text in file.notes:
             report.note(text)
-        fields = {name: getattr(file, name) for name in ("width", "height", "quality")}
+        fields = {"format": self.form, "frames": loaded.frames, "bytes": len(file.data)}
+        fields |= {name: getattr(file, name) for name in ("width", "height", "quality")}
         quality = "lossless" if file.quality is None else f"quality {file.quality}"
         text = f"{file.width}×{file.height}, {quality}"
-        return file.data, text, fields | {"format": self.form, "bytes": len(file.data)}
+        return (
+            file.data,
+            text,
+            fields,
+        )
 
-    def _hint(self, source: str, shape: Sequence[int]) -> None:
+    def _hint(self, source: str, width: int, height: int) -> None:
         """Say, once for all inputs, that an image is larger than models see."""
         if self.options["fit"] or self.options["max_pixels"]:
             return
         from cotam.image.models import oversize_hint
 
-        hint = oversize_hint(shape[1], shape[0])
+        hint = oversize_hint(width, height)
         if hint and self.hinted.acquire(blocking=False):
             self.screen.note(f"{source}: {hint}")
 
 
-def _read(source: str) -> tuple[Any, int]:
+def _read(source: str) -> tuple[str | bytes, int]:
     """An image as `cotam.image.read.read_image` takes it, and the bytes of its file."""
     if os.path.isdir(source):
         raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")

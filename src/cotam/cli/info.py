@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import click
 
@@ -16,9 +15,9 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen
+from cotam.screen import Screen, columns
 
-__all__ = ["columns", "info"]
+__all__ = ["info"]
 
 
 @click.command()
@@ -59,8 +58,7 @@ def info(
                 text = _image(source, data, names, quality, as_json)
         if text:
             click.echo(text)
-    if screen.failed:
-        click.get_current_context().exit(1)
+    screen.end()
 
 
 def _check(start: bytes) -> None:
@@ -89,37 +87,33 @@ class _View:
     cotam_bytes: int | None
 
 
-def _views(width: int, height: int, names: Iterable[str], sizes: Mapping[str, int]) -> list[_View]:
-    """Views of an image by models; ``sizes`` has the bytes of .cotam files by the model's name."""
+def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str], int] | None) -> list[_View]:
+    """Views of an image by models; ``coded`` gives the bytes of a .cotam file for a model."""
     from cotam.image import models
 
     found = []
+    known: dict[tuple[int, int], int | None] = {}
     for name in names:
         model = models.get(name)
         seen, sent = model.see(width, height), model.size_for(width, height)
-        found.append(_View(name, seen.size, seen.tokens, model.verified, sent, sizes.get(name)))
+        if sent not in known:
+            known[sent] = coded(name) if coded else None
+        found.append(_View(name, seen.size, seen.tokens, model.verified, sent, known[sent]))
     return found
 
 
 def _image(source: str, data: bytes, names: Sequence[str], quality: int, as_json: bool) -> str:
-    from cotam.image import models
     from cotam.image.read import outline
 
+    def coded(name: str | None) -> int:
+        return len(cotam.encode(data, quality=quality, fit=name))
+
     width, height, _ = outline(data)
-    coded: dict[tuple[int, int], int] = {}
-    sizes: dict[str, int] = {}
-    for name in names:
-        sent = models.get(name).size_for(width, height)
-        if sent not in coded:
-            coded[sent] = len(cotam.encode(data, quality=quality, fit=name))
-        sizes[name] = coded[sent]
-    whole = None if names else len(cotam.encode(data, quality=quality))
-    views = _views(width, height, names, sizes)
+    views, whole = _views(width, height, names, coded), None if names else coded(None)
     if as_json:
         row = {"file": source, "width": width, "height": height, "bytes": len(data), "quality": quality}
-        return json.dumps(
-            row | ({"models": [asdict(view) for view in views]} if names else {"cotam_bytes": whole})
-        )
+        found = {"models": [asdict(view) for view in views]} if names else {"cotam_bytes": whole}
+        return json.dumps(row | found)
     rows = {"image": f"{width} x {height}", "file": f"{len(data):,} bytes"}
     if whole:
         rows[".cotam"] = f"{whole:,} bytes at quality {quality}"
@@ -129,8 +123,9 @@ def _image(source: str, data: bytes, names: Sequence[str], quality: int, as_json
 def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
     if not views:
         return []
-    heads = ["model", "sees", "visual tokens", f".cotam at quality {quality}" if quality is not None else ""]
-    lines = [heads if quality is not None else heads[:-1]]
+    lines = [["model", "sees", "visual tokens"]]
+    if quality is not None:
+        lines[0].append(f".cotam at quality {quality}")
     for view in views:
         tokens = "unknown" if view.tokens is None else f"{view.tokens:,}"
         line = [view.model, f"{view.sees[0]} x {view.sees[1]}", tokens + ("" if view.verified else " *")]
@@ -143,15 +138,6 @@ def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
     return text
 
 
-def columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Align the columns of a table, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-
-
 # .cotam files
 
 
@@ -160,18 +146,14 @@ def _coded(source: str, data: bytes, names: Sequence[str], as_json: bool, with_m
         raise InputError("--map is for still images: this is a sequence of frames")
     found = cotam.open_sequence(data).info if is_sequence(data) else cotam.info(data)
     levels = cotam.level_map(data).tolist() if with_map else None
-    views = _views(found.width, found.height, names, {})
+    views = _views(found.width, found.height, names, None)
     if as_json:
         row = {"file": source} | asdict(found)
         if names:
-            row["models"] = [_without_bytes(view) for view in views]
+            row["models"] = [asdict(view) for view in views]
         return json.dumps(row if levels is None else row | {"levels": levels})
     grid = [] if levels is None else [_grid(levels)]
     return "\n".join([click.format_filename(source), _lines(found), *_view_lines(views, None), *grid])
-
-
-def _without_bytes(view: _View) -> dict[str, Any]:
-    return {name: value for name, value in asdict(view).items() if name != "cotam_bytes"}
 
 
 def _lines(found: Info | SequenceInfo) -> str:

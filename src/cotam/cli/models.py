@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cotam.cli.info import columns
 from cotam.errors import InputError
+from cotam.screen import columns
 
 if TYPE_CHECKING:
     from cotam.image.models import Limits, Model

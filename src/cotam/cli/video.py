@@ -82,7 +82,7 @@ def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
 
     Raises click.UsageError if none are videos and an option is for these.
     """
-    from cotam.image.names import is_live
+    from cotam.image.video import is_live
 
     if options["fps"] or options["max_frames"] or options["frames"]:
         return set(inputs)
@@ -166,7 +166,7 @@ class _Sequence:
         )
 
     def _write(self, frames: Iterator[Any]) -> None:
-        from cotam.image.names import is_live
+        from cotam.image.video import is_live
 
         with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
             if self.clip["frames"] or is_live(self.source):

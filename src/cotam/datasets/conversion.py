@@ -64,18 +64,8 @@ class Encoding:
 
         Raises InputError as `cotam.encode`, or for a note if ``strict``.
         """
-        from cotam.image.read import read_image
-
-        options = Options(**self.options)
-        loaded = read_image(
-            image, background=options.background, keep=options.kept_metadata, count_frames=True
-        )
-        encoded = encode_image(loaded, options)
-        data, notes = encoded.file.data, list(loaded.notes)
-        if loaded.frames > 1:
-            notes.append(f"the first of {loaded.frames} frames is encoded")
-        if encoded.is_shrunk:
-            notes.append(f"shrunk to {encoded.file.width}×{encoded.file.height} to fit into its target size")
+        notes: list[str] = []
+        data = encode_image(image, Options(**self.options), notes.append).file.data
         if isinstance(image, bytes) and len(data) > len(image):
             notes.append(files.grown(len(image), len(data)))
         if self.strict and notes:

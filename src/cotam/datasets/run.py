@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -194,7 +194,7 @@ class _Manifest:
 
     def add(self, row: Row) -> None:
         if row.output is not None:
-            self.rows[row.source] = row.as_dict()
+            self.rows[row.source] = asdict(row)
             self._log.write(_line(self.rows[row.source]))
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import os
 import posixpath
 import tarfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cotam import files
@@ -74,10 +74,6 @@ class Row:
         self.bytes_in += len(image) if isinstance(image, bytes) else image.nbytes
         self.bytes_out += len(converted.data)
         return converted.data
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

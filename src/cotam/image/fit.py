@@ -12,7 +12,7 @@ from cotam.image import models
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["fitted", "target_size"]
+__all__ = ["fitted", "resized", "target_size"]
 
 
 def target_size(
@@ -42,8 +42,12 @@ def target_size(
 def fitted(pixels: Pixels, fit: str | None = None, max_pixels: int | None = None) -> Pixels:
     """Shrink pixels, uint8 (H, W, 3), to their `target_size`; returns them as they are if they have it."""
     height, width = pixels.shape[:2]
-    size = target_size(width, height, fit, max_pixels)
-    if size == (width, height):
+    return resized(pixels, target_size(width, height, fit, max_pixels))
+
+
+def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize pixels, uint8 (H, W, 3), to (width, height); returns them as they are if they have it."""
+    if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
     import numpy as np
     from PIL import Image

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from cotam.image.open import (
     opened_image,
 )
 
-__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "to_rgb", "warn_of"]
+__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_noted", "to_rgb"]
 
 Pixels = NDArray[np.uint8]
 
@@ -50,7 +51,7 @@ class LoadedImage:
     notes: tuple[str, ...] = ()
 
 
-ImageInput = Image.Image | Pixels | PathInput | FileBytes | LoadedImage
+ImageInput = Image.Image | Pixels | PathInput | FileBytes
 """A Pillow image, a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), a path, or the bytes of a file."""
 
 
@@ -76,7 +77,7 @@ def read_image(
     image : Pillow image, array, path, or bytes-like
         Arrays are uint8 and sRGB of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with straight
         alpha. Bytes are the contents of an image file. For an animated file the first frame is read; for a
-        Pillow image the frame that it shows. A `LoadedImage` is returned as it is.
+        Pillow image the frame that it shows.
     background : colour behind transparent pixels: three values 0…255, or a name or ``#rrggbb``
     keep : metadata to return: any of ``exif``, ``icc``, ``xmp``
     count_frames : find the number of frames, which takes reading a GIF to its end; else it is 1
@@ -98,10 +99,6 @@ def read_image(
     if unknown := keep - set(METADATA.values()):
         raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
-    if isinstance(image, LoadedImage):
-        return replace(
-            image, metadata={kind: image.metadata[kind] for kind in image.metadata if kind in keep}
-        )
     if isinstance(image, np.ndarray):
         if _checked_array(image).shape[2:] == (3,):
             return LoadedImage(np.ascontiguousarray(image))
@@ -114,30 +111,35 @@ def read_image(
         return LoadedImage(pixels, upright_metadata(opened.image.info, keep), frames, tuple(opened.notes))
 
 
-def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white") -> Pixels:
-    """Upright sRGB pixels of an image, uint8 (H, W, 3). Parameters, result and errors as `read_image`.
+def read_noted(
+    image: ImageInput,
+    *,
+    background: tuple[int, int, int] | str = "white",
+    keep: frozenset[str] = frozenset(),
+    note: Callable[[str], None] | None = None,
+) -> LoadedImage:
+    """Read an image as `read_image`, and call ``note`` with what was repaired or left out, one line each.
 
-    Warns
-    -----
-    UserWarning
-        for each note of `read_image`
+    Without ``note``, frames are not counted, and a UserWarning is issued for each line.
     """
-    loaded = read_image(image, background=background)
-    warn_of(loaded, image)
-    return loaded.pixels
+    loaded = read_image(image, background=background, keep=keep, count_frames=note is not None)
+    for text in loaded.notes:
+        if note:
+            note(text)
+        else:
+            warnings.warn(f"{name_of(image)}: {text}", stacklevel=3)
+    if note and loaded.frames > 1:
+        note(f"the first of {loaded.frames} frames is encoded; cotam encode --fps takes all, as a sequence")
+    return loaded
 
 
-def warn_of(loaded: LoadedImage, image: ImageInput) -> None:
-    """Warn of the notes of an image that was read from ``image``, if that is not itself loaded."""
-    if not isinstance(image, LoadedImage):
-        for note in loaded.notes:
-            warnings.warn(f"{name_of(image)}: {note}", stacklevel=3)
+def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white") -> Pixels:
+    """Upright sRGB pixels of an image, uint8 (H, W, 3), see `read_noted`. Raises as `read_image`."""
+    return read_noted(image, background=background).pixels
 
 
 def outline(image: ImageInput) -> tuple[int, int, bool]:
     """Width and height of the upright image, and whether it is stored upright. Raises as `read_image`."""
-    if isinstance(image, LoadedImage):
-        image = image.pixels
     if isinstance(image, np.ndarray):
         return image.shape[1], image.shape[0], True
     with opened_image(image) as opened, as_input_error(name_of(image)):

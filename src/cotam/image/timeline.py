@@ -82,9 +82,7 @@ class Timeline:
         """What was assumed or mended, one line each."""
         found = []
         if self._restarts:
-            times = ", ".join(f"{seconds:.1f}" for seconds in self._restarts[:3])
-            more = ", …" if len(self._restarts) > 3 else ""
-            found.append(f"timestamps jump at {times}{more} s: time goes on from there")
+            found.append(f"timestamps jump at {_listed(self._restarts)} s: time goes on from there")
         if self._untimed:
             found.append(
                 f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"
@@ -143,10 +141,12 @@ class Damage:
         """What is missing, one line each."""
         if not self._times:
             return []
-        times = ", ".join(f"{seconds:.1f}" for seconds in self._times[:3]) + (
-            ", …" if len(self._times) > 3 else ""
-        )
-        text = f"damaged at {times} s: {self._left_out + self.errors} frames are left out"
+        text = f"damaged at {_listed(self._times)} s: {self._left_out + self.errors} frames are left out"
         if self._traces:
             text += f", those from {self._traces[0]:.1f} s on may show traces of it"
         return [text + (", and what comes after it" if self.cut else "")]
+
+
+def _listed(times: list[float]) -> str:
+    """The first three times."""
+    return ", ".join([f"{seconds:.1f}" for seconds in times[:3]] + ["…"] * (len(times) > 3))

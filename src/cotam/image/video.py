@@ -16,20 +16,24 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import container_notes
-from cotam.image.names import is_live
 from cotam.image.read import Pixels
 from cotam.image.timeline import Damage, Timeline
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Clip", "import_av", "write_mp4"]
+__all__ = ["Clip", "import_av", "is_live", "write_mp4"]
 
 _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
 _CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # a jump in the time of a broadcast is none for its viewer
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _RETRIES = 3
+
+
+def is_live(name: str) -> bool:
+    """Whether a name is an address or a camera. A file that exists is a file, whatever characters it has."""
+    return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
 def import_av() -> Any:
@@ -116,16 +120,18 @@ class Clip:
     def _inspected(self) -> list[str]:
         """Notes on the file itself, where the source can be read twice."""
         source = self._source
+        if not self._can_be_read_twice():
+            return []
         if isinstance(source, str):
-            if not os.path.isfile(source):
-                return []
             with open(source, "rb") as file:
                 return container_notes(file)
-        if not source.seekable():
-            return []
         found = container_notes(source)
         source.seek(0)
         return found
+
+    def _can_be_read_twice(self) -> bool:
+        source = self._source
+        return os.path.isfile(source) if isinstance(source, str) else source.seekable()
 
     def _error(self, error: Exception) -> InputError:
         return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
@@ -145,18 +151,15 @@ class Clip:
 
         Ask for it before frames. Else it is `stated_seconds`.
         """
-        source = self._source
-        if isinstance(source, str) and not os.path.isfile(source):
-            return self.stated_seconds
-        if not isinstance(source, str) and not source.seekable():
+        if not self._can_be_read_twice():
             return self.stated_seconds
         timeline = Timeline(self._stream.time_base, None, self._rate(), close_gaps=self._closes_gaps())
         for packet in self._packets(Damage()):
             if packet.size:
                 timeline.place(packet.pts if packet.dts is None else packet.dts, packet.duration)
         self.close()
-        if not isinstance(source, str):
-            source.seek(0)
+        if not isinstance(self._source, str):
+            self._source.seek(0)
         self._open()
         return timeline.end or self.stated_seconds
 
