@@ -19,9 +19,8 @@ from starlette.routing import Route
 
 from cotam.gateway.bodies import decoded, zstd
 from cotam.gateway.paths import api_of, model_in, normal_path
-from cotam.gateway.proxies import is_loopback, proxy_for
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.upstream import Upstream
+from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
 
 BODY = json.dumps({"model": "echo", "messages": messages(URL)}).encode()
 

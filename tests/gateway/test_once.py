@@ -216,7 +216,7 @@ def test_a_gateway_that_forgot_asks_within_the_same_request(session: Session) ->
     check(turns, 6)
     assert session.link.statuses[before:] == [412, 200, 200]
     metrics = httpx2.get(f"{session.link.targets[0]}/metrics").text
-    assert "\ncotam_missing_files_total 4.0\n" in metrics
+    assert '\ncotam_requests_total{path="/v1/chat/completions",status="412"} 1.0\n' in metrics
 
 
 def test_a_store_on_disk_outlives_a_restart(session: Session, tmp_path: Path) -> None:

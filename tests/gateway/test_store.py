@@ -106,7 +106,7 @@ def test_files_on_disk_outlive_a_restart(tmp_path: Path) -> None:
     old, new = store.put("one", b"old"), store.put("two", b"new")
     clock.now += 50
     store.get("two", new)
-    (tmp_path / "one" / "left.part").write_bytes(b"half")
+    (tmp_path / "one" / ".cotam-left.tmp").write_bytes(b"half")
     clock.now += 20
     again = Store(100_000, age=60, folder=tmp_path, clock=clock)
     assert again.get("two", new) == b"new"

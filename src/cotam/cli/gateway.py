@@ -345,8 +345,8 @@ def _run(
 ) -> None:
     """Listen until a signal; ``note`` is what to know where others than this machine are answered."""
     from cotam.gateway.app import application
-    from cotam.gateway.proxies import is_loopback
     from cotam.gateway.server import run
+    from cotam.gateway.upstream import is_loopback
 
     host = listening["host"]
     local = is_loopback(host) and not settings.get("tokens")

@@ -13,11 +13,11 @@
     tokens.py    the gateway's own tokens
     refusal.py   errors in the form of each API
     exchange.py  what is recorded of a request
+    log.py       lines of JSON on standard error
     bodies.py    bodies in memory, and their Content-Encoding
 
     relay.py     a request to the upstream, with other media in it, and the answer back
-    upstream.py  the connection to the upstream
-    proxies.py   proxies of the environment
+    upstream.py  the connection to the upstream, and proxies of the environment
     peer.py      what the upstream is: a gateway, or a known model server
 
     parts.py     where media are in the JSON of each API

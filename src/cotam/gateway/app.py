@@ -24,7 +24,7 @@ from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
-from cotam.gateway.once import MissingError, Receiver, Sender, missing_answer
+from cotam.gateway.once import Receiver, Sender
 from cotam.gateway.peer import ABOUT, SERVER, Detector, Peer
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import Relay
@@ -45,8 +45,11 @@ _PAGE_HEADERS = {
     "cache-control": "no-cache",
 }
 
-_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
-"""Paths of the API that metrics count one by one; the others are counted together."""
+_RELAYED = (
+    *("/v1/chat/completions", "/v1/responses", "/v1/messages"),
+    *("/v1/{rest:path}", "/{version:str}/{rest:path}"),
+)
+"""Paths that go to the upstream, as metrics count them."""
 
 
 def application(
@@ -79,13 +82,9 @@ def application(
     detect : the upstream may be a server of open models: it is asked which one, for the formats it opens
     to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
     """
-    metrics = Metrics()
-    if store is not None:
-        metrics.watch(store)
-    pools = [
-        ThreadPoolExecutor(limits.jobs, thread_name_prefix="images"),
-        ThreadPoolExecutor(1, thread_name_prefix="comparing"),
-    ]
+    metrics = Metrics(store)
+    threads = {"images": limits.jobs, "comparing": 1}
+    pools = [ThreadPoolExecutor(count, thread_name_prefix=name) for name, count in threads.items()]
     bodies = Bodies(limits.body)
     own_tokens = Tokens(*tokens) if tokens else None
     peer = Peer(upstream) if to_gateway else None
@@ -106,16 +105,9 @@ def application(
             *_own_routes(metrics),
             *(_page_routes(pools, bodies, limits.pixels) if page else ()),
             *(_assets(package, needs_token=own_tokens is not None) if page else ()),
-            *(Route(path, relay) for path in _PATHS),
-            Route("/v1/{rest:path}", relay),
-            Route("/{version:str}/{rest:path}", relay),
+            *(Route(path, relay) for path in _RELAYED),
         ],
-        exception_handlers={
-            MissingError: missing_answer,
-            RefusedError: refusal,
-            HTTPException: refusal,
-            Exception: refusal,
-        },
+        exception_handlers=dict.fromkeys((RefusedError, HTTPException, Exception), refusal),
         lifespan=_lifespan(upstream, peer, pools),
     )
     inner.router.redirect_slashes = False  # paths have their normal form already

@@ -23,7 +23,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread", "while_connected"]
+__all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread"]
 
 BODY_SECONDS = 120
 """A body that takes longer to arrive is given up."""
@@ -46,8 +46,10 @@ class Bodies:
     def __init__(self, limit: int) -> None:
         self.limit, self._most, self._held = limit, 8 * limit, 0
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """Read the body of a request, as it was sent.
+    async def answer(
+        self, scope: Scope, receive: Receive, work: Callable[[bytes], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Read the body of a request, as it was sent, and run ``work`` on it unless the client goes.
 
         Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many are
         here; ClientGoneError if the client has gone.
@@ -56,15 +58,17 @@ class Bodies:
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > self.limit:
             raise self._too_large()
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._read(receive)
-        except TimeoutError as error:
-            raise RefusedError(f"the body has not arrived within {BODY_SECONDS} s", 408) from error
+        with exchange.stage("body"):
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await self._read(receive)
+            except TimeoutError as error:
+                raise RefusedError(f"the body has not arrived within {BODY_SECONDS} s", 408) from error
         exchange.bytes_in = len(body)
-        exchange.seconds["body"] = time.perf_counter() - started
-        return body
+        try:
+            await _while_connected(receive, work(body))
+        finally:
+            self._held -= len(body)
 
     async def _read(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
@@ -90,10 +94,6 @@ class Bodies:
             size = 0
             raise
 
-    def release(self, body: bytes) -> None:
-        """Say that a body which `read` gave is no longer needed."""
-        self._held -= len(body)
-
     def decoded(self, body: bytes, headers: Headers) -> bytes:
         """The body without its Content-Encoding, within the limit. Raises as `decoded`."""
         encodings = ",".join(headers.getlist("content-encoding"))
@@ -105,11 +105,8 @@ class Bodies:
         return RefusedError(message, 413, headers={"Connection": "close"})
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work`` on a body that was read, and cancel it when the client goes.
-
-    Raises ClientGoneError if it went.
-    """
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Run ``work``, and cancel it when the client goes. Raises ClientGoneError if it went."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
     try:

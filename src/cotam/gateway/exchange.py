@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from collections import Counter as Tally
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from cotam.gateway.store import Store
 
-__all__ = ["Exchange", "JsonLines", "Metrics", "Note", "exchange_of"]
+__all__ = ["Exchange", "Metrics", "Note", "exchange_of"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Exchange:
     seconds : by stage
     owner : within whose stored files the request may name some
     saved : bytes of the body that did not cross the link; None where it is not used
-    missing : files that the request names and that are not stored, if it is answered so
     error : the message, for a request that was refused or broke off
     """
 
@@ -67,8 +66,14 @@ class Exchange:
     seconds: dict[str, float] = field(default_factory=dict)
     owner: str = "shared"
     saved: int | None = None
-    missing: int | None = None
     error: str | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note how long a stage takes that is not broken off."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
 
     def line(self) -> dict[str, Any]:
         """The line of the log."""
@@ -87,15 +92,15 @@ class Exchange:
             "image_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
             "cached": sum(note.cached for note in self.notes),
         }
-        names = ("upstream_id", "tokens", "saved", "missing", "error")
+        names = ("upstream_id", "tokens", "saved", "error")
         others = {name: getattr(self, name) for name in names}
         return line | {name: value for name, value in others.items() if value is not None}
 
 
 class Metrics:
-    """Counters of one application, in Prometheus' form."""
+    """Counters of one application, in Prometheus' form, and how much its store holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.registry = CollectorRegistry()
         stages = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
         made: dict[str, Any] = {"registry": self.registry}
@@ -106,15 +111,12 @@ class Metrics:
         self.cached = Counter("cotam_images_cached", "Images taken from the cache.", **made)
         self.seconds = Histogram("cotam_stage_seconds", "Time by stage.", ["stage"], buckets=stages, **made)
         self.saved = Counter("cotam_saved_bytes", "Bytes of bodies that did not cross the link.", **made)
-        self.missing = Counter("cotam_missing_files", "Files that were named and are not stored.", **made)
         self.running = Gauge("cotam_requests_running", "Requests in progress.", **made)
-
-    def watch(self, store: Store) -> None:
-        """Show how much a store holds."""
-        held = Gauge("cotam_store_bytes", "Bytes of stored files.", registry=self.registry)
-        held.set_function(lambda: store.held)
-        count = Gauge("cotam_store_files", "Stored files.", registry=self.registry)
-        count.set_function(lambda: len(store))
+        if store is not None:
+            held = Gauge("cotam_store_bytes", "Bytes of stored files.", **made)
+            held.set_function(lambda: store.held)
+            count = Gauge("cotam_store_files", "Stored files.", **made)
+            count.set_function(lambda: len(store))
 
     def add(self, exchange: Exchange, route: str) -> None:
         """Count an exchange, under the route that took it: a path itself could be anything."""
@@ -130,7 +132,6 @@ class Metrics:
             self.seconds.labels(stage).observe(seconds)
         self.seconds.labels("total").observe(time.perf_counter() - exchange.started)
         self.saved.inc(max(exchange.saved or 0, 0))
-        self.missing.inc(exchange.missing or 0)
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -138,15 +139,3 @@ def exchange_of(scope: Scope) -> Exchange:
     found = scope["cotam.exchange"]
     assert isinstance(found, Exchange)
     return found
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line; ``extra={"fields": {…}}`` of a record is part of it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        row = {"time": f"{when}.{int(record.msecs):03}Z", "level": record.levelname.lower()}
-        row |= {"message": record.getMessage()} | getattr(record, "fields", {})
-        if record.exc_info:
-            row["exception"] = self.formatException(record.exc_info)
-        return json.dumps(row, ensure_ascii=False)

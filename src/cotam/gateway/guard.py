@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import uuid
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cotam.gateway import log
 from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.origins import Origins, place_of
@@ -20,7 +20,6 @@ from cotam.gateway.tokens import Tokens
 
 __all__ = ["Guard"]
 
-_LOG = logging.getLogger("cotam.gateway")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -89,7 +88,7 @@ class Guard:
             self._metrics.running.set(self._running)
             if not quiet:
                 self._metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
-                _LOG.info("request", extra={"fields": exchange.line()})
+                log.info("request", **exchange.line())
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")

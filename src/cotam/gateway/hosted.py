@@ -8,9 +8,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from PIL import Image as PillowImage
-
 from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import Cache
@@ -21,7 +18,7 @@ from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, 
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.wish import Wish, model_for
-from cotam.image.fit import target_size
+from cotam.image.fit import resized, target_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 
@@ -250,15 +247,8 @@ class _Request:
         if image.content not in self._pixels:
             if len(self._pixels) == _HELD:
                 self._pixels.pop(next(iter(self._pixels)))
-            self._pixels[image.content] = _shrunk(pixels_of(image.data), image.size)
+            self._pixels[image.content] = resized(pixels_of(image.data), image.size)
         return self._pixels[image.content]
-
-
-def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    image = PillowImage.fromarray(pixels)
-    if image.size == size:
-        return pixels
-    return np.asarray(image.resize(size, PillowImage.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
@@ -268,7 +258,7 @@ def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     options: dict[str, Any] = {} if form == "png" else {"quality": quality}
     if form == "jpeg" and quality > 90:
         options["subsampling"] = "4:4:4"  # where there is room: coloured text is read better
-    return saved(_shrunk(pixels, size), form, **options)
+    return saved(resized(pixels, size), form, **options)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

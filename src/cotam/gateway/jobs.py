@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from typing import Any, Protocol
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
+from cotam.gateway import log
 from cotam.gateway.exchange import Note
-from cotam.gateway.media import COTAM, Media, format_of, is_cotam
+from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam
 from cotam.gateway.parts import Frames, Part, Where, strings
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
@@ -37,8 +37,6 @@ News = Mapping[Part, Media | Frames]
 
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
-
-_LOG = logging.getLogger("cotam.gateway")
 
 
 @dataclass
@@ -98,8 +96,7 @@ def part_errors(part: Part) -> Iterator[None]:
 def log_passing(part: Part, reason: object) -> None:
     """Log why an image or video is sent on as it is."""
     article = "a video" if part.kind == "video" else "an image"
-    fields = {"part": part.name, "reason": str(reason)}
-    _LOG.warning(f"{article} passes as it is", extra={"fields": fields})
+    log.warning(f"{article} passes as it is", part=part.name, reason=str(reason))
 
 
 def cotam_in(part: Part) -> bytes | None:
@@ -135,12 +132,8 @@ def image_in(part: Part) -> tuple[bytes, str] | None:
 def find_cotam(value: Any) -> Where | None:
     """Where a .cotam file is in JSON, at any place; None if there is none."""
     for where, text in strings(value):
-        head = text[:400].lstrip()
-        if head[:5].lower() == "data:":
-            kind, _, head = head[5:].partition(",")
-            if kind.partition(";")[0].strip().lower() == COTAM:
-                return where
-        if head.startswith(_BEGINNING):
+        media_type, start = head_of(text)
+        if media_type == COTAM or start.startswith(_BEGINNING):
             return where
     return None
 

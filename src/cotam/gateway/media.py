@@ -34,6 +34,7 @@ __all__ = [
     "decode_base64",
     "encode_base64",
     "format_of",
+    "head_of",
     "is_cotam",
     "pixels_of",
     "read_data_url",
@@ -109,6 +110,14 @@ def read_data_url(url: str) -> Media | None:
     if not comma or head[:5].lower() != "data:" or not head.lower().endswith(";base64"):
         return None
     return Media(head[5:].partition(";")[0].strip().lower(), decode_base64(text))
+
+
+def head_of(text: str) -> tuple[str, str]:
+    """Media type and first characters of a data URL; of bare base64 the type is empty."""
+    head, data = "", text[:400].lstrip()
+    if data[:5].lower() == "data:":
+        head, _, data = data[5:].partition(",")
+    return head.partition(";")[0].strip().lower(), data.lstrip()
 
 
 def url_length(media_type: str, size: int) -> int:

@@ -20,32 +20,27 @@ from dataclasses import dataclass
 from threading import Lock
 
 import httpx2
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from cotam.errors import CotamError, LimitError
-from cotam.gateway.exchange import exchange_of
 from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
 from cotam.gateway.patches import base_of, is_patch
-from cotam.gateway.refusal import RefusedError
+from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.store import Held, Store
 
 __all__ = [
     "STORED_HEADER",
-    "MissingError",
     "Received",
     "Receiver",
     "Sender",
     "is_link",
-    "missing_answer",
     "with_type",
 ]
 
 MISSING_STATUS = 412
 STORED_HEADER = "x-cotam-stored"
 """On every answer to a link body that arrived whole: 1 if all of its files are stored now, else 0."""
-MISSING_HEADER = "x-cotam-missing"
-"""On answers with `MISSING_STATUS`: how many files are missing. The body names them."""
+_MISSING = "missing"
+"""The code of the error that lists the files that a link body names and that are not stored."""
 
 ATTEMPTS = 3
 """Of a request, at most. In the last one all files are sent."""
@@ -66,22 +61,6 @@ def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[t
     """The headers, with another media type for the body; "" is none."""
     kept = [(name, value) for name, value in headers if name != b"content-type"]
     return kept + ([(b"content-type", media_type.encode("latin-1"))] if media_type else [])
-
-
-class MissingError(Exception):
-    """Files that a link body names and that are not stored."""
-
-    def __init__(self, digests: Iterable[bytes]) -> None:
-        self.digests = list(digests)
-        super().__init__(f"{len(self.digests)} files are not stored here: send them")
-
-
-async def missing_answer(request: Request, error: Exception) -> JSONResponse:
-    """Ask the edge for what is missing."""
-    assert isinstance(error, MissingError)
-    count = exchange_of(request.scope).missing = len(error.digests)
-    body = {"missing": [digest.hex() for digest in error.digests]}
-    return JSONResponse(body, MISSING_STATUS, headers={MISSING_HEADER: str(count)})
 
 
 @dataclass(frozen=True)
@@ -116,8 +95,8 @@ class Receiver:
     def __call__(self, data: bytes, owner: str) -> Received:
         """Put the request together.
 
-        Raises MissingError for files that neither came nor are stored; what came is stored; RefusedError 400
-        for what is no link body, 413 for one that is too large.
+        Raises RefusedError: 412 for files that neither came nor are stored; what came is stored. 400 for
+        what is no link body, 413 for one that is too large.
 
         Parameters
         ----------
@@ -134,7 +113,12 @@ class Receiver:
             self.store.put(owner, file)
         found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
         if missing:
-            raise MissingError(missing)
+            raise RefusedError(
+                f"{len(missing)} files are not stored here: send them",
+                MISSING_STATUS,
+                code=_MISSING,
+                body={"missing": [digest.hex() for digest in missing]},
+            )
         if parts.size(found) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
         stored = all(self.store.holds(owner, digest) for digest in found)
@@ -203,7 +187,7 @@ class Sender:
             content = await loop.run_in_executor(pool, pack, parts, sent)
             total += len(content)
             answer = await open_(content, LINK_TYPE)
-            if answer.status_code != MISSING_STATUS or MISSING_HEADER not in answer.headers:
+            if answer.headers.get(ERROR_HEADER) != _MISSING:
                 self._learn(files if answer.headers.get(STORED_HEADER) == "1" else ())
                 return answer, total
             missing = await _missing_in(answer)

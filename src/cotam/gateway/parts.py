@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from cotam.errors import InputError
-from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, read_data_url
+from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 
 __all__ = ["Frames", "Part", "Where", "dotted", "parse_json", "parts", "replaced", "strings", "to_json"]
 
@@ -105,11 +105,6 @@ class Part:
     detail: str | None = None
 
     @property
-    def where(self) -> Where:
-        """Where the string is in the body."""
-        return (*self.place, *self.key)
-
-    @property
     def name(self) -> str:
         """As in error messages: ``messages[0].content[1].image_url``."""
         return dotted((*self.place, self.key[0]))
@@ -134,8 +129,7 @@ class Part:
         """Media type, and the first characters of the base64 text, without decoding it."""
         if self.media_type is not None:
             return self.media_type.strip().lower(), self.text[:200].lstrip()
-        head, _, text = self.text[:400].partition(",")
-        return head.lower().removeprefix("data:").partition(";")[0].strip(), text.lstrip()
+        return head_of(self.text)
 
     @property
     def shows_images(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Literal
 
 import httpx2
 
+from cotam.gateway import log
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.upstream import Upstream
 from cotam.image.models import Server, servers
@@ -31,8 +31,6 @@ AGAIN_SECONDS = 10
 """Between two questions."""
 
 _MOST_BYTES = 1_000_000
-
-_LOG = logging.getLogger("cotam.gateway")
 
 
 class _Asking:
@@ -128,9 +126,8 @@ class Peer(_Asking):
         except RefusedError as error:
             self.found, text = "unreachable", str(error)
         if self.found != before:
-            level = logging.INFO if self.found == "gateway" else logging.WARNING
-            fields = {"url": self._upstream.name, "found": text}
-            _LOG.log(level, _MESSAGES[self.found], extra={"fields": fields})
+            write = log.info if self.found == "gateway" else log.warning
+            write(_MESSAGES[self.found], url=self._upstream.name, found=text)
 
 
 def _judged(status: int, headers: Mapping[str, str], body: bytes) -> tuple[Found, str]:
@@ -181,8 +178,7 @@ class Detector(_Asking):
         self.server = next((server for server in servers() if server.name == name), None)
         if self.server:
             opens = ", ".join(self.server.formats or ("all formats of Pillow",))
-            fields = {"url": self._upstream.name, "server": self.server.title, "opens": opens}
-            _LOG.info("model server", extra={"fields": fields})
+            log.info("model server", url=self._upstream.name, server=self.server.title, opens=opens)
 
 
 def _name(headers: Mapping[str, str], body: bytes) -> str | None:

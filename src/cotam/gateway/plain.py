@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 import cotam
 from cotam.errors import CotamError, InputError
-from cotam.gateway.bodies import Bodies, in_thread, while_connected
+from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Note, exchange_of
 from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, saved, video_format
 from cotam.gateway.refusal import RefusedError
@@ -72,21 +72,16 @@ class Plain:
             raise RefusedError(message, 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
-            body = await self._bodies.read(scope, receive)
-            try:
-                await while_connected(receive, self._answer(scope, receive, send, body))
-            finally:
-                self._bodies.release(body)
+            await self._bodies.answer(scope, receive, partial(self._answer, scope, receive, send))
         finally:
             self._running -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         wish = wish_in_query(Request(scope).query_params, self._names)
-        started = time.perf_counter()
         work = partial(self._done, body, Headers(scope=scope), wish)
-        response, note = await in_thread(self._pool, work, self._seconds)
-        exchange.seconds["images"] = time.perf_counter() - started
+        with exchange.stage("images"):
+            response, note = await in_thread(self._pool, work, self._seconds)
         if note:
             exchange.notes.append(note)
         await response(scope, receive, send)

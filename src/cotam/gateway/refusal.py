@@ -37,6 +37,7 @@ class RefusedError(Exception):
     param : the part of the request that is meant, if any
     code : for programs, if any: ``token_missing``, ``token_wrong``, …
     headers : of the answer
+    body : of the answer, where it is not for a client of an API
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class RefusedError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] = {},
+        body: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
+        self.body = body
         self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
 
 
@@ -60,7 +63,7 @@ async def refusal(request: Request, error: Exception) -> JSONResponse:
         error = RefusedError("internal error of the gateway: see its log", 500)
     request.scope["cotam.exchange"].error = str(error)
     headers = error.headers | {ERROR_HEADER: error.code or "refused"}
-    return JSONResponse(_body(error, request.scope["path"]), error.status, headers=headers)
+    return JSONResponse(error.body or _body(error, request.scope["path"]), error.status, headers=headers)
 
 
 def _body(error: RefusedError, path: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ Answers are relayed byte for byte, so server-sent events, compression and whatev
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
-from cotam.gateway.bodies import Bodies, in_thread, while_connected
+from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
 from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -70,37 +70,30 @@ class Relay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
             raise RefusedError(f"no such path: {scope['path'][:200]!r}", 404)
-        body = await self._bodies.read(scope, receive)
-        try:
-            await while_connected(receive, self._answer(scope, send, body))
-        finally:
-            self._bodies.release(body)
+        await self._bodies.answer(scope, receive, partial(self._answer, scope, send))
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         received = None
         if self._receiver and is_link(scope["headers"]):
-            started = time.perf_counter()
-            work = partial(self._receiver, body, exchange.owner)
-            received = await in_thread(self._pool, lambda check: work())
-            exchange.seconds["link"] = time.perf_counter() - started
+            with exchange.stage("link"):
+                loop = asyncio.get_running_loop()
+                received = await loop.run_in_executor(self._pool, self._receiver, body, exchange.owner)
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         if body:
-            started = time.perf_counter()
-            job = await self._job(exchange, received)
-            body = await in_thread(self._pool, partial(self._converted, body, scope, job))
-            exchange.seconds["images"] = time.perf_counter() - started
+            with exchange.stage("images"):
+                job = await self._job(exchange, received)
+                body = await in_thread(self._pool, partial(self._converted, body, scope, job))
             exchange.tokens = job.tokens if job else None
-        started = time.perf_counter()
         try:
-            answer = await self._open(scope, body, exchange)
+            with exchange.stage("upstream"):
+                answer = await self._open(scope, body, exchange)
         except RefusedError:
             if self._peer:
                 self._peer.start()
             raise
-        exchange.seconds["upstream"] = time.perf_counter() - started
         try:
             if self._peer:
                 self._peer.check(answer.status_code, answer.headers)
@@ -133,8 +126,8 @@ class Relay:
         if not self._sender or not body:
             return await self._upstream.open(scope["method"], url, headers, body)
 
-        async def open_(content: bytes, media_type: str) -> httpx2.Response:
-            return await self._upstream.open(scope["method"], url, with_type(headers, media_type), content)
+        def open_(content: bytes, media_type: str) -> Awaitable[httpx2.Response]:
+            return self._upstream.open(scope["method"], url, with_type(headers, media_type), content)
 
         kind = Headers(raw=headers).get("content-type", "")
         answer, sent = await self._sender.send(open_, self._pool, body, kind)

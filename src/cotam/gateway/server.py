@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from cotam.errors import InputError
-from cotam.gateway.exchange import JsonLines
+from cotam.gateway import log
 
 __all__ = ["SERVER", "appender", "run"]
 
@@ -31,8 +29,6 @@ SERVER: dict[str, Any] = {
 }
 """Settings of uvicorn that are part of how a gateway answers."""
 
-_LOG = logging.getLogger("cotam.gateway")
-
 
 class _Server(uvicorn.Server):
     """Logs that it listens once it heeds signals: one that comes earlier does not end it in good order."""
@@ -43,7 +39,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _LOG.info("listening", extra={"fields": self._address})
+        log.info("listening", **self._address)
 
 
 def run(app: ASGIApp, host: str, port: int, what: str) -> None:
@@ -51,7 +47,7 @@ def run(app: ASGIApp, host: str, port: int, what: str) -> None:
 
     Raises InputError if the port is taken, or the host is not this machine's.
     """
-    _log_as_json()
+    log.begin()
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
     with _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
@@ -66,15 +62,6 @@ def _listener(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    for name, level in (("cotam.gateway", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
 
 
 def appender(path: Path) -> tuple[TextIO, Callable[[dict[str, Any]], None]]:

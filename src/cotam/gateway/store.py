@@ -12,10 +12,8 @@ about the other.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
-import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from cotam import files
 from cotam.errors import InputError
+from cotam.gateway import log
 from cotam.gateway.cache import OVERHEAD
 
 __all__ = ["Held", "Store", "digest_of"]
-
-_LOG = logging.getLogger("cotam.gateway")
 
 _Key = tuple[str, bytes]
 """Owner and SHA-256."""
@@ -128,13 +126,12 @@ class Store:
     def _scan(self, folder: Path) -> None:
         """Take over the files of an earlier process."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.remove_temporaries(str(folder))
         found = []
         for path in folder.glob("*/*"):
             if re.fullmatch("[0-9a-f]{64}", path.name):
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
-            elif path.name.endswith(".part"):
-                path.unlink(missing_ok=True)
         for used, size, path in sorted(found, key=lambda row: row[0]):
             key = path.parent.name, bytes.fromhex(path.name)
             self._add(key, _Entry(size + OVERHEAD, used, None))
@@ -185,18 +182,11 @@ def _write(path: Path, data: bytes, used: float) -> bool:
     """Write a file whole or not at all, and return whether it was written."""
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            os.utime(name, (used, used))
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        files.write_whole(str(path), data)
+        os.chmod(path, 0o600)
+        os.utime(path, (used, used))
     except OSError as error:
-        fields = {"reason": f"{path.parent}: {error.strerror}"}
-        _LOG.warning("an image cannot be stored", extra={"fields": fields})
+        log.warning("an image cannot be stored", reason=f"{path.parent}: {error.strerror}")
         return False
     return True
 

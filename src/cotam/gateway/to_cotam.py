@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from functools import partial
 
 import cotam
 from cotam.errors import InputError, LimitError, MissingExtraError
+from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
 from cotam.gateway.jobs import Job, image_in, log_passing, part_errors
@@ -24,8 +24,6 @@ from cotam.gateway.videos import sequence_of
 from cotam.gateway.wish import Wish, model_for, named
 
 __all__ = ["ToCotam"]
-
-_LOG = logging.getLogger("cotam.gateway")
 
 
 class ToCotam:
@@ -89,7 +87,7 @@ class ToCotam:
         """The .cotam sequence of a video, and whether it was in the cache."""
 
         def note(text: str) -> None:
-            _LOG.warning("a video is not sent whole", extra={"fields": {"part": part.name, "note": text}})
+            log.warning("a video is not sent whole", part=part.name, note=text)
 
         wish, check = request.wish, request.job.check
         coding = replace(wish, target_size=None).options()  # a budget is for an image

@@ -1,20 +1,23 @@
-"""The connection to the upstream: addresses, headers, credentials, redirects and errors."""
+"""The connection to the upstream: addresses, proxies, headers, credentials, redirects and errors."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urljoin, urlsplit
+from importlib.util import find_spec
+from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from cotam.gateway.paths import Api, normal_path
-from cotam.gateway.proxies import proxy_for
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 
-__all__ = ["RawHeaders", "Upstream", "end_to_end"]
+__all__ = ["RawHeaders", "Upstream", "end_to_end", "is_loopback", "proxy_for"]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Names in small letters, and values, as they are on the wire."""
@@ -40,6 +43,11 @@ _KEY_HEADERS: dict[Api, str] = {
     "anthropic": "x-api-key",
     "gemini": "x-goog-api-key",
 }
+
+
+def _shown(address: SplitResult) -> str:
+    """Scheme, host and port, without name and password."""
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
@@ -79,7 +87,7 @@ class Upstream:
             raise ValueError(f"{address!r} is not an address: {error}") from error
         if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
             raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
-        self.name = f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}"
+        self.name = _shown(parsed)
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
         self._key, self._token, self._silence = key, token, silence
         self._connections = connections
@@ -176,7 +184,7 @@ class Upstream:
                 return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
         if not takes_body:
             return value  # such as a file that lies elsewhere
-        shown = f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
+        shown = _shown(found) + found.path
         raise RefusedError(f"the upstream {self.name} redirects to {shown}: give that server's address", 502)
 
     def _path_here(self, path: str, base: str) -> str | None:
@@ -190,3 +198,82 @@ class Upstream:
             if re.match(r"/v1(alpha|beta)[0-9]?/", rest)
             else None
         )
+
+
+# Proxies of the environment
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is this machine's own."""
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback
+
+
+def proxy_for(address: str) -> str | None:
+    """The proxy for an http or https address: that of its scheme, else ALL_PROXY; None goes directly.
+
+    NO_PROXY is heeded, and this machine is never reached through a proxy. Raises ValueError for a proxy that
+    cannot be used: one line that names the variable.
+    """
+    target = urlsplit(address)
+    host = target.hostname or ""
+    if is_loopback(host) or host in ("0.0.0.0", "::") or proxy_bypass(host) or _is_excluded(host):
+        return None
+    proxies = getproxies()
+    for kind in (target.scheme, "all"):
+        if proxies.get(kind):
+            given = proxies[kind]
+            return _checked(given if "://" in given else f"http://{given}", _variable(kind))
+    return None
+
+
+def _is_excluded(host: str) -> bool:
+    """NO_PROXY with a network in it, such as 10.0.0.0/8, which `proxy_bypass` does not know."""
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for item in listed.split(","):
+        try:
+            if address in ipaddress.ip_network(item.strip().strip("[]"), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def _variable(kind: str) -> str:
+    """The variable that `getproxies` took it from: that in small letters comes first."""
+    name = f"{kind}_proxy"
+    if os.environ.get(name):
+        return name
+    return next((key for key, value in os.environ.items() if value and key.lower() == name), name.upper())
+
+
+def _checked(proxy: str, variable: str) -> str:
+    try:
+        parts = urlsplit(proxy)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"the environment variable {variable} is not an address: {error}") from error
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ValueError(
+            f"the environment variable {variable} cannot be used: {_shown(parts)!r} is not an address of "
+            f"{', '.join(_SCHEMES)}. Correct or unset it, or add the host to NO_PROXY"
+        )
+    if parts.scheme.startswith("socks") and not find_spec("socksio"):
+        raise ValueError(
+            f"the environment variable {variable} names a SOCKS proxy: pip install 'httpx2[socks]', "
+            "unset it, or add the host to NO_PROXY"
+        )
+    return proxy

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from cotam.gateway import log
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.tokens import TOKEN_HEADER
 from cotam.image import models
@@ -114,7 +114,6 @@ def _value(name: str, meaning: str, text: str) -> str | float:
 
 # Models
 
-_LOG = logging.getLogger("cotam.gateway")
 _MOST_NAMES = 1000
 _lock = Lock()
 _told: set[str] = set()
@@ -138,8 +137,8 @@ def model_for(fit: str | None, requested: str | None) -> Model | None:
             if is_new := requested not in _told and len(_told) < _MOST_NAMES:
                 _told.add(requested)
         if is_new:
-            fields = {"model": requested[:200], "reason": models.unknown(requested[:200])}
-            _LOG.warning("unknown model: its images keep their size", extra={"fields": fields})
+            name = requested[:200]
+            log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
     return found
 
 

@@ -1,0 +1,42 @@
+"""The log: a line of JSON on standard error for each event."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+
+__all__ = ["begin", "info", "warning"]
+
+_LOG = logging.getLogger("cotam.gateway")
+
+
+def info(message: str, **fields: object) -> None:
+    """Log an event; ``fields`` are part of its line."""
+    _LOG.info(message, extra={"fields": fields})
+
+
+def warning(message: str, **fields: object) -> None:
+    """Log what somebody should look at; ``fields`` are part of its line."""
+    _LOG.warning(message, extra={"fields": fields})
+
+
+def begin() -> None:
+    """Write events to standard error from now on, and warnings of the server."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    for name, level in ((_LOG.name, logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        row = {"time": f"{when}.{int(record.msecs):03}Z", "level": record.levelname.lower()}
+        row |= {"message": record.getMessage()} | getattr(record, "fields", {})
+        if record.exc_info:
+            row["exception"] = self.formatException(record.exc_info)
+        return json.dumps(row, ensure_ascii=False)
