@@ -115,7 +115,7 @@ ROOMS = [
     {"format"},
     {"runtime"},
     {"codec", "guide", "image"},
-    {"options"},
+    {"options", "standard"},
     {"frames"},
     {"api"},
     {"__init__"},

@@ -12,7 +12,7 @@ from cotam.cli.options import Option, given_flags, option, together
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
-# As `cotam.image.standard` has them, which imports NumPy and Pillow: usage errors and help do without.
+# As `cotam.standard.files` has them, which imports NumPy and Pillow: usage errors and help do without.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", ".png": "png"}
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")
@@ -60,14 +60,14 @@ def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: 
     ----------
     pixels : uint8 (H, W, 3), of any size
     form : one of `FORMATS`, not "cotam"
-    quality, prefilter : see `cotam.image.standard.make`
+    quality, prefilter : see `cotam.standard.files.make`
     options : arguments of `cotam.encode`
     """
     from cotam.guide.base import load
     from cotam.guide.content import examine
     from cotam.guide.multiscale import importance
-    from cotam.image import standard
     from cotam.image.fit import fitted
+    from cotam.standard import files as standard
 
     pixels = fitted(pixels, options["fit"], options["max_pixels"])
     given: dict[str, Any] = {"target_size": options["target_size"], "prefilter": prefilter}

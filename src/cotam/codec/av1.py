@@ -15,7 +15,7 @@ from PIL import AvifImagePlugin, Image, features
 from cotam.errors import DamagedError, FormatError, MissingCodecError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
-__all__ = ["DRAFT_SPEED", "SPEED", "can_encode_av1", "decode_av1", "encode_av1", "speed_for"]
+__all__ = ["DRAFT_SPEED", "SPEED", "TUNING", "can_encode_av1", "decode_av1", "encode_av1", "speed_for"]
 
 SPEED = 6
 """Of libaom, 0 (slow) … 10."""
@@ -29,7 +29,7 @@ _LARGE = 1 << 20
 _THREADS = 2
 """The bytes are the same with any number of threads above one, and others with one alone."""
 
-_TUNING = {
+TUNING = {
     "deltaq-mode": "0",
     "enable-paeth-intra": "0",
     "disable-trellis-quant": "1",
@@ -82,7 +82,7 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
         codec="aom",
         max_threads=_THREADS,
         autotiling=False,
-        advanced=_TUNING,
+        advanced=TUNING,
     )
     return strip_container(buffer.getvalue())
 

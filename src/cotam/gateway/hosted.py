@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
@@ -18,9 +18,11 @@ from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, 
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.wish import Wish, model_for
+from cotam.guide.content import examine
 from cotam.image.fit import resized, target_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
+from cotam.standard import files
 
 __all__ = ["RUNGS", "ForApi"]
 
@@ -255,10 +257,15 @@ def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     scale, quality = rung
     height, width = pixels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    options: dict[str, Any] = {} if form == "png" else {"quality": quality}
+    small = resized(pixels, size)
+    if form == "png":
+        return saved(small, form)
     if form == "jpeg" and quality > 90:
-        options["subsampling"] = "4:4:4"  # where there is room: coloured text is read better
-    return saved(resized(pixels, size), form, **options)
+        return saved(small, form, quality=quality, subsampling="4:4:4")  # coloured text is read better
+    content = examine(small, fusion=0.0)
+    return files.encode(
+        small, cast("files.Format", form), quality, importance=content.importance, page=content.is_page
+    )
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -19,7 +19,7 @@ from PIL import AvifImagePlugin, Image, features
 
 from cotam.errors import InputError, MissingExtraError, UnknownWeightsError
 from cotam.image.read import Pixels
-from cotam.image.standard import Format
+from cotam.standard.files import Format
 
 __all__ = ["NAMES", "Codec", "available", "codec", "ladder"]
 

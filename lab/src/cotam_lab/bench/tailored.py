@@ -1,4 +1,4 @@
-"""Tailored standard files (`cotam.image.standard`) as codecs of the benchmark."""
+"""Tailored standard files (`cotam.standard.files`) as codecs of the benchmark."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from cotam.guide.content import Content, examine
-from cotam.image import jpeg, prefilter, standard
 from cotam.image.read import Pixels
-from cotam.image.standard import Format
+from cotam.standard import files, jpeg, prefilter
+from cotam.standard.files import Format
 from cotam_lab.bench.baselines import Codec
 
 __all__ = ["tailored"]
@@ -28,7 +28,7 @@ def tailored(plain: Codec, format: Format) -> Codec:
 
 def _encode(pixels: Pixels, quality: int, *, format: Format) -> bytes:
     content = _content(pixels.shape, pixels.tobytes())
-    return standard.encode(pixels, format, quality, importance=content.importance, page=content.is_page)
+    return files.encode(pixels, format, quality, importance=content.importance, page=content.is_page)
 
 
 @functools.lru_cache(maxsize=1)  # a sweep goes image by image

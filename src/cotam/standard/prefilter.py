@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 from cotam.image.read import Pixels
 
-__all__ = ["CONTRAST", "OCTAVES", "RADIUS", "flat_share", "smooth"]
+__all__ = ["CONTRAST", "OCTAVES", "RADIUS", "TINT", "flat_share", "smooth", "without_tint"]
 
 OCTAVES = 3.0
 """How far importance is below its maximum where pixels are smoothed; it sets in within the octave before.
@@ -19,6 +19,9 @@ or a faint line of a form."""
 
 RADIUS = 0.7
 """Of the Gaussian blur, in pixels."""
+
+TINT = 12
+"""Colour differences (Cb, Cr) up to which a pixel is grey with a tint or noise: scans on white paper."""
 
 
 def smooth(pixels: Pixels, importance: np.ndarray, *, octaves: float = OCTAVES) -> Pixels:
@@ -49,6 +52,13 @@ def smooth(pixels: Pixels, importance: np.ndarray, *, octaves: float = OCTAVES) 
     smoothed = image.filter(ImageFilter.MedianFilter(3)).filter(ImageFilter.GaussianBlur(RADIUS))
     mixed = pixels + weight[..., None] * (np.asarray(smoothed, np.float32) - pixels)
     return np.rint(mixed).astype(np.uint8)
+
+
+def without_tint(pixels: Pixels) -> Pixels:
+    """Return pixels without colour if at most one in 2000 has more than `TINT`, else as they are."""
+    planes = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
+    coloured = (np.abs(planes[..., 1:].astype(np.int16) - 128) > TINT).any(axis=2)
+    return pixels if coloured.mean() > 1 / 2000 else planes[..., :1].repeat(3, axis=2)
 
 
 def flat_share(pixels: Pixels) -> float:

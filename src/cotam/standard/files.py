@@ -1,23 +1,26 @@
 """JPEG, WebP, AVIF and PNG files for models that open nothing else.
 
 The files follow their standards and open anywhere. Their settings suit vision encoders, and a prefilter takes
-out what no model reads (`cotam.image.prefilter`).
+out what no model reads (`cotam.standard.prefilter`).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image, features
 
+from cotam.codec.av1 import TUNING
+from cotam.codec.contrast import balanced_error, contrast_weights
+from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.errors import InputError, TargetSizeError
-from cotam.image import jpeg, prefilter
 from cotam.image.read import Pixels
+from cotam.standard import jpeg, prefilter
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "SUFFIXES", "Format", "StandardFile", "encode", "make"]
 
@@ -89,7 +92,7 @@ def encode(
     target_size : bytes; takes the highest quality that fits and ignores ``quality``. An image that does not
         fit at its lowest quality is shrunk.
     importance : (gh, gw), positive, covers the image evenly: where a vision encoder looks. Without it nothing
-        is smoothed.
+        is smoothed, and no tint is taken out.
     page : the image is mostly text: a document, a screen, a chart (`cotam.guide.content.Content.is_page`)
     prefilter : False gives the plain file, as Pillow writes it with optimal Huffman tables (JPEG), method 6
         (WebP) or speed 6 (AVIF)
@@ -197,8 +200,9 @@ def _writer(
         image = Image.fromarray(pixels)
         return lambda quality: _plain(image, format, quality)
     seen = _Seen(pixels, pixels, importance, page, prefilter.flat_share(pixels) >= _FLAT)
-    if page and not seen.flat and importance is not None and format != "png":
-        seen = replace(seen, smoothed=prefilter.smooth(pixels, importance))
+    if page and importance is not None and format != "png":
+        smoothed = pixels if seen.flat else prefilter.smooth(pixels, importance)
+        seen = replace(seen, smoothed=prefilter.without_tint(smoothed))
     return _TAILORED[format](seen)
 
 
@@ -238,23 +242,48 @@ def _jpeg_writer(image: _Seen) -> _Writer:
 
 
 def _webp_writer(image: _Seen) -> _Writer:
-    """Lossy, or lossless where that is smaller, as it can be with flat graphics."""
-    lossless = None
-    if image.flat:
-        lossless = _saved(Image.fromarray(image.pixels), "webp", lossless=True, quality=75, method=4)
+    """Lossy; flat graphics lossless, as they are or in few colours, where that is smaller at equal error."""
     smoothed = Image.fromarray(image.smoothed)
+    few = _FewColours(image.pixels) if image.flat else None
 
     def write(quality: int) -> bytes:
         lossy = _saved(smoothed, "webp", quality=quality, method=6)
-        return lossy if lossless is None or len(lossy) < len(lossless) else lossless
+        return min([lossy, *few.like(lossy)], key=len) if few else lossy
 
     return write
+
+
+class _FewColours:
+    """Lossless WebP files of flat graphics."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels, self._weights = pixels, contrast_weights(pixels)
+
+    def like(self, lossy: bytes) -> Iterator[bytes]:
+        """Files of the image as it is, and in palettes with no more error than a lossy file has."""
+        yield self._exact
+        with Image.open(io.BytesIO(lossy)) as image:
+            error = balanced_error(self._pixels, np.asarray(image.convert("RGB")), self._weights)
+        for one in reduce_colours(self._colours, error, _TRIALS):
+            yield _lossless(one.pixels)
+
+    @cached_property
+    def _exact(self) -> bytes:
+        return _lossless(self._pixels)
+
+    @cached_property
+    def _colours(self) -> Colours:
+        return Colours.of(self._pixels, self._weights)
+
+
+def _lossless(pixels: Pixels) -> bytes:
+    return _saved(Image.fromarray(pixels), "webp", lossless=True, quality=75, method=4)
 
 
 def _avif_writer(image: _Seen) -> _Writer:
     options: dict[str, Any] = {"speed": 6}
     if image.flat:
-        options["advanced"] = {"tune-content": "screen"}
+        options |= {"codec": "aom", "max_threads": 2, "autotiling": False, "advanced": TUNING}
     smoothed = Image.fromarray(image.smoothed)
     return lambda quality: _saved(smoothed, "avif", quality=quality, **options)
 
@@ -286,6 +315,9 @@ def _exact(pixels: Pixels) -> list[Image.Image]:
 
 _FLAT = 0.5
 """Share of pixels equal to their left and upper neighbours from which on an image counts as flat graphics."""
+
+_TRIALS = TRIALS[3:]
+"""Palettes of 16 colours at most, smoothed, and of 64."""
 
 _TAILORED: dict[Format, Callable[[_Seen], _Writer]] = {
     "jpeg": _jpeg_writer,

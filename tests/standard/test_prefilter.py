@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from synthetic import page, picture
 
-from cotam.image.prefilter import flat_share, smooth
+from cotam.standard.prefilter import flat_share, smooth
 
 
 def grainy(height: int, width: int) -> np.ndarray:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from cotam.errors import InputError
 from cotam.image.read import Pixels
 
 __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
@@ -40,7 +42,7 @@ class Settings:
     focus: float = 0.0
 
 
-PHOTO = Settings(chroma=0.35, flatness=0.0, price=0.0)
+PHOTO = Settings(chroma=0.22, flatness=0.0, price=0.0)
 """Encoders see colours finer than the standard's table has them, and lose by coefficients set to zero."""
 
 PLAIN = Settings(chroma=1.0, flatness=0.0, price=0.0)
@@ -92,7 +94,7 @@ def tables(quality: int, settings: Settings = PHOTO) -> tuple[np.ndarray, np.nda
 def encode(
     pixels: Pixels, quality: int, settings: Settings = PHOTO, importance: np.ndarray | None = None
 ) -> bytes:
-    """Encode pixels as a progressive JPEG file with optimal Huffman tables.
+    """Encode pixels as a JPEG file with optimal Huffman tables, progressive where that is smaller.
 
     Chroma is 4:2:0. An image without colour has luma alone.
 
@@ -129,11 +131,24 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
 
 
 def _saved(image: Image.Image, found: list[np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    options = {"subsampling": "4:2:0"} if image.mode == "YCbCr" else {}
+    """The smaller of a progressive file and one that is not, with fewer headers: that of few bytes."""
+    options: dict[str, Any] = {"subsampling": "4:2:0"} if image.mode == "YCbCr" else {}
     qtables = [table.reshape(-1).tolist() for table in found]
-    image.save(buffer, "JPEG", qtables=qtables, optimize=True, progressive=True, **options)
-    return buffer.getvalue()
+    files = []
+    tries: list[dict[str, Any]] = [{"optimize": True, "progressive": True}, {"optimize": True}, {}]
+    for settings in tries:
+        buffer = io.BytesIO()
+        try:
+            image.save(buffer, "JPEG", qtables=qtables, **settings, **options)
+        except OSError as error:
+            # Pillow gives up where an optimised file takes more than a byte for a pixel: noise.
+            if not settings:
+                raise InputError(f"cannot be saved as jpeg: {error}") from error
+            continue
+        files.append(buffer.getvalue())
+        if not settings.get("progressive"):
+            break
+    return min(files, key=len)
 
 
 # Choosing coefficients

@@ -1,0 +1,1 @@
+"""JPEG, WebP, AVIF and PNG files for models that open nothing else."""
