@@ -25,7 +25,7 @@ BLOCK = 16
 FLOOR = 4.0
 """Grey levels added to each deviation, so that errors on plain ground count a little, too."""
 
-COARSE_WORTH = 10.0
+COARSE_WORTH = 30.0
 """Of the squared error of means of 8×8 pixels, beside contrast-weighted error (lab/docs/screens.md)."""
 
 _COARSE = 8

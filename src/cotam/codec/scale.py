@@ -12,11 +12,11 @@ from collections.abc import Sequence
 __all__ = ["av1_quality_for", "error_at"]
 
 _QUALITIES = (0, 20, 50, 80, 100)
-_ERRORS = (560.0, 240.0, 68.0, 26.0, 10.0)
+_ERRORS = (780.0, 340.0, 95.0, 36.0, 14.0)
 """Squared grey levels at `_QUALITIES`; between them the logarithm is linear."""
 
 _AV1_QUALITIES = (2, 10, 22, 40, 60, 80)
-_AV1_ERRORS = (850.0, 350.0, 190.0, 67.0, 26.0, 11.0)
+_AV1_ERRORS = (1190.0, 490.0, 270.0, 94.0, 36.0, 15.0)
 """The same of AV1 as `cotam.codec.av1` codes it."""
 
 
