@@ -165,15 +165,16 @@ class FlatCoder:
         best: Coded | None = None
         low, high, quality = -1, MAX_QUALITY + 1, self._quality_for(size)
         choice = self._choose(quality)
-        for _ in range(_TRIES):
+        for _ in range(_TRIES + 1):
             coded = self._encode(quality, choice)
             length = len(coded.file.data)
             if length <= size:
                 best, low = coded, quality
+            elif best is None and self._has_av1 and Kind.LOSSLESS in choice.kinds:
+                choice = _Choice({Kind.AV1}, ())  # by drafts of which the quality was found
+                continue
             else:
                 high = quality
-                if best is None and self._has_av1:  # the quality was found by drafts of AV1
-                    choice = _Choice({Kind.AV1}, ())
             if high - low <= 1 or (low == quality and length >= _FULL * size):
                 break
             quality = min(max(math.floor(quality + math.log(size / length) / _GROWTH), low + 1), high - 1)
