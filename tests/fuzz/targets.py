@@ -16,12 +16,13 @@ from PIL import Image
 
 import cotam
 from cotam.errors import CotamError, InputError
-from cotam.gateway.dataurl import Media
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.jobs import Job, Wish
+from cotam.gateway.jobs import Job
+from cotam.gateway.media import Media
 from cotam.gateway.parts import parse_json, parts, replaced, to_json
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.to_cotam import ToCotam
+from cotam.gateway.wish import Wish
 
 __all__ = ["FOUND", "TARGETS", "seeds"]
 
@@ -30,18 +31,18 @@ FOUND = Path(__file__).parent / "found"
 
 _GOLDEN = Path(__file__).parents[1] / "golden"
 _PIXELS = 1 << 16
-"""Larger pictures are refused: they would take all of the time."""
+"""Larger images are refused: they would take all of the time."""
 
 
 def decode(data: bytes) -> None:
-    """`cotam.decode`: a picture of the size that the header says, or a `CotamError` in one line."""
+    """`cotam.decode`: an image of the size that the header says, or a `CotamError` in one line."""
     try:
-        picture = cotam.decode(data, size_limit=_PIXELS)
+        image = cotam.decode(data, size_limit=_PIXELS)
     except CotamError as error:
         _check_text(error)
         return
     about = cotam.info(data)
-    assert picture.size == (about.width, about.height)
+    assert image.size == (about.width, about.height)
 
 
 def info(data: bytes) -> None:
@@ -57,7 +58,7 @@ def info(data: bytes) -> None:
 
 
 def rewrite(data: bytes) -> None:
-    """The pure part of the gateway: where pictures are in a request, and other addresses in their place."""
+    """The pure part of the gateway: where images are in a request, and other addresses in their place."""
     try:
         body = parse_json(data)
     except InputError as error:
@@ -67,9 +68,9 @@ def rewrite(data: bytes) -> None:
     news = {part: Media("image/new", number.to_bytes(4)) for number, part in enumerate(found)}
     new = replaced(body, news)
     assert [part.media or part.text for part in parts(new)] == list(news.values())
-    before = [(part.where, part.text) for part in found]
-    assert [(part.where, part.text) for part in parts(body)] == before  # the one given is as it was
-    assert [(part.where, part.text) for part in parts(parse_json(to_json(body)))] == before
+    before = [(part.place, part.key, part.text) for part in found]
+    assert [(part.place, part.key, part.text) for part in parts(body)] == before  # the one given is as it was
+    assert [(part.place, part.key, part.text) for part in parts(parse_json(to_json(body)))] == before
 
 
 _for_model = ForModel(_PIXELS, roundtrip=Wish(quality=10))
