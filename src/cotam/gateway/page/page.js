@@ -22,7 +22,7 @@ let tab = "cotam";
 let table = null; // what was compared: {rows, words, count, …}
 let shrunk = null; // address of the original at the size at which formats are compared, if that is smaller
 let running = null; // AbortController of the work that will show
-let coded = null; // the .cotam file of what is shown
+let coded = null; // {file, isLocal}: the .cotam file of what is shown, and whether the page made it
 let latest = null; // address of what was chosen last, while it loads
 let objects = []; // addresses of blobs that go with the image
 
@@ -109,7 +109,7 @@ async function refresh() {
 // Fills the table row by row: our own, those of other formats, then the words that are read in each.
 async function compare(options, signal) {
   const show = () => {
-    showTable(table, { formats: settings.formats, image, ownBytes: service.isLocal ? coded.size : null });
+    showTable(table, { formats: settings.formats, image, ownBytes: coded.isLocal ? coded.file.size : null });
   };
   say("Measuring what a model sees …");
   const ours = await service.compare(image.file, options, signal);
@@ -133,8 +133,8 @@ async function compare(options, signal) {
   }
 }
 
-function showCoded({ file, url, width, height }, { quality, model }, seconds) {
-  coded = file;
+function showCoded({ file, url, width, height, isLocal }, { quality, model }, seconds) {
+  coded = { file, isLocal };
   objects.push(url);
   const ratio = image.file.size / file.size;
   element("bytes").textContent = `${number.format(file.size)} bytes`;
@@ -144,7 +144,7 @@ function showCoded({ file, url, width, height }, { quality, model }, seconds) {
   const title = settings.models.find(({ name }) => name === model)?.title;
   element("facts").textContent =
     `${width} × ${height} pixels${title ? `, as ${title} sees them` : ""}; ${bpp} bits per pixel at quality ${quality}; ` +
-    `${seconds.toFixed(1)} s ${service.isLocal ? "in this page" : "in the gateway"}`;
+    `${seconds.toFixed(1)} s ${isLocal ? "in this page" : "in the gateway"}`;
   element("download").href = URL.createObjectURL(file);
   objects.push(element("download").href);
   element("download").download = `${image.name.replace(/\.\w+$/, "")}.cotam`;
@@ -263,7 +263,7 @@ element("question").addEventListener("submit", async (event) => {
   event.preventDefault();
   element("send").disabled = true;
   element("answers").hidden = false;
-  await Promise.all([ask(0, image.file), ask(1, coded)]);
+  await Promise.all([ask(0, image.file), ask(1, coded.file)]);
   element("send").disabled = false;
 });
 

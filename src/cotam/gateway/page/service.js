@@ -25,7 +25,8 @@ export class Service {
     return this.#package !== null;
   }
 
-  // A file → {file, url, width, height}: its .cotam file, and the address of what a decoder makes of that.
+  // A file → {file, url, width, height, isLocal}: its .cotam file, the address of what a decoder makes of that, and
+  // whether both were made in the page.
   async code(image, { quality, model }, signal) {
     if (this.#package) return this.#codeHere(image, { quality, model }, signal);
     const query = new URLSearchParams({ quality, ...(model && { for: model }) });
@@ -35,7 +36,7 @@ export class Service {
     const file = await answer.blob();
     const decoded = await this.#post("/v1/cotam/decode", file, signal);
     if (!decoded.ok) await read(decoded);
-    return { file, url: URL.createObjectURL(await decoded.blob()), width, height };
+    return { file, url: URL.createObjectURL(await decoded.blob()), width, height, isLocal: false };
   }
 
   async #codeHere(image, { quality, model }, signal) {
@@ -45,7 +46,7 @@ export class Service {
     const canvas = new OffscreenCanvas(width, height);
     canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
     const url = URL.createObjectURL(await canvas.convertToBlob());
-    return { file: new Blob([bytes], { type: "image/vnd.cotam" }), url, width, height };
+    return { file: new Blob([bytes], { type: "image/vnd.cotam" }), url, width, height, isLocal: true };
   }
 
   // What /v1/cotam/compare says; `of` is a format, or words, and the codec itself without it.

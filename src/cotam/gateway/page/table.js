@@ -49,7 +49,9 @@ function showMeasure(table, image, ownBytes) {
   const { seen, install, width, height, rows, count, measure } = table;
   const lines = [];
   if (width * height < image.width * image.height) lines.push(`Compared at ${width} × ${height} pixels.`);
-  else if (ownBytes !== null && ownBytes !== rows[0].bytes) lines.push("The row of CoTAM is of the gateway's own encoder.");
+  else if (ownBytes !== null && ownBytes !== rows[0].bytes) {
+    lines.push("The row of CoTAM is the gateway's own encoder's, which has payloads for screens that the page lacks.");
+  }
   if (count) lines.push(`Words: those of ${count} in the original that RapidOCR reads.`);
   if (measure === "features") {
     lines.push(
