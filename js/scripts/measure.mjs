@@ -3,7 +3,7 @@
 //
 //     PYTHON=python node scripts/measure.mjs IMAGE …        after `npm run build`
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
@@ -38,8 +38,9 @@ function processorTime() {
   const ours = new Set([String(browser.process().pid)]);
   let sum = 0;
   const processes = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/stat`))
-    .map((name) => readFileSync(`/proc/${name}/stat`, "latin1"))
+    .filter((name) => /^\d+$/.test(name))
+    .map(statOf)
+    .filter((stat) => stat)
     .map((stat) => [stat.split(" ")[0], stat.slice(stat.lastIndexOf(")") + 2).split(" ")])
     .sort(([a], [b]) => a - b);
   for (const [id, fields] of processes) {
@@ -48,6 +49,14 @@ function processorTime() {
     sum += Number(fields[11]) + Number(fields[12]);
   }
   return sum / Number(execFileSync("getconf", ["CLK_TCK"]));
+}
+
+function statOf(id) {
+  try {
+    return readFileSync(`/proc/${id}/stat`, "latin1");
+  } catch {
+    return ""; // it has ended
+  }
 }
 
 async function timed(job, name, path) {
