@@ -104,52 +104,80 @@ def _plot(rng: np.random.Generator, axes: Axes, names: list[str]) -> None:
     x = np.arange(count) + pick(rng, (0, 1990, 1))
     walk = level * np.abs(1 + np.cumsum(rng.normal(0, 0.12, (series, count)), 1))
     if kind < 4:
-        for index in range(series):
-            look = {
-                "lw": rng.uniform(0.6, 3),
-                "ls": pick(rng, ("-", "-", "--", ":", "-.")),
-                "marker": pick(rng, ("", "", "o", "s", "^", "x", "D")),
-            }
-            axes.plot(x, walk[index], color=colours[index], ms=rng.uniform(2, 7), label=names[index], **look)
-            if rng.random() < 0.3:
-                axes.fill_between(
-                    x, walk[index] * 0.9, walk[index] * 1.1, color=colours[index], alpha=0.25, lw=0
-                )
+        _lines(rng, axes, names, x, walk, colours)
     elif kind < 8:
         bars = min(count, 48 // series)
         _bars(rng, axes, names, np.sort(walk[:, :bars], 1)[:, :: pick(rng, (1, -1))], colours)
     elif kind == 8:
-        for index in range(series):
-            points = rng.normal(rng.normal(0, 2, 2), rng.uniform(0.3, 1.5), (count * 6, 2))
-            axes.scatter(
-                *points.T,
-                s=log_uniform(rng, 3, 60),
-                color=colours[index],
-                marker=pick(rng, "osx^+"),
-                alpha=rng.uniform(0.4, 1),
-                label=names[index],
-            )
+        _points(rng, axes, names, series, count, colours)
     elif kind == 9:
-        parts = 2 + int(rng.random() * 6)
-        hole = {"width": rng.uniform(0.3, 1), "edgecolor": pick(rng, ("white", "black", "none"))}
-        axes.pie(
-            rng.uniform(0.3, 1, parts),
-            labels=names[:parts],
-            colors=colours[:parts],
-            autopct="%1.0f%%",
-            startangle=rng.uniform(0, 360),
-            wedgeprops=hole,
-        )
+        _pie(rng, axes, names, colours)
         return
     elif kind == 10:
-        cells = rng.random((2 + int(rng.random() * 8), 2 + int(rng.random() * 8)))
-        axes.imshow(cells, cmap=pick(rng, ("viridis", "Blues", "coolwarm", "gray", "YlOrRd")), aspect="auto")
-        for (row, column), value in np.ndenumerate(cells):
-            axes.text(
-                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=pick(rng, ("k", "w"))
-            )
+        _cells(rng, axes)
     else:
         axes.stackplot(x, walk, colors=colours[:series], labels=names[:series], alpha=rng.uniform(0.5, 1))
+    _frame(rng, axes, legend=kind != 10)
+
+
+def _lines(
+    rng: np.random.Generator,
+    axes: Axes,
+    names: list[str],
+    x: np.ndarray,
+    walk: np.ndarray,
+    colours: list[Any],
+) -> None:
+    for values, colour, name in zip(walk, colours, names, strict=False):
+        look = {
+            "lw": rng.uniform(0.6, 3),
+            "ls": pick(rng, ("-", "-", "--", ":", "-.")),
+            "marker": pick(rng, ("", "", "o", "s", "^", "x", "D")),
+        }
+        axes.plot(x, values, color=colour, ms=rng.uniform(2, 7), label=name, **look)
+        if rng.random() < 0.3:
+            axes.fill_between(x, values * 0.9, values * 1.1, color=colour, alpha=0.25, lw=0)
+
+
+def _points(
+    rng: np.random.Generator, axes: Axes, names: list[str], series: int, count: int, colours: list[Any]
+) -> None:
+    for index in range(series):
+        points = rng.normal(rng.normal(0, 2, 2), rng.uniform(0.3, 1.5), (count * 6, 2))
+        axes.scatter(
+            *points.T,
+            s=log_uniform(rng, 3, 60),
+            color=colours[index],
+            marker=pick(rng, "osx^+"),
+            alpha=rng.uniform(0.4, 1),
+            label=names[index],
+        )
+
+
+def _pie(rng: np.random.Generator, axes: Axes, names: list[str], colours: list[Any]) -> None:
+    parts = 2 + int(rng.random() * 6)
+    hole = {"width": rng.uniform(0.3, 1), "edgecolor": pick(rng, ("white", "black", "none"))}
+    axes.pie(
+        rng.uniform(0.3, 1, parts),
+        labels=names[:parts],
+        colors=colours[:parts],
+        autopct="%1.0f%%",
+        startangle=rng.uniform(0, 360),
+        wedgeprops=hole,
+    )
+
+
+def _cells(rng: np.random.Generator, axes: Axes) -> None:
+    cells = rng.random((2 + int(rng.random() * 8), 2 + int(rng.random() * 8)))
+    axes.imshow(cells, cmap=pick(rng, ("viridis", "Blues", "coolwarm", "gray", "YlOrRd")), aspect="auto")
+    for (row, column), value in np.ndenumerate(cells):
+        axes.text(
+            column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=pick(rng, ("k", "w"))
+        )
+
+
+def _frame(rng: np.random.Generator, axes: Axes, *, legend: bool) -> None:
+    """Grid, spines and legend."""
     if rng.random() < 0.35:
         axes.grid(True, axis=pick(rng, ("both", "y")), ls=pick(rng, ("-", "--", ":")), alpha=0.6)
     if rng.random() < 0.35:
@@ -157,7 +185,7 @@ def _plot(rng: np.random.Generator, axes: Axes, names: list[str]) -> None:
             rng, (("top", "right"), ("top", "right", "left"), ("top", "right", "left", "bottom"))
         ):
             axes.spines[side].set_visible(False)
-    if kind != 10 and rng.random() < 0.65:
+    if legend and rng.random() < 0.65:
         axes.legend(
             loc=pick(rng, ("upper left", "upper right", "lower right", "center right")),
             ncols=pick(rng, (1, 1, 2)),

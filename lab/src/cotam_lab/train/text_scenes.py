@@ -6,13 +6,27 @@ the final size belong to `cotam_lab.train.text`. The layouts are caricatures: th
 edges, strokes, areas and repetitions of the real thing, and no more.
 """
 
+from __future__ import annotations
+
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from cotam_lab.train.text_canvas import Canvas, Photos, Size, hsv, ink, mix, paper, smooth
-from cotam_lab.train.text_words import digits, log_uniform, phrase, pick, price, styled, token, voice, word
+from cotam_lab.train.text_canvas import Canvas, Colour, Photos, Size, hsv, ink, mix, paper, smooth
+from cotam_lab.train.text_words import (
+    Voice,
+    digits,
+    log_uniform,
+    phrase,
+    pick,
+    price,
+    styled,
+    token,
+    voice,
+    word,
+)
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
@@ -74,6 +88,73 @@ def _scribble(rng: np.random.Generator, canvas: Canvas) -> None:
     )
 
 
+@dataclass
+class _Till:
+    """Prints the lines of a receipt."""
+
+    rng: np.random.Generator
+    canvas: Canvas
+    speech: Voice
+    fill: Colour
+    px: float
+    squeeze: float
+    margin: float
+    inner: float
+    leading: float
+    upper: bool
+    currency: str
+
+    def put(self, text: str, y: float, side: float, factor: float | None = None, bold: bool = False) -> None:
+        """Print text at the left (``side`` 0), in the middle or at the right (1)."""
+        factor = self.squeeze if factor is None else factor
+        face = styled(self.speech, bold).face
+        text = text.upper() if self.upper else text
+        x = self.margin + (self.inner - self.canvas.width(text, face, self.px) * factor) * side
+        if factor == 1:
+            self.canvas.text(x, y, text, face, self.px, self.fill)
+        else:
+            self.canvas.stretched(x, y, text, face, self.px, self.fill, factor)
+
+    def part(self, y: float) -> float:
+        """Print an address, a heading, a rule, a pair of fields or some items. Returns where they end."""
+        rng, speech, line, part = self.rng, self.speech, self.px * self.leading, self.rng.random()
+        if part < 0.16:
+            for _ in range(2 + int(rng.random() * 4)):
+                self.put(" ".join((phrase(rng, speech, 2), digits(rng, 4), word(rng, speech))), y, 0.5)
+                y += line
+            return y
+        if part < 0.3:
+            wide = rng.uniform(1.0, 2.1) * self.squeeze
+            self.put(phrase(rng, speech, 2, 0), y, pick(rng, (0, 0.5)), wide, rng.random() < 0.6)
+            return y + line
+        if part < 0.42:
+            rule = pick(rng, "-=*._")
+            length = int(self.inner / max(1, self.canvas.width(rule, speech.face, self.px) * self.squeeze))
+            self.put(rule * length, y, 0)
+            return y + line
+        if part < 0.56:
+            self.put(f"{phrase(rng, speech, 1, 0)}: {token(rng)}", y, 0)
+            self.put(f"{phrase(rng, speech, 1, 0)}: {digits(rng, 5)}", y, 1)
+            return y + line
+        if part < 0.62:
+            ends = [(self.margin, y + 3), (self.margin + self.inner, y + 3)]
+            self.canvas.line(ends, self.fill, rng.uniform(0.8, 2))
+            return y + 8
+        return self._items(y)
+
+    def _items(self, y: float) -> float:
+        rng, bold, line = self.rng, self.rng.random() < 0.2, self.px * self.leading
+        for _ in range(1 + int(rng.random() * 6)):
+            name = phrase(rng, self.speech, 1 + int(rng.random() * 3), 0)[: int(self.inner / self.px)]
+            self.put(name, y, 0, bold=bold)
+            if rng.random() < 0.4:
+                y += line
+                self.put(f"{digits(rng, 1)} x {price(rng)}", y, 0.4)
+            self.put(self.currency + price(rng), y, 1, bold=bold)
+            y += line
+        return y
+
+
 def receipt(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
     """Draw part of a thermal receipt as a scanner sees it: faded strokes, mottled paper, holes, pen marks."""
     shade = hsv(rng.random(), 0.06 * rng.random() ** 2, 1 - 0.25 * rng.random() ** 2)
@@ -87,54 +168,10 @@ def receipt(rng: np.random.Generator, size: Size, scale: float, photos: Photos) 
     fill = hsv(rng.random(), 0.15 * rng.random(), 0.35 * rng.random() ** 2)
     inner, leading, margin = width * 0.9, rng.uniform(1.02, 1.5), left + width * 0.05
     upper, currency = rng.random() < 0.6, pick(rng, ("", "", "$", "RM", "€", "£"))
-
-    def put(text: str, y: float, side: float, factor: float = squeeze, bold: bool = False) -> None:
-        face = styled(speech, bold).face
-        text = text.upper() if upper else text
-        x = margin + (inner - canvas.width(text, face, px) * factor) * side
-        if factor == 1:
-            canvas.text(x, y, text, face, px, fill)
-        else:
-            canvas.stretched(x, y, text, face, px, fill, factor)
-
+    till = _Till(rng, canvas, speech, fill, px, squeeze, margin, inner, leading, upper, currency)
     y = rng.uniform(-40, 60)
     while y < size[1]:
-        part = rng.random()
-        if part < 0.16:
-            for _ in range(2 + int(rng.random() * 4)):
-                put(" ".join((phrase(rng, speech, 2), digits(rng, 4), word(rng, speech))), y, 0.5)
-                y += px * leading
-        elif part < 0.3:
-            put(
-                phrase(rng, speech, 2, 0),
-                y,
-                pick(rng, (0, 0.5)),
-                rng.uniform(1.0, 2.1) * squeeze,
-                rng.random() < 0.6,
-            )
-            y += px * leading
-        elif part < 0.42:
-            rule = pick(rng, "-=*._")
-            length = int(inner / max(1, canvas.width(rule, speech.face, px) * squeeze))
-            put(rule * length, y, 0)
-            y += px * leading
-        elif part < 0.56:
-            put(f"{phrase(rng, speech, 1, 0)}: {token(rng)}", y, 0)
-            put(f"{phrase(rng, speech, 1, 0)}: {digits(rng, 5)}", y, 1)
-            y += px * leading
-        elif part < 0.62:
-            canvas.line([(margin, y + 3), (margin + inner, y + 3)], fill, rng.uniform(0.8, 2))
-            y += 8
-        else:
-            bold = rng.random() < 0.2
-            for _ in range(1 + int(rng.random() * 6)):
-                put(phrase(rng, speech, 1 + int(rng.random() * 3), 0)[: int(inner / px)], y, 0, squeeze, bold)
-                if rng.random() < 0.4:
-                    y += px * leading
-                    put(f"{digits(rng, 1)} x {price(rng)}", y, 0.4)
-                put(currency + price(rng), y, 1, squeeze, bold)
-                y += px * leading
-        y += px * pick(rng, (0, 0, 0, 0.5, 1))
+        y = till.part(y) + px * pick(rng, (0, 0, 0, 0.5, 1))
     _thermal(rng, canvas)
     desk = pick(rng, (BLACK, BLACK, WHITE, WHITE, hsv(0.15 * rng.random(), 0.4 * rng.random(), rng.random())))
     lean = rng.normal() * 8  # the sides of a strip of paper are seldom upright

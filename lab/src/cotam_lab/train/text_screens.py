@@ -3,13 +3,33 @@
 The scenes take what those of `cotam_lab.train.text_scenes` take, and are caricatures in the same way.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageFilter
 
-from cotam_lab.train.text_canvas import Canvas, Photos, Size, gradient, hsv, ink, luma, mix, paper, picture
-from cotam_lab.train.text_words import digits, log_uniform, phrase, pick, styled, token, voice, word
+from cotam_lab.train.text_canvas import (
+    Canvas,
+    Colour,
+    Photos,
+    Size,
+    gradient,
+    hsv,
+    ink,
+    luma,
+    mix,
+    paper,
+    picture,
+)
+from cotam_lab.train.text_words import Voice, digits, log_uniform, phrase, pick, styled, token, voice, word
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+SIGNS = ("=", "(", ")", "):", "==", "+", "->", "{", "}", "[", "]", ".", ",", ";", "!=", "&&", "::", "*", "//")
+"""What code has between names."""
 
 
 def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
@@ -36,27 +56,6 @@ def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
             canvas.text(8 + cell * int(rng.random() * 3), row, phrase(rng, speech, 1), speech.face, px, plain)
         left = side + 6
     numbered = rng.random() < 0.6
-    signs = (
-        "=",
-        "(",
-        ")",
-        "):",
-        "==",
-        "+",
-        "->",
-        "{",
-        "}",
-        "[",
-        "]",
-        ".",
-        ",",
-        ";",
-        "!=",
-        "&&",
-        "::",
-        "*",
-        "//",
-    )
     while y < size[1]:
         indent = min(max(indent + pick(rng, (-1, -1, 0, 0, 0, 0, 1, 1)), 0), 5)
         x = left + (5 * cell if numbered else 0)
@@ -65,25 +64,39 @@ def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
         x, number = x + indent * 4 * cell, number + 1
         if rng.random() < 0.04:
             canvas.box(x - cell, y, rng.uniform(40, 400), px * leading, mix(ground, colours[2], 0.25))
-        pieces = [] if rng.random() < 0.12 else range(1 + int(rng.random() * 10))
+        empty = rng.random() < 0.12
         if rng.random() < 0.1:
             canvas.text(x, y, f"# {phrase(rng, speech, 7)}", speech.face, px, faint)
-            pieces = []
-        for _ in pieces:
-            kind = rng.random()
-            if kind < 0.4:
-                text, colour = pick(rng, signs), plain
-            elif kind < 0.5:
-                text, colour = f'"{token(rng)}"', colours[3]
-            elif kind < 0.6:
-                text, colour = digits(rng, 1 + int(rng.random() * 3)), colours[4]
-            else:
-                text = pick(rng, ("{}", "{}", "{}_id", "self.{}", "get_{}")).format(word(rng, speech, 0))
-                colour = pick(rng, colours)
-            canvas.text(x, y, text, speech.face, px, colour)
-            x += cell * (len(text) + pick(rng, (0, 1, 1)))
+        elif not empty:
+            _tokens(rng, canvas, x, y, speech, px, cell, colours)
         y += px * leading
     return canvas.image
+
+
+def _tokens(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    x: float,
+    y: float,
+    speech: Voice,
+    px: float,
+    cell: float,
+    colours: list[Colour],
+) -> None:
+    """Draw a line of code from ``x``: signs, strings, numbers and names."""
+    for _ in range(1 + int(rng.random() * 10)):
+        kind = rng.random()
+        if kind < 0.4:
+            text, colour = pick(rng, SIGNS), colours[0]
+        elif kind < 0.5:
+            text, colour = f'"{token(rng)}"', colours[3]
+        elif kind < 0.6:
+            text, colour = digits(rng, 1 + int(rng.random() * 3)), colours[4]
+        else:
+            text = pick(rng, ("{}", "{}", "{}_id", "self.{}", "get_{}")).format(word(rng, speech, 0))
+            colour = pick(rng, colours)
+        canvas.text(x, y, text, speech.face, px, colour)
+        x += cell * (len(text) + pick(rng, (0, 1, 1)))
 
 
 def _icon(rng: np.random.Generator, canvas: Canvas, x: float, y: float, side: float) -> None:
@@ -101,75 +114,127 @@ def _icon(rng: np.random.Generator, canvas: Canvas, x: float, y: float, side: fl
             canvas.line([(left, top), (left + wide, top + high), (left, top + high)], fill, side / 10)
 
 
+@dataclass(frozen=True)
+class _Look:
+    """Colours and type of a window."""
+
+    ground: Colour
+    fill: Colour
+    accent: Colour
+    grey: Colour
+    speech: Voice
+    bold: Voice
+    px: float
+    radius: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> _Look:
+        ground = paper(rng, 0.4) if rng.random() < 0.7 else hsv(rng.random(), 0.2, rng.uniform(0.05, 0.25))
+        fill, accent = ink(rng, ground, 0.9), hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.3, 0.9))
+        speech, px = voice(rng), log_uniform(rng, 8, 17)
+        bold, radius = styled(speech, True), pick(rng, (0, 3, 8))
+        return cls(ground, fill, accent, mix(ground, fill, 0.2), speech, bold, px, radius)
+
+
 def _window(
     rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, high: float, photos: Photos
 ) -> None:
     """Draw one window with a title bar, a menu or tool bar, and rows of controls."""
-    ground = paper(rng, 0.4) if rng.random() < 0.7 else hsv(rng.random(), 0.2, rng.uniform(0.05, 0.25))
-    fill, accent = ink(rng, ground, 0.9), hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.3, 0.9))
-    grey, speech, px = mix(ground, fill, 0.2), voice(rng), log_uniform(rng, 8, 17)
-    bold, radius, row = styled(speech, True), pick(rng, (0, 3, 8)), px * 2
-    canvas.box(x + 3, y + 4, width, high, (90, 90, 90), radius=radius)
-    canvas.box(x, y, width, high, ground, grey, radius=radius)
-    title = pick(rng, (accent, grey, ground))
-    canvas.box(x, y, width, row, title, grey, radius=radius)
-    canvas.text(x + 10, y + px * 0.45, phrase(rng, bold, 3), bold.face, px, ink(rng, title, 1))
+    look = _Look.draw(rng)
+    px, row = look.px, look.px * 2
+    canvas.box(x + 3, y + 4, width, high, (90, 90, 90), radius=look.radius)
+    canvas.box(x, y, width, high, look.ground, look.grey, radius=look.radius)
+    _bars(rng, canvas, x, y, width, look)
+    bottom, left, inner = y + 2 * row, x + 12, width - 24
+    while bottom < y + high - row:
+        part = int(rng.random() * 9)
+        bottom += px * 0.4
+        if part < 3:
+            bottom = _rows(rng, canvas, left, bottom, inner, y + high - row, look)
+        elif part < 5:
+            _buttons(rng, canvas, left, bottom, look)
+            bottom += row
+        elif part < 7:
+            _field(rng, canvas, left, bottom, inner, look)
+            bottom += row
+        elif part == 7:
+            canvas.paragraph(rng, left, bottom, inner, 2, look.speech, px, look.fill)
+            bottom += px * 3
+        elif bottom + 60 < y + high:
+            canvas.picture(rng, left, bottom, inner * rng.uniform(0.2, 0.8), 56, photos)
+            bottom += 60
+
+
+def _bars(rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, look: _Look) -> None:
+    """Draw the title bar, and the menu or tool bar below it."""
+    px, row = look.px, look.px * 2
+    title = pick(rng, (look.accent, look.grey, look.ground))
+    canvas.box(x, y, width, row, title, look.grey, radius=look.radius)
+    canvas.text(x + 10, y + px * 0.45, phrase(rng, look.bold, 3), look.bold.face, px, ink(rng, title, 1))
     for place in range(3):
         canvas.oval(
             x + width - (place + 1) * px * 1.4, y + px * 0.5, px * 0.9, px * 0.9, hsv(place / 3, 0.7, 0.9)
         )
     left, bottom = x + 8, y + row
     for _ in range(3 + int(rng.random() * 6)):
-        item = phrase(rng, speech, 1, 0)
-        canvas.text(left, bottom + px * 0.3, item, speech.face, px, fill)
-        left += canvas.width(item, speech.face, px) + px
+        item = phrase(rng, look.speech, 1, 0)
+        canvas.text(left, bottom + px * 0.3, item, look.speech.face, px, look.fill)
+        left += canvas.width(item, look.speech.face, px) + px
         if rng.random() < 0.2:
             _icon(rng, canvas, left, bottom, px * 1.5)
             left += px * 2
-    bottom += row
-    canvas.line([(x, bottom), (x + width, bottom)], grey)
-    while bottom < y + high - row:
-        part, inner, left = int(rng.random() * 9), width - 24, x + 12
-        bottom += px * 0.4
-        if part < 3:
-            for index in range(2 + int(rng.random() * 5)):
-                if bottom > y + high - row:
-                    return
-                if index % 2 and rng.random() < 0.5:
-                    canvas.box(left, bottom, inner, row, mix(ground, accent, rng.uniform(0.05, 0.3)))
-                _icon(rng, canvas, left, bottom + 2, px * 1.4)
-                label = canvas.clipped(phrase(rng, speech, 3), speech.face, px, inner * 0.55)
-                canvas.text(left + px * 2, bottom + px * 0.4, label, speech.face, px, fill)
-                note = canvas.clipped(token(rng), speech.face, px, inner * 0.3)
-                canvas.text(
-                    left + inner - 4, bottom + px * 0.4, note, speech.face, px, mix(ground, fill, 0.6), "ra"
-                )
-                bottom += row
-        elif part < 5:
-            for _ in range(1 + int(rng.random() * 3)):
-                face, text = (
-                    pick(rng, (accent, grey, ground)),
-                    phrase(rng, bold, 1 + int(rng.random() * 2), 0),
-                )
-                wide = canvas.width(text, bold.face, px) + px * 2
-                canvas.box(left, bottom, wide, px * 1.9, face, mix(accent, fill, 0.3), radius=radius)
-                canvas.text(left + px, bottom + px * 0.35, text, bold.face, px, ink(rng, face, 1))
-                left += wide + px
-            bottom += row
-        elif part < 7:
-            label = canvas.clipped(phrase(rng, speech, 2, 0), speech.face, px, inner * 0.5)
-            canvas.text(left, bottom + px * 0.4, label, speech.face, px, fill)
-            gap = canvas.width(label, speech.face, px) + px
-            canvas.box(left + gap, bottom, max(40, inner - gap), px * 1.8, WHITE, grey, radius=radius / 2)
-            entry = canvas.clipped(phrase(rng, speech, 2, 0.5), speech.face, px, inner - gap - 10)
-            canvas.text(left + gap + 5, bottom + px * 0.35, entry, speech.face, px, (60, 60, 60))
-            bottom += row
-        elif part == 7:
-            canvas.paragraph(rng, left, bottom, inner, 2, speech, px, fill)
-            bottom += px * 3
-        elif bottom + 60 < y + high:
-            canvas.picture(rng, left, bottom, inner * rng.uniform(0.2, 0.8), 56, photos)
-            bottom += 60
+    canvas.line([(x, bottom + row), (x + width, bottom + row)], look.grey)
+
+
+def _rows(
+    rng: np.random.Generator,
+    canvas: Canvas,
+    left: float,
+    bottom: float,
+    inner: float,
+    end: float,
+    look: _Look,
+) -> float:
+    """Draw rows of a list from ``bottom`` to ``end``, at most six. Returns where they end."""
+    px, face = look.px, look.speech.face
+    for index in range(2 + int(rng.random() * 5)):
+        if bottom > end:
+            break
+        if index % 2 and rng.random() < 0.5:
+            shade = mix(look.ground, look.accent, rng.uniform(0.05, 0.3))
+            canvas.box(left, bottom, inner, px * 2, shade)
+        _icon(rng, canvas, left, bottom + 2, px * 1.4)
+        label = canvas.clipped(phrase(rng, look.speech, 3), face, px, inner * 0.55)
+        canvas.text(left + px * 2, bottom + px * 0.4, label, face, px, look.fill)
+        note, pale = canvas.clipped(token(rng), face, px, inner * 0.3), mix(look.ground, look.fill, 0.6)
+        canvas.text(left + inner - 4, bottom + px * 0.4, note, face, px, pale, "ra")
+        bottom += px * 2
+    return bottom
+
+
+def _buttons(rng: np.random.Generator, canvas: Canvas, left: float, bottom: float, look: _Look) -> None:
+    px, face = look.px, look.bold.face
+    for _ in range(1 + int(rng.random() * 3)):
+        colour = pick(rng, (look.accent, look.grey, look.ground))
+        text = phrase(rng, look.bold, 1 + int(rng.random() * 2), 0)
+        wide = canvas.width(text, face, px) + px * 2
+        edge = mix(look.accent, look.fill, 0.3)
+        canvas.box(left, bottom, wide, px * 1.9, colour, edge, radius=look.radius)
+        canvas.text(left + px, bottom + px * 0.35, text, face, px, ink(rng, colour, 1))
+        left += wide + px
+
+
+def _field(
+    rng: np.random.Generator, canvas: Canvas, left: float, bottom: float, inner: float, look: _Look
+) -> None:
+    """Draw a label and an entry."""
+    px, face = look.px, look.speech.face
+    label = canvas.clipped(phrase(rng, look.speech, 2, 0), face, px, inner * 0.5)
+    canvas.text(left, bottom + px * 0.4, label, face, px, look.fill)
+    gap = canvas.width(label, face, px) + px
+    canvas.box(left + gap, bottom, max(40, inner - gap), px * 1.8, WHITE, look.grey, radius=look.radius / 2)
+    entry = canvas.clipped(phrase(rng, look.speech, 2, 0.5), face, px, inner - gap - 10)
+    canvas.text(left + gap + 5, bottom + px * 0.35, entry, face, px, (60, 60, 60))
 
 
 def interface(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
