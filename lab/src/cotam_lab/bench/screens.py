@@ -20,7 +20,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from cotam.codec.av1 import decode_av1, encode_av1
+from cotam.codec.av1 import TUNING, decode_av1, encode_av1
 from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench.baselines import Codec, codec
 from cotam_lab.bench.images import Sample, find_images
@@ -60,7 +60,9 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "avif-psnr": _UNTILED | {"advanced": {"tune": "psnr"}},
     "avif-ssim": _UNTILED | {"advanced": {"tune": "ssim"}},
     "avif-ssim-deltaq0": _UNTILED | {"advanced": {"tune": "ssim", "deltaq-mode": "0"}},
-    "avif-ssim-deltaq0-s7": _UNTILED | {"speed": 7, "advanced": {"tune": "ssim", "deltaq-mode": "0"}},
+    "avif-ours": _UNTILED | {"advanced": TUNING},
+    "avif-ours-s7": _UNTILED | {"speed": 7, "advanced": TUNING},
+    "avif-ours-s8": _UNTILED | {"speed": 8, "advanced": TUNING},
 }
 SETTINGS = tuple(name for name in _VARIANTS if name not in CODECS)
 """Settings of AVIF that `cotam.codec.av1` was chosen from; measured when asked for."""
@@ -152,7 +154,7 @@ def sweep(
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of rows.")
 @click.option("--limit", type=int, default=18, show_default=True)
 def fit(folder: Path, out: Path, limit: int) -> None:
-    """Median contrast-weighted error by quality, of the learned codec on pages and of AV1."""
+    """Median balanced error (`cotam.codec.contrast`) by quality, of the learned codec on pages and of AV1."""
     samples = reduced(find_images(folder, limit), out / "images")
     ladders = [(ours("profile=page"), (0, 20, 50, 80, 100)), (_av1_alone(), (2, 12, 30, 60, 80))]
     rows = run_sweep(out / "rows.jsonl", plan(samples, ladders), [metric("contrast")])
@@ -176,7 +178,7 @@ def _av1_alone() -> Codec:
 
 def _medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, float]]:
     for name, quality in dict.fromkeys((row["codec"], row["quality"]) for row in rows):
-        found = [row["contrast"] for row in rows if (row["codec"], row["quality"]) == (name, quality)]
+        found = [row["balanced"] for row in rows if (row["codec"], row["quality"]) == (name, quality)]
         yield name, quality, 255**2 * 10 ** (-float(np.median(found)) / 10)
 
 

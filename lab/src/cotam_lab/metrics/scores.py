@@ -89,6 +89,12 @@ SCORES = {
         "dB",
         "peak signal-to-noise ratio, blocks of 16×16 pixels weighted by the deviation of their luma",
     ),
+    "balanced": Score(
+        "balanced PSNR",
+        "dB",
+        "peak signal-to-noise ratio of contrast-weighted error and that of means of 8×8 pixels "
+        "(`cotam.codec.contrast`)",
+    ),
     "answers": Score(
         "answers",
         "%",

@@ -11,7 +11,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from cotam.codec.contrast import contrast_error
+from cotam.codec.contrast import balanced_error, contrast_error
 from cotam.errors import CotamError
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import MAX_DECIBEL, Metric, remember_last_image
@@ -66,12 +66,14 @@ def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str,
 
 
 def _contrast(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    error = contrast_error(original, decoded)
-    return {"contrast": min(MAX_DECIBEL, -10 * math.log10(max(error, 1e-10) / 255**2))}
+    errors = {"contrast": contrast_error(original, decoded), "balanced": balanced_error(original, decoded)}
+    return {
+        name: min(MAX_DECIBEL, -10 * math.log10(max(error, 1e-10) / 255**2)) for name, error in errors.items()
+    }
 
 
 TESSERACT = Metric("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)
 """Of the words that Tesseract reads in the original, those that it reads in the decoded image, too."""
 
-CONTRAST = Metric("contrast", ("contrast",), ("contrast",), _contrast)
-"""Contrast-weighted error (`cotam.codec.contrast`) as a peak signal-to-noise ratio in dB."""
+CONTRAST = Metric("contrast", ("contrast", "balanced"), ("contrast",), _contrast)
+"""Contrast-weighted and balanced error (`cotam.codec.contrast`) as peak signal-to-noise ratios in dB."""
