@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picture_files import BACKGROUND, RNG, exif, frame_count, linear_rgb, png, saved
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 import cotam
 from cotam.errors import InputError
@@ -293,14 +293,3 @@ def test_bytes_like(kind: Callable[[bytes], Any]) -> None:
     assert cotam.encode(kind(PNG)) == cotam.encode(PNG)
     with pytest.raises(InputError, match=r"^5 bytes: "):
         to_rgb(kind(b"hello"))
-
-
-def test_a_loaded_image_is_taken_as_it_is() -> None:
-    text = PngImagePlugin.PngInfo()
-    text.add_text("k", "v")
-    loaded = read_image(saved(IMAGE, "PNG", exif=exif(1), pnginfo=text), keep=frozenset({"exif"}))
-    assert to_rgb(loaded) is loaded.pixels
-    assert cotam.encode(loaded, metadata="exif") == cotam.encode(
-        saved(IMAGE, "PNG", exif=exif(1)), metadata="exif"
-    )
-    assert cotam.info(cotam.encode(loaded)).metadata == ()
