@@ -21,7 +21,7 @@ export interface WeightSource {
 }
 
 /** An array with one row for each quality. */
-export interface Rows<T extends Float32Array | Uint8Array> {
+export interface Rows<T extends Float32Array | Uint8Array | Int8Array> {
   readonly width: number;
   row(number: number): T;
 }
@@ -32,7 +32,7 @@ export interface Constants {
   readonly gains: Rows<Float32Array>;
   readonly nominal: Rows<Float32Array>;
   readonly zMultipliers: Rows<Float32Array>;
-  readonly zIndex: Rows<Uint8Array>;
+  readonly zIndex: Rows<Uint8Array | Int8Array>;
   readonly sums64: Rows<Float32Array>;
   readonly sums32: Rows<Float32Array>;
   readonly offset: Rows<Float32Array>;
@@ -98,7 +98,7 @@ function readConstants(data: Uint8Array): Constants {
     if (!found) throw new UnknownWeightsError(`tables.npz of the weight set has no ${name}`);
     return found.data as T;
   };
-  const rows = <T extends Float32Array | Uint8Array>(name: string): Rows<T> => {
+  const rows = <T extends Float32Array | Uint8Array | Int8Array>(name: string): Rows<T> => {
     const values = array<T>(name);
     const { shape } = arrays.get(name)!;
     const width = shape.length > 1 ? shape[shape.length - 1] : 1;

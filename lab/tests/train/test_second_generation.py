@@ -37,6 +37,7 @@ def network() -> Codec:
         torch.nn.init.normal_(residual.leave.weight, std=0.02)
     assert codec.hyper_context is not None
     torch.nn.init.uniform_(codec.hyper_context.leave.weight, -0.4, 0.4)
+    torch.nn.init.uniform_(codec.z_index.anchors, -1, 3)  # of 8 tables: some are below the first one
     set_tracking(codec.train(), True)
     seen = torch.from_numpy(picture(128, 128)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():

@@ -49,7 +49,7 @@ class WeightSet:
     gains : float32 (101, M), gain of each latent channel
     nominal : float32 (101,), log2 of the nominal gain
     z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
-    z_index : uint8 (101, Z), table of each hyper latent
+    z_index : int8 or uint8 (101, Z), table of each hyper latent; with a hyper context, before its change
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
     hyper_quality : float32 (101, C), integers: what quality adds within the hyper context; None without one
     hyper_place : float32 (4, 4, C), integers: what it adds by step and turn; None without one

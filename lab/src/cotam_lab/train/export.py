@@ -216,14 +216,16 @@ def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
     """The arrays of ``tables.npz`` that depend on quality: see `cotam.codec.weights.WeightSet`."""
     every = torch.arange(QUALITIES)
     sums64, sums32, offset = codec.scales.quality_tables()
-    z_index = torch.round(codec.z_index.table()).clamp(1, TABLES - 1)
+    z_index = torch.round(codec.z_index.table())
+    if codec.hyper_context is None:  # which may raise what is below 1
+        z_index = z_index.clamp(1, TABLES - 1)
     causal = codec.hyper_context.tables() if codec.hyper_context else ()
     return {
         **dict(zip(("hyper_quality", "hyper_place"), (t.numpy() for t in causal), strict=False)),
         "gains": torch.exp2(codec.gains.table()).numpy(),
         "nominal": log2_gain(every.float()).float().numpy(),
         "z_multipliers": codec.z_multiplier(every)[:, :, 0, 0].numpy(),
-        "z_index": z_index.to(torch.uint8).numpy(),
+        "z_index": z_index.to(torch.int8).numpy(),
         "sums64": sums64.numpy(),
         "sums32": sums32.numpy(),
         "offset": offset.numpy(),
