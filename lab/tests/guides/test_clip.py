@@ -130,7 +130,7 @@ def test_onnx_gives_what_torch_gives_at_any_size(models, family, reduction, laye
 
 def test_export_writes_the_contract_and_prints_the_hash(models, tmp_path):
     out = tmp_path / "guide.onnx"
-    arguments = ["guide", "export", str(models["dinov2"]), "-o", str(out), "--layers", "2,1-3", "--half"]
+    arguments = ["guide", "export", str(models["dinov2"]), "-o", str(out), "--layers", "2,1-3", "--small"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout == f"{hashlib.sha256(out.read_bytes()).hexdigest()}  {out}\n"
@@ -149,9 +149,9 @@ def test_export_writes_the_contract_and_prints_the_hash(models, tmp_path):
     assert all(isinstance(side, str) for side in given.shape[1:3])
     assert (made.name, made.type) == ("importance", "tensor(float)")
     guide, pixels = ClipGuide(str(models["dinov2"])), PIXELS[:32]
-    np.testing.assert_allclose(run(session, pixels), guide.importance(pixels), atol=0.02)
+    np.testing.assert_allclose(run(session, pixels), guide.importance(pixels), atol=0.05)
     weights = sum(p.numel() for p in load(models["dinov2"]).parameters())
-    assert 2 * weights < out.stat().st_size < 3 * weights + 20_000  # the graph itself takes some 15 kB
+    assert weights < out.stat().st_size < 2 * weights + 25_000  # the graph itself takes some 20 kB
     again = CliRunner().invoke(main, [*arguments, "--no-overwrite"])
     assert again.exit_code == 1
     assert "exists already" in again.stderr

@@ -106,8 +106,8 @@ class ClipGuide:
         with torch.inference_mode():
             return self._network(torch.from_numpy(seen.copy())[None])[0].numpy()
 
-    def onnx(self, *, half: bool = False) -> bytes:
-        """Export the guide as ONNX (docs/guide.md has the contract); ``half`` stores weights as float16.
+    def onnx(self, *, small: bool = False) -> bytes:
+        """Export the guide as ONNX (docs/guide.md has the contract); ``small`` stores weights as int8.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class ClipGuide:
         # Distinct sides: the exporter would merge equal ones into one dimension.
         example = torch.zeros(1, 2 * self.multiple, 3 * self.multiple, 3, dtype=torch.uint8)
         model = to_onnx(self._network, {"pixels": example}, channels_last=True, outputs=["importance"])
-        if half:
+        if small:
             model = stored_small(model)
         metadata = {
             "cotam.guide": "1",

@@ -127,7 +127,7 @@ def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:
-    """Write the guide as ONNX with float16 weights and the metadata of `docs/guide.md`."""
+    """Write the guide as ONNX with int8 weights and the metadata of `docs/guide.md`."""
     example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
     graph = LiteGraph(guide.eval())
     model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance", "structure"]))

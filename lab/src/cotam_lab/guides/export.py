@@ -41,7 +41,7 @@ def _layers(text: str) -> list[int]:
 @click.option(
     "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
 )
-@click.option("--half", is_flag=True, help="Store weights as float16: half the size.")
+@click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file.")
 def export(
     name: str,
@@ -49,7 +49,7 @@ def export(
     layers: list[int],
     reduction: str,
     revision: str | None,
-    half: bool,
+    small: bool,
     no_overwrite: bool,
 ) -> None:
     """Write a vision encoder's first layers as an ONNX guide.
@@ -65,6 +65,6 @@ def export(
     click.echo(f"reading {name}", err=True)
     found = ClipGuide(name, revision=revision, layers=layers, reduction=reduction)  # type: ignore[arg-type]
     click.echo(f"exporting {found.name}, images of {found.side} pixels", err=True)
-    data = found.onnx(half=half)
+    data = found.onnx(small=small)
     files.write_whole(output, data, overwrite=not no_overwrite)
     click.echo(f"{hashlib.sha256(data).hexdigest()}  {output}", err=output == files.STANDARD)

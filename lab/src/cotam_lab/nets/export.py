@@ -65,8 +65,22 @@ def to_onnx(
     return model
 
 
-def stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constant reshapes of weights, and store weights small with a cast after each."""
+def int8_steps(weight: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a weight as int8, and the float32 step that each index of the axes ``outputs`` has.
+
+    Stored like this, weights of layers that compute in floats lose nothing that a file would show.
+    """
+    others = tuple(axis for axis in range(weight.ndim) if axis not in outputs)
+    steps = np.maximum(np.abs(weight).max(axis=others, keepdims=True), 1e-12) / 127
+    return np.rint(weight / steps).astype(np.int8), steps.astype(np.float32)
+
+
+def stored_small(model: onnx.ModelProto, *, halves: bool = False) -> onnx.ModelProto:
+    """Fold constant reshapes of weights, and store weights small: what they are as floats is computed after them.
+
+    Integers are stored as int8 or int32, weights of convolutions and products as `int8_steps` or, with ``halves``,
+    as float16, the rest as float16.
+    """
     graph = model.graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     kept = []
@@ -79,26 +93,45 @@ def stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
             arrays[node.output[0]] = arrays[node.input[0]].reshape(arrays[node.input[1]])
         else:
             kept.append(node)
-    used = {name for node in kept for name in node.input} | {o.name for o in graph.output}
+    users = {name: node for node in kept for name in node.input}
+    used = users.keys() | {o.name for o in graph.output}
     del graph.initializer[:], graph.node[:], graph.value_info[:]
     for name, array in arrays.items():
         if name not in used:
             continue
-        small = array
-        if array.dtype == np.float32 and array.size > 16:
-            whole = np.array_equal(array, np.rint(array))
-            if whole and np.abs(array).max() < 128:
-                small = array.astype(np.int8)
-            elif whole:
-                small = array.astype(np.int32)
-            else:
-                small = array.astype(np.float16)
-        if small is array:
-            graph.initializer.append(numpy_helper.from_array(array, name))
-        else:
-            graph.initializer.append(numpy_helper.from_array(small, f"{name}_small"))
-            cast = onnx.helper.make_node("Cast", [f"{name}_small"], [name], to=onnx.TensorProto.FLOAT)
-            graph.node.append(cast)
+        stored, nodes = _stored(name, array, None if halves else users.get(name))
+        graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in stored.items())
+        graph.node.extend(nodes)
     graph.node.extend(kept)
     onnx.checker.check_model(model)
     return model
+
+
+def _stored(
+    name: str, array: np.ndarray, user: onnx.NodeProto | None
+) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
+    """What to store of a constant, and the nodes that make ``name`` of it."""
+    if array.dtype != np.float32 or array.size <= 16:
+        return {name: array}, []
+    small, float32 = f"{name}_small", onnx.TensorProto.FLOAT
+    if np.array_equal(array, np.rint(array)):
+        integers = array.astype(np.int8 if np.abs(array).max() < 128 else np.int32)
+        return {small: integers}, [onnx.helper.make_node("Cast", [small], [name], to=float32)]
+    axis = _output_axis(user)
+    if axis is None or array.ndim < 2:
+        half = array.astype(np.float16)
+        return {small: half}, [onnx.helper.make_node("Cast", [small], [name], to=float32)]
+    integers, steps = int8_steps(array, [axis % array.ndim])
+    nodes = [
+        onnx.helper.make_node("Cast", [small], [f"{name}_float"], to=float32),
+        onnx.helper.make_node("Mul", [f"{name}_float", f"{name}_steps"], [name]),
+    ]
+    return {small: integers, f"{name}_steps": steps}, nodes
+
+
+def _output_axis(user: onnx.NodeProto | None) -> int | None:
+    """The axis of a weight that counts outputs, None where it is no weight of a layer."""
+    if user is None or user.op_type not in ("Conv", "Gemm", "MatMul"):
+        return None
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in user.attribute)
+    return 0 if user.op_type == "Conv" or transposed else -1

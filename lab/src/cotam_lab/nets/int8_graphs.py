@@ -1,109 +1,31 @@
-"""Analysis and synthesis of the second generation as ONNX graphs in integers.
+"""Analysis and synthesis as ONNX graphs in integers.
 
-The graphs are written operator by operator, in channels-last order: quantised layers as ONNX Runtime's own
-``QLinearConv`` and ``MatMulIntegerToFloat``, so that they run in integers at every level of optimisation and no
-layout is changed in between. The residual stream and the layers at either end are floats. Torch's emulation of the
-same layers (`layers.Block`) agrees up to rounding.
+Quantised layers are ONNX Runtime's own ``QLinearConv`` and ``MatMulIntegerToFloat`` in channels-last order, so that
+they run in integers at every level of optimisation and no layout is changed in between. The residual stream and the
+layers at either end are floats. Torch's emulation of the same layers (`layers.Block`) agrees up to rounding.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
 from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
-from cotam_lab.nets.export import OPSET
+from cotam_lab.nets.graph_builder import CONTRIB, GraphBuilder
 from cotam_lab.nets.integers import Steps, weight_steps
 from cotam_lab.nets.layers import Block, Pointwise
 
 __all__ = ["analysis_graph", "synthesis_graph"]
 
-CONTRIB = "com.microsoft"
 SIGNED_ZERO = 128
 
 
-Values = dict[str, tuple[int, list[int | str]]]
-"""Name → type and shape of inputs or outputs."""
-
-
-class _Graph:
-    """Nodes and constants of a graph in the making; values are their names."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: np.ndarray | np.generic) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def add(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: Any) -> str:
-        output = output or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
-        return output
-
-    def half(self, value: Tensor) -> str:
-        """A constant in float32 that is stored as float16."""
-        return self.add(
-            "Cast", self.constant(value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT
-        )
-
-    def integers(self, *values: int) -> str:
-        return self.constant(np.array(values, np.int64))
-
-    def side(self, x: str, axis: int, factor: int = 1, divisor: int = 1) -> str:
-        """The length of an axis times ``factor`` / ``divisor``, int64 (1,)."""
-        length = self.add("Shape", x, start=axis, end=axis + 1)
-        if factor > 1:
-            length = self.add("Mul", length, self.integers(factor))
-        return self.add("Div", length, self.integers(divisor)) if divisor > 1 else length
-
-    def reshape(self, x: str, *shape: str | int) -> str:
-        parts = [self.integers(side) if isinstance(side, int) else side for side in shape]
-        return self.add("Reshape", x, self.add("Concat", *parts, axis=0))
-
-    def model(self, name: str, inputs: Values, outputs: Values) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            [helper.make_tensor_value_info(key, *value) for key, value in inputs.items()],
-            [helper.make_tensor_value_info(key, *value) for key, value in outputs.items()],
-            self.constants,
-        )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-        onnx.checker.check_model(model)
-        return model
-
-    # -- layers; x is (1, h, w, C) unless said otherwise
-
-    def linear(self, x: str, weight: Tensor, bias: Tensor) -> str:
-        """(N, inputs) → (N, outputs) in floats."""
-        return self.add("Gemm", x, self.half(weight), self.constant(bias.detach().float().numpy()), transB=1)
-
-    def gather_squares(self, x: str, k: int, channels: int) -> str:
-        """(1, h, w, C) → (h/k · w/k, k · k · C)."""
-        height, width = self.side(x, 1, divisor=k), self.side(x, 2, divisor=k)
-        x = self.reshape(x, height, k, width, k * channels)
-        return self.reshape(self.add("Transpose", x, perm=[0, 2, 1, 3]), -1, k * k * channels)
-
-    def spread_squares(self, x: str, k: int, channels: int, height: str, width: str) -> str:
-        """(h · w, k · k · C) → (1, k·h, k·w, C)."""
-        x = self.add("Transpose", self.reshape(x, height, width, k, k * channels), perm=[0, 2, 1, 3])
-        return self.reshape(
-            x,
-            1,
-            self.add("Mul", height, self.integers(k)),
-            self.add("Mul", width, self.integers(k)),
-            channels,
-        )
+class _IntegerGraph(GraphBuilder):
+    """With quantised layers; x is (1, h, w, C)."""
 
     def step(self, steps: Steps, number: int) -> tuple[str, str]:
         """Scale and zero point of an activation."""
@@ -176,24 +98,28 @@ def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
 
 def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     """pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
-    graph = _Graph()
+    graph = _IntegerGraph()
     first, down = analysis.enter, analysis.down
     weight = first.weight.detach().unflatten(1, (3, first.k, first.k)).permute(0, 2, 3, 1).flatten(1)
     # (pixel / 255 - 0.5) · 4 is (pixel - 128) · 4/255 + 2/255
     scale, zero = graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(128))
     squares = graph.add("DequantizeLinear", graph.gather_squares("pixels", first.k, 3), scale, zero)
-    x = graph.linear(squares, weight, first.bias + weight.sum(1) * (2 / 255))
+    x = graph.linear(squares, graph.half(weight), first.bias + weight.sum(1) * (2 / 255))
     height, width = graph.side("pixels", 1, divisor=first.k), graph.side("pixels", 2, divisor=first.k)
     x = graph.reshape(x, 1, height, width, len(first.weight))
     x = _through(graph, x, analysis.eighth)
     weight = down.weight.detach().unflatten(1, (len(first.weight), down.k, down.k))
     x = graph.linear(
-        graph.gather_squares(x, down.k, len(first.weight)), weight.permute(0, 2, 3, 1).flatten(1), down.bias
+        graph.gather_squares(x, down.k, len(first.weight)),
+        graph.half(weight.permute(0, 2, 3, 1).flatten(1)),
+        down.bias,
     )
     height, width = graph.side("pixels", 1, divisor=16), graph.side("pixels", 2, divisor=16)
     x = graph.reshape(x, 1, height, width, len(down.weight))
     x = _through(graph, x, analysis.sixteenth)
-    x = graph.linear(graph.reshape(x, -1, len(down.weight)), analysis.leave.weight, analysis.leave.bias)
+    x = graph.linear(
+        graph.reshape(x, -1, len(down.weight)), graph.half(analysis.leave.weight), analysis.leave.bias
+    )
     channels = len(analysis.leave.weight)
     x = graph.reshape(x, 1, height, width, channels)
     graph.add("Transpose", x, perm=[0, 3, 1, 2], output="latents")
@@ -206,7 +132,7 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
 
 def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.ModelProto:
     """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
-    graph = _Graph()
+    graph = _IntegerGraph()
     height, width = graph.side("latents", 2), graph.side("latents", 3)
     near = graph.add(
         "Resize",
@@ -223,17 +149,20 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
     x = graph.add("Concat", "latents", graph.add("Add", gain, "nominal"), axis=1)
     enter = synthesis.enter
     x = graph.reshape(graph.add("Transpose", x, perm=[0, 2, 3, 1]), -1, enter.weight.shape[1])
-    x = graph.reshape(graph.linear(x, enter.weight, enter.bias), 1, height, width, len(enter.weight))
+    x = graph.reshape(
+        graph.linear(x, graph.half(enter.weight), enter.bias), 1, height, width, len(enter.weight)
+    )
     x = _through(graph, x, synthesis.sixteenth, adapter.sixteenth)
     up = synthesis.up
-    x = graph.linear(graph.reshape(x, -1, len(enter.weight)), *_squares_first(up.pointwise, up.k))
+    weight, bias = _squares_first(up.pointwise, up.k)
+    x = graph.linear(graph.reshape(x, -1, len(enter.weight)), graph.half(weight), bias)
     channels = len(up.pointwise.weight) // up.k**2
     x = graph.spread_squares(x, up.k, channels, height, width)
     x = _through(graph, x, synthesis.eighth, adapter.eighth)
     leave = synthesis.leave
     weight, bias = _squares_first(leave.pointwise, leave.k)
     # (x / 4 + 0.5) · 255 is (x + 2) · 255/4
-    x = graph.linear(graph.reshape(x, -1, channels), weight, bias + 2)
+    x = graph.linear(graph.reshape(x, -1, channels), graph.half(weight), bias + 2)
     x = graph.add("QuantizeLinear", x, graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(0)))
     tall, wide = (graph.add("Mul", side, graph.integers(2)) for side in (height, width))
     graph.add("Identity", graph.spread_squares(x, leave.k, 3, tall, wide), output="pixels")
@@ -249,7 +178,9 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
     )
 
 
-def _through(graph: _Graph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None) -> str:
+def _through(
+    graph: _IntegerGraph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None
+) -> str:
     """Blocks one after the other, with an adapter's residual beside each that is not zero."""
     for number, block in enumerate(blocks):
         assert isinstance(block, Block)

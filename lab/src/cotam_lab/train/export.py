@@ -1,7 +1,7 @@
 """A trained network → a weight set: ONNX graphs, stored tables, hashes.
 
 Knows the network's parts and the folder's layout (``weights``): nothing of training. Floating-point
-weights are stored as float16, integers as int8 or int32, and cast when a graph is loaded. The tables are
+weights are stored as float16 or int8, integers as int8 or int32, and cast when a graph is loaded. The tables are
 fitted to the residuals of training pictures here, once, and stored as integers.
 """
 
@@ -24,14 +24,14 @@ from cotam.codec import weights
 from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.codec.views import VIEWS
-from cotam.format.symbols import SYMBOL_LIMIT, TOTAL_BITS
+from cotam.format.symbols import TOTAL_BITS
 from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec, log2_gain
+from cotam_lab.nets.context_graph import context_graph
 from cotam_lab.nets.entropy import INDEX_OF_ONE, QUALITIES, STEPS_PER_OCTAVE, TABLES
 from cotam_lab.nets.export import stored_small, to_onnx
 from cotam_lab.nets.int8_graphs import analysis_graph, synthesis_graph
 from cotam_lab.nets.layers import IntegerConv
-from cotam_lab.nets.quadtree import step_masks
 from cotam_lab.train.data import random_levels
 
 MAGNITUDES = 4096
@@ -52,42 +52,6 @@ class AnalysisGraph(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.analysis(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
-
-
-class ContextGraph(nn.Module):
-    """Both directions of the four context steps.
-
-    ``given`` 0: round the latents against the means (encoder); 1: take the symbols as they are (decoder).
-    → symbols int16 (1, M, h, w), dequantised latents float32 (1, M, h, w)
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        super().__init__()
-        self.hyper_synthesis, self.means = codec.hyper_synthesis, codec.means
-
-    def forward(
-        self,
-        z: Tensor,
-        levels: Tensor,
-        nominal: Tensor,
-        gain: Tensor,
-        index: Tensor,
-        symbols: Tensor,
-        latents: Tensor,
-        given: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        added = octaves(levels, latents)
-        features = self.hyper_synthesis(z / 16)[:, :, : latents.shape[2], : latents.shape[3]]
-        gains, gain_map = gain * torch.exp2(added), nominal + added
-        live = (index > 0).to(torch.float32) * (1 - given)
-        decided = symbols.to(torch.float32) * given
-        known = torch.zeros_like(latents)
-        for number, mask in enumerate(step_masks(latents)):
-            mean = self.means.step(number, features, gain_map, known)
-            rounded = torch.round((latents - mean) * gains).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            decided = decided + mask * live * rounded
-            known = known + mask * (mean + decided / gains)
-        return decided.to(torch.int16), known
 
 
 class SynthesisGraph(nn.Module):
@@ -151,7 +115,6 @@ def graphs(codec: Codec) -> dict[str, nn.Module]:
         "analysis": AnalysisGraph(codec),
         "hyper_analysis": codec.hyper_analysis,
         "scales": ScalesGraph(codec),
-        "context": ContextGraph(codec),
         "synthesis": SynthesisGraph(codec),
     }
 
@@ -174,16 +137,6 @@ def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
             "offset": torch.zeros(1, shape.latents, 1, 1),
         },
         "hyper_context": {"known": z, "sums": torch.zeros(1, _hyper_width(codec), 3, 4)},
-        "context": {
-            "z": z,
-            "levels": levels,
-            "nominal": nominal,
-            "gain": torch.ones(1, shape.latents, 1, 1),
-            "index": latents.to(u8),
-            "symbols": latents.to(torch.int16),
-            "latents": latents,
-            "given": torch.zeros(1, dtype=f),
-        },
         "synthesis": {
             "latents": latents,
             "levels": levels,
@@ -288,14 +241,17 @@ def export(
     codec = as_stored(codec)
     out.mkdir(parents=True, exist_ok=True)
     examples = _examples(codec)
+    models = {"context": context_graph(codec.hyper_synthesis, codec.means)}
+    if codec.shape.integers:
+        models["analysis"] = analysis_graph(codec.analysis)
+        models["synthesis"] = synthesis_graph(codec.synthesis, codec.adapter)
     for name, graph in graphs(codec).items():
-        if codec.shape.integers and name == "analysis":
-            model = analysis_graph(codec.analysis)
-        elif codec.shape.integers and name == "synthesis":
-            model = synthesis_graph(codec.synthesis, codec.adapter)
-        else:
-            outputs = ["mean", "change"] if name == "hyper_context" else None
-            model = stored_small(to_onnx(graph, examples[name], name == "analysis", outputs))
+        outputs = ["mean", "change"] if name == "hyper_context" else None
+        if name not in models:
+            model = to_onnx(graph, examples[name], name == "analysis", outputs)
+            # int8 in the transforms would cost 0.3 dB at quality 90, in the others it costs nothing.
+            models[name] = stored_small(model, halves=name in ("analysis", "synthesis"))
+    for name, model in models.items():
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
     write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
     if crops:
