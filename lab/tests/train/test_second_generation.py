@@ -17,6 +17,7 @@ from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.integers import WEIGHT_LIMIT, set_tracking
 from cotam_lab.train.export import as_stored, export, graphs
 from cotam_lab.train.loop import load_codec
@@ -164,3 +165,39 @@ def test_older_weights_start_the_second_generation(tmp_path):
     torch.save({"average": second.state_dict()}, tmp_path / "second.pt")
     again = load_codec(tmp_path / "second.pt", SECOND)
     assert torch.equal(again.hyper_context.place, second.hyper_context.place)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 1)])
+def test_context_graph_gives_what_the_network_gives(network, folder, size):
+    rng = np.random.default_rng(0)
+    height, width = size
+    runner = OnnxRunner(folder)
+    channels, hyper = SECOND.latents, SECOND.hyper
+    latents = rng.normal(scale=4, size=(1, channels, height, width)).astype(np.float32)
+    z = rng.integers(-40, 40, (1, hyper, -(-height // 4), -(-width // 4))).astype(np.float32)
+    levels = rng.integers(-4, 5, (1, 1, -(-height // 2), -(-width // 2))).astype(np.float32)
+    index = rng.integers(0, 3, latents.shape).astype(np.uint8)
+    inputs = {
+        "z": z,
+        "levels": levels,
+        "nominal": np.full((1, 1, 1, 1), 0.3, np.float32),
+        "gain": rng.uniform(0.5, 2, (1, channels, 1, 1)).astype(np.float32),
+        "index": index,
+        "symbols": np.zeros(latents.shape, np.int16),
+        "latents": latents,
+        "given": np.zeros(1, np.float32),
+    }
+    symbols, decoded = runner("context", inputs)
+    given = {**inputs, "symbols": symbols, "latents": np.zeros_like(latents), "given": np.ones(1, np.float32)}
+    again, decoded_again = runner("context", given)
+    assert np.array_equal(again, symbols)
+    np.testing.assert_allclose(decoded_again, decoded, atol=1e-4)
+    assert not symbols[index == 0].any()
+    octaves = torch.from_numpy(levels.repeat(2, 2).repeat(2, 3)[:, :, :height, :width]) / STEPS_PER_OCTAVE
+    gains = torch.from_numpy(inputs["gain"]) * torch.exp2(octaves)
+    with torch.no_grad():
+        features = network.hyper_synthesis(torch.from_numpy(z) / 16)[:, :, :height, :width]
+        expected = network.means.decode(features, 0.3 + octaves, torch.from_numpy(symbols) / gains)
+    # The weights of the graph are stored as int8, with a step for each output.
+    assert np.abs(decoded - expected.numpy()).mean() < 0.01 * expected.std()
+    assert len(np.unique(symbols)) > 5

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from cotam.format.symbols import SYMBOL_LIMIT
 from cotam_lab.nets.codec import HyperSynthesis, Means, MeanStep
-from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.graph_builder import GraphBuilder
 from cotam_lab.nets.layers import NEGATIVE_SLOPE, Block, Pointwise, Unpatch
 from cotam_lab.nets.quadtree import STEPS
@@ -171,7 +170,7 @@ def context_graph(hyper: HyperSynthesis, means: Means) -> onnx.ModelProto:
     graph = _ContextGraph()
     grid = _Grid(graph, graph.side("latents", 2), graph.side("latents", 3), by_place=True)
     latents = means.first.leave.weight.shape[0]
-    octaves = graph.by_place(_octaves(graph, grid), grid, 1, 1)
+    octaves = graph.by_place(graph.octaves(*grid.even), grid, 1, 1)
     nominal = graph.add("Add", octaves, graph.reshape("nominal", 1, 1, 1))
     features = graph.add("Concat", _features(graph, hyper, grid), nominal, axis=2)
     features = graph.reshape(features, -1, means.first.enter.weight.shape[1])
@@ -201,22 +200,6 @@ def context_graph(hyper: HyperSynthesis, means: Means) -> onnx.ModelProto:
         },
         {"coded": (TensorProto.INT16, whole), "dequantised": (TensorProto.FLOAT, whole)},
     )
-
-
-def _octaves(graph: _ContextGraph, grid: _Grid) -> str:
-    """Levels at 1/32 → log2 of the gain that they add: (1, 1, even sides)."""
-    near = graph.add(
-        "Resize",
-        "levels",
-        "",
-        graph.constant(np.array([1, 1, 2, 2], np.float32)),
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-    ends = graph.add("Concat", *grid.even, axis=0)
-    near = graph.add("Slice", near, graph.integers(0, 0), ends, graph.integers(2, 3))
-    return graph.add("Mul", near, graph.constant(np.float32(1 / STEPS_PER_OCTAVE)))
 
 
 def _features(graph: _ContextGraph, hyper: HyperSynthesis, grid: _Grid) -> str:

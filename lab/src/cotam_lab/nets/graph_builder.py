@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.export import OPSET, int8_steps
 
 __all__ = ["CONTRIB", "GraphBuilder", "Values"]
@@ -80,6 +81,21 @@ class GraphBuilder:
     def linear(self, x: str, weight: str, bias: Tensor) -> str:
         """(N, inputs) → (N, outputs) in floats; ``weight`` is (outputs, inputs)."""
         return self.add("Gemm", x, weight, self.constant(bias.detach().float().numpy()), transB=1)
+
+    def octaves(self, height: str, width: str) -> str:
+        """The input "levels" at 1/32 → log2 of the gain that it adds at 1/16: (1, 1, height, width)."""
+        near = self.add(
+            "Resize",
+            "levels",
+            "",
+            self.constant(np.array([1, 1, 2, 2], np.float32)),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        ends = self.add("Concat", height, width, axis=0)
+        near = self.add("Slice", near, self.integers(0, 0), ends, self.integers(2, 3))
+        return self.add("Mul", near, self.constant(np.float32(1 / STEPS_PER_OCTAVE)))
 
     def gather_squares(self, x: str, k: int, channels: int) -> str:
         """(1, h, w, C) → (h/k · w/k, k · k · C)."""

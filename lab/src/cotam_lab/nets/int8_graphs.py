@@ -14,7 +14,6 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
-from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.graph_builder import CONTRIB, GraphBuilder
 from cotam_lab.nets.integers import Steps, weight_steps
 from cotam_lab.nets.layers import Block, Pointwise
@@ -134,18 +133,7 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
     """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
     graph = _IntegerGraph()
     height, width = graph.side("latents", 2), graph.side("latents", 3)
-    near = graph.add(
-        "Resize",
-        "levels",
-        "",
-        graph.constant(np.array([1, 1, 2, 2], np.float32)),
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-    ends = graph.add("Concat", height, width, axis=0)
-    near = graph.add("Slice", near, graph.integers(0, 0), ends, graph.integers(2, 3))
-    gain = graph.add("Mul", near, graph.constant(np.float32(1 / STEPS_PER_OCTAVE)))
+    gain = graph.octaves(height, width)
     x = graph.add("Concat", "latents", graph.add("Add", gain, "nominal"), axis=1)
     enter = synthesis.enter
     x = graph.reshape(graph.add("Transpose", x, perm=[0, 2, 3, 1]), -1, enter.weight.shape[1])
