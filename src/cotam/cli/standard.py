@@ -12,7 +12,7 @@ from cotam.cli.options import Option, given_flags, option, together
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
-# As `cotam.standard.files` has them, which imports NumPy and Pillow: usage errors and help do without.
+# Not imported from `cotam.standard.files`, which takes NumPy and Pillow: usage errors and help do without.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
 SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", ".png": "png"}
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")

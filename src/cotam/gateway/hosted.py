@@ -263,9 +263,8 @@ def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     if form == "jpeg" and quality > 90:
         return saved(small, form, quality=quality, subsampling="4:4:4")  # coloured text is read better
     content = examine(small, fusion=0.0)
-    return files.encode(
-        small, cast("files.Format", form), quality, importance=content.importance, page=content.is_page
-    )
+    format = cast("files.Format", form)
+    return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
 
 
 def _least(one: int | None, other: int | None) -> int | None:

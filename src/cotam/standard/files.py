@@ -22,17 +22,10 @@ from cotam.errors import InputError, TargetSizeError
 from cotam.image.read import Pixels
 from cotam.standard import jpeg, prefilter
 
-__all__ = ["DEFAULT_QUALITY", "FORMATS", "SUFFIXES", "Format", "StandardFile", "encode", "make"]
+__all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
 
 Format = Literal["jpeg", "webp", "avif", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-SUFFIXES: dict[str, Format] = {
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-    ".avif": "avif",
-    ".png": "png",
-}
 DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 75, "webp": 80, "avif": 75, "png": 100}
 """Pillow's own; PNG has no quality."""
 
@@ -72,7 +65,7 @@ class StandardFile:
     notes: tuple[str, ...] = ()
 
 
-def encode(
+def make(
     pixels: Pixels,
     format: Format,
     quality: int | None = None,
@@ -81,8 +74,8 @@ def encode(
     importance: np.ndarray | None = None,
     page: bool = False,
     prefilter: bool = True,
-) -> bytes:
-    """Encode an image as a standard file. `make` also returns its size, its quality and notes.
+) -> StandardFile:
+    """Encode an image as a standard file.
 
     Parameters
     ----------
@@ -104,28 +97,6 @@ def encode(
     TargetSizeError
         If not even one pixel fits ``target_size``.
     """
-    return make(
-        pixels,
-        format,
-        quality,
-        target_size=target_size,
-        importance=importance,
-        page=page,
-        prefilter=prefilter,
-    ).data
-
-
-def make(
-    pixels: Pixels,
-    format: Format,
-    quality: int | None = None,
-    *,
-    target_size: int | None = None,
-    importance: np.ndarray | None = None,
-    page: bool = False,
-    prefilter: bool = True,
-) -> StandardFile:
-    """Encode an image as a standard file, and describe it. Arguments and errors are those of `encode`."""
     _check(pixels, format, quality, target_size)
     writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)
     if target_size is None:
@@ -227,7 +198,7 @@ def _saved(image: Image.Image, format: Format, **options: Any) -> bytes:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What writers know of an image; arguments as in `encode`. Flat graphics are never smoothed."""
+    """What writers know of an image; arguments as in `make`. Flat graphics are never smoothed."""
 
     pixels: Pixels
     smoothed: Pixels

@@ -28,7 +28,7 @@ def tailored(plain: Codec, format: Format) -> Codec:
 
 def _encode(pixels: Pixels, quality: int, *, format: Format) -> bytes:
     content = _content(pixels.shape, pixels.tobytes())
-    return files.encode(pixels, format, quality, importance=content.importance, page=content.is_page)
+    return files.make(pixels, format, quality, importance=content.importance, page=content.is_page).data
 
 
 @functools.lru_cache(maxsize=1)  # a sweep goes image by image
