@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cotam.format.varint import read_varint, varint
 from cotam.guide.resize import resized
 from cotam.image.read import Pixels
 from cotam.runtime import open_session
@@ -98,13 +99,13 @@ def _with_tokens(model: bytes) -> bytes:
 
 def _value(name: str, *shape: int | str) -> bytes:
     """A ValueInfoProto: float32 (type 1), with sizes that are fixed or have names."""
-    sizes = [b"\x08" + _varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
+    sizes = [b"\x08" + varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
     tensor = b"\x08\x01" + _field(2, *(_field(1, size) for size in sizes))
     return _field(1, name.encode()) + _field(2, _field(1, tensor))
 
 
 def _field(number: int, *parts: bytes | memoryview) -> bytes:
-    return b"".join([_varint(number << 3 | 2), _varint(sum(map(len, parts))), *parts])
+    return b"".join([varint(number << 3 | 2), varint(sum(map(len, parts))), *parts])
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
@@ -112,23 +113,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
     at = 0
     while at < len(data):
         start = at
-        key, at = _read_varint(data, at)
-        size, end = _read_varint(data, at)
+        key, at = read_varint(data, at, "model")
+        size, end = read_varint(data, at, "model")
         begin, end = (end, end + size) if key & 7 == 2 else (end, end)
         yield key >> 3, data[begin:end], data[start:end]
         at = end
-
-
-def _varint(number: int) -> bytes:
-    made = bytearray()
-    while number > 127:
-        made.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*made, number])
-
-
-def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while data[at] > 127:
-        number, shift, at = number | (data[at] & 127) << shift, shift + 7, at + 1
-    return number | data[at] << shift, at + 1

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cotam.errors import FormatError, TruncatedError
+from cotam.format.varint import read_varint, varint
 
 __all__ = [
     "MAX_AV1_SIDE",
@@ -126,7 +127,7 @@ def restore_container(payload: bytes) -> bytes:
     """
     header = read_sequence_header(payload)
     (sequence, _), (frame, body) = _obus(payload)
-    data = _DELIMITER + sequence + bytes([frame[0] | _HAS_SIZE]) + _leb128(len(body)) + body
+    data = _DELIMITER + sequence + bytes([frame[0] | _HAS_SIZE]) + varint(len(body)) + body
     kind = b"MA1A" if header.profile == 1 else b"" if header.monochrome else b"MA1B"
     brands = b"ftypavif\0\0\0\0avifmif1miaf" + kind
     start = len(brands) + 4
@@ -175,7 +176,7 @@ def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
         if first & 0x85:  # forbidden bit, extension, reserved bit
             raise FormatError(f"the AV1 data have an OBU header of {first:#04x}, which is not supported")
         if first & _HAS_SIZE:
-            size, start = _read_leb128(data, at + 1)
+            size, start = read_varint(data, at + 1, "AV1 data")
             if start + size > len(data):
                 raise TruncatedError(f"the AV1 data end {start + size - len(data)} bytes too early")
         else:
@@ -187,29 +188,6 @@ def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
     if not found:
         raise TruncatedError("the AV1 data are empty")
     return found
-
-
-def _leb128(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _read_leb128(data: bytes, at: int) -> tuple[int, int]:
-    """Value and the position after it; at most 2³² − 1, in the shortest form."""
-    value = 0
-    for count in range(5):
-        if at + count >= len(data):
-            raise TruncatedError("the AV1 data end within the size of an OBU")
-        byte = data[at + count]
-        value |= (byte & 0x7F) << 7 * count
-        if byte < 0x80:
-            if not byte and count:
-                break
-            return value, at + count + 1
-    raise FormatError("the size of an OBU is not a valid number")
 
 
 def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -17,7 +17,7 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def read_varint(data: bytes, at: int, what: str) -> tuple[int, int]:
+def read_varint(data: bytes | memoryview, at: int, what: str) -> tuple[int, int]:
     """Decode the integer at position ``at``.
 
     Returns the integer and the position after it.
