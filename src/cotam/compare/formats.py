@@ -12,6 +12,7 @@ from PIL import features as pillow_features
 
 import cotam
 from cotam.image.read import Pixels
+from cotam.image.write import written
 
 __all__ = ["COTAM", "Format", "installed"]
 
@@ -37,9 +38,7 @@ class Format:
         """Pixels uint8 (H, W, 3) → the bytes of a file."""
         if self.name == "cotam":
             return cotam.encode(pixels, quality=quality)
-        buffer = BytesIO()
-        Image.fromarray(pixels).save(buffer, self.title.upper(), quality=quality, **self.settings)
-        return buffer.getvalue()
+        return written(Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings)
 
     def decode(self, data: bytes) -> Pixels:
         """The bytes of a file → pixels uint8 (H, W, 3)."""

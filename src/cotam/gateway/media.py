@@ -22,6 +22,7 @@ from cotam.format.sequence import SequenceReader
 from cotam.gateway.cache import Cache
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels, outline, to_rgb
+from cotam.image.write import written
 
 __all__ = [
     "COTAM",
@@ -244,13 +245,10 @@ def saved(image: Image.Image | Pixels, form: str = "png", **options: Any) -> byt
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     settings = _SAVED_AS[form] | options
-    buffer = io.BytesIO()
     try:
-        image.save(buffer, form.upper(), **settings)
-    except OSError:
+        return written(image, form.upper(), **settings)
+    except InputError:
         if form != "jpeg":
             raise
         # Pillow gives up where an optimised or progressive JPEG takes more than a byte for a pixel: noise.
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", **(settings | {"optimize": False, "progressive": False}))
-    return buffer.getvalue()
+        return written(image, "JPEG", **(settings | {"optimize": False, "progressive": False}))

@@ -20,6 +20,7 @@ from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.read import Pixels
+from cotam.image.write import written
 from cotam.standard import jpeg, prefilter
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
@@ -184,16 +185,7 @@ def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
         "avif": {"quality": quality, "speed": 6},
         "png": {"optimize": True},
     }
-    return _saved(image, format, **options[format])
-
-
-def _saved(image: Image.Image, format: Format, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format.upper(), **options)
-    except (OSError, ValueError) as error:  # sides too large for the format
-        raise InputError(f"cannot be saved as {format}: {error}") from error
-    return buffer.getvalue()
+    return written(image, format.upper(), **options[format])
 
 
 @dataclass(frozen=True)
@@ -218,7 +210,7 @@ def _webp_writer(image: _Seen) -> _Writer:
     few = _FewColours(image.pixels) if image.flat else None
 
     def write(quality: int) -> bytes:
-        lossy = _saved(smoothed, "webp", quality=quality, method=6)
+        lossy = written(smoothed, "WEBP", quality=quality, method=6)
         return min([lossy, *few.like(lossy)], key=len) if few else lossy
 
     return write
@@ -248,7 +240,7 @@ class _FewColours:
 
 
 def _lossless(pixels: Pixels) -> bytes:
-    return _saved(Image.fromarray(pixels), "webp", lossless=True, quality=75, method=4)
+    return written(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
 
 
 def _avif_writer(image: _Seen) -> _Writer:
@@ -256,12 +248,12 @@ def _avif_writer(image: _Seen) -> _Writer:
     if image.flat:
         options |= {"codec": "aom", "max_threads": 2, "autotiling": False, "advanced": TUNING}
     smoothed = Image.fromarray(image.smoothed)
-    return lambda quality: _saved(smoothed, "avif", quality=quality, **options)
+    return lambda quality: written(smoothed, "AVIF", quality=quality, **options)
 
 
 def _png_writer(image: _Seen) -> _Writer:
     """Lossless: grey, a palette or RGB, whichever is smallest."""
-    data = min((_saved(exact, "png", optimize=True) for exact in _exact(image.pixels)), key=len)
+    data = min((written(exact, "PNG", optimize=True) for exact in _exact(image.pixels)), key=len)
     return lambda quality: data
 
 

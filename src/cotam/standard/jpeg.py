@@ -7,7 +7,6 @@ moved just inside the range that libjpeg rounds to the wanted value.
 from __future__ import annotations
 
 import functools
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image.read import Pixels
+from cotam.image.write import written
 
 __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
 
@@ -137,15 +137,13 @@ def _saved(image: Image.Image, found: list[np.ndarray]) -> bytes:
     files = []
     tries: list[dict[str, Any]] = [{"optimize": True, "progressive": True}, {"optimize": True}, {}]
     for settings in tries:
-        buffer = io.BytesIO()
         try:
-            image.save(buffer, "JPEG", qtables=qtables, **settings, **options)
-        except OSError as error:
+            files.append(written(image, "JPEG", qtables=qtables, **settings, **options))
+        except InputError:
             # Pillow gives up where an optimised file takes more than a byte for a pixel: noise.
             if not settings:
-                raise InputError(f"cannot be saved as jpeg: {error}") from error
+                raise
             continue
-        files.append(buffer.getvalue())
         if not settings.get("progressive"):
             break
     return min(files, key=len)
