@@ -184,10 +184,10 @@ def sixteen_bit_png(values: np.ndarray, transparent: tuple[int, int, int]) -> by
 def test_transparent_colour_of_sixteen_bits() -> None:
     values = RNG.integers(0, 65536, (5, 7, 3), np.uint16)
     values[1, 2] = (0x1234, 0x5678, 0x9ABC)
-    values[1, 3] = (0x1234, 0x5678, 0x9ABD)  # the same high bytes: not transparent
+    values[1, 3] = (0x1234, 0x5678, 0x9ABD)  # the same upper bytes
     data = sixteen_bit_png(values, (0x1234, 0x5678, 0x9ABC))
     expected = (values >> 8).astype(np.uint8)
-    expected[1, 2] = BACKGROUND
+    expected[1, 2:4] = BACKGROUND
     image = Image.open(io.BytesIO(data))
     for source in (data, image):
         np.testing.assert_array_equal(to_rgb(source, background=BACKGROUND), expected)

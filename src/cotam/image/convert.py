@@ -32,10 +32,7 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        if opened.opaque is None:
-            colours, alpha = _split_alpha(strip, sixteen_bit)
-        else:
-            colours, alpha = strip, Image.fromarray(opened.opaque[top : top + rows].astype(np.uint8) * 255)
+        colours, alpha = _split_alpha(strip, sixteen_bit)
         if to_srgb:
             colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
         colours = colours.convert("RGB")
@@ -55,6 +52,10 @@ def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Im
         return strip, None
     if strip.mode == "La":
         strip = strip.convert("LA")  # Pillow has no conversion from La to RGBA
+    transparent = strip.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        # Of a PNG with 16 bits a sample, of which Pillow keeps the upper eight.
+        strip.info["transparency"] = tuple(value >> 8 for value in transparent)
     strip = strip.convert("RGBA")
     return strip.convert("RGB"), strip.getchannel("A")
 

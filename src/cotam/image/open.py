@@ -61,12 +61,10 @@ class Opened:
     ----------
     image : with its header read, and its pixels if they were asked for
     notes : what was repaired, one line each
-    opaque : bool (H, W), False where the transparent colour of a 16-bit RGB PNG is; None for other images
     """
 
     image: Image.Image
     notes: list[str] = field(default_factory=list)
-    opaque: NDArray[np.bool_] | None = None
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -160,9 +158,8 @@ def _loaded(image: Image.Image, name: str) -> Opened:
     """Decode the pixels, if they are not too many."""
     check_size(*image.size, name)
     with as_input_error(name):
-        low_bytes = _low_bytes(image)
         image.load()
-        return Opened(image, opaque=None if low_bytes is None else _opaque(image, low_bytes))
+    return Opened(image)
 
 
 def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
@@ -220,28 +217,3 @@ def _heic_reader(start: bytes, name: str) -> Any:
             raise
         raise MissingExtraError("heic", f"{name}: it is HEIC, and pillow_heif") from error
     return HeifImageFile
-
-
-# PNG of 16 bits with a transparent colour
-
-
-def _low_bytes(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Low bytes (H, W, 3) of a 16-bit RGB PNG that has a transparent colour, else None. Pillow drops them."""
-    tiles = getattr(image, "tile", None)
-    if not isinstance(image.info.get("transparency"), tuple) or not tiles or tiles[0].args != "RGB;16B":
-        return None
-    assert isinstance(image, ImageFile.ImageFile)
-    assert image.fp is not None
-    position = image.fp.tell()
-    image.fp.seek(0)
-    again = _identify(io.BytesIO(image.fp.read()), "", "PNG")
-    image.fp.seek(position)
-    again.tile = [
-        tile._replace(args="RGB;16L") for tile in again.tile
-    ]  # takes the second byte of each sample
-    return np.asarray(again)
-
-
-def _opaque(image: Image.Image, low_bytes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    colour = np.array(image.info["transparency"], np.uint16)
-    return (np.asarray(image) != colour >> 8).any(2) | (low_bytes != colour & 255).any(2)
