@@ -329,10 +329,11 @@ class FrameSequence:
         return self.info.times[number], Image.fromarray(pixels)
 
     def _start(self, key: int) -> None:
-        from cotam.format.sequence import read_frames_from
+        from cotam.format.sequence import SequenceReader
 
         self._decoder = _decoder(self._header, self._header.width * self._header.height)
-        self._frames, self._next = read_frames_from(self._data, self._header, self._entries, key), key
+        self._frames = SequenceReader(BytesIO(self._data)).frames_from(self._entries, key)
+        self._next = key
 
     def _decode_next(self) -> Any:
         assert self._frames is not None

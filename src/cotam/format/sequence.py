@@ -23,7 +23,6 @@ __all__ = [
     "Index",
     "SequenceReader",
     "SequenceWriter",
-    "read_frames_from",
     "read_index",
 ]
 
@@ -155,6 +154,7 @@ class SequenceReader:
     ----------
     header : see `Header`
     header_size : its bytes
+    count : frames that were read
 
     Raises
     ------
@@ -163,18 +163,13 @@ class SequenceReader:
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        self._source, self._read, self._index = source, 0, _IndexWriter()
+        self._source, self._read, self._index, self.count = source, 0, _IndexWriter(), 0
         data = self._take(len(MAGIC) + 4, "within its header")
         if read_kind(data) is not Kind.SEQUENCE:
             raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
         data, _ = self._take_numbers(data, 2, "within its header")
         self.header = read_header(data + self._take(2, "within its header"))
         self.header_size = self._read
-
-    @property
-    def count(self) -> int:
-        """Frames that were read."""
-        return self._index.count
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Yield each frame as soon as its bytes are there: its ticks, its checked fields and its chunk.
@@ -186,21 +181,11 @@ class SequenceReader:
         DamagedError, FormatError
             If a chunk or the index is not valid.
         """
-        ticks, size = 0, 4096 + 6 * self.header.width * self.header.height
+        ticks = 0
         while (tag := self._take(1, "before its index")[0]) != _INDEX:
-            start, where = self._read - 1, f"within frame {self.count}"
-            if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
-                raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
-            head, (gap, length) = self._take_numbers(bytes([tag]), 2, where)
-            head += self._take(4, where)
-            if check16(head) != self._take(2, where):
-                raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
-            if length > size:
-                raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
-            payload = self._take(length, where)
+            start = self._read - 1
+            gap, frame = self._take_frame(tag)
             ticks += gap
-            checksum = int.from_bytes(head[-4:], "little")
-            frame = CodedFrame(bool(tag & 1), bool(tag & 2), bool(tag & 4), payload, checksum)
             self._index.add(frame, gap, self._read - start)
             yield ticks, self.header.fields() + varint(gap), frame
         expected = self._index.finish()
@@ -208,6 +193,40 @@ class SequenceReader:
             raise DamagedError("the index at the end is damaged, or frames are missing")
         if self._source.read(1):
             raise FormatError("there are bytes after the end of the sequence")
+
+    def frames_from(self, entries: Sequence[Entry], first: int) -> Iterator[tuple[int, bytes, CodedFrame]]:
+        """Yield as `frames` does, from frame number ``first`` on, of a seekable stream with this index.
+
+        Raises
+        ------
+        DamagedError, FormatError
+            If a chunk is not valid, or is not where the index says.
+        """
+        for self.count in range(first, len(entries)):
+            entry = entries[self.count]
+            self._source.seek(entry.start)
+            start, tag = self._read, self._take(1, "before its index")[0]
+            if tag & ~0x07 != _FRAME or bool(tag & 1) != entry.key:
+                raise DamagedError("the index at the end does not fit the frames before it")
+            gap, frame = self._take_frame(tag)
+            if self._read - start != entry.size:
+                raise DamagedError("the index at the end does not fit the frames before it")
+            yield entry.ticks, self.header.fields() + varint(gap), frame
+
+    def _take_frame(self, tag: int) -> tuple[int, CodedFrame]:
+        """Read the chunk of a frame behind its first byte; return its gap and its contents."""
+        where = f"within frame {self.count}"
+        if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
+            raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
+        head, (gap, length) = self._take_numbers(bytes([tag]), 2, where)
+        head += self._take(4, where)
+        if check16(head) != self._take(2, where):
+            raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
+        if length > 4096 + 6 * self.header.width * self.header.height:
+            raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
+        payload, checksum = self._take(length, where), int.from_bytes(head[-4:], "little")
+        self.count += 1
+        return gap, CodedFrame(bool(tag & 1), bool(tag & 2), bool(tag & 4), payload, checksum)
 
     def _take(self, count: int, where: str) -> bytes:
         parts, missing = [], count
@@ -230,32 +249,6 @@ class SequenceReader:
                 data += self._take(1, where)
             numbers.append(read_varint(data, start, "frame")[0])
         return data, numbers
-
-
-def read_frames_from(
-    data: bytes, header: Header, entries: Sequence[Entry], first: int
-) -> Iterator[tuple[int, bytes, CodedFrame]]:
-    """Yield the frames of a whole sequence from number ``first`` on, see `SequenceReader.frames`.
-
-    Raises
-    ------
-    DamagedError, FormatError
-        If a chunk is not valid, or is not where the index says.
-    """
-    for number in range(first, len(entries)):
-        entry = entries[number]
-        chunk = data[entry.start : entry.start + entry.size]
-        if not chunk or chunk[0] & ~0x07 != _FRAME:
-            raise DamagedError("the index at the end does not fit the frames before it")
-        gap, at = read_varint(chunk, 1, "frame")
-        length, at = read_varint(chunk, at, "frame")
-        if check16(chunk[: at + 4]) != chunk[at + 4 : at + 6]:
-            raise DamagedError("its head is damaged: the checksum does not match")
-        flags, checksum, payload = chunk[0], int.from_bytes(chunk[at : at + 4], "little"), chunk[at + 6 :]
-        if len(payload) != length or bool(flags & 1) != entry.key:
-            raise DamagedError("the index at the end does not fit the frames before it")
-        frame = CodedFrame(bool(flags & 1), bool(flags & 2), bool(flags & 4), payload, checksum)
-        yield entry.ticks, header.fields() + varint(gap), frame
 
 
 def read_index(data: bytes) -> Index:
