@@ -17,7 +17,7 @@ from cotam.compare.table import compare, smallest_as_near
 from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
-ROWS = compare(PIXELS, quality=40, note=lambda _: None)
+ROWS = compare(PIXELS, quality=40)
 
 
 def test_every_format_fits_into_the_bytes_of_cotam() -> None:

@@ -142,9 +142,11 @@ def test_the_global_map_says_how_much_a_tile_counts() -> None:
 
 
 @pytest.mark.parametrize("size", [(3000, 4000), (300, 40_000), (1, 50_000)])
-def test_work_is_bounded(size: tuple[int, int]) -> None:
+def test_work_is_bounded(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiscale, "LOCAL_PIXELS", 500_000)
+    monkeypatch.setattr(multiscale, "MAX_TILES", 20)
     guide = Energy(96)
-    multiscale.importance(guide, np.zeros((*size, 3), np.uint8), local_pixels=500_000, max_tiles=20)
+    multiscale.importance(guide, np.zeros((*size, 3), np.uint8))
     assert len(guide.seen) <= 21
     assert max(max(seen) for seen in guide.seen) <= 96
 

@@ -60,7 +60,7 @@ def compare(
     for source in inputs:
         with screen.reporting(source):
             pixels = to_rgb(files.image_input(source))
-            rows = compared(pixels, quality=quality, target_size=target_size, note=lambda _: None)
+            rows = compared(pixels, quality=quality, target_size=target_size)
             found.append((os.path.basename(source), pixels, rows))
             _print(source, rows, as_json)
             if folder:

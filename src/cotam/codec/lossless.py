@@ -7,7 +7,6 @@ from the file's header, so that they cannot contradict each other.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from PIL import Image, WebPImagePlugin, features
@@ -22,16 +21,13 @@ _SIGNATURE = 0x2F
 _HEADER_BYTES = 5
 _RIFF_BYTES = 20
 
-_EFFORTS = {"default": (75, 4), "best": (100, 5)}
-"""Pillow's ``quality`` and ``method``, which here are effort."""
-
 
 def can_encode_lossless(width: int, height: int) -> bool:
     """Whether Pillow can code an image of this size: it has WebP, and no side is above 2¹⁴."""
     return max(width, height) <= MAX_VP8L_SIDE and bool(features.check("webp"))
 
 
-def encode_lossless(pixels: np.ndarray, *, effort: Literal["default", "best"] = "default") -> bytes:
+def encode_lossless(pixels: np.ndarray) -> bytes:
     """Encode pixels uint8 (H, W, 3) without loss.
 
     Raises
@@ -42,9 +38,8 @@ def encode_lossless(pixels: np.ndarray, *, effort: Literal["default", "best"] = 
     height, width = pixels.shape[:2]
     if not can_encode_lossless(width, height):
         raise MissingCodecError("encode", "WebP")
-    quality, method = _EFFORTS[effort]
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=quality, method=method)
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=75, method=4)
     data = buffer.getvalue()
     length = int.from_bytes(data[16:20], "little")
     if data[12:16] != b"VP8L" or data[_RIFF_BYTES : _RIFF_BYTES + _HEADER_BYTES] != _header(width, height):

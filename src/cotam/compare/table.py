@@ -43,9 +43,7 @@ class Row:
     equal_features: int | None = None
 
 
-def compare(
-    pixels: Pixels, *, quality: int = 50, target_size: int | None = None, note: Callable[[str], None] = print
-) -> list[Row]:
+def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None) -> list[Row]:
     """Compare CoTAM with JPEG, WebP and AVIF of at most its size.
 
     Features and words are measured where the packages for them are installed.
@@ -54,7 +52,6 @@ def compare(
     ----------
     pixels : uint8 (H, W, 3)
     quality, target_size : of the CoTAM file, as for `cotam.encode`
-    note : gets a line for each step, to show progress
 
     Returns
     -------
@@ -62,14 +59,10 @@ def compare(
         CoTAM first. A format whose lowest quality is larger than CoTAM's file is shown at that.
     """
     sight = _Sight(pixels)
-    note("CoTAM")
     data = cotam.encode(pixels, quality=quality, target_size=target_size)
     ours = sight.row(COTAM, data)
     rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
-    for other in installed():
-        note(other.title)
-        rows.append(_compared(sight, other, ours))
-    return rows
+    return rows + [_compared(sight, other, ours) for other in installed()]
 
 
 def _compared(sight: _Sight, other: Format, ours: Row) -> Row:

@@ -311,10 +311,10 @@ def _write_list(path: str, entries: list[dict[str, str]]) -> None:
 _work: Work
 
 
-def start_worker(work: Work | None = None, threads: int = 1) -> None:
-    """Make this process one of several: few threads for its graphs, no warnings of libraries."""
+def start_worker(work: Work | None = None) -> None:
+    """Make this process one of several: one thread for its graphs, no warnings of libraries."""
     global _work
-    limit_threads(threads)
+    limit_threads(1)
     warnings.simplefilter("ignore")
     if work:
         _work = work

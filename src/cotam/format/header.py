@@ -139,11 +139,6 @@ class File:
         """Pixels."""
         return self.header.height
 
-    @property
-    def checksum(self) -> int:
-        """CRC-32, see `Header`."""
-        return self.header.checksum
-
     @cached_property
     def data(self) -> bytes:
         """The bytes of the whole file, see `write_file`."""

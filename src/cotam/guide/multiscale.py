@@ -37,14 +37,7 @@ OVERLAP = 0.25
 """Share of its side that a tile has in common with its neighbour, at least."""
 
 
-def importance(
-    guide: Guide,
-    pixels: np.ndarray,
-    *,
-    fusion: float = FUSION,
-    local_pixels: int = LOCAL_PIXELS,
-    max_tiles: int = MAX_TILES,
-) -> np.ndarray:
+def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> np.ndarray:
     """Return the importance map, float32 (gh, gw), positive and of mean 1, of an image of any size.
 
     Parameters
@@ -52,7 +45,6 @@ def importance(
     guide : asked once if it has no ``side``, or the image is not larger than that
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
-    local_pixels, max_tiles : see `LOCAL_PIXELS` and `MAX_TILES`
 
     Raises
     ------
@@ -63,8 +55,8 @@ def importance(
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return _checked(guide, pixels)
-    pixels = reduced(pixels, math.ceil(math.sqrt(height * width / local_pixels)))
-    size = _local_size(pixels.shape[0], pixels.shape[1], side, max_tiles)
+    pixels = reduced(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
+    size = _local_size(pixels.shape[0], pixels.shape[1], side)
     pixels = resized(pixels, size)
     whole = _checked(guide, resized(pixels, _fitted(*size, side)))
     if fusion == 0 or max(size) <= side:
@@ -82,13 +74,13 @@ def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _local_size(height: int, width: int, side: int, max_tiles: int) -> tuple[int, int]:
-    """Return the largest size of this aspect, not above the image's, that has at most ``max_tiles`` tiles."""
+def _local_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the largest size of this aspect, not above the image's, that has at most `MAX_TILES` tiles."""
     longest = max(height, width)
 
     def has_more(length: int) -> bool:
         size = _fitted(height, width, length)
-        return length > side and math.prod(len(_starts(n, side)) for n in size) > max_tiles
+        return length > side and math.prod(len(_starts(n, side)) for n in size) > MAX_TILES
 
     length = bisect_left(range(longest + 1), True, key=has_more) - 1
     return _fitted(height, width, length)

@@ -24,14 +24,13 @@ TINT = 12
 """Colour differences (Cb, Cr) up to which a pixel is grey with a tint or noise: scans on white paper."""
 
 
-def smooth(pixels: Pixels, importance: np.ndarray, *, octaves: float = OCTAVES) -> Pixels:
+def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
     """Smooth pixels whose importance is low: a 3×3 median, then a small blur. Edges and strokes stay.
 
     Parameters
     ----------
     pixels : uint8 (H, W, 3)
     importance : (gh, gw), positive, covers the image evenly
-    octaves : see `OCTAVES`
 
     Returns
     -------
@@ -40,7 +39,7 @@ def smooth(pixels: Pixels, importance: np.ndarray, *, octaves: float = OCTAVES) 
     height, width = pixels.shape[:2]
     below = np.log2(importance.max() / np.maximum(importance, 1e-12))
     grid = Image.fromarray(below.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    weight = np.clip(np.asarray(grid) - octaves + 1, 0, 1)
+    weight = np.clip(np.asarray(grid) - OCTAVES + 1, 0, 1)
     if not weight.any():
         return pixels
     image = Image.fromarray(pixels)
