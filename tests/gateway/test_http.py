@@ -89,7 +89,6 @@ def test_an_answer_has_one_request_id(model: Model) -> None:
         ("deflate", zlib.compress(BODY)),
         ("deflate", zlib.compress(BODY, wbits=-15)),
         ("zstd", zstd.compress(BODY)),
-        ("gzip, zstd", zstd.compress(gzip.compress(BODY))),
         ("identity", BODY),
     ],
 )
@@ -108,7 +107,9 @@ def test_encodings_that_are_not_known_are_named(upstream: str, model: Model, pat
         answer = httpx2.post(address + path, content=b"...", headers={"content-encoding": "br"})
     assert answer.status_code == 415
     assert answer.headers["accept-encoding"] == "gzip, deflate, zstd"
-    assert error_of(answer).startswith("Content-Encoding 'br' is not supported: use gzip, deflate, zstd")
+    assert error_of(answer).startswith(
+        "Content-Encoding 'br' is not supported: use one of gzip, deflate, zstd"
+    )
     assert not model.bodies
 
 
@@ -140,7 +141,6 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         ("gzip", gzip.compress(bomb)),
         ("deflate", zlib.compress(bomb)),
         ("zstd", zstd.compress(bomb)),
-        ("gzip,gzip", gzip.compress(gzip.compress(bomb))),
     ):
         assert decoded(body, encoding, len(bomb)) == bomb
         with pytest.raises(RefusedError, match="larger than 99,999 bytes when it is decoded") as caught:
@@ -151,8 +151,8 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         assert caught.value.status == 400
         with pytest.raises(RefusedError, match="is not valid"):
             decoded(body + b"more", encoding, len(bomb))
-    with pytest.raises(RefusedError, match="4 content encodings"):
-        decoded(b"", ",".join(["gzip"] * 4), 9)
+    with pytest.raises(RefusedError, match="'gzip, gzip' is not supported"):
+        decoded(gzip.compress(gzip.compress(b"")), "gzip, gzip", 9)
 
 
 # Paths
@@ -304,11 +304,11 @@ def test_the_proxy_of_the_environment_is_used(environment: pytest.MonkeyPatch) -
         (
             "ALL_PROXY",
             "socks://me:secret@127.0.0.1:7890/",
-            "ALL_PROXY cannot be used: 'socks://127.0.0.1:7890'",
+            r"ALL_PROXY cannot be used: .*socks://me:\[secure\]@127.0.0.1:7890",
         ),
-        ("all_proxy", "socks5://127.0.0.1:7890", "all_proxy names a SOCKS proxy"),
-        ("HTTPS_PROXY", "http://host:port", "HTTPS_PROXY is not an address"),
-        ("https_proxy", "http://", "https_proxy cannot be used"),
+        ("all_proxy", "socks5://127.0.0.1:7890", "all_proxy cannot be used: Using SOCKS proxy"),
+        ("HTTPS_PROXY", "http://host:port", "HTTPS_PROXY cannot be used: Invalid port"),
+        ("https_proxy", "http://", "https_proxy cannot be used: it names no host"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named(

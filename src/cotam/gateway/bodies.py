@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import threading
 import time
@@ -96,8 +95,8 @@ class Bodies:
 
     def decoded(self, body: bytes, headers: Headers) -> bytes:
         """The body without its Content-Encoding, within the limit. Raises as `decoded`."""
-        encodings = ",".join(headers.getlist("content-encoding"))
-        return decoded(body, encodings, self.limit) if encodings and body else body
+        encoding = ", ".join(headers.getlist("content-encoding"))
+        return decoded(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
         # The rest is not read: without this a client goes on sending on the same connection.
@@ -157,9 +156,6 @@ async def _disconnected(receive: Receive) -> None:
 ACCEPTED = "gzip, deflate, zstd"
 """For ``Accept-Encoding`` in an answer: what a client may use (RFC 9110, section 15.5.16)."""
 
-MAX_LAYERS = 3
-"""Encodings one upon another. One is usual; many would be work for nothing."""
-
 ZSTD_WINDOW_LOG = 23
 """Windows of 8 MB at most, as RFC 9659 has it for HTTP: a larger one is memory that a stranger asks for."""
 
@@ -174,36 +170,30 @@ _DECODERS: dict[str, Callable[[], Any]] = {
 """Encoding → decompressor of one gzip member, zlib stream or zstd frame."""
 
 
-def decoded(body: bytes, encodings: str, limit: int) -> bytes:
-    """The body without its encodings.
+def decoded(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its encoding.
 
-    Raises RefusedError: 415 for an encoding that is not known, 413 above the limit, 400 for data that is
-    damaged or cut off.
+    Raises RefusedError: 415 for an encoding that is not known, or several one upon another; 413 above the
+    limit, 400 for data that is damaged or cut off.
 
     Parameters
     ----------
-    encodings : the value of ``Content-Encoding``; several are separated by commas, the last was applied last
-    limit : bytes of the result, and of each step
+    encoding : the value of ``Content-Encoding``
+    limit : bytes of the result
     """
-    names = [name for name in re.split(r"[\s,]+", encodings.lower()) if name not in ("", "identity")]
-    for name in names:
-        if name not in _DECODERS:
-            raise _unsupported(f"Content-Encoding {name!r} is not supported: use {ACCEPTED} or none")
-    if len(names) > MAX_LAYERS:
-        raise _unsupported(f"{len(names)} content encodings, more than {MAX_LAYERS}: use one or none")
-    for name in reversed(names):
-        try:
-            body = _decoded_once(body, name, limit)
-        except (zlib.error, zstd.ZstdError, EOFError) as error:
-            raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
-    return body
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in _DECODERS:
+        message = f"Content-Encoding {name!r} is not supported: use one of {ACCEPTED}, or none"
+        raise RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
+    try:
+        return _decoded(body, name, limit)
+    except (zlib.error, zstd.ZstdError, EOFError) as error:
+        raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
 
 
-def _unsupported(message: str) -> RefusedError:
-    return RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
-
-
-def _decoded_once(body: bytes, name: str, limit: int) -> bytes:
+def _decoded(body: bytes, name: str, limit: int) -> bytes:
     try:
         return _members(_DECODERS[name], body, limit)
     except zlib.error:

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -202,8 +201,6 @@ class Upstream:
 
 # Proxies of the environment
 
-_SCHEMES = ("http", "https", "socks5", "socks5h")
-
 
 def is_loopback(host: str) -> bool:
     """Whether a host's name is this machine's own."""
@@ -262,18 +259,11 @@ def _variable(kind: str) -> str:
 
 def _checked(proxy: str, variable: str) -> str:
     try:
-        parts = urlsplit(proxy)
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"the environment variable {variable} is not an address: {error}") from error
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ValueError(
-            f"the environment variable {variable} cannot be used: {_shown(parts)!r} is not an address of "
-            f"{', '.join(_SCHEMES)}. Correct or unset it, or add the host to NO_PROXY"
-        )
-    if parts.scheme.startswith("socks") and not find_spec("socksio"):
-        raise ValueError(
-            f"the environment variable {variable} names a SOCKS proxy: pip install 'httpx2[socks]', "
-            "unset it, or add the host to NO_PROXY"
-        )
+        httpx2.AsyncHTTPTransport(proxy=proxy)
+        reason = "" if urlsplit(proxy).hostname else "it names no host."
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        reason = f"{error}."
+    if reason:
+        message = f"the environment variable {variable} cannot be used: {reason}"
+        raise ValueError(f"{message} Correct or unset it, or add the host to NO_PROXY")
     return proxy
