@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cotam.errors import InputError
 from cotam.gateway.media import Media, data_url, read_data_url
-from cotam.gateway.parts import Frames, parse_json, parts, replaced, strings, to_json
+from cotam.gateway.parts import parse_json, parts, replaced, strings, to_json
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -108,8 +108,8 @@ def test_frames_come_in_the_place_of_a_part() -> None:
     first, _, video, last = parts(CHAT)
     two = [("<0.0 seconds>", media(0)), ("", media(1))]
     news = {
-        first: Frames(two),
-        video: Frames(two),
+        first: two,
+        video: two,
         last: media(9),
     }
     changed = replaced(CHAT, news)
@@ -126,7 +126,7 @@ def test_frames_come_in_the_place_of_a_part() -> None:
 def test_frames_in_responses() -> None:
     found = parts(RESPONSES)
     assert [part.is_one_of_several for part in found] == [True, True, False]  # a screenshot is alone
-    news = {part: Frames([("<1.5 seconds>", media(7))]) for part in found[:2]}
+    news = {part: [("<1.5 seconds>", media(7))] for part in found[:2]}
     changed = replaced(RESPONSES, news)["input"]
     expected = [
         {"type": "input_text", "text": "<1.5 seconds>"},
@@ -137,7 +137,7 @@ def test_frames_in_responses() -> None:
     video = {"input": [{"content": [{"type": "input_video", "video_url": "data:v"}]}]}
     (part,) = parts(video)
     assert part.kind == "video"
-    made = replaced(video, {part: Frames([("<1.5 seconds>", media(7))])})
+    made = replaced(video, {part: [("<1.5 seconds>", media(7))]})
     assert made == {"input": [{"content": expected}]}
 
 
@@ -192,7 +192,7 @@ def test_a_part_is_known_by_its_key_whatever_its_type(kind: object) -> None:
 def test_frames_in_the_place_of_a_part_without_a_type() -> None:
     body = {"messages": [{"content": [{"video_url": "data:v"}]}]}
     (part,) = parts(body)
-    made = replaced(body, {part: Frames([("<1.5 seconds>", media(7))])})
+    made = replaced(body, {part: [("<1.5 seconds>", media(7))]})
     text = {"type": "text", "text": "<1.5 seconds>"}
     assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": url(7)}}]
 

@@ -29,7 +29,6 @@
     to_cotam.py   edge --gateway: images and videos become .cotam
     hosted.py     edge --upstream: images within the limits of a vendor's API
     ladder.py     how far images go down in quality
-    videos.py     one video
     cache.py      results in memory
 
     once.py      both ends of the link: each image crosses it once

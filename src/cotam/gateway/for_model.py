@@ -19,7 +19,6 @@ from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, fo
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patches import MAX_CHAIN, base_of, is_patch, paste, read_patch
 from cotam.gateway.store import digest_of
-from cotam.gateway.videos import frames_of
 from cotam.gateway.wish import Wish
 
 __all__ = ["ForModel"]
@@ -98,15 +97,15 @@ class ForModel:
         if not part.is_one_of_several:
             raise InputError("a single image belongs here, not a sequence of frames or a video")
         if not is_sequence(data):
-            return Frames([("", self._still(data, job))])
+            return [("", self._still(data, job))]
         started = time.perf_counter()
         key = job.held.owner, digest_of(data), "frames"
-        frames, cached = self._decoded.get(key, partial(frames_of, data, job.check))
+        frames, cached = self._decoded.get(key, partial(_frames_of, data, job.check))
         seconds, size = time.perf_counter() - started, sum(len(png) for _, png in frames)
         job.notes.append(Note("sequence", "png", len(data), size, seconds, cached))
         self._log_row(data, data, "sequence")
         png = MEDIA_TYPES["png"]
-        return Frames([(f"<{at} seconds>", Media(png, data)) for at, data in frames])
+        return [(f"<{at} seconds>", Media(png, data)) for at, data in frames]
 
     def _still(self, data: bytes, job: Job) -> Media:
         started = time.perf_counter()
@@ -168,6 +167,15 @@ class ForModel:
                 f"addresses of {host} are not allowed here (--allow-remote): "
                 f"send the {part.kind} itself, as data:{media}/…;base64,…"
             )
+
+
+def _frames_of(data: bytes, check: Callable[[], None]) -> list[tuple[str, bytes]]:
+    """Seconds, as text, and PNG of each frame of a sequence. Raises as `cotam.decode_frames`."""
+    found = []
+    for seconds, image in cotam.decode_frames(data):
+        check()
+        found.append((f"{seconds:.1f}", saved(image)))
+    return found
 
 
 def _bytes_of(result: bytes | list[tuple[str, bytes]]) -> int:

@@ -142,16 +142,8 @@ class Part:
         return isinstance(self.place[-1], int)
 
 
-@dataclass(frozen=True)
-class Frames:
-    """Images that take the place of one part.
-
-    Attributes
-    ----------
-    frames : a text, which may be empty, and the image that follows it
-    """
-
-    frames: Sequence[tuple[str, Media]]
+Frames = Sequence[tuple[str, Media]]
+"""Images that take the place of one part: a text, which may be empty, and the image that follows it."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -277,7 +269,7 @@ def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
     news : parts of `parts`, in their order, and what takes the place of each
     """
     for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
-        if isinstance(new, Frames):
+        if not isinstance(new, Media):
             content = _at(body, part.place[:-1])
             number = int(part.place[-1])
             body = _with(
@@ -307,9 +299,9 @@ def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[di
     What else the part carries stays on each image: ``cache_control`` on the last one, since it ends a prefix
     of the prompt; ``uuid``, a name in vLLM's cache, with the number of the frame.
     """
-    for number, (text, media) in enumerate(new.frames):
+    for number, (text, media) in enumerate(new):
         kept = {name: value for name, value in old.items() if name not in (part.key[0], "type")}
-        if number < len(new.frames) - 1:
+        if number < len(new) - 1:
             kept.pop("cache_control", None)
         if isinstance(kept.get("uuid"), str):
             kept["uuid"] = f"{kept['uuid']}-{number}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 
 import cotam
 from cotam.errors import InputError, LimitError, MissingExtraError
@@ -20,8 +21,8 @@ from cotam.gateway.parts import Part
 from cotam.gateway.patches import is_patch
 from cotam.gateway.patching import Patcher, Source
 from cotam.gateway.store import digest_of
-from cotam.gateway.videos import sequence_of
 from cotam.gateway.wish import Wish, model_for, named
+from cotam.image.read import Pixels
 
 __all__ = ["ToCotam"]
 
@@ -85,15 +86,31 @@ class ToCotam:
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """The .cotam sequence of a video, and whether it was in the cache."""
+        key = digest_of(data), request.wish, "video"
+        return self._coded.get(key, partial(self._sequence, data, part, request))
+
+    def _sequence(self, data: bytes, part: Part, request: _Request) -> bytes:
+        from cotam.image.sampling import read_clip
+        from cotam.image.video import Clip
+
+        wish, check = request.wish, request.job.check
 
         def note(text: str) -> None:
             log.warning("a video is not sent whole", part=part.name, note=text)
 
-        wish, check = request.wish, request.job.check
-        coding = replace(wish, target_size=None).options()  # a budget is for an image
-        fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
-        make = partial(sequence_of, data, fps, most, self._limit, check, note, **coding)
-        return self._coded.get((digest_of(data), wish, "video"), make)
+        def checked(frames: Iterator[tuple[float, Pixels]]) -> Iterator[tuple[float, Pixels]]:
+            for seconds, pixels in frames:
+                height, width = pixels.shape[:2]
+                if width * height > self._limit:
+                    message = f"frames are {width}×{height}: more than the limit of {self._limit / 1e6:g} MP"
+                    raise LimitError(message)
+                yield seconds, pixels
+
+        with closing(Clip(BytesIO(data), "the video")) as clip:
+            fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
+            frames = read_clip(clip, fps, most, advance=lambda seconds: check(), note=note)
+            coding = replace(wish, target_size=None).options()  # a budget is for an image
+            return b"".join(cotam.encode_frames(checked(frames), **coding))
 
 
 class _Request:
