@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -44,6 +45,13 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+
+_METHODS = ("GET", "POST", "DELETE")
+_EXPOSED = [
+    *("X-Cotam-Bytes", "X-Cotam-Error", "X-Cotam-Saved", "X-Cotam-Size", "X-Cotam-Quality"),
+    "X-Request-Id",
+]
+"""What pages of other origins may use, and read of an answer."""
 
 _RELAYED = (
     *("/v1/chat/completions", "/v1/responses", "/v1/messages"),
@@ -111,7 +119,8 @@ def application(
         lifespan=_lifespan(upstream, peer, pools),
     )
     inner.router.redirect_slashes = False  # paths have their normal form already
-    return Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local, origins=origins)
+    guard = Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local, origins=origins)
+    return CORSMiddleware(guard, origins, _METHODS, ["*"], expose_headers=_EXPOSED) if origins else guard
 
 
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:

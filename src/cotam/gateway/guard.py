@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -13,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cotam.gateway import log
 from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
-from cotam.gateway.origins import Origins, place_of
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.tokens import Tokens
@@ -45,9 +46,7 @@ class Guard:
         origins: Collection[str] = (),
     ) -> None:
         self._app, self._metrics, self._limit, self._local = app, metrics, limit, local
-        self._tokens = tokens
-        self._origins = Origins(origins)
-        self._running = 0
+        self._tokens, self._origins, self._running = tokens, origins, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +61,6 @@ class Guard:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _note_answer(exchange, message)
-                message["headers"] += self._origins.headers(headers)
             exchange.bytes_out += len(message.get("body", b""))
             await send(message)
 
@@ -72,9 +70,6 @@ class Guard:
         self._metrics.running.set(self._running)
         try:
             try:
-                if asked := self._origins.preflight(scope["method"], headers):
-                    await asked(scope, receive, counted)
-                    return
                 self._check(path, headers, counts, exchange)
             except RefusedError as error:
                 response = await refusal(Request(scope), error)
@@ -92,10 +87,13 @@ class Guard:
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        if self._local and place_of(f"//{host}")[0] not in _LOOPBACK:
+        if self._local and _place_of(f"//{host}")[0] not in _LOOPBACK:
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
-        self._origins.check(headers)
+        origin = headers.get("origin")
+        if origin and origin not in self._origins and _place_of(origin) != _place_of(f"//{host}"):
+            message = f"web pages of {origin[:100]!r} are not served: --allow-origin lets them in"
+            raise RefusedError(message, 403)
         if path is None:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
@@ -107,6 +105,14 @@ class Guard:
                 f"{self._limit} requests are in progress, the limit (--max-requests): try again in a second"
             )
             raise RefusedError(message, 429, headers={"Retry-After": "1"})
+
+
+def _place_of(address: str) -> tuple[str, int | None]:
+    """Host and port; "" and None if they cannot be read."""
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        return parts.hostname or "", parts.port
+    return "", None
 
 
 def _note_answer(exchange: Exchange, message: Message) -> None:
