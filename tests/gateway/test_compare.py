@@ -122,7 +122,8 @@ def test_panels_are_of_one_size(query: str, names: set[str]) -> None:
 def test_words_are_read_in_each_file() -> None:
     with Image.open(SAMPLES / "page.webp") as page:
         text = np.asarray(page.convert("RGB"))[:220, :500]
-    comparer = compare._Comparer(compare.MEASURES["psnr"], [Format("jpeg", "JPEG", range(90, 96))])
+    comparer = compare._Comparer("psnr")
+    comparer.formats = [Format("jpeg", "JPEG", range(90, 96))]
     shares = {}
     for one in (formats.COTAM, comparer.formats[0]):
         found = _json(comparer.words(one, png(text), Wish(quality=80), lambda: None)[0])
@@ -146,8 +147,7 @@ def test_words_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_end_of_a_codec_is_said() -> None:
     for qualities, quality, end in ((range(90, 95), 0, "lowest"), (range(1, 3), 100, "highest")):
         jpeg = Format("jpeg", "JPEG", qualities)
-        comparer = compare._Comparer(compare.MEASURES["psnr"], [jpeg])
-        answer, _ = comparer.other(jpeg, png(), Wish(quality=quality), lambda: None)
+        answer, _ = compare._Comparer("psnr").other(jpeg, png(), Wish(quality=quality), lambda: None)
         assert _json(answer)["row"]["end"] == end
 
 
@@ -155,14 +155,15 @@ def _json(answer: Any) -> Any:
     return json.loads(answer.body)
 
 
-def test_looks_are_few_and_kept() -> None:
+def test_looks_are_few_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
 
     def see(pixels: np.ndarray) -> np.ndarray:
         looked.append(1)
-        return pixels.astype(np.float32)
+        return pixels.astype(np.float32) / 255
 
-    comparer = compare._Comparer(compare.Measure("psnr", see, 255.0))
+    monkeypatch.setitem(compare.MEASURES, "psnr", see)
+    comparer = compare._Comparer("psnr")
     jpeg = comparer.formats[0]
     comparer.ours(png(), Wish(quality=50), lambda: None)
     assert len(looked) == 2  # the original, and ours
@@ -207,7 +208,7 @@ def test_comparisons_stop_when_nobody_waits() -> None:
         if len(calls) == 5:
             raise GoneError
 
-    comparer = compare._Comparer(compare.MEASURES["psnr"])
+    comparer = compare._Comparer("psnr")
     with pytest.raises(GoneError):
         comparer.other(comparer.formats[0], png(), Wish(), check)
     assert len(calls) == 5

@@ -6,9 +6,8 @@ One comparison is made at a time, in a thread of its own, so that requests to th
 from __future__ import annotations
 
 import math
-import struct
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies
-from cotam.gateway.cache import Cache
+from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
 from cotam.gateway.plain import Plain, Work, ordinary
@@ -36,7 +35,7 @@ from cotam.image.fit import fitted
 from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels, outline
 
-__all__ = ["MEASURES", "Measure", "nearest", "routes"]
+__all__ = ["MEASURES", "nearest", "routes"]
 
 COMPARED_PIXELS = 1_100_000
 """Images are shrunk to this before codecs are compared: AVIF takes seconds for more."""
@@ -45,31 +44,17 @@ AT_A_TIME, SECONDS = 4, 120
 """Comparisons in progress or waiting, and seconds that one may take, waiting included."""
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A metric of how near a decoded image is to the original: a mean squared difference.
-
-    Attributes
-    ----------
-    name : features or psnr
-    see : pixels → what is compared, float32, of one shape for images of one size
-    peak : the largest difference
-    """
-
-    name: str
-    see: Callable[[Pixels], np.ndarray]
-    peak: float
-
-    def decibel(self, seen: np.ndarray, original: np.ndarray) -> float:
-        """10 log10(peak² / mean squared difference), at most `MAX_DECIBEL`."""
-        difference = float(np.mean(np.square(seen - original), dtype=np.float64)) / self.peak**2
-        return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
-
-
-MEASURES = {
-    "features": Measure("features", features.tokens, 1.0),
-    "psnr": Measure("psnr", lambda pixels: pixels.astype(np.float32), 255.0),
+MEASURES: dict[str, Callable[[Pixels], np.ndarray]] = {
+    "features": features.tokens,
+    "psnr": lambda pixels: pixels.astype(np.float32) / 255,
 }
+"""What is compared of pixels, float32 of one shape for images of one size, by its mean squared difference."""
+
+
+def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
+    """-10 log10 of the mean squared difference, at most `MAX_DECIBEL`."""
+    difference = float(np.mean(np.square(seen - original), dtype=np.float64))
+    return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
 
 
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
@@ -103,7 +88,7 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     ``/v1/cotam/compare`` codes with Cotam, ``/v1/cotam/compare/jpeg`` and so on with another format, where
     that comes as near; ``/v1/cotam/compare/words/jpeg`` and so on read words in that file.
     """
-    comparer = _Comparer(MEASURES["features" if features.available() else "psnr"])
+    comparer = _Comparer("features" if features.available() else "psnr")
 
     def route(path: str, work: Work) -> Route:
         return Route(path, Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS))
@@ -131,12 +116,9 @@ class _Coded:
 class _Comparer:
     """Makes comparisons, one at a time, and keeps the features of the last original, and coded files."""
 
-    def __init__(
-        self, measure: Measure, formats: Sequence[Format] | None = None, cache: int = 32_000_000
-    ) -> None:
-        self._measure = measure
-        self.formats = installed() if formats is None else formats
-        self._looks: Cache[bytes] = Cache(cache)
+    def __init__(self, measure: str) -> None:
+        self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
+        self._looks: Cache[tuple[float, bytes]] = Cache(32_000_000, lambda look: len(look[1]) + OVERHEAD)
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
@@ -158,7 +140,7 @@ class _Comparer:
             "width": width,
             "height": height,
             "quality": cotam.info(coded.data).quality,
-            "measure": self._measure.name,
+            "measure": self._measure,
             "seen": features.size_seen(height, width)[::-1],
             "install": features.INSTALL,
             "words": words.available(),
@@ -222,16 +204,14 @@ class _Comparer:
         """Decibels of a file, and the file, which is kept."""
         key = digest_of(pixels.tobytes())
         if self._original[0] != key:
-            self._original = key, self._measure.see(pixels)
+            self._original = key, self._see(pixels)
 
-        def make() -> bytes:
+        def make() -> tuple[float, bytes]:
             check()
             file = encode()
-            seen = self._measure.see(format.decode(file))
-            return struct.pack("<d", self._measure.decibel(seen, self._original[1])) + file
+            return _decibel(self._see(format.decode(file)), self._original[1]), file
 
-        made, _ = self._looks.get((key, format.name, setting), make)
-        return struct.unpack_from("<d", made)[0], made[8:]
+        return self._looks.get((key, format.name, setting), make)[0]
 
     def _row(self, one: _Coded, pixels: Pixels) -> dict[str, Any]:
         return {
@@ -239,7 +219,7 @@ class _Comparer:
             "title": one.format.title,
             "bytes": len(one.data),
             "bpp": round(8 * len(one.data) / (pixels.shape[0] * pixels.shape[1]), 3),
-            "features": _distance(one.decibel) if self._measure.name == "features" else None,
+            "features": _distance(one.decibel) if self._measure == "features" else None,
             "psnr": round(psnr(pixels, one.format.decode(one.data)), 1),
             "end": one.end,
         }
