@@ -23,8 +23,10 @@ from cotam.gateway.wish import Wish
 
 __all__ = ["ForModel"]
 
-REQUEST_PIXELS = 4
-"""All images and frames of a request together have at most so many times the pixels that one may have."""
+REQUEST = 24
+"""For each pixel that one image may have, all images and frames of a request together have at most so many
+pixels, which bounds the work, and so many bytes as PNG, which bounds the memory. At 50 MP these are 600
+screenshots of 2 MP, and 200 even where PNG saves nothing."""
 
 
 class ForModel:
@@ -57,7 +59,7 @@ class ForModel:
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
         news: dict[Part, Media | Frames] = {}
-        pixels, images = 0, count_images(parts)
+        pixels, images, room = 0, count_images(parts), REQUEST * self._limit
         for part in parts:
             job.check()
             with part_errors(part):
@@ -67,13 +69,16 @@ class ForModel:
                 if data is not None:
                     (width, height, _), frames = check_size(data, self._limit), count_frames(data)
                     pixels, images = pixels + width * height * frames, images + frames - 1
-                    _check_total(pixels, self._limit)
+                    self._check_pixels(pixels)
                     check_count(images, job.most)
-                    news[part] = self._new(part, data, job)
+                    news[part] = self._new(part, data, job, room)
                 elif part.address is not None:
                     self._check_address(part, part.address)
                 elif png := self._openable(part, job):
                     news[part] = png
+                if part in news:
+                    room -= _size(news[part])
+                    self._check_room(room)
         return news
 
     def _openable(self, part: Part, job: Job) -> Media | None:
@@ -91,7 +96,7 @@ class ForModel:
         job.notes.append(Note(kind, "png", len(data), len(png), time.perf_counter() - started, cached))
         return Media(MEDIA_TYPES["png"], png)
 
-    def _new(self, part: Part, data: bytes, job: Job) -> Media | Frames:
+    def _new(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
         if not is_sequence(data) and part.kind != "video":
             return self._still(data, job)
         if not part.is_one_of_several:
@@ -100,12 +105,22 @@ class ForModel:
             return [("", self._still(data, job))]
         started = time.perf_counter()
         key = job.held.owner, digest_of(data), "frames"
-        frames, cached = self._decoded.get(key, partial(_frames_of, data, job.check))
+        frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
         seconds, size = time.perf_counter() - started, sum(len(png) for _, png in frames)
         job.notes.append(Note("sequence", "png", len(data), size, seconds, cached))
         self._log_row(data, data, "sequence")
         png = MEDIA_TYPES["png"]
         return [(f"<{at} seconds>", Media(png, data)) for at, data in frames]
+
+    def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, bytes]]:
+        """Seconds, as text, and PNG of each frame of a sequence, as far as there is room for them."""
+        found = []
+        for seconds, image in cotam.decode_frames(data):
+            job.check()
+            found.append((f"{seconds:.1f}", saved(image)))
+            room -= len(found[-1][1])
+            self._check_room(room)
+        return found
 
     def _still(self, data: bytes, job: Job) -> Media:
         started = time.perf_counter()
@@ -149,6 +164,23 @@ class ForModel:
             row["frames"] = len(found.times)
         self._log(row)
 
+    def _check_pixels(self, pixels: int) -> None:
+        if pixels > (limit := REQUEST * self._limit):
+            raise LimitError(
+                f"with this one the images of the request have {pixels / 1e6:.0f} MP together, more than the "
+                f"limit of {limit / 1e6:g} MP ({REQUEST} times --size-limit): send fewer or smaller "
+                "images, or raise --size-limit"
+            )
+
+    def _check_room(self, room: int) -> None:
+        if room < 0:
+            limit = REQUEST * self._limit
+            raise LimitError(
+                f"with this one the images of the request take {(limit - room) / 1e6:.0f} MB as PNG, more "
+                f"than the limit of {limit / 1e6:g} MB ({REQUEST} bytes for each pixel of "
+                "--size-limit): send fewer or smaller images, or raise --size-limit"
+            )
+
     def _check_address(self, part: Part, url: str) -> None:
         """Raise `InputError` for an address that the model server must not open for a stranger."""
         if re.search(r"[\\\s\x00-\x1f]", url):
@@ -169,24 +201,12 @@ class ForModel:
             )
 
 
-def _frames_of(data: bytes, check: Callable[[], None]) -> list[tuple[str, bytes]]:
-    """Seconds, as text, and PNG of each frame of a sequence. Raises as `cotam.decode_frames`."""
-    found = []
-    for seconds, image in cotam.decode_frames(data):
-        check()
-        found.append((f"{seconds:.1f}", saved(image)))
-    return found
+def _size(new: Media | Frames) -> int:
+    """Bytes of an image, or of all frames of a sequence."""
+    return len(new.data) if isinstance(new, Media) else sum(len(media.data) for _, media in new)
 
 
 def _bytes_of(result: bytes | list[tuple[str, bytes]]) -> int:
     """Bytes of an image, or of all frames of a sequence, in the cache."""
     files = [result] if isinstance(result, bytes) else [png for _, png in result]
     return sum(len(file) + OVERHEAD for file in files)
-
-
-def _check_total(pixels: int, limit: int) -> None:
-    if pixels > REQUEST_PIXELS * limit:
-        raise LimitError(
-            f"with this one the images of the request have {pixels / 1e6:.0f} MP together: "
-            f"more than the limit of {REQUEST_PIXELS * limit / 1e6:g} MP (four times --size-limit)"
-        )

@@ -20,6 +20,7 @@ from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
 from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
+from cotam.gateway.outgoing import Marks, Outgoing
 from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.peer import Detector, Peer
@@ -82,14 +83,15 @@ class Relay:
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
+        content: bytes | Outgoing = b""
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
-                body = await in_thread(self._pool, partial(self._converted, body, scope, job))
+                content = await in_thread(self._pool, partial(self._converted, body, scope, job))
             exchange.tokens = job.tokens if job else None
         try:
             with exchange.stage("upstream"):
-                answer = await self._open(scope, body, exchange)
+                answer = await self._open(scope, content, exchange)
         except RefusedError:
             if self._peer:
                 self._peer.start()
@@ -117,24 +119,26 @@ class Relay:
         job.formats = await self._detector.formats() if self._detector else None
         return job
 
-    async def _open(self, scope: Scope, body: bytes, exchange: Exchange) -> httpx2.Response:
+    async def _open(self, scope: Scope, content: bytes | Outgoing, exchange: Exchange) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
         path = scope["path"]
         url = self._upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
-        exchange.bytes_upstream = len(body)
-        if not self._sender or not body:
-            return await self._upstream.open(scope["method"], url, headers, body)
+        exchange.bytes_upstream = len(content)
+        if not self._sender or not content or isinstance(content, Outgoing):
+            return await self._upstream.open(scope["method"], url, headers, content)
 
-        def open_(content: bytes, media_type: str) -> Awaitable[httpx2.Response]:
-            return self._upstream.open(scope["method"], url, with_type(headers, media_type), content)
+        def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
+            return self._upstream.open(scope["method"], url, with_type(headers, media_type), body)
 
         kind = Headers(raw=headers).get("content-type", "")
-        answer, sent = await self._sender.send(open_, self._pool, body, kind)
-        exchange.bytes_upstream, exchange.saved = sent, len(body) - sent
+        answer, sent = await self._sender.send(open_, self._pool, content, kind)
+        exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]) -> bytes:
+    def _converted(
+        self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]
+    ) -> bytes | Outgoing:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
@@ -155,14 +159,16 @@ class Relay:
         job.wish, job.check = wish, check
         job.model, job.detail = _model(value) or model_in(scope["path"]), _detail(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
-        news = self._converter(found, job)
-        if news:
-            value = replaced(value, news)
+        marks = Marks(self._converter(found, job))
+        value = replaced(value, marks.news)
         if not self._converter.passes_cotam and (where := find_cotam(value)):
             raise RefusedError(
                 f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
             )
-        return to_json(value) if news else body
+        if not marks.news:
+            return body
+        content = marks.filled(to_json(value))
+        return b"".join(content) if self._sender else content
 
     def _parsed(self, body: bytes, scope: Scope, headers: Headers) -> Any:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""

@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from cotam.gateway.outgoing import Outgoing
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
@@ -147,14 +148,21 @@ class Upstream:
             kept.append((TOKEN_HEADER.encode(), self._token.encode()))
         return kept
 
-    async def open(self, method: str, url: str, headers: RawHeaders, body: bytes) -> httpx2.Response:
+    async def open(
+        self, method: str, url: str, headers: RawHeaders, body: bytes | Outgoing
+    ) -> httpx2.Response:
         """Send a request. The body of the answer is still to be read.
 
         Raises RefusedError: 502 if the upstream cannot be reached or breaks off, 504 if it says nothing.
         """
         assert self._client
         try:
-            request = self._client.build_request(method, url, headers=headers, content=body or None)
+            content: bytes | AsyncIterator[bytes] | None
+            if isinstance(body, Outgoing):
+                headers, content = [*headers, (b"content-length", b"%d" % len(body))], aiter(body)
+            else:
+                content = body or None
+            request = self._client.build_request(method, url, headers=headers, content=content)
             return await self._client.send(request, stream=True)
         except httpx2.ConnectTimeout as error:
             raise RefusedError(f"the upstream {self.name} cannot be reached: no answer", 502) from error

@@ -1,0 +1,83 @@
+"""The body of a request on its way to the upstream: JSON, with files that become base64 as they are sent.
+
+The screenshots of a long session are some 100 MB as PNG. The cache has these bytes already; here they are not
+copied, and they are let go once they are sent, since a model may take minutes to answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+from cotam.gateway.media import Media
+from cotam.gateway.parts import Frames, Part
+
+__all__ = ["Marks", "Outgoing"]
+
+_STEP = 3 << 18
+"""Bytes of a file that are encoded at a time: whole groups of base64."""
+
+_MARK = 15
+"""Random bytes that stand in JSON for a file, before its number."""
+
+
+class Outgoing:
+    """A body that is read once, piece by piece.
+
+    Parameters
+    ----------
+    texts : of the JSON, one more than there are files
+    files : that stand between them, as base64
+    """
+
+    def __init__(self, texts: list[bytes], files: list[bytes]) -> None:
+        self._texts, self._files = texts, files
+        self._length = sum(map(len, texts)) + sum(-(-len(file) // 3) * 4 for file in files)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        texts, files = self._texts[::-1], self._files[::-1]
+        self._texts, self._files = [], []
+        while texts:
+            yield texts.pop()
+            if files:
+                file = memoryview(files.pop())
+                for start in range(0, len(file), _STEP):
+                    yield base64.b64encode(file[start : start + _STEP])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+class Marks:
+    """Short stand-ins for the files of a request, so that its JSON is written without them.
+
+    Attributes
+    ----------
+    news : as given, with a mark in place of the bytes of each file
+    """
+
+    def __init__(self, news: Mapping[Part, Media | Frames]) -> None:
+        self._mark = secrets.token_bytes(_MARK)
+        self._files: list[bytes] = []
+        self.news = {part: self._marked(new) for part, new in news.items()}
+
+    def _marked(self, new: Media | Frames) -> Media | Frames:
+        if isinstance(new, Media):
+            return self._stand_in(new)
+        return [(text, self._stand_in(media)) for text, media in new]
+
+    def _stand_in(self, media: Media) -> Media:
+        self._files.append(media.data)
+        return Media(media.media_type, self._mark + (len(self._files) - 1).to_bytes(3))
+
+    def filled(self, text: bytes) -> Outgoing:
+        """The JSON in ``text`` with the files in place of their marks."""
+        texts = re.split(re.escape(base64.b64encode(self._mark)) + b"(.{4})", text)
+        numbers = [int.from_bytes(base64.b64decode(number)) for number in texts[1::2]]
+        return Outgoing(texts[::2], [self._files[number] for number in numbers])

@@ -1,0 +1,59 @@
+"""Bodies for the upstream, whose files become base64 as they are sent."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from gateway_client import URL, send
+from gateway_servers import Model
+
+from cotam.gateway.media import Media
+from cotam.gateway.outgoing import Marks
+from cotam.gateway.parts import Frames, parts, replaced, to_json
+
+
+def chat(*urls: str) -> dict[str, Any]:
+    content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return {"model": "m", "ü": 0.5, "messages": [{"role": "user", "content": content}], "n": 1}
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, (3 << 18) - 1, 3 << 18, (3 << 18) + 1])
+def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
+    body = chat("data:a", "data:b", "data:c", "https://d")
+    first, second, third, _ = parts(body)
+    file = Media("image/png", bytes(range(256)) * (size // 256) + bytes(size % 256))
+    news: dict[Any, Any] = {
+        first: file,
+        second: Frames([("<0.0 seconds>", file), ("<1.0 seconds>", Media("image/png", b"PNG"))]),
+        third: Media("image/jpeg", b"JPEG"),
+    }
+    marks = Marks(news)
+    content = marks.filled(to_json(replaced(body, marks.news)))
+    expected = to_json(replaced(body, news))
+    assert len(content) == len(expected)
+    assert b"".join(content) == expected
+
+
+def test_files_are_not_copied_before_they_are_sent() -> None:
+    file = bytes(1_000_000)
+    body = chat(*["data:a"] * 200)
+    tracemalloc.start()
+    try:
+        marks = Marks({part: Media("image/png", file) for part in parts(body)})
+        content = marks.filled(to_json(replaced(body, marks.news)))
+        length = len(content)
+        assert sum(map(len, content)) == length > 200 * 1_333_000
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_model_server_is_told_the_length(address: str, model: Model) -> None:
+    assert send(address, URL, URL).status_code == 200
+    (body,), (headers,) = model.bodies, model.headers
+    assert headers["content-length"] == str(len(body))
+    assert "transfer-encoding" not in headers
+    assert len(json.loads(body)["messages"][0]["content"]) == 3
