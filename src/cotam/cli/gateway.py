@@ -181,7 +181,7 @@ def _package(given: Path | None) -> Path | None:
     "The npm package cotam, built or installed, with which the page encodes in the browser.  "
     "[default: js/ of a clone, if it is built there]",
 )
-@_listening(8400, "32M", 50, "Refuse larger images, and four times so much in a request.")
+@_listening(8400, "32M", 50, "Refuse larger images, and 24 times so much in a request.")
 def serve(
     upstream: str,
     upstream_key: str | None,
@@ -279,7 +279,7 @@ def serve(
     None,
     "For --upstream: of a whole request.  [default: the limit of the model's API]",
 )
-@_listening(8401, "64M", 100, "Larger images pass as they are.")
+@_listening(8401, "256M", 100, "Larger images pass as they are.")
 def edge(
     gateway: str | None,
     upstream: str | None,
