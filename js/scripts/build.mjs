@@ -1,12 +1,15 @@
 // Builds dist/ and weights/: the modules and types by tsc, the workers by esbuild, the weights from the Python package.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { onnxMetadata } from "./onnx_metadata.mjs";
 
 const root = new URL("../", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
-const SET = "mllm";
+const SETS = ["mllm", "page"];
+const GUIDE = "guide_lite";
 const RUNTIME = "ort-wasm-simd-threaded.wasm";
 
 for (const folder of ["dist", "weights"]) rmSync(path(folder), { recursive: true, force: true });
@@ -40,25 +43,24 @@ await build({
 
 // The module that says where the packaged weights are; bundlers find the files by these very expressions.
 function packaged() {
-  const from = new URL(`../src/cotam/weights/${SET}/`, root);
-  const manifest = JSON.parse(readFileSync(new URL("manifest.json", from), "utf8"));
-  mkdirSync(path(`weights/${SET}`), { recursive: true });
-  const sizes = {};
-  const urls = [];
-  for (const name of [...Object.keys(manifest), "manifest.json"]) {
-    copyFileSync(new URL(name, from), path(`weights/${SET}/${name}`));
-    if (name === "manifest.json") continue;
-    sizes[name] = statSync(path(`weights/${SET}/${name}`)).size;
-    urls.push(`    "${name}": new URL("../weights/${SET}/${name}", import.meta.url).href,`);
-  }
-  return `// Made of src/cotam/weights/${SET} by scripts/build.mjs.
-import type { WeightSource } from "./codec/weights.js";
+  const sets = SETS.map((name) => {
+    const manifest = JSON.parse(readFileSync(new URL(`../src/cotam/weights/${name}/manifest.json`, root), "utf8"));
+    copied(name, "manifest.json", name);
+    return `    ${name}: {\n${source(manifest, name, name)}\n    },`;
+  });
+  const graph = readFileSync(new URL(`../src/cotam/weights/${GUIDE}.onnx`, root));
+  const manifest = { [`${GUIDE}.onnx`]: createHash("sha256").update(graph).digest("hex") };
+  return `// Made of src/cotam/weights by scripts/build.mjs.
+import type { Setup } from "./protocol.js";
 
-export const PACKAGED: WeightSource = {
-  manifest: ${JSON.stringify(manifest)},
-  sizes: ${JSON.stringify(sizes)},
-  urls: {
-${urls.join("\n")}
+export const PACKAGED: Pick<Setup, "sets" | "guide"> = {
+  sets: {
+${sets.join("\n")}
+  },
+  guide: {
+    graph: "${GUIDE}",
+${guideFields(onnxMetadata(graph))}
+${source(manifest, ".", "guide")}
   },
 };
 
@@ -67,4 +69,30 @@ export const WASM = {
   wasmSize: ${statSync(path(`dist/${RUNTIME}`)).size},
 };
 `;
+}
+
+// Copies the files of a manifest; the fields of their `WeightSource`.
+function source(manifest, from, to) {
+  const names = Object.keys(manifest);
+  const sizes = Object.fromEntries(names.map((name) => [name, copied(from, name, to)]));
+  const urls = names.map((name) => `      "${name}": new URL("../weights/${to}/${name}", import.meta.url).href,`);
+  return `    manifest: ${JSON.stringify(manifest)},
+    sizes: ${JSON.stringify(sizes)},
+    urls: {
+${urls.join("\n")}
+    },`;
+}
+
+function copied(from, name, to) {
+  mkdirSync(path(`weights/${to}`), { recursive: true });
+  copyFileSync(new URL(`../src/cotam/weights/${from}/${name}`, root), path(`weights/${to}/${name}`));
+  return statSync(path(`weights/${to}/${name}`)).size;
+}
+
+function guideFields(metadata) {
+  if (metadata["cotam.guide"] !== "1" || metadata["cotam.guide.kind"] !== "conv") {
+    throw new Error(`${GUIDE}.onnx is not a guide of version 1 and kind conv: ${JSON.stringify(metadata)}`);
+  }
+  const fields = ["side", "multiple", "exponent"];
+  return fields.map((name) => `    ${name}: ${Number(metadata[`cotam.guide.${name}`])},`).join("\n");
 }

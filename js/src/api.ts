@@ -4,10 +4,13 @@ import { run } from "./client.js";
 import type { View } from "./codec/still.js";
 import { InputError } from "./errors.js";
 import { checkQuality, checkSize, readFile, readHeader, requireBytes, type Kind } from "./format/header.js";
+import type { Profile } from "./guide/content.js";
 import type { Metadata } from "./format/metadata.js";
 import { readSequence } from "./format/sequence.js";
 import type { RawImage, WorkerImage } from "./image/pixels.js";
 import type { Decoded, DecodedFrame, Progress } from "./protocol.js";
+
+const PROFILES: readonly Profile[] = ["mllm", "page"];
 
 /** An image: of the browser, or pixels in RGBA. Files (`Blob`) are decoded by the browser; Node has no decoder. */
 export type ImageSource = ImageBitmap | ImageData | Blob | HTMLImageElement | RawImage;
@@ -19,6 +22,16 @@ export interface EncodeOptions {
   readonly targetSize?: number | undefined;
   /** Name of a model: the image is shrunk to what the model sees. */
   readonly for?: string | undefined;
+  /**
+   * Weight set: "mllm" for photographs, "page" for pages. "auto", the default, is "page" for what is mostly text, else
+   * "mllm"; and flat graphics become AV1 where there is an encoder.
+   */
+  readonly profile?: Profile | "auto" | undefined;
+  /**
+   * Where bits are spent: "none" (evenly), or "auto", the default: where the network of this package finds an image
+   * important, with the set "mllm".
+   */
+  readonly guide?: "auto" | "none" | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,9 +44,11 @@ export interface DecodeOptions {
 }
 
 export interface LoadOptions {
+  /** The set of this package that is loaded, with the guide. Default "mllm". */
+  readonly profile?: Profile | undefined;
   /**
-   * URL of the folder of a weight set, with `manifest.json`; without it the set of this package is loaded. The first
-   * set that is loaded is the one that encodes.
+   * URL of the folder of another weight set, with `manifest.json`. If it is loaded before any other is used, it
+   * encodes what has the profile "auto".
    */
   readonly weights?: string | URL | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -70,14 +85,16 @@ export interface Info {
  * @throws InputError, TargetSizeError if the image or an option cannot be encoded
  */
 export async function encode(image: ImageSource, options: EncodeOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
-  const { quality = 50, targetSize, for: model, signal } = options;
+  const { quality = 50, targetSize, for: model, profile = "auto", guide = "auto", signal } = options;
   checkQuality(quality);
   if (targetSize !== undefined && (!Number.isInteger(targetSize) || targetSize < 1)) {
     throw new InputError(`targetSize must be a whole number above 0, got ${targetSize}`);
   }
+  checkChoice("profile", profile, ["auto", ...PROFILES]);
+  checkChoice("guide", guide, ["auto", "none"]);
   signal?.throwIfAborted();
   const [given, transfer] = await forWorker(image);
-  return run("encode", { image: given, job: { quality, targetSize, model } }, { signal, transfer });
+  return run("encode", { image: given, job: { quality, targetSize, model, profile, guide } }, { signal, transfer });
 }
 
 /**
@@ -130,16 +147,21 @@ export function info(bytes: Uint8Array | ArrayBuffer): Info {
  *
  * @throws UnknownWeightsError if they are not those of the manifest
  */
-export function load(options: LoadOptions = {}): Promise<void> {
-  const { weights, onProgress, signal } = options;
+export async function load(options: LoadOptions = {}): Promise<void> {
+  const { profile = "mllm", weights, onProgress, signal } = options;
+  checkChoice("profile", profile, PROFILES);
   const base = globalThis.location?.href;
-  const url = weights === undefined ? undefined : new URL(String(weights), base).href;
-  return run("load", { weights: url }, { signal, onProgress });
+  const given = weights === undefined ? profile : { url: new URL(String(weights), base).href };
+  return run("load", { weights: given }, { signal, onProgress });
+}
+
+function checkChoice(name: string, value: string, choices: readonly string[]): void {
+  if (!choices.includes(value)) throw new InputError(`unknown ${name} ${value}: choose from ${choices.join(", ")}`);
 }
 
 /** Bytes of a file of a size that may be decoded. */
 function checked(bytes: Uint8Array | ArrayBuffer, view: View): Uint8Array {
-  if (view !== "mllm" && view !== "human") throw new InputError(`unknown view ${view}: choose from mllm, human`);
+  checkChoice("view", view, ["mllm", "human"]);
   const data = requireBytes(bytes);
   const { width, height } = readHeader(data);
   checkSize(width, height);

@@ -82,6 +82,6 @@ function started(): WorkerPort {
     port = undefined; // the next job starts another
     for (const id of [...listeners.keys()]) settle(id)?.reject(error);
   });
-  worker.send({ type: "setup", setup: { ...WASM, weights: PACKAGED, threads: threads() } });
+  worker.send({ type: "setup", setup: { ...WASM, ...PACKAGED, threads: threads() } });
   return worker;
 }

@@ -1,5 +1,6 @@
 /** What the worker does: loads weights, encodes and decodes. */
 
+import type { Allocator } from "./codec/allocation.js";
 import { encodeFlat, encodeFlatWithin, isFlat, type EncodeAvif } from "./codec/flat.js";
 import { shrunkWithin } from "./codec/shrink.js";
 import { Codec, type Pixels, type View } from "./codec/still.js";
@@ -11,6 +12,9 @@ import { readSequenceHeader, restoreContainer } from "./format/av1.js";
 import { checkSize, readFile, readKind, type CotamFile } from "./format/header.js";
 import { readSequence } from "./format/sequence.js";
 import { decodeLossless } from "./format/vp8l.js";
+import { examine, profileOf, type Profile } from "./guide/content.js";
+import { GuideGraph } from "./guide/graph.js";
+import { guided } from "./guide/levels.js";
 import { toPixels, toRgba, type WorkerImage } from "./image/pixels.js";
 import { shrink } from "./image/resize.js";
 import { fitSize } from "./models.js";
@@ -34,37 +38,49 @@ interface OpenSet {
   readonly sessions: Sessions;
 }
 
+/** How an image is encoded by the learned codec. */
+interface Plan {
+  readonly set: OpenSet;
+  /** Of the image, or of a smaller version of it; null if bits are spread evenly. */
+  readonly allocator: (pixels: Pixels) => Allocator | null;
+}
+
 const GRAPHS = /^(.*)\.onnx$/;
 
 export class Engine {
   /** By short hash, in the order in which they were loaded. */
   private readonly sets = new Map<string, OpenSet>();
-  private readonly packaged: OpenSet;
+  private readonly packaged: Readonly<Record<Profile, OpenSet>>;
+  private readonly guide: OpenSet;
   private runtime: Promise<void> | undefined;
 
   constructor(
     private readonly setup: Setup,
     private readonly host: Host,
   ) {
-    this.packaged = this.open(setup.weights);
+    this.packaged = { mllm: this.open(setup.sets.mllm), page: this.open(setup.sets.page) };
+    this.guide = this.open(setup.guide);
   }
 
-  /** Fetch run time and a whole weight set; `url` is that of its folder. */
-  async load(url: string | undefined, onProgress: (progress: Progress) => void): Promise<void> {
-    const set = url === undefined ? this.packaged : this.open(await this.sourceAt(url));
-    const { weights, sessions } = this.sets.get(set.weights.shortHash) ?? set;
+  /** Fetch run time and a whole weight set; of this package also the guide, without which there is no choosing. */
+  async load(given: Profile | { readonly url: string }, onProgress: (progress: Progress) => void): Promise<void> {
+    const isOwn = typeof given === "string";
+    const found = isOwn ? this.packaged[given] : this.open(await this.sourceAt(given.url));
+    const set = this.sets.get(found.weights.shortHash) ?? found;
     const report = meter(onProgress);
     const runtime = this.runtime ?? this.startRuntime(report("wasm", this.setup.wasmSize));
-    const parts = weights.files.map(async (file) => {
-      const graph = GRAPHS.exec(file)?.[1];
-      if (graph ? sessions.has(graph) : weights.isLoaded) return;
-      const onBytes = report(file, weights.sizeOf(file));
-      if (!graph) return weights.load(onBytes);
-      await runtime;
-      return sessions.open(graph, onBytes);
-    });
+    const parts = (isOwn ? [set, this.guide] : [set]).flatMap(({ weights, sessions }) =>
+      weights.files.map(async (file) => {
+        const graph = GRAPHS.exec(file)?.[1];
+        if (graph ? sessions.has(graph) : weights.isLoaded) return;
+        const onBytes = report(file, weights.sizeOf(file));
+        if (!graph) return weights.load(onBytes);
+        await runtime;
+        return sessions.open(graph, onBytes);
+      }),
+    );
     await Promise.all([runtime, ...parts]);
-    this.register({ weights, sessions });
+    this.register(set);
   }
 
   async encode(image: WorkerImage, job: EncodeJob, checkpoint: Checkpoint): Promise<Uint8Array> {
@@ -73,16 +89,37 @@ export class Engine {
       const { width, height } = sizeFor(job.model, pixels);
       pixels = shrink(pixels, width, height);
     }
-    const avif = isFlat(pixels) ? await this.host.avifEncoder() : null;
+    const avif = job.profile === "auto" && isFlat(pixels) ? await this.host.avifEncoder() : null;
     if (avif) {
       await checkpoint();
       if (job.targetSize === undefined) return encodeFlat(pixels, job.quality, avif);
       return shrunkWithin(pixels, job.targetSize, (smaller, target) => encodeFlatWithin(smaller, target, avif));
     }
-    const [first = this.packaged] = this.sets.values();
-    const { codec } = await this.codecOf(first, checkpoint);
-    if (job.targetSize === undefined) return codec.encode(pixels, job.quality);
-    return shrunkWithin(pixels, job.targetSize, (smaller, target) => codec.encodeWithin(smaller, target));
+    const { set, allocator } = await this.plan(pixels, job, checkpoint);
+    const { codec } = await this.codecOf(set, checkpoint);
+    if (job.targetSize === undefined) return codec.encode(pixels, job.quality, allocator(pixels));
+    return shrunkWithin(pixels, job.targetSize, (smaller, target) =>
+      codec.encodeWithin(smaller, target, allocator(smaller)),
+    );
+  }
+
+  /** Choose the weight set, and where bits are spent, as Python's `Options.resolve`. */
+  private async plan(pixels: Pixels, { profile, guide }: EncodeJob, checkpoint: Checkpoint): Promise<Plan> {
+    const even = (): null => null;
+    const [first] = this.sets.values();
+    if (first && profile === "auto" && !this.isPackaged(first)) return { set: first, allocator: even };
+    if (profile === "page" || (profile === "mllm" && guide === "none")) {
+      return { set: this.loadedOrPackaged(profile), allocator: even };
+    }
+    await this.startRuntime();
+    const content = await examine(new GuideGraph(this.setup.guide, this.runner(this.guide, checkpoint)), pixels);
+    const chosen = profile === "auto" ? profileOf(content) : profile;
+    const isGuided = chosen === "mllm" && guide === "auto";
+    const { exponent } = this.setup.guide;
+    return {
+      set: this.loadedOrPackaged(chosen),
+      allocator: isGuided ? (sized) => guided(content.importance, exponent, sized) : even,
+    };
   }
 
   async decode(
@@ -137,12 +174,12 @@ export class Engine {
   }
 
   private codecFor(shortHash: string, checkpoint: Checkpoint): Promise<{ codec: Codec; constants: Constants }> {
-    const isPackaged = shortHash === this.packaged.weights.shortHash;
-    const set = this.sets.get(shortHash) ?? (isPackaged ? this.packaged : undefined);
+    const own = Object.values(this.packaged);
+    const set = this.sets.get(shortHash) ?? own.find(({ weights }) => weights.shortHash === shortHash);
     if (!set) {
-      const known = [...new Set([...this.sets.keys(), this.packaged.weights.shortHash])].join(", ");
+      const known = [...this.sets.values(), ...own].map(({ weights }) => weights.shortHash);
       throw new UnknownWeightsError(
-        `the file was made with weight set ${shortHash}, which is not loaded (${known} are): ` +
+        `the file was made with weight set ${shortHash}, which is not loaded (${[...new Set(known)].join(", ")} are): ` +
           "load({ weights: URL of its folder })",
       );
     }
@@ -150,14 +187,28 @@ export class Engine {
   }
 
   private async codecOf(set: OpenSet, checkpoint: Checkpoint): Promise<{ codec: Codec; constants: Constants }> {
-    const { weights, sessions } = set;
+    const { weights } = set;
     const [constants] = await Promise.all([weights.load(), this.startRuntime()]);
     this.register(set);
-    const run: Runner = async (graph, inputs) => {
+    const run = this.runner(set, checkpoint);
+    return { codec: new Codec(constants, run, weights.digest, weights.shortHash), constants };
+  }
+
+  private runner({ sessions }: OpenSet, checkpoint: Checkpoint): Runner {
+    return async (graph, inputs) => {
       await checkpoint();
       return sessions.run(graph, inputs);
     };
-    return { codec: new Codec(constants, run, weights.digest, weights.shortHash), constants };
+  }
+
+  private isPackaged({ weights }: OpenSet): boolean {
+    return Object.values(this.packaged).some((set) => set.weights.shortHash === weights.shortHash);
+  }
+
+  /** A set of this package, or the same one where it was loaded from elsewhere. */
+  private loadedOrPackaged(profile: Profile): OpenSet {
+    const set = this.packaged[profile];
+    return this.sets.get(set.weights.shortHash) ?? set;
   }
 
   private register(set: OpenSet): void {

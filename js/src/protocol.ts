@@ -3,6 +3,8 @@
 import type { View } from "./codec/still.js";
 import type { WeightSource } from "./codec/weights.js";
 import type { PlainError } from "./errors.js";
+import type { Profile } from "./guide/content.js";
+import type { GuideSource } from "./guide/graph.js";
 import type { WorkerImage } from "./image/pixels.js";
 
 /** Bytes of weights and run time that were fetched, of those that are known to come. */
@@ -29,19 +31,22 @@ export interface EncodeJob {
   readonly targetSize: number | undefined;
   /** The model whose size the image is shrunk to. */
   readonly model: string | undefined;
+  readonly profile: Profile | "auto";
+  readonly guide: "auto" | "none";
 }
 
-/** Where the run time and the packaged weights are, and the number of threads. */
+/** Where the run time, the packaged weights and the guide are, and the number of threads. */
 export interface Setup {
   readonly wasm: string;
   readonly wasmSize: number;
-  readonly weights: WeightSource;
+  readonly sets: Readonly<Record<Profile, WeightSource>>;
+  readonly guide: GuideSource;
   readonly threads: number;
 }
 
 /** Name of a job → its arguments and its result. */
 export interface Jobs {
-  load: { arguments: { weights: string | undefined }; result: void };
+  load: { arguments: { weights: Profile | { readonly url: string } }; result: void };
   encode: { arguments: { image: WorkerImage; job: EncodeJob }; result: Uint8Array<ArrayBuffer> };
   decode: { arguments: { file: Uint8Array; view: View; earlier: readonly Uint8Array[] }; result: Decoded };
   /** Open a sequence; the result is its number for the jobs below. */

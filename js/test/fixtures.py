@@ -1,7 +1,8 @@
 """Files of all kinds by the Python package, for the tests of the JavaScript package, and the reverse.
 
 python js/test/fixtures.py make FOLDER    # NAME.cotam, NAME.rgb (decoded), NAME.png (source), index.json
-python js/test/fixtures.py check FOLDER   # decodes .cotam files there; prints sizes and PSNR as JSON
+python js/test/fixtures.py contents FOLDER  # photographs and pages, what is found in them, resized ones
+python js/test/fixtures.py check FOLDER   # decodes .cotam files there; prints sizes, PSNR and levels as JSON
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from cotam.codec.lossless import encode_lossless  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
 from cotam.gateway.patches import Patch, Rectangle, paste, write_patch  # noqa: E402
+from cotam.guide.content import examine  # noqa: E402
+from cotam.guide.resize import resized  # noqa: E402
 from cotam.image.psnr import psnr  # noqa: E402
 
 QUALITY = 40
@@ -107,26 +110,57 @@ def make(folder: Path) -> None:
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
+def contents(folder: Path) -> None:
+    """Write images with what their content is found to be, and what `cotam.encode` makes of that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = "kodim15", "kodim23", "page", "screen"
+    samples = {name: np.asarray(Image.open(ROOT / "samples" / f"{name}.webp")) for name in names}
+    photo = samples["kodim15"]
+    large = np.tile(np.concatenate([photo, samples["kodim23"]]), (2, 3, 1))[:2000, :2101]
+    made = {"large": large, "strip": photo[200:231, :700], "small": photo[:40, :50], "dot": photo[:1, :1]}
+    index = {}
+    for name, pixels in (samples | made).items():
+        pixels = np.ascontiguousarray(pixels[..., :3])
+        found = examine(pixels)
+        found.importance.tofile(folder / f"{name}.importance")
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+        index[name] = {"text": found.text, "grid": found.importance.shape, "profile": found.profile}
+        if max(pixels.shape) < 1024:
+            # A profile that is given: what AV1 codes here has no encoder in browsers.
+            data = cotam.encode(pixels, quality=50, profile=found.profile)
+            index[name] |= {"bytes": len(data), "levels": cotam.level_map(data).tolist()}
+    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    for height, width in (32, 64), (13, 40), (9, 11), (60, 20):
+        resized(made["small"], (height, width)).tofile(folder / f"{height}x{width}.rgb")
+
+
 def corpus(folder: Path, quality: str, *paths: str) -> None:
-    """Write images of at most 1024 pixels a side as PNG and as files."""
+    """Write images of at most 1024 pixels a side as PNG and as files of the learned codec."""
     for number, path in enumerate(paths):
         image = Image.open(path).convert("RGB")
         image.thumbnail((1024, 1024))
         name = f"{number:03}-{Path(path).stem}"
         image.save(folder / f"{name}.png")
-        data = cotam.encode(image, quality=int(quality), profile="mllm", guide="none")
+        profile = examine(np.asarray(image)).profile
+        data = cotam.encode(image, quality=int(quality), profile=profile)
         (folder / f"{name}.python").write_bytes(data)
 
 
 def check(folder: Path) -> None:
-    """Print the size of each file's image, and its PSNR against ``NAME.png`` of the same size."""
+    """Print what each file is, and its PSNR against ``NAME.png`` of the same size."""
     found = {}
     for path in sorted(folder.glob("*.cotam")):
-        image = cotam.decode(path.read_bytes())
+        data = path.read_bytes()
+        image = cotam.decode(data)
         source = Image.open(path.with_suffix(".png")).convert("RGB").resize(image.size)
-        found[path.stem] = {"size": image.size, "psnr": psnr(np.asarray(source), np.asarray(image))}
+        found[path.stem] = {
+            "size": image.size,
+            "psnr": psnr(np.asarray(source), np.asarray(image)),
+            "weights": cotam.info(data).weights,
+            "levels": cotam.level_map(data).tolist(),
+        }
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    {"make": make, "corpus": corpus, "check": check}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    {"make": make, "contents": contents, "corpus": corpus, "check": check}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -26,6 +26,9 @@ await encode(new Blob([]));
 await encode(document.createElement("img"));
 // @ts-expect-error no path
 await encode("photo.png");
+await encode(image, { profile: "page", guide: "none" });
+// @ts-expect-error no such set
+await encode(image, { profile: "base" });
 // @ts-expect-error no such option
 await encode(image, { qualty: 30 });
 

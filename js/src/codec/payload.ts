@@ -2,7 +2,7 @@
 
 import { DamagedError } from "../errors.js";
 import { crc32 } from "../format/checks.js";
-import { readLevels } from "../format/levels.js";
+import { readLevels, writeLevels } from "../format/levels.js";
 import type { SymbolReader, SymbolWriter } from "../format/symbols.js";
 import { HyperCoder } from "./hyper.js";
 import {
@@ -32,7 +32,7 @@ export class PayloadCoder {
     this.hyper = new HyperCoder(constants, run);
   }
 
-  /** Write symbols without levels, given the table of each latent; returns the CRC-32 continued over them. */
+  /** Write symbols, given the table of each latent; returns the CRC-32 continued over them. */
   async putSymbols(
     writer: SymbolWriter,
     symbols: Symbols,
@@ -44,6 +44,11 @@ export class PayloadCoder {
     await this.hyper.put(writer, symbols.z, symbols.quality);
     let check = crc32(symbols.z.data, start);
     if (bands.length > 1) writer.putUniform(check % CHECK_SIZE, CHECK_SIZE);
+    if (symbols.levels) {
+      const { data, height, width } = symbols.levels;
+      writeLevels(writer, data, height, width);
+      check = crc32(data, check);
+    }
     bands.forEach(([row, column], number) => {
       const y = crop(symbols.y, ...core(row, column, symbols.y));
       writer.put(y.data, crop(index, ...core(row, column, index)).data);

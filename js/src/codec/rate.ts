@@ -1,13 +1,53 @@
-/** Find the quality that fits a number of bytes. */
+/** Rate before it is written: the cost of gain offsets, and the quality that fits a number of bytes. */
 
 import { TargetSizeError } from "../errors.js";
 import { MAX_QUALITY } from "../format/header.js";
+import { LEVEL_LIMIT } from "../format/levels.js";
+import type { Tables } from "../format/symbols.js";
+import { plane, type Plane } from "./planes.js";
 
 /** Estimates are within this factor of real sizes. */
 const SURELY = 1.25;
 /** Estimates corrected by the size at the quality below are nearly always within this factor and so many bytes. */
 const CLEARLY = 1.008;
 const WORD = 8;
+
+/**
+ * Estimate the bits, (15, ⌈h/2⌉, ⌈w/2⌉), of each gain offset −7 … 7 in each field of 2×2 latents.
+ *
+ * Tables are a quarter octave apart, so an offset moves the index of its latents by as much; the cost of a latent is
+ * the entropy of its table.
+ *
+ * @param index the table of each latent if every offset is 7: at lower ones more tables are clipped to 0
+ */
+export function levelCosts({ count, entropies }: Tables, index: Plane<Uint8Array>): Plane<Float32Array> {
+  const size = { height: Math.ceil(index.height / 2), width: Math.ceil(index.width / 2) };
+  const area = size.height * size.width;
+  const used = new Uint32Array(area * count);
+  for (let channel = 0, at = 0; channel < index.channels; channel++) {
+    for (let row = 0; row < index.height; row++) {
+      const line = (row >> 1) * size.width;
+      for (let column = 0; column < index.width; column++, at++) {
+        used[(line + (column >> 1)) * count + index.data[at]]++;
+      }
+    }
+  }
+  let highest = 0; // entropies of fitted tables may fall where they should rise
+  const rising = entropies.map((bits) => (highest = Math.max(highest, bits)));
+  const offsets = 2 * LEVEL_LIMIT + 1;
+  const costs = plane(new Float32Array(offsets * area), offsets, size);
+  for (let offset = 0; offset < offsets; offset++) {
+    const below = offset - 2 * LEVEL_LIMIT;
+    for (let field = 0; field < area; field++) {
+      let bits = 0;
+      for (let table = 0; table < count; table++) {
+        bits += used[field * count + table] * rising[Math.max(table + below, 0)];
+      }
+      costs.data[offset * area + field] = bits;
+    }
+  }
+  return costs;
+}
 
 /**
  * The file of the highest quality that has at most `target` bytes.

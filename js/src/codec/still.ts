@@ -3,7 +3,9 @@
 import { DamagedError, FormatError } from "../errors.js";
 import { crc32 } from "../format/checks.js";
 import { HEADER_BYTES, headerFields, writeFile, type CotamFile, type Header } from "../format/header.js";
+import { LEVEL_LIMIT } from "../format/levels.js";
 import { SymbolReader, SymbolWriter } from "../format/symbols.js";
+import type { Allocator } from "./allocation.js";
 import { asPlane, compareChecksums, core, outer, PayloadCoder } from "./payload.js";
 import {
   crop,
@@ -19,7 +21,7 @@ import {
   type Symbols,
   type Tile,
 } from "./planes.js";
-import { largestWithin } from "./rate.js";
+import { largestWithin, levelCosts } from "./rate.js";
 import type { Runner, Tensor } from "./runtime.js";
 import type { Constants } from "./weights.js";
 
@@ -50,20 +52,21 @@ export class Codec extends PayloadCoder {
 
   // Encoding
 
-  async encode(pixels: Pixels, quality: number): Promise<Uint8Array> {
+  /** @param allocator chooses the gain offset map; without one all offsets are zero */
+  async encode(pixels: Pixels, quality: number, allocator: Allocator | null = null): Promise<Uint8Array> {
     const grid = gridOf(pixels);
     const latents = await this.analyse(pixels, grid);
-    return this.encodeLatents(latents, await this.analyseLatents(latents, grid), quality, grid);
+    return this.encodeLatents(latents, await this.analyseLatents(latents, grid), quality, allocator, grid);
   }
 
   /** @throws TargetSizeError if the file of quality 0 has more than `target` bytes */
-  async encodeWithin(pixels: Pixels, target: number): Promise<Uint8Array> {
+  async encodeWithin(pixels: Pixels, target: number, allocator: Allocator | null = null): Promise<Uint8Array> {
     const grid = gridOf(pixels);
     const latents = await this.analyse(pixels, grid);
     const hyper = await this.analyseLatents(latents, grid);
     const fixed = Math.floor(HEADER_BYTES / 3);
     return largestWithin(
-      (quality) => this.encodeLatents(latents, hyper, quality, grid),
+      (quality) => this.encodeLatents(latents, hyper, quality, allocator, grid),
       async (quality) => fixed + (await this.estimateBits(hyper, quality, grid)) / 8,
       target,
     );
@@ -100,11 +103,17 @@ export class Codec extends PayloadCoder {
     latents: Plane<Float32Array>,
     hyper: Plane<Float32Array>,
     quality: number,
+    allocator: Allocator | null,
     grid: Grid,
   ): Promise<Uint8Array> {
     const { channels, data } = latents;
     const y = plane(new Int16Array(data.length), channels, grid.latents);
-    const symbols: Symbols = { quality, levels: null, z: this.hyper.round(hyper, quality), y, skipped: null };
+    let symbols: Symbols = { quality, levels: null, z: this.hyper.round(hyper, quality), y, skipped: null };
+    if (allocator) {
+      const unguided = symbols;
+      const levels = await allocator(() => this.levelCosts(unguided, grid));
+      symbols = { ...symbols, levels: levels.data.some((level) => level !== 0) ? levels : null };
+    }
     const index = plane(new Uint8Array(data.length), channels, grid.latents);
     for (const [row, column] of tiles(grid.cells, SCALES_HALO)) {
       const part = await this.tableIndex(symbols, row, column, grid);
@@ -122,6 +131,19 @@ export class Codec extends PayloadCoder {
       pasteCore(asPlane(found as Tensor<Int16Array>), [row, column], 4, y);
     }
     return this.write(symbols, index, grid);
+  }
+
+  /** Neither latents nor offsets of `symbols` are used. */
+  private async levelCosts(symbols: Symbols, grid: Grid): Promise<Plane<Float32Array>> {
+    const { height, width } = grid.levels;
+    const highest = plane(new Int8Array(height * width).fill(LEVEL_LIMIT), 1, grid.levels);
+    const offsets = 2 * LEVEL_LIMIT + 1;
+    const costs = plane(new Float32Array(offsets * height * width), offsets, grid.levels);
+    for (const [row, column] of tiles(grid.cells, SCALES_HALO)) {
+      const tile = levelCosts(this.constants.tables, await this.tableIndex({ ...symbols, levels: highest }, row, column, grid));
+      paste(tile, [0, 0], costs, [2 * row.start, 2 * row.stop], [2 * column.start, 2 * column.stop]);
+    }
+    return costs;
   }
 
   /** Estimate the size of a payload from its hyper latents. */
@@ -144,7 +166,7 @@ export class Codec extends PayloadCoder {
       height: grid.height,
       quality: symbols.quality,
       weights: this.shortHash,
-      hasLevels: false,
+      hasLevels: symbols.levels !== null,
     };
     const writer = new SymbolWriter(this.constants.tables);
     const check = await this.putSymbols(writer, symbols, index, grid, this.startCheck(headerFields(header)));

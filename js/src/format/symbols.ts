@@ -121,6 +121,11 @@ export class SymbolWriter {
     this.coder.encodeUniform(value, size);
   }
 
+  /** Write one symbol with a model of the caller. */
+  putOne(code: number, starts: Starts): void {
+    this.coder.encode(starts[code], starts[code + 1] - starts[code]);
+  }
+
   finish(): Uint8Array {
     return this.coder.finish();
   }

@@ -1,9 +1,17 @@
-/** Shrink images as Pillow does: Lanczos in integers, after a reduction by whole factors where that is large. */
+/** Resize images as Pillow does: in integers, after a reduction by whole factors where that is large. */
 
 import { plane } from "../codec/planes.js";
 import type { Pixels } from "../codec/still.js";
 
-const SUPPORT = 3;
+/** A filter for a scale of 1: its weight at a distance, which is 0 from `support` on. */
+interface Filter {
+  readonly support: number;
+  readonly at: (x: number) => number;
+}
+
+const LANCZOS: Filter = { support: 3, at: (x) => (x < -3 || x >= 3 ? 0 : sinc(x) * sinc(x / 3)) };
+const BILINEAR: Filter = { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) };
+
 const PRECISION = 22;
 /** Pillow's `reducing_gap`: the image is first reduced to no less than this times the wanted size. */
 const GAP = 3;
@@ -14,14 +22,34 @@ export function shrink(pixels: Pixels, width: number, height: number): Pixels {
   if (source.width === width && source.height === height) return pixels;
   const factorX = Math.floor(source.width / width / GAP) || 1;
   const factorY = Math.floor(source.height / height / GAP) || 1;
+  return filtered(pixels, [factorX, factorY], width, height, LANCZOS);
+}
+
+/** Resize for a guide: antialiased, as `cotam.guide.resize.resized`. */
+export function resize(pixels: Pixels, width: number, height: number): Pixels {
+  const source = { width: pixels.width / 3, height: pixels.height };
+  if (source.width === width && source.height === height) return pixels;
+  const factor = Math.max(1, Math.floor(Math.min(source.height / height, source.width / width) / 1.5));
+  return filtered(pixels, [factor, factor], width, height, BILINEAR);
+}
+
+/** Resize by a filter what is first reduced by whole factors; rows and columns beyond these keep their share. */
+function filtered(
+  pixels: Pixels,
+  [factorX, factorY]: readonly [number, number],
+  width: number,
+  height: number,
+  filter: Filter,
+): Pixels {
   const reduced = factorX > 1 || factorY > 1 ? reduce(pixels, factorX, factorY) : pixels;
-  const across = contributions(reduced.width / 3, source.width / factorX, width);
-  const down = contributions(reduced.height, source.height / factorY, height);
-  return vertical(horizontal(reduced, across), down);
+  const across = contributions(reduced.width / 3, pixels.width / 3 / factorX, width, filter);
+  const down = contributions(reduced.height, pixels.height / factorY, height, filter);
+  const verticalFirst = height < reduced.height && 2 * (reduced.width / 3 - width) < reduced.height - height;
+  return verticalFirst ? horizontal(vertical(reduced, down), across) : vertical(horizontal(reduced, across), down);
 }
 
 /** Means of blocks of pixels; those at the end have what is left. */
-function reduce(pixels: Pixels, factorX: number, factorY: number): Pixels {
+export function reduce(pixels: Pixels, factorX: number, factorY: number): Pixels {
   const columns = pixels.width / 3;
   const size = { height: Math.ceil(pixels.height / factorY), width: 3 * Math.ceil(columns / factorX) };
   const out = plane(new Uint8Array(size.height * size.width), 1, size);
@@ -52,9 +80,9 @@ interface Contributions {
 }
 
 /** @param extent of the source that is resized: less than its `length` where the last block of it was cut off */
-function contributions(length: number, extent: number, wanted: number): Contributions {
-  const scale = extent / wanted;
-  const support = SUPPORT * Math.max(scale, 1);
+function contributions(length: number, extent: number, wanted: number, filter: Filter): Contributions {
+  const scale = Math.fround(extent) / wanted;
+  const support = filter.support * Math.max(scale, 1);
   const starts = new Int32Array(wanted);
   const weights = Array.from({ length: wanted }, (_, place) => {
     const centre = (place + 0.5) * scale;
@@ -62,7 +90,7 @@ function contributions(length: number, extent: number, wanted: number): Contribu
     const last = Math.min(length, Math.trunc(centre + support + 0.5));
     starts[place] = first;
     const inverse = 1 / Math.max(scale, 1);
-    const values = Array.from({ length: last - first }, (_, i) => lanczos((first + i - centre + 0.5) * inverse));
+    const values = Array.from({ length: last - first }, (_, i) => filter.at((first + i - centre + 0.5) * inverse));
     const share = 1 / values.reduce((a, b) => a + b, 0);
     return Int32Array.from(values, (value) => {
       const scaled = value * share * 2 ** PRECISION;
@@ -70,11 +98,6 @@ function contributions(length: number, extent: number, wanted: number): Contribu
     });
   });
   return { starts, weights };
-}
-
-function lanczos(x: number): number {
-  if (x < -SUPPORT || x >= SUPPORT) return 0;
-  return sinc(x) * sinc(x / SUPPORT);
 }
 
 function sinc(x: number): number {
