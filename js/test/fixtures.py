@@ -163,4 +163,5 @@ def check(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"make": make, "contents": contents, "corpus": corpus, "check": check}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    jobs = {"make": make, "contents": contents, "corpus": corpus, "check": check}
+    jobs[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -14,8 +14,12 @@ export async function loaded() {
   return seen;
 }
 
-export async function loadWeights(name) {
-  await cotam.load({ weights: `/src/cotam/weights/${name}` });
+/** CRC-32 of the symbols of a file. */
+export async function symbols(url, set) {
+  const { codecOf, crcOf } = await import("./symbols.mjs");
+  const { readFile } = await import("../dist/format/header.js");
+  const [found] = await (await codecOf(set, bytes)).decodeSymbols(readFile(await bytes(url)));
+  return crcOf(found);
 }
 
 export async function decoded(url) {
@@ -96,19 +100,31 @@ export async function errors() {
   return found;
 }
 
-/** Errors of damaged files that are not of this package, and the longest time that one took. */
-export async function mutations(names, count) {
+/**
+ * Decode damaged files `from` … `to`.
+ *
+ * @returns what they came to, errors that are not of this package, the longest time that one took, and the memory of
+ *   page and worker in MB afterwards
+ */
+export async function mutations(names, from, to) {
+  const files = await Promise.all(names.map((name) => bytes(`/js/build/fixtures/${name}.cotam`)));
+  const earlier = [await bytes("/js/build/fixtures/photo.cotam")];
+  const outcomes = {};
   const others = [];
   let slowest = 0;
-  for (let number = 0; number < count; number++) {
-    const file = await bytes(`/js/build/fixtures/${names[number % names.length]}.cotam`);
+  for (let number = from; number < to; number++) {
+    const which = number % names.length;
     const start = performance.now();
+    let outcome = "image";
     try {
-      await cotam.decode(mutated(file, number).data);
+      await cotam.decode(mutated(files[which], number).data, { earlier });
     } catch (error) {
-      if (!(error instanceof cotam.CotamError)) others.push(`${number}: ${error}`);
+      outcome = error.name;
+      if (!(error instanceof cotam.CotamError)) others.push(`${names[which]} ${number}: ${error}`);
     }
+    outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     slowest = Math.max(slowest, performance.now() - start);
   }
-  return { others, slowest };
+  const { bytes: used } = await performance.measureUserAgentSpecificMemory();
+  return { outcomes, others, slowest, memory: Math.round(used / 1e6) };
 }
