@@ -173,6 +173,7 @@ def _package(given: Path | None) -> Path | None:
     None,
     "Keep it there instead of in memory, so that it outlives a restart.",
 )
+@option("--cache", "BYTES", byte_count, "128M", "Keep so many bytes of decoded images for later turns.")
 @option(
     "--package",
     "DIR",
@@ -195,6 +196,7 @@ def serve(
     store_bytes: int,
     no_store: bool,
     store_folder: Path | None,
+    cache: int,
     package: Path | None,
     **listening: Any,
 ) -> None:
@@ -216,7 +218,7 @@ def serve(
     if log_bytes:
         file, options["log"] = appender(log_bytes)
         click.get_current_context().call_on_close(file.close)
-    converter = ForModel(limits.pixels, frozenset(allow_remote), **options)
+    converter = ForModel(limits.pixels, frozenset(allow_remote), cache=cache, **options)
     to = _upstream(upstream, limits, listening, key=upstream_key)
     store = Store(0 if no_store else store_bytes, folder=store_folder)
     note = "" if token else "without --token, everybody who reaches {host} may use this"

@@ -10,24 +10,20 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import click
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cotam.image import models
-from cotam_lab.bench.service import cotam_program
+from cotam_lab.bench.service import cotam_program, serving
 
 __all__ = ["main"]
 
@@ -53,7 +49,7 @@ def main(folder: Path, model: str, limit: int | None, options: tuple[str, ...], 
     limits = models.get(model).limits
     seen: list[Body] = []
     with (
-        _api(seen) as upstream,
+        serving(_api(seen)) as upstream,
         cotam_program("edge", "--upstream", upstream, *options) as (_, edge),
         anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client,
     ):
@@ -111,8 +107,7 @@ class _Words:
         return self._read[image]
 
 
-@contextmanager
-def _api(seen: list[Body]) -> Iterator[str]:
+def _api(seen: list[Body]) -> Starlette:
     """A server of Anthropic's API that keeps its requests."""
 
     async def answer(request: Request) -> JSONResponse:
@@ -122,17 +117,7 @@ def _api(seen: list[Body]) -> Iterator[str]:
         usage = {"input_tokens": 1, "output_tokens": 1}
         return JSONResponse(head | {"content": [{"type": "text", "text": "Done."}], "usage": usage})
 
-    app = Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    return Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
 
 
 def _images(value: Any) -> Iterator[bytes]:

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import create_server, socket
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,22 +24,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-__all__ = ["SECONDS", "body_of", "cotam_program", "model_program", "model_server"]
+__all__ = ["SECONDS", "body_of", "cotam_program", "model_program", "serving"]
 
 SECONDS = "x-model-seconds"
 """Header that says how long the model server takes for this request."""
 
 
 @contextmanager
-def model_server(seen: list[dict[str, Any]]) -> Iterator[str]:
-    """The address of a model server that answers at once, and keeps requests in ``seen``."""
+def serving(app: Starlette) -> Iterator[str]:
+    """Serve an application from a thread of this process. Yields its address."""
     with create_server(("127.0.0.1", 0)) as listener:
-        server = _server(0.0, seen)
+        server = _server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        yield _address(listener)
-        server.should_exit = True
-        thread.join()
+        try:
+            yield _address(listener)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextmanager
@@ -80,15 +81,17 @@ def body_of(*files: tuple[str, bytes]) -> bytes:
     return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
 
 
-def _server(seconds: float, seen: list[dict[str, Any]] | None) -> uvicorn.Server:
+def _server(app: Starlette) -> uvicorn.Server:
+    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+
+
+def _model(seconds: float) -> Starlette:
     counts = Counter(begun=0, given_up=0)
 
     async def chat(request: Request) -> JSONResponse:
         until = time.monotonic() + float(request.headers.get(SECONDS, seconds))
-        body = await request.body()
+        await request.body()
         counts["begun"] += 1
-        if seen is not None:
-            seen.append(json.loads(body))
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.1))
             if await request.is_disconnected():
@@ -103,7 +106,7 @@ def _server(seconds: float, seen: list[dict[str, Any]] | None) -> uvicorn.Server
         return JSONResponse(counts)
 
     routes = [Route("/v1/chat/completions", chat, methods=["POST"]), Route("/v1/counts", told)]
-    return uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_config=None, access_log=False))
+    return Starlette(routes=routes)
 
 
 def _address(listener: socket) -> str:
@@ -114,7 +117,7 @@ def _main() -> None:
     logging.basicConfig(level=logging.WARNING)
     with create_server(("127.0.0.1", 0), backlog=1024) as listener:
         print(json.dumps({"url": _address(listener)}), file=sys.stderr, flush=True)
-        _server(float(sys.argv[1]), None).run(sockets=[listener])
+        _server(_model(float(sys.argv[1]))).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,14 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cotam_lab.bench.link import Link
-from cotam_lab.bench.service import cotam_program
+from cotam_lab.bench.service import cotam_program, serving
 
 __all__ = ["main"]
 
@@ -145,7 +143,7 @@ class _Session:
     @contextmanager
     def running(self) -> Iterator[None]:
         with ExitStack() as stack:
-            self._model = stack.enter_context(_model_server(self._seen))
+            self._model = stack.enter_context(serving(_model_server(self._seen)))
             self._folder = stack.enter_context(tempfile.TemporaryDirectory())
             self._gateways = stack.enter_context(ExitStack())
             self._link = stack.enter_context(Link([]))
@@ -243,8 +241,7 @@ def _bytes_in(headers: Any) -> int:
     return int(headers["x-cotam-bytes"].partition(",")[0])
 
 
-@contextmanager
-def _model_server(seen: list[list[str]]) -> Iterator[str]:
+def _model_server(seen: list[list[str]]) -> Starlette:
     """A server of three APIs that keeps the SHA-256 of the images of each request."""
     openai = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
@@ -270,17 +267,7 @@ def _model_server(seen: list[list[str]]) -> Iterator[str]:
 
         return Route(path, handle, methods=["POST"])
 
-    app = Starlette(routes=[route(path, answer) for path, answer in answers.items()])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    return Starlette(routes=[route(path, answer) for path, answer in answers.items()])
 
 
 def _digests(value: Any) -> Iterator[str]:
