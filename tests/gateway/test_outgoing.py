@@ -12,7 +12,7 @@ from gateway_servers import Model
 
 from cotam.gateway.media import Media
 from cotam.gateway.outgoing import Marks
-from cotam.gateway.parts import Frames, parts, replaced, to_json
+from cotam.gateway.parts import parts, replaced, to_json
 
 
 def chat(*urls: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
     file = Media("image/png", bytes(range(256)) * (size // 256) + bytes(size % 256))
     news: dict[Any, Any] = {
         first: file,
-        second: Frames([("<0.0 seconds>", file), ("<1.0 seconds>", Media("image/png", b"PNG"))]),
+        second: [("<0.0 seconds>", file), ("<1.0 seconds>", Media("image/png", b"PNG"))],
         third: Media("image/jpeg", b"JPEG"),
     }
     marks = Marks(news)
