@@ -25,6 +25,9 @@ launch -o "$run/first" --steps "${STEPS:-300000}" ${START:+--weights "$START"}
 launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --weights "$run/first/checkpoint.pt" \
   --size 256 --batch 4 --learning-rate 2e-4 --decay 1.0 --rounded-from 0.3
 
-# 3. The weight set.
-python -m cotam_lab.train export "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/base"
+# 3. The context of the hyper latents, on whole images.
+python -m cotam_lab.train hyper-context "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/whole.pt"
+
+# 4. The weight set.
+python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" -o "$run/base"
 echo "Now: cp $run/base/* lab/src/cotam_lab/weights/base/; cp $run/base.safetensors lab/training/; lab/recipes/golden.sh"

@@ -9,10 +9,10 @@
 set -euo pipefail
 run=${1:-runs/gpu}
 tiles=${TILES:-$run/tiles.npz}
-start=${START:-lab/training/base_next.safetensors}
+start=${START:-lab/training/base.safetensors}
 mkdir -p "$run"
 device() {
-  python -m cotam_lab.train device --tiles "$tiles" --second --log-every "${LOG_EVERY:-100}" \
+  python -m cotam_lab.train codec --tiles "$tiles" --log-every "${LOG_EVERY:-100}" \
     ${MINUTES:+--minutes "$MINUTES"} "$@"
 }
 # DCVC's schedule: 256² at a high rate, falling; then larger crops, restarting high and falling to nothing.

@@ -16,9 +16,10 @@ launch() {
 # 1. All of the codec: encoder, entropy model and synthesis. The adapter in START, for another synthesis, is set to nothing.
 launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 1.5e-4 \
   --decay 1 --rounded-from 0 --steps "${STEPS:-40000}"
+python -m cotam_lab.train hyper-context "$run/mllm/checkpoint.pt" --pack "$run/pack" -o "$run/whole.pt"
 
 # 2. Its picture adapter, for people: squared error, all else frozen.
-launch -o "$run/human" --weights "$run/mllm/checkpoint.pt" --part adapter --quality-power 1.2 \
+launch -o "$run/human" --weights "$run/whole.pt" --part adapter --quality-power 1.2 \
   --steps "${ADAPTER_STEPS:-10000}"
 python -m cotam_lab.train export "$run/human/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
 

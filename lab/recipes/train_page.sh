@@ -28,5 +28,6 @@ launch -o "$run/page" --weights "$run/contrast/checkpoint.pt" --loss page --lear
   --rounded-from 0 --steps "${FINE_STEPS:-900}"
 
 # 3. The weight set.
-python -m cotam_lab.train export "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
+python -m cotam_lab.train hyper-context "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/whole.pt"
+python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
 echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors lab/training/; lab/recipes/golden.sh"

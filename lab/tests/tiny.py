@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
-from cotam_lab.nets.codec import Shape
+from cotam_lab.nets.codec import Codec, Shape
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.integers import set_tracking
 from cotam_lab.nets.teachers import Reader, Teacher
 
 CODEC = Shape(
     eighth=24, sixteenth=32, latents=32, hyper=8, context=16, encoder_blocks=(1, 1), decoder_blocks=(1, 1)
 )
-SECOND = replace(CODEC, integers=True, causal=True)
 SMALL = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -22,6 +21,18 @@ SMALL = {
     "patch_size": 14,
     "image_size": 112,
 }
+
+
+def codec(seed: int = 0, shape: Shape = CODEC) -> Codec:
+    """A codec that begins with a DCT, the steps of its activations those of one random image."""
+    torch.manual_seed(seed)
+    found = Codec(shape)
+    start_from_dct(found)
+    set_tracking(found.train(), True)
+    with torch.no_grad():
+        found(torch.rand(1, 3, 128, 128), torch.tensor([50]), torch.zeros(1, 1, 4, 4), adapted=True)
+    set_tracking(found, False)
+    return found.eval()
 
 
 def teacher() -> Teacher:

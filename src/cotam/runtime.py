@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Optimisation = Literal["all", "extended", "basic", "none"]
-GRAPHS = ("analysis", "hyper_analysis", "scales", "context", "synthesis")
+GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
 
 EXACT = ("scales", "hyper_context")
 """Graphs in integers, which decide how symbols are coded: always on the CPU, where they are exact."""

@@ -271,7 +271,7 @@ def test_a_damaged_picture_of_many_bands_is_found_early(monkeypatch: pytest.Monk
         decoded.append(graph)
         return CODEC.runner(graph, inputs)
 
-    for at, most in [(0, 0), (length // 2, 20), (length - 9, 25)]:
+    for at, most in [(0, 4), (length // 2, 24), (length - 9, 29)]:
         changed = bytearray(file.payload)
         changed[at] ^= 0x55
         decoded.clear()

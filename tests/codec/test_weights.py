@@ -49,19 +49,21 @@ def test_installed_sets_are_whole(name: str) -> None:
     assert (np.diff(found.nominal) > 0).all()
     assert found.z_multipliers.shape == found.z_index.shape == (101, hyper)
     assert found.offset.shape == (101, channels)
-    assert found.z_index.dtype == np.uint8
+    assert found.z_index.dtype == np.int8  # below 1 before the context changes it
+    assert found.hyper_quality.shape[0] == 101
+    assert found.hyper_place.shape == (4, 4, found.hyper_quality.shape[1])
 
 
 @pytest.mark.parametrize("name", names())
 def test_what_must_be_integers_is(name: str) -> None:
     found = load(name)
-    for array in (found.z_multipliers, found.sums64, found.sums32, found.offset):
+    exact = found.sums64, found.sums32, found.offset, found.hyper_quality, found.hyper_place
+    for array in (found.z_multipliers, *exact):
         assert array.dtype == np.float32
         assert np.array_equal(array, np.rint(array))
     # z is within ±127: symbol · multiplier stays below 2**24, exact in float32, and never divides by 0.
     assert 0 < found.z_multipliers.min() <= found.z_multipliers.max() < 2**24 / 127
-    # Hyper latents must not be skipped as table 0 would.
-    assert 1 <= found.z_index.min() <= found.z_index.max() < len(found.tables.halves)
+    assert found.z_index.max() < len(found.tables.halves)
     assert len(found.tables.halves) == 48
 
 

@@ -1,10 +1,10 @@
 /**
  * Hyper latents: the mean and table of each follow from those coded before it, in integers.
  *
- * A weight set with a `hyper_context` graph codes them in four steps, each a quarter of the channels of every cell.
- * A set without it codes them in one step, with mean 0 and one table for each channel.
+ * They are coded in four steps, each a quarter of the channels of every cell.
  */
 
+import { DamagedError } from "../errors.js";
 import type { SymbolReader, SymbolWriter } from "../format/symbols.js";
 import { plane, roundEven, type Plane, type Size } from "./planes.js";
 import type { Runner } from "./runtime.js";
@@ -67,7 +67,11 @@ export class HyperCoder {
     const z = plane(new Int16Array(channels * cells.height * cells.width), channels, cells);
     for await (const { places, means, index } of this.steps(z, quality, skipped)) {
       const symbols = reader.get(index);
-      places.forEach((place, i) => (z.data[place] = symbols[i] + means[i]));
+      places.forEach((place, i) => {
+        const symbol = symbols[i] + means[i];
+        if (Math.abs(symbol) > SYMBOLS) throw new DamagedError("the payload is damaged: a hyper latent is out of range");
+        z.data[place] = symbol;
+      });
     }
     return z;
   }
@@ -84,15 +88,9 @@ export class HyperCoder {
 
   /** `z` is read after each step, so that a decoder may fill it in between. */
   private async *steps(z: Hyper, quality: number, skipped: Uint8Array | null): AsyncGenerator<Step> {
-    const { zIndex, hyperQuality, hyperPlace } = this.constants;
+    const { zIndex } = this.constants;
     const area = z.height * z.width;
     const plain = zIndex.row(quality);
-    if (!hyperQuality || !hyperPlace) {
-      const index = new Uint8Array(z.data.length);
-      for (let i = 0; i < index.length; i++) index[i] = skipped?.[i % area] ? 0 : plain[Math.floor(i / area)];
-      yield { places: Uint32Array.from(index.keys()), means: new Int16Array(index.length), index };
-      return;
-    }
     const known = new Float32Array(z.data.length);
     for (let step = 0; step < STEPS; step++) {
       const places = placesOf(z, step);
@@ -118,8 +116,8 @@ export class HyperCoder {
   private async predict(z: Hyper, known: Float32Array, quality: number, step: number): Promise<Float32Array[]> {
     const { hyperQuality, hyperPlace } = this.constants;
     const { channels, height, width } = z;
-    const turns = Array.from(TURNS, (turn) => hyperPlace!.row(STEPS * step + turn));
-    const base = hyperQuality!.row(quality);
+    const turns = Array.from(TURNS, (turn) => hyperPlace.row(STEPS * step + turn));
+    const base = hyperQuality.row(quality);
     const sums = new Float32Array(base.length * height * width);
     for (let channel = 0, at = 0; channel < base.length; channel++) {
       for (let row = 0; row < height; row++) {

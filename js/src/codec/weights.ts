@@ -21,7 +21,7 @@ export interface WeightSource {
 }
 
 /** An array with one row for each quality. */
-export interface Rows<T extends Float32Array | Uint8Array | Int8Array> {
+export interface Rows<T extends Float32Array | Int8Array> {
   readonly width: number;
   row(number: number): T;
 }
@@ -32,15 +32,15 @@ export interface Constants {
   readonly gains: Rows<Float32Array>;
   readonly nominal: Rows<Float32Array>;
   readonly zMultipliers: Rows<Float32Array>;
-  readonly zIndex: Rows<Uint8Array | Int8Array>;
+  readonly zIndex: Rows<Int8Array>;
   readonly sums64: Rows<Float32Array>;
   readonly sums32: Rows<Float32Array>;
   readonly offset: Rows<Float32Array>;
   readonly views: Float32Array;
-  /** What quality adds within the hyper context; undefined in sets without one. */
-  readonly hyperQuality: Rows<Float32Array> | undefined;
+  /** What quality adds within the hyper context. */
+  readonly hyperQuality: Rows<Float32Array>;
   /** What step and turn add, in the row 4 · step + turn. */
-  readonly hyperPlace: Rows<Float32Array> | undefined;
+  readonly hyperPlace: Rows<Float32Array>;
 }
 
 /** A weight set that is fetched as it is needed. */
@@ -98,13 +98,12 @@ function readConstants(data: Uint8Array): Constants {
     if (!found) throw new UnknownWeightsError(`tables.npz of the weight set has no ${name}`);
     return found.data as T;
   };
-  const rows = <T extends Float32Array | Uint8Array | Int8Array>(name: string): Rows<T> => {
+  const rows = <T extends Float32Array | Int8Array>(name: string): Rows<T> => {
     const values = array<T>(name);
     const { shape } = arrays.get(name)!;
     const width = shape.length > 1 ? shape[shape.length - 1] : 1;
     return { width, row: (number) => values.subarray(number * width, (number + 1) * width) as T };
   };
-  const optional = (name: string): Rows<Float32Array> | undefined => (arrays.has(name) ? rows(name) : undefined);
   return {
     tables: new Tables(array("frequencies"), array("lengths")),
     gains: rows("gains"),
@@ -115,7 +114,7 @@ function readConstants(data: Uint8Array): Constants {
     sums32: rows("sums32"),
     offset: rows("offset"),
     views: array("views"),
-    hyperQuality: optional("hyper_quality"),
-    hyperPlace: optional("hyper_place"),
+    hyperQuality: rows("hyper_quality"),
+    hyperPlace: rows("hyper_place"),
   };
 }

@@ -4,10 +4,10 @@ import { FormatError } from "../errors.js";
 
 export interface NumpyArray {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Uint8Array | Int8Array | Uint32Array;
+  readonly data: Float32Array | Int8Array | Uint32Array;
 }
 
-const TYPES = { "<f4": Float32Array, "|u1": Uint8Array, "|i1": Int8Array, "<u4": Uint32Array };
+const TYPES = { "<f4": Float32Array, "|i1": Int8Array, "<u4": Uint32Array };
 const END_RECORD = 0x06054b50;
 const CENTRAL_ENTRY = 0x02014b50;
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 from tiny import CODEC as TINY
+from tiny import codec as tiny
 
-from cotam_lab.nets.codec import Codec, log2_gain, tradeoff
-from cotam_lab.nets.dct import block_transform, dct_rows, start_from_dct
+from cotam_lab.nets.codec import Codec, Shape, log2_gain, tradeoff
+from cotam_lab.nets.dct import block_transform, dct_rows
 from cotam_lab.nets.entropy import bits, total_bits
 from cotam_lab.nets.quadtree import step_masks
 
@@ -28,8 +29,7 @@ def test_each_latent_is_coded_in_exactly_one_step():
 
 
 def test_training_pass_reaches_every_parameter_with_a_finite_gradient():
-    torch.manual_seed(0)
-    codec = Codec(TINY)
+    codec = tiny().train()
     for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
         torch.nn.init.normal_(residual.leave.weight, std=0.1)  # zero as it starts, it hides what is before it
     picture, coded = run(codec, level=2.0, adapted=True)
@@ -42,8 +42,7 @@ def test_training_pass_reaches_every_parameter_with_a_finite_gradient():
 
 
 def test_an_untrained_adapter_changes_nothing_and_without_it_the_picture_stays():
-    torch.manual_seed(0)
-    codec = Codec(TINY)
+    codec = tiny()
     plain, adapted = (run(codec, noise=False, adapted=on)[1].picture for on in (False, True))
     assert torch.equal(plain, adapted)
     for residual in codec.adapter.eighth:
@@ -83,10 +82,7 @@ def test_decoder_side_rebuilds_the_latents_of_the_encoder_side():
 
 
 def test_quality_and_levels_raise_the_rate_and_lower_the_error():
-    torch.manual_seed(0)
-    codec = Codec(TINY)
-    start_from_dct(codec)
-    codec.eval()
+    codec = tiny()
     rows = []
     with torch.no_grad():
         for quality, level in ((10, 0.0), (50, -4.0), (50, 0.0), (50, 4.0), (90, 0.0)):
@@ -112,10 +108,7 @@ def test_dct_rows_are_orthonormal_and_begin_with_the_mean():
 
 
 def test_a_network_started_from_the_dct_passes_a_smooth_picture_through():
-    torch.manual_seed(0)
-    codec = Codec()
-    start_from_dct(codec)
-    codec.eval()
+    codec = tiny(shape=Shape())
     picture = smooth_picture(64, 64)
     with torch.no_grad():
         again = codec.synthesis(codec.analysis(picture), torch.zeros(1, 1, 4, 4))

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from tiny import SECOND
+from tiny import CODEC
 
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.hyper import HyperContext
@@ -45,7 +45,7 @@ def test_means_and_tables_are_integers_in_range():
 
 def test_gradients_reach_the_context():
     torch.manual_seed(0)
-    codec = Codec(SECOND).eval()
+    codec = Codec(CODEC).eval()
     for steps in (m for m in codec.modules() if isinstance(m, Steps)):
         steps.steps.fill_(0.05)
     coded = codec(torch.rand(1, 3, 128, 128), torch.tensor([50]), torch.zeros(1, 1, 4, 4))

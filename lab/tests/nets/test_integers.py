@@ -27,10 +27,10 @@ def test_steps_are_those_of_least_squared_error():
     assert steps.steps[0] < 40 / 127
     assert steps.steps[0] > 3 / 127
     set_tracking(steps, False)
-    error = (steps.scaled(0, x, None) * steps.steps[0] - x).square().mean()
+    error = (steps.scaled(0, x) * steps.steps[0] - x).square().mean()
     wide = ((x / (40 / 127)).round() * (40 / 127) - x).square().mean()
     assert error < wide
-    rounded = steps.scaled(1, x.relu(), None)
+    rounded = steps.scaled(1, x.relu())
     assert torch.equal(rounded, rounded.round())
     assert 0 <= rounded.min() <= rounded.max() <= 255
 
@@ -41,5 +41,5 @@ def test_steps_follow_slowly_and_only_while_tracked():
     first = steps.steps.clone()
     steps.track(0, 2 * torch.rand(1000))
     assert first < steps.steps < 1.5 * first
-    steps.scaled(0, 100 * torch.rand(1, 1000), None)
+    steps.scaled(0, 100 * torch.rand(1, 1000))
     assert steps.steps < 1.5 * first

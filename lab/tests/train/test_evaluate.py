@@ -7,10 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
-from tiny import CODEC
+from tiny import codec
 
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.codec import Shape
 from cotam_lab.train.__main__ import main
 from cotam_lab.train.data import Crops
 from cotam_lab.train.evaluate import on_crops
@@ -29,30 +28,24 @@ def pack(tmp_path):
 
 
 def test_crops_qualities_and_what_is_drawn_are_fixed(pack):
-    torch.manual_seed(0)
-    codec = Codec(CODEC).eval()
-    start_from_dct(codec)
+    network = codec()
 
     def with_luck(coded, batch):
         found = rate_distortion(coded, batch) | {"luck": torch.rand(())}
         return found | ({"reader": torch.tensor(7.0)} if batch.text.any() else {})
 
-    found = [on_crops(codec, Crops(pack, size=64), with_luck, 4) for _ in range(2)]
+    found = [on_crops(network, Crops(pack, size=64), with_luck, 4) for _ in range(2)]
     assert found[0] == found[1]
     assert set(found[0]) == {"loss", "mse", "bpp", "luck", "reader"}
     assert found[0]["reader"] == 7  # a mean over those crops that have it
-    assert on_crops(codec, Crops(pack, size=64), with_luck, 2)["luck"] != found[0]["luck"]
+    assert on_crops(network, Crops(pack, size=64), with_luck, 2)["luck"] != found[0]["luck"]
 
 
 def test_the_command_prints_a_row_for_each_file(pack, tmp_path):
-    torch.manual_seed(0)
-    codec = Codec()
-    start_from_dct(codec)
+    weights = codec(shape=Shape()).state_dict()
     for name in ("a", "b"):
-        save_file(
-            {key: value.contiguous() for key, value in codec.state_dict().items()},
-            tmp_path / f"{name}.safetensors",
-        )
+        contiguous = {key: value.contiguous() for key, value in weights.items()}
+        save_file(contiguous, tmp_path / f"{name}.safetensors")
     files = [str(tmp_path / f"{name}.safetensors") for name in ("a", "b")]
     arguments = ["losses", *files, "--pack", str(pack), "--crops", "1", "--size", "64", "--loss", "mse"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)

@@ -5,24 +5,15 @@ import numpy as np
 import pytest
 import torch
 from reference_runner import ReferenceRunner
-from tiny import CODEC as TINY
+from tiny import codec
 
 from cotam.codec import weights
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import DamagedError
 from cotam.format.symbols import Tables
 from cotam.runtime import OnnxRunner
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.entropy import bits
-from cotam_lab.train.export import as_stored, export, fit_tables, graphs, quality_tables, write_tables
-
-
-def network(seed: int = 0) -> Codec:
-    torch.manual_seed(seed)
-    codec = Codec(TINY)
-    start_from_dct(codec)
-    return codec.eval()
+from cotam_lab.train.export import export, fit_tables, quality_tables, write_tables
 
 
 def picture(height: int = 150, width: int = 201) -> np.ndarray:
@@ -34,48 +25,39 @@ def picture(height: int = 150, width: int = 201) -> np.ndarray:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     out = tmp_path_factory.mktemp("sets") / "tiny"
-    export(network(), out, [picture(128, 128)] * 3)
+    export(codec(), out, [picture(128, 128)] * 3)
     return out
 
 
-def test_graphs_give_what_the_network_gives(exported):
-    stored = as_stored(network())
-    pixels = picture(112, 176)[None]
-    onnx = OnnxRunner(exported)
-    (latents,) = onnx("analysis", {"pixels": pixels})
-    with torch.no_grad():
-        expected = graphs(stored)["analysis"](torch.from_numpy(pixels)).numpy()
-    np.testing.assert_allclose(latents, expected, atol=2e-4, rtol=1e-4)
+def test_the_scale_graph_gives_the_integers_of_the_network(exported):
+    network = codec()
     z = np.random.default_rng(0).integers(-255, 256, (1, 8, 3, 4)).astype(np.float32)
     levels = np.random.default_rng(1).integers(-7, 8, (1, 1, 6, 8)).astype(np.float32)
-    rows = {
-        k: v[60][None, :, None, None]
-        for k, v in quality_tables(stored).items()
-        if k in ("sums64", "sums32", "offset")
-    }
-    (index,) = onnx("scales", {"z": z, "levels": levels, **rows})
+    tables = quality_tables(network)
+    rows = {k: tables[k][60][None, :, None, None] for k in ("sums64", "sums32", "offset")}
+    (index,) = OnnxRunner(exported)("scales", {"z": z, "levels": levels, **rows})
     with torch.no_grad():
-        scales = graphs(stored)["scales"](*(torch.from_numpy(a) for a in (z, levels, *rows.values())))
-    assert np.array_equal(index, scales.numpy())
+        expected = network.scales(*(torch.from_numpy(a) for a in (z, levels, *rows.values())))
+    assert np.array_equal(index, expected.numpy())
     assert len(np.unique(index)) > 3
 
 
-def test_an_exported_set_codes_pictures_and_both_back_ends_agree(exported):
+def test_an_exported_set_codes_images_and_both_back_ends_agree(exported):
     found = weights.load("tiny", exported)
     pixels = picture(128, 192)
     files, decoded = [], []
     for runner in (OnnxRunner(exported), ReferenceRunner(exported)):
-        codec = RuntimeCodec(found, runner)
-        files.append(codec.encode(pixels, 70))
-        symbols, _ = codec.decode_symbols(files[0])
-        decoded.append((symbols, codec.decode(files[0])))
+        coder = RuntimeCodec(found, runner)
+        files.append(coder.encode(pixels, 70))
+        symbols, _ = coder.decode_symbols(files[0])
+        decoded.append((symbols, coder.decode(files[0])))
     (first, first_pixels), (second, second_pixels) = decoded
     assert np.array_equal(first.z, second.z)
     assert np.array_equal(first.y, second.y)
-    assert np.abs(first_pixels.astype(int) - second_pixels).max() <= 1
+    assert np.abs(first_pixels.astype(int) - second_pixels).max() <= 4
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        coded = as_stored(network())(tensor, torch.tensor([70]), torch.zeros(1, 1, 4, 6), noise=False)
+        coded = codec()(tensor, torch.tensor([70]), torch.zeros(1, 1, 4, 6), noise=False)
     expected = coded.picture[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255
     # Rounded weights move a latent at the edge between two symbols: pixels differ, their error does not.
     ours, theirs = (np.mean((one - pixels.astype(float)) ** 2) for one in (first_pixels, expected))
@@ -83,12 +65,12 @@ def test_an_exported_set_codes_pictures_and_both_back_ends_agree(exported):
 
 
 def test_the_adapter_is_heard_in_the_view_that_it_was_trained_for(tmp_path):
-    codec = network()
-    for residual in codec.adapter.eighth:
+    network = codec()
+    for residual in network.adapter.eighth:
         torch.nn.init.normal_(residual.leave.weight)
     views = {}
     for adapts in ("human", "mllm"):
-        export(codec, tmp_path / adapts, adapts=adapts)
+        export(network, tmp_path / adapts, adapts=adapts)
         coder = RuntimeCodec(weights.load(adapts, tmp_path / adapts), OnnxRunner(tmp_path / adapts))
         data = coder.encode(picture(), 60)
         views[adapts] = [coder.decode(data, view=view) for view in ("human", "mllm")]
@@ -110,7 +92,7 @@ def test_tables_that_saw_nothing_cost_what_the_network_was_trained_to_pay():
 def test_other_weights_are_refused(exported, tmp_path):
     data = RuntimeCodec(weights.load("tiny", exported), OnnxRunner(exported)).encode(picture(), 40)
     shutil.copytree(exported, tmp_path / "other")
-    write_tables(network(seed=1), tmp_path / "other", np.zeros((48, 4096), np.int64), "mllm")
+    write_tables(codec(seed=1), tmp_path / "other", np.zeros((48, 4096), np.int64), "mllm")
     other = RuntimeCodec(weights.load("other", tmp_path / "other"), OnnxRunner(tmp_path / "other"))
     with pytest.raises(DamagedError, match="made with weights"):
         other.decode(data)

@@ -5,12 +5,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tiny import CODEC
+from tiny import CODEC, codec
 
 from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.train.batches import PackBatches
+from cotam_lab.train.checkpoints import Average
 from cotam_lab.train.data import Crops
-from cotam_lab.train.loop import Average, Schedule, train
+from cotam_lab.train.loop import train
+from cotam_lab.train.schedule import Schedule
 
 
 @pytest.fixture
@@ -24,22 +26,19 @@ def crops(tmp_path):
     return Crops(folder, size=64)
 
 
-def tiny() -> Codec:
-    torch.manual_seed(0)
-    codec = Codec(CODEC)
-    start_from_dct(codec)
-    return codec
-
-
 SCHEDULE = Schedule(steps=6, batch=2, warmup=2)
 
 
+def run(crops, folder, schedule=SCHEDULE, **options):
+    train(codec(), PackBatches(crops, schedule), folder, schedule, **options)
+
+
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(crops, tmp_path):
-    train(tiny(), crops, tmp_path / "whole", SCHEDULE, log_every=3)
+    run(crops, tmp_path / "whole", log_every=3)
     # Out of time at once: one step, then a checkpoint; the same command goes on.
-    train(tiny(), crops, tmp_path / "parts", SCHEDULE, minutes=0.0, log_every=3)
+    run(crops, tmp_path / "parts", minutes=0.0, log_every=3)
     stopped = torch.load(tmp_path / "parts/checkpoint.pt", weights_only=True)
-    train(tiny(), crops, tmp_path / "parts", SCHEDULE, log_every=3)
+    run(crops, tmp_path / "parts", log_every=3)
     whole = torch.load(tmp_path / "whole/checkpoint.pt", weights_only=True)
     parts = torch.load(tmp_path / "parts/checkpoint.pt", weights_only=True)
     assert (stopped["step"], parts["step"], whole["step"]) == (1, 6, 6)
@@ -52,9 +51,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(crops, tmp_path):
 
 
 def test_the_first_row_after_a_stop_is_a_mean_over_its_steps(crops, tmp_path):
-    train(tiny(), crops, tmp_path / "whole", SCHEDULE, log_every=1)
-    train(tiny(), crops, tmp_path / "parts", SCHEDULE, minutes=0.0, log_every=3)
-    train(tiny(), crops, tmp_path / "parts", SCHEDULE, log_every=3)
+    run(crops, tmp_path / "whole", log_every=1)
+    run(crops, tmp_path / "parts", minutes=0.0, log_every=3)
+    run(crops, tmp_path / "parts", log_every=3)
 
     def losses(run):
         return [json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
@@ -65,15 +64,16 @@ def test_the_first_row_after_a_stop_is_a_mean_over_its_steps(crops, tmp_path):
 
 def test_training_lowers_the_loss(crops, tmp_path):
     schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3)
-    train(tiny(), crops, tmp_path / "run", schedule, log_every=20)
+    torch.manual_seed(0)
+    train(Codec(CODEC), PackBatches(crops, schedule), tmp_path / "run", schedule, log_every=20)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize("part", ["codec", "adapter"])
 def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
-    before = tiny().state_dict()
-    train(tiny(), crops, tmp_path / "run", SCHEDULE, part=part)
+    before = codec().state_dict()
+    run(crops, tmp_path / "run", part=part)
     after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["model"]
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
@@ -83,12 +83,12 @@ def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
 def test_evaluation_is_logged_with_its_step(crops, tmp_path):
     seen = []
 
-    def evaluate(codec: Codec, step: int) -> dict[str, float]:
+    def evaluate(network: Codec, step: int) -> dict[str, float]:
         seen.append(step)
-        assert not codec.training
+        assert not network.training
         return {"psnr": 30.0}
 
-    train(tiny(), crops, tmp_path / "run", SCHEDULE, evaluate=evaluate, evaluate_every=4)
+    run(crops, tmp_path / "run", evaluate=evaluate, evaluate_every=4)
     assert seen == [4]
     assert '{"step": 4, "psnr": 30.0}' in (tmp_path / "run/log.jsonl").read_text()
 
@@ -117,10 +117,9 @@ def test_two_processes_train_one_network(crops, tmp_path):
     script.write_text(
         "import sys\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
         "sys.path[:0] = [str(here), str(here.parent)]\n"
-        "from test_loop import SCHEDULE, tiny\nfrom cotam_lab.train.data import Crops\n"
-        "from cotam_lab.train.loop import train\n"
+        "from test_loop import run\nfrom cotam_lab.train.data import Crops\n"
         "here = Path(sys.argv[2])\ncrops = Crops(here / 'pack', size=64)\n"
-        "train(tiny(), crops, here / 'run', SCHEDULE, log_every=3)\n"
+        "run(crops, here / 'run', log_every=3)\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
     subprocess.run([*command, __file__.rpartition("/")[0], str(tmp_path)], check=True, timeout=240)

@@ -10,17 +10,19 @@ import torch
 from PIL import Image
 from synthetic import picture
 from tiny import CODEC as TINY
+from tiny import codec
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
 
 from cotam.codec import weights
 from cotam.errors import InputError
 from cotam_lab.nets.adapter import TokenAdapter
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.teachers import Teacher, load_teacher
+from cotam_lab.train.batches import PackBatches
+from cotam_lab.train.checkpoints import averaged_weights, load_codec
 from cotam_lab.train.data import Crops
-from cotam_lab.train.loop import Schedule, averaged_weights, train
+from cotam_lab.train.loop import train
 from cotam_lab.train.losses import SETTINGS, Batch, Tokens
+from cotam_lab.train.schedule import Schedule
 from cotam_lab.train.tokens import WithTokens, check_network, on_folder
 from cotam_lab.train.tokens_command import begin_with
 
@@ -57,19 +59,40 @@ def teacher(tmp_path_factory) -> Teacher:
 
 
 def tiny(teacher: Teacher, crops: Crops) -> WithTokens:
-    torch.manual_seed(0)
-    codec = Codec(TINY)
-    start_from_dct(codec)
-    model = WithTokens(TokenAdapter(TINY.latents, teacher.width), codec, teacher)
+    network = codec()
+    model = WithTokens(TokenAdapter(TINY.latents, teacher.width), network, teacher)
     model.calibrate(crops.batch(0, 8)[0])
     return model
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(teacher, crops, tmp_path):
     loss = Tokens(teacher, SETTINGS["mllm"])
-    train(tiny(teacher, crops), crops, tmp_path / "whole", SCHEDULE, loss=loss, log_every=2, part="adapter")
-    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, minutes=0.0, part="adapter")
-    train(tiny(teacher, crops), crops, tmp_path / "parts", SCHEDULE, loss=loss, part="adapter")
+    train(
+        tiny(teacher, crops),
+        PackBatches(crops, SCHEDULE),
+        tmp_path / "whole",
+        SCHEDULE,
+        loss=loss,
+        log_every=2,
+        part="adapter",
+    )
+    train(
+        tiny(teacher, crops),
+        PackBatches(crops, SCHEDULE),
+        tmp_path / "parts",
+        SCHEDULE,
+        loss=loss,
+        minutes=0.0,
+        part="adapter",
+    )
+    train(
+        tiny(teacher, crops),
+        PackBatches(crops, SCHEDULE),
+        tmp_path / "parts",
+        SCHEDULE,
+        loss=loss,
+        part="adapter",
+    )
     whole, parts = (averaged_weights(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     # The adapter alone is trained, averaged and stored.
@@ -83,17 +106,24 @@ def test_training_brings_the_decoded_picture_nearer_for_the_teacher(teacher, cro
     Image.fromarray(picture(96, 96, seed=3)).save(tmp_path / "pictures/a.png")
     evaluate = on_folder(tmp_path / "pictures", teacher)
     model = tiny(teacher, crops)
-    codec = {name: value.clone() for name, value in model.frozen[0].state_dict().items()}
+    frozen = {name: value.clone() for name, value in model.frozen[0].state_dict().items()}
     before = evaluate(model, 0)
     assert before["deep30"] == pytest.approx(before["deep30_without"], abs=1e-6)
     schedule = Schedule(steps=60, batch=2, warmup=5, learning_rate=2e-3, average=0.9)
-    train(model, crops, tmp_path / "run", schedule, loss=Tokens(teacher, SETTINGS["mllm"]), part="adapter")
+    train(
+        model,
+        PackBatches(crops, schedule),
+        tmp_path / "run",
+        schedule,
+        loss=Tokens(teacher, SETTINGS["mllm"]),
+        part="adapter",
+    )
     model.load_state_dict(averaged_weights(tmp_path / "run/checkpoint.pt"))
     after = evaluate(model.eval(), 60)
     for level in ("shallow", "middle", "deep"):
         assert after[f"{level}10"] < 0.95 * after[f"{level}10_without"], level
         assert after[f"{level}10_without"] == pytest.approx(before[f"{level}10"], rel=1e-3)
-    assert all(torch.equal(value, codec[name]) for name, value in model.frozen[0].state_dict().items())
+    assert all(torch.equal(value, frozen[name]) for name, value in model.frozen[0].state_dict().items())
 
 
 def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
@@ -110,15 +140,15 @@ def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
 
 
 def test_weights_of_another_set_are_refused():
-    torch.manual_seed(0)
+    other = load_codec(ROOT / "lab/training/page.safetensors").eval()
     with pytest.raises(InputError, match="not those of weight set 'mllm'"):
-        check_network(Codec().eval(), weights.load("mllm"), picture(64, 64))
+        check_network(other, weights.load("mllm"), picture(64, 64))
 
 
 def test_the_shipped_weights_are_those_of_the_shipped_set():
-    codec = Codec()
-    codec.load_state_dict(averaged_weights(ROOT / "lab/training/mllm.safetensors"))
-    check_network(codec.eval(), weights.load("mllm"), picture(64, 64))
+    check_network(
+        load_codec(ROOT / "lab/training/mllm.safetensors").eval(), weights.load("mllm"), picture(64, 64)
+    )
 
 
 def test_a_run_begins_with_an_adapter_for_the_same_encoder_and_set():
@@ -132,30 +162,30 @@ def test_a_run_begins_with_an_adapter_for_the_same_encoder_and_set():
 
 
 def test_hyper_steps_do_not_depend_on_mixed_precision(monkeypatch):
-    torch.manual_seed(0)
-    codec = Codec(TINY)
+    network = codec()
     steps = []
-    multiplier = codec.z_multiplier
-    monkeypatch.setattr(codec, "z_multiplier", lambda quality: steps.append(multiplier(quality)) or steps[-1])
+    multiplier = network.z_multiplier
+    monkeypatch.setattr(
+        network, "z_multiplier", lambda quality: steps.append(multiplier(quality)) or steps[-1]
+    )
     arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        codec(*arguments)
-    codec(*arguments)
+        network(*arguments)
+    network(*arguments)
     assert steps[0].dtype == torch.float32
     assert torch.equal(*steps)
 
 
 def test_an_adapter_that_is_silenced_adds_nothing():
-    torch.manual_seed(0)
-    codec = Codec(TINY)
-    for parameter in codec.adapter.parameters():
+    network = codec()
+    for parameter in network.adapter.parameters():
         torch.nn.init.normal_(parameter)
     arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
     with torch.no_grad():
-        plain = codec(*arguments, noise=False).picture
-        assert not torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
-        codec.adapter.silence()
-        assert torch.equal(codec(*arguments, noise=False, adapted=True).picture, plain)
+        plain = network(*arguments, noise=False).picture
+        assert not torch.equal(network(*arguments, noise=False, adapted=True).picture, plain)
+        network.adapter.silence()
+        assert torch.equal(network(*arguments, noise=False, adapted=True).picture, plain)
 
 
 @pytest.mark.slow

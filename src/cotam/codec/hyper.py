@@ -1,8 +1,7 @@
 """Code hyper latents: the mean and table of each follow from those coded before it, in integers.
 
-A weight set with a ``hyper_context`` graph codes them in four steps, each a quarter of the channels of every
-cell (`step_masks`): the graph predicts means and tables of a step from the steps before it. A set without
-that graph codes them in one step, with mean 0 and one table for each channel.
+They are coded in four steps, each a quarter of the channels of every cell (`step_mask`): the graph
+``hyper_context`` predicts means and tables of a step from the steps before it.
 """
 
 from __future__ import annotations
@@ -12,30 +11,34 @@ from collections.abc import Iterator
 import numpy as np
 
 from cotam.codec.weights import WeightSet
+from cotam.errors import DamagedError
 from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.runtime import Runner
 
-__all__ = ["PLACES", "STEPS", "HyperCoder", "step_masks"]
+__all__ = ["PLACES", "STEPS", "HyperCoder", "step_mask"]
 
 STEPS = 4
-PLACES = np.array([[0, 2], [3, 1]])
+PLACES = np.array([[0, 2], [3, 1]], np.uint8)
 """Turn of each place within a 2×2 square, by row and column."""
 
 LIMIT = 255
 """Dequantised hyper latents are integers in ±255, units of 1/16."""
 
+SYMBOL_LIMIT = 127
+"""Hyper latents are integers in ±127."""
 
-def step_masks(channels: int, height: int, width: int) -> np.ndarray:
-    """Return which hyper latents each step codes, bool (4, channels, height, width).
+
+def step_mask(step: int, channels: int, height: int, width: int) -> np.ndarray:
+    """Return which hyper latents a step codes, bool (channels, height, width).
 
     The channels are in four groups; step ``s`` codes group ``(s - turn) % 4`` of a place with this turn.
     """
-    group = np.arange(channels) * STEPS // channels
-    step = (group[:, None, None] + _turns(height, width)) % STEPS
-    return step == np.arange(STEPS)[:, None, None, None]
+    group = np.arange(channels, dtype=np.uint8) * STEPS // channels
+    return (group[:, None, None] + _turns(height, width)) % STEPS == step
 
 
 def _turns(height: int, width: int) -> np.ndarray:
+    """Return the turn of each place, uint8 (height, width)."""
     return PLACES[np.arange(height)[:, None] % 2, np.arange(width) % 2]
 
 
@@ -53,10 +56,19 @@ class HyperCoder:
     def get(
         self, reader: SymbolReader, quality: int, shape: tuple[int, int, int], skip_mask: np.ndarray | None
     ) -> np.ndarray:
-        """Read the hyper latents, int16, that `put` wrote."""
+        """Read the hyper latents, int16, that `put` wrote.
+
+        Raises
+        ------
+        DamagedError
+            If they are beyond ±`SYMBOL_LIMIT`: no encoder writes such.
+        """
         z = np.zeros(shape, np.int16)
         for mask, mean, index in self._steps(z, quality, skip_mask):
-            z[mask] = reader.get(index[mask]) + mean[mask]
+            found = reader.get(index[mask]).astype(np.int32) + mean[mask]
+            if np.abs(found).max(initial=0) > SYMBOL_LIMIT:
+                raise DamagedError("the payload is damaged: a hyper latent is out of range")
+            z[mask] = found
         return z
 
     def coded(
@@ -82,20 +94,17 @@ class HyperCoder:
         """
         coded = np.ones(z.shape[1:], bool) if skip_mask is None else ~skip_mask
         plain = self.weights.z_index[quality][:, None, None]
-        if self.weights.hyper_place is None or self.weights.hyper_quality is None:
-            yield np.ones(z.shape, bool), np.zeros(z.shape, np.int16), plain * coded.astype(np.uint8)
-            return
-        masks, turns = step_masks(*z.shape), _turns(*z.shape[1:])
+        turns = _turns(*z.shape[1:])
         last = len(self.weights.tables.halves) - 1
         known = np.zeros(z.shape, np.float32)
-        for step, mask in enumerate(masks):
-            sums = self.weights.hyper_quality[quality] + self.weights.hyper_place[step][turns]
-            sums = np.ascontiguousarray(sums.transpose(2, 0, 1)[None], np.float32)
-            mean, change = self.runner("hyper_context", {"known": known[None], "sums": sums})
+        multipliers = self.weights.z_multipliers[quality][:, None, None]
+        for step in range(STEPS):
+            sums = self.weights.hyper_place[step].T[:, turns]
+            sums += self.weights.hyper_quality[quality][:, None, None]
+            mean, change = self.runner("hyper_context", {"known": known[None], "sums": sums[None]})
             # A quotient of integers that float32 holds is rounded once, by IEEE 754: the same everywhere.
-            mean = np.rint(mean[0] * 256 / self.weights.z_multipliers[quality][:, None, None]).astype(
-                np.int16
-            )
+            mean = np.rint(mean[0] * 256 / multipliers).astype(np.int16)
             index = np.clip(plain + change[0], 1, last).astype(np.uint8)
+            mask = step_mask(step, *z.shape)
             yield mask, mean * coded, index * coded
-            known = np.where(mask, self.dequantise(z, quality), known)
+            known[mask] = self.dequantise(z, quality)[mask]

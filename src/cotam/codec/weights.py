@@ -1,6 +1,6 @@
 """Weight sets: find and load them.
 
-A set is a folder with five or six ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each).
+A set is a folder with six ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each).
 A set never changes once it is released; a new one gets a new name.
 """
 
@@ -49,10 +49,10 @@ class WeightSet:
     gains : float32 (101, M), gain of each latent channel
     nominal : float32 (101,), log2 of the nominal gain
     z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
-    z_index : int8 or uint8 (101, Z), table of each hyper latent; with a hyper context, before its change
+    z_index : int8 (101, Z), table of each hyper latent before the context changes it, may be below 1
     sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
-    hyper_quality : float32 (101, C), integers: what quality adds within the hyper context; None without one
-    hyper_place : float32 (4, 4, C), integers: what it adds by step and turn; None without one
+    hyper_quality : float32 (101, C), integers: what quality adds within the hyper context
+    hyper_place : float32 (4, 4, C), integers: what step and turn add there
     views : float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
     """
 
@@ -67,9 +67,9 @@ class WeightSet:
     sums64: np.ndarray
     sums32: np.ndarray
     offset: np.ndarray
+    hyper_quality: np.ndarray
+    hyper_place: np.ndarray
     views: np.ndarray
-    hyper_quality: np.ndarray | None = None
-    hyper_place: np.ndarray | None = None
 
     @property
     def short_hash(self) -> bytes:

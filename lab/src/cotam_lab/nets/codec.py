@@ -34,7 +34,7 @@ from cotam_lab.nets.entropy import (
     total_bits,
 )
 from cotam_lab.nets.hyper import HyperContext
-from cotam_lab.nets.integers import Rounded, Steps
+from cotam_lab.nets.integers import Steps
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste, space
 from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
 
@@ -44,11 +44,7 @@ LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 
 @dataclass(frozen=True)
 class Shape:
-    """What the networks are like: channels at 1/8 (``eighth``), at 1/16, of the latents and so on.
-
-    ``integers``: blocks of analysis, synthesis and adapter are trained for int8. ``causal``: hyper latents are
-    coded given those before them, see `hyper`.
-    """
+    """What the networks are like: channels at 1/8 (``eighth``), at 1/16, of the latents and so on."""
 
     eighth: int = 128
     sixteenth: int = 256
@@ -58,15 +54,6 @@ class Shape:
     adapter: int = 48
     encoder_blocks: tuple[int, int] = (3, 1)
     decoder_blocks: tuple[int, int] = (1, 5)
-    integers: bool = False
-    causal: bool = False
-
-
-SECOND = Shape(integers=True, causal=True)
-"""The second generation: int8 transforms, hyper latents coded with causal context."""
-
-INTEGER_QUALITY = 100
-"""Up to this quality activations of the transforms are rounded in training."""
 
 
 def tradeoff(quality: Tensor) -> Tensor:
@@ -87,34 +74,29 @@ class Analysis(nn.Module):
         super().__init__()
         first, second = shape.encoder_blocks
         self.enter = Patches(3, shape.eighth, 8)
-        self.eighth = nn.Sequential(*(Block(shape.eighth, shape.integers) for _ in range(first)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True) for _ in range(first)))
         self.down = Patches(shape.eighth, shape.sixteenth, 2)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, shape.integers) for _ in range(second)))
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, integers=True) for _ in range(second)))
         self.leave = Pointwise(shape.sixteenth, shape.latents)
 
-    def forward(self, picture: Tensor, rounded: Rounded = None) -> Tensor:
-        x = self.enter((picture - 0.5) * 4)
-        for block in self.eighth:
-            x = block(x, rounded)
-        x = self.down(x)
-        for block in self.sixteenth:
-            x = block(x, rounded)
-        return self.leave(x)
+    def forward(self, picture: Tensor) -> Tensor:
+        x = self.eighth(self.enter((picture - 0.5) * 4))
+        return self.leave(self.sixteenth(self.down(x)))
 
 
 class Residual(nn.Module):
     """What an adapter adds beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
 
-    def __init__(self, channels: int, width: int, integers: bool) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.enter = Pointwise(channels, width)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.leave = Pointwise(width, channels)
-        self.space_steps = Steps((True, False, True)) if integers else None
+        self.space_steps = Steps((True, False, True))
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, x: Tensor, rounded: Rounded = None) -> Tensor:
-        return space(x, self, self.space_steps, rounded, residual=False)
+    def forward(self, x: Tensor) -> Tensor:
+        return space(x, self, self.space_steps, residual=False)
 
 
 class PictureAdapter(nn.Module):
@@ -126,12 +108,8 @@ class PictureAdapter(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         first, second = shape.decoder_blocks
-        self.sixteenth = nn.ModuleList(
-            Residual(shape.sixteenth, shape.adapter, shape.integers) for _ in range(first)
-        )
-        self.eighth = nn.ModuleList(
-            Residual(shape.eighth, shape.adapter, shape.integers) for _ in range(second)
-        )
+        self.sixteenth = nn.ModuleList(Residual(shape.sixteenth, shape.adapter) for _ in range(first))
+        self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
 
     def silence(self) -> None:
         """Add nothing from now on, as before training: what it learned was for another synthesis."""
@@ -150,9 +128,9 @@ class Synthesis(nn.Module):
         super().__init__()
         first, second = shape.decoder_blocks
         self.enter = Pointwise(shape.latents + 1, shape.sixteenth)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, shape.integers) for _ in range(first)))
+        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, integers=True) for _ in range(first)))
         self.up = Unpatch(shape.sixteenth, shape.eighth, 2)
-        self.eighth = nn.Sequential(*(Block(shape.eighth, shape.integers) for _ in range(second)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True) for _ in range(second)))
         self.leave = Unpatch(shape.eighth, 3, 8)
 
     def forward(
@@ -161,12 +139,11 @@ class Synthesis(nn.Module):
         gain: Tensor,
         adapter: PictureAdapter | None = None,
         strength: Tensor | float = 1.0,
-        rounded: Rounded = None,
     ) -> Tensor:
         def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
             for number, block in enumerate(blocks):
-                added = strength * residuals[number](x, rounded) if residuals else None
-                x = block(x, rounded)
+                added = strength * residuals[number](x) if residuals else None
+                x = block(x)
                 if added is not None:
                     x = x + added
             return x
@@ -300,7 +277,7 @@ class Codec(nn.Module):
         self.hyper_analysis = HyperAnalysis(shape)
         self.hyper_synthesis = HyperSynthesis(shape)
         self.means = Means(shape)
-        self.hyper_context = HyperContext(shape.hyper) if shape.causal else None
+        self.hyper_context = HyperContext(shape.hyper)
         self.scales = ScaleNetwork(shape.hyper, shape.latents)
         anchors = torch.arange(ANCHORS) * (QUALITIES - 1) / (ANCHORS - 1)
         self.gains = PerQuality(log2_gain(anchors)[:, None].repeat(1, shape.latents), unit=2.0)
@@ -331,7 +308,6 @@ class Codec(nn.Module):
         *,
         noise: bool = True,
         adapted: bool = False,
-        rounded: Rounded = None,
     ) -> Coded:
         """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
 
@@ -343,10 +319,8 @@ class Codec(nn.Module):
         noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
             latents are always rounded
         adapted : decode with the picture adapter
-        rounded : leading pictures whose transforms have rounded activations (None: all), where the network has
-            integers
         """
-        y = self.analysis(picture, rounded)
+        y = self.analysis(picture)
         z = self.hyper_analysis(y).float()
         y = y.float()
         with torch.autocast(picture.device.type, enabled=False):
@@ -357,9 +331,8 @@ class Codec(nn.Module):
             index = self.scales(z_int, levels, sums64, sums32, offset)
             index = index.contiguous(memory_format=torch.channels_last)
             z_index = round_ste(self.z_index(quality)).expand_as(z_scaled)
-            if self.hyper_context:
-                mean, z_index = self.hyper_context.predict(z_int, multiplier, z_index, quality)
-                z_scaled = z_scaled - mean
+            mean, z_index = self.hyper_context.predict(z_int, multiplier, z_index, quality)
+            z_scaled = z_scaled - mean
             # Many are zero: noise would hide from tables and context what they cost.
             bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, True)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
@@ -371,5 +344,5 @@ class Codec(nn.Module):
             bits_y = total_bits(residual, index, torch.rand_like(residual).sub_(0.5), not noise)
             # Table 0 codes nothing: only what is wrongly forced to zero is charged.
             dead = (1 - live).sum((1, 2, 3)) * bits(y.new_zeros(()), y.new_zeros(()))
-        decoded = self.synthesis(latents, gain, self.adapter if adapted else None, rounded=rounded).float()
+        decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
         return Coded(decoded, latents.float(), bits_y - dead, bits_z)

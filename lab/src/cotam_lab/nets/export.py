@@ -75,11 +75,11 @@ def int8_steps(weight: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, 
     return np.rint(weight / steps).astype(np.int8), steps.astype(np.float32)
 
 
-def stored_small(model: onnx.ModelProto, *, halves: bool = False) -> onnx.ModelProto:
+def stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constant reshapes of weights, and store weights small: what they are as floats is computed after them.
 
-    Integers are stored as int8 or int32, weights of convolutions and products as `int8_steps` or, with ``halves``,
-    as float16, the rest as float16.
+    Integers are stored as int8 or int32, weights of convolutions and products as `int8_steps`, the rest as
+    float16.
     """
     graph = model.graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -99,7 +99,7 @@ def stored_small(model: onnx.ModelProto, *, halves: bool = False) -> onnx.ModelP
     for name, array in arrays.items():
         if name not in used:
             continue
-        stored, nodes = _stored(name, array, None if halves else users.get(name))
+        stored, nodes = _stored(name, array, users.get(name))
         graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in stored.items())
         graph.node.extend(nodes)
     graph.node.extend(kept)

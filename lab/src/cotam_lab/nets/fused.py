@@ -29,7 +29,7 @@ def mix_space(
     leave: tuple[Tensor, Tensor],
     slope: float,
     step: float | None = None,
-    rounded: int = 0,
+    *,
     residual: bool = True,
 ) -> Tensor:
     """x + leave(depthwise(act(enter(x)))) of (B, C, H, W); each pair is a weight and a bias.
@@ -38,13 +38,12 @@ def mix_space(
     ----------
     slope : of the leaky ReLU
     step : quantisation step of ``x``; the other steps are folded into the weights. None: no rounding
-    rounded : leading samples whose activations are rounded
     residual : whether ``x`` is added
     """
     dtype = _dtype(x)
     weights = [t.to(dtype) for pair in (enter, depthwise, leave) for t in pair]
     flat = x.permute(0, 2, 3, 1).to(dtype).contiguous()
-    found = _MixSpace.apply(flat, *weights, slope, step, rounded, residual)
+    found = _MixSpace.apply(flat, *weights, slope, step, residual)
     return found.permute(0, 3, 1, 2)
 
 
@@ -54,13 +53,12 @@ def mix_channels(
     narrow: tuple[Tensor, Tensor],
     slope: float,
     step: float | None = None,
-    rounded: int = 0,
 ) -> Tensor:
     """x + narrow(act(widen(x))) of (B, C, H, W); parameters as of `mix_space`."""
     dtype = _dtype(x)
     weights = [t.to(dtype) for pair in (widen, narrow) for t in pair]
     flat = x.permute(0, 2, 3, 1).to(dtype).contiguous()
-    return _MixChannels.apply(flat, *weights, slope, step, rounded).permute(0, 3, 1, 2)
+    return _MixChannels.apply(flat, *weights, slope, step).permute(0, 3, 1, 2)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
@@ -71,34 +69,27 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
     return F.leaky_relu_(F.linear(x, weight, bias), slope)
 
 
-def _scaled(x: Tensor, step: float, rows: int) -> Tensor:
-    """Rows of x in units of ``step``, the first ``rows`` rounded to int8."""
-    found = x * (1 / step)
-    found[:rows].round_().clamp_(LOW, HIGH)
-    return found
-
-
-def _round_unsigned(x: Tensor, rows: int) -> None:
-    """Round the first ``rows``, which are not negative, to uint8 in place."""
-    x[:rows].round_().clamp_(max=UNSIGNED)
+def _scaled(x: Tensor, step: float) -> Tensor:
+    """``x`` in units of ``step``, rounded to int8."""
+    return (x * (1 / step)).round_().clamp_(LOW, HIGH)
 
 
 class _MixSpace(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        w1, b1, w2, b2, w3, b3, slope, step, rounded, residual = rest
+        w1, b1, w2, b2, w3, b3, slope, step, residual = rest
         with torch.autocast(x.device.type, enabled=False):
-            shape, rows = x.shape, rounded * x.shape[1] * x.shape[2]
+            shape = x.shape
             x2 = x.view(-1, shape[3])
-            source = x2 if step is None else _scaled(x2, step, rows)
+            source = x2 if step is None else _scaled(x2, step)
             a = _linear(source, w1, b1, slope if step is None else 0.0)
             if step is not None:
-                _round_unsigned(a, rows)
+                a.round_().clamp_(max=UNSIGNED)  # not negative
             a4 = a.view(*shape[:3], -1).permute(0, 3, 1, 2)
             d4 = F.conv2d(a4, w2, b2, padding=1, groups=len(w2))
             d = d4.permute(0, 2, 3, 1).reshape(a.shape)
             if step is not None:
-                d[:rows].round_().clamp_(LOW, HIGH)
+                d.round_().clamp_(LOW, HIGH)
             y = F.linear(d, w3, b3)
             if residual:
                 y += x2
@@ -133,20 +124,20 @@ class _MixSpace(torch.autograd.Function):
             if ctx.step is not None:
                 w1 = w1 * (1 / ctx.step)
             gx = torch.addmm(g, ga, w1) if ctx.residual else ga @ w1
-        return gx.view(ctx.shape), gw1, gb1, gw2, gb2, gw3, gb3, None, None, None, None
+        return gx.view(ctx.shape), gw1, gb1, gw2, gb2, gw3, gb3, None, None, None
 
 
 class _MixChannels(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        w1, b1, w2, b2, slope, step, rounded = rest
+        w1, b1, w2, b2, slope, step = rest
         with torch.autocast(x.device.type, enabled=False):
-            shape, rows = x.shape, rounded * x.shape[1] * x.shape[2]
+            shape = x.shape
             x2 = x.view(-1, shape[3])
-            source = x2 if step is None else _scaled(x2, step, rows)
+            source = x2 if step is None else _scaled(x2, step)
             a = _linear(source, w1, b1, slope if step is None else 0.0)
             if step is not None:
-                _round_unsigned(a, rows)
+                a.round_().clamp_(max=UNSIGNED)  # not negative
             y = F.linear(a, w2, b2)
             y += x2
         ctx.save_for_backward(source, a, w1, w2)
@@ -164,7 +155,7 @@ class _MixChannels(torch.autograd.Function):
             if ctx.step is not None:
                 w1 = w1 * (1 / ctx.step)
             gx = torch.addmm(g, ga, w1)
-        return gx.view(grad.shape), gw1, gb1, gw2, gb2, None, None, None
+        return gx.view(grad.shape), gw1, gb1, gw2, gb2, None, None
 
 
 def _sum(rows: Tensor) -> Tensor:

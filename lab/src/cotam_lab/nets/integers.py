@@ -1,6 +1,6 @@
 """Quantisation-aware training: int8 weights and uint8 or int8 activations, emulated in floating point.
 
-The exported graphs compute these layers in integers (`cotam_lab.train.quantised`). Weights have one step for each
+The exported graphs compute these layers in integers (`cotam_lab.nets.int8_graphs`). Weights have one step for each
 output channel and are within ±63, so that the 16-bit sums of two products of AVX2 cannot saturate. Activations have
 one static step for each layer: a running average of the step with the least squared error, found every few steps
 of training, see `Steps`.
@@ -18,15 +18,11 @@ __all__ = [
     "LOW",
     "UNSIGNED",
     "WEIGHT_LIMIT",
-    "Rounded",
     "Steps",
     "int8_weight",
     "set_tracking",
     "weight_steps",
 ]
-
-Rounded = int | Tensor | None
-"""How many leading samples of a batch have rounded activations: a number, a tensor of one integer, or None for all."""
 
 WEIGHT_LIMIT = 63
 LOW, HIGH, UNSIGNED = -128, 127, 255
@@ -89,19 +85,12 @@ class Steps(nn.Module):
         best, now = tried[errors.argmin()], self.steps[number]
         self.steps[number] = torch.where(now > 0, now + PACE * (best - now), best)
 
-    def scaled(self, number: int, x: Tensor, rounded: Rounded) -> Tensor:
-        """``x`` (B, …) in units of its step; the first ``rounded`` samples are rounded."""
+    def scaled(self, number: int, x: Tensor) -> Tensor:
+        """``x`` in units of its step, rounded; the gradient passes unchanged."""
         if self.tracking:
-            self.track(number, x[:rounded] if isinstance(rounded, int) and rounded else x)
+            self.track(number, x)
         low, high = (LOW, HIGH) if self.signed[number] else (0, UNSIGNED)
-        x = x / self.steps[number]
-        if isinstance(rounded, int) and rounded == 0:
-            return x
-        integers = _RoundedWithin.apply(x, low, high)
-        if rounded is None or (isinstance(rounded, int) and rounded >= len(x)):
-            return integers
-        first = torch.arange(len(x), device=x.device) < rounded
-        return torch.where(first.view(-1, *(1,) * (x.ndim - 1)), integers, x)
+        return _RoundedWithin.apply(x / self.steps[number], low, high)
 
 
 class _RoundedWithin(torch.autograd.Function):

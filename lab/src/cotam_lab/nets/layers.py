@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cotam_lab.nets.fused import mix_channels, mix_space
-from cotam_lab.nets.integers import Rounded, Steps, int8_weight
+from cotam_lab.nets.integers import Steps, int8_weight
 
 NEGATIVE_SLOPE = 0.1
 
@@ -108,11 +108,11 @@ class Block(nn.Module):
         for last in (self.leave, self.narrow):
             last.weight.data *= 0.5
 
-    def forward(self, x: Tensor, rounded: Rounded = None) -> Tensor:
-        """(B, C, H, W) → the same; activations of the first ``rounded`` samples (None: all) are rounded."""
-        return self._channels(space(x, self, self.space_steps, rounded), rounded)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same."""
+        return self._channels(space(x, self, self.space_steps))
 
-    def _channels(self, x: Tensor, rounded: Rounded) -> Tensor:
+    def _channels(self, x: Tensor) -> Tensor:
         widen, narrow, steps = _pair(self.widen), _pair(self.narrow), self.channel_steps
         fused = self.training and x.device.type == "cpu"
         if steps is None:
@@ -121,14 +121,14 @@ class Block(nn.Module):
             return x + self.narrow(act(self.widen(x)))
         widen, narrow = _int8(widen), _int8(narrow)
         if not fused or steps.tracking:
-            inner = _apply(widen, steps.scaled(0, x, rounded), steps.steps[0]).relu()
-            found = x + _apply(narrow, steps.scaled(1, inner, rounded), steps.steps[1])
+            inner = _apply(widen, steps.scaled(0, x), steps.steps[0]).relu()
+            found = x + _apply(narrow, steps.scaled(1, inner), steps.steps[1])
             if not fused:
                 return found
         first, second = steps.steps.clone()
         widen = widen[0] * (first / second), widen[1] / second
         narrow = narrow[0] * second, narrow[1]
-        return mix_channels(x, widen, narrow, 0.0, float(first), _count(x, rounded))
+        return mix_channels(x, widen, narrow, 0.0, float(first))
 
 
 class Space(Protocol):
@@ -140,7 +140,7 @@ class Space(Protocol):
     training: bool
 
 
-def space(x: Tensor, part: Space, steps: Steps | None, rounded: Rounded, *, residual: bool = True) -> Tensor:
+def space(x: Tensor, part: Space, steps: Steps | None, *, residual: bool = True) -> Tensor:
     """x + leave(depthwise(act(enter(x)))) with the layers of ``part``; without ``residual``, ``x`` is not added."""
     pairs = _pair(part.enter), _pair(part.depthwise), _pair(part.leave)
     fused = part.training and x.device.type == "cpu"
@@ -151,21 +151,17 @@ def space(x: Tensor, part: Space, steps: Steps | None, rounded: Rounded, *, resi
         return x + found if residual else found
     enter, depthwise, leave = (_int8(pair) for pair in pairs)
     if not fused or steps.tracking:
-        inner = _apply(enter, steps.scaled(0, x, rounded), steps.steps[0]).relu()
-        inner = steps.scaled(1, inner, rounded) * steps.steps[1]
+        inner = _apply(enter, steps.scaled(0, x), steps.steps[0]).relu()
+        inner = steps.scaled(1, inner) * steps.steps[1]
         inner = F.conv2d(inner, *depthwise, padding=1, groups=len(depthwise[1]))
-        found = _apply(leave, steps.scaled(2, inner, rounded), steps.steps[2])
+        found = _apply(leave, steps.scaled(2, inner), steps.steps[2])
         if not fused:
             return x + found if residual else found
     first, second, third = steps.steps.clone()
     enter = enter[0] * (first / second), enter[1] / second
     depthwise = depthwise[0] * (second / third), depthwise[1] / third
     leave = leave[0] * third, leave[1]
-    return mix_space(x, enter, depthwise, leave, 0.0, float(first), _count(x, rounded), residual=residual)
-
-
-def _count(x: Tensor, rounded: Rounded) -> int:
-    return len(x) if rounded is None else int(rounded)
+    return mix_space(x, enter, depthwise, leave, 0.0, float(first), residual=residual)
 
 
 def _pair(layer: Pointwise | nn.Conv2d) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ from cotam_lab.reference.model import (
     trained,
 )
 from cotam_lab.reference.quiz import Item, Material, draw
-from cotam_lab.train.loop import save_checkpoint
+from cotam_lab.train.checkpoints import save_checkpoint
 
 __all__ = ["REHEARSAL", "Batch", "Batches", "Schedule", "losses", "train"]
 

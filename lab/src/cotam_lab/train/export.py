@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,35 +37,6 @@ from cotam_lab.train.data import random_levels
 MAGNITUDES = 4096
 
 
-def octaves(levels: Tensor, like: Tensor) -> Tensor:
-    """Levels at 1/32 → log2 of the gain that they add at 1/16, cut to the size of ``like``."""
-    near = F.interpolate(levels, scale_factor=2.0, mode="nearest")
-    return near[:, :, : like.shape[2], : like.shape[3]] / STEPS_PER_OCTAVE
-
-
-class AnalysisGraph(nn.Module):
-    """pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
-
-    def __init__(self, codec: Codec) -> None:
-        super().__init__()
-        self.analysis = codec.analysis
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.analysis(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
-
-
-class SynthesisGraph(nn.Module):
-    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
-
-    def __init__(self, codec: Codec) -> None:
-        super().__init__()
-        self.synthesis, self.adapter = codec.synthesis, codec.adapter
-
-    def forward(self, latents: Tensor, levels: Tensor, nominal: Tensor, adapted: Tensor) -> Tensor:
-        picture = self.synthesis(latents, nominal + octaves(levels, latents), self.adapter, adapted)
-        return torch.round(picture.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
 class ScalesGraph(nn.Module):
     """z, levels and the quality's integers → table index uint8 (1, M, 4h, 4w)."""
 
@@ -82,7 +53,6 @@ class HyperContextGraph(nn.Module):
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
-        assert codec.hyper_context is not None
         self.context = _frozen(codec.hyper_context)
 
     def forward(self, known: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,60 +78,42 @@ def _frozen(network: nn.Module) -> nn.Module:
     return network
 
 
-def graphs(codec: Codec) -> dict[str, nn.Module]:
-    """The graphs of a weight set as torch modules."""
-    causal = {"hyper_context": HyperContextGraph(codec)} if codec.hyper_context else {}
-    return causal | {
-        "analysis": AnalysisGraph(codec),
-        "hyper_analysis": codec.hyper_analysis,
-        "scales": ScalesGraph(codec),
-        "synthesis": SynthesisGraph(codec),
-    }
-
-
 def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
     """Inputs that tell the exporter names, types and which axes vary (those longer than 1)."""
-    shape, f, u8 = codec.shape, torch.float32, torch.uint8
+    shape = codec.shape
     z = torch.zeros(1, shape.hyper, 3, 4)
-    levels, nominal = torch.zeros(1, 1, 6, 8), torch.zeros(1, 1, 1, 1)
-    latents = torch.zeros(1, shape.latents, 11, 14)
     wide, narrow = codec.scales.quality64.anchors.shape[1], codec.scales.quality32.anchors.shape[1]
     return {
-        "analysis": {"pixels": torch.zeros(1, 176, 224, 3, dtype=u8)},
         "hyper_analysis": {"latents": torch.zeros(1, shape.latents, 12, 16)},
         "scales": {
             "z": z,
-            "levels": levels,
+            "levels": torch.zeros(1, 1, 6, 8),
             "sums64": torch.zeros(1, wide, 1, 1),
             "sums32": torch.zeros(1, narrow, 1, 1),
             "offset": torch.zeros(1, shape.latents, 1, 1),
         },
-        "hyper_context": {"known": z, "sums": torch.zeros(1, _hyper_width(codec), 3, 4)},
-        "synthesis": {
-            "latents": latents,
-            "levels": levels,
-            "nominal": nominal,
-            "adapted": torch.zeros(1, dtype=f),
-        },
+        "hyper_context": {"known": z, "sums": torch.zeros(1, codec.hyper_context.place.shape[2], 3, 4)},
     }
 
 
-def _hyper_width(codec: Codec) -> int:
-    return codec.hyper_context.place.shape[2] if codec.hyper_context else 0
-
-
-def as_stored(codec: Codec) -> Codec:
-    """A copy, on the CPU, with the weights that the graphs will have: floats rounded to float16."""
-    codec = copy.deepcopy(codec).cpu().eval()
-    exact = {id(p) for p in codec.scales.parameters()}
-    if codec.hyper_context:
-        exact |= {id(p) for p in codec.hyper_context.parameters()}
-    exact |= {id(p) for m in (codec.gains, codec.z_log2_step, codec.z_index) for p in m.parameters()}
-    with torch.no_grad():
-        for parameter in codec.parameters():
-            if id(parameter) not in exact:
-                parameter.copy_(parameter.half().float())
-    return codec
+def graphs(codec: Codec) -> dict[str, onnx.ModelProto]:
+    """Return the graphs of a weight set."""
+    examples = _examples(codec)
+    traced = {
+        "hyper_analysis": codec.hyper_analysis,
+        "scales": ScalesGraph(codec),
+        "hyper_context": HyperContextGraph(codec),
+    }
+    outputs = {"hyper_context": ["mean", "change"]}
+    return {
+        "analysis": analysis_graph(codec.analysis),
+        "context": context_graph(codec.hyper_synthesis, codec.means),
+        "synthesis": synthesis_graph(codec.synthesis, codec.adapter),
+        **{
+            name: stored_small(to_onnx(module, examples[name], False, outputs.get(name)))
+            for name, module in traced.items()
+        },
+    }
 
 
 @torch.no_grad()
@@ -169,12 +121,11 @@ def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
     """The arrays of ``tables.npz`` that depend on quality: see `cotam.codec.weights.WeightSet`."""
     every = torch.arange(QUALITIES)
     sums64, sums32, offset = codec.scales.quality_tables()
-    z_index = torch.round(codec.z_index.table())
-    if codec.hyper_context is None:  # which may raise what is below 1
-        z_index = z_index.clamp(1, TABLES - 1)
-    causal = codec.hyper_context.tables() if codec.hyper_context else ()
+    z_index = torch.round(codec.z_index.table())  # before the context changes it: may be below 1
+    hyper_quality, hyper_place = codec.hyper_context.tables()
     return {
-        **dict(zip(("hyper_quality", "hyper_place"), (t.numpy() for t in causal), strict=False)),
+        "hyper_quality": hyper_quality.numpy(),
+        "hyper_place": hyper_place.numpy(),
         "gains": torch.exp2(codec.gains.table()).numpy(),
         "nominal": log2_gain(every.float()).float().numpy(),
         "z_multipliers": codec.z_multiplier(every)[:, :, 0, 0].numpy(),
@@ -238,20 +189,9 @@ def export(
 
     ``adapts`` is the view that the picture adapter was trained for; the other one is without it.
     """
-    codec = as_stored(codec)
+    codec = copy.deepcopy(codec).cpu().eval()
     out.mkdir(parents=True, exist_ok=True)
-    examples = _examples(codec)
-    models = {"context": context_graph(codec.hyper_synthesis, codec.means)}
-    if codec.shape.integers:
-        models["analysis"] = analysis_graph(codec.analysis)
-        models["synthesis"] = synthesis_graph(codec.synthesis, codec.adapter)
-    for name, graph in graphs(codec).items():
-        outputs = ["mean", "change"] if name == "hyper_context" else None
-        if name not in models:
-            model = to_onnx(graph, examples[name], name == "analysis", outputs)
-            # int8 in the transforms would cost 0.3 dB at quality 90, in the others it costs nothing.
-            models[name] = stored_small(model, halves=name in ("analysis", "synthesis"))
-    for name, model in models.items():
+    for name, model in graphs(codec).items():
         (out / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
     write_tables(codec, out, np.zeros((TABLES, MAGNITUDES), np.int64), adapts)
     if crops:

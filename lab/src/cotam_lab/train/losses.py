@@ -17,7 +17,7 @@ from cotam_lab.nets.adapter import added
 from cotam_lab.nets.codec import LAMBDA_HIGH, LAMBDA_LOW, Coded, tradeoff
 from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.teachers import Features, Reader, Teacher, distances, reader_distances
-from cotam_lab.train.precision import autocast
+from cotam_lab.train.precision import autocast, bf16_pays
 
 Parts = dict[str, Tensor]
 
@@ -201,6 +201,11 @@ class MultiLevel(nn.Module):
     def __init__(self, teacher: Teacher, reader: Reader | None, weights: Weights) -> None:
         super().__init__()
         self.teacher, self.reader, self.weights = teacher, reader, weights
+        if bf16_pays("cuda" if torch.cuda.is_available() else "cpu"):
+            # Frozen weights, which autocast would convert in every call.
+            teacher.model.to(torch.bfloat16)
+        if reader is not None:
+            reader.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, coded: Coded, batch: Batch) -> Parts:
         weights, picture = self.weights, batch.picture

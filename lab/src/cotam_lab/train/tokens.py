@@ -121,7 +121,7 @@ def check_network(network: Codec, weights: WeightSet, crop: np.ndarray) -> None:
     with torch.no_grad():
         ours = network(_tensor(crop[None]), torch.tensor([50]), levels, noise=False).latents[0].numpy()
     theirs = runtime.decode_latents(runtime.encode(np.ascontiguousarray(crop), 50)).values
-    if ours.shape != theirs.shape or np.abs(ours - theirs).mean() > 0.05 * theirs.std():
+    if ours.shape != theirs.shape or not np.abs(ours - theirs).mean() <= 0.05 * theirs.std():
         raise InputError(f"the network's weights are not those of weight set {weights.name!r}")
 
 

@@ -6,7 +6,6 @@ Knows options and files: nothing of networks.
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,11 @@ import click
 from cotam.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cotam_lab.nets.adapter import TokenAdapter
+    from cotam_lab.nets.teachers import Teacher
+    from cotam_lab.train.tokens import WithTokens
 
 
 @click.command("tokens")
@@ -77,44 +80,27 @@ def tokens_command(
     """
     import torch
 
-    from cotam.codec.views import VIEWS
-    from cotam.codec.weights import load, names
-    from cotam_lab.nets.adapter import TokenAdapter
-    from cotam_lab.nets.codec import Codec
     from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.train.batches import PackBatches
+    from cotam_lab.train.checkpoints import averaged_weights
     from cotam_lab.train.data import Crops
-    from cotam_lab.train.loop import Schedule, averaged_weights, train
+    from cotam_lab.train.loop import train
     from cotam_lab.train.losses import SETTINGS, Tokens
-    from cotam_lab.train.tokens import WithTokens, check_network, on_folder
+    from cotam_lab.train.schedule import Schedule
+    from cotam_lab.train.tokens import on_folder
 
-    weights = load(chosen) if chosen in names() else load(Path(chosen).name, Path(chosen))
-    codec = Codec()
-    codec.load_state_dict(averaged_weights(network))
-    crops = Crops(folder, size=size, seed=int(schedule["seed"]))
+    plan = Schedule(**schedule)  # type: ignore[arg-type]
+    crops = Crops(folder, size=size, seed=plan.seed)
     if note := crops.left_out():
         click.echo(note, err=True)
-    examples, _ = crops.batch(0, 32)
-    check_network(codec.eval(), weights, examples[0])
     seen_by = load_teacher(teacher)
-    torch.manual_seed(int(schedule["seed"]))
-    adapter = TokenAdapter(
-        codec.shape.latents,
-        seen_by.width,
-        ratio=ratio,
-        encoder=teacher,
-        weights=weights.digest.hex(),
-    )
-    model = WithTokens(adapter, codec, seen_by, adapted=bool(weights.views[VIEWS.index("mllm")]))
-    if start:
-        begin_with(adapter, TokenAdapter.load(start), start)
-    else:
-        model.calibrate(examples)
-    assert set(schedule) <= {field.name for field in fields(Schedule)}
+    torch.manual_seed(plan.seed)
+    model = _model(network, chosen, seen_by, ratio, crops.batch(0, 32)[0], start)
     train(
         model,
-        crops,
+        PackBatches(crops, plan, "cuda" if torch.cuda.is_available() else "cpu"),
         run,
-        Schedule(**schedule),  # type: ignore[arg-type]
+        plan,
         loss=Tokens(seen_by, SETTINGS[setting]),
         part="adapter",
         minutes=minutes,
@@ -124,8 +110,36 @@ def tokens_command(
     if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
         return
     model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
-    adapter.cpu().save(run / "adapter.safetensors")
+    model.adapter.cpu().save(run / "adapter.safetensors")
     click.echo(f"wrote {run / 'adapter.safetensors'}")
+
+
+def _model(
+    network: Path, chosen: str, teacher: Teacher, ratio: float, crops: np.ndarray, start: Path | None
+) -> WithTokens:
+    """The frozen codec of a weight set with an adapter, begun with ``start`` or calibrated by ``crops``."""
+    from cotam.codec.views import VIEWS
+    from cotam.codec.weights import load, names
+    from cotam_lab.nets.adapter import TokenAdapter
+    from cotam_lab.train.checkpoints import load_codec
+    from cotam_lab.train.tokens import WithTokens, check_network
+
+    weights = load(chosen) if chosen in names() else load(Path(chosen).name, Path(chosen))
+    codec = load_codec(network)
+    check_network(codec.eval(), weights, crops[0])
+    adapter = TokenAdapter(
+        codec.shape.latents,
+        teacher.width,
+        ratio=ratio,
+        encoder=teacher.name,
+        weights=weights.digest.hex(),
+    )
+    model = WithTokens(adapter, codec, teacher, adapted=bool(weights.views[VIEWS.index("mllm")]))
+    if start:
+        begin_with(adapter, TokenAdapter.load(start), start)
+    else:
+        model.calibrate(crops)
+    return model
 
 
 def begin_with(adapter: TokenAdapter, trained: TokenAdapter, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The second generation as it is exported: integers in its graphs, hyper latents in four steps."""
+"""Graphs as they are exported: in integers, with the outputs of the network; hyper latents in four steps."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from tiny import SECOND
+from tiny import CODEC
 
 from cotam.codec import weights
 from cotam.codec.still import Codec as RuntimeCodec
@@ -19,8 +19,7 @@ from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
 from cotam_lab.nets.integers import WEIGHT_LIMIT, set_tracking
-from cotam_lab.train.export import as_stored, export, graphs
-from cotam_lab.train.loop import load_codec
+from cotam_lab.train.export import export
 
 
 def picture(height: int = 150, width: int = 201) -> np.ndarray:
@@ -32,11 +31,10 @@ def picture(height: int = 150, width: int = 201) -> np.ndarray:
 @pytest.fixture(scope="module")
 def network() -> Codec:
     torch.manual_seed(0)
-    codec = Codec(SECOND)
+    codec = Codec(CODEC)
     start_from_dct(codec)
     for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
         torch.nn.init.normal_(residual.leave.weight, std=0.02)
-    assert codec.hyper_context is not None
     torch.nn.init.uniform_(codec.hyper_context.leave.weight, -0.4, 0.4)
     torch.nn.init.uniform_(codec.z_index.anchors, -1, 3)  # of 8 tables: some are below the first one
     set_tracking(codec.train(), True)
@@ -49,14 +47,14 @@ def network() -> Codec:
 
 @pytest.fixture(scope="module")
 def folder(network, tmp_path_factory):
-    out = tmp_path_factory.mktemp("sets") / "second"
+    out = tmp_path_factory.mktemp("sets") / "tiny"
     export(network, out, [picture(128, 128)] * 2)
     return out
 
 
 @pytest.fixture(scope="module")
 def codec(folder) -> RuntimeCodec:
-    return RuntimeCodec(weights.load("second", folder), OnnxRunner(folder, threads=1))
+    return RuntimeCodec(weights.load("tiny", folder), OnnxRunner(folder, threads=1))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (150, 201), (65, 330)])
@@ -132,12 +130,20 @@ def test_stored_weights_are_within_63(folder):
         assert max(found) == WEIGHT_LIMIT
 
 
-def test_graphs_give_what_the_network_gives(network, folder):
-    stored, onnx_runner = as_stored(network), OnnxRunner(folder)
+def pixels_of(network, latents, levels, nominal, adapted):
+    """What the synthesis graph is to give."""
+    octaves = torch.nn.functional.interpolate(levels, scale_factor=2.0) / STEPS_PER_OCTAVE
+    octaves = octaves[:, :, : latents.shape[2], : latents.shape[3]]
+    found = network.synthesis(latents, nominal + octaves, network.adapter, adapted)
+    return torch.round(found.clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
+
+
+def test_transforms_give_what_the_network_gives(network, folder):
+    runner = OnnxRunner(folder)
     pixels = picture(112, 176)[None]
-    (latents,) = onnx_runner("analysis", {"pixels": pixels})
+    (latents,) = runner("analysis", {"pixels": pixels})
     with torch.no_grad():
-        expected = graphs(stored)["analysis"](torch.from_numpy(pixels)).numpy()
+        expected = network.analysis(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).numpy()
     assert latents.shape == expected.shape
     # A value at the edge of two integers may fall to either side: rarely, and by one step.
     assert np.mean((latents - expected) ** 2) < 1e-4 * np.mean(expected**2)
@@ -147,24 +153,12 @@ def test_graphs_give_what_the_network_gives(network, folder):
         "nominal": np.full((1, 1, 1, 1), 0.7, np.float32),
         "adapted": np.ones(1, np.float32),
     }
-    (pixels,) = onnx_runner("synthesis", inputs)
+    (pixels,) = runner("synthesis", inputs)
     with torch.no_grad():
-        expected = graphs(stored)["synthesis"](*(torch.from_numpy(a) for a in inputs.values())).numpy()
+        expected = pixels_of(network, *(torch.from_numpy(a) for a in inputs.values()))
     assert pixels.shape == expected.shape
     assert np.mean(np.abs(pixels.astype(int) - expected)) < 0.3
     assert np.abs(pixels.astype(int) - expected).max() <= 4
-
-
-def test_older_weights_start_the_second_generation(tmp_path):
-    torch.manual_seed(0)
-    first = Codec(replace(SECOND, integers=False, causal=False))
-    torch.save({"average": first.state_dict()}, tmp_path / "first.pt")
-    second = load_codec(tmp_path / "first.pt", SECOND)
-    assert second.hyper_context is not None
-    assert torch.equal(second.analysis.enter.weight, first.analysis.enter.weight)
-    torch.save({"average": second.state_dict()}, tmp_path / "second.pt")
-    again = load_codec(tmp_path / "second.pt", SECOND)
-    assert torch.equal(again.hyper_context.place, second.hyper_context.place)
 
 
 @pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 1)])
@@ -172,7 +166,7 @@ def test_context_graph_gives_what_the_network_gives(network, folder, size):
     rng = np.random.default_rng(0)
     height, width = size
     runner = OnnxRunner(folder)
-    channels, hyper = SECOND.latents, SECOND.hyper
+    channels, hyper = CODEC.latents, CODEC.hyper
     latents = rng.normal(scale=4, size=(1, channels, height, width)).astype(np.float32)
     z = rng.integers(-40, 40, (1, hyper, -(-height // 4), -(-width // 4))).astype(np.float32)
     levels = rng.integers(-4, 5, (1, 1, -(-height // 2), -(-width // 2))).astype(np.float32)

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import SECOND
+from tiny import CODEC
 
 from cotam.errors import InputError
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.train import tiles
-from cotam_lab.train.device import Draw, train_on_device
-from cotam_lab.train.loop import Schedule
+from cotam_lab.train.batches import TileBatches
+from cotam_lab.train.loop import train
+from cotam_lab.train.schedule import Schedule
 
 SCHEDULE = Schedule(steps=4, batch=3, warmup=2, rounded_from=0.5)
 
@@ -24,20 +25,22 @@ def noise_tiles(count=4, side=128):
 
 
 def draw(size=64, schedule=SCHEDULE, text_share=0.5):
-    return Draw(*noise_tiles(), size, schedule, "cpu", text_share)
+    return TileBatches(*noise_tiles(), size, schedule, "cpu", text_share)
 
 
 def test_a_step_draws_the_same_batch_whenever_it_is_asked():
     first, second = draw(), draw()
     for step in (3, 0, 3):
-        one, other = first.batch(step), second.batch(step)
+        one, other = first.batch(step, 0, 3), second.batch(step, 0, 3)
         for name in ("picture", "quality", "levels", "text"):
             assert torch.equal(getattr(one, name), getattr(other, name))
-    assert not torch.equal(first.batch(0).picture, first.batch(1).picture)
+    pictures = [first.batch(*which, 3).picture for which in ((0, 0), (1, 0), (0, 1))]
+    assert not torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
 
 
 def test_batches_have_what_training_expects():
-    many = draw(schedule=Schedule(steps=10, batch=400)).batch(0)
+    many = draw().batch(0, 0, 400)
     assert many.picture.shape == (400, 3, 64, 64)
     assert 0 <= many.picture.min() <= many.picture.max() <= 1
     assert torch.equal(many.quality, many.quality.sort().values)
@@ -50,8 +53,8 @@ def test_batches_have_what_training_expects():
 
 
 def test_text_is_neither_mirrored_nor_turned():
-    source = draw(schedule=Schedule(steps=10, batch=8), text_share=1.0)
-    picture = (source.batch(0).picture * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    source = draw(text_share=1.0)
+    picture = (source.batch(0, 0, 8).picture * 255).round().byte().permute(0, 2, 3, 1).numpy()
     whole = source.tiles.numpy()
     windows = np.lib.stride_tricks.sliding_window_view(whole, (64, 64), axis=(1, 2))
     for crop in picture:
@@ -62,20 +65,17 @@ def test_text_is_neither_mirrored_nor_turned():
         )
 
 
-def test_training_on_a_device_goes_on_where_it_stopped(tmp_path):
-    def network():
+def test_training_with_tiles_goes_on_where_it_stopped(tmp_path):
+    def run(name, **options):
         torch.manual_seed(0)
-        codec = Codec(SECOND)
+        codec = Codec(CODEC)
         start_from_dct(codec)
-        return codec
+        train(codec, draw(), tmp_path / name, SCHEDULE, log_every=2, **options)
+        return torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
 
-    def train(run, **options):
-        train_on_device(network(), draw(), tmp_path / run, SCHEDULE, compiled=False, log_every=2, **options)
-        return torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)
-
-    whole = train("whole")
-    assert train("parts", minutes=0.0)["step"] == 2
-    parts = train("parts")
+    whole = run("whole")
+    assert run("parts", minutes=0.0)["step"] == 1
+    parts = run("parts")
     assert parts["step"] == whole["step"] == 4
     for kind in ("model", "average"):
         for name, value in whole[kind].items():
