@@ -85,7 +85,7 @@ def application(
     store : the gateway's end: files that edges need not send again
     local : for programs on this machine only
     origins : of web pages elsewhere that are served
-    page : with the page at / and ``/v1/cotam/…``; without, these paths go to the upstream
+    page : with the page at / and ``/v1/cotam/…``, which otherwise go to the upstream
     package : folder of the npm package cotam, as built: the page then encodes and decodes in the browser
     detect : the upstream may be a server of open models: it is asked which one, for the formats it opens
     to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
@@ -108,13 +108,11 @@ def application(
         peer=peer,
         detector=Detector(upstream) if detect else None,
     )
+    routes = _own_routes(metrics)
+    if page:
+        routes += _page_routes(pools, bodies, limits.pixels) + _assets(package, needs_token=bool(tokens))
     inner = Starlette(
-        routes=[
-            *_own_routes(metrics),
-            *(_page_routes(pools, bodies, limits.pixels) if page else ()),
-            *(_assets(package, needs_token=own_tokens is not None) if page else ()),
-            *(Route(path, relay) for path in _RELAYED),
-        ],
+        routes=[*routes, *(Route(path, relay) for path in _RELAYED)],
         exception_handlers=dict.fromkeys((RefusedError, HTTPException, Exception), refusal),
         lifespan=_lifespan(upstream, peer, pools),
     )
