@@ -67,32 +67,14 @@ def tiny(teacher: Teacher, crops: Crops) -> WithTokens:
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(teacher, crops, tmp_path):
     loss = Tokens(teacher, SETTINGS["mllm"])
-    train(
-        tiny(teacher, crops),
-        PackBatches(crops, SCHEDULE),
-        tmp_path / "whole",
-        SCHEDULE,
-        loss=loss,
-        log_every=2,
-        part="adapter",
-    )
-    train(
-        tiny(teacher, crops),
-        PackBatches(crops, SCHEDULE),
-        tmp_path / "parts",
-        SCHEDULE,
-        loss=loss,
-        minutes=0.0,
-        part="adapter",
-    )
-    train(
-        tiny(teacher, crops),
-        PackBatches(crops, SCHEDULE),
-        tmp_path / "parts",
-        SCHEDULE,
-        loss=loss,
-        part="adapter",
-    )
+
+    def run(name, **options):
+        batches = PackBatches(crops, SCHEDULE)
+        train(tiny(teacher, crops), batches, tmp_path / name, SCHEDULE, loss=loss, part="adapter", **options)
+
+    run("whole", log_every=2)
+    run("parts", minutes=0.0)
+    run("parts")
     whole, parts = (averaged_weights(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     # The adapter alone is trained, averaged and stored.

@@ -309,7 +309,9 @@ def export_command(
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--images", default=1300, show_default=True, help="Whole images of the pack.")
+@click.option(
+    "--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images of the pack."
+)
 @click.option("--steps", default=600, show_default=True, help="Of two images.")
 @_text_share
 def hyper_context_command(
