@@ -182,11 +182,13 @@ def test_the_embedded_guide_keeps_the_size_of_its_quality() -> None:
 
 
 def test_which_guide_is_the_default() -> None:
-    pixels = picture(200, 300, seed=6)
-    assert cotam.encode(pixels) == cotam.encode(pixels, guide="lite") != cotam.encode(pixels, guide="none")
+    pixels = picture(480, 640, seed=3)
+    assert cotam.encode(pixels) == cotam.encode(pixels, guide="text") == cotam.encode(pixels, guide="none")
+    pixels[200:264, 40:300] = page(64, 260)
+    assert cotam.encode(pixels) == cotam.encode(pixels, guide="text") != cotam.encode(pixels, guide="none")
     assert cotam.encode(pixels, guide=LITE) == cotam.encode(pixels, guide="lite")
     assert cotam.encode(pixels, profile="base") == cotam.encode(pixels, profile="base", guide="none")
-    levels = np.ones((7, 10), np.int8)
+    levels = np.ones((15, 20), np.int8)
     assert (cotam.level_map(cotam.encode(pixels, levels=levels)) == 1).all()
     with pytest.raises(InputError, match="a guide and levels exclude each other"):
         cotam.encode(pixels, levels=levels, guide="lite")

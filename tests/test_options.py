@@ -32,7 +32,7 @@ def test_auto_for_a_photograph() -> None:
     plan = Options().resolve(PHOTO)
     assert (plan.weights, plan.quality, plan.target_size) == ("mllm", 50, None)
     assert plan.guidance is not None
-    assert plan.guidance.guide is load("lite")
+    assert plan.guidance.guide is load("text")
     assert plan.importance is not None  # found with the content, not asked for again
     assert np.array_equal(plan.importance, plan.guidance.importance(PHOTO))
 

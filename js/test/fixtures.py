@@ -121,7 +121,7 @@ def contents(folder: Path) -> None:
     index = {}
     for name, pixels in (samples | made).items():
         pixels = np.ascontiguousarray(pixels[..., :3])
-        found = examine(pixels)
+        found = examine(pixels, guide="text")
         found.importance.tofile(folder / f"{name}.importance")
         Image.fromarray(pixels).save(folder / f"{name}.png")
         index[name] = {"text": found.text, "grid": found.importance.shape, "profile": found.profile}

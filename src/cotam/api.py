@@ -109,9 +109,9 @@ def encode(
     profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
         least squared error. "auto" is "page" for what is mostly text, else "mllm"; and flat graphics become
         AV1 or lossless WebP, pages AV1 if that is better, without ``levels`` or a guide of your own.
-    guide : where bits are spent: "none" (evenly), "lite" (the network of this package), "PATH.onnx",
-        "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
-        is "lite" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
+    guide : where bits are spent: "none" (evenly), "text" or "lite" (by the network of this package),
+        "PATH.onnx", "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
+        is "text" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
     guide_strength : 0 … 16; 0 is no guidance, 1 what suits the guide
     guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
     levels : gain offset map instead of a guide: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain

@@ -113,7 +113,7 @@ class Options:
     def resolve(self, pixels: np.ndarray) -> Plan:
         """Decide what is left to choose for an image; for a sequence, by its first frame.
 
-        The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "lite"
+        The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
         with the profile "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
         ``levels`` are given and the guide is "auto" or "none", flat graphics are coded with Pillow's codecs,
         without a guide, and pages both with AV1 and with the learned codec, to keep the better.
@@ -131,12 +131,12 @@ class Options:
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
         if may_choose and _is_flat(pixels):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
-        content = examine(pixels, fusion=fusion) if self.profile == "auto" else None
+        content = examine(pixels, guide="text", fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
         guide = self._given_guide
         if self.guide == "auto" and weights == "mllm" and self.levels is None:
-            guide = load("lite")
-        known = content.importance if content and guide is not None and guide is load("lite") else None
+            guide = load("text")
+        known = content.importance if content and guide is not None and guide is load("text") else None
         guidance = Guidance(guide, float(self.guide_strength), self.guide_policy, fusion) if guide else None
         return Plan(
             weights=weights,

@@ -63,7 +63,10 @@ def test_opinions_of_a_guide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "unknown guide 'magic': choose from auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"),
+        (
+            "magic",
+            "unknown guide 'magic': choose from auto, none, text, lite, PATH.onnx, clip:NAME_OR_FOLDER",
+        ),
         ("", "unknown guide ''"),
         ("LITE", "unknown guide 'LITE'"),
         ("photo.png", "unknown guide 'photo.png'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -44,12 +45,27 @@ def test_a_line_of_text_on_a_photograph_is_none() -> None:
 
 
 @pytest.mark.parametrize("size", [(200, 300), (900, 1400)])  # one view, and a whole with tiles
-def test_importance_is_that_of_the_guide(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("name", ["lite", "text"])
+def test_importance_is_that_of_the_guide(size: tuple[int, int], name: Literal["lite", "text"]) -> None:
     pixels = picture(*size)
-    content, lite = examine(pixels), load("lite")
-    assert lite is not None
-    assert np.array_equal(content.importance, multiscale.importance(lite, pixels))
-    assert content.exponent == lite.exponent  # type: ignore[attr-defined]
+    content, guide = examine(pixels, guide=name), load(name)
+    assert guide is not None
+    assert np.array_equal(content.importance, multiscale.importance(guide, pixels))
+    assert content.exponent == guide.exponent  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [(200, 300), (900, 1400)])
+def test_the_guide_text_leaves_images_without_text_even(size: tuple[int, int]) -> None:
+    pixels = picture(*size)
+    assert np.ptp(examine(pixels, guide="text").importance) == 0
+    assert np.ptp(examine(pixels, guide="lite").importance) > 0
+
+
+def test_the_guide_text_raises_text() -> None:
+    pixels = picture(480, 640, seed=3)
+    pixels[100:300, 40:400] = page(200, 360)
+    importance = examine(pixels, guide="text").importance
+    assert importance[8:17, 4:23].mean() > 4 * importance[20:].mean()
 
 
 def test_flatness() -> None:

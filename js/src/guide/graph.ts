@@ -1,4 +1,4 @@
-/** The network of this package that finds importance and text. */
+/** The guide "text": the network of this package, which finds text. */
 
 import { roundEven } from "../codec/planes.js";
 import type { Runner } from "../codec/runtime.js";
@@ -21,7 +21,7 @@ export interface GuideSource extends WeightSource {
 
 /** What the graph finds in an image, or in a part of it. */
 export interface Look {
-  /** Positive, of mean 1. */
+  /** Positive, of mean 1: higher where there is text. */
   readonly importance: GridMap;
   /** How much luma varies near text. */
   readonly nearText: number;
@@ -43,12 +43,12 @@ export class GuideGraph {
     const { graph } = this.source;
     const [height, width] = this.sizeFor(pixels.height, pixels.width / 3);
     const seen = resize(pixels, width, height);
-    const [importance, structure] = await this.run(graph, {
+    const [, text, structure] = await this.run(graph, {
       pixels: { data: seen.data.slice(), shape: [1, height, width, 3] },
     });
-    const [, rows, columns] = importance.shape;
+    const [, rows, columns] = text.shape;
     return {
-      importance: normalised({ data: Float64Array.from(importance.data), height: rows, width: columns }),
+      importance: normalised({ data: Float64Array.from(text.data), height: rows, width: columns }),
       nearText: structure.data[0],
       everywhere: structure.data[1],
     };

@@ -20,8 +20,9 @@ const FITS = 2;
  */
 const LOSS = (2 * Math.LN2) / LEVELS_PER_OCTAVE;
 
-/** The allocator of an image whose importance is known. */
-export function guided(importance: GridMap, exponent: number, pixels: Pixels): Allocator {
+/** The allocator of an image whose importance is known; null if it is even. */
+export function guided(importance: GridMap, exponent: number, pixels: Pixels): Allocator | null {
+  if (importance.data.every((value) => value === importance.data[0])) return null;
   const [height, width] = [pixels.height, pixels.width / 3];
   const [rows, columns] = [Math.ceil(height / 32), Math.ceil(width / 32)];
   return async (costs) => {

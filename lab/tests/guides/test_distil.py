@@ -15,7 +15,7 @@ from cotam_lab.guides.distil import (
     load_targets,
     validate,
 )
-from cotam_lab.nets.guide_lite import HEADS, Lite, LiteShape, structure
+from cotam_lab.nets.guide_lite import HEADS, MUCH_TEXT, Lite, LiteShape, structure
 from cotam_lab.train.__main__ import main
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
@@ -97,12 +97,14 @@ def test_the_graph_computes_what_the_network_does(exported, size):
     guide, path = exported
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found, varies = session.run(["importance", "structure"], {"pixels": pixels})
+    found, text, varies = session.run(["importance", "text", "structure"], {"pixels": pixels})
     with torch.no_grad():
         picture = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
         expected = guide.eval().importance(picture)
-        _, text = guide.parts(picture)
-    np.testing.assert_allclose(varies, structure(picture, text).numpy(), rtol=0.02)
+        _, sure = guide.parts(picture)
+    np.testing.assert_allclose(varies, structure(picture, sure).numpy(), rtol=0.02)
+    much = (sure.mean() / MUCH_TEXT).clamp(max=1)
+    np.testing.assert_allclose(text, (sure * much * guide.mixture[-1]).clamp(min=1).numpy(), rtol=0.02)
     assert found.dtype == np.float32
     assert found.shape == (1, size[0] // 16, size[1] // 16)
     np.testing.assert_allclose(found, expected.numpy(), rtol=0.02)
@@ -119,7 +121,7 @@ def test_the_file_says_what_the_contract_asks_for(exported):
         "cotam.guide.exponent": "0.2",
     }
     assert [node.name for node in model.graph.input] == ["pixels"]
-    assert [node.name for node in model.graph.output] == ["importance", "structure"]
+    assert [node.name for node in model.graph.output] == ["importance", "text", "structure"]
 
 
 def test_a_wrong_mixture_is_refused_in_one_line(tmp_path):

@@ -172,14 +172,14 @@ fit_option = option(
 
 def guide_options(default: str) -> Option:
     """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
-    auto = "; auto is lite, or none with the profiles page and base." if default == "auto" else "."
+    auto = "; auto is text, or none with the profiles page and base." if default == "auto" else "."
     return together(
         option(
             "--guide",
             "NAME",
             str,
             default,
-            f"Where bits are spent: none (evenly), lite, PATH.onnx, or clip:NAME_OR_FOLDER{auto}",
+            f"Where bits are spent: none (evenly), text, lite, PATH.onnx, or clip:NAME_OR_FOLDER{auto}",
             callback=_loaded,
         ),
         option("--guide-strength", "X", Finite(0, 16), 1.0, "How much the guide moves: 1 is what suits it."),

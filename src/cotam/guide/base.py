@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPONENT", "LITE", "Guide", "exponent_of", "file_of", "load", "side_of"]
 
-NAMES = "auto, none, lite, PATH.onnx, clip:NAME_OR_FOLDER"
+NAMES = "auto, none, text, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
-"""The guide of this package."""
+"""The network of this package: its outputs are the maps of the guides "lite" and "text"."""
 
 EXPONENT = 0.25
 """Gain at strength 1 is importance to this power, unless a guide has an exponent of its own. High-rate theory
@@ -59,8 +59,9 @@ def load(name: str) -> Guide | None:
 
     Parameters
     ----------
-    name : "lite" (the guide of this package), the path of an ONNX file (see docs/guide.md), "clip:" with the
-        name or folder of a vision encoder of the CLIP family, or "none", for which None is returned
+    name : "text" (where text is) or "lite" (text, and what DINOv2-S attends to), both by the network of this
+        package; the path of an ONNX file (see docs/guide.md); "clip:" with the name or folder of a vision
+        encoder of the CLIP family; or "none", for which None is returned
 
     Raises
     ------
@@ -78,13 +79,13 @@ def load(name: str) -> Guide | None:
                 raise InputError("guide 'clip:' names no model: give clip:NAME or clip:FOLDER")
             return _from_entry_point(kind, model)
         if (file := file_of(name)) is not None:
-            return _graph(str(file), _version(file))
+            return _graph(str(file), _version(file), "text" if name == "text" else "importance")
     raise InputError(f"unknown guide {name!r}: choose from {NAMES}")
 
 
 def file_of(name: str) -> Path | None:
     """Return the ONNX file of a guide, None if it has none or is unknown."""
-    if name == "lite":
+    if name in ("lite", "text"):
         return LITE
     return Path(name) if name.lower().endswith(".onnx") and not name.startswith("clip:") else None
 
@@ -99,10 +100,10 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def _graph(path: str, version: tuple[int, int]) -> Guide:
+def _graph(path: str, version: tuple[int, int], output: str) -> Guide:
     from cotam.guide.onnx import GraphGuide
 
-    return GraphGuide(Path(path))
+    return GraphGuide(Path(path), output=output)
 
 
 @lru_cache(maxsize=2)

@@ -38,7 +38,7 @@ class Content:
     ----------
     text : 0 … 1, the share of text in what varies in the image: deviations of luma in cells of 32×32 pixels,
         so that blank paper and plain sky do not count
-    importance : float32 (gh, gw), positive and of mean 1
+    importance : float32 (gh, gw), positive and of mean 1, of the guide that was asked
     exponent : the power of importance that gives the gain, see `cotam.guide.base.Guide`
     """
 
@@ -83,18 +83,19 @@ def _has_few_colours(pixels: np.ndarray) -> bool:
     return True
 
 
-def examine(pixels: np.ndarray, *, fusion: float = 0.5) -> Content:
+def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusion: float = 0.5) -> Content:
     """Find text and importance in an image of any size.
 
     Parameters
     ----------
     pixels : uint8 (H, W, 3)
+    guide : whose importance, see `cotam.guide.base.load`
     fusion : weight of tiles of large images, see `cotam.guide.multiscale.importance`; 0 is the whole alone
     """
     from cotam.guide.base import load
     from cotam.guide.multiscale import importance
 
-    watching = _Watching(cast("GraphGuide", load("lite")))
+    watching = _Watching(cast("GraphGuide", load(guide)))
     found = importance(watching, pixels, fusion=fusion)
     return Content(watching.near_text / watching.everywhere, found, watching.guide.exponent)
 

@@ -35,8 +35,8 @@ class Allocation:
     exponent: float
 
     def offsets(self, costs: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the gain offset map."""
-        needed = costs() if self.policy == "log" else None
+        """Return the gain offset map; even importance gives zeros and asks for no costs."""
+        needed = costs() if self.policy == "log" and np.ptp(self.importance) else None
         return to_levels(
             self.importance,
             self.size,

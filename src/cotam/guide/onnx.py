@@ -28,6 +28,7 @@ class GraphGuide:
 
     Attributes
     ----------
+    output : the output of the graph that is the importance map
     name : for messages
     kind : "vit" enlarges small images to ``side``, "conv" does not
     side : pixels of the long side that the graph sees, at most
@@ -35,7 +36,7 @@ class GraphGuide:
     exponent : see `cotam.guide.base.Guide`
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, *, output: str = "importance") -> None:
         """Load the file; ``threads`` 0 is as many as this process may use.
 
         Raises
@@ -43,7 +44,7 @@ class GraphGuide:
         InputError
             If the file does not exist, is not ONNX, or is not a guide.
         """
-        self._path = path
+        self._path, self.output = path, output
         self._session = _opened(path, threads)
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         version = metadata.get("cotam.guide")
@@ -62,9 +63,9 @@ class GraphGuide:
         self.exponent = self._exponent(metadata)
         inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
         outputs = {node.name: node.type for node in self._session.get_outputs()}
-        if inputs != [("pixels", "tensor(uint8)", 4)] or outputs.get("importance") != "tensor(float)":
+        if inputs != [("pixels", "tensor(uint8)", 4)] or outputs.get(output) != "tensor(float)":
             raise InputError(
-                f"guide {path} must have the input pixels, uint8 (1, H, W, 3), and the output importance, "
+                f"guide {path} must have the input pixels, uint8 (1, H, W, 3), and the output {output}, "
                 "float32 (1, gh, gw)"
             )
 
@@ -98,7 +99,7 @@ class GraphGuide:
         InputError
             If the graph fails, or its output is not positive numbers.
         """
-        (found,) = self._run(pixels, "importance")
+        (found,) = self._run(pixels, self.output)
         return self._checked(found)
 
     def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +107,7 @@ class GraphGuide:
 
         ``structure`` is how much luma varies near text, and everywhere. Raises as `importance`.
         """
-        found, structure = self._run(pixels, "importance", "structure")
+        found, structure = self._run(pixels, self.output, "structure")
         return self._checked(found), structure[0]
 
     def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:

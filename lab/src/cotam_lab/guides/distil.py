@@ -130,7 +130,9 @@ def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 
     """Write the guide as ONNX with int8 weights and the metadata of `docs/guide.md`."""
     example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
     graph = LiteGraph(guide.eval())
-    model = stored_small(to_onnx(graph, example, channels_last=True, outputs=["importance", "structure"]))
+    model = stored_small(
+        to_onnx(graph, example, channels_last=True, outputs=["importance", "text", "structure"])
+    )
     properties = {
         "cotam.guide": "1",
         "cotam.guide.kind": "conv",

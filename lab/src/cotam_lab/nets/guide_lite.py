@@ -29,6 +29,9 @@ RELATIVE = len(HEADS) - 1
 SPREAD = 3
 """Cells around a text's: a letter that ends beside a cell is spoilt by what is lost there."""
 
+MUCH_TEXT = 0.2
+"""Mean of the text map from which on text has its full share in the output ``text``."""
+
 MULTIPLE = 32
 """Pixels on a side of the cells of levels, and what sides of pictures are multiples of."""
 
@@ -110,13 +113,19 @@ def structure(picture: Tensor, text: Tensor) -> Tensor:
 
 
 class LiteGraph(nn.Module):
-    """pixels uint8 (1, H, W, 3) → importance float32 (1, H/16, W/16), structure float32 (1, 2)."""
+    """pixels uint8 (1, H, W, 3) → importance and text, float32 (1, H/16, W/16), structure, float32 (1, 2).
+
+    ``text`` is importance by text alone, 1 where there is none. Its share falls with the area of text below
+    `MUCH_TEXT`: the little that is found on photographs is a fence or a window as often as it is text.
+    """
 
     def __init__(self, guide: Lite) -> None:
         super().__init__()
         self.guide = guide
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         picture = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
         relative, text = self.guide.parts(picture)
-        return self.guide.mixed(relative, text), structure(picture, text)
+        much = (text.mean((1, 2), keepdim=True) / MUCH_TEXT).clamp(max=1)
+        alone = self.guide.mixed(torch.ones_like(relative), text * much)
+        return self.guide.mixed(relative, text), alone, structure(picture, text)
