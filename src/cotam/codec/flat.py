@@ -1,8 +1,8 @@
-"""Code flat graphics: few colours or AV1, whichever is smaller at equal error.
+"""Code flat graphics with a palette, losslessly or as AV1, whichever is smallest at equal error.
 
 ::
 
-    sample of pixels ─▸ palette, AV1 at its draft speed ─▸ which of them, or both
+    sample of pixels ─▸ palette, AV1 at draft speed ─▸ which of them to make, or both
     pixels ─┬─▸ palette ─▸ lossless ───────────────┐
             ├─▸ lossless, if colours are few ──────┼─▸ fewest bytes for the error
             └─▸ AV1 ───────────────────────────────┘
@@ -32,52 +32,52 @@ if TYPE_CHECKING:
 __all__ = ["Coded", "FlatCoder", "better", "can_encode_flat"]
 
 EXACT_COLOURS = 256
-"""Images of so few colours are also coded as they are."""
+"""Images of at most this many colours are also coded exactly."""
 
 _SURELY_EXACT = 32
-"""Images of so few colours are not coded as AV1."""
+"""Images of at most this many colours are not coded as AV1."""
 
 _FAST_COLOURS = 512
-"""With little effort, images of more are not reduced to fewer."""
+"""With effort "fast", images of more colours are not reduced to a palette."""
 
 _FAST_TRIALS = ((16, 1.0), (64, 1.0))
 
 _PALETTE_PIXELS = 16_000_000
-"""Larger images are not reduced to a palette, which takes some 50 bytes a pixel."""
+"""Larger images are not reduced to a palette, which takes some 50 bytes of memory per pixel."""
 
 _SLOPE = 0.5
-"""Bytes times the error to this power are about equal along a rate curve, of either payload."""
+"""Bytes times error to this power is about constant along the rate curve of either payload."""
 
 _GROWTH = 0.02
-"""Growth of the logarithm of a file's bytes with quality, about."""
+"""Approximate growth of the logarithm of the file size per quality step."""
 
 _TRIES = 3
-"""Drafts at most by which a quality for a number of bytes is found, and files made at the end."""
+"""Largest number of drafts to find a quality for a file size, and of files made at the end."""
 
 _FULL = 0.94
-"""Files that take this share of the bytes that they may are large enough."""
+"""A file that fills this share of its budget is accepted."""
 
 _SAMPLE = 1 << 18
-"""Pixels, about, on which the payload of larger images is chosen; of others both are made."""
+"""Approximate pixels of the sample on which the payload of larger images is chosen."""
 
 _BAND = 64
-"""Rows of which samples consist: some lines of text, which lossless coding finds again."""
+"""Rows of the bands of a sample: a few lines of text, whose repetitions lossless coding exploits."""
 
 _SURELY = 0.12
-"""Difference of the logarithms of two costs on a sample from which on only the lower one is made whole."""
+"""From this difference of log costs on the sample, only the cheaper payload is made of the whole image."""
 
 _DRAFTED = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
-"""Bytes of AV1 at `DRAFT_SPEED` as a multiple of those at other speeds (lab/docs/screens.md)."""
+"""Speed → bytes of AV1 at `DRAFT_SPEED` relative to those at this speed (lab/docs/screens.md)."""
 
 
 def can_encode_flat(width: int, height: int) -> bool:
-    """Whether Pillow has what an image of this size takes: lossless WebP or AVIF."""
+    """Whether Pillow can code an image of this size as lossless WebP or AVIF."""
     return _can_reduce(width, height) or can_encode_av1(width, height)
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A file, and how to find the error of its image, which is not measured before it is asked for."""
+    """A file, and the error of its image, which is measured at the first access."""
 
     file: File
     measure: Callable[[], float]
@@ -88,7 +88,7 @@ class Coded:
         return self.measure()
 
     def cost(self, target: float) -> float:
-        """Estimated bytes at the error ``target``; an error below half of it counts as half."""
+        """Return the estimated bytes at the error ``target``; an error below half of it counts as half."""
         return _cost(len(self.file.payload), self.error, target)
 
 
@@ -97,12 +97,12 @@ def _cost(size: float, error: float, target: float) -> float:
 
 
 def better(first: Coded, second: Coded, quality: int | None) -> Coded:
-    """Return the one with fewer bytes at equal error; with less error if both were made to fit a size.
+    """Return the file with fewer bytes at equal error, or with less error if both were made to fit a size.
 
     Parameters
     ----------
     first, second : two codings of one image
-    quality : 0 … 100 that both were coded at; None if they were made to fit a size
+    quality : 0 … 100 of both; None if they were made to fit a size
     """
     if quality is None:
         return first if first.error <= second.error else second
@@ -112,21 +112,22 @@ def better(first: Coded, second: Coded, quality: int | None) -> Coded:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Kinds that are made of an image, and palettes that are tried (`cotam.codec.palette.TRIALS`)."""
+    """The kinds of payload to make, and the palettes to try (`cotam.codec.palette.TRIALS`)."""
 
     kinds: set[Kind]
     trials: Sequence[tuple[int, float]]
 
 
 class FlatCoder:
-    """Codes one image as files of kind AV1 or LOSSLESS; what is known of its colours is kept.
+    """Codes one image as files of kind AV1 or LOSSLESS; its colours are analysed once.
 
     Parameters
     ----------
     pixels : uint8 (H, W, 3), sRGB
-    metadata : of all files, any of ``exif``, ``icc``, ``xmp`` → bytes
-    palette : try few colours; no use for photographs and scans
-    effort : "fast": a quick AV1, palettes only for few colours; "best": a slow AV1, and always both
+    metadata : metadata of the files: any of "exif", "icc", "xmp" → bytes
+    palette : whether to try palettes, which are useless for photographs and scans
+    effort : "fast" codes AV1 at a high speed, and palettes only if colours are few; "best" codes AV1 at a low
+        speed, and always tries both
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class FlatCoder:
         return best
 
     def measure(self, file: File, decoded: np.ndarray) -> Coded:
-        """Return a file of another codec with its error."""
+        """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
         return Coded(file, lambda: self._error_of(decoded))
 
     # What to make
