@@ -126,9 +126,15 @@ def encode(
     Raises
     ------
     InputError
-        If the image or an argument cannot be encoded.
+        If the image or an argument is not valid.
     TargetSizeError
-        If no file, of any size of the image, is as small as ``target_size``.
+        If even the smallest version of the image does not fit ``target_size``.
+    UnknownWeightsError, MissingLabError
+        If the weight set or the guide is part of cotam-lab, which is not installed.
+    MissingExtraError
+        If the image is HEIC, and the extra ``heic`` is not installed.
+    OSError
+        If the image file cannot be read.
     """
     options = Options(
         quality=quality,
@@ -157,8 +163,8 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
 
     Raises
     ------
-    InputError, TargetSizeError
-        As `encode`.
+    InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
+        As `encode`; arguments were checked by ``options``.
     """
     from cotam.image.fit import fitted
     from cotam.image.read import read_noted
