@@ -1,4 +1,4 @@
-"""Exceptions.
+"""The hierarchy of exceptions.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Files and standard streams: where outputs go, and writing files whole or not at all."""
+"""Files and standard streams: choose output paths, and write files atomically."""
 
 from __future__ import annotations
 

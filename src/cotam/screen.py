@@ -1,4 +1,4 @@
-"""Messages on standard error: errors, notes, summaries and progress; and lines of JSON on standard output."""
+"""Show errors, notes, summaries and progress on standard error, and JSON on standard output."""
 
 from __future__ import annotations
 

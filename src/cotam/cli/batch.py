@@ -1,4 +1,4 @@
-"""``cotam batch``: data sets of any size, on this machine or on a Ray cluster."""
+"""``cotam batch``: encode or decode data sets, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 

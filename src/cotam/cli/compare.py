@@ -1,4 +1,4 @@
-"""``cotam compare``: images in every format at the same size, by what models see and read."""
+"""``cotam compare``: compare formats at the same number of bytes by features, words and PSNR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cotam decode``: .cotam files to images, and sequences to folders or video files."""
+"""``cotam decode``: decode .cotam files to images, and sequences to folders or videos."""
 
 from __future__ import annotations
 

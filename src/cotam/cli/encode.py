@@ -1,4 +1,4 @@
-"""``cotam encode``: images and videos to .cotam files."""
+"""``cotam encode``: encode images and videos to .cotam or standard files."""
 
 from __future__ import annotations
 

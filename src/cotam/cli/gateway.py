@@ -1,4 +1,4 @@
-"""``cotam serve`` and ``cotam edge``: their options."""
+"""``cotam serve`` and ``cotam edge``: run a gateway or an edge."""
 
 from __future__ import annotations
 

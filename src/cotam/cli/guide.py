@@ -1,4 +1,4 @@
-"""``cotam guide``: draw what a guide makes of an image, and the lab's command that makes guides."""
+"""``cotam guide``: draw importance and gain offset maps; the lab adds the export of guides."""
 
 from __future__ import annotations
 

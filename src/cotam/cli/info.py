@@ -1,4 +1,4 @@
-"""``cotam info``: describe images and .cotam files, and what models make of them."""
+"""``cotam info``: describe images and .cotam files, and the sizes that models see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``cotam``: exit codes are 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""The command ``cotam``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 NumPy, Pillow and ONNX Runtime are imported by the commands that use them, when they run.
 """

@@ -1,4 +1,4 @@
-"""``cotam models``: the table of models, as text or JSON."""
+"""``cotam models``: print the table of models as text or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that commands share, the types of their values, and the rules for inputs and outputs."""
+"""Options shared by commands, and the types of their values."""
 
 from __future__ import annotations
 

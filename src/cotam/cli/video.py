@@ -1,4 +1,4 @@
-"""Videos on the command line: clips to sequences, and sequences to folders or MP4 files."""
+"""Encode clips to sequences, and decode sequences to folders or MP4 files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight sets: find and load them.
+"""Find and load weight sets.
 
 A set is a folder with six ONNX graphs, ``tables.npz`` and ``manifest.json``, which has the SHA-256 of each.
 """

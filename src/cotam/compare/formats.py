@@ -1,4 +1,4 @@
-"""The image formats that CoTAM is compared with, each with the settings of a careful user of Pillow."""
+"""The image formats that CoTAM is compared with, at good settings of Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison as a sheet (PNG): crops of each format side by side, with what models see of them."""
+"""Draw a comparison as a PNG: crops of each format side by side, with their scores."""
 
 from __future__ import annotations
 

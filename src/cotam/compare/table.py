@@ -1,4 +1,4 @@
-"""One image in every format at the same size in bytes, and the bytes that each needs for equal features."""
+"""Compare formats on one image: scores at equal bytes, and bytes at equal features."""
 
 from __future__ import annotations
 

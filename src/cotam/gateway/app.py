@@ -1,4 +1,4 @@
-"""The applications ``serve`` and ``edge``: their routes, and what these are made of."""
+"""The ASGI applications of ``serve`` and ``edge``: routes and middleware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of requests in memory, their Content-Encoding, and work on them that stops when the client goes."""
+"""Read and decode the bodies of requests, and cancel work on them if the client disconnects."""
 
 from __future__ import annotations
 

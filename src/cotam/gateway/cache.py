@@ -1,4 +1,4 @@
-"""A cache in memory: images of earlier turns of a conversation come again with each request."""
+"""An in-memory cache, since images of earlier turns come again with each request."""
 
 from __future__ import annotations
 

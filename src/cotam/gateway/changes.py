@@ -1,4 +1,4 @@
-"""Where an image differs from an earlier one: cells, and few rectangles that cover them."""
+"""Find the cells in which an image differs from an earlier one, and few rectangles that cover them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/cotam/compare``: an image coded by Cotam, and the bytes that other codecs take to come as near to it.
+"""``/v1/cotam/compare``: compare the bytes of formats at equal features or PSNR.
 
 One comparison is made at a time, in a thread of its own, so that requests to the model do not wait for it.
 """

@@ -1,4 +1,4 @@
-"""What is recorded of each request: a line of the log, and metrics. Neither has a word of a body in it."""
+"""Record each request in the log and in metrics, without any contents."""
 
 from __future__ import annotations
 

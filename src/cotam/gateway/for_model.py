@@ -1,4 +1,4 @@
-"""``cotam serve``: the images of a request as a model server reads them."""
+"""``cotam serve``: convert the images of a request to PNG for the model server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGI middleware around every route: normal paths, access, limits, the log and metrics."""
+"""ASGI middleware around all routes: path normalisation, access, limits, log and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cotam edge --upstream``: images for APIs that read no .cotam, within the limits of the model's API."""
+"""``cotam edge --upstream``: fit images to the model and the limits of its hosted API."""
 
 from __future__ import annotations
 

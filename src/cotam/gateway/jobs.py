@@ -1,4 +1,4 @@
-"""What converters share: the job of one request, the media in its parts, and limits."""
+"""Shared by converters: the job of one request, the media in its parts, and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose how far each image of a request goes down in quality, so that the request has few enough bytes.
+"""Reduce the images of a request, earlier turns first, until it fits a byte limit.
 
 The choice for an image follows from the images before it and from the room alone. So the next turn of a
 conversation, which repeats them all, chooses the same, and a provider's cache of the prompt stays valid; no

@@ -1,4 +1,4 @@
-"""Both ends of the link: each image crosses once, and the side that asks for more gets it.
+"""Send each image once between edge and gateway: files by SHA-256, and requests for missing ones.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The body of a request on its way to the upstream: JSON, with files that become base64 as they are sent.
+"""Stream the JSON body of a request to the upstream, encoding files to base64 as they are sent.
 
 The screenshots of a long session are some 100 MB as PNG. The cache has these bytes already; here they are not
 copied, and they are let go once they are sent, since a model may take minutes to answer.

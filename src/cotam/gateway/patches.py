@@ -1,4 +1,4 @@
-"""Patches: an image as the rectangles that differ from an earlier image. `docs/format.md` specifies the file.
+"""Read and write patches, the rectangles in which an image differs from an earlier one (`docs/format.md`).
 
 The base is named by the SHA-256 of its file, which may be an ordinary image, a still or another patch. It
 lies at the upper left corner, cut or continued to the size of the new image; each rectangle is a complete

@@ -1,4 +1,4 @@
-"""Encode the images of a conversation, each as a patch onto an earlier one where that is smaller."""
+"""Encode the images of a conversation, as patches onto earlier ones where that is smaller."""
 
 from __future__ import annotations
 

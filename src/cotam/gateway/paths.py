@@ -1,4 +1,4 @@
-"""Paths of requests: their normal form, the API that they belong to, and the model that they name."""
+"""Normalise the paths of requests, and find the API and the model that they name."""
 
 from __future__ import annotations
 

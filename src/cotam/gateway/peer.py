@@ -1,4 +1,4 @@
-"""Ask what an upstream is: a Cotam gateway that takes the edge's token, or a known server of open models."""
+"""Detect whether an upstream is a CoTAM gateway that accepts the token, or a known model server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of the gateway as answers, in the form that the clients of each API read."""
+"""Answer errors in the format of each API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relay requests to the upstream, with other media in them, and answers as they come.
+"""Relay requests, with converted media, to the upstream, and stream its answers.
 
 Answers are relayed byte for byte, so server-sent events, compression and whatever an API may invent pass.
 """

@@ -1,4 +1,4 @@
-"""The server that listens for an application, until a signal."""
+"""Run an application until a signal."""
 
 from __future__ import annotations
 

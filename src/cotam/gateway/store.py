@@ -1,4 +1,4 @@
-"""Files by SHA-256: what a gateway keeps so that an image crosses the link once.
+"""The store of a gateway: files by SHA-256, so that each image crosses the link once.
 
 ::
 

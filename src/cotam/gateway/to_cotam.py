@@ -1,4 +1,4 @@
-"""``cotam edge --gateway``: the images and videos of a request as .cotam."""
+"""``cotam edge --gateway``: encode the images and videos of a request to .cotam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's own tokens: which headers may carry one, and whose it is."""
+"""Check the tokens of clients, which several headers may carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client asks for in headers (``X-Cotam-Quality: 40``) or a query (``?quality=40``); its model."""
+"""Options of a request in headers (``X-Cotam-Quality: 40``) or a query (``?quality=40``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Smooth what no model reads before an image is coded: paper and noise, never text."""
+"""Smooth unimportant areas of pages, such as paper and noise, before an image is coded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codecs behind one signature: uint8 RGB and a quality to bytes, and back.
+"""Codecs behind one interface: uint8 RGB and a quality → bytes → uint8 RGB.
 
 Settings are those that a careful user of today's Pillow would choose to make files small, the slow ones
 included (a 6 of 6 for WebP; for AVIF its default speed), without metadata.

@@ -1,4 +1,4 @@
-"""Programs on loopback for measurements: ``cotam serve`` or ``edge``, and a model server with fixed answers.
+"""Run ``cotam serve`` or ``edge`` and a model server with fixed answers on loopback, for measurements.
 
 ``python -m cotam_lab.bench.service SECONDS`` is the model server.
 """

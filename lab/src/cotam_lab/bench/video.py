@@ -1,4 +1,4 @@
-"""``cotam bench video``: compare sequences with video codecs and with frames coded one by one.
+"""``cotam bench video``: compare sequences with video codecs and with separately coded frames.
 
 All codecs get the same sampled frames. A clip takes the place of an image: its rate is over all frames, its
 score the mean over them.

@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.train guide``: targets, distillation, export."""
+"""``cotam train guide``: targets, distillation and export of the built-in guide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cotam guide export``: write a vision encoder's first layers as an ONNX guide."""
+"""``cotam guide export``: export the first layers of a vision encoder as an ONNX guide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cotam analyze``: make scenes, sweep over them, write the page of findings."""
+"""``cotam analyze``: make scenes, sweep over them, and write the report."""
 
 from __future__ import annotations
 
