@@ -146,7 +146,7 @@ class FlatCoder:
         self._known_av1: dict[tuple[int, int], bytes] = {}
 
     def encode(self, quality: int) -> Coded:
-        """Code the image with about the error that ``quality`` 0 … 100 stands for.
+        """Code the image with approximately the error of ``quality``, 0 … 100 (`cotam.codec.scale`).
 
         Raises
         ------
@@ -156,7 +156,7 @@ class FlatCoder:
         return self._encode(quality, self._choose(quality))
 
     def encode_within(self, size: int) -> Coded:
-        """Code the image at a high quality, found with few tries, whose file has at most ``size`` bytes.
+        """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class FlatCoder:
             if length <= size:
                 best, low = coded, quality
             elif best is None and self._has_av1 and Kind.LOSSLESS in choice.kinds:
-                choice = _Choice({Kind.AV1}, ())  # by drafts of which the quality was found
+                choice = _Choice({Kind.AV1}, ())  # the quality was found by drafts of AV1
                 continue
             else:
                 high = quality
@@ -192,7 +192,7 @@ class FlatCoder:
     # What to make
 
     def _choose(self, quality: int) -> _Choice:
-        """What may be best at a quality."""
+        """Choose the payloads that may be best at a quality."""
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
         enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
@@ -209,7 +209,7 @@ class FlatCoder:
         )
 
     def _as_sample(self, quality: int, speed: int) -> _Choice:
-        """What may be best for an image of which this is a sample, and whose AV1 has this speed."""
+        """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
         target, found = error_at(quality), self._few_colours(quality, TRIALS)
         if found is None:
             return _Choice({Kind.AV1}, ())
@@ -220,7 +220,7 @@ class FlatCoder:
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
 
     def _quality_for(self, size: int) -> int:
-        """A quality at which the file has about so many bytes, by secants on drafts of the sample."""
+        """Find the quality for a file size approximately, by the secant method on drafts of the sample."""
         quality, slope, known = MAX_QUALITY // 2, _GROWTH, list[tuple[int, float]]()
         if not self._has_av1:
             return quality
@@ -236,7 +236,7 @@ class FlatCoder:
 
     @cached_property
     def _sample(self) -> FlatCoder:
-        """A coder of evenly spaced bands of the image; this one if the image is small."""
+        """A coder of evenly spaced bands of the image; this coder itself if the image is small."""
         step = self._height * self._width // _SAMPLE
         if step < 2 or self._effort == "best":
             return self
@@ -246,7 +246,7 @@ class FlatCoder:
     # Making it
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
-        """Code the image as chosen; return the better one. AV1 where palettes have more error."""
+        """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
         found = self._few_colours(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
         palette = found[0] if found else None
         if palette and Kind.AV1 not in choice.kinds:
@@ -269,13 +269,13 @@ class FlatCoder:
 
     @cached_property
     def _exact(self) -> bytes | None:
-        """Payload of the image as it is, if its colours are few."""
+        """The lossless payload of the exact image, if it has few colours."""
         return encode_lossless(self._pixels) if self._colours.exact <= EXACT_COLOURS else None
 
     def _few_colours(
         self, quality: int, trials: Sequence[tuple[int, float]]
     ) -> tuple[Coded, tuple[int, float]] | None:
-        """The image in its best palette, or as it is, and the trial that it is of; None if none suffices."""
+        """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
         target = error_at(quality)
         reduced = [
             (encode_lossless(one.pixels), one) for one in reduce_colours(self._colours, target, trials)
@@ -289,7 +289,7 @@ class FlatCoder:
         return min(found, key=lambda one: one[0].cost(target), default=None)
 
     def _av1(self, quality: int, speed: int) -> Coded:
-        """AV1 with about the error of a quality of ours."""
+        """Code the image as AV1 with approximately the error of ``quality``."""
         value = av1_quality_for(error_at(quality))
         if (value, speed) not in self._known_av1:
             self._known_av1[value, speed] = encode_av1(self._pixels, value, speed=speed)

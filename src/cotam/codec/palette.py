@@ -246,7 +246,7 @@ def _move(
 
 
 def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
-    """The palette where a bit is worth ``trade`` in squared error of a pixel."""
+    """Return the palette for which a bit is worth ``trade`` in squared error of a pixel."""
     points = colours.values @ OPPONENT.T
     palette = colours.values[_spread(points, colours.weights, trade, size)]
     chosen = _distances(points, palette).argmin(axis=1)
