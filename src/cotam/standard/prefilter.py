@@ -10,8 +10,8 @@ from cotam.image.read import Pixels
 __all__ = ["CONTRAST", "OCTAVES", "RADIUS", "TINT", "flat_share", "smooth", "without_tint"]
 
 OCTAVES = 3.0
-"""Pixels with importance this far below its maximum are smoothed, with a transition over the octave before. The
-paper of receipts lies 3.2 to 3.5 octaves below their text."""
+"""Pixels with importance this far below its maximum are smoothed, with a transition over the octave before.
+The paper of receipts lies 3.2 to 3.5 octaves below their text."""
 
 CONTRAST = 16
 """Smallest range of grey levels in 3×3 pixels that is kept: an edge, a stroke, or a faint line of a form."""
