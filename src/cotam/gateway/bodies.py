@@ -204,7 +204,7 @@ def _decoded(body: bytes, name: str, limit: int) -> bytes:
 
 
 def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:
-    """Yield the decompressed members of a body; an empty body has none."""
+    """Decompress all members of a body; an empty body has none."""
     pieces: list[bytes] = []
     size = 0
     while body:

@@ -56,7 +56,7 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
 
 
 def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Return first and last image, exclusive, of each turn."""
+    """Yield first and last image, exclusive, of each turn."""
     start = 0
     for number in range(1, len(turns) + 1):
         if number == len(turns) or turns[number] != turns[start]:

@@ -295,7 +295,7 @@ def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
 
 
 def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
-    """Return texts and images in the form of the part that they replace.
+    """Yield texts and images in the form of the part that they replace.
 
     Other keys of the part are kept on each image: ``cache_control`` only on the last one, since it ends a
     prefix of the prompt; ``uuid``, a name in the cache of vLLM, with the number of the frame.
