@@ -11,8 +11,8 @@ PAGE = ROOT / "docs" / "files.md"
 
 HEAD = """# Where things are
 
-Each module with the first line of its docstring. Imports go one way, from the bottom of this list to its top:
-cli, gateway, datasets → api → codec, guide, image → format → errors; `tests/test_imports.py` enforces it.
+Each module with the first line of its docstring. Imports go one way: cli, gateway, datasets → api → codec,
+guide, image → format → errors. `tests/test_imports.py` enforces it.
 
 """
 

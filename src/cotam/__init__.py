@@ -1,4 +1,4 @@
-"""Cotam: images for multimodal LLMs in a few kB.
+"""CoTAM: image and video coding for multimodal LLMs.
 
 >>> import cotam
 >>> data = cotam.encode("photo.jpg", quality=40)
@@ -6,7 +6,7 @@
 >>> cotam.info(data).bpp  # doctest: +SKIP
 0.21
 
-Importing this package imports nothing heavy.
+NumPy, Pillow and ONNX Runtime are imported at the first call that needs them.
 """
 
 from __future__ import annotations

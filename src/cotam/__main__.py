@@ -1,4 +1,4 @@
-"""``python -m cotam`` is ``cotam``."""
+"""``python -m cotam``: the same as ``cotam``."""
 
 from cotam.cli.main import main
 

@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 SHRUNK_FOR = 2.0
-"""An image that is too large at quality 0 is shrunk until its file would have this part of the budget then:
-so the smaller image gets a quality at which text can be read."""
+"""An image that does not fit a byte budget at quality 0 is shrunk until quality 0 would take the budget
+divided by this, so that the smaller image is coded at a higher quality, at which text can be read."""
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a file says about itself.
+    """The properties of a ``.cotam`` file.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Encoded:
     file : see `cotam.format.header.File`; ``file.data`` are the bytes
     size : (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image
         had to be shrunk for ``target_size``
-    frames : of the image's file, if they were counted; the first is encoded
+    frames : number of frames in the image file, if counted, else 1; the first one is encoded
     """
 
     file: File
@@ -105,27 +105,36 @@ def encode(
     image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of an image file. It is turned
         upright and converted to sRGB; an animation gives its first frame.
     quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
-    target_size : bytes; the highest quality that fits is used; if none does, the image is shrunk
-    profile : weight set: "mllm" for photographs, as vision encoders see them, "page" for pages, "base" for
-        least squared error. "auto" is "page" for what is mostly text, else "mllm"; and flat graphics become
-        AV1 or lossless WebP, pages AV1 if that is better, without ``levels`` or a guide of your own.
-    guide : where bits are spent: "none" (evenly), "text" or "lite" (by the network of this package),
-        "PATH.onnx", "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
-        is "text" with the profile "mllm" and without ``levels``, else "none". A decoder needs no guide.
-    guide_strength : 0 … 16; 0 is no guidance, 1 what suits the guide
-    guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
+    target_size : largest file in bytes. The highest quality that fits is used instead of ``quality``; if none
+        fits, the image is shrunk, unless ``levels`` are given.
+    profile : weight set: "mllm" for vision encoders, "page" for text, "base" for least squared error. "auto"
+        is "page" for images that are mostly text, else "mllm". With "auto", and without ``levels`` or a guide
+        other than "none", flat graphics become AV1 or lossless WebP, and pages AV1 if that is better.
+    guide : decides where bits are spent: "none", "text" or "lite" (the built-in network), "PATH.onnx",
+        "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
+        is "text" with the weight set "mllm" and without ``levels``, else "none". Decoders need no guide.
+    guide_strength : 0 … 16, scales the guide's gain offsets; 0 is no guidance
+    guide_policy : "log" keeps the file size that the quality has without a guide; "ternary" is the rule of
+        the paper (arXiv 2509.24258)
     levels : gain offset map instead of a guide: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain
     metadata : which of "exif", "icc", "xmp" to keep
-    background : colour behind transparent pixels
-    fit, max_pixels : shrink to what a model sees ("qwen3-vl"), and to at most so many pixels
-    effort : "fast", "default" or "best": less time, or fewer bytes
+    background : colour behind transparent pixels: (r, g, b) in 0 … 255, a name or "#rrggbb"
+    fit : name of a model, such as "qwen3-vl": shrink to the size that it sees
+    max_pixels : shrink to at most this many pixels
+    effort : "fast" takes less time, "best" makes smaller files
 
     Raises
     ------
     InputError
-        If the image or an argument cannot be encoded.
+        If the image or an argument is not valid.
     TargetSizeError
-        If no file, of any size of the image, is as small as ``target_size``.
+        If even the smallest version of the image does not fit ``target_size``.
+    UnknownWeightsError, MissingLabError
+        If the weight set or the guide is part of cotam-lab, which is not installed.
+    MissingExtraError
+        If the image is HEIC, and the extra ``heic`` is not installed.
+    OSError
+        If the image file cannot be read.
     """
     options = Options(
         quality=quality,
@@ -145,17 +154,17 @@ def encode(
 
 
 def encode_image(image: ImageInput, options: Options, note: Callable[[str], None] | None = None) -> Encoded:
-    """Encode an image as `encode` does, and also tell what was done.
+    """Encode an image as `encode` does, and return the parsed file.
 
     Parameters
     ----------
-    note : called with what was repaired, left out or shrunk, one line each. Without it, frames are not
-        counted, and repairs are warned of.
+    note : called with one line for everything that was repaired, left out or shrunk. Without it, frames are
+        not counted, and repairs issue a UserWarning.
 
     Raises
     ------
-    InputError, TargetSizeError
-        As `encode`.
+    InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
+        As `encode`; arguments were checked by ``options``.
     """
     from cotam.image.fit import fitted
     from cotam.image.read import read_noted
@@ -171,7 +180,7 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
 
 
 def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
-    """Encode as planned; an image that does not fit into the target size at any quality is shrunk."""
+    """Encode as planned; shrink an image that does not fit into the target size at any quality."""
     from cotam.image.fit import fitted
 
     whole = pixels
@@ -187,7 +196,7 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
 
 
 def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
-    """Encode at the quality of a plan, or at the highest one that fits into its target size."""
+    """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
     from cotam.codec.av1 import can_encode_av1
     from cotam.codec.flat import FlatCoder, better
 
@@ -227,9 +236,8 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     Parameters
     ----------
     data : a whole ``.cotam`` file; a sequence gives its first frame
-    view : "mllm" for vision encoders, "human" for people; with payloads that are not learned both are the
-        same
-    size_limit : pixels; a larger image is refused before memory is taken (default 200 million)
+    view : "mllm" for vision encoders, "human" for people; they differ only for the learned codec
+    size_limit : pixels; larger images are refused before memory is allocated (default 200 million)
 
     Raises
     ------
@@ -260,12 +268,12 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 
 
 def decode_file(file: File, view: View = "mllm") -> np.ndarray:
-    """Decode the payload of a file to pixels, uint8 (H, W, 3). The caller has checked the image's size.
+    """Decode the payload of a file to pixels, uint8 (H, W, 3), without checking the size of the image.
 
     Raises
     ------
-    FormatError, UnknownWeightsError
-        As `decode`.
+    FormatError, UnknownWeightsError, MissingCodecError
+        As `decode`; also for a patch, which needs an earlier image.
     """
     if file.kind is Kind.LEARNED:
         from cotam.codec.shared import codec_of
@@ -285,8 +293,8 @@ def decode_file(file: File, view: View = "mllm") -> np.ndarray:
 def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
     """Decode the gain offset map of a file, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7: zeros if the file has none.
 
-    Latents are not decoded, so the checksum over all symbols is not compared: damage that `decode` would find
-    may go unnoticed.
+    Latents are not decoded, so the checksum over all symbols is not compared, and some damage that `decode`
+    detects goes unnoticed.
 
     Raises
     ------
@@ -309,8 +317,10 @@ def info(data: bytes) -> Info:
 
     Raises
     ------
+    InputError
+        If ``data`` is not bytes-like.
     FormatError
-        If the data are not a whole ``.cotam`` file.
+        If the data are not a whole ``.cotam`` file, or are a sequence (`cotam.open_sequence`).
     """
     return info_of(read_file(require_bytes(data)))
 

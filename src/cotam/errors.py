@@ -1,4 +1,4 @@
-"""The exceptions of this package.
+"""The hierarchy of exceptions.
 
 ::
 
@@ -7,9 +7,9 @@
     ├── TargetSizeError (ValueError)    no file of the image is small enough
     ├── FormatError (ValueError)        not a valid .cotam file
     │   ├── NotCotamError               the magic bytes are missing
-    │   ├── TruncatedError              the file ends too early
+    │   ├── TruncatedError              the file is truncated
     │   └── DamagedError                a checksum does not match
-    ├── LimitError (ValueError)         larger than a limit allows
+    ├── LimitError (ValueError)         an image or a part of a file exceeds a limit
     ├── UnknownWeightsError             the weight set is not installed
     ├── MissingExtraError (ImportError) a package of an extra is not installed
     ├── MissingCodecError (ImportError) Pillow was built without an image codec
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class CotamError(Exception):
-    """Base class. The message is one line, fit to be shown to a user."""
+    """Base class. Messages are one line, written for users."""
 
 
 class InputError(CotamError, ValueError):
@@ -43,11 +43,11 @@ class InputError(CotamError, ValueError):
 
 
 class TargetSizeError(CotamError, ValueError):
-    """No file of the image is as small as asked for.
+    """No file of the image is small enough.
 
     Attributes
     ----------
-    smallest : bytes of the smallest file, about
+    smallest : approximate size of the smallest file in bytes
     """
 
     def __init__(self, target: int, smallest: int) -> None:
@@ -64,7 +64,7 @@ class NotCotamError(FormatError):
 
 
 class TruncatedError(FormatError):
-    """The data end too early."""
+    """The data are truncated."""
 
 
 class DamagedError(FormatError):
@@ -72,7 +72,7 @@ class DamagedError(FormatError):
 
 
 class LimitError(CotamError, ValueError):
-    """The image, or a part of the file, is larger than a limit allows."""
+    """The image, or a part of the file, exceeds a limit."""
 
 
 class UnknownWeightsError(CotamError):
@@ -94,7 +94,7 @@ class MissingLabError(CotamError, ImportError):
 
 
 class MissingCodecError(CotamError, ImportError):
-    """Pillow was built without an image codec; the text says which, and what to install."""
+    """Pillow was built without an image codec; the message says which, and what to install."""
 
     def __init__(self, action: str, codec: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Files and standard streams: where outputs go, and writing files whole or not at all."""
+"""Files and standard streams: choose output paths, and write files atomically."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 STANDARD = "-"
-"""Names standard input among inputs, and standard output as an output."""
+"""Standard input as an input, standard output as an output."""
 
 _TEMPORARY = ".cotam-", ".tmp"
-"""How the name of a file begins and ends until it is whole."""
+"""Prefix and suffix of the names of unfinished files."""
 
 
 class Plan(NamedTuple):
-    """What is read and written.
+    """Inputs and their outputs.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
 
 def grown(before: int, after: int) -> str:
-    """The note on a file that became larger, in bytes."""
+    """Return the note for a file that grew from ``before`` to ``after`` bytes."""
     return f"grew from {before} to {after} bytes: keep the original, or give a target size"
 
 
@@ -60,18 +60,18 @@ def plan_outputs(
 ) -> Plan:
     """Choose one output for each input.
 
-    An input that is the output of another input is skipped: a command that writes beside its inputs can be
-    run again with the same pattern of names. Raises ValueError if an input has no name to use, or two inputs
-    would have the same output; the text is one line.
+    An input that is the output of another input is skipped, so that a command that writes beside its inputs
+    can be run again with the same pattern. Raises ValueError, with a message of one line, if an input has no
+    name to use, or two inputs would have the same output.
 
     Parameters
     ----------
     inputs : paths or `STANDARD`
-    output : a file, `STANDARD`, or a folder: one that exists, or any name that ends in a slash; None is
-        beside each input, and standard output for standard input
-    suffix : of outputs that take the name of their input, with its dot
-    keep_suffix_beside : in the input's own folder, add ``suffix`` after the input's own suffix instead of
-        replacing it
+    output : a file, `STANDARD`, or a folder (one that exists, or a name that ends in a slash); None writes
+        beside each input, and to standard output for standard input
+    suffix : suffix, with its dot, of outputs that are named after their input
+    keep_suffix_beside : in the folder of the input, append ``suffix`` to its name instead of replacing its
+        suffix
     """
     if output == "":
         raise ValueError("the name of the output is empty")
@@ -126,7 +126,7 @@ def _check_different(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def make_folder(output: str | None) -> None:
-    """Make the folder that an output names by a slash at its end, if it does not exist."""
+    """Make the folder of an output that ends in a slash, if it does not exist."""
     if output and _ends_in_slash(output):
         try:
             os.makedirs(output, exist_ok=True)
@@ -139,7 +139,7 @@ def _ends_in_slash(output: str) -> bool:
 
 
 def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Device and inode of the paths that exist: equal for one file under two names (links)."""
+    """Return device and inode of the paths that exist: equal for links to one file."""
     found = set()
     for path in paths:
         try:
@@ -151,16 +151,16 @@ def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
 
 
 def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = True) -> None:
-    """Refuse an output before the work that could not be written after it.
+    """Check that an output can be written, before any work is done.
 
-    Raises FileNotFoundError, NotADirectoryError if its folder does not exist, or is a file; FileExistsError
+    Raises FileNotFoundError or NotADirectoryError if its folder does not exist or is a file, FileExistsError
     if the output is one of the inputs, or exists and ``overwrite`` is False.
 
     Parameters
     ----------
     path : file, or `STANDARD`
     sources : `identities` of all inputs
-    overwrite : False refuses a file that exists
+    overwrite : whether an existing file may be replaced
     """
     if path == STANDARD:
         return
@@ -177,7 +177,7 @@ def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = 
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """Open a file or `STANDARD` for reading, once: it may be a pipe."""
+    """Open a file or `STANDARD` for reading; it may be a pipe."""
     if path != STANDARD:
         with open(path, "rb") as file:
             yield file
@@ -202,12 +202,12 @@ def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object]
 
 
 def image_input(path: str) -> str | bytes:
-    """An image as `cotam.encode` takes it: a path, or the bytes of a pipe, which can be read only once."""
+    """Return an image as `cotam.encode` takes it: a path, or the bytes of a pipe."""
     return path if os.path.isfile(path) else read_input(path)
 
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
-    """A stream that gives ``head``, which was read already, and then the rest."""
+    """Return a stream of ``head``, which was read already, and then the rest."""
     return cast("BinaryIO", _Begun(head, rest))
 
 
@@ -221,18 +221,18 @@ class _Begun:
 
 
 def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write a file so that no reader, and no error, ever leaves a part of it.
+    """Write a file atomically: readers and errors never leave a part of it.
 
-    The data go to a temporary file in the same folder, which then replaces the file: a symbolic link to it is
-    followed, its permissions stay, and a new file gets those of the umask. A pipe, a device and standard
-    output are written to directly. Raises FileExistsError if the file exists and ``overwrite`` is False;
-    BrokenPipeError if the reader of a pipe has gone; OSError if it cannot be written; ``filename`` is
-    ``path``.
+    The data go to a temporary file in the same folder, which then replaces the file. Symbolic links are
+    followed, permissions are kept, and a new file gets those of the umask. Pipes, devices and standard output
+    are written to directly. Raises FileExistsError if the file exists and ``overwrite`` is False,
+    BrokenPipeError if the reader of a pipe is gone, and OSError, whose ``filename`` is ``path``, if it cannot
+    be written.
 
     Parameters
     ----------
     path : file, or `STANDARD`
-    overwrite : False refuses a file that exists
+    overwrite : whether an existing file may be replaced
     """
     with writing(path, overwrite=overwrite) as file:
         file.write(data)
@@ -240,9 +240,9 @@ def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) 
 
 @contextmanager
 def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file to write in parts; it appears, whole, when the block ends without error: see `write_whole`.
+    """Open a file for writing in parts; it appears, whole, when the block ends without error.
 
-    Raises FileExistsError, BrokenPipeError, OSError as `write_whole`; errors of the block pass unchanged.
+    Raises as `write_whole`; errors of the block pass unchanged.
     """
     if path == STANDARD:
         if sys.stdout is None:
@@ -275,7 +275,7 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
 
 
 class _Sink(io.FileIO):
-    """An unbuffered file whose errors name the output and not the temporary file."""
+    """An unbuffered file whose errors name the output, not the temporary file."""
 
     def __init__(self, path: str, file: Any, mode: str, closefd: bool = True) -> None:
         super().__init__(file, mode, closefd)
@@ -299,14 +299,14 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write past Python's buffer, which would retry at exit what failed here."""
+    """Write without Python's buffer, which would retry at exit what failed here."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def remove_temporaries(folder: str) -> None:
-    """Remove temporary files of `writing`, left by processes that were killed, anywhere below a folder."""
+    """Remove, anywhere below a folder, temporary files of `writing` left by killed processes."""
     for where, _, names in os.walk(folder):
         for name in names:
             if name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1]):
@@ -314,7 +314,7 @@ def remove_temporaries(folder: str) -> None:
 
 
 def _mode(path: str) -> int | None:
-    """Type and permissions, links followed; None if the file does not exist."""
+    """Return type and permissions, following links; None if the file does not exist."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

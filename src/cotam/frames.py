@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["KEY_EVERY", "FrameSequence", "SequenceInfo", "decode_frames", "encode_frames", "open_sequence"]
 
 KEY_EVERY = 32
+"""Default distance of key frames, in frames."""
 
 
 @dataclass(frozen=True)
 class SequenceInfo:
-    """What a sequence says about itself.
+    """The properties of a sequence.
 
     Attributes
     ----------
@@ -40,9 +41,9 @@ class SequenceInfo:
     quality : 0 … 100
     weights : name of the weight set, or its hash if it is not installed
     bytes : size of the whole file
-    bpp : bits per pixel of all frames
-    times : of the frames, in seconds
-    keys : numbers of the key frames
+    bpp : mean bits per pixel of all frames
+    times : time of each frame, in seconds
+    keys : numbers of the key frames, counted from 0
     sizes : bytes of each frame
     """
 
@@ -76,18 +77,18 @@ def encode_frames(
     key_at: Iterable[float] = (),
     low_delay: bool = False,
 ) -> Iterator[bytes]:
-    """Encode frames, as they come, to the parts of a sequence: write them one after the other.
+    """Encode frames to a sequence, yielding its bytes in parts as frames arrive.
 
     Parameters
     ----------
-    frames : (seconds, image) pairs, taken one by one when bytes are asked for. Seconds rise from 0 on and are
-        rounded to microseconds. Images are as for `cotam.encode`, all of one size.
+    frames : (seconds, image) pairs, taken one by one as bytes are requested. Seconds increase, from 0 or
+        later, and are rounded to microseconds. Images are as for `cotam.encode`, all of one size.
     quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels, effort :
-        As for `cotam.encode`; "auto" is decided by the first frame. Importance is smoothed over time.
-    key_every : frames from one key frame to the next, at most, and so frames that random access decodes
+        As for `cotam.encode`; "auto" is resolved by the first frame. Importance is smoothed over time.
+    key_every : largest distance of key frames, in frames; random access decodes at most this many frames
     key_at : seconds; the first frame at or after each is a key frame
-    low_delay : yield the bytes of a frame before the next one is taken. Otherwise a frame is encoded when
-        the next is known, and what that can copy gets more bits.
+    low_delay : yield the bytes of a frame before the next one is taken. Otherwise the next frame is analysed
+        first, and cells that it can copy get more bits.
 
     Yields
     ------
@@ -97,7 +98,8 @@ def encode_frames(
     Raises
     ------
     InputError
-        If an argument, an image or its time cannot be encoded, or there are no frames.
+        If an argument, an image or its time is not valid, or there are no frames. Only errors in arguments
+        are raised before the first part is requested.
     """
     options = Options(
         quality=quality,
@@ -184,11 +186,11 @@ def _encode(
 def decode_frames(
     data: bytes | BinaryIO, *, view: View = "mllm", size_limit: int | None = None
 ) -> Iterator[tuple[float, Image.Image]]:
-    """Decode a sequence, frame by frame.
+    """Decode a sequence frame by frame.
 
     Parameters
     ----------
-    data : a sequence, or a binary stream of one: each frame is decoded as soon as its bytes are there
+    data : bytes of a sequence, or a binary stream, of which each frame is decoded as soon as it has arrived
     view, size_limit : as for `cotam.decode`
 
     Yields
@@ -199,9 +201,9 @@ def decode_frames(
     Raises
     ------
     TruncatedError
-        After the last whole frame, if the sequence is cut off.
+        After the last whole frame, if the sequence is truncated.
     FormatError, LimitError, UnknownWeightsError
-        As `cotam.decode`; the frames before are right.
+        As `cotam.decode`; the frames yielded before are valid.
     """
     check_choice("view", view, get_args(View))
     source: Any = data if hasattr(data, "read") else BytesIO(require_bytes(data))
@@ -234,7 +236,7 @@ def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:
 def open_sequence(
     source: str | PathLike[str] | bytes, *, view: View = "mllm", size_limit: int | None = None
 ) -> FrameSequence:
-    """Open a whole sequence, for random access.
+    """Open a whole sequence for random access.
 
     Parameters
     ----------
@@ -244,7 +246,7 @@ def open_sequence(
     Raises
     ------
     FormatError
-        If it is not a whole sequence: without an index at its end, use `decode_frames`.
+        If it is not a whole sequence; `decode_frames` reads one without an index at its end.
     LimitError
         If its frames have more pixels than ``size_limit``.
     OSError
@@ -255,10 +257,10 @@ def open_sequence(
 
 
 class FrameSequence:
-    """An open sequence: ``len(sequence)``, ``sequence[number]``, iteration. Safe to use from several threads.
+    """An open sequence with ``len(sequence)``, ``sequence[number]`` and iteration; safe to share by threads.
 
-    Frames are (seconds, Pillow image) pairs. A frame is decoded from the key frame before it, or goes on
-    from the frame that was decoded last.
+    Frames are (seconds, Pillow image) pairs. Decoding starts at the previous key frame, or continues after
+    the frame that was decoded last.
 
     Attributes
     ----------

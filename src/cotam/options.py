@@ -1,4 +1,4 @@
-"""What a caller asks for, and what that means for one image: `Options`, and `Options.resolve`."""
+"""Encoding options, and what "auto" means for one image: `Options` and `Options.resolve`."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ __all__ = [
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
 Payload = Literal["learned", "flat", "either"]
-"""How a still image is coded: "learned": learned codec; "flat": lossless WebP or AV1; "either": the better of
-learned codec and AV1."""
+"""How a still image is coded: by the learned codec, as "flat" graphics (lossless WebP or AV1), or by "either"
+the learned codec or AV1, whichever is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The arguments of `cotam.encode` but its image, checked; see there.
+    """The validated arguments of `cotam.encode`, except the image; see there.
 
     Raises
     ------
     InputError
-        If an argument is not valid, or two of them exclude each other.
+        If an argument is not valid, or ``levels`` are given with a guide.
     """
 
     quality: int = 50
@@ -111,12 +111,12 @@ class Options:
         return None if guide == "auto" else load(guide)
 
     def resolve(self, pixels: np.ndarray) -> Plan:
-        """Decide what is left to choose for an image; for a sequence, by its first frame.
+        """Resolve "auto" for an image, or for a sequence by its first frame.
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
-        with the profile "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
-        ``levels`` are given and the guide is "auto" or "none", flat graphics are coded with Pillow's codecs,
-        without a guide, and pages both with AV1 and with the learned codec, to keep the better.
+        with the weight set "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
+        ``levels`` are given and the guide is "auto" or "none", flat graphics are coded as AV1 or lossless
+        WebP without a guide, and pages both as AV1 and with the learned codec, to keep the better one.
 
         Parameters
         ----------
@@ -160,16 +160,16 @@ def _is_flat(pixels: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an image or sequence is encoded, with nothing left to choose.
+    """How an image or sequence is encoded: options after `Options.resolve`.
 
     Attributes
     ----------
     weights : name of the weight set
     quality, target_size, effort : as in `Options`
-    guidance : the guide, with strength and policy; None if bits are spread evenly or by ``levels``
-    importance : importance map of the image that was resolved, if the guide's is known already
-    levels : gain offset map of the caller
-    payload : how a still image is coded; a sequence always is by the learned codec
+    guidance : the guide, with strength and policy; None without a guide
+    importance : importance map of the image, float32 (gh, gw), if already computed
+    levels : gain offset map given by the caller
+    payload : how a still image is coded; sequences always use the learned codec
     """
 
     weights: str
@@ -182,7 +182,7 @@ class Plan:
     payload: Payload = "learned"
 
     def allocator(self, pixels: np.ndarray) -> Allocator | None:
-        """Return the allocator of the image that was resolved, uint8 (H, W, 3), or of a smaller version."""
+        """Return the allocator of the resolved image, uint8 (H, W, 3), or of a shrunk version of it."""
         from cotam.codec.allocation import FixedOffsets
 
         if self.levels is not None:
@@ -193,7 +193,7 @@ class Plan:
         return self.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
 
     def frame_allocator(self) -> FrameAllocator | None:
-        """Return the allocator of frames; the first is the image that was resolved."""
+        """Return the allocator of frames; the first must be the resolved image."""
         from cotam.guide.guidance import SmoothedGuidance
 
         return None if self.guidance is None else SmoothedGuidance(self.guidance, self.importance)
@@ -212,7 +212,7 @@ def check_count(name: str, value: Any) -> None:
 
 
 def weights_digests(profile: Profile) -> str:
-    """Return the start of the digest, in hexadecimal, of each weight set that a profile may choose."""
+    """Return 12 hexadecimal digits of the digest of each weight set that a profile may use."""
     from cotam.codec import weights
 
     names = ("mllm", "page") if profile == "auto" else (profile,)
@@ -220,7 +220,7 @@ def weights_digests(profile: Profile) -> str:
 
 
 def guide_digest(guide: str, profile: Profile) -> str | None:
-    """Return the SHA-256, in hexadecimal, of the ONNX file that guide or profile use, None without one."""
+    """Return the SHA-256, in hexadecimal, of the ONNX guide that is used; None without one."""
     from cotam.guide.base import LITE, file_of
 
     file = file_of(guide)

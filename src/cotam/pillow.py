@@ -6,9 +6,10 @@
     Image.open("photo.cotam")
     image.save("photo.cotam", quality=40)
 
-``save`` takes the options of `cotam.encode`, for example ``quality`` (0…100), ``target_size`` (bytes) and
-``guide``, and Pillow's ``exif``, ``icc_profile`` and ``xmp``. Pillow empties the file before it calls the
-plugin: if an option is refused, the old contents are lost. Still images only.
+``save`` takes the options of `cotam.encode`, for example ``quality`` (0 … 100), ``target_size`` (bytes) and
+``guide``, and Pillow's ``exif``, ``icc_profile`` and ``xmp``. Only still images are saved; of a sequence the
+first frame is opened. Pillow truncates an existing file before it calls the plugin, so its contents are lost
+even if an option is refused.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def _accept(prefix: bytes) -> bool:
 
 
 class CotamImageFile(ImageFile.ImageFile):
-    """A ``.cotam`` file: the header is read when it is opened, the pixels are decoded by ``load``.
+    """A ``.cotam`` file: opening it reads the header, ``load`` decodes the pixels.
 
-    An image may be shared by threads before it is loaded: one of them decodes it.
+    Threads may share an image before it is loaded; it is decoded once.
     """
 
     format = "COTAM"
@@ -64,7 +65,7 @@ class CotamImageFile(ImageFile.ImageFile):
         self.info |= pillow_info(read_file(self.fp.read()).metadata)
 
     def verify(self) -> None:
-        """Raise OSError if the file is cut off, or its header or metadata are damaged: decodes no pixels."""
+        """Raise OSError if the file is truncated, or its header or metadata are damaged."""
         if self.fp:
             self.fp.seek(0)
             try:
@@ -96,7 +97,7 @@ class CotamImageFile(ImageFile.ImageFile):
 
 
 _KINDS = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp"}
-"""Pillow's name of a kind of metadata → that of `cotam.encode`."""
+"""Pillow's key of metadata → kind of metadata in `cotam.encode`."""
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
@@ -106,7 +107,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     known = signature(cotam.encode).parameters
     given = {name: value for name, value in options.items() if name in known and value is not None}
     if boxes := {name: options[name] for name in _KINDS if options.get(name)}:
-        # Pillow's own arguments: metadata that are passed are kept.
+        # Metadata in Pillow's own arguments are kept.
         im = im.copy()
         for name, box in boxes.items():
             im.info[name] = box.tobytes() if isinstance(box, Image.Exif) else box

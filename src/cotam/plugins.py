@@ -1,7 +1,7 @@
 """Entry points by which model servers load the Pillow plugin.
 
-vLLM calls `register` in each of its processes (entry-point group ``vllm.general_plugins``), SGLang through
-the group ``sglang.srt.plugins``.
+vLLM calls `register` in each of its processes through the group ``vllm.general_plugins``, SGLang through
+``sglang.srt.plugins``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Run the graphs of weight sets with ONNX Runtime.
 
-Graphs and their inputs and outputs, all of batch 1 (`docs/format.md` has the shapes):
+Graphs with their inputs and outputs, all of batch 1 (`docs/format.md` has the shapes):
 
 =============== ========================================================== =====================
 analysis        pixels uint8                                               latents
@@ -42,7 +42,7 @@ Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
 
 EXACT = ("scales", "hyper_context")
-"""Graphs in integers, which decide how symbols are coded: always on the CPU, where they are exact."""
+"""Graphs that choose the tables of symbols, in integers: they always run on the CPU, where they are exact."""
 
 CPU = "CPUExecutionProvider"
 
@@ -60,19 +60,19 @@ _providers: tuple[str, ...] = (CPU,)
 
 
 def limit_threads(threads: int) -> None:
-    """Set the threads of graphs that are opened from now on; 0 is as many as this process may use.
+    """Set the number of threads of graphs opened from now on; 0 is one per processor of this process.
 
-    The last bit of floats may differ with the number.
+    The number may change the last bits of floats.
     """
     global _limit
     _limit = threads
 
 
 def use_providers(*providers: str) -> None:
-    """Set the execution providers of graphs that are opened from now on, in order of preference.
+    """Set the execution providers of graphs opened from now on, in order of preference.
 
-    The CPU comes after them, for what they cannot run; the graphs `EXACT` run on it alone. Files stay
-    decodable everywhere: only the last bit of floats may differ.
+    The CPU is used for what they cannot run, and for the graphs `EXACT`. Files stay decodable everywhere:
+    only the last bits of floats may differ.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def use_providers(*providers: str) -> None:
     Raises
     ------
     InputError
-        If the installed ONNX Runtime does not have one of them.
+        If the installed ONNX Runtime lacks one of them.
     """
     global _providers
     import onnxruntime as ort
@@ -94,7 +94,7 @@ def use_providers(*providers: str) -> None:
 
 
 def usable_processors() -> int:
-    """Return the threads that graphs get: see `limit_threads`."""
+    """Return the number of threads of graphs, see `limit_threads`."""
     if _limit:
         return _limit
     if hasattr(os, "sched_getaffinity"):
@@ -105,13 +105,13 @@ def usable_processors() -> int:
 def open_session(
     model: Path | bytes, threads: int = 0, *, optimisation: Optimisation = "all", exact: bool = False
 ) -> onnxruntime.InferenceSession:
-    """Open an ONNX file, or its bytes.
+    """Open an ONNX file, given its path or bytes.
 
     Parameters
     ----------
-    threads : 0 is as many as this process may use, or as `limit_threads` says
-    optimisation : of the graph; less than "all" is for tests of exactness
-    exact : use the CPU alone, whatever `use_providers` says
+    threads : number of threads; 0 is `usable_processors`
+    optimisation : optimisation level of the graph; less than "all" is for tests of exactness
+    exact : use only the CPU, whatever `use_providers` has set
     """
     import onnxruntime as ort
 
@@ -134,11 +134,11 @@ def open_session(
 
 
 class OnnxRunner:
-    """Runs the graphs in a folder; a graph is opened when it is first run.
+    """Runs the graphs in a folder; each is opened at its first run.
 
     Parameters
     ----------
-    folder : with one ``NAME.onnx`` for each graph
+    folder : has ``NAME.onnx`` for each graph
     threads, optimisation : see `open_session`
     """
 

@@ -1,4 +1,4 @@
-"""Messages on standard error: errors, notes, summaries and progress; and lines of JSON on standard output."""
+"""Show errors, notes, summaries and progress on standard error, and JSON on standard output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ERRORS = (CotamError, OSError, MemoryError)
 
 
 def describe(error: BaseException, name: str = "") -> str:
-    """Return an error as one line that begins with the name of the file."""
+    """Format an error as one line that begins with the name of the file."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.filename is not None:
@@ -46,7 +46,7 @@ def columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[st
 
 
 class Report:
-    """What happens to one input."""
+    """Notes and results of one input."""
 
     def __init__(self, screen: Screen, name: str) -> None:
         self._screen, self.name = screen, name
@@ -55,26 +55,26 @@ class Report:
         self._started = time.perf_counter()
 
     def note(self, text: str) -> None:
-        """Tell that something was repaired, left out or assumed. Raises InputError if notes are errors."""
+        """Report what was repaired, left out or assumed. Raises InputError if notes are errors."""
         if self._screen.strict:
             raise InputError(f"{self.name}: {text}")
         self.notes.append(text)
         self._screen.note(f"{'standard input' if self.name == files.STANDARD else self.name}: {text}")
 
     def written(self, output: str, text: str, **fields: Any) -> None:
-        """Tell what was written: ``text`` for people, ``fields`` for JSON."""
+        """Report what was written: ``text`` for people, ``fields`` for JSON."""
         seconds = time.perf_counter() - self._started
         self.fields |= {"output": output, **fields, "seconds": round(seconds, 4)}
         self._screen.summary(f"{self.name} -> {output}: {text}, {seconds:.2f} s")
 
 
 class Screen:
-    """Standard error: errors always, notes unless quiet, summaries if verbose, and a progress bar.
+    """Messages on standard error: errors, notes unless quiet, summaries if verbose, and a progress bar.
 
     Attributes
     ----------
-    strict : notes are errors
-    failed : whether an input failed
+    strict : whether notes are errors
+    failed : whether an input has failed
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class Screen:
 
     @contextmanager
     def reporting(self, name: str) -> Iterator[Report]:
-        """Show an error of this input instead of raising it, and remember it in ``failed``.
+        """Show an error of this input instead of raising it, and set ``failed``.
 
-        With JSON, a line with the input's notes and its result or error goes to standard output.
+        With JSON, a line with notes and result or error of the input goes to standard output.
         """
         report = Report(self, name)
         self._now.report = report
         try:
             yield report
         except BrokenPipeError:
-            raise  # nobody reads the output: not worth a word
+            raise  # nobody reads the output
         except ERRORS as error:
             report.fields = {"error": describe(error, name)}
             self.error(report.fields["error"])
@@ -111,7 +111,7 @@ class Screen:
             self.row({"file": name, **report.fields, "notes": report.notes})
 
     def row(self, fields: dict[str, Any]) -> None:
-        """Write a line of JSON to standard output, if that was asked for."""
+        """Print a line of JSON, if JSON was asked for."""
         if self._as_json:
             click.echo(json.dumps(fields))
 
@@ -130,7 +130,7 @@ class Screen:
         click.echo(clear + text, err=True)
 
     def _warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
-        """A library's warning is a note of the input that this thread works on."""
+        """Show a warning of a library as a note of the input that this thread processes."""
         text = " ".join(str(message).split())
         report: Report | None = getattr(self._now, "report", None)
         if report is None:
@@ -140,7 +140,7 @@ class Screen:
 
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
-        """A function that advances the bar. Meanwhile warnings of libraries are shown as notes."""
+        """Show a progress bar, advanced by the yielded function, and warnings of libraries as notes."""
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():
@@ -153,6 +153,6 @@ class Screen:
                 yield lambda steps: None
 
     def end(self) -> None:
-        """End the running command: with exit code 1 if an input failed."""
+        """Exit the running command with code 1 if an input failed."""
         if self.failed:
             click.get_current_context().exit(1)

@@ -107,7 +107,7 @@ def test_a_port_that_is_taken(upstream: str) -> None:
     [
         (["serve"], "Missing option '--upstream'"),
         (["serve", "--upstream", "localhost:8000"], "is not an address such as http://localhost:8000/v1"),
-        (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for are of --roundtrip"),
+        (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for need --roundtrip"),
         (
             ["serve", "--upstream", "http://a", "--allow-remote", "https://b"],
             "'https://b' is not a host's name",

@@ -1,1 +1,1 @@
-"""Train the codec, measure codecs beside each other, and study what compression does to multimodal LLMs."""
+"""Train and evaluate codecs, and study what compression does to multimodal LLMs."""

@@ -25,7 +25,7 @@ def test_every_tenth_picture_by_name_is_held_out(folder):
 
 
 def test_a_folder_without_pictures_says_so(tmp_path):
-    with pytest.raises(InputError, match="no pictures below"):
+    with pytest.raises(InputError, match="no images below"):
         pictures(tmp_path, hold_out_tenth=False)
 
 
@@ -101,7 +101,7 @@ def test_the_mixture_gives_text_its_share(folder, tmp_path):
 
 def test_too_large_crops_are_refused(folder, tmp_path):
     pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
-    with pytest.raises(InputError, match="no picture of at least 128×128"):
+    with pytest.raises(InputError, match="no image of at least 128×128"):
         Crops(tmp_path / "pack", size=128)
 
 

@@ -1,4 +1,4 @@
-"""``cotam batch``: data sets of any size, on this machine or on a Ray cluster."""
+"""``cotam batch``: encode or decode data sets, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -38,38 +38,40 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path(exists=True))
 @click.argument("target", metavar="DST", type=click.Path(file_okay=False))
-@click.option("--decode", is_flag=True, help="Make images of .cotam, instead of .cotam of images.")
+@click.option("--decode", is_flag=True, help="Decode .cotam files instead of encoding images.")
 @option(
     "-j --jobs",
     "N",
     click.IntRange(1),
     None,
-    "Processes, of one thread each.  [default: number of processors; with --ray, all that are free]",
+    "Processes of one thread each.  [default: number of processors; with --ray, all free ones]",
 )
 @option(
     "--ray",
     "[ADDRESS]",
     str,
     None,
-    "Work in a Ray cluster: auto, HOST:PORT, or, without ADDRESS, one on this machine. Give it last. "
-    "All machines must see SRC and DST under these names. Extra ray.",
+    "Run on a Ray cluster (extra ray): auto, HOST:PORT, or, without ADDRESS, a new one on this machine; then "
+    "give the option last. All machines must see SRC and DST under the same paths.",
     is_flag=False,
     flag_value="local",
 )
-@option("--column", "NAME", str, "image", 'Of Parquet files: bytes, {"bytes": ...}, or lists of these.')
+@option(
+    "--column", "NAME", str, "image", 'Column of Parquet files: bytes, {"bytes": ...}, or lists of these.'
+)
 @option(
     "--members",
     "EXTENSIONS",
     str,
     None,
-    "Of .tar: convert the members of these extensions, such as jpg,right.png.  [default: one image of "
-    "each sample; others of the same key stay as they are]",
+    "Convert the members of .tar shards with these extensions, such as jpg,right.png.  [default: one image "
+    "of each sample, others unchanged]",
     callback=_extensions,
 )
-@click.option("--overwrite", is_flag=True, help="Do all again, not what is missing only.")
+@click.option("--overwrite", is_flag=True, help="Convert everything again, not only what is missing.")
 @encode_options
 @decode_options
-@message_options("Write a line of JSON for each file: sizes, failures, notes.")
+@message_options("Print a line of JSON for each file: sizes, failures, notes.")
 def batch(
     source: str,
     target: str,
@@ -90,13 +92,13 @@ def batch(
 ) -> None:
     """Encode or decode a data set.
 
-    SRC is a folder of images, Parquet files and WebDataset's .tar shards, in any depth, or one such file. DST
-    is a folder that will look the same: a file for each, with images converted. All else in Parquet and .tar
-    stays as it is; other files in folders are left out.
+    SRC is a folder of images, Parquet files and WebDataset .tar shards, searched recursively, or one such
+    file. DST is a folder that gets the same layout, with images converted. Other columns and members stay as
+    they are; files of other kinds are left out.
 
-    Run again, it does what is missing. DST/manifest.jsonl lists what is done, DST/failures.jsonl what failed,
-    DST/notes.jsonl what was repaired, left out in part, or grew. Outputs do not depend on the number of
-    processes.
+    Run again, the command converts what is missing. DST/manifest.jsonl lists finished files,
+    DST/failures.jsonl failures, DST/notes.jsonl what was repaired, left out in part or grew. Outputs do not
+    depend on the number of processes.
     """
     for flag in given_flags(options if decode else _DECODING):
         raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")

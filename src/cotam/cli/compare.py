@@ -1,4 +1,4 @@
-"""``cotam compare``: images in every format at the same size, by what models see and read."""
+"""``cotam compare``: compare formats at the same number of bytes by features, words and PSNR."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ __all__ = ["compare"]
 
 @click.command()
 @click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
-@quality_option("Of the CoTAM file, whose size the others may have.")
-@click.option("--target-size", type=byte_count, metavar="BYTES", help="Size of the CoTAM file instead.")
+@quality_option("Quality of the CoTAM file, whose size the other formats get.")
+@click.option(
+    "--target-size", type=byte_count, metavar="BYTES", help="Size of the CoTAM file, in place of its quality."
+)
 @click.option("-o", "--output", metavar="OUT.png", help="Write the images side by side.")
-@click.option("--files", "folder", metavar="FOLDER", help="Write every file that is compared.")
-@click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each format.")
+@click.option("--files", "folder", metavar="FOLDER", help="Write all compared files here.")
+@click.option("--no-overwrite", is_flag=True, help="Do not replace existing files.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per format.")
 def compare(
     inputs: tuple[str, ...],
     quality: int,
@@ -40,9 +42,9 @@ def compare(
 ) -> None:
     """Compare CoTAM with JPEG, WebP and AVIF at the same number of bytes.
 
-    Shows how far each is from the original for a vision encoder (features of DINOv2-S), how many words are
-    still read (RapidOCR), PSNR, and how many bytes each format needs for features as near as CoTAM's. What
-    is not installed is left out, with a line on how to install it.
+    Prints for each format the distance from the original in the features of DINOv2-S, the share of words that
+    RapidOCR still reads, PSNR, and the bytes needed for the same feature distance as CoTAM. Metrics whose
+    package is not installed are left out, with a note that says how to install it.
     """
     from cotam.compare import features, words
     from cotam.compare.sheet import draw

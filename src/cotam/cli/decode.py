@@ -1,4 +1,4 @@
-"""``cotam decode``: .cotam files to images, and sequences to folders or video files."""
+"""``cotam decode``: decode .cotam files to images, and sequences to folders or videos."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = ["decode"]
 @decode_options
 @file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
-    "[default: beside IN, with .png added to its name]"
+    "[default: IN with .png added to its name]"
 )
-@message_options("Write a line of JSON for each input: sizes, notes, or the error.")
+@message_options("Print a line of JSON for each input: sizes, notes, or the error.")
 def decode(
     inputs: tuple[str, ...],
     output: str | None,
@@ -44,11 +44,11 @@ def decode(
 ) -> None:
     """Decode .cotam files to images.
 
-    IN is a file, or - for standard input. PNG, TIFF, BMP, PPM and WebP are written without further loss, JPEG
-    and AVIF with quality 95. Metadata that the file carries are kept by PNG, JPEG, WebP and AVIF.
+    IN is a file, or - for standard input. PNG, TIFF, BMP, PPM and WebP outputs are lossless; JPEG and AVIF
+    have quality 95. PNG, JPEG, WebP and AVIF keep the metadata of the file.
 
-    A sequence of frames becomes a folder of images named by their seconds, IN.frames if no other is given, or
-    OUT.mp4.
+    A sequence becomes a folder of images named by their times in seconds (IN.frames by default), or a video
+    if OUT ends in .mp4.
     """
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     if as_json and files.STANDARD in (output, *(inputs if output is None else ())):

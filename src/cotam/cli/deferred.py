@@ -1,4 +1,4 @@
-"""Commands that are imported when they run: of extras, and of the distribution cotam-lab."""
+"""Import the commands of extras and of cotam-lab only when they run."""
 
 from __future__ import annotations
 

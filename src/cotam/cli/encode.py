@@ -1,4 +1,4 @@
-"""``cotam encode``: images and videos to .cotam files."""
+"""``cotam encode``: encode images and videos to .cotam or standard files."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ __all__ = ["encode"]
 @standard.standard_options
 @video.video_options
 @file_options(
-    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash. A name in "
-    ".jpg, .webp, .avif or .png makes a standard file.  [default: beside IN, with the suffix .cotam]"
+    "File, - for standard output, or a folder: one that exists, or a name that ends in a slash. A suffix of "
+    ".jpg, .webp, .avif or .png makes a standard file.  [default: IN with the suffix .cotam]"
 )
-@message_options("Write a line of JSON for each input: sizes, notes, or the error.")
+@message_options("Print a line of JSON for each input: sizes, notes, or the error.")
 def encode(
     inputs: tuple[str, ...],
     output: str | None,
@@ -55,15 +55,15 @@ def encode(
 ) -> None:
     """Encode images and videos.
 
-    IN is an image of any format that Pillow reads, or - for standard input. It is turned upright and
-    converted to sRGB; of an animation the first frame is taken, unless an option for videos is given. HEIC
-    needs the extra heic. For whole folders there is cotam batch.
+    IN is an image file that Pillow reads, HEIC (extra heic), or - for standard input. The image is turned
+    upright and converted to sRGB. For folders use cotam batch.
 
-    With OUT in .jpg, .webp, .avif or .png, or with --format, standard files are written for models that
-    do not open .cotam.
+    With --format, or an OUT in .jpg, .webp, .avif or .png, standard files are written, for models that do
+    not open .cotam.
 
-    IN is a video, which needs the extra video, if its suffix says so, if it is an address or a camera
-    (/dev/video0), or if --fps, --max-frames or --frames is given: it becomes a sequence of frames.
+    IN is a video (extra video) if it has the suffix of one, if it is an address or a camera (/dev/video0),
+    or if --fps, --max-frames or --frames is given. A video becomes a sequence of frames; of an animated
+    image without these options the first frame is encoded.
     """
     check_together(options)
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
@@ -79,7 +79,9 @@ def encode(
     if form == "cotam":
         for _, target in pairs:
             if form_named(target) and not files.identities([target]) & sources:
-                raise click.UsageError(f"{target}: what is written is .cotam: give a name that ends so")
+                raise click.UsageError(
+                    f"{target}: the output is a .cotam file: give a name that ends in .cotam"
+                )
     videos = video.among([source for source, _ in pairs], clip)
     if videos:
         video.check_together(options, form)

@@ -1,4 +1,4 @@
-"""``cotam serve`` and ``cotam edge``: their options."""
+"""``cotam serve`` and ``cotam edge``: run a gateway or an edge."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
-    """Options that both commands have."""
+    """Options of both commands."""
     count = click.IntRange(1)
     return together(
         option("--host", None, str, "127.0.0.1", "Address to listen on."),
@@ -44,19 +44,25 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             None,
             click.IntRange(0, 65535),
             port,
-            "0 takes a free one; the first line of the log names it.",
+            "Port to listen on; 0 takes a free one, which the first line of the log names.",
         ),
-        option("--timeout", "SECONDS", Finite(1), 600, "Give up an upstream that sends nothing for so long."),
+        option(
+            "--timeout", "SECONDS", Finite(1), 600, "Give up if the upstream sends nothing for this long."
+        ),
         option(
             "--max-body",
             "BYTES",
             byte_count,
             body,
-            "Refuse larger requests, decoded from their Content-Encoding.",
+            "Refuse larger requests; the size is that after decoding Content-Encoding.",
         ),
-        option("--max-requests", "N", count, 64, "In progress at a time; more are answered 429."),
+        option("--max-requests", "N", count, 64, "Requests in progress at a time; more are answered 429."),
         option(
-            "--max-images", "N", count, MAX_IMAGES, "In one request; each frame of a .cotam sequence is one."
+            "--max-images",
+            "N",
+            count,
+            MAX_IMAGES,
+            "Images in one request; each frame of a .cotam sequence counts.",
         ),
         size_limit_option(larger, megapixels),
         option(
@@ -64,7 +70,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             "N",
             count,
             lambda: min(os.cpu_count() or 1, 8),
-            "Images worked on at a time.",
+            "Images processed at a time.",
             show_default="number of processors, at most 8",
         ),
     )
@@ -122,15 +128,15 @@ def _package(given: Path | None) -> Path | None:
     "URL",
     str,
     None,
-    "Model server, as an OpenAI client's base URL: http://localhost:8000/v1.",
+    "Base URL of the model server: http://localhost:8000/v1.",
     required=True,
 )
 @_secret("--upstream-key", "KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
     "--token",
     "TOKEN",
-    "What clients must send: in X-Cotam-Token, or where their API has its key.  "
-    "[repeatable; default: nothing]",
+    "Token that clients must send, in X-Cotam-Token or as the key of their API.  "
+    "[repeatable; default: none is asked for]",
     multiple=True,
 )
 @option(
@@ -138,7 +144,7 @@ def _package(given: Path | None) -> Path | None:
     "HOST",
     _host_name,
     None,
-    "Let http addresses of media on this host pass to the model server; * is all.  [repeatable]",
+    "Let the model server fetch http(s) addresses of media on this host; * is any.  [repeatable]",
     multiple=True,
 )
 @option(
@@ -146,43 +152,45 @@ def _package(given: Path | None) -> Path | None:
     "ORIGIN",
     _origin,
     None,
-    "Serve web pages of this origin too, such as https://app.example.com.  [repeatable]",
+    "Answer web pages of this origin, such as https://app.example.com.  [repeatable]",
     multiple=True,
 )
-@click.option("--roundtrip", is_flag=True, help="Encode and decode ordinary images too, to measure it.")
-@together(quality_option("Of --roundtrip.", None), fit_option)
+@click.option(
+    "--roundtrip", is_flag=True, help="Encode and decode ordinary images on their way, to measure the codec."
+)
+@together(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
 @option(
     "--log-bytes",
     "FILE",
     click.Path(dir_okay=False, path_type=Path),
     None,
-    "Append a JSON line for each image decoded: its bytes and size.",
+    "Append a line of JSON for each decoded image: bytes and size.",
 )
 @option(
     "--store store_bytes",
     "BYTES",
     byte_count,
     "256M",
-    "Keep so many bytes of what edges send, so that they send each image once.",
+    "Store so many bytes of files, so that edges send each image once.",
 )
-@click.option("--no-store", is_flag=True, help="Keep nothing: edges send every image in every turn.")
+@click.option("--no-store", is_flag=True, help="Store nothing: edges send every image in every turn.")
 @option(
     "--store-folder",
     "DIR",
     click.Path(file_okay=False, path_type=Path),
     None,
-    "Keep it there instead of in memory, so that it outlives a restart.",
+    "Store files in this folder instead of in memory, to keep them over a restart.",
 )
-@option("--cache", "BYTES", byte_count, "128M", "Keep so many bytes of decoded images for later turns.")
+@option("--cache", "BYTES", byte_count, "128M", "Cache so many bytes of decoded images for later turns.")
 @option(
     "--package",
     "DIR",
     click.Path(file_okay=False, exists=True, path_type=Path),
     None,
-    "The npm package cotam, built or installed, with which the page encodes in the browser.  "
-    "[default: js/ of a clone, if it is built there]",
+    "Folder of the npm package cotam, with which the page at / encodes in the browser.  "
+    "[default: js/ of a clone, if it is built]",
 )
-@_listening(8400, "32M", 50, "Refuse larger images, and 24 times so much in a request.")
+@_listening(8400, "32M", 50, "Refuse larger images, and requests whose images have 24 times as many in all.")
 def serve(
     upstream: str,
     upstream_key: str | None,
@@ -200,11 +208,11 @@ def serve(
     package: Path | None,
     **listening: Any,
 ) -> None:
-    """Stand in front of a model server, and take .cotam for it.
+    """Run a gateway that decodes .cotam in front of a model server.
 
-    Clients of OpenAI's, Anthropic's and Gemini's APIs are served. Images sent as image/vnd.cotam become PNG,
-    and a sequence as many images as it has frames; everything else passes as it is. There is a page at /,
-    metrics at /metrics, and a line of JSON on standard error for each request.
+    It understands the APIs of OpenAI, Anthropic and Gemini. Images sent as image/vnd.cotam become PNG, and a
+    sequence becomes one image per frame; everything else passes unchanged. There is a demo page at /, metrics
+    at /metrics, and a line of JSON on standard error for each request.
     """
     from cotam.gateway.for_model import ForModel
     from cotam.gateway.server import appender
@@ -212,7 +220,7 @@ def serve(
     from cotam.gateway.wish import Wish
 
     if not roundtrip and (quality is not None or fit):
-        raise click.UsageError("--quality and --for are of --roundtrip")
+        raise click.UsageError("--quality and --for need --roundtrip")
     limits = _limits(listening)
     options: dict[str, Any] = {"roundtrip": Wish(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:
@@ -228,10 +236,10 @@ def serve(
 
 
 @click.command(context_settings=_HELP)
-@option("--gateway", "URL", str, None, "cotam serve, to which images go as .cotam.")
-@option("--upstream", "URL", str, None, "An API that reads no .cotam: https://api.example.com/v1.")
+@option("--gateway", "URL", str, None, "Address of cotam serve: send it images as .cotam.")
+@option("--upstream", "URL", str, None, "API that does not read .cotam: https://api.example.com/v1.")
 @_secret("--upstream-key", "KEY", "Key for --upstream, sent in place of the client's.")
-@_secret("--token", "TOKEN", "What --gateway asks for.")
+@_secret("--token", "TOKEN", "Token that --gateway asks for.")
 @click.option(
     "--send-once/--no-send-once",
     default=True,
@@ -242,44 +250,44 @@ def serve(
     default=True,
     help="For --gateway: send what changed since an earlier image of the conversation.",
 )
-@quality_option("Of .cotam.  [default: that of cotam encode]", None)
+@quality_option("Quality of .cotam files.  [default: that of cotam encode]", None)
 @option(
     "--for fit",
     "MODEL",
     _fit,
     "auto",
-    "Shrink to what this model sees, and keep to the limits of its API; auto is the model that the "
-    "request names, none keeps sizes. cotam models lists the names.",
+    "Shrink to the size that this model sees, and keep to the limits of its API. auto is the model that "
+    "the request names; none keeps sizes. cotam models lists the names.",
 )
-@option("--target-size", "BYTES", byte_count, None, "Of a .cotam file, at most.")
-@option("--fps", "X", FRAME_RATE, FPS, "For --gateway: frames a second that are taken of a video.")
+@option("--target-size", "BYTES", byte_count, None, "Largest .cotam file, in place of --quality.")
+@option("--fps", "X", FRAME_RATE, FPS, "For --gateway: frames to take per second of a video.")
 @option(
     "--max-frames",
     "N",
     click.IntRange(0),
     MAX_FRAMES,
-    "For --gateway: at most so many, evenly over the video; 0 leaves videos as they are.",
+    "For --gateway: take at most N frames, spread evenly over a video; 0 leaves videos as they are.",
 )
 @option(
     "--format form",
     None,
     click.Choice(["jpeg", "webp"]),
     "jpeg",
-    "For --upstream: of images that are coded again.",
+    "For --upstream: format of re-encoded images.",
 )
 @option(
     "--max-image-bytes",
     "BYTES",
     byte_count,
     None,
-    "For --upstream: of an image's file.  [default: the limit of the model's API]",
+    "For --upstream: largest file of an image.  [default: the limit of the model's API]",
 )
 @option(
     "--max-request-bytes",
     "BYTES",
     byte_count,
     None,
-    "For --upstream: of a whole request.  [default: the limit of the model's API]",
+    "For --upstream: largest request.  [default: the limit of the model's API]",
 )
 @_listening(8401, "256M", 100, "Larger images pass as they are.")
 def edge(
@@ -299,13 +307,13 @@ def edge(
     max_request_bytes: int | None,
     **listening: Any,
 ) -> None:
-    """Stand beside a client, and send its images in fewer bytes.
+    """Run a local proxy that sends the images of a client in fewer bytes.
 
-    Clients of OpenAI's, Anthropic's and Gemini's APIs change one address. With --gateway, images and videos
-    go as .cotam to cotam serve; one that would grow passes as it is. With --upstream, images are brought
-    upright, to the size that the model sees, and within the limits of its API; those that are so already
-    pass as they are. A client may ask for other settings with the headers X-Cotam-Quality,
-    X-Cotam-Target-Size, X-Cotam-For, X-Cotam-Max-Pixels, X-Cotam-Fps and X-Cotam-Max-Frames.
+    Clients of the APIs of OpenAI, Anthropic and Gemini change their base URL, nothing else. With --gateway,
+    images and videos go to cotam serve as .cotam, unless that is larger. With --upstream, images are turned
+    upright, shrunk to the size that the model sees and kept within the limits of its API; images that are
+    so already pass unchanged. Clients may set the headers X-Cotam-Quality, X-Cotam-Target-Size,
+    X-Cotam-For, X-Cotam-Max-Pixels, X-Cotam-Fps and X-Cotam-Max-Frames for one request.
     """
     if quality is not None and target_size:
         raise click.UsageError("--quality and --target-size exclude each other")
@@ -345,7 +353,7 @@ def _run(
     note: str,
     **settings: Any,
 ) -> None:
-    """Listen until a signal; ``note`` is what to know where others than this machine are answered."""
+    """Listen until a signal; ``note`` is printed if other machines are answered."""
     from cotam.gateway.app import application
     from cotam.gateway.server import run
     from cotam.gateway.upstream import is_loopback

@@ -1,4 +1,4 @@
-"""``cotam guide``: draw what a guide makes of an image, and the lab's command that makes guides."""
+"""``cotam guide``: draw importance and gain offset maps; the lab adds the export of guides."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["guide"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def guide() -> None:
-    """Make guides, which say where bits are spent, and look at them."""
+    """Export guides, which decide where bits are spent, and draw their maps."""
 
 
 @guide.command()
 @click.argument("source", metavar="IN")
 @option("-o --output", "OUT", str, None, "PNG file, or - for standard output.", required=True)
-@quality_option("Of the file whose levels are shown.")
-@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file; without it it is.")
+@quality_option("Quality for which gain offsets are shown.")
+@click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 @guide_options("lite")
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
-    """Draw what a guide makes of an image.
+    """Draw the importance map and the gain offset map of an image.
 
-    IN is an image, or - for standard input. OUT shows its importance as colours over the image, and beside it
-    the levels of its file: a square for 32×32 pixels, in quarter octaves of gain.
+    IN is an image, or - for standard input. OUT shows importance as colours over the image, and beside it the
+    gain offsets of every 32×32 pixels, in quarter octaves.
     """
     import numpy as np
 
@@ -51,7 +51,7 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
         pixels = to_rgb(files.image_input(source))
         plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
         if plan.guidance is None:
-            raise InputError("guide 'none' has no map to show: bits are spread evenly")
+            raise InputError("guide 'none' has no map to show")
         importance = plan.guidance.importance(pixels)
         allocation = plan.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
         levels = codec().quantise(pixels, quality, allocation)[0].levels
@@ -62,4 +62,4 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     screen.end()
 
 
-guide.add_command(of_lab("guide export", "Make an ONNX guide of a vision encoder."))
+guide.add_command(of_lab("guide export", "Export a vision encoder as an ONNX guide."))

@@ -1,4 +1,4 @@
-"""``cotam info``: describe images and .cotam files, and what models make of them."""
+"""``cotam info``: describe images and .cotam files, and the sizes that models see."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ __all__ = ["info"]
     metavar="MODEL",
     type=model_name,
     multiple=True,
-    help="Say what this model sees, and its visual tokens: a name that cotam models lists, or a model's "
-    "own.  [repeatable]",
+    help="Show the size that this model sees and its visual tokens. MODEL is a name from cotam models or the "
+    "model's own.  [repeatable]",
 )
-@quality_option("Of the .cotam file that an image would become.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--map", "with_map", is_flag=True, help="Of .cotam files: show the level map, too.")
+@quality_option("Quality at which an image is encoded to find its size as .cotam.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option("--map", "with_map", is_flag=True, help="Show the gain offset map of .cotam files.")
 def info(
     inputs: tuple[str, ...], names: tuple[str, ...], quality: int, as_json: bool, with_map: bool
 ) -> None:
     """Describe images and .cotam files.
 
-    IN is a file, or - for standard input. An image is encoded to say how many bytes it has as .cotam; with
-    --for, at the size that the model sees. .cotam files are not decoded to pixels.
+    IN is a file, or - for standard input. An image is encoded to find its size as .cotam; with --for, at the
+    size that the model sees. .cotam files are not decoded to pixels.
 
-    The level map has a number for 32×32 pixels, in quarter octaves of gain: above 0 is finer than the quality
-    says, below it is coarser.
+    The gain offset map has a number for every 32×32 pixels, in quarter octaves of gain: above 0 is coded
+    finer than the quality says, below 0 coarser.
     """
     screen = Screen()
     for source in inputs:

@@ -1,4 +1,4 @@
-"""The command ``cotam``: exit codes are 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""The command ``cotam``. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 NumPy, Pillow and ONNX Runtime are imported by the commands that use them, when they run.
 """
@@ -45,11 +45,11 @@ def main() -> None:
 
 for _command in (
     *(encode, decode, info, models, batch, compare),
-    of_module("guide", "guide", "", "Look at importance maps, and make guides."),
-    of_module("serve", "gateway", "serve", "Take .cotam in front of a model server (extra serve)."),
-    of_module("edge", "gateway", "serve", "Send small images from a client (extra serve)."),
-    of_lab("bench", "Compare codecs: rate against what models see and read."),
-    of_lab("analyze", "Study what compression breaks for a vision encoder."),
+    of_module("guide", "guide", "", "Draw importance maps and export guides."),
+    of_module("serve", "gateway", "serve", "Decode .cotam in front of a model server (extra serve)."),
+    of_module("edge", "gateway", "serve", "Shrink and encode the images of a client (extra serve)."),
+    of_lab("bench", "Compare codecs by rate and metrics."),
+    of_lab("analyze", "Study which tasks compression breaks first."),
     of_lab("eval", "Ask a multimodal LLM about coded images."),
     of_lab("train", "Train the codec, guides and adapters."),
 ):

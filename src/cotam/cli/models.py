@@ -1,4 +1,4 @@
-"""``cotam models``: the table of models, as text or JSON."""
+"""``cotam models``: print the table of models as text or JSON."""
 
 from __future__ import annotations
 
@@ -41,15 +41,13 @@ def _size(text: str) -> Size:
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--size", metavar="WxH", type=_size, default="1920x1080", help="Of the image that is taken as an example."
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--size", metavar="WxH", type=_size, default="1920x1080", help="Size of the example image.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:
-    """List models by the names that --for takes: what each sees, counts and accepts.
+    """List the models that --for knows: image sizes, visual tokens, limits.
 
-    With NAME, all that is known about it, and where it is written. A model's own name is understood, too,
-    such as claude-opus-4-7 or Qwen/Qwen3-VL-8B-Instruct.
+    With NAME, show all that is known about a model, with sources. NAME may be the model's own name, such as
+    claude-opus-4-7 or Qwen/Qwen3-VL-8B-Instruct.
     """
     from cotam.image import models as table
 

@@ -1,4 +1,4 @@
-"""Options that commands share, the types of their values, and the rules for inputs and outputs."""
+"""Options shared by commands, and the types of their values."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
 
 
 def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
-    """Load a guide that is named on the command line: an error is shown once, not for each image."""
+    """Load a guide named on the command line, to report an error once instead of for each image."""
     if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
         try:
             load(name)
@@ -165,70 +165,80 @@ fit_option = option(
     "MODEL",
     model_name,
     None,
-    "Shrink to what this model sees: a name that cotam models lists, or a model's own, such as "
-    "Qwen/Qwen3-VL-8B-Instruct. A level of detail may follow: gpt-4o:low.",
+    "Shrink to the size that this model sees. MODEL is a name from cotam models or the model's own, such as "
+    "Qwen/Qwen3-VL-8B-Instruct; a level of detail may follow: gpt-4o:low.",
 )
 
 
 def guide_options(default: str) -> Option:
-    """``--guide`` and what goes with it, as arguments ``guide``, ``guide_strength`` and ``guide_policy``."""
-    auto = "; auto is text, or none with the profiles page and base." if default == "auto" else "."
+    """``--guide``, ``--guide-strength`` and ``--guide-policy``."""
+    auto = "; auto is text with the weight set mllm, else none." if default == "auto" else "."
     return together(
         option(
             "--guide",
             "NAME",
             str,
             default,
-            f"Where bits are spent: none (evenly), text, lite, PATH.onnx, or clip:NAME_OR_FOLDER{auto}",
+            f"Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER{auto}",
             callback=_loaded,
         ),
-        option("--guide-strength", "X", Finite(0, 16), 1.0, "How much the guide moves: 1 is what suits it."),
+        option(
+            "--guide-strength",
+            "X",
+            Finite(0, 16),
+            1.0,
+            "Scale of the guide's gain offsets; 0 is no guidance.",
+        ),
         option(
             "--guide-policy",
             None,
             click.Choice(["log", "ternary"]),
             "log",
-            "log keeps the size that the quality has without a guide; ternary is the paper's rule.",
+            "From importance to gain offsets: log keeps the size of the file, ternary is the paper's rule.",
         ),
     )
 
 
 encode_options = together(
-    quality_option("Higher is better, and larger."),
+    quality_option("Higher keeps more, in more bytes."),
     option(
         "--target-size",
         "BYTES",
         byte_count,
         None,
-        "Highest quality that fits: 20000, 20k or 1.5M. If none fits, the image is shrunk.",
+        "Use the highest quality that fits into 20000, 20k or 1.5M bytes. If none fits, shrink the image.",
     ),
     option(
         "--profile",
         None,
         click.Choice(get_args(Profile)),
         "auto",
-        "Weights: for vision encoders (mllm), for pages, screens and charts (page), or trained for "
-        "squared error alone (base); auto is page for what is mostly text, else mllm.",
+        "Weight set: mllm for vision encoders, page for text, base for least squared error. auto is page for "
+        "images that are mostly text, else mllm; flat graphics become AV1 or lossless WebP.",
     ),
     guide_options("auto"),
     option(
-        "--metadata", "KINDS", _metadata_kinds, "none", "What to keep: none, all, or some of exif,icc,xmp."
+        "--metadata",
+        "KINDS",
+        _metadata_kinds,
+        "none",
+        "Metadata to keep: none, all, or some of exif,icc,xmp.",
     ),
-    option("--background", "COLOUR", _colour, "white", "Put behind transparent pixels: a name or #rrggbb."),
-    fit_option,
     option(
-        "--max-pixels", "N", pixel_count, None, "Shrink to at most so many pixels: 1000000, 800k or 1.5M."
+        "--background", "COLOUR", _colour, "white", "Colour behind transparent pixels: a name or #rrggbb."
     ),
+    fit_option,
+    option("--max-pixels", "N", pixel_count, None, "Shrink to at most N pixels: 1000000, 800k or 1.5M."),
     option(
         "-e --effort",
         None,
         click.Choice(get_args(Effort)),
         "default",
-        "Less time (fast), or fewer bytes (best).",
+        "fast takes less time, best makes smaller files.",
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
 )
-"""The arguments of `cotam.encode` but its image."""
+"""The arguments of `cotam.encode`, except the image."""
 
 decode_options = together(
     option(
@@ -236,10 +246,12 @@ decode_options = together(
         None,
         click.Choice(list(FORMS)),
         None,
-        "Of the outputs.  [default: by the suffix of OUT, else png]",
+        "Format of the outputs.  [default: from the suffix of OUT, else png]",
     ),
-    option("--view", None, click.Choice(get_args(View)), "mllm", "For vision encoders, or for people."),
-    size_limit_option("Refuse larger images."),
+    option(
+        "--view", None, click.Choice(get_args(View)), "mllm", "Decode for vision encoders, or for people."
+    ),
+    size_limit_option("Refuse images with more megapixels."),
 )
 """``form``, ``view`` and ``size_limit``, in megapixels."""
 
@@ -261,20 +273,20 @@ def file_options(output: str) -> Option:
     return together(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
         option("-o --output", "OUT", str, None, output),
-        click.option("--no-overwrite", is_flag=True, help="Refuse to replace files; without it they are."),
+        click.option("--no-overwrite", is_flag=True, help="Do not replace existing files."),
         option(
             "-j --jobs",
             "N",
             click.IntRange(1),
             lambda: min(os.cpu_count() or 1, 4),
-            "Inputs at a time. One alone keeps all processors busy most of the time: more gain little, "
-            "and take more memory.",
+            "Inputs to process at a time. One already uses all processors most of the time: more gain "
+            "little and take more memory.",
             show_default="number of processors, at most 4",
         ),
     )
 
 
-STRICT = "Fail where a note would say that something was repaired, left out or grew."
+STRICT = "Treat notes as errors: fail where something was repaired, left out or grew."
 
 
 def message_options(as_json: str) -> Option:
@@ -282,8 +294,8 @@ def message_options(as_json: str) -> Option:
     return together(
         click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
-        click.option("-v", "--verbose", is_flag=True, help="Say what was written."),
-        click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+        click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),
+        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     )
 
 

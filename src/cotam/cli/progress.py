@@ -1,4 +1,4 @@
-"""Plan the outputs of a command, and work on many inputs at a time."""
+"""Plan the outputs of a command, and process several inputs at a time."""
 
 from __future__ import annotations
 

@@ -23,11 +23,13 @@ standard_options: Option = together(
         None,
         click.Choice(FORMATS),
         None,
-        "Of the outputs: .cotam, or a standard file made for models; its --quality is the format's own.  "
-        "[default: by the suffix of OUT, else cotam]",
+        "Format of the outputs: .cotam, or a standard format, for which --quality is on its own scale.  "
+        "[default: from the suffix of OUT, else cotam]",
     ),
     click.option(
-        "--no-prefilter", is_flag=True, help="Standard files: plain settings, and pixels as they are."
+        "--no-prefilter",
+        is_flag=True,
+        help="Standard files: do not filter pixels or tune settings for models.",
     ),
 )
 

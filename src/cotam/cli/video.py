@@ -1,4 +1,4 @@
-"""Videos on the command line: clips to sequences, and sequences to folders or MP4 files."""
+"""Encode clips to sequences, and decode sequences to folders or MP4 files."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
 
 
 video_options = together(
-    option("--fps", "X", FRAME_RATE, None, "Video: frames a second.  [default: 1; all of --frames]"),
+    option(
+        "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; with --frames all]"
+    ),
     option(
         "--max-frames",
         "N",
         click.IntRange(1),
         None,
-        "Video: at most so many, evenly over the clip where --fps would take more.",
+        "Video: take at most N frames, spread evenly over the clip where --fps would take more.",
     ),
     option(
         "--frames",
@@ -65,13 +67,20 @@ video_options = together(
         "N",
         click.IntRange(1),
         KEY_EVERY,
-        "Video: frames between key frames, at most; fewer make random access faster.",
+        "Video: at least every Nth frame is a key frame; more make random access faster.",
     ),
-    option("--key-at", "SECONDS", Finite(0), None, "Video: a key frame here, too.", multiple=True),
+    option(
+        "--key-at",
+        "SECONDS",
+        Finite(0),
+        None,
+        "Video: make a key frame here too.  [repeatable]",
+        multiple=True,
+    ),
     click.option(
         "--low-delay",
         is_flag=True,
-        help="Video: write a frame before the next one is read; what lasts gets no more bits then.",
+        help="Video: write each frame before the next one is read, at the cost of some compression.",
     ),
 )
 """Options of ``encode`` that only videos have, named in `OPTIONS`."""

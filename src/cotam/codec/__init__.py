@@ -1,1 +1,1 @@
-"""The learned codec: networks, symbols, weight sets."""
+"""The codecs of still images and sequences: learned, AV1 and lossless."""

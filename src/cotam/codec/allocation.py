@@ -1,4 +1,4 @@
-"""Who decides where a still or frame spends its bits: allocators of gain offsets."""
+"""Allocators: what chooses the gain offset map of a still image or frame."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 __all__ = ["Allocator", "Costs", "FixedOffsets", "fixed"]
 
 Costs = Callable[[], np.ndarray]
-"""Computes what gain offsets cost at the quality that is coded: bits, float32 (15, ⌈H/32⌉, ⌈W/32⌉), of each
+"""Computes the cost of gain offsets at the current quality: bits, float32 (15, ⌈H/32⌉, ⌈W/32⌉), of each
 offset -7 … 7 in each field of 32×32 pixels."""
 
 
 class Allocator(Protocol):
-    """Chooses the gain offset map of an image, which the codec asks for once for each quality it tries."""
+    """Chooses the gain offset map of an image; called once for each quality that is tried."""
 
     def offsets(self, costs: Costs) -> np.ndarray:
         """Return the gain offset map: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain."""
@@ -25,7 +25,7 @@ class Allocator(Protocol):
 
 @dataclass(frozen=True)
 class FixedOffsets:
-    """The allocator of a map that is known: integers (⌈H/32⌉, ⌈W/32⌉) in ±7."""
+    """The allocator of a given map: integers (⌈H/32⌉, ⌈W/32⌉) in ±7."""
 
     levels: Any
 
@@ -35,5 +35,5 @@ class FixedOffsets:
 
 
 def fixed(levels: Any) -> FixedOffsets | None:
-    """Return the allocator of a map, None for None."""
+    """Return the allocator of a given map; None for None."""
     return None if levels is None else FixedOffsets(levels)

@@ -1,7 +1,7 @@
-"""AV1 still images, coded and decoded by Pillow.
+"""AV1 still images, coded and decoded by Pillow's AVIF plugin.
 
-What Pillow's AVIF plugin writes is stripped of its container (`cotam.format.av1`), which is 280 bytes, before
-it becomes a payload, and gets the container back before Pillow decodes it.
+The container of an AVIF file, 280 bytes, is removed from payloads and restored for decoding
+(`cotam.format.av1`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_contain
 __all__ = ["DRAFT_SPEED", "SPEED", "TUNING", "can_encode_av1", "decode_av1", "encode_av1", "speed_for"]
 
 SPEED = 6
-"""Of libaom, 0 (slow) … 10."""
+"""Speed of libaom, 0 (slow) … 10."""
 
 DRAFT_SPEED = 8
-"""A sixth of the time of speed 6. Its bytes are a nearly constant multiple (lab/docs/screens.md)."""
+"""Takes a sixth of the time of speed 6, for a nearly constant multiple of its bytes (lab/docs/screens.md)."""
 
 _LARGE = 1 << 20
-"""Images of more pixels are coded at speed 7 instead of 6: half the time, a tenth more bytes."""
+"""Images of more pixels are coded at speed 7 instead of 6, in half the time and a tenth more bytes."""
 
 _THREADS = 2
-"""The bytes are the same with any number of threads above one, and others with one alone."""
+"""The bytes are the same for any number of threads above one, and differ for one."""
 
 TUNING = {
     "deltaq-mode": "0",
@@ -35,7 +35,7 @@ TUNING = {
     "disable-trellis-quant": "1",
     "enable-restoration": "0",
 }
-"""On screens and charts 17 % fewer bytes than with libavif's own settings (lab/docs/screens.md)."""
+"""Settings that need 17 % fewer bytes on screens and charts than those of libavif (lab/docs/screens.md)."""
 
 
 def can_encode_av1(width: int, height: int) -> bool:
@@ -59,9 +59,9 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
 
     Parameters
     ----------
-    pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or without chroma where all pixels are grey
-    quality : 0 … 100, of AVIF; see `cotam.codec.scale` for ours
-    speed : 0 … 10, of libaom
+    pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or as 4:0:0 if all pixels are grey
+    quality : 0 … 100, on the scale of AVIF (see `cotam.codec.scale`)
+    speed : speed of libaom, 0 … 10
 
     Raises
     ------
@@ -90,7 +90,7 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
 def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode an AV1 payload to pixels uint8 (H, W, 3), sRGB.
 
-    The payload's own size is compared before a decoder takes memory for it.
+    The size in the payload is checked before a decoder allocates memory.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     if not features.check("avif"):
         raise MissingCodecError("decode", "AVIF")
     try:
-        # Not Image.open: its limit of pixels is not ours, which the caller has checked.
+        # Not Image.open, which has its own limit of pixels; the caller has checked ours.
         with AvifImagePlugin.AvifImageFile(BytesIO(restore_container(payload))) as image:
             pixels = np.array(image.convert("RGB"))
     except (OSError, RuntimeError, SyntaxError, ValueError) as error:
@@ -118,7 +118,7 @@ def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
 
 
 def is_grey(pixels: np.ndarray) -> bool:
-    """Whether red, green and blue are equal everywhere; looked at row by row, until they are not."""
+    """Whether red, green and blue are equal everywhere; checked in bands, to stop early."""
     return all(
         np.array_equal(band[..., 0], band[..., 1]) and np.array_equal(band[..., 0], band[..., 2])
         for band in np.array_split(pixels, max(1, len(pixels) // 64))

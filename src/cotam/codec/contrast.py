@@ -1,9 +1,9 @@
-"""The error that stands for quality: what words and what features of encoders suffer from.
+"""The error measure that makes payloads comparable: `balanced_error`.
 
-Words follow contrast-weighted error: each block of 16×16 pixels counts by the deviation of its luma. Features
-of vision encoders, which see large images reduced, follow the error of means of 8×8 pixels. Quality means one
-value of `balanced_error`, their sum, for all kinds of payload (`cotam.codec.scale`), and payloads are
-compared by it (`cotam.codec.flat`).
+The legibility of words follows contrast-weighted error, in which blocks of 16×16 pixels are weighted by the
+standard deviation of their luma. Features of vision encoders, which see large images reduced, follow the
+error of means of 8×8 pixels. `balanced_error` is a weighted sum of both. It defines the quality scale of all
+kinds of payload (`cotam.codec.scale`), and `cotam.codec.flat` compares payloads by it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = [
 ]
 
 BLOCK = 16
-"""Pixels of a side: about a line of text."""
+"""Side of a block in pixels: about the height of a line of text."""
 
 FLOOR = 4.0
-"""Grey levels added to each deviation, so that errors on plain ground count a little, too."""
+"""Grey levels added to each deviation, so that errors on plain ground count a little."""
 
 COARSE_WORTH = 30.0
-"""Of the squared error of means of 8×8 pixels, beside contrast-weighted error (lab/docs/screens.md)."""
+"""Weight of the squared error of means of 8×8 pixels in `balanced_error` (lab/docs/screens.md)."""
 
 _COARSE = 8
 
@@ -35,11 +35,11 @@ OPPONENT = np.array([[0.299, 0.587, 0.114], [-0.118, -0.232, 0.350], [0.350, -0.
 
 
 def contrast_weights(pixels: np.ndarray) -> np.ndarray:
-    """Return weights float32 (⌈H/16⌉, ⌈W/16⌉), positive, of pixels uint8 (H, W, 3)."""
+    """Return the weight of each block, float32 (⌈H/16⌉, ⌈W/16⌉), positive, of pixels uint8 (H, W, 3)."""
     height, width = pixels.shape[:2]
     rows, columns = -(-height // BLOCK), -(-width // BLOCK)
     weights = np.empty((rows, columns), np.float32)
-    for row in range(rows):  # band by band: memory stays that of one
+    for row in range(rows):  # in bands, to save memory
         luma = pixels[row * BLOCK : (row + 1) * BLOCK].astype(np.float32) @ OPPONENT[0]
         luma = np.pad(luma, ((0, 0), (0, columns * BLOCK - width)), mode="edge")
         weights[row] = luma.reshape(len(luma), columns, BLOCK).std(axis=(0, 2))
@@ -52,7 +52,7 @@ def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray 
     Parameters
     ----------
     pixels, decoded : uint8 (H, W, 3)
-    weights : of `contrast_weights`, where they are known
+    weights : `contrast_weights` of ``pixels``, if already computed
     """
     return _errors(pixels, decoded, weights)[0]
 
@@ -60,8 +60,7 @@ def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray 
 def balanced_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return `contrast_error` plus `COARSE_WORTH` times the mean squared error of means of 8×8 pixels.
 
-    Arguments are those of `contrast_error`. Blocks at the right and lower edge are smaller where the image
-    ends within them.
+    The arguments are those of `contrast_error`. Blocks at the right and lower edge may be smaller.
     """
     fine, coarse = _errors(pixels, decoded, weights)
     return fine + COARSE_WORTH * coarse

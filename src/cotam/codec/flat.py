@@ -1,8 +1,8 @@
-"""Code flat graphics: few colours or AV1, whichever is smaller at equal error.
+"""Code flat graphics with a palette, losslessly or as AV1, whichever is smallest at equal error.
 
 ::
 
-    sample of pixels ─▸ palette, AV1 at its draft speed ─▸ which of them, or both
+    sample of pixels ─▸ palette, AV1 at draft speed ─▸ which of them to make, or both
     pixels ─┬─▸ palette ─▸ lossless ───────────────┐
             ├─▸ lossless, if colours are few ──────┼─▸ fewest bytes for the error
             └─▸ AV1 ───────────────────────────────┘
@@ -32,52 +32,52 @@ if TYPE_CHECKING:
 __all__ = ["Coded", "FlatCoder", "better", "can_encode_flat"]
 
 EXACT_COLOURS = 256
-"""Images of so few colours are also coded as they are."""
+"""Images of at most this many colours are also coded exactly."""
 
 _SURELY_EXACT = 32
-"""Images of so few colours are not coded as AV1."""
+"""Images of at most this many colours are not coded as AV1."""
 
 _FAST_COLOURS = 512
-"""With little effort, images of more are not reduced to fewer."""
+"""With effort "fast", images of more colours are not reduced to a palette."""
 
 _FAST_TRIALS = ((16, 1.0), (64, 1.0))
 
 _PALETTE_PIXELS = 16_000_000
-"""Larger images are not reduced to a palette, which takes some 50 bytes a pixel."""
+"""Larger images are not reduced to a palette, which takes some 50 bytes of memory per pixel."""
 
 _SLOPE = 0.5
-"""Bytes times the error to this power are about equal along a rate curve, of either payload."""
+"""Bytes times error to this power is about constant along the rate curve of either payload."""
 
 _GROWTH = 0.02
-"""Growth of the logarithm of a file's bytes with quality, about."""
+"""Approximate growth of the logarithm of the file size per quality step."""
 
 _TRIES = 3
-"""Drafts at most by which a quality for a number of bytes is found, and files made at the end."""
+"""Largest number of drafts to find a quality for a file size, and of files made at the end."""
 
 _FULL = 0.94
-"""Files that take this share of the bytes that they may are large enough."""
+"""A file that fills this share of its budget is accepted."""
 
 _SAMPLE = 1 << 18
-"""Pixels, about, on which the payload of larger images is chosen; of others both are made."""
+"""Approximate pixels of the sample on which the payload of larger images is chosen."""
 
 _BAND = 64
-"""Rows of which samples consist: some lines of text, which lossless coding finds again."""
+"""Rows of the bands of a sample: a few lines of text, whose repetitions lossless coding exploits."""
 
 _SURELY = 0.12
-"""Difference of the logarithms of two costs on a sample from which on only the lower one is made whole."""
+"""From this difference of log costs on the sample, only the cheaper payload is made of the whole image."""
 
 _DRAFTED = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
-"""Bytes of AV1 at `DRAFT_SPEED` as a multiple of those at other speeds (lab/docs/screens.md)."""
+"""Speed → bytes of AV1 at `DRAFT_SPEED` relative to those at this speed (lab/docs/screens.md)."""
 
 
 def can_encode_flat(width: int, height: int) -> bool:
-    """Whether Pillow has what an image of this size takes: lossless WebP or AVIF."""
+    """Whether Pillow can code an image of this size as lossless WebP or AVIF."""
     return _can_reduce(width, height) or can_encode_av1(width, height)
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A file, and how to find the error of its image, which is not measured before it is asked for."""
+    """A file, and the error of its image, which is measured at the first access."""
 
     file: File
     measure: Callable[[], float]
@@ -88,7 +88,7 @@ class Coded:
         return self.measure()
 
     def cost(self, target: float) -> float:
-        """Estimated bytes at the error ``target``; an error below half of it counts as half."""
+        """Return the estimated bytes at the error ``target``; an error below half of it counts as half."""
         return _cost(len(self.file.payload), self.error, target)
 
 
@@ -97,12 +97,12 @@ def _cost(size: float, error: float, target: float) -> float:
 
 
 def better(first: Coded, second: Coded, quality: int | None) -> Coded:
-    """Return the one with fewer bytes at equal error; with less error if both were made to fit a size.
+    """Return the file with fewer bytes at equal error, or with less error if both were made to fit a size.
 
     Parameters
     ----------
     first, second : two codings of one image
-    quality : 0 … 100 that both were coded at; None if they were made to fit a size
+    quality : 0 … 100 of both; None if they were made to fit a size
     """
     if quality is None:
         return first if first.error <= second.error else second
@@ -112,21 +112,22 @@ def better(first: Coded, second: Coded, quality: int | None) -> Coded:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Kinds that are made of an image, and palettes that are tried (`cotam.codec.palette.TRIALS`)."""
+    """The kinds of payload to make, and the palettes to try (`cotam.codec.palette.TRIALS`)."""
 
     kinds: set[Kind]
     trials: Sequence[tuple[int, float]]
 
 
 class FlatCoder:
-    """Codes one image as files of kind AV1 or LOSSLESS; what is known of its colours is kept.
+    """Codes one image as files of kind AV1 or LOSSLESS; its colours are analysed once.
 
     Parameters
     ----------
     pixels : uint8 (H, W, 3), sRGB
-    metadata : of all files, any of ``exif``, ``icc``, ``xmp`` → bytes
-    palette : try few colours; no use for photographs and scans
-    effort : "fast": a quick AV1, palettes only for few colours; "best": a slow AV1, and always both
+    metadata : metadata of the files: any of "exif", "icc", "xmp" → bytes
+    palette : whether to try palettes, which are useless for photographs and scans
+    effort : "fast" codes AV1 at a high speed, and palettes only if colours are few; "best" codes AV1 at a low
+        speed, and always tries both
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class FlatCoder:
         self._known_av1: dict[tuple[int, int], bytes] = {}
 
     def encode(self, quality: int) -> Coded:
-        """Code the image with about the error that ``quality`` 0 … 100 stands for.
+        """Code the image with approximately the error of ``quality``, 0 … 100 (`cotam.codec.scale`).
 
         Raises
         ------
@@ -155,7 +156,7 @@ class FlatCoder:
         return self._encode(quality, self._choose(quality))
 
     def encode_within(self, size: int) -> Coded:
-        """Code the image at a high quality, found with few tries, whose file has at most ``size`` bytes.
+        """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
 
         Raises
         ------
@@ -171,7 +172,7 @@ class FlatCoder:
             if length <= size:
                 best, low = coded, quality
             elif best is None and self._has_av1 and Kind.LOSSLESS in choice.kinds:
-                choice = _Choice({Kind.AV1}, ())  # by drafts of which the quality was found
+                choice = _Choice({Kind.AV1}, ())  # the quality was found by drafts of AV1
                 continue
             else:
                 high = quality
@@ -185,13 +186,13 @@ class FlatCoder:
         return best
 
     def measure(self, file: File, decoded: np.ndarray) -> Coded:
-        """Return a file of another codec with its error."""
+        """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
         return Coded(file, lambda: self._error_of(decoded))
 
     # What to make
 
     def _choose(self, quality: int) -> _Choice:
-        """What may be best at a quality."""
+        """Choose the payloads that may be best at a quality."""
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
         enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
@@ -208,7 +209,7 @@ class FlatCoder:
         )
 
     def _as_sample(self, quality: int, speed: int) -> _Choice:
-        """What may be best for an image of which this is a sample, and whose AV1 has this speed."""
+        """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
         target, found = error_at(quality), self._few_colours(quality, TRIALS)
         if found is None:
             return _Choice({Kind.AV1}, ())
@@ -219,7 +220,7 @@ class FlatCoder:
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
 
     def _quality_for(self, size: int) -> int:
-        """A quality at which the file has about so many bytes, by secants on drafts of the sample."""
+        """Find the quality for a file size approximately, by the secant method on drafts of the sample."""
         quality, slope, known = MAX_QUALITY // 2, _GROWTH, list[tuple[int, float]]()
         if not self._has_av1:
             return quality
@@ -235,7 +236,7 @@ class FlatCoder:
 
     @cached_property
     def _sample(self) -> FlatCoder:
-        """A coder of evenly spaced bands of the image; this one if the image is small."""
+        """A coder of evenly spaced bands of the image; this coder itself if the image is small."""
         step = self._height * self._width // _SAMPLE
         if step < 2 or self._effort == "best":
             return self
@@ -245,7 +246,7 @@ class FlatCoder:
     # Making it
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
-        """Code the image as chosen; return the better one. AV1 where palettes have more error."""
+        """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
         found = self._few_colours(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
         palette = found[0] if found else None
         if palette and Kind.AV1 not in choice.kinds:
@@ -268,13 +269,13 @@ class FlatCoder:
 
     @cached_property
     def _exact(self) -> bytes | None:
-        """Payload of the image as it is, if its colours are few."""
+        """The lossless payload of the exact image, if it has few colours."""
         return encode_lossless(self._pixels) if self._colours.exact <= EXACT_COLOURS else None
 
     def _few_colours(
         self, quality: int, trials: Sequence[tuple[int, float]]
     ) -> tuple[Coded, tuple[int, float]] | None:
-        """The image in its best palette, or as it is, and the trial that it is of; None if none suffices."""
+        """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
         target = error_at(quality)
         reduced = [
             (encode_lossless(one.pixels), one) for one in reduce_colours(self._colours, target, trials)
@@ -288,7 +289,7 @@ class FlatCoder:
         return min(found, key=lambda one: one[0].cost(target), default=None)
 
     def _av1(self, quality: int, speed: int) -> Coded:
-        """AV1 with about the error of a quality of ours."""
+        """Code the image as AV1 with approximately the error of ``quality``."""
         value = av1_quality_for(error_at(quality))
         if (value, speed) not in self._known_av1:
             self._known_av1[value, speed] = encode_av1(self._pixels, value, speed=speed)

@@ -1,6 +1,6 @@
-"""Code hyper latents: the mean and table of each follow from those coded before it, in integers.
+"""Code hyper latents with causal context, in integers.
 
-They are coded in four steps, each a quarter of the channels of every cell (`step_mask`): the graph
+They are coded in four steps, each a quarter of the channels of every cell (`step_mask`). The graph
 ``hyper_context`` predicts means and tables of a step from the steps before it.
 """
 
@@ -19,10 +19,10 @@ __all__ = ["PLACES", "STEPS", "HyperCoder", "step_mask"]
 
 STEPS = 4
 PLACES = np.array([[0, 2], [3, 1]], np.uint8)
-"""Turn of each place within a 2×2 square, by row and column."""
+"""Turn of each position within a 2×2 square, by row and column."""
 
 LIMIT = 255
-"""Dequantised hyper latents are integers in ±255, units of 1/16."""
+"""Dequantised hyper latents are integers in ±255, in units of 1/16."""
 
 SYMBOL_LIMIT = 127
 """Hyper latents are integers in ±127."""
@@ -31,19 +31,19 @@ SYMBOL_LIMIT = 127
 def step_mask(step: int, channels: int, height: int, width: int) -> np.ndarray:
     """Return which hyper latents a step codes, bool (channels, height, width).
 
-    The channels are in four groups; step ``s`` codes group ``(s - turn) % 4`` of a place with this turn.
+    Channels are in four groups; step ``s`` codes group ``(s - turn) % 4`` at a position with this turn.
     """
     group = np.arange(channels, dtype=np.uint8) * STEPS // channels
     return (group[:, None, None] + _turns(height, width)) % STEPS == step
 
 
 def _turns(height: int, width: int) -> np.ndarray:
-    """Return the turn of each place, uint8 (height, width)."""
+    """Return the turn of each position, uint8 (height, width)."""
     return PLACES[np.arange(height)[:, None] % 2, np.arange(width) % 2]
 
 
 class HyperCoder:
-    """Codes the hyper latents of one weight set. All arrays are of shape (Z, h, w)."""
+    """Codes the hyper latents of one weight set. All arrays have shape (Z, h, w)."""
 
     def __init__(self, weights: WeightSet, runner: Runner) -> None:
         self.weights, self.runner = weights, runner
@@ -61,7 +61,7 @@ class HyperCoder:
         Raises
         ------
         DamagedError
-            If they are beyond ±`SYMBOL_LIMIT`: no encoder writes such.
+            If one is beyond ±`SYMBOL_LIMIT`, which no encoder writes.
         """
         z = np.zeros(shape, np.int16)
         for mask, mean, index in self._steps(z, quality, skip_mask):
@@ -74,7 +74,7 @@ class HyperCoder:
     def coded(
         self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `put` writes: symbols less their means, int16, and their table index, uint8."""
+        """Return what `put` writes: symbols minus means, int16, and their table index, uint8."""
         symbols, tables = np.zeros(z.shape, np.int16), np.zeros(z.shape, np.uint8)
         for mask, mean, index in self._steps(z, quality, skip_mask):
             symbols[mask], tables[mask] = (z - mean)[mask], index[mask]
@@ -88,7 +88,7 @@ class HyperCoder:
     def _steps(
         self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield for each step which symbols it codes (bool), all means (int16) and all table indices (uint8).
+        """Yield for each step the mask of its symbols (bool), all means (int16) and table indices (uint8).
 
         ``z`` is read after each step, so that a decoder may fill it in between.
         """
@@ -102,7 +102,7 @@ class HyperCoder:
             sums = self.weights.hyper_place[step].T[:, turns]
             sums += self.weights.hyper_quality[quality][:, None, None]
             mean, change = self.runner("hyper_context", {"known": known[None], "sums": sums[None]})
-            # A quotient of integers that float32 holds is rounded once, by IEEE 754: the same everywhere.
+            # IEEE 754 rounds a quotient of integers that float32 holds the same way everywhere.
             mean = np.rint(mean[0] * 256 / multipliers).astype(np.int16)
             index = np.clip(plain + change[0], 1, last).astype(np.uint8)
             mask = step_mask(step, *z.shape)

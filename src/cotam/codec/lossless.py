@@ -1,7 +1,7 @@
-"""Lossless still images of few colours: WebP's lossless coding (VP8L), through Pillow.
+"""Lossless still images, as WebP's lossless format (VP8L), through Pillow.
 
-A payload is the VP8L bitstream (RFC 9649, section 3) after its header of five bytes: width and height come
-from the file's header, so that they cannot contradict each other.
+A payload is the VP8L bitstream (RFC 9649, section 3) without its header of five bytes: width and height are
+those of the file's header.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
     chunk = b"VP8L" + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
     data = b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"WEBP" + chunk
     try:
-        # Not Image.open: its limit of pixels is not ours, which the caller has checked.
+        # Not Image.open, which has its own limit of pixels; the caller has checked ours.
         with WebPImagePlugin.WebPImageFile(BytesIO(data)) as image:
             pixels = np.array(image.convert("RGB"))
     except (OSError, RuntimeError, SyntaxError, ValueError) as error:

@@ -1,15 +1,14 @@
-"""Reduce flat graphics to few colours, which lossless coding makes small.
+"""Reduce flat graphics to few colours, for lossless coding.
 
 ::
 
     pixels ──▸ colours: values, counts, weights ──▸ palette ──▸ smoothed index map ──▸ pixels of few colours
 
-A screenshot has some thousand colours, of which smoothed edges of letters are most. The palette comes from
-entropy-constrained vector quantisation (Chou, Lookabaugh, Gray, 1989) of the colours, not of the pixels:
-squared error, weighted as `cotam.codec.contrast` does, against the bits of a colour that is as frequent as it
-is. Then each
-pixel may take the colour of a neighbour where that adds little error (iterated conditional modes; Besag,
-1986), which makes runs longer.
+A screenshot has some thousand colours, mostly of antialiased letters. The palette is found by
+entropy-constrained vector quantisation (Chou, Lookabaugh, Gray, 1989) of the colours, which minimises squared
+error, weighted as in `cotam.codec.contrast`, plus the bits of each colour by its frequency. Then pixels may
+take the colour of a neighbour where that adds little error (iterated conditional modes; Besag, 1986), which
+makes runs longer.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 __all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "reduce_colours"]
 
 MAX_COLOURS = 1024
-"""Images of more have them merged on a coarser grid first."""
+"""More colours are first merged on a coarser grid."""
 
 TRIALS = ((4, 1.0), (4, 0.5), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
-"""Palettes that are tried: colours at most, and the share of the error allowed that the palette may take;
-smoothing takes the rest. VP8L packs four pixels into a byte for up to 4 colours, two for up to 16."""
+"""Palettes to try: largest number of colours, and share of the allowed error for the palette; the rest is for
+smoothing. VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
 
 _ROOM = 0.8
-"""Palettes that take more of the error allowed are not smoothed: it would hardly ever fit."""
+"""Palettes that use more of the allowed error are not smoothed, since the result would hardly ever fit."""
 
 _AGREEMENTS = (6.0, 2.0)
-"""What agreeing with one neighbour is worth, in units of what a bit is worth: the first that fits."""
+"""Worth of agreeing with one neighbour, in bits; the first that fits is used."""
 
 _PLAIN = 8
-"""Runs of so many pixels of one colour are plain ground."""
+"""Pixels of a run of one colour that counts as plain ground."""
 
 _ROUNDS = 6
 _PASSES = 2
 _STEPS = 7
 _TRADES = (-2.0, 14.0)
-"""Logarithms (base 2) of the least and the most squared error that a bit is worth, in the bisection."""
+"""Range of log2 of the squared error that a bit is worth, for bisection."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ class Colours:
     Attributes
     ----------
     values : float32 (n, 3), RGB
-    counts : float64 (n,), pixels
-    weights : float64 (n,), sums of their pixels' contrast weights
-    index : (H, W), which colour a pixel has
-    pixel_weights : float32 (H, W), what squared error counts: by contrast, 1 in the mean, and more on plain
-        ground, where it does not cancel in the means of 8×8 pixels
+    counts : float64 (n,), pixels of each colour
+    weights : float64 (n,), sums of the weights of these pixels
+    index : int16 (H, W), the colour of each pixel
+    pixel_weights : float32 (H, W), weights of squared error: by contrast, of mean 1, plus more on plain
+        ground, where errors do not cancel in the means of 8×8 pixels
     merged_error : weighted error of merging to ``values``
-    exact : number of colours before that
+    exact : number of colours before merging
     """
 
     values: np.ndarray
@@ -73,7 +72,7 @@ class Colours:
 
     @classmethod
     def of(cls, pixels: np.ndarray, block_weights: np.ndarray | None = None) -> Colours:
-        """Count the colours of pixels uint8 (H, W, 3), whose `contrast_weights` may be known."""
+        """Count the colours of pixels uint8 (H, W, 3); ``block_weights`` are their `contrast_weights`."""
         height, width = pixels.shape[:2]
         blocks = contrast_weights(pixels) if block_weights is None else block_weights
         found, runs, lengths = _runs(pixels)
@@ -113,9 +112,9 @@ class Reduced:
     Attributes
     ----------
     pixels : uint8 (H, W, 3)
-    colours : how many
-    error : an estimate of `cotam.codec.contrast.balanced_error`
-    trial : of `TRIALS`
+    colours : number of colours
+    error : estimate of `cotam.codec.contrast.balanced_error`
+    trial : the one of `TRIALS`
     """
 
     pixels: np.ndarray
@@ -125,9 +124,9 @@ class Reduced:
 
 
 def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the colours (n,), as 0xRRGGBB, and the runs of an image: which colour each has, and its length.
+    """Return the colours (n,), as 0xRRGGBB, and the colour index and length of each run.
 
-    Runs go on from the end of a row to the next; drawings have few of them, so only these are sorted.
+    Runs continue over the ends of rows. Drawings have few runs, so only these are sorted.
     """
     packed = np.asarray(Image.fromarray(pixels).convert("RGBX")).view(">u4").reshape(-1)
     starts = np.flatnonzero(np.concatenate([[True], packed[1:] != packed[:-1]]))
@@ -138,18 +137,18 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def reduce_colours(
     colours: Colours, max_error: float, trials: Sequence[tuple[int, float]] = TRIALS
 ) -> list[Reduced]:
-    """Reduce an image to palettes of different sizes, each as cheap to code as the error allows.
+    """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
     Parameters
     ----------
-    colours : of the image
-    max_error : that is not exceeded by estimated errors
-    trials : of `TRIALS`; the time is proportional to their number
+    colours : colours of the image
+    max_error : largest estimated error
+    trials : subset of `TRIALS`; time is proportional to their number
 
     Returns
     -------
     list of Reduced
-        Candidates, of which the one with the smallest payload is best; empty where none is good enough.
+        Candidates; empty if none is within the error.
     """
     found: dict[tuple[int, float], Reduced] = {}
     for size, share in trials:
@@ -163,7 +162,7 @@ def reduce_colours(
 
 @dataclass(frozen=True)
 class _Palette:
-    """Colours uint8 (k, 3), which of them each colour of the image becomes, the error, and a bit's worth."""
+    """Colours uint8 (k, 3), the one chosen for each of the image, the error, and the worth of a bit."""
 
     values: np.ndarray
     chosen: np.ndarray
@@ -172,7 +171,7 @@ class _Palette:
 
 
 def _best_palette(colours: Colours, size: int, max_error: float) -> _Palette | None:
-    """The cheapest palette within an error; bisects what a bit is worth."""
+    """Return the cheapest palette within an error, by bisection of the worth of a bit."""
     low, high = _TRADES
     best = None
     for step in range(_STEPS):
@@ -188,7 +187,7 @@ def _best_palette(colours: Colours, size: int, max_error: float) -> _Palette | N
 
 
 def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
-    """The image in the palette, pixels moved to colours of neighbours as far as allowed; its error."""
+    """Return the image in the palette, smoothed as far as the error allows, and its error."""
     labels = palette.chosen[colours.index]
     table = _distances(colours.values @ OPPONENT.T, palette.values)
     for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
@@ -201,10 +200,10 @@ def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np
 
 
 def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
-    """Labels int16 (H, W) after each pixel at an edge took the best among its own and its neighbours'.
+    """Return labels int16 (H, W) after pixels at edges took the best of their own and their neighbours'.
 
-    The cost of a label is the pixel's weighted error less ``worth`` for each direct neighbour that has it,
-    and half of that for each diagonal one. Every other pixel moves at a time, as on a checkerboard.
+    The cost of a label is the pixel's weighted error minus ``worth`` for each direct neighbour that has it,
+    and half of that for each diagonal one. Pixels are updated alternately, as on a checkerboard.
     """
     padded = np.pad(labels, 1, mode="edge").astype(np.int16)
     for _ in range(_PASSES):
@@ -247,7 +246,7 @@ def _move(
 
 
 def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
-    """The palette where a bit is worth ``trade`` in squared error of a pixel."""
+    """Return the palette for which a bit is worth ``trade`` in squared error of a pixel."""
     points = colours.values @ OPPONENT.T
     palette = colours.values[_spread(points, colours.weights, trade, size)]
     chosen = _distances(points, palette).argmin(axis=1)
@@ -270,7 +269,7 @@ def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
 
 
 def _spread(points: np.ndarray, weights: np.ndarray, trade: float, size: int) -> list[int]:
-    """Colours to begin with: the weightiest, then always the one that costs most where it is now."""
+    """Return initial colours: the one of largest weight, then repeatedly the one with the largest cost."""
     chosen = [int(weights.argmax())]
     away = np.square(points - points[chosen[0]]).sum(axis=1)
     while len(chosen) < min(size, len(points)):
@@ -284,7 +283,7 @@ def _spread(points: np.ndarray, weights: np.ndarray, trade: float, size: int) ->
 
 
 def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Squared distances (n, k) of colours to a palette, RGB, in the space of `OPPONENT`."""
+    """Return squared distances (n, k) of colours, in the space of `OPPONENT`, to a palette in RGB."""
     centres = palette @ OPPONENT.T
     squares = np.square(points).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
     return np.maximum(squares - 2 * points @ centres.T, 0).astype(np.float32)

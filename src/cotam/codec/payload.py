@@ -1,7 +1,6 @@
-"""Write and read the symbols of an image: the part of the codec that is the same on every machine.
+"""Write and read the symbols of an image, identically on every machine.
 
-Entropy coding depends on the stored tables and on the scale network, which works in integers, and on nothing
-in floating point.
+Entropy coding depends on the stored tables and on networks that compute in integers, not on floating point.
 """
 
 from __future__ import annotations
@@ -43,9 +42,12 @@ class PayloadCoder:
         Parameters
         ----------
         index : uint8 (M, h, w), the table of each latent
-        check : the CRC-32 so far
+        check : CRC-32 so far
 
-        Returns the CRC-32 continued over the symbols.
+        Returns
+        -------
+        int
+            The CRC-32 continued over the symbols.
         """
         bands = list(grid.bands())
         self.hyper.put(writer, symbols.z, symbols.quality, symbols.skip_mask)
@@ -74,7 +76,7 @@ class PayloadCoder:
     ) -> tuple[Symbols, int]:
         """Read what `put_symbols` wrote.
 
-        Returns the symbols and the CRC-32 continued over them, which the caller compares.
+        Returns the symbols, and the CRC-32 continued over them for the caller to compare.
 
         Raises
         ------
@@ -102,7 +104,7 @@ class PayloadCoder:
         check: int,
         skip_mask: np.ndarray | None = None,
     ) -> tuple[Symbols, int]:
-        """Read as `get_symbols`, but leave ``y`` unread and uninitialised.
+        """Read hyper latents and levels as `get_symbols`, and leave ``y`` uninitialised.
 
         Raises
         ------
@@ -118,7 +120,7 @@ class PayloadCoder:
         if has_levels:
             levels = read_levels(reader, *grid.levels)
             check = zlib.crc32(levels.tobytes(), check)
-        # Memory for the latents is taken only now: a small file may claim a giant image.
+        # Allocated only now, since a small damaged file may claim a giant image.
         y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
         return Symbols(quality, levels, z, y, skip_mask), check
 

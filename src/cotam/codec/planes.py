@@ -13,10 +13,10 @@ from cotam.format.level_map import LEVELS_PER_OCTAVE
 __all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "expand"]
 
 BAND_CELLS = 1024
-"""Cells (64×64 pixels) of a band, the part of a payload between two checkpoints, at most."""
+"""Largest number of cells (64×64 pixels) of a band, the part of a payload between two checkpoints."""
 
 SCALES_HALO = 2
-"""Cells around a band that the scale network sees: its receptive field, rounded up."""
+"""Halo, in cells, that covers the receptive field of the scale network."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,21 @@ class Grid:
 
     @property
     def latents(self) -> tuple[int, int]:
-        """Latents: one for 16×16 pixels."""
+        """Grid of latents: one for 16×16 pixels."""
         return -(-self.height // 16), -(-self.width // 16)
 
     @property
     def levels(self) -> tuple[int, int]:
-        """Gain offset map: one field for 32×32 pixels."""
+        """Gain offset map: one offset for 32×32 pixels."""
         return -(-self.height // 32), -(-self.width // 32)
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Hyper latents: one cell for 64×64 pixels."""
+        """Grid of hyper latents: one cell for 64×64 pixels."""
         return -(-self.height // 64), -(-self.width // 64)
 
     def bands(self) -> Iterator[tuple[Span, Span]]:
-        """Yield rows and columns of cells of each band, in the order in which bands are coded."""
+        """Yield rows and columns of cells of each band, in coding order."""
         rows, columns = self.cells
         height = max(1, BAND_CELLS // columns)
         for start in range(0, rows, height):
@@ -72,7 +72,7 @@ class Symbols:
     skip_mask: np.ndarray | None = None
 
     def equals(self, other: Symbols) -> bool:
-        """Tell whether all integers are the same."""
+        """Whether all integers are the same."""
         return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
 
 
@@ -82,7 +82,7 @@ class Latents:
 
     Attributes
     ----------
-    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉); the same on all machines but for the last bit
+    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉); machines may differ in the last bits
     nominal : log2 of the nominal gain of the file's quality
     levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
     """

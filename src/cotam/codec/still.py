@@ -5,7 +5,7 @@
     encode  pixels → latents → hyper latents → symbols → payload
     decode  payload → symbols (checked) → latents → pixels
 
-Large images pass through the graphs in tiles and through the range coder in bands, in bounded memory.
+To bound memory, large images pass through the graphs in tiles and through the range coder in bands.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from cotam.format.symbols import SymbolReader, SymbolWriter
 __all__ = ["Codec", "Quantised"]
 
 _HYPER_HALO, _CONTEXT_HALO, _SYNTHESIS_HALO = 2, 2, 1
-"""Cells around a tile that these graphs see: their receptive fields, rounded up."""
+"""Halos, in cells, that cover the receptive fields of these graphs."""
 
 _ANALYSIS_HALO = 3
-"""The same of the analysis, in latents."""
+"""Halo of the analysis, in latents."""
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """Latents that were quantised.
+    """Quantised latents.
 
     Attributes
     ----------
     symbols : see `Symbols`
     index : uint8 (M, h, w), the table of each latent
-    values : float32 (M, h, w), the latents that a decoder will have; None if not asked for
+    values : float32 (M, h, w), dequantised latents as in a decoder; None unless asked for
     """
 
     symbols: Symbols
@@ -156,12 +156,12 @@ class Codec(PayloadCoder):
         skip_mask: np.ndarray | None = None,
         keep_values: bool = False,
     ) -> Quantised:
-        """Round hyper latents, then latents against the means that a decoder will have.
+        """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
         Parameters
         ----------
         skip_mask : see `Symbols`
-        keep_values : also return the latents that a decoder will have, 4 bytes a pixel
+        keep_values : also return the dequantised latents, 4 bytes per pixel
 
         Raises
         ------
@@ -196,9 +196,9 @@ class Codec(PayloadCoder):
         return Quantised(symbols, index, values)
 
     def level_costs(self, symbols: Symbols, grid: Grid) -> np.ndarray:
-        """Estimate what gain offsets cost, see `cotam.codec.allocation.Costs`.
+        """Estimate the cost of gain offsets, see `cotam.codec.allocation.Costs`.
 
-        Neither latents nor offsets of ``symbols`` are used.
+        Of ``symbols`` only quality, hyper latents and skip mask are used.
         """
         symbols = replace(symbols, levels=np.full(grid.levels, LIMIT, np.int8))
         costs = np.empty((2 * LIMIT + 1, *grid.levels), np.float32)
@@ -208,7 +208,7 @@ class Codec(PayloadCoder):
         return costs
 
     def estimate_bits(self, hyper: np.ndarray, quality: int, grid: Grid) -> float:
-        """Estimate the size of a payload in bits from its hyper latents, with all gain offsets zero."""
+        """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
         symbols = Symbols(quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
         bits = tables.bits(*self.hyper.coded(symbols.z, quality, None))
@@ -224,7 +224,7 @@ class Codec(PayloadCoder):
         return np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
 
     def write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> File:
-        """Code symbols, given the table ``index`` uint8 (M, h, w) of each latent."""
+        """Write the file of some symbols; ``index``, uint8 (M, h, w), is the table of each latent."""
         header = Header(
             width=grid.width,
             height=grid.height,
@@ -240,7 +240,7 @@ class Codec(PayloadCoder):
     # Decoding
 
     def decode(self, file: File, *, view: View = "mllm") -> np.ndarray:
-        """Decode a file to pixels, uint8 (H, W, 3), for vision encoders or for people.
+        """Decode a file to pixels, uint8 (H, W, 3).
 
         Raises
         ------
@@ -258,7 +258,7 @@ class Codec(PayloadCoder):
         return pixels
 
     def decode_latents(self, file: File) -> Latents:
-        """Decode a file to dequantised latents, which take 4 bytes a pixel.
+        """Decode a file to dequantised latents, 4 bytes per pixel.
 
         Raises
         ------
@@ -268,20 +268,20 @@ class Codec(PayloadCoder):
         return self.dequantise(*self.decode_symbols(file))
 
     def decode_with_latents(self, file: File, *, view: View = "mllm") -> tuple[np.ndarray, Latents]:
-        """Return what `decode` and `decode_latents` do, in the time of the first."""
+        """Return the results of `decode` and `decode_latents`, in the time of `decode`."""
         symbols, grid = self.decode_symbols(file)
         latents = self.dequantise(symbols, grid)
         return self.synthesise(latents.values, symbols, grid, view), latents
 
     def decode_symbols(self, file: File) -> tuple[Symbols, Grid]:
-        """Decode a file to its symbols, checked, and the sizes of their planes.
+        """Decode a file to its symbols, and verify their checksum.
 
         Raises
         ------
         FormatError
             If the file has no learned payload.
         DamagedError
-            If it is damaged, or was not made with these weights.
+            If the file is damaged, or was not made with these weights.
         """
         header, grid = file.header, Grid(file.height, file.width)
         reader, check = self._open_payload(file)
@@ -327,7 +327,7 @@ class Codec(PayloadCoder):
     def _rows_of_latents(self, symbols: Symbols, grid: Grid) -> Iterator[tuple[Span, np.ndarray]]:
         """Yield rows of tiles for the synthesis, each with the latents, (M, h, W), of its outer part.
 
-        What a row shares with the one before is not computed again.
+        Latents that a row shares with the previous one are not computed again.
         """
         (rows, columns), largest = grid.cells, largest_tile(*grid.cells)
         values, known = np.empty((len(symbols.y), 0, grid.latents[1]), np.float32), Span(0, 0, 0, 0)

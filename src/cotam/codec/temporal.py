@@ -6,8 +6,8 @@
                └──────▸ error of each cell if it were copied ───────────┴▸ modes ──▸ cells that are coded
     decode  modes, symbols ──▸ latents of coded cells, beside those of copied cells ──▸ pixels
 
-A copied cell has no symbols: its latents and gain offsets are those of an earlier decoded frame. So errors do
-not accumulate, and what is copied does not depend on floating point.
+A copied cell has no symbols: its latents and gain offsets are those of an earlier decoded frame. Rounding
+differences between machines therefore do not accumulate.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from cotam.format.symbols import SymbolReader, SymbolWriter
 __all__ = ["DecodedFrame", "Frame", "FrameAllocator", "FrameDecoder", "FrameEncoder"]
 
 BIT = 0.3
-"""Lagrangian weight of a bit against squared error of latents times their gain, where copies are weighed
-against coding. Of 0.18 … 0.5, the middle needs the least rate at equal feature distance, by little."""
+"""Weight of a bit against the squared error of latents times their gain, in the choice between copying and
+coding. Of 0.18 … 0.5 it needs the least rate at equal feature distance, by little."""
 
 WORTHWHILE = 1 / 16
-"""A frame is coded as intra frame if copies would save a smaller share of its bits: cells beside copied ones
-have less context and cost more."""
+"""A frame becomes an intra frame if copies would save less than this share of its bits, since cells beside
+copied ones have less context and cost more."""
 
 RAISED = 3
-"""Gain offset that is added to a coded cell if the next frame can copy it. On clips with a fixed camera, 2
-needs more rate at equal feature distance, and 5 or 7 hardly less."""
+"""Gain offset added to a coded cell that the next frame can copy. On clips with a fixed camera, 2 needs more
+rate at equal feature distance, and 5 or 7 hardly less."""
 
 FrameAllocator = Callable[[np.ndarray, bool], Allocator]
-"""(pixels, intra) → the allocator of a frame. It is asked in the order of frames, and may smooth over time
-until ``intra`` is True."""
+"""(pixels, intra) → the allocator of a frame. Called in the order of frames; it may smooth over time,
+restarting where ``intra`` is True."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class DecodedFrame:
-    """What later frames copy from: latents float32 (M, h, w), gain offsets int8 (⌈H/32⌉, ⌈W/32⌉)."""
+    """A reference for later frames: latents float32 (M, h, w), gain offsets int8 (⌈H/32⌉, ⌈W/32⌉)."""
 
     values: np.ndarray
     levels: np.ndarray
 
 
 class _FrameState:
-    """What encoder and decoder keep from frame to frame, the same on both sides."""
+    """The state that encoder and decoder keep between frames, equal on both sides."""
 
     def __init__(self, codec: Codec, size: tuple[int, int], quality: int) -> None:
         self.codec, self.grid, self.quality = codec, Grid(*size), quality
@@ -93,13 +93,13 @@ class _FrameState:
 
 
 class FrameDecoder(_FrameState):
-    """Decodes frames in order, from a key frame on.
+    """Decodes frames in order, starting at a key frame.
 
     Parameters
     ----------
-    codec : of the sequence's weight set
+    codec : codec of the weight set of the sequence
     size : (H, W) in pixels
-    quality : of the sequence
+    quality : 0 … 100
     """
 
     def decode(self, frame: CodedFrame, fields: bytes) -> DecodedFrame:
@@ -108,7 +108,7 @@ class FrameDecoder(_FrameState):
         Raises
         ------
         DamagedError
-            If the frame, or the frame before it, is not the one that was written.
+            If the frame is damaged, or does not follow the frame decoded before it.
         """
         if not frame.key and not self._sources:
             raise DamagedError("no key frame is before it")
@@ -138,8 +138,8 @@ class FrameEncoder(_FrameState):
     Parameters
     ----------
     codec, size, quality : as for `FrameDecoder`
-    key_every : frames from one key frame to the next, at most
-    allocate : chooses the gain offset map of each frame; without it all offsets are zero but for `RAISED`
+    key_every : largest distance of key frames, in frames
+    allocate : chooses the gain offset map of each frame; without it all offsets are zero, except `RAISED`
     """
 
     def __init__(
@@ -167,16 +167,16 @@ class FrameEncoder(_FrameState):
 
         Parameters
         ----------
-        following : the next frame, if it is known: cells that it can copy get `RAISED` more gain
-        fields : what the container says of the frame, for its checksum
-        key : make it a key frame
+        following : the next frame, if known; cells that it can copy get `RAISED` more gain
+        fields : header fields and time of the frame, which its checksum covers
+        key : whether to make it a key frame
         """
         still = self._quantise(frame.latents, None)
         bits = self._bits(still)
         key = key or not self._sources or self._since_key + 1 >= self._key_every
         modes = np.zeros(self.grid.cells, np.uint8) if key else self._choose_modes(frame, still, bits)
         intra = not modes.any()
-        # One intra frame may be a cut, or a lamp, after which the old scene comes back: its copies stay.
+        # A single intra frame may be a flash, after which the earlier scene is copied again: not a key frame.
         key = key or (intra and self._was_intra)
         coded = modes == CODED
         raised = np.zeros(self.grid.cells, bool)
@@ -219,7 +219,7 @@ class FrameEncoder(_FrameState):
         return bits
 
     def _choose_modes(self, frame: Frame, still: Quantised, bits: np.ndarray) -> np.ndarray:
-        """Choose the mode, uint8 (h, w), of each cell with the least error + `BIT` · bits."""
+        """Choose the mode, uint8 (h, w), of each cell that minimises error + `BIT` · bits."""
         assert still.values is not None
         losses = [self._error(frame.latents, still.values) + BIT * bits]
         losses += [self._error(frame.latents, source.values) for source in self._sources]
@@ -250,7 +250,7 @@ class FrameEncoder(_FrameState):
 
 @dataclass(frozen=True)
 class _FrameOffsets:
-    """The allocator of a frame: that of its pixels, raised where copies follow, zero in copied cells."""
+    """The offsets of ``base``, raised where the next frame copies, and zero in copied cells."""
 
     base: Allocator | None
     raised: np.ndarray

@@ -1,7 +1,7 @@
 """Cut large grids into tiles with a halo.
 
-The outer part of a tile is the input of a graph, its core is kept, so that tiles join without seams. A cell
-is 64×64 pixels unless a function takes another ``unit``.
+The outer part of a tile is the input of a graph, and only its core is kept, so that tiles join without seams.
+A cell is 64×64 pixels unless a function takes another ``unit``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 __all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "spans", "tiles"]
 
 WHOLE = 768
-"""Pixels of a side up to which an image is one tile."""
+"""Largest side, in pixels, of an image that is one tile."""
 
 TILE = 640
-"""Pixels of a side of the tiles of larger images, at most. Larger tiles would compute less twice, but take
-more memory, and more of it outside of the processor's cache."""
+"""Largest side of the tiles of larger images, in pixels. Larger tiles have relatively smaller halos, but take
+more memory and fit the processor's cache less."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def spans(cells: int, halo: int, largest: int) -> list[Span]:
 
 
 def largest_tile(rows: int, columns: int, unit: int = 64) -> int:
-    """Return the cells of a side that tiles of a grid have, at most."""
+    """Return the largest side, in cells, of the tiles of a grid."""
     return (WHOLE if max(rows, columns) * unit <= WHOLE else TILE) // unit
 
 

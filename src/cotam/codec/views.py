@@ -7,7 +7,7 @@ from typing import Literal
 __all__ = ["VIEWS", "View"]
 
 View = Literal["mllm", "human"]
-"""For vision encoders, or for people: the same latents, drawn with and without an adapter."""
+"""For vision encoders, or for people: decoded from the same latents, one of them with the image adapter."""
 
 VIEWS: tuple[View, ...] = ("human", "mllm")
-"""In the order of `cotam.codec.weights.WeightSet.views`."""
+"""The order of `cotam.codec.weights.WeightSet.views`."""

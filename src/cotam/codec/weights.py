@@ -1,7 +1,6 @@
-"""Weight sets: find and load them.
+"""Find and load weight sets.
 
-A set is a folder with six ONNX graphs, ``tables.npz`` and ``manifest.json`` (the SHA-256 of each).
-A set never changes once it is released; a new one gets a new name.
+A set is a folder with six ONNX graphs, ``tables.npz`` and ``manifest.json``, which has the SHA-256 of each.
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ class WeightSet:
 
     Attributes
     ----------
-    name : for profiles and messages
-    folder : with the graphs
+    name : as in profiles and messages
+    folder : has the graphs
     digest : SHA-256 over the hashes in the manifest, 32 bytes
     tables : frequencies of the symbols
     gains : float32 (101, M), gain of each latent channel
     nominal : float32 (101,), log2 of the nominal gain
-    z_multipliers : float32 (101, Z), integers: steps of the hyper latents in units of 1/4096
-    z_index : int8 (101, Z), table of each hyper latent before the context changes it, may be below 1
-    sums64, sums32, offset : float32 (101, C), integers: what quality adds within the scale network
-    hyper_quality : float32 (101, C), integers: what quality adds within the hyper context
-    hyper_place : float32 (4, 4, C), integers: what step and turn add there
+    z_multipliers : float32 (101, Z), integers: quantisation steps of the hyper latents in units of 1/4096
+    z_index : int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
+    sums64, sums32, offset : float32 (101, C), integers: biases by quality in the scale network
+    hyper_quality : float32 (101, C), integers: biases by quality in the hyper context
+    hyper_place : float32 (4, 4, C), integers: biases by step and turn in the hyper context
     views : float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
     """
 
@@ -73,7 +72,7 @@ class WeightSet:
 
     @property
     def short_hash(self) -> bytes:
-        """The two bytes in the header of a file."""
+        """The first two bytes of the digest, as in the header of a file."""
         return self.digest[:2]
 
 
@@ -116,12 +115,12 @@ def _manifest(folder: Path) -> dict[str, str]:
 
 @cache
 def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
-    """Load a set by its name; ``folder`` is that of a set which is not installed.
+    """Load a set by name, or from the ``folder`` of a set that is not installed.
 
     Raises
     ------
     UnknownWeightsError
-        If there is none, or one of its files does not have the hash in the manifest.
+        If there is no such set, or a file does not match its hash in the manifest.
     """
     where = folder or _folder(name)
     manifest = _manifest(where)

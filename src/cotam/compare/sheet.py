@@ -1,4 +1,4 @@
-"""A comparison as a sheet (PNG): crops of each format side by side, with what models see of them."""
+"""Draw a comparison as a PNG: crops of each format side by side, with their scores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cotam.image.read import Pixels
 __all__ = ["crop_corner", "draw"]
 
 CROP = 280, 210
-"""Width and height of what is shown of each image, in pixels, at full size."""
+"""Width and height of the crop of each image, in pixels."""
 
 _MARGIN, _GAP, _HEAD, _CAPTION = 24, 10, 44, 82
 _PAPER, _INK, _FAINT, _OURS = "#ffffff", "#1a1a1a", "#6b6b6b", "#0b5fae"
 
 
 def crop_corner(pixels: Pixels) -> tuple[int, int]:
-    """Left and top of the crop that shows most detail: where luma changes most from pixel to pixel."""
+    """Return left and top of the crop with most detail, where luma changes most from pixel to pixel."""
     luma = pixels.mean(2)
     change = np.minimum(np.abs(np.diff(luma, axis=1)), 64).astype(np.float64)
     sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -31,7 +31,7 @@ def crop_corner(pixels: Pixels) -> tuple[int, int]:
 
 
 def draw(comparisons: Sequence[tuple[str, Pixels, Sequence[Row]]]) -> Image.Image:
-    """The sheet of comparisons (name, original pixels, rows): a line of crops for each."""
+    """Draw comparisons, given as (name, original pixels, rows), with a line of crops for each."""
     columns = 1 + max(len(rows) for _, _, rows in comparisons)
     step_x, step_y = CROP[0] + _GAP, CROP[1] + _CAPTION
     size = 2 * _MARGIN + columns * step_x - _GAP, _MARGIN + _HEAD + len(comparisons) * step_y

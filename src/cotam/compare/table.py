@@ -1,4 +1,4 @@
-"""One image in every format at the same size in bytes, and the bytes that each needs for equal features."""
+"""Compare formats on one image: scores at equal bytes, and bytes at equal features."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Row:
 def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None) -> list[Row]:
     """Compare CoTAM with JPEG, WebP and AVIF of at most its size.
 
-    Features and words are measured where the packages for them are installed.
+    Features and words are measured if their packages are installed.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None
 
 
 def _compared(sight: _Sight, other: Format, ours: Row) -> Row:
-    """The file of another format within our size, and the size of the one that is as near in features."""
+    """Make the file of another format within our size, and find its size at equal feature distance."""
     make = cache(partial(other.encode, sight.pixels))
     best = bisect_right(other.qualities, len(ours.data), key=lambda q: len(make(q)))
     row = sight.row(other, make(other.qualities[max(0, best - 1)]))

@@ -1,4 +1,4 @@
-"""Words that a text recogniser reads in an image: RapidOCR, where it is installed."""
+"""Read the words in an image with RapidOCR, if it is installed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Convert folders, shards and Ray datasets."""
+"""Encode and decode folders, shards and Ray datasets."""

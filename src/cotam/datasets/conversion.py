@@ -1,6 +1,6 @@
 """Convert one image of a data set: an image file to .cotam, or .cotam to an image file.
 
-Conversions are plain data: they pass from process to process and are written to the manifest.
+Conversions are picklable, and their settings are written to the manifest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".hif", ".avif", ".webp", ".jxl", ".jp2"),
     *(".png", ".apng", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".tga"),
 )
-"""Suffixes of image files. Photographs come first: they are preferred where a sample has several images."""
+"""Suffixes of image files, in the order of preference where a sample has several images."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Converted:
 
     Attributes
     ----------
-    data : the file
-    notes : what was repaired or left out, or that it grew, one line each
+    data : bytes of the file
+    notes : what was repaired, left out or grew, one line each
     """
 
     data: bytes
@@ -48,7 +48,7 @@ class Encoding:
     Attributes
     ----------
     options : arguments of `cotam.encode`
-    strict : notes are errors
+    strict : whether notes are errors
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Encoding:
         return Converted(data, tuple(notes))
 
     def settings(self) -> dict[str, Any]:
-        """All that the outputs depend on, for JSON."""
+        """Return everything that the outputs depend on, for JSON."""
         profile = self.options.get("profile", "auto")
         made_with = {"weights": weights_digests(profile)}
         if digest := guide_digest(self.options.get("guide", "auto"), profile):
@@ -87,7 +87,7 @@ class Decoding:
 
     Attributes
     ----------
-    form : of the files, a key of `cotam.image.write.FORMS`
+    form : format of the files, a key of `cotam.image.write.FORMS`
     view, size_limit : arguments of `cotam.decode`
     """
 
@@ -114,7 +114,7 @@ class Decoding:
         return Converted(saved(cotam.decode(data, view=self.view, size_limit=self.size_limit), self.form))
 
     def settings(self) -> dict[str, Any]:
-        """All that the outputs depend on, for JSON."""
+        """Return everything that the outputs depend on, for JSON."""
         return {"makes": self.form, "view": self.view, "size_limit": self.size_limit}
 
 
@@ -122,10 +122,9 @@ Conversion = Encoding | Decoding
 
 
 def image_in(value: Any) -> Any:
-    """The image in a cell of a table: bytes, an array, or Hugging Face's ``{"bytes": …, "path": …}``.
+    """Return the image in a cell of a table: bytes, an array, or Hugging Face's ``{"bytes": …, "path": …}``.
 
-    Returns bytes or array; None for a null.
-    Raises InputError if the cell holds something else.
+    Returns bytes or an array; None for a null. Raises InputError if the cell holds anything else.
     """
     if isinstance(value, dict):
         path = value.get("path")
@@ -134,5 +133,5 @@ def image_in(value: Any) -> Any:
             raise InputError(f"the cell names the file {path!r} and does not hold its bytes")
     if value is None or isinstance(value, bytes) or hasattr(value, "nbytes"):
         return value
-    # A name would be opened as a file.
+    # A string would be opened as a file.
     raise InputError(f"an image is bytes or an array, not {type(value).__name__}")

@@ -1,11 +1,11 @@
-"""Ray: convert the images of a Ray Dataset, or the units of `cotam batch` on a cluster.
+"""Convert the images of a Ray Dataset, or the units of `cotam batch` on a Ray cluster.
 
 >>> from cotam.datasets.ray import encode_dataset  # doctest: +SKIP
 >>> coded = encode_dataset(ray.data.read_parquet("photos"), "image", quality=40)  # doctest: +SKIP
 >>> coded.write_parquet("coded")  # doctest: +SKIP
 
-Workers load the graphs once and run them in one thread each. Few batches are in flight at a time. What a
-worker had when it was killed is done again: there is one result for each image.
+Workers load the graphs once and run them in one thread each. The work of a killed worker is repeated: there
+is one result for each image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_dataset", "encode_dataset", "tasks"]
 
 _PATIENCE = 30.0
-"""Seconds without a result after which the cluster is asked whether any machine is left."""
+"""Seconds without a result before checking that the cluster has machines left."""
 
 
 def _pool(actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
@@ -57,24 +57,25 @@ def encode_dataset(
 
     Parameters
     ----------
-    dataset : with a column of image files (binary, or Hugging Face's ``{"bytes": …}``), or of uint8 arrays
-        (H, W, 3), as `ray.data.read_images` returns them
-    column : its name
+    dataset : has a column of image files (binary, or Hugging Face's ``{"bytes": …}``), or of uint8 arrays
+        (H, W, 3) as from `ray.data.read_images`
+    column : name of this column
     output : name of the new column: binary, null where an image failed or was null
-    actors : how many, of one processor each, or from … to; None is from 1 to all processors but one, which
-        is left for reading
-    batch_size : images that an actor takes at a time
+    actors : number of actors with one processor each, or (smallest, largest); None is from 1 to all
+        processors but one, which is left for reading
+    batch_size : images per batch of an actor
     options : arguments of `cotam.encode`
 
     Returns
     -------
     Dataset
-        lazy; ``column`` is replaced by ``output`` and by ``error``: why an image failed, in a line, or null
+        Lazy; ``column`` is replaced by ``output`` and ``error``, the error of a failed image in one line, or
+        null.
 
     Raises
     ------
     InputError
-        if there is no such column
+        If there is no such column.
     """
     return _converted(dataset, column, output, Encoding(options), actors, batch_size)
 
@@ -94,7 +95,7 @@ def decode_dataset(
 
     Parameters
     ----------
-    form : of the files: png, webp, … ; "ppm" takes no time, and much memory
+    form : format of the files, a key of `cotam.image.write.FORMS`; "ppm" is fastest, and largest
     view, size_limit : as for `cotam.decode`
     """
     return _converted(dataset, column, output, Decoding(form, view, size_limit), actors, batch_size)
@@ -148,12 +149,12 @@ class _Images:
 
 
 def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
-    """A `cotam.datasets.run.Engine`: tasks of a cluster.
+    """Convert units in tasks on a cluster; a `cotam.datasets.run.Engine`.
 
     Parameters
     ----------
-    jobs : how many at a time at most; each has a processor of its own
-    address : of the cluster: "auto", ``HOST:PORT``, or "local" for one that starts and ends here
+    jobs : largest number of tasks at a time, each with its own processor; None is all processors
+    address : address of the cluster: "auto", ``HOST:PORT``, or "local" for a new one on this machine
     """
     mine = not ray.is_initialized()
     if mine:
@@ -173,7 +174,7 @@ def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) 
 
 
 def _check_answers(address: str) -> None:
-    """Raise `InputError` for a port where nobody listens: Ray would try for minutes."""
+    """Raise InputError if nothing listens at a port, where Ray would try for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         try:
@@ -188,7 +189,7 @@ def _convert(work: Work, unit: Unit) -> Row:
 
 
 def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
-    """Rows of units as they are done: tasks of Ray, which it repeats if their worker dies."""
+    """Yield the rows of units as their tasks finish; Ray repeats tasks whose worker dies."""
     convert = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_convert).remote
     shared, rest = ray.put(work), iter(units)
     running = {convert(shared, unit): unit for unit in islice(rest, jobs)}

@@ -1,8 +1,8 @@
-"""Convert a data set: what is to be done, what is done already, and processes that do the rest.
+"""Convert a data set: plan the work, skip what is done, and run processes.
 
-``manifest.jsonl`` in the target's folder states first how its outputs are made, then has a line for each that
-is whole. Lines are added as outputs are finished, and sorted at the end: a run that was killed goes on from
-there, and the manifests of two runs are the same if the outputs are.
+The first line of ``manifest.jsonl`` in the target folder has the settings of the outputs; then comes a line
+for each finished output. Lines are added as outputs are finished, so that a killed run can be resumed, and
+sorted at the end, so that runs with the same outputs have the same manifest.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ __all__ = [
 MANIFEST, FAILURES, NOTES = "manifest.jsonl", "failures.jsonl", "notes.jsonl"
 
 DEATHS = 3
-"""A unit whose worker died so many times has failed."""
+"""A unit whose worker has died this many times has failed."""
 
 Engine = Callable[[Work, Sequence[Unit]], Iterable[Row]]
-"""Converts units, in any order, and yields the row of each when it is done."""
+"""Converts units in any order, and yields the row of each when it is done."""
 
 
 @dataclass
 class Plan:
-    """What is in a data set.
+    """The contents of a data set.
 
     Attributes
     ----------
     units : files to convert, by name
-    refused : rows of files that cannot be: their output has another source already
-    special : name → what it is, of entries that are not read: pipes, sockets, devices, broken links, and
-        links to folders
-    other : number of files of other kinds by their suffix, which are not converted
+    refused : rows of files that are not converted because their output has another source
+    special : name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to
+        folders
+    other : suffix → number of files of other kinds, which are not converted
     """
 
     units: list[Unit] = field(default_factory=list)
@@ -75,8 +75,8 @@ class Plan:
 
 
 Watch = Callable[[Plan, int], AbstractContextManager[Callable[[Row], None]]]
-"""Shows a run: is given what was found and the number of units that are not done yet, before the first of
-them, and gives a function that is called with the row of each unit when it is done."""
+"""Shows the progress of a run: (plan, number of units to convert) → context of a function that is called with
+the row of each finished unit."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Outcome:
 
     Attributes
     ----------
-    images, bytes_in, bytes_out : that were converted, today
-    seconds : the run took
-    failures, notes : numbers, of today and of outputs that were there, as in the files `FAILURES` and `NOTES`
+    images, bytes_in, bytes_out : numbers of images and bytes converted in this run
+    seconds : duration of the run
+    failures, notes : numbers of lines in the files `FAILURES` and `NOTES`, earlier runs included
     """
 
     images: int
@@ -99,15 +99,15 @@ class Outcome:
 
 
 def plan(work: Work, name: str | None = None) -> Plan:
-    """Find what is to be converted.
+    """Find the files to convert.
 
-    Raises InputError if there is nothing to convert, or outputs would lie among inputs; MissingExtraError if
-    there are Parquet files, and nothing to read them with.
+    Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
+    if there are Parquet files and pyarrow is not installed.
 
     Parameters
     ----------
-    work : its source is walked, but not its target if that lies within
-    name : of one file in the source's folder, instead of all
+    work : its source folder is searched, except for a target folder inside
+    name : name of the only file to convert, instead of all
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
@@ -135,7 +135,7 @@ def plan(work: Work, name: str | None = None) -> Plan:
 
 
 def _special(path: str) -> str | None:
-    """What an entry of a folder is if it is not a regular file, links followed; None for a file."""
+    """Return the kind of an entry that is not a regular file, following links; None for a file."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -147,7 +147,7 @@ def _special(path: str) -> str | None:
 
 
 def _below(folder: str, left_out: str, special: dict[str, str]) -> Iterator[str]:
-    """Names of the files below a folder, with slashes. Links to folders are not followed: see `Plan`."""
+    """Yield the names of all files below a folder, with slashes. Links to folders are not followed."""
     left_out = os.path.realpath(left_out)
 
     def fail(error: OSError) -> None:
@@ -163,7 +163,7 @@ def _below(folder: str, left_out: str, special: dict[str, str]) -> Iterator[str]
 
 
 class _Manifest:
-    """The rows of finished outputs, on disk as soon as they are added."""
+    """The rows of finished outputs, written to disk as they are added."""
 
     def __init__(self, folder: str, settings: dict[str, Any], *, overwrite: bool) -> None:
         self._folder, self._path = folder, os.path.join(folder, MANIFEST)
@@ -207,7 +207,7 @@ class _Manifest:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """An object; None for a line that was cut when its writer was killed."""
+    """Parse an object; None for a line truncated when its writer was killed."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -229,13 +229,12 @@ def run(
 ) -> Outcome:
     """Convert what is not converted yet.
 
-    Raises InputError as `plan`, or if the outputs that are there were made in another way and ``overwrite``
-    is False.
+    Raises InputError as `plan`, or if existing outputs have other settings and ``overwrite`` is False.
 
     Parameters
     ----------
-    name : of one file in the source's folder, instead of all
-    overwrite : convert all, also what is done
+    name : name of the only file to convert, instead of all
+    overwrite : whether to convert again what is done
     """
     found = plan(work, name)
     os.makedirs(work.target, exist_ok=True)
@@ -245,7 +244,7 @@ def run(
 
 @contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """Keep out other runs on this machine, which would remove what this one has half written."""
+    """Exclude other runs on this machine, which would remove the unfinished files of this one."""
     try:
         import fcntl
     except ModuleNotFoundError:  # on Windows
@@ -298,7 +297,7 @@ def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool)
 
 
 def _write_list(path: str, entries: list[dict[str, str]]) -> None:
-    """Write one line for each entry, or remove the file if there are none."""
+    """Write a line for each entry, or remove the file if there are none."""
     if entries:
         entries.sort(key=lambda each: (each["source"], each["image"]))
         files.write_whole(path, b"".join(map(_line, entries)))
@@ -312,7 +311,7 @@ _work: Work
 
 
 def start_worker(work: Work | None = None) -> None:
-    """Make this process one of several: one thread for its graphs, no warnings of libraries."""
+    """Prepare this process as one of several: one thread for graphs, no warnings of libraries."""
     global _work
     limit_threads(1)
     warnings.simplefilter("ignore")
@@ -323,11 +322,11 @@ def start_worker(work: Work | None = None) -> None:
 def _start(work: Work) -> None:
     start_worker(work)
     Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # quietly; what is half-written is removed
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # quietly; unfinished files are removed
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent does: a worker that waits for its next unit would wait for ever."""
+    """Exit when the parent does; otherwise an idle worker would wait forever."""
     parent = parent_process()
     assert parent
     parent.join()
@@ -339,15 +338,15 @@ def _do(unit: Unit) -> Row:
 
 
 def died(unit: Unit) -> Row:
-    """The row of a unit whose workers died."""
+    """Return the row of a unit whose workers died."""
     error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
     return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
 
 
 def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Iterator[Row]:
-    """An `Engine` of ``jobs`` processes with one thread each, which load the graphs once.
+    """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
 
-    Each process has a pool of its own: when it dies, its unit is known, and the others go on.
+    Each process has its own pool, so that when it dies its unit is known, and the others go on.
     """
     start = partial(ProcessPoolExecutor, 1, get_context("spawn"), _start, (work,))
     rest, deaths = iter(units), Counter[Unit]()

@@ -1,7 +1,7 @@
 """Convert the images in one file of a data set: an image file, a Parquet file or a WebDataset tar shard.
 
-A file is written whole or not at all, and its bytes follow from the source alone: a file that is converted
-again, by any process, is the same.
+A file is written whole or not at all, and its bytes depend only on the source and the settings, not on the
+process.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "output_of", "require_tables
 TABLES = (".parquet",)
 TARS = (".tar", ".tar.gz", ".tgz")
 _ROWS = 64
-"""Rows of a table in memory at a time, before and after."""
+"""Rows of a table that are converted at a time."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A file to convert and its output: names below the folders of a `Work`, with slashes."""
+    """A file to convert and its output, as names below the folders of a `Work`, with slashes."""
 
     source: str
     output: str
@@ -44,10 +44,10 @@ class Row:
 
     Attributes
     ----------
-    source, output : names; the output is None where none was written
-    images : number that were converted
-    bytes_in, bytes_out : of those
-    failed : ``{"image": name, "error": line}`` for each that was not
+    source, output : names; the output is None if none was written
+    images : number of converted images
+    bytes_in, bytes_out : bytes of these before and after
+    failed : ``{"image": name, "error": line}`` for each image that failed
     notes : ``{"image": name, "note": line}`` for each that was repaired, left out in part, or grew
     """
 
@@ -60,7 +60,7 @@ class Row:
     notes: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, conversion: Conversion, image: Any, name: str) -> bytes | None:
-        """Convert and count an image. None if that failed, or for a null, which is not counted."""
+        """Convert and count an image. Returns None if that failed, and for a null, which is not counted."""
         try:
             image = image_in(image)
             if image is None:
@@ -83,11 +83,11 @@ class Work:
     Attributes
     ----------
     source, target : folders
-    conversion : of each image
-    column : of Parquet files: binary, ``{"bytes": …}``, or lists of these. The other columns stay.
-    members : extensions of the tar members to convert, such as ``jpg`` or ``left.png``: what follows the
-        first dot of the name; empty for one image of each sample
-    strict : notes on members that stay unconverted are errors
+    conversion : conversion of each image
+    column : column of Parquet files: binary, ``{"bytes": …}``, or lists of these; other columns stay
+    members : extensions of the tar members to convert, such as "jpg" or "left.png": the part of the name
+        after the first dot; empty for one image of each sample
+    strict : whether notes on unconverted members are errors
     """
 
     source: str
@@ -98,7 +98,7 @@ class Work:
     strict: bool = False
 
     def __call__(self, unit: Unit) -> Row:
-        """Convert one file. Its errors are in the row."""
+        """Convert one file; its errors are in the row."""
         source, target = os.path.join(self.source, unit.source), os.path.join(self.target, unit.output)
         row = Row(unit.source, unit.output)
         try:
@@ -139,7 +139,7 @@ class Work:
             raise InputError(f"the Parquet file cannot be read: {error}") from error
 
     def _cell(self, cell: Any, name: str, row: Row) -> Any:
-        """A converted cell; lists are converted element by element."""
+        """Convert a cell; lists are converted element by element."""
         if isinstance(cell, list):
             return [self._cell(each, f"{name}[{number}]", row) for number, each in enumerate(cell)]
         return row.add(self.conversion, cell, name)
@@ -169,7 +169,7 @@ class Work:
             raise InputError(f"the tar file cannot be read: {error}") from error
 
     def _member_outputs(self, source: str, row: Row) -> dict[str, str]:
-        """Member to convert → name of its output. Images that stay as they are, are noted."""
+        """Return member to convert → name of its output, and note images that are not converted."""
         with tarfile.open(source, "r|*") as tar:
             names = [member.name for member in tar if member.isfile()]
         images = [name for name in names if posixpath.splitext(name)[1].lower() in self.conversion.takes]
@@ -195,7 +195,7 @@ class Work:
         return outputs
 
     def _chosen(self, images: Iterable[str]) -> set[str]:
-        """Members to convert: those named in ``members``, or the image of each sample."""
+        """Choose the members to convert: those named in ``members``, or one image of each sample."""
         if self.members:
             return {name for name in images if _key(name)[1] in self.members}
         samples: dict[str, list[str]] = {}
@@ -209,20 +209,20 @@ class Work:
 
 
 def _key(name: str) -> tuple[str, str]:
-    """Key of the sample and extension of a member, as WebDataset splits its name: at the first dot."""
+    """Split the name of a member at the first dot, as WebDataset does, into sample key and extension."""
     folder, base = posixpath.split(name)
     stem, _, extension = base.partition(".")
     return posixpath.join(folder, stem), extension.lower()
 
 
 def _preference(name: str) -> int:
-    """Which of a sample's images is converted: photographs rather than what may be a mask."""
+    """Return the rank of an image in its sample: photographs before possible masks."""
     suffix = posixpath.splitext(name)[1].lower()
     return IMAGE_SUFFIXES.index(suffix) if suffix in IMAGE_SUFFIXES else 0
 
 
 def _schema(pyarrow: Any, schema: pyarrow.Schema, column: str) -> pyarrow.Schema:
-    """Schema of the output: the column holds files, and Hugging Face's word on its contents is gone."""
+    """Return the schema of the output: the column holds files; Hugging Face's metadata are removed."""
     at = schema.get_field_index(column)
     if at < 0:
         raise InputError(f"there is no column {column!r}: choose from {', '.join(schema.names)}")
@@ -232,7 +232,7 @@ def _schema(pyarrow: Any, schema: pyarrow.Schema, column: str) -> pyarrow.Schema
 
 
 def _output_type(pyarrow: Any, old: Any, column: str) -> Any:
-    """Binary, or lists of it."""
+    """Return the output type of a column: binary, or lists of binary."""
     types = pyarrow.types
     if types.is_fixed_size_list(old):
         return pyarrow.list_(_output_type(pyarrow, old.value_type, column), old.list_size)
@@ -250,7 +250,7 @@ def _output_type(pyarrow: Any, old: Any, column: str) -> Any:
 
 
 def require_tables() -> Any:
-    """The module pyarrow. Raises MissingExtraError if it is not installed."""
+    """Import pyarrow. Raises MissingExtraError if it is not installed."""
     try:
         import pyarrow
     except ModuleNotFoundError as error:
@@ -259,7 +259,7 @@ def require_tables() -> Any:
 
 
 def output_of(source: str, conversion: Conversion) -> str | None:
-    """Name of the output of a file, by the file's name; None for files that are not converted."""
+    """Return the name of the output of a file, given its name; None if it is not converted."""
     lower = source.lower()
     if lower.endswith(TABLES):
         return source

@@ -4,11 +4,11 @@
 
     AVIF file  ── strip_container ──▸  payload  ── restore_container ──▸  AVIF file
 
-A payload is one temporal unit of AV1 in its low-overhead format (AV1 specification, 5.2) with what a decoder
-can put back left out: the AVIF boxes, the temporal delimiter and the size field of the last OBU. It has
-exactly two OBUs, a sequence header with ``reduced_still_picture_header`` and a frame, so that it holds one
-image of one known size. All that decides how much memory a decoder takes stands in the sequence header,
-which `read_sequence_header` checks before an AV1 decoder sees a byte.
+A payload is one temporal unit of AV1 in its low-overhead format (AV1 specification, 5.2) without the parts
+that can be restored: the AVIF boxes, the temporal delimiter and the size field of the last OBU. It has
+exactly two OBUs, a sequence header with ``reduced_still_picture_header`` and a frame, so it is one image of a
+known size. The sequence header determines how much memory a decoder takes; `read_sequence_header` checks it
+first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_AV1_SIDE = 1 << 15
-"""Pixels; libavif opens no larger images."""
+"""Largest side in pixels that libavif opens."""
 
 _SEQUENCE_HEADER, _TEMPORAL_DELIMITER, _FRAME = 1, 2, 6
 _OBU_NAMES = {_SEQUENCE_HEADER: "sequence header", _TEMPORAL_DELIMITER: "temporal delimiter", _FRAME: "frame"}
@@ -44,10 +44,10 @@ class SequenceHeader:
     width, height : pixels
     profile : 0 (4:2:0 and 4:0:0) or 1 (4:4:4)
     level : ``seq_level_idx``
-    monochrome : no chroma planes
+    monochrome : whether there are no chroma planes
     chroma_position : ``chroma_sample_position``, 0 unless 4:2:0
     colour : colour primaries, transfer characteristics and matrix coefficients (ITU-T H.273)
-    full_range : 0 … 255 rather than 16 … 235
+    full_range : whether samples are 0 … 255 rather than 16 … 235
     """
 
     width: int
@@ -61,7 +61,7 @@ class SequenceHeader:
 
 
 class _Bits:
-    """Bits of some bytes, most significant first."""
+    """Reads bits, most significant first."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
@@ -73,7 +73,7 @@ class _Bits:
         return self._value >> self._left & ((1 << count) - 1)
 
     def end(self) -> None:
-        """Raise FormatError unless what is left is a one and less than a byte of zeros."""
+        """Raise FormatError unless the rest is a one bit and at most seven zero bits."""
         left = self._left
         if not 0 < left <= 8 or self.read(left) != 1 << left - 1:
             raise FormatError("the AV1 sequence header does not end where it should")
@@ -118,7 +118,7 @@ def read_sequence_header(payload: bytes) -> SequenceHeader:
 
 
 def restore_container(payload: bytes) -> bytes:
-    """Return an AVIF file of a payload: byte for byte the one that libavif writes.
+    """Return the AVIF file of a payload, byte for byte as libavif writes it.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def restore_container(payload: bytes) -> bytes:
 
 
 def _parse_sequence_header(body: bytes) -> SequenceHeader:
-    """Section 5.5 of the AV1 specification, of which a still image uses the short form."""
+    """Parse section 5.5 of the AV1 specification, in the short form for still images."""
     bits = _Bits(body)
     profile, still, reduced, level = bits.read(3), bits.read(1), bits.read(1), bits.read(5)
     if profile > 1 or not still or not reduced:

@@ -1,6 +1,6 @@
-"""Read and write the file around a payload: magic, header and metadata boxes.
+"""Read and write files around a payload: magic, header and metadata boxes.
 
-`docs/format.md` specifies the bytes. `read_file` parses a file once into a `File`, which is passed on.
+`docs/format.md` specifies the bytes.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ HEADER_BYTES = 64
 
 MAX_QUALITY = 100
 MAX_SIDE = 1 << 20
-"""Pixels of a side."""
+"""Largest side in pixels."""
 MAX_PIXELS = 200_000_000
-"""Larger images are refused unless the caller sets another limit."""
+"""Default limit of the pixels of an image."""
 _HAS_METADATA = 0x80
 _HAS_LEVELS = 0x80
 
 
 class Kind(IntEnum):
-    """What the payload of a file is."""
+    """The kind of payload of a file."""
 
     LEARNED = 0
     """A still image of the learned codec."""
@@ -83,11 +83,12 @@ class Header:
     width, height : pixels, 1 … 2**20
     quality : 0 … 100
     kind : see `Kind`
-    weights : for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the weight set's hash, else empty
-    has_levels : the payload of a learned still has a gain offset map
-    checksum : CRC-32, for a learned still over its symbols, else over header fields and payload. A sequence
-        has one for each frame instead.
-    has_metadata, payload_start, payload_length : filled in by `read_header`; ``payload_*`` in bytes
+    weights : for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the hash of the weight set, else
+        empty
+    has_levels : whether the payload of a learned still has a gain offset map
+    checksum : CRC-32: of the symbols for a learned still, else of header fields and payload; 0 for a
+        sequence, which has one for each frame
+    has_metadata, payload_start, payload_length : set by `read_header`; ``payload_*`` in bytes
     """
 
     width: int
@@ -102,7 +103,7 @@ class Header:
     payload_length: int = field(default=0, compare=False)
 
     def fields(self) -> bytes:
-        """Return the bytes that the checksum covers: every field that changes what the payload means."""
+        """Return the bytes of the header that the checksum covers."""
         option = _HAS_LEVELS if self.has_levels else 0
         head = bytes([VERSION | self.kind << 4, self.quality | option]) + self.weights
         return head + varint(self.width) + varint(self.height)
@@ -116,8 +117,8 @@ class File:
     ----------
     header : see `Header`
     payload : the coded bytes
-    metadata : "exif", "icc", "xmp" → bytes. Of a file that was read, a box is inflated when it is first
-        looked up; looking it up may raise DamagedError or LimitError.
+    metadata : "exif", "icc", "xmp" → bytes. For a file that was read, each box is inflated at its first
+        access, which may raise DamagedError or LimitError.
     """
 
     header: Header
@@ -126,17 +127,17 @@ class File:
 
     @property
     def kind(self) -> Kind:
-        """What the payload is."""
+        """The kind of payload."""
         return self.header.kind
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width in pixels."""
         return self.header.width
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """Height in pixels."""
         return self.header.height
 
     @cached_property
@@ -151,7 +152,7 @@ def require_bytes(data: Any) -> bytes:
     Raises
     ------
     InputError
-        If ``data`` is not bytes-like, a path for example.
+        If ``data`` is not bytes-like, for example a path.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InputError(f"expected the bytes of a .cotam file, got {type(data).__name__}")
@@ -169,12 +170,12 @@ def check_size(width: int, height: int, limit: int | None = None) -> None:
 
 
 def write_file(file: File) -> bytes:
-    """Return the bytes of a file; the checksum of all kinds but learned stills is computed here.
+    """Return the bytes of a file. Computes the checksum, except that of a learned still.
 
     Raises
     ------
     InputError
-        If a kind of metadata is unknown, or its bytes are more than `cotam.format.metadata.MAX_METADATA`.
+        If a kind of metadata is unknown, or larger than `cotam.format.metadata.MAX_METADATA` bytes.
     """
     header = file.header
     checksum = header.checksum if header.kind is Kind.LEARNED else _checksum(header, file.payload)
@@ -198,14 +199,14 @@ def _checksum(header: Header, payload: bytes) -> int:
 
 
 def kind_of(data: bytes) -> Kind | None:
-    """Return the kind of a file from its first `KIND_BYTES`; None if they are not those of a known kind."""
+    """Return the kind of a file from its first `KIND_BYTES`; None if it is not a known kind."""
     if len(data) < KIND_BYTES or data[: len(MAGIC)] != MAGIC or data[len(MAGIC)] & 0x0F != VERSION:
         return None
     return _KINDS.get(data[len(MAGIC)] >> 4 & 0x07)
 
 
 def is_sequence(data: bytes) -> bool:
-    """Tell whether the first `KIND_BYTES` of a file are those of a sequence."""
+    """Whether a file is a sequence, by its first `KIND_BYTES`."""
     return kind_of(data) is Kind.SEQUENCE
 
 
@@ -255,12 +256,12 @@ def read_header(data: bytes) -> Header:
 
 
 def read_kind(data: bytes) -> Kind:
-    """Check magic and version of a file, and return its kind; its first `KIND_BYTES` suffice.
+    """Check magic and version of a file and return its kind; its first `KIND_BYTES` suffice.
 
     Raises
     ------
     NotCotamError, TruncatedError, FormatError
-        If there is no magic, no kind, or a version or kind that this release cannot read.
+        If the magic or the kind is missing, or this release does not know the version or kind.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise NotCotamError("not a .cotam file: the magic bytes are missing")
@@ -277,12 +278,12 @@ def read_kind(data: bytes) -> Kind:
 
 
 def read_file(data: bytes) -> File:
-    """Parse a whole file of any kind but `Kind.SEQUENCE`; neither payload nor metadata are decoded.
+    """Parse a whole file of any kind but `Kind.SEQUENCE`, without decoding payload or metadata.
 
     Raises
     ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        If the file is not valid, is a sequence, or goes on after its end.
+        If the file is not valid, is a sequence, or has bytes after its end.
     """
     header = read_header(data)
     if header.kind is Kind.SEQUENCE:

@@ -1,7 +1,4 @@
-"""Code gain offset maps, called level maps in the format: small signed integers with adaptive contexts.
-
-Contexts adapt row by row, in integers.
-"""
+"""Code gain offset maps, called level maps in the format, with contexts that adapt row by row."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
 __all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
 
 LIMIT = 7
-"""Levels, which are gain offsets in quarter octaves, are within ±7."""
+"""Largest absolute level, a gain offset in quarter octaves."""
 
 LEVELS_PER_OCTAVE = 4
 
@@ -25,7 +22,7 @@ _GAIN = 24
 
 
 def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return levels as int8, None if all are zero.
+    """Validate levels; return them as int8, or None if all are zero.
 
     Raises
     ------
@@ -43,9 +40,9 @@ def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndar
 
 
 class _Adaptive:
-    """The adaptive model of a map that is coded level by level.
+    """The adaptive model of a level map.
 
-    Counts are of differences to a prediction, in three contexts by the activity around it.
+    Differences to a prediction are counted in three contexts, by the activity around it.
     """
 
     def __init__(self) -> None:
@@ -56,7 +53,7 @@ class _Adaptive:
         self._seen: list[tuple[int, int]] = []  # context, and difference + _SPAN, of this row
 
     def _parts(self) -> np.ndarray:
-        """Return integer weights of each difference in each context, 2**15 in sum."""
+        """Return integer weights of the differences in each context, with the sum 2**15."""
         parts = self.counts * ((1 << 15) - self.counts.shape[1]) // self.counts.sum(1, keepdims=True) + 1
         parts[:, _SPAN] += (1 << 15) - parts.sum(1)
         return parts
@@ -93,13 +90,12 @@ class _Adaptive:
 def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
     """Round levels so that they are cheap to code.
 
-    Place by place, in the order of the coder, the level with the least weight · (level − wanted)² + bits is
-    chosen.
+    Chooses, in coding order, the level that minimises weight · (level − wanted)² + bits.
 
     Parameters
     ----------
     wanted : float (h, w)
-    weight : float (h, w), at least 0: bits that are lost if a level is off by one
+    weight : float (h, w), at least 0: bits lost by a level that is off by one
     limit : levels are within ±``limit``, at most 7
 
     Returns

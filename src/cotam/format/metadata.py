@@ -1,4 +1,4 @@
-"""Metadata boxes behind a payload. `docs/format.md` specifies the bytes."""
+"""Metadata boxes after a payload. `docs/format.md` specifies the bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cotam.format.varint import read_varint, varint
 __all__ = ["MAX_METADATA", "METADATA", "Metadata", "read_boxes", "write_boxes"]
 
 MAX_METADATA = 16 << 20
-"""Bytes of one inflated box."""
+"""Largest inflated box in bytes."""
 
 Metadata = Literal["exif", "icc", "xmp"]
 METADATA: dict[bytes, Metadata] = {b"E": "exif", b"I": "icc", b"X": "xmp"}
@@ -25,7 +25,7 @@ def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
     Raises
     ------
     InputError
-        If a kind of metadata is unknown, or its bytes are more than `MAX_METADATA`.
+        If a kind of metadata is unknown, or larger than `MAX_METADATA` bytes.
     """
     if unknown := set(metadata) - set(METADATA.values()):
         raise InputError(f"unknown metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
@@ -43,7 +43,7 @@ def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
 def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
     """Return the metadata whose boxes begin at ``start``, and the position after them.
 
-    A box is inflated when its metadata are first looked up, which may raise DamagedError or LimitError.
+    Each box is inflated at its first access, which may raise DamagedError or LimitError.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
 
 
 class _Inflating(Mapping[str, bytes]):
-    """Metadata of a file that was read; each box is inflated once, when it is first looked up."""
+    """Metadata whose boxes are inflated at the first access."""
 
     def __init__(self, bodies: dict[str, bytes]) -> None:
         self._bodies, self._inflated = bodies, dict[str, bytes]()

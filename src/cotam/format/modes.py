@@ -1,4 +1,4 @@
-"""Modes of cells in the payload of a frame, coded with adaptive contexts. `docs/format.md` specifies them."""
+"""Code the modes of a frame's cells with adaptive contexts. `docs/format.md` specifies them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_modes(reader: SymbolReader, height: int, width: int) -> np.ndarray:
 
 
 def _walk(height: int, width: int, code: Callable[[Categorical], int]) -> np.ndarray:
-    """Code modes, uint8 (height, width), each under the model that those before it give."""
+    """Code modes, uint8 (height, width), by a function that codes one mode with a model."""
     adaptive, above = _ModeModels(), None
     modes = np.empty((height, width), np.uint8)
     for number in range(height):

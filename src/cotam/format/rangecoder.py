@@ -1,6 +1,6 @@
 """A range coder in plain Python, for platforms without a wheel of `constriction`: Linux on arm64.
 
-It has the names, the arguments and the bytes of the part of constriction that we use, and is slower.
+It has the interface and writes the bytes of the part of constriction that is used here, but is slower.
 
 Words have 32 bits, the state 64. The interval [lower, lower + range) narrows with each symbol; its upper word
 is written when the range falls below 2**32.
@@ -20,11 +20,11 @@ _WORD = 32
 _STATE_MASK = (1 << 64) - 1
 _SMALLEST = 1 << _WORD
 _PRECISION = 24
-"""Bits of the probabilities within the coder."""
+"""Bits of probabilities in the coder."""
 
 
 class Categorical:
-    """Symbols 0 … n-1 with these probabilities, which sum to 1; at least 2**-24 each."""
+    """A model of symbols 0 … n-1 with probabilities of at least 2**-24 that sum to 1."""
 
     def __init__(self, probabilities: np.ndarray, perfect: bool = False) -> None:
         count = len(probabilities)
@@ -33,16 +33,16 @@ class Categorical:
         self._left = [*left.tolist(), 1 << _PRECISION]
 
     def part_of(self, symbol: int) -> tuple[int, int]:
-        """Return start and size of a symbol's part of 2**24."""
+        """Return start and size of the interval of a symbol in 0 … 2**24."""
         return self._left[symbol], self._left[symbol + 1] - self._left[symbol]
 
     def symbol_at(self, quantile: int) -> int:
-        """Return the symbol whose part holds a quantile."""
+        """Return the symbol whose interval holds a quantile."""
         return bisect_right(self._left, quantile) - 1
 
 
 class Uniform:
-    """Symbols 0 … size-1, equally likely but for the remainder, which the last one has."""
+    """A model of equally likely symbols 0 … size-1; the last one also has the remainder."""
 
     def __init__(self, size: int) -> None:
         self._last, self._each = size - 1, (1 << _PRECISION) // size
@@ -77,7 +77,7 @@ class RangeEncoder:
                 self._lower, self._range = self._lower << _WORD & _STATE_MASK, self._range << _WORD
 
     def get_compressed(self) -> np.ndarray:
-        """Return the words, uint32: the fewest that identify the interval."""
+        """Return the fewest words, uint32, that identify the interval."""
         words = self._words.copy()
         if self._range != _STATE_MASK:
             point = self._lower + _SMALLEST - 1
@@ -100,7 +100,7 @@ def _carry(words: list[int]) -> None:
 
 
 class RangeDecoder:
-    """Decodes words to symbols; after the last word come zeros."""
+    """Decodes words to symbols; zeros follow the last word."""
 
     def __init__(self, words: np.ndarray) -> None:
         self._words: list[int] = words.tolist()
@@ -114,7 +114,7 @@ class RangeDecoder:
         Raises
         ------
         AssertionError
-            If no encoder writes such words, as constriction does.
+            If no encoder writes such words; constriction raises the same error.
         """
         if count is None:
             return self._decode(model, model.symbol_at)

@@ -1,7 +1,6 @@
-"""Read and write sequences: a header, a chunk for each frame, an index. `docs/format.md` specifies the bytes.
+"""Read and write sequences: a header, a chunk for each frame, and an index for random access.
 
-A sequence is written and read from its beginning to its end, one chunk at a time. The index at its end is for
-random access.
+`docs/format.md` specifies the bytes. Sequences can be streamed chunk by chunk.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ __all__ = [
 ]
 
 TICKS = 1_000_000
-"""Times are whole numbers of ticks, 1 µs each."""
+"""Ticks per second; times are integers in ticks."""
 
 LONGEST_GAP = (1 << 35) - 1
-"""Ticks between two frames, 9.5 hours: a varint of five bytes."""
+"""Largest number of ticks between two frames, 9.5 hours: a varint of five bytes."""
 
 _FRAME, _INDEX = 0x40, 0x49
 
@@ -41,9 +40,9 @@ class CodedFrame:
 
     Attributes
     ----------
-    key : this frame and those after it decode without the frames before it
-    intra : every cell is coded, none copied; always so in a key frame
-    has_levels : the payload has a gain offset map
+    key : whether decoding can start at this frame
+    intra : whether every cell is coded, none copied; True for key frames
+    has_levels : whether the payload has a gain offset map
     payload : range-coded bytes
     checksum : CRC-32 of all symbols since the key frame
     """
@@ -56,7 +55,7 @@ class CodedFrame:
 
     @property
     def flags(self) -> int:
-        """Bits of the chunk's first byte."""
+        """The low bits of the first byte of the chunk."""
         return self.key | self.intra << 1 | self.has_levels << 2
 
 
@@ -66,8 +65,8 @@ class Entry:
 
     Attributes
     ----------
-    start, size : its chunk, in bytes from the beginning of the file
-    ticks : its time
+    start, size : offset of its chunk in the file, and size of the chunk, in bytes
+    ticks : time of the frame
     key, intra : as in `CodedFrame`
     """
 
@@ -80,14 +79,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """Header and index of a sequence, see `read_index`; at least one entry, and the first is a key frame."""
+    """Header and index of a sequence, with at least one entry; the first is a key frame."""
 
     header: Header
     entries: tuple[Entry, ...]
 
 
 class _IndexWriter:
-    """The bytes of the index, as frames are added."""
+    """Builds the bytes of the index, frame by frame."""
 
     def __init__(self) -> None:
         self.count, self._body = 0, bytearray()
@@ -104,7 +103,7 @@ class _IndexWriter:
 
 
 class SequenceWriter:
-    """Makes the bytes of a sequence: `start`, then `fields` and `chunk` for each frame, then `finish`."""
+    """Builds the bytes of a sequence: `start`, then `fields` and `chunk` for each frame, then `finish`."""
 
     def __init__(self, header: Header) -> None:
         """``header`` is of `Kind.SEQUENCE`."""
@@ -117,12 +116,12 @@ class SequenceWriter:
         return data + check16(data)
 
     def fields(self, ticks: int) -> bytes:
-        """Return what the checksum of a frame at this time covers beside its symbols.
+        """Return the header fields and the time that the checksum of a frame covers, besides its symbols.
 
         Raises
         ------
         InputError
-            If the time is not after that of the frame before, or more than `LONGEST_GAP` after it.
+            If the time is not after that of the previous frame, or more than `LONGEST_GAP` after it.
         """
         gap = ticks - self._ticks
         if gap < 0 or (self._index.count and gap == 0):
@@ -153,8 +152,8 @@ class SequenceReader:
     Attributes
     ----------
     header : see `Header`
-    header_size : its bytes
-    count : frames that were read
+    header_size : size of the header in bytes
+    count : number of frames read
 
     Raises
     ------
@@ -172,7 +171,7 @@ class SequenceReader:
         self.header_size = self._read
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
-        """Yield each frame as soon as its bytes are there: its ticks, its checked fields and its chunk.
+        """Yield ticks, checksummed fields and chunk of each frame as soon as its bytes have arrived.
 
         Raises
         ------
@@ -195,7 +194,7 @@ class SequenceReader:
             raise FormatError("there are bytes after the end of the sequence")
 
     def frames_from(self, entries: Sequence[Entry], first: int) -> Iterator[tuple[int, bytes, CodedFrame]]:
-        """Yield as `frames` does, from frame number ``first`` on, of a seekable stream with this index.
+        """Yield as `frames` does, starting at frame ``first`` of a seekable stream with this index.
 
         Raises
         ------
@@ -214,7 +213,7 @@ class SequenceReader:
             yield entry.ticks, self.header.fields() + varint(gap), frame
 
     def _take_frame(self, tag: int) -> tuple[int, CodedFrame]:
-        """Read the chunk of a frame behind its first byte; return its gap and its contents."""
+        """Read the chunk of a frame after its first byte; return its time gap and contents."""
         where = f"within frame {self.count}"
         if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
             raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
@@ -240,7 +239,7 @@ class SequenceReader:
         return b"".join(parts)
 
     def _take_numbers(self, data: bytes, count: int, where: str) -> tuple[bytes, list[int]]:
-        """Return ``data`` with so many varints more, and their values."""
+        """Read ``count`` varints; return ``data`` with their bytes appended, and their values."""
         numbers = []
         for _ in range(count):
             start = len(data)
@@ -252,12 +251,12 @@ class SequenceReader:
 
 
 def read_index(data: bytes) -> Index:
-    """Read header and index of a whole sequence; its frames are not looked at.
+    """Read header and index of a whole sequence, without reading its frames.
 
     Raises
     ------
     NotCotamError, TruncatedError, DamagedError, FormatError
-        If there is no index at its end: `SequenceReader` may still find frames.
+        If there is no valid index at its end; `SequenceReader` may still read frames.
     """
     reader = SequenceReader(BytesIO(data))
     first, end = reader.header_size, len(data) - 4

@@ -1,8 +1,8 @@
 """Code symbols with a range coder and stored integer tables.
 
-Each symbol comes with the index of its table. The symbols of one call are coded table by table: one pass of
-`constriction <https://bamler-lab.github.io/constriction>`_ per table in use. Where constriction is not
-installed, `cotam.format.rangecoder` replaces it.
+Each symbol has the index of its table. The symbols of one call are coded table by table, with one call of
+`constriction <https://bamler-lab.github.io/constriction>`_ per table in use. `cotam.format.rangecoder`
+replaces constriction where it is not installed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ else:
 __all__ = ["SYMBOL_LIMIT", "TOTAL_BITS", "Categorical", "SymbolReader", "SymbolWriter", "Tables"]
 
 TOTAL_BITS = 16
-"""Frequencies of a table add up to 2**16."""
+"""The frequencies of a table sum to 2**16."""
 
 SYMBOL_LIMIT = 32_767
-"""Symbols are within ±this."""
+"""Largest absolute value of a symbol."""
 
 _ESCAPED = Uniform(2 * SYMBOL_LIMIT + 1)
 
@@ -43,13 +43,13 @@ _PIECE = 1 << 19
 
 @dataclass(frozen=True)
 class Tables:
-    """Frequencies of symbols, symmetric around zero.
+    """Frequency tables of symbols, symmetric around zero.
 
     Attributes
     ----------
-    halves : for each table the frequencies of 0, 1, 2 … L and of the escape, int64; -1 … -L have those of
-        1 … L. f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero
-        and are not coded.
+    halves : for each table the frequencies of 0, 1 … L and of the escape, int64; -1 … -L have those of 1 … L,
+        and f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero and
+        are not coded.
     """
 
     halves: tuple[np.ndarray, ...]
@@ -61,12 +61,12 @@ class Tables:
 
     @classmethod
     def from_flat(cls, flat: np.ndarray, lengths: np.ndarray) -> Tables:
-        """Make tables from all halves in a row and the length of each."""
+        """Split concatenated halves, given the length of each, into tables."""
         return cls(tuple(np.split(flat.astype(np.int64), np.cumsum(lengths)[:-1])))
 
     @cached_property
     def models(self) -> tuple[Categorical, ...]:
-        """One model for each table over -L … L and the escape; that of table 0 is not used."""
+        """A model over -L … L and the escape for each table; that of table 0 is not used."""
         models = []
         for half in self.halves:
             both = np.concatenate([half[-2:0:-1], half]) if len(half) > 1 else np.ones(2)
@@ -80,7 +80,7 @@ class Tables:
 
     @cached_property
     def entropies(self) -> np.ndarray:
-        """Mean bits of a symbol of each table, float64, escaped values included."""
+        """Entropy of each table, float64, in bits per symbol, escaped values included."""
         found = [0.0]
         for half in self.halves[1:]:
             cost = TOTAL_BITS - np.log2(half)
@@ -90,8 +90,7 @@ class Tables:
         return np.array(found)
 
     def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Return the bits, float32, of integer ``symbols`` of any shape under tables ``index`` of that
-        shape."""
+        """Return the bits, float32, of each integer symbol, given its table ``index``; all of one shape."""
         found = np.zeros(symbols.size, np.float32)
         for number, where in _groups(index):
             cost, away = self._costs[number], np.abs(symbols.reshape(-1)[where])
@@ -99,12 +98,12 @@ class Tables:
         return found.reshape(symbols.shape)
 
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
-        """Return the bits of all ``symbols``, see `costs`."""
+        """Return the sum of `costs`."""
         return float(self.costs(symbols, index).sum(dtype=np.float64))
 
 
 def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the tables in use but table 0, in rising order, with the flat positions that use each."""
+    """Yield the tables in use, except table 0, in rising order, with the flat positions that use each."""
     flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
     pieces = []  # sorted one by one: faster than all at once, in a quarter of the memory
     for start in range(0, flat.size, _PIECE):
@@ -119,13 +118,13 @@ def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 @dataclass
 class SymbolWriter:
-    """Writes symbols call by call."""
+    """Writes symbols to range-coded bytes."""
 
     tables: Tables
     _coder: RangeEncoder = field(default_factory=RangeEncoder)
 
     def put(self, symbols: np.ndarray, index: np.ndarray) -> None:
-        """Write integer ``symbols`` within ±32767 with the tables ``index``, uint8 of the same shape.
+        """Write integer ``symbols`` in ±32767 with the tables ``index``, uint8 of the same shape.
 
         Symbols with index 0 must be 0.
         """
@@ -144,7 +143,7 @@ class SymbolWriter:
         self._coder.encode(values.reshape(-1).astype(np.int32), Uniform(size))
 
     def put_one(self, code: int, model: Categorical) -> None:
-        """Write one value with a model of the caller."""
+        """Write one value with the given model."""
         self._coder.encode(code, model)
 
     def finish(self) -> bytes:
@@ -153,7 +152,7 @@ class SymbolWriter:
 
 
 class SymbolReader:
-    """Reads what a `SymbolWriter` wrote, call by call."""
+    """Reads the symbols of a `SymbolWriter` by the same sequence of calls."""
 
     def __init__(self, tables: Tables, data: bytes) -> None:
         self.tables = tables
@@ -184,5 +183,5 @@ class SymbolReader:
         return self._decode(Uniform(size), count)
 
     def get_one(self, model: Categorical) -> int:
-        """Read one value with a model of the caller."""
+        """Read one value with the given model."""
         return int(self._decode(model))

@@ -1,4 +1,4 @@
-"""Integers of one to five bytes."""
+"""Variable-length integers of one to five bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["read_varint", "varint"]
 
 
 def varint(value: int) -> bytes:
-    """Encode a non-negative integer, seven bits a byte, least significant first."""
+    """Encode a non-negative integer, seven bits per byte, least significant first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -25,7 +25,7 @@ def read_varint(data: bytes | memoryview, at: int, what: str) -> tuple[int, int]
     Raises
     ------
     TruncatedError, FormatError
-        If it is cut off, has more than five bytes, or is not in its shortest form.
+        If it is truncated, longer than five bytes, or not in its shortest form.
     """
     value = 0
     for count in range(5):

@@ -1,4 +1,4 @@
-"""Images on their way from a client to a model over HTTP: ``cotam serve`` and ``cotam edge``.
+"""HTTP proxies for images between clients and models: ``cotam serve`` and ``cotam edge``.
 
 ::
 

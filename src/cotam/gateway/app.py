@@ -1,4 +1,4 @@
-"""The applications ``serve`` and ``edge``: their routes, and what these are made of."""
+"""The ASGI applications of ``serve`` and ``edge``: routes and middleware."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ _EXPOSED = [
     *("X-Cotam-Bytes", "X-Cotam-Error", "X-Cotam-Saved", "X-Cotam-Size", "X-Cotam-Quality"),
     "X-Request-Id",
 ]
-"""What pages of other origins may use, and read of an answer."""
+"""Headers that pages of other origins may send, and read in answers."""
 
 _RELAYED = (
     *("/v1/chat/completions", "/v1/responses", "/v1/messages"),
     *("/v1/{rest:path}", "/{version:str}/{rest:path}"),
 )
-"""Paths that go to the upstream, as metrics count them."""
+"""Paths to the upstream, as counted in metrics."""
 
 
 def application(
@@ -75,20 +75,20 @@ def application(
     to_gateway: bool = False,
     detect: bool = False,
 ) -> ASGIApp:
-    """A gateway to ``upstream``.
+    """Build the application of a gateway or edge in front of ``upstream``.
 
     Parameters
     ----------
     converter : changes the images of a request
-    tokens : of which clients must send one; without any, all may come in
-    sender : the edge's end of the link to a gateway
-    store : the gateway's end: files that edges need not send again
-    local : for programs on this machine only
-    origins : of web pages elsewhere that are served
-    page : with the page at / and ``/v1/cotam/…``, which otherwise go to the upstream
-    package : folder of the npm package cotam, as built: the page then encodes and decodes in the browser
-    detect : the upstream may be a server of open models: it is asked which one, for the formats it opens
-    to_gateway : the upstream should be a gateway: it is asked whether it is, at the start and after errors
+    tokens : tokens of which clients must send one; without any, all clients are accepted
+    sender : sends images once over the link to a gateway; for an edge
+    store : files that edges need not send again; for a gateway
+    local : whether to answer only programs on this machine
+    origins : origins of other web pages that are answered
+    page : whether to serve the page at / and ``/v1/cotam/…``, which otherwise go to the upstream
+    package : folder of the built npm package, with which the page encodes and decodes in the browser
+    detect : whether to ask the upstream which model server it is, to know the formats that it reads
+    to_gateway : whether to check, at the start and after errors, that the upstream is a gateway
     """
     metrics = Metrics(store)
     threads = {"images": limits.jobs, "comparing": 1}

@@ -1,4 +1,4 @@
-"""Bodies of requests in memory, their Content-Encoding, and work on them that stops when the client goes."""
+"""Read and decode the bodies of requests, and cancel work on them if the client disconnects."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ else:
 __all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread"]
 
 BODY_SECONDS = 120
-"""A body that takes longer to arrive is given up."""
+"""Seconds within which a body must arrive."""
 
 Done = TypeVar("Done")
 
 
 class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class Bodies:
@@ -39,7 +39,7 @@ class Bodies:
 
     Parameters
     ----------
-    limit : bytes of one body; all together have at most eight times as many
+    limit : largest body in bytes; all bodies in memory have at most eight times as many
     """
 
     def __init__(self, limit: int) -> None:
@@ -94,7 +94,7 @@ class Bodies:
             raise
 
     def decoded(self, body: bytes, headers: Headers) -> bytes:
-        """The body without its Content-Encoding, within the limit. Raises as `decoded`."""
+        """Decode a body by its Content-Encoding, within the limit. Raises as the function `decoded`."""
         encoding = ", ".join(headers.getlist("content-encoding"))
         return decoded(body, encoding, self.limit) if body else body
 
@@ -105,7 +105,7 @@ class Bodies:
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work``, and cancel it when the client goes. Raises ClientGoneError if it went."""
+    """Run ``work``, and cancel it if the client disconnects. Raises ClientGoneError then."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
     try:
@@ -124,12 +124,12 @@ async def in_thread(
 ) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
-    Raises RefusedError: 503 after so many seconds.
+    Raises RefusedError: 503 after ``seconds``.
 
     Parameters
     ----------
-    work : is given a function to call now and then; it raises when nobody waits any more, or too long
-    seconds : from now on, waiting for a thread included; None is no limit
+    work : gets a function to call regularly, which raises if the client has disconnected or time is over
+    seconds : time limit, waiting for a thread included; None is no limit
     """
     gone, began = threading.Event(), time.perf_counter()
 
@@ -154,10 +154,10 @@ async def _disconnected(receive: Receive) -> None:
 # Content-Encoding
 
 ACCEPTED = "gzip, deflate, zstd"
-"""For ``Accept-Encoding`` in an answer: what a client may use (RFC 9110, section 15.5.16)."""
+"""Value of ``Accept-Encoding`` in answers with 415 (RFC 9110, section 15.5.16)."""
 
 ZSTD_WINDOW_LOG = 23
-"""Windows of 8 MB at most, as RFC 9659 has it for HTTP: a larger one is memory that a stranger asks for."""
+"""Log2 of the largest zstd window, 8 MB as RFC 9659 requires for HTTP; it bounds memory."""
 
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
 
@@ -167,19 +167,19 @@ _DECODERS: dict[str, Callable[[], Any]] = {
     "deflate": zlib.decompressobj,
     "zstd": lambda: zstd.ZstdDecompressor(options=_ZSTD_OPTIONS),
 }
-"""Encoding → decompressor of one gzip member, zlib stream or zstd frame."""
+"""Encoding → decompressor of a gzip member, zlib stream or zstd frame."""
 
 
 def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its encoding.
+    """Decode a body.
 
-    Raises RefusedError: 415 for an encoding that is not known, or several one upon another; 413 above the
-    limit, 400 for data that is damaged or cut off.
+    Raises RefusedError: 415 for an unknown encoding or several at once, 413 above the limit, 400 for damaged
+    or truncated data.
 
     Parameters
     ----------
     encoding : the value of ``Content-Encoding``
-    limit : bytes of the result
+    limit : largest result in bytes
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
@@ -204,7 +204,7 @@ def _decoded(body: bytes, name: str, limit: int) -> bytes:
 
 
 def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:
-    """All members of a compressed body, one after another; an empty body has none."""
+    """Decompress all members of a body; an empty body has none."""
     pieces: list[bytes] = []
     size = 0
     while body:

@@ -1,4 +1,4 @@
-"""A cache in memory: images of earlier turns of a conversation come again with each request."""
+"""An in-memory cache, since images of earlier turns come again with each request."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["OVERHEAD", "Cache"]
 Result = TypeVar("Result")
 
 OVERHEAD = 1000
-"""Bytes counted for each result beside its own: key, place in the order, and what Python adds to them."""
+"""Bytes counted for each result in addition to its own, for its key and Python's overhead."""
 
 
 class Cache(Generic[Result]):
-    """The results used last. Safe to use from several threads.
+    """A cache of the most recently used results, safe to share by threads.
 
     Parameters
     ----------
-    limit : of the sizes of all results together
-    size : of a result; by default its bytes and `OVERHEAD`, or many small ones would fill the memory
+    limit : largest total size
+    size : returns the size of a result; by default its bytes plus `OVERHEAD`
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class Cache(Generic[Result]):
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Result]) -> tuple[Result, bool]:
-        """The result of this key, made now if it is not here, and whether it was here.
+        """Return the result of a key, made if it is not cached, and whether it was cached.
 
-        Two threads that ask for the same at once may both make it; both get that which was ready first.
+        Two threads that ask for the same key may both make the result; both get the one that was ready first.
         """
         with self._lock:
             if key in self._results:

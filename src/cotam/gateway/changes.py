@@ -1,4 +1,4 @@
-"""Where an image differs from an earlier one: cells, and few rectangles that cover them."""
+"""Find the cells in which an image differs from an earlier one, and few rectangles that cover them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from cotam.image.read import Pixels
 __all__ = ["CELL", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
 
 CELL = 16
-"""Pixels of a side of a cell."""
+"""Side of a cell in pixels."""
 
 _STILL_CELLS = 20
-"""What a further rectangle costs, in cells: header, hyper latents and a start without context."""
+"""Cost of a further rectangle, in cells: header, hyper latents and missing context."""
 
 _MOST = 64
 _DEPTH = 12
@@ -26,7 +26,7 @@ _WEIGHTS = np.frombuffer(secrets.token_bytes(CELL * CELL * 3), np.uint64).reshap
 
 
 def cell_hashes(pixels: Pixels) -> np.ndarray:
-    """A hash of each whole cell, uint64 (H // 16, W // 16): equal cells have equal hashes in one process.
+    """Return a hash of each whole cell, uint64 (H // 16, W // 16), valid within this process.
 
     Parameters
     ----------
@@ -39,16 +39,14 @@ def cell_hashes(pixels: Pixels) -> np.ndarray:
 
 
 def shared_share(new: np.ndarray, old: np.ndarray) -> float:
-    """The share of the cells of ``new`` that are at the same place in ``old``; both from `cell_hashes`."""
+    """Return the share of the cells of ``new`` that are equal in ``old``; both from `cell_hashes`."""
     height, width = min(new.shape[0], old.shape[0]), min(new.shape[1], old.shape[1])
     same = np.count_nonzero(new[:height, :width] == old[:height, :width])
     return same / new.size if new.size else 0.0
 
 
 def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
-    """Cells of ``new`` that have a pixel which ``old`` has not at the same place.
-
-    Returns bool (⌈H/16⌉, ⌈W/16⌉).
+    """Return the cells of ``new`` that differ from ``old`` in any pixel, bool (⌈H/16⌉, ⌈W/16⌉).
 
     Parameters
     ----------
@@ -68,10 +66,10 @@ def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
 
 
 def rectangles(cells: np.ndarray) -> list[Area]:
-    """Few rectangles that cover the cells that are set: rows and columns of each, without overlap.
+    """Cover the set cells by few rectangles without overlap; returns rows and columns of each.
 
-    The cells are cut in two again and again, as a decision tree is grown: where the halves are most nearly
-    all set or all clear. Then cuts that save less than a further still costs are undone.
+    Areas are split recursively, as in growing a decision tree, where the halves are purest. Then splits that
+    save less than the cost of a further still are undone.
 
     Parameters
     ----------
@@ -85,7 +83,7 @@ def rectangles(cells: np.ndarray) -> list[Area]:
 
 
 def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
-    """Cost and rectangles of the cells that are set in an area."""
+    """Return cost and rectangles of the set cells in an area."""
     size = _size(area)
     alone = size + _STILL_CELLS, [area]
     if not depth or size <= _STILL_CELLS or _count(sums, area) == size:
@@ -100,7 +98,7 @@ def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tup
 
 
 def _halves(sums: np.ndarray, area: Area) -> tuple[Area, Area]:
-    """The cut whose halves are purest: area times the share that is set times that which is clear."""
+    """Return the split with the purest halves, by area times the shares of set and of clear cells."""
     rows, columns = area
     best: tuple[float, int, int] | None = None
     for axis in (0, 1):
@@ -123,7 +121,7 @@ def _halves(sums: np.ndarray, area: Area) -> tuple[Area, Area]:
 
 
 def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
-    """The rectangle around what is set within an area."""
+    """Return the bounding rectangle of the set cells in an area."""
     inside = cells[rows, columns]
     down, right = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not down.size:
@@ -145,7 +143,7 @@ def _count(sums: np.ndarray, area: Area) -> int:
 
 
 def _words(pixels: Pixels) -> np.ndarray:
-    """Pixels by cell, uint64 (⌈H/16⌉, 16, ⌈W/16⌉, 6), with zeros beyond the edges."""
+    """Return pixels by cell, uint64 (⌈H/16⌉, 16, ⌈W/16⌉, 6), with zeros beyond the edges."""
     height, width = pixels.shape[:2]
     rows, columns = -(-height // CELL), -(-width // CELL)
     padded = np.zeros((rows * CELL, columns * CELL, 3), np.uint8)

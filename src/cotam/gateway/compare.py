@@ -1,6 +1,6 @@
-"""``/v1/cotam/compare``: an image coded by Cotam, and the bytes that other codecs take to come as near to it.
+"""``/v1/cotam/compare``: compare the bytes of formats at equal features or PSNR.
 
-One comparison is made at a time, in a thread of its own, so that requests to the model do not wait for it.
+Comparisons are made one at a time in their own thread, so that requests to the model do not wait for them.
 """
 
 from __future__ import annotations
@@ -38,36 +38,37 @@ from cotam.image.read import Pixels, outline
 __all__ = ["MEASURES", "nearest", "routes"]
 
 COMPARED_PIXELS = 1_100_000
-"""Images are shrunk to this before codecs are compared: AVIF takes seconds for more."""
+"""Images are shrunk to this many pixels before the comparison, since AVIF takes seconds for more."""
 
 AT_A_TIME, SECONDS = 4, 120
-"""Comparisons in progress or waiting, and seconds that one may take, waiting included."""
+"""Largest number of comparisons in progress or waiting, and seconds for one, waiting included."""
 
 
 MEASURES: dict[str, Callable[[Pixels], np.ndarray]] = {
     "features": features.tokens,
     "psnr": lambda pixels: pixels.astype(np.float32) / 255,
 }
-"""What is compared of pixels, float32 of one shape for images of one size, by its mean squared difference."""
+"""Functions of pixels, to float32 of a fixed shape for images of one size, whose mean squared difference is
+compared."""
 
 
 def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
-    """-10 log10 of the mean squared difference, at most `MAX_DECIBEL`."""
+    """Return -10 log10 of the mean squared difference, at most `MAX_DECIBEL`."""
     difference = float(np.mean(np.square(seen - original), dtype=np.float64))
     return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
 
 
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
-    """Find the quality whose decibels are nearest to those wanted, by bisection.
+    """Find the quality with decibels nearest to ``wanted``, by bisection.
 
     Parameters
     ----------
-    decibel : quality → decibels, which should rise by and large; called ⌈log2(qualities)⌉ + 1 times at most
+    decibel : quality → decibels, roughly increasing; called at most ⌈log2(qualities)⌉ + 1 times
 
     Returns
     -------
-    the quality, and "lowest" where even the lowest has more decibels, "highest" where the highest has less,
-    else None
+    The quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer, else
+    None.
     """
     seen: dict[int, float] = {}
 
@@ -83,10 +84,10 @@ def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) ->
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
-    """The routes, for images of at most ``size_limit`` pixels; ``pool`` has one thread.
+    """Return the routes, for images of at most ``size_limit`` pixels; ``pool`` has one thread.
 
-    ``/v1/cotam/compare`` codes with Cotam, ``/v1/cotam/compare/jpeg`` and so on with another format, where
-    that comes as near; ``/v1/cotam/compare/words/jpeg`` and so on read words in that file.
+    ``/v1/cotam/compare`` encodes to .cotam, ``/v1/cotam/compare/jpeg`` and so on to another format at equal
+    score; ``/v1/cotam/compare/words/jpeg`` and so on read the words in that file.
     """
     comparer = _Comparer("features" if features.available() else "psnr")
 
@@ -105,7 +106,7 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 @dataclass(frozen=True)
 class _Coded:
-    """A file of one format, its decibels, and the end of the format's range, see `nearest`."""
+    """A file of a format, its decibels, and the end of the quality range that it is at, see `nearest`."""
 
     format: Format
     data: bytes
@@ -114,7 +115,7 @@ class _Coded:
 
 
 class _Comparer:
-    """Makes comparisons, one at a time, and keeps the features of the last original, and coded files."""
+    """Makes comparisons, one at a time; caches the features of the last original, and coded files."""
 
     def __init__(self, measure: str) -> None:
         self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
@@ -123,9 +124,9 @@ class _Comparer:
         self._lines: tuple[bytes, list[str]] = b"", []
 
     def ours(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
-        """Code with Cotam as wished; ``panels`` of the answer are images to look at.
+        """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
-        The original is among them where it was shrunk.
+        The original is one of them if it was shrunk.
         """
         pixels = _pixels(body, wish)
         coded = self._ours(pixels, wish, check)
@@ -152,7 +153,7 @@ class _Comparer:
     def other(
         self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
     ) -> tuple[Response, Note | None]:
-        """Code with another format, where that comes as near as Cotam as wished."""
+        """Encode to another format, at the quality nearest to the score of the .cotam file."""
         pixels = _pixels(body, wish)
         coded = self._as_near(pixels, format, self._ours(pixels, wish, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
@@ -161,7 +162,7 @@ class _Comparer:
     def words(
         self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
     ) -> tuple[Response, Note | None]:
-        """Words of the original, and the share of them that is read in the file of a format."""
+        """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
         pixels = _pixels(body, wish)
@@ -226,7 +227,7 @@ class _Comparer:
 
 
 def _pixels(body: bytes, wish: Wish) -> Pixels:
-    """What is compared: upright, and at most of `COMPARED_PIXELS`."""
+    """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
     ordinary(body)
     return fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
 

@@ -1,4 +1,4 @@
-"""What is recorded of each request: a line of the log, and metrics. Neither has a word of a body in it."""
+"""Record each request in the log and in metrics, without any contents."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Exchange", "Metrics", "Note", "exchange_of"]
 
 @dataclass(frozen=True)
 class Note:
-    """What became of one image or video: kinds and bytes of its file before and after.
+    """The conversion of one image or video: kinds and bytes of its file before and after.
 
     Attributes
     ----------
-    seconds : of work, waiting not included
-    cached : whether the result was made for an earlier request
+    seconds : duration, without waiting
+    cached : whether the result was cached
     """
 
     source: str
@@ -37,19 +37,20 @@ class Note:
 
 @dataclass
 class Exchange:
-    """One request and its answer, as the log and the metrics see it.
+    """A request and its answer, as recorded in log and metrics.
 
     Attributes
     ----------
-    id : for the log; sent as ``X-Request-Id`` unless the upstream gives one
-    status : of the answer
-    bytes_in, bytes_upstream, bytes_out : of bodies: as the client sent it, as it was sent on, of the answer
-    notes : of images and videos
-    tokens : visual tokens of the images for the model that the request names; None if that is not known
-    seconds : by stage
-    owner : within whose stored files the request may name some
-    saved : bytes of the body that did not cross the link; None where it is not used
-    error : the message, for a request that was refused or broke off
+    id : for the log; sent as ``X-Request-Id`` unless the upstream sends one
+    status : HTTP status of the answer
+    bytes_in, bytes_upstream, bytes_out : bytes of the body from the client, of that to the upstream, and of
+        the answer
+    notes : conversions of images and videos
+    tokens : visual tokens of the images for the model of the request; None if unknown
+    seconds : stage → duration
+    owner : owner of the stored files that the request may name
+    saved : bytes of the body that did not cross the link; None if the link is not used
+    error : message of a request that was refused or aborted
     """
 
     method: str
@@ -70,13 +71,13 @@ class Exchange:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Note how long a stage takes that is not broken off."""
+        """Record the duration of a stage that finishes."""
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
 
     def line(self) -> dict[str, Any]:
-        """The line of the log."""
+        """Return the fields of the line in the log."""
         images = Tally(f"{note.source}>{note.result}" for note in self.notes)
         line = {
             "id": self.id,
@@ -98,7 +99,7 @@ class Exchange:
 
 
 class Metrics:
-    """Counters of one application, in Prometheus' form, and how much its store holds."""
+    """Prometheus counters of an application, and the size of its store."""
 
     def __init__(self, store: Store | None = None) -> None:
         self.registry = CollectorRegistry()
@@ -119,7 +120,7 @@ class Metrics:
             count.set_function(lambda: len(store))
 
     def add(self, exchange: Exchange, route: str) -> None:
-        """Count an exchange, under the route that took it: a path itself could be anything."""
+        """Count an exchange under its route, since paths are arbitrary."""
         self.requests.labels(route, exchange.status).inc()
         for direction in ("in", "upstream", "out"):
             self.bytes.labels(direction).inc(getattr(exchange, f"bytes_{direction}"))
@@ -135,7 +136,7 @@ class Metrics:
 
 
 def exchange_of(scope: Scope) -> Exchange:
-    """The exchange that `Guard` keeps of this request."""
+    """Return the exchange that `Guard` keeps for this request."""
     found = scope["cotam.exchange"]
     assert isinstance(found, Exchange)
     return found

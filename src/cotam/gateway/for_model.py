@@ -1,4 +1,4 @@
-"""``cotam serve``: the images of a request as a model server reads them."""
+"""``cotam serve``: convert the images of a request to PNG for the model server."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from cotam.gateway.wish import Wish
 __all__ = ["ForModel"]
 
 REQUEST = 24
-"""For each pixel that one image may have, all images and frames of a request together have at most so many
-pixels, which bounds the work, and so many bytes as PNG, which bounds the memory. At 50 MP these are 600
-screenshots of 2 MP, and 200 even where PNG saves nothing."""
+"""A request may have this many times the pixels that an image may have, which bounds the work, and as many
+bytes as PNG, which bounds the memory. At 50 MP these are 600 screenshots of 2 MP, or 200 that PNG cannot
+compress."""
 
 
 class ForModel:
-    """Converts .cotam to PNG, and a sequence to as many images as it has frames; refuses foreign addresses.
+    """Converts .cotam files to PNG, and sequences to one image per frame; refuses addresses of other hosts.
 
-    Images in a format that the model server does not open become PNG too. Other media stay as they are.
+    Images in formats that the model server does not read become PNG too. Other media pass unchanged.
 
     Parameters
     ----------
-    size_limit : pixels of an image that is decoded
-    hosts : names, in small letters, of hosts whose http(s) addresses are let through; "*" is all
-    cache : bytes of decoded images that are kept
-    roundtrip : how ordinary images are encoded, then decoded, to measure what it does; None leaves them
-    log : is given a row for each image that was decoded
+    size_limit : largest image to decode, in pixels
+    hosts : lower-case names of hosts whose http(s) addresses are allowed; "*" is all
+    cache : bytes of decoded images to cache
+    roundtrip : options with which ordinary images are encoded and decoded again; None passes them unchanged
+    log : called with a row for each decoded image
     """
 
     passes_cotam = False

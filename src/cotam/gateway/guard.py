@@ -1,4 +1,4 @@
-"""ASGI middleware around every route: normal paths, access, limits, the log and metrics."""
+"""ASGI middleware around all routes: path normalisation, access, limits, log and metrics."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Guard:
 
     Parameters
     ----------
-    tokens : of which clients must send one, or None
-    limit : requests in progress at a time
-    local : answers only to names of this machine, which a web page elsewhere cannot have in its address
-    origins : of web pages elsewhere that are served
+    tokens : tokens of which clients must send one, or None
+    limit : largest number of requests in progress
+    local : whether to answer only to host names of this machine, which other web pages cannot use
+    origins : origins of other web pages that are answered
     """
 
     def __init__(

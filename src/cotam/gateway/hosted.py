@@ -1,4 +1,4 @@
-"""``cotam edge --upstream``: images for APIs that read no .cotam, within the limits of the model's API."""
+"""``cotam edge --upstream``: fit images to the model and the limits of its hosted API."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _HELD = 8
 
 
 class ForApi:
-    """Brings images to the size that the model sees, and to what its API takes: upright, formats, bytes.
+    """Turns images upright, shrinks them to the size that the model sees, and keeps to the limits of its API.
 
-    An image that is so already stays as it is, and what cannot be read passes, with a line of the log.
+    Images that are so already pass unchanged, as do images that cannot be read, with a line in the log.
 
     Parameters
     ----------
-    form : of images that are coded again: jpeg or webp
-    fit : the model; auto is the one that the request names, none keeps sizes
-    image_bytes : of the file of an image; None is the limit of the model's API
-    request_bytes : of the whole body; None is the limit of the model's API
-    size_limit : pixels; a larger image passes as it is
-    cache : bytes of coded images that are kept
+    form : format of re-encoded images: "jpeg" or "webp"
+    fit : model; "auto" is the one that the request names, "none" keeps sizes
+    image_bytes : largest file of an image; None is the limit of the model's API
+    request_bytes : largest body; None is the limit of the model's API
+    size_limit : pixels; larger images pass unchanged
+    cache : bytes of encoded images to cache
     """
 
     passes_cotam = False

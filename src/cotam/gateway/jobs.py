@@ -1,4 +1,4 @@
-"""What converters share: the job of one request, the media in its parts, and limits."""
+"""Shared by converters: the job of one request, the media in its parts, and limits."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class Job:
 
     Attributes
     ----------
-    wish : what the client asked for
-    model : that the request names, if any
-    detail : level of detail of images that name none themselves, if the request has one for all
-    rest : bytes of the body that are no media
-    most : images and frames that are allowed
-    check : raises if nobody waits for the result any more
-    notes : of the images done so far
-    formats : of images that the upstream opens, where its server is known
-    held : files that patches in the request may be based on
-    tokens : set by a converter that knows the model: visual tokens of all images
+    wish : options of the client
+    model : model that the request names, if any
+    detail : level of detail of images without their own, if the request has one for all
+    rest : bytes of the body that are not media
+    most : largest number of images and frames
+    check : raises if the client has disconnected
+    notes : conversions so far
+    formats : image formats that the upstream reads, if its server is known
+    held : stored files that patches in the request may be based on
+    tokens : visual tokens of all images, set by converters that know the model
     """
 
     wish: Wish = field(default_factory=Wish)
@@ -74,7 +74,7 @@ class Converter(Protocol):
 
     Attributes
     ----------
-    passes_cotam : whether the upstream is to get .cotam files; otherwise none may be left over
+    passes_cotam : whether the upstream reads .cotam files; otherwise none may be left
     """
 
     passes_cotam: bool

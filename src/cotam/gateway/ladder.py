@@ -1,9 +1,9 @@
-"""Choose how far each image of a request goes down in quality, so that the request has few enough bytes.
+"""Reduce the images of a request, earlier turns first, until it fits a byte limit.
 
-The choice for an image follows from the images before it and from the room alone. So the next turn of a
-conversation, which repeats them all, chooses the same, and a provider's cache of the prompt stays valid; no
-state is kept for it. Where a new image does not fit, earlier ones go down in one large step, to half of the
-room, so that the next step is some turns away.
+The choice for an image depends only on the images before it and on the limit. So the next turn of a
+conversation, which repeats them all, chooses the same, and the provider's prompt cache stays valid, without
+any state here. If a new image does not fit, earlier ones are reduced in one large step, to half of the limit,
+so that the next step is some turns away.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from collections.abc import Callable, Iterator, Sequence
 __all__ = ["BEST", "KEPT", "plan", "quantised_room"]
 
 BEST = -1
-"""The rung at which an image is as good as the API takes it."""
+"""The rung of the best quality that the API takes."""
 
 KEPT = 3
-"""Images at the end that go down last: what an agent has just seen."""
+"""Number of latest images, which are reduced last."""
 
 _AFTER_STEP = (0.5, 0.75, 1.0)
-"""Share of the room that is taken after a step: half if that is possible without the images seen last."""
+"""Shares of the room to fill after a step; the first that is possible without the latest images is used."""
 
 _NOTCHES = 8
 
 Size = Callable[[int, int], int]
-"""Number of an image, rung → bytes."""
+"""(number of an image, rung) → bytes."""
 
 
 def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] | None:
-    """The rung of each image; None if they do not fit at the lowest.
+    """Return the rung of each image; None if they do not fit at the lowest.
 
     Parameters
     ----------
-    turns : of each image, the number of its turn, ascending: images of one turn go down together
-    size : bytes of an image at a rung, `BEST` or 0 to ``rungs`` - 1; falls with the rung by and large
-    room : bytes of all images together
+    turns : turn of each image, ascending; images of a turn are reduced together
+    size : bytes of an image at a rung, `BEST` or 0 to ``rungs`` - 1, roughly decreasing
+    room : largest number of bytes of all images
     """
     chosen: list[int] = []
     total = 0
@@ -56,7 +56,7 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
 
 
 def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last image, exclusive, of each turn."""
+    """Yield first and last image, exclusive, of each turn."""
     start = 0
     for number in range(1, len(turns) + 1):
         if number == len(turns) or turns[number] != turns[start]:
@@ -65,7 +65,7 @@ def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tuple[int, int]]:
-    """How many of the first images may go down, and the bytes to reach: the mildest first."""
+    """Yield how many of the first images may be reduced, and the bytes to reach, mildest first."""
     recent = start
     for first, _ in reversed(list(_groups(turns[:start]))):
         if end - first > KEPT:
@@ -78,7 +78,7 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
 
 
 def _lowered(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
-    """The first ``older`` images at the highest rung at which all fit; None if they do not at the lowest."""
+    """Reduce the first ``older`` images to the best rung at which all fit; None if there is none."""
     if not older:
         return None
 
@@ -93,9 +93,9 @@ def _lowered(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: in
 
 
 def quantised_room(limit: int, rest: int) -> int:
-    """Bytes for images in a request of at most ``limit`` with ``rest`` bytes of other things.
+    """Return the bytes for images in a request of at most ``limit`` with ``rest`` bytes of other data.
 
-    The rest grows with each turn of a conversation, and is rounded up to notches: the room changes seldom.
+    The rest, which grows with each turn, is rounded up in coarse steps, so that the room changes rarely.
     """
     notch = max(limit // _NOTCHES, 1)
     room = limit - -(-rest // notch) * notch

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 __all__ = ["FPS", "MAX_FRAMES", "MAX_IMAGES", "Limits"]
 
 FPS, MAX_FRAMES = 1.0, 32
-"""How videos are sampled unless the options or the request say otherwise."""
+"""Default sampling of videos."""
 
 MAX_IMAGES = 600
-"""Of a request, on edge and gateway: as many as any hosted API takes. A long session has many screenshots."""
+"""Default limit of images in a request, as many as any hosted API takes."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a gateway takes on.
+    """Limits of a gateway.
 
     Attributes
     ----------
     body : bytes of a request
-    requests : in progress at a time
-    images : in a request
-    pixels : of an image
-    jobs : threads that work on images; one more makes comparisons for the page
+    requests : requests in progress
+    images : images in a request
+    pixels : pixels of an image
+    jobs : threads that process images; one more makes comparisons for the page
     """
 
     body: int

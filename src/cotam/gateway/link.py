@@ -1,7 +1,7 @@
 """The body of a request on its way from ``cotam edge --gateway`` to ``cotam serve``.
 
-JSON carries files as base64. Here they are taken out of it: a file that the gateway holds crosses as its
-SHA-256, others cross as they are::
+Files are extracted from their base64 in JSON. A file that the gateway has is sent as its SHA-256, others as
+raw bytes::
 
     4 bytes   "CTL1"
     1         bytes of the media type of the body itself
@@ -13,9 +13,9 @@ SHA-256, others cross as they are::
     text      the body without its files, as a zlib stream
     ...       the files, one after the other
 
-Integers are unsigned and big-endian. Whoever reads it computes the SHA-256 of the files that came. Files that
-no place names are images that patches are based on. A body comes out of `Body.join` as it went into `split`,
-byte for byte: no API's JSON is parsed.
+Integers are unsigned and big-endian. The reader computes the SHA-256 of the files that it gets. Files without
+a place are images that patches are based on. `Body.join` restores the input of `split` byte for byte, without
+parsing JSON.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ _COTAM = base64.b64encode(MAGIC)[: len(MAGIC) * 8 // 6]
 _BASE64 = re.compile(
     rb'(?<=[",])(?:' + re.escape(_COTAM) + rb'[A-Za-z0-9+/]*|[A-Za-z0-9+/]{512,})={0,2}(?=")'
 )
-"""A file in JSON: behind a quotation mark or ``;base64,``. Of other files than .cotam, small ones stay."""
+"""A file in JSON, after a quotation mark or ``;base64,``; small files other than .cotam stay."""
 
 _MOST = 10_000
-"""Files that are taken out of one body; more of them stay in the text."""
+"""Largest number of files extracted from a body; others stay in the text."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """A body, taken apart.
+    """A body without its files.
 
     Attributes
     ----------
-    media_type : of the body
+    media_type : media type of the body
     text : the body without its files
-    places : where files belong: offset in ``text``, ascending, and SHA-256
-    files : by SHA-256; of a body that crossed the link, those that came with it
+    places : positions of files: offset in ``text``, ascending, and SHA-256
+    files : SHA-256 → file; for a body from the link, only the files sent with it
     """
 
     media_type: str
@@ -68,15 +68,15 @@ class Body:
 
     @property
     def digests(self) -> dict[bytes, None]:
-        """SHA-256 of each file of the body once, in order."""
+        """Return the SHA-256 of each file of the body once, in order."""
         return dict.fromkeys(digest for _, digest in self.places)
 
     def size(self, files: Mapping[bytes, bytes]) -> int:
-        """Bytes of the whole body, with these files in it."""
+        """Return the size of the whole body, with these files, in bytes."""
         return len(self.text) + sum(-(-len(files[digest]) // 3) * 4 for _, digest in self.places)
 
     def join(self, files: Mapping[bytes, bytes]) -> bytes:
-        """The whole body, with these files in it as base64."""
+        """Return the whole body, with these files as base64."""
         pieces, done = [], 0
         for offset, digest in self.places:
             pieces += [self.text[done:offset], base64.b64encode(files[digest])]
@@ -85,7 +85,7 @@ class Body:
 
 
 def split(body: bytes, media_type: str) -> Body:
-    """Take the files out of a JSON body."""
+    """Extract the files from a JSON body."""
     pieces: list[bytes] = []
     places: list[tuple[int, bytes]] = []
     files: dict[bytes, bytes] = {}
@@ -107,7 +107,7 @@ def split(body: bytes, media_type: str) -> Body:
 
 
 def pack(body: Body, files: Iterable[bytes]) -> bytes:
-    """A body as it crosses the link, with these files; of others it has the SHA-256."""
+    """Serialise a body for the link with these files; others are named by their SHA-256."""
     files = list(files)
     text, kind = zlib.compress(body.text), body.media_type.encode("latin-1")[:255]
     head = struct.pack(_HEAD, _MAGIC, len(kind), len(text), len(body.places), len(files))
@@ -120,10 +120,10 @@ def pack(body: Body, files: Iterable[bytes]) -> bytes:
 
 
 def unpack(data: bytes, limit: int) -> Body:
-    """Read what `pack` wrote; ``files`` has what came.
+    """Parse the result of `pack`.
 
-    Raises InputError if ``data`` is something else, or was cut off; LimitError if the text has more than
-    ``limit`` bytes when it is inflated.
+    Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
+    ``limit`` bytes.
     """
     reader = _Reader(data)
     if not data.startswith(_MAGIC):

@@ -1,7 +1,7 @@
 """Media of requests: data URLs and base64, formats and sizes of images, and files made of them.
 
-Formats are those of a short list, found by the first bytes: what strangers send is not handed to every reader
-that Pillow or FFmpeg has.
+Only a short list of formats is accepted, by their first bytes, so that untrusted data do not reach every
+reader of Pillow and FFmpeg.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MEDIA_TYPES = {
     "bmp": "image/bmp",
     "tiff": "image/tiff",
 }
-"""Formats of images that are read, but .cotam."""
+"""Formats of images that are read, except .cotam."""
 
 _BRANDS = {b"avif": "avif", b"avis": "avif"} | dict.fromkeys(
     [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"], "heic"
@@ -78,7 +78,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True)
 class Media:
-    """The bytes of an image, a video, a sound or a file, and their media type in small letters."""
+    """The bytes of an image, video, sound or file, and their media type in lower case."""
 
     media_type: str
     data: bytes
@@ -122,7 +122,7 @@ def head_of(text: str) -> tuple[str, str]:
 
 
 def url_length(media_type: str, size: int) -> int:
-    """Characters of the `data_url` of so many bytes."""
+    """Return the length of the `data_url` of so many bytes, in characters."""
     return len("data:;base64,") + len(media_type) + -(-size // 3) * 4
 
 

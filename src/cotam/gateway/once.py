@@ -1,4 +1,4 @@
-"""Both ends of the link: each image crosses once, and the side that asks for more gets it.
+"""Send each image once between edge and gateway: files by SHA-256, and requests for missing ones.
 
 ::
 
@@ -53,7 +53,7 @@ Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 
 
 def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether the headers of a request say that its body crossed the link."""
+    """Whether a request has a link body, by its headers."""
     return any(name == b"content-type" and value == LINK_TYPE.encode() for name, value in headers)
 
 
@@ -65,13 +65,13 @@ def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[t
 
 @dataclass(frozen=True)
 class Received:
-    """A request that arrived whole.
+    """A request that was put together.
 
     Attributes
     ----------
-    body, media_type : as the client of the edge meant it
+    body, media_type : those of the client of the edge
     held : files for patches in it
-    stored : whether all of its files can be named by their SHA-256 next time
+    stored : whether all of its files are stored, to be named by their SHA-256 next time
     """
 
     body: bytes
@@ -85,8 +85,8 @@ class Receiver:
 
     Parameters
     ----------
-    store : of what arrives
-    limit : bytes of a whole body
+    store : where files are stored
+    limit : largest whole body in bytes
     """
 
     def __init__(self, store: Store, limit: int) -> None:
@@ -95,13 +95,13 @@ class Receiver:
     def __call__(self, data: bytes, owner: str) -> Received:
         """Put the request together.
 
-        Raises RefusedError: 412 for files that neither came nor are stored; what came is stored. 400 for
-        what is no link body, 413 for one that is too large.
+        Raises RefusedError: 412 for files that were neither sent nor stored, after storing those that were
+        sent; 400 for data that are not a link body, 413 for one that is too large.
 
         Parameters
         ----------
         data : a link body
-        owner : within whose files those are looked up that were not sent
+        owner : among whose files those that were not sent are looked up
         """
         try:
             parts = unpack(data, self._limit)
@@ -148,11 +148,11 @@ def _resolve(
 
 
 class Sender:
-    """The edge's end: remembers what the gateway has been sent.
+    """The edge's end, which remembers what the gateway has.
 
     Parameters
     ----------
-    base : the file with a SHA-256 that a patch is based on, where the request itself does not have it
+    base : returns the base of a patch by its SHA-256, if the request does not have it
     """
 
     def __init__(self, base: Callable[[bytes], bytes | None] | None = None) -> None:
@@ -164,11 +164,10 @@ class Sender:
     async def send(
         self, open_: Open, pool: Executor, body: bytes, media_type: str
     ) -> tuple[httpx2.Response, int]:
-        """Send a body, and again with what the gateway turns out to lack.
+        """Send a body, and again with the files that the gateway lacks.
 
-        Returns the answer, and the bytes of bodies that crossed the link for it. Raises RefusedError as
-        ``open_``; 502 if the gateway asks again for what it was sent, and 503 if it asks for a file that the
-        edge no longer has.
+        Returns the answer, and the number of bytes sent over the link. Raises RefusedError as ``open_``; 502
+        if the gateway asks again for what it was sent, 503 if it asks for a file that the edge no longer has.
 
         Parameters
         ----------
@@ -201,9 +200,9 @@ class Sender:
         )
 
     def _unknown(self, parts: Body, files: Mapping[bytes, bytes]) -> set[bytes]:
-        """What to send at first.
+        """Return the files to send first.
 
-        An edge that has just started asks about images of earlier turns before it sends them again.
+        An edge that was just started asks for the images of earlier turns before sending them again.
         """
         with self._lock:
             if not self._has_started:

@@ -1,7 +1,7 @@
-"""The body of a request on its way to the upstream: JSON, with files that become base64 as they are sent.
+"""Stream the JSON body of a request to the upstream, encoding files to base64 as they are sent.
 
-The screenshots of a long session are some 100 MB as PNG. The cache has these bytes already; here they are not
-copied, and they are let go once they are sent, since a model may take minutes to answer.
+The screenshots of a long session are some 100 MB as PNG. They are in the cache already, so they are not
+copied here, and released once they are sent, since a model may take minutes to answer.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from cotam.gateway.parts import Frames, Part
 __all__ = ["Marks", "Outgoing"]
 
 _STEP = 3 << 18
-"""Bytes of a file that are encoded at a time: whole groups of base64."""
+"""Bytes of a file that are encoded at a time, a multiple of three."""
 
 _MARK = 15
-"""Random bytes that stand in JSON for a file, before its number."""
+"""Length of the random prefix of placeholders, in bytes."""
 
 
 class Outgoing:
-    """A body that is read once, piece by piece.
+    """A body that is read once, in pieces.
 
     Parameters
     ----------
-    texts : of the JSON, one more than there are files
-    files : that stand between them, as base64
+    texts : parts of the JSON, one more than files
+    files : files between them, sent as base64
     """
 
     def __init__(self, texts: list[bytes], files: list[bytes]) -> None:
@@ -55,7 +55,7 @@ class Outgoing:
 
 
 class Marks:
-    """Short stand-ins for the files of a request, so that its JSON is written without them.
+    """Placeholders for the files of a request, with which its JSON is written.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
 """Find and replace the images, videos, sounds and files in the JSON of a request.
 
-One table, `_TABLE`, says where parts are in a body of OpenAI's, Anthropic's and Gemini's APIs, whatever the
-path of the request; `_media_of` reads how a part carries its media. What the table does not name stays.
+The table `_TABLE` has the positions of parts in bodies of the APIs of OpenAI, Anthropic and Gemini,
+regardless of the path of the request; `_media_of` reads the media of a part. Everything else is left
+unchanged.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ class Part:
 
     Attributes
     ----------
-    place : where the part is in the body
-    key : from the part to the string that carries the media, or its address
-    kind : what the request says that it is: image, video, audio or file
+    place : position of the part in the body
+    key : path from the part to the string with the media or their address
+    kind : image, video, audio or file, by the request
     text : that string: a data URL, an address, or bare base64
-    media_type : beside bare base64, as the request has it; None for a data URL or an address
-    detail : what the request asks for this part: OpenAI's ``detail``, Gemini's ``media_resolution``
+    media_type : media type of bare base64 in the request; None for a data URL or an address
+    detail : OpenAI's ``detail`` or Gemini's ``media_resolution`` of this part
     """
 
     place: Where
@@ -106,7 +107,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """As in error messages: ``messages[0].content[1].image_url``."""
+        """Name in error messages: ``messages[0].content[1].image_url``."""
         return dotted((*self.place, self.key[0]))
 
     @property
@@ -161,13 +162,13 @@ def to_json(value: Any) -> bytes:
 
 
 def dotted(where: Where) -> str:
-    """A place as text: ``messages[0].content[1]``."""
+    """Format a place: ``messages[0].content[1]``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
     return text.removeprefix(".")
 
 
 def parts(body: Any) -> list[Part]:
-    """All parts of a request that carry media, in order; none for other JSON."""
+    """Return all parts of a request that carry media, in order; none for other JSON."""
     return list(_below(body, "request", ())) if isinstance(body, dict) else []
 
 
@@ -249,7 +250,7 @@ def _resolution(part: dict[str, Any]) -> str | None:
 
 
 def strings(value: Any) -> Iterator[tuple[Where, str]]:
-    """All strings in JSON, but keys, with the place of each."""
+    """Yield all strings in JSON, except keys, with their places."""
     stack: list[tuple[Where, Any]] = [((), value)]
     while stack:
         where, item = stack.pop()
@@ -262,11 +263,11 @@ def strings(value: Any) -> Iterator[tuple[Where, str]]:
 
 
 def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
-    """The body with other media in some parts; it is not changed itself, and shares what stays the same.
+    """Return a copy of the body with other media in some parts; unchanged values are shared.
 
     Parameters
     ----------
-    news : parts of `parts`, in their order, and what takes the place of each
+    news : parts from `parts`, in their order, each with its replacement
     """
     for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
         if not isinstance(new, Media):
@@ -294,10 +295,10 @@ def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
 
 
 def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
-    """Texts and images, written in the way of the part that they come from.
+    """Yield texts and images in the form of the part that they replace.
 
-    What else the part carries stays on each image: ``cache_control`` on the last one, since it ends a prefix
-    of the prompt; ``uuid``, a name in vLLM's cache, with the number of the frame.
+    Other keys of the part are kept on each image: ``cache_control`` only on the last one, since it ends a
+    prefix of the prompt; ``uuid``, a name in the cache of vLLM, with the number of the frame.
     """
     for number, (text, media) in enumerate(new):
         kept = {name: value for name, value in old.items() if name not in (part.key[0], "type")}

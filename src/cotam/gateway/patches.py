@@ -1,8 +1,8 @@
-"""Patches: an image as the rectangles that differ from an earlier image. `docs/format.md` specifies the file.
+"""Read and write patches, the rectangles in which an image differs from an earlier one (`docs/format.md`).
 
-The base is named by the SHA-256 of its file, which may be an ordinary image, a still or another patch. It
-lies at the upper left corner, cut or continued to the size of the new image; each rectangle is a complete
-still and is pasted over it.
+The base is named by the SHA-256 of its file: an ordinary image, a still or another patch. It lies at the
+upper left corner of the new image, cropped to its size; each rectangle is a complete still that is pasted
+over it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MAX_CHAIN = 8
-"""Patches from one whole image on, each based on the one before."""
+"""Largest number of patches in a chain, each based on the one before."""
 MAX_RECTANGLES = 64
 
 
@@ -60,7 +60,7 @@ class Patch:
     width, height : pixels of the new image
     base : SHA-256 of the file of the earlier image
     depth : patches from the whole image to this one, 1 … `MAX_CHAIN`
-    rectangles : what is pasted onto the base, in order
+    rectangles : stills that are pasted onto the base, in order
     """
 
     width: int
@@ -76,20 +76,20 @@ def is_patch(data: bytes) -> bool:
 
 
 def depth_of(data: bytes) -> int:
-    """Patches from a whole image to this file: 0 for a file that is not a patch. Raises as `base_of`."""
+    """Return the patches between a whole image and this file, 0 if it is not a patch. Raises as `base_of`."""
     return _payload(data, 33)[32] if is_patch(data) else 0
 
 
 def base_of(data: bytes) -> bytes:
-    """SHA-256 of the file that a patch is based on.
+    """Return the SHA-256 of the file that a patch is based on.
 
-    Raises FormatError if the patch was cut off, or its header is damaged.
+    Raises FormatError if the patch is truncated, or its header is damaged.
     """
     return _payload(data, 32)
 
 
 def write_patch(patch: Patch, quality: int) -> bytes:
-    """The bytes of a patch; ``quality`` is that of its stills, for whoever asks."""
+    """Return the bytes of a patch; ``quality`` is that of its stills, for information."""
     head = bytearray(patch.base + bytes([patch.depth]) + varint(len(patch.rectangles)))
     for rectangle in patch.rectangles:
         head += varint(rectangle.left) + varint(rectangle.top) + varint(len(rectangle.still))
@@ -100,8 +100,8 @@ def write_patch(patch: Patch, quality: int) -> bytes:
 def read_patch(data: bytes) -> Patch:
     """Read a patch; its stills are not decoded.
 
-    Raises TruncatedError, DamagedError, FormatError if it was cut off, changed, or says what cannot be;
-    LimitError if its rectangles have more than twice the pixels of the image.
+    Raises TruncatedError, DamagedError or FormatError if it is not valid, and LimitError if its rectangles
+    have more than twice the pixels of the image.
     """
     file = read_file(data)
     if file.kind is not Kind.PATCH:
@@ -136,8 +136,8 @@ def read_patch(data: bytes) -> Patch:
 def paste(patch: Patch, base: Pixels) -> Pixels:
     """Decode the stills of a patch and paste them onto its base.
 
-    Returns uint8 (patch.height, patch.width, 3). Raises FormatError if the rectangles leave pixels open that
-    the base does not have; FormatError, LimitError, UnknownWeightsError as `cotam.decode`.
+    Returns uint8 (patch.height, patch.width, 3). Raises FormatError if neither base nor rectangles cover a
+    pixel, and FormatError, LimitError, UnknownWeightsError as `cotam.decode`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Encode the images of a conversation, each as a patch onto an earlier one where that is smaller."""
+"""Encode the images of a conversation, as patches onto earlier ones where that is smaller."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["Patcher", "Source"]
 _OWNER = "edge"
 
 SHARED = 1 / 3
-"""An earlier image that has less of the new one is not tried as its base."""
+"""Smallest share of cells that an earlier image must have in common with the new one to be its base."""
 
 COVERED = 0.75
-"""Nor is one where the rectangles cover more of the new image than this."""
+"""Largest share of the new image that the rectangles of a patch may cover."""
 
 SURE = 0.5
 """A patch is taken without encoding the whole image if it has at most this share of the bytes that the still
@@ -37,7 +37,7 @@ at the start of its chain takes for as many pixels. Otherwise both are made, and
 
 @dataclass(frozen=True)
 class Source:
-    """An image of a request: its file as the client sent it, how it is encoded, and the file that is sent."""
+    """An image of a request: the file from the client, its encoding, and the file to send."""
 
     data: bytes
     wish: Wish
@@ -45,11 +45,11 @@ class Source:
 
 
 class Patcher:
-    """Encodes images, each once, and keeps what patches are based on. Safe to use from several threads.
+    """Encodes images, each once, and keeps the bases of patches. Safe to share by threads.
 
     Parameters
     ----------
-    cache : bytes of encoded images that are kept, twice: by what they were made of, and by SHA-256
+    cache : bytes of encoded images to keep, by source and again by SHA-256
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
@@ -102,9 +102,9 @@ class Patcher:
         return min(patch, _whole(pixels, wish), key=len)
 
     def _base_for(self, data: bytes, wish: Wish, pixels: Pixels, earlier: Sequence[Source]) -> Source | None:
-        """The earlier image that shares most with this one, the later of two that share as much.
+        """Return the earlier image that has most in common with this one, of equals the latest.
 
-        None if that is little, or if it is the last patch that its chain may have.
+        None if they have little in common, or its chain of patches is full.
         """
         hashes = self._hashed(data, wish, pixels)
         best, found = SHARED, None

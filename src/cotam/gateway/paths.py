@@ -1,4 +1,4 @@
-"""Paths of requests: their normal form, the API that they belong to, and the model that they name."""
+"""Normalise the paths of requests, and find the API and the model that they name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 
 def normal_path(raw: bytes) -> str | None:
-    """The one form of a path that rules are applied to and that is sent on; None for one that is refused.
+    """Return the normal form of a path, which is checked and forwarded; None if the path is refused.
 
-    Escapes of unreserved characters are undone and others written in capitals (RFC 3986, section 6.2.2),
-    slashes side by side become one, and one at the end goes. An escaped slash stays escaped. Refused are dot
-    segments, which servers resolve in different ways, and what is not a path.
+    Escapes of unreserved characters are decoded, others written in upper case (RFC 3986, section 6.2.2);
+    repeated slashes become one, and a trailing one is removed. An escaped slash stays escaped. Dot segments,
+    which servers resolve differently, and other strings are refused.
     """
     text = raw.partition(b"?")[0].decode("latin-1")
     if not text.startswith("/") or re.search(r"%(?![0-9A-Fa-f]{2})", text):
@@ -39,18 +39,18 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def is_relayed(path: str) -> bool:
-    """Whether a normal path is for the upstream: /v1/…, and Gemini's /v1beta/… and its neighbours."""
+    """Whether a normal path is for the upstream: /v1/…, /v1beta/… and similar ones of Gemini."""
     return bool(_RELAYED.match(path))
 
 
 def api_of(path: str) -> Api:
-    """The API whose client sends to this normal path."""
+    """Return the API that a normal path belongs to."""
     if _GEMINI.search(path) or path.startswith(("/v1beta", "/v1alpha")):
         return "gemini"
     return "anthropic" if re.match(r"/v1/messages(/|$)", path) else "openai"
 
 
 def model_in(path: str) -> str | None:
-    """The model that Gemini's paths name: …/models/MODEL:generateContent."""
+    """Return the model in a path of Gemini: …/models/MODEL:generateContent."""
     found = _GEMINI.search(path)
     return unquote(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""Ask what an upstream is: a Cotam gateway that takes the edge's token, or a known server of open models."""
+"""Detect whether an upstream is a CoTAM gateway that accepts the token, or a known model server."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from cotam.image.models import Server, servers
 __all__ = ["ABOUT", "SERVER", "Detector", "Peer"]
 
 ABOUT = "/v1/cotam"
-"""The path at which a gateway says that it is one."""
+"""The path at which a gateway identifies itself."""
 
 SERVER = "cotam serve"
-"""What it calls itself there."""
+"""The name of a gateway there."""
 
 SECONDS = 3
-"""For an answer; an upstream that takes longer is asked again later."""
+"""Seconds to wait for an answer; a slower upstream is asked again later."""
 
 AGAIN_SECONDS = 10
-"""Between two questions."""
+"""Seconds between two questions."""
 
 _MOST_BYTES = 1_000_000
 
 
 class _Asking:
-    """Asks an upstream for one path, now and then."""
+    """Requests one path of an upstream repeatedly."""
 
     def __init__(self, upstream: Upstream, path: str) -> None:
         self._upstream, self._path = upstream, path
@@ -83,7 +83,7 @@ _TOKEN_ERRORS = {
 
 
 class Peer(_Asking):
-    """The gateway of an edge, asked at the start and again after errors. What was found is logged."""
+    """Checks the gateway of an edge at the start and after errors, and logs the result."""
 
     def __init__(self, upstream: Upstream) -> None:
         super().__init__(upstream, ABOUT)

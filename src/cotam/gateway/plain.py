@@ -37,15 +37,16 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 
 class Plain:
-    """An ASGI application that does one thing to the image in the body.
+    """An ASGI application that processes the image in the body.
 
     Parameters
     ----------
-    pool : whose threads do it
-    size_limit : pixels of the image
-    names : what the query may ask for, see `cotam.gateway.wish`
-    most : at a time, those that wait included; more are refused with 429. None is no limit of its own
-    seconds : after which the work is given up, see `cotam.gateway.bodies.in_thread`
+    pool : threads for the work
+    size_limit : largest image in pixels
+    names : options that the query may have, see `cotam.gateway.wish`
+    most : largest number of requests at a time, waiting ones included; more are refused with 429. None is no
+        limit
+    seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
     def __init__(

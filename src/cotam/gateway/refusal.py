@@ -1,4 +1,4 @@
-"""Errors of the gateway as answers, in the form that the clients of each API read."""
+"""Answer errors in the format of each API."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _GOOGLE = {
 
 
 class RefusedError(Exception):
-    """A request that is not carried out: the text is one line for the client.
+    """A request that is refused; the message is one line for the client.
 
     Attributes
     ----------
-    status : of the HTTP answer
-    param : the part of the request that is meant, if any
-    code : for programs, if any: ``token_missing``, ``token_wrong``, …
-    headers : of the answer
-    body : of the answer, where it is not for a client of an API
+    status : HTTP status of the answer
+    param : part of the request that the message is about, if any
+    code : code for programs, if any: ``token_missing``, ``token_wrong``, …
+    headers : headers of the answer
+    body : body of the answer, if it is not for a client of an API
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RefusedError(Exception):
 
 
 async def refusal(request: Request, error: Exception) -> JSONResponse:
-    """Answer an error of any kind, and note it for the log."""
+    """Answer any error, and record it for the log."""
     if isinstance(error, HTTPException):
         error = _of_route(error, request)
     elif not isinstance(error, RefusedError):

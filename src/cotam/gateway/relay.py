@@ -1,6 +1,6 @@
-"""Relay requests to the upstream, with other media in them, and answers as they come.
+"""Relay requests, with converted media, to the upstream, and stream its answers.
 
-Answers are relayed byte for byte, so server-sent events, compression and whatever an API may invent pass.
+Answers are relayed byte for byte, so server-sent events, compression and future features of APIs pass.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Relay:
     Parameters
     ----------
     converter : changes the media parts, in a thread of ``pool``
-    most : images in one request, each frame of a video that is decoded among them
-    tokens : of this gateway: where the client sends one in place of its API's key, it is not passed on
-    sender : the edge's end of the link; None sends bodies as they are
-    receiver : the gateway's end of the link, and its store
-    peer : the upstream, where it should be a gateway: nothing is converted for one that is not
-    detector : finds out which formats of images the upstream opens
+    most : largest number of images in a request, frames of decoded videos included
+    tokens : tokens of this gateway; one that the client sends in place of its API key is not forwarded
+    sender : the edge's end of the link; None sends bodies unchanged
+    receiver : the gateway's end of the link, with its store
+    peer : checks that the upstream is a gateway; nothing is converted for one that is not
+    detector : finds the image formats that the upstream reads
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The server that listens for an application, until a signal."""
+"""Run an application until a signal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cotam.gateway import log
 __all__ = ["SERVER", "appender", "run"]
 
 GRACE_SECONDS = 30
-"""Time for requests in progress when the server is told to stop."""
+"""Seconds for requests in progress after a signal to stop."""
 
 SERVER: dict[str, Any] = {
     "access_log": False,
@@ -27,7 +27,7 @@ SERVER: dict[str, Any] = {
     "server_header": False,
     "date_header": False,
 }
-"""Settings of uvicorn that are part of how a gateway answers."""
+"""Settings of uvicorn that affect answers."""
 
 
 class _Server(uvicorn.Server):
@@ -45,7 +45,7 @@ class _Server(uvicorn.Server):
 def run(app: ASGIApp, host: str, port: int, what: str) -> None:
     """Listen until a signal, then finish the requests in progress.
 
-    Raises InputError if the port is taken, or the host is not this machine's.
+    Raises InputError if the port is taken, or the host does not belong to this machine.
     """
     log.begin()
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)

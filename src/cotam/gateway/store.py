@@ -1,12 +1,12 @@
-"""Files by SHA-256: what a gateway keeps so that an image crosses the link once.
+"""The store of a gateway: files by SHA-256, so that each image crosses the link once.
 
 ::
 
-    FOLDER/OWNER/SHA256      one file each, where the store is on disk
+    FOLDER/OWNER/SHA256      one file each, if the store is on disk
 
-A store is bounded in bytes and in age, and forgets what was used longest ago first. Files are looked up
-within their owner alone: two owners that store the same bytes store them twice, and neither can find out
-about the other.
+A store is bounded in bytes and in age, and removes the least recently used files first. Files are looked up
+only among those of their owner: two owners of the same bytes store them twice, and neither can find out about
+the other.
 """
 
 from __future__ import annotations
@@ -52,12 +52,11 @@ class Store:
 
     Parameters
     ----------
-    limit : bytes of all files together, with 1,000 bytes of overhead for each; 0 stores nothing
-    age : seconds after its last use at which a file is forgotten
-    folder : where the files are kept, so that they outlive a restart; None keeps them in memory. It belongs
-        to one process, is created with access for its owner only, and files that were damaged on disk are
-        treated as absent.
-    clock : seconds since the epoch
+    limit : largest total size in bytes, with 1,000 bytes of overhead per file; 0 stores nothing
+    age : seconds after its last use at which a file is removed
+    folder : folder of the files, which survive a restart; None keeps them in memory. It belongs to one
+        process and is created with access for its user only. Damaged files are treated as absent.
+    clock : returns seconds since the epoch
     """
 
     def __init__(
@@ -167,7 +166,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Held:
-    """The files that a request may use: its own, and those that are stored for its owner."""
+    """The files that a request may use: its own, and those stored for its owner."""
 
     store: Store
     owner: str

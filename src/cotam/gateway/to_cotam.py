@@ -1,4 +1,4 @@
-"""``cotam edge --gateway``: the images and videos of a request as .cotam."""
+"""``cotam edge --gateway``: encode the images and videos of a request to .cotam."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = ["ToCotam"]
 
 
 class ToCotam:
-    """Converts ordinary images and videos to .cotam where that is smaller; other parts stay as they are.
+    """Converts ordinary images and videos to .cotam if that is smaller; other parts pass unchanged.
 
-    What cannot be read stays too: the other end may know better, and answers for itself if not.
+    Media that cannot be read pass too, so that the other end decides.
 
     Parameters
     ----------
-    wish : how they are encoded unless the request says otherwise
-    size_limit : pixels; a larger image stays as it is, and so does a video with larger frames
-    cache : bytes of coded images that are kept
-    patcher : encodes images as patches onto earlier ones of the request; None encodes each whole
+    wish : default options
+    size_limit : pixels; larger images, and videos with larger frames, pass unchanged
+    cache : bytes of encoded images to cache
+    patcher : encodes images as patches onto earlier ones; None encodes each whole
     """
 
     passes_cotam = True

@@ -1,4 +1,4 @@
-"""The gateway's own tokens: which headers may carry one, and whose it is."""
+"""Check the tokens of clients, which several headers may carry."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["CREDENTIALS", "TOKEN_HEADER", "Tokens"]
 TOKEN_HEADER = "x-cotam-token"
 
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
-"""Headers in which clients of OpenAI's, Anthropic's and Gemini's APIs send their key."""
+"""Headers in which clients of OpenAI, Anthropic and Gemini send their key."""
 
 
 class Tokens:
-    """Tokens of which clients must send one: in `TOKEN_HEADER`, or where their API's key goes."""
+    """Tokens of which clients must send one, in `TOKEN_HEADER` or in place of their API key."""
 
     def __init__(self, *tokens: str) -> None:
         self._owners = {_digest(token): _digest(f"owner {token}").hex()[:32] for token in tokens}
 
     def check(self, headers: Headers) -> str:
-        """A name for whoever has the token that was sent: it tells nothing about the token.
+        """Return a name for the owner of the token that was sent, which reveals nothing about it.
 
         Raises RefusedError: 401, saying whether the token is missing or wrong.
         """
@@ -51,7 +51,7 @@ class Tokens:
         raise RefusedError(message, 401, code="token_missing", headers=header)
 
     def is_in(self, name: str, value: str) -> bool:
-        """Whether a header's value is one of the tokens. Such a header is not sent on."""
+        """Whether the value of a header is one of the tokens; such headers are not forwarded."""
         return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
     def _owner(self, secret: str) -> str | None:

@@ -20,7 +20,7 @@ from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 __all__ = ["RawHeaders", "Upstream", "end_to_end", "is_loopback", "proxy_for"]
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
-"""Names in small letters, and values, as they are on the wire."""
+"""Lower-case names, and values, as bytes."""
 
 CONNECT_SECONDS = 10
 
@@ -36,7 +36,7 @@ _HOP = {
     b"upgrade",
 }
 _CHANGED = {b"host", b"content-length", b"content-encoding", b"expect"}
-"""Headers of a request that the gateway sets anew, or has dealt with."""
+"""Headers of a request that the gateway sets itself or has processed."""
 
 _KEY_HEADERS: dict[Api, str] = {
     "openai": "authorization",
@@ -58,17 +58,18 @@ def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
 
 
 class Upstream:
-    """Where requests go.
+    """The server to which requests are forwarded.
 
-    Raises ValueError if it is not an address, or the environment names a proxy for it that cannot be used.
+    Raises ValueError if the address is not valid, or the environment names a proxy for it that cannot be
+    used.
 
     Parameters
     ----------
-    address : as a client of OpenAI's takes it as base URL; /v1 is added if it has no path
-    key : sent in place of the client's, in the header where the client sends its own, or its API has it
-    token : for a Cotam gateway that asks for one
-    silence : seconds without a byte of the answer after which it is given up
-    connections : open at a time
+    address : base URL, as for clients of OpenAI; /v1 is added if it has no path
+    key : sent in place of the client's key, in the header that the client or its API uses
+    token : token for a CoTAM gateway
+    silence : seconds without data after which a request is aborted
+    connections : largest number of open connections
     """
 
     def __init__(
@@ -106,10 +107,10 @@ class Upstream:
             yield
 
     def url(self, path: str, query: str = "") -> str:
-        """The upstream's address for a normal path of a client.
+        """Return the address of the upstream for a normal path of a client.
 
-        /v1/… goes below the base. Another version, such as Gemini's /v1beta/…, takes the place of the version
-        that the base ends in.
+        /v1/… is appended to the base. Another version, such as Gemini's /v1beta/…, replaces the version at
+        the end of the base.
         """
         version, _, rest = path.removeprefix("/").partition("/")
         base = self._base
@@ -123,11 +124,11 @@ class Upstream:
         return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
-        """Those of the client, to the byte, but for what concerns this connection or this gateway.
+        """Return the headers of the client, unchanged except for those of this connection or this gateway.
 
         Parameters
         ----------
-        tokens : of this gateway: a header of the client's that carries one is not sent on
+        tokens : tokens of this gateway; headers that carry one are not forwarded
         """
         kept = []
         for name, value in end_to_end(given):
@@ -151,9 +152,9 @@ class Upstream:
     async def open(
         self, method: str, url: str, headers: RawHeaders, body: bytes | Outgoing
     ) -> httpx2.Response:
-        """Send a request. The body of the answer is still to be read.
+        """Send a request; the body of the answer is not read yet.
 
-        Raises RefusedError: 502 if the upstream cannot be reached or breaks off, 504 if it says nothing.
+        Raises RefusedError: 502 if the upstream cannot be reached or disconnects, 504 if it sends nothing.
         """
         assert self._client
         try:
@@ -174,14 +175,14 @@ class Upstream:
             raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
 
     def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
-        """The ``Location`` of an answer as the client may follow it: through this gateway.
+        """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.
 
         Raises RefusedError: 502 for a redirect that would take a request with a body to another server.
 
         Parameters
         ----------
-        asked : the upstream's address that was asked for
-        takes_body : a client that follows sends the body of its request again
+        asked : requested address of the upstream
+        takes_body : whether a client that follows sends the body of its request again
         """
         target = urljoin(asked, value.decode("latin-1"))
         found, base = urlsplit(target), urlsplit(self._base)
@@ -211,7 +212,7 @@ class Upstream:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name is this machine's own."""
+    """Whether a host name is that of this machine."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -224,10 +225,10 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(address: str) -> str | None:
-    """The proxy for an http or https address: that of its scheme, else ALL_PROXY; None goes directly.
+    """Return the proxy for an http or https address: that of its scheme, else ALL_PROXY; None for no proxy.
 
-    NO_PROXY is heeded, and this machine is never reached through a proxy. Raises ValueError for a proxy that
-    cannot be used: one line that names the variable.
+    NO_PROXY is honoured, and this machine is never reached through a proxy. Raises ValueError, with a message
+    that names the variable, for a proxy that cannot be used.
     """
     target = urlsplit(address)
     host = target.hostname or ""

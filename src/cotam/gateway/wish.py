@@ -1,4 +1,4 @@
-"""What a client asks for in headers (``X-Cotam-Quality: 40``) or a query (``?quality=40``); its model."""
+"""Options of a request in headers (``X-Cotam-Quality: 40``) or a query (``?quality=40``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUTO, NONE = "auto", "none"
 """In place of a model's name: the model that the request names; no model, so that images keep their size."""
 
 STILL = ("quality", "target_size", "for", "max_pixels")
-"""What can be asked for an image."""
+"""Options for an image."""
 
 _ALL = (*STILL, "fps", "max_frames")
 
@@ -34,9 +34,9 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Wish:
-    """How an image is to be coded; None is the codec's own default. The last two are for videos.
+    """Encoding options of a request; None is the default of the codec. The last two are for videos.
 
-    ``fit`` is a model's name, "auto" or "none".
+    ``fit`` is the name of a model, "auto" or "none".
     """
 
     quality: int | None = None
@@ -47,7 +47,7 @@ class Wish:
     max_frames: int | None = None
 
     def options(self) -> dict[str, Any]:
-        """Arguments of `cotam.encode`."""
+        """Return the arguments of `cotam.encode`."""
         names = ("quality", "target_size", "fit", "max_pixels")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if "target_size" in given:
@@ -57,7 +57,7 @@ class Wish:
         return given
 
     def over(self, other: Wish) -> Wish:
-        """This wish, and the other one where this has None. A quality here undoes a size there."""
+        """Return these options, with those of ``other`` where they are None; a quality overrides its size."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if "quality" in given and "target_size" not in given:
             given["target_size"] = None
@@ -65,9 +65,9 @@ class Wish:
 
 
 def wish_in_headers(headers: Mapping[str, str]) -> Wish:
-    """The wish in headers ``X-Cotam-…``; other headers, and the token, are left alone.
+    """Read the options in headers ``X-Cotam-…``, except the token.
 
-    Raises RefusedError for an unknown name, a value out of range or not a number, or two that exclude each
+    Raises RefusedError for an unknown name, a value that is not valid, or two options that exclude each
     other.
     """
     given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
@@ -76,7 +76,7 @@ def wish_in_headers(headers: Mapping[str, str]) -> Wish:
 
 
 def wish_in_query(query: Mapping[str, str], names: Iterable[str]) -> Wish:
-    """The wish in a query that may have some of these names, and no others. Raises as `wish_in_headers`."""
+    """Read the options in a query that may only have these names. Raises as `wish_in_headers`."""
     return _wish(query, {name: name for name in names})
 
 
@@ -120,12 +120,12 @@ _told: set[str] = set()
 
 
 def model_for(fit: str | None, requested: str | None) -> Model | None:
-    """The model whose size images get; None leaves them.
+    """Return the model to whose size images are shrunk; None keeps sizes.
 
     Parameters
     ----------
     fit : as in `Wish`
-    requested : the model that the request names; an unknown name is logged once
+    requested : model that the request names; an unknown name is logged once
     """
     if fit is None or fit == NONE:
         return None

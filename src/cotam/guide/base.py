@@ -16,29 +16,29 @@ __all__ = ["EXPONENT", "LITE", "Guide", "exponent_of", "file_of", "load", "side_
 
 NAMES = "auto, none, text, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
-"""The network of this package: its outputs are the maps of the guides "lite" and "text"."""
+"""The built-in network, whose outputs are the importance maps of the guides "text" and "lite"."""
 
 EXPONENT = 0.25
-"""Gain at strength 1 is importance to this power, unless a guide has an exponent of its own. High-rate theory
-says 1/2 for a weight of squared error; at our rates 1/8 … 1/4 measured better."""
+"""Gain is importance to this power at strength 1, unless a guide has its own exponent. High-rate theory gives
+1/2 for a weight of squared error; at our rates 1/8 … 1/4 measured better."""
 
 _loading = Lock()
 
 
 class Guide(Protocol):
-    """Predicts how much an error at each place costs a vision encoder.
+    """Predicts an importance map: how much an error at each place changes what a vision encoder sees.
 
-    Two attributes are optional; None is the same as their absence:
+    Two attributes are optional; None means that they are absent:
 
-    side : int, pixels of the long side of the images that it is given. A larger image is given to it shrunk
-        and in tiles (`cotam.guide.multiscale`); a guide without a side gets every image once, at full size.
-    exponent : float, power of importance that gives the gain at strength 1; see `EXPONENT`
+    side : int, the long side, in pixels, of the images that the guide gets. Larger images are passed to it
+        shrunk and in tiles (`cotam.guide.multiscale`). Without it the guide gets each image once, unshrunk.
+    exponent : float; gain is importance to this power at strength 1, see `EXPONENT`
     """
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
         """Return the importance map, float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
 
-        The map covers the image evenly. Called from several threads at once.
+        The map is an even grid over the image. This method is called from several threads at once.
         """
         ...
 
@@ -55,18 +55,18 @@ def exponent_of(guide: Guide) -> float:
 
 
 def load(name: str) -> Guide | None:
-    """Return the guide of this name, loaded once and shared by all threads.
+    """Return a guide by name, loaded once and shared by all threads.
 
     Parameters
     ----------
-    name : "text" (where text is) or "lite" (text, and what DINOv2-S attends to), both by the network of this
-        package; the path of an ONNX file (see docs/guide.md); "clip:" with the name or folder of a vision
-        encoder of the CLIP family; or "none", for which None is returned
+    name : "text" (where text is) or "lite" (text, and what DINOv2-S attends to), both by the built-in
+        network; the path of an ONNX file (docs/guide.md); "clip:" and the name or folder of a vision
+        encoder; or "none", for which None is returned
 
     Raises
     ------
     InputError
-        If there is no such guide, or its file is not valid.
+        If the name is unknown, or the file is not valid.
     MissingLabError
         If the guide is part of cotam-lab, which is not installed.
     """
@@ -84,14 +84,14 @@ def load(name: str) -> Guide | None:
 
 
 def file_of(name: str) -> Path | None:
-    """Return the ONNX file of a guide, None if it has none or is unknown."""
+    """Return the ONNX file of a guide by name; None if it has none."""
     if name in ("lite", "text"):
         return LITE
     return Path(name) if name.lower().endswith(".onnx") and not name.startswith("clip:") else None
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Return what changes when the file does."""
+    """Return modification time and size, which change with the file."""
     try:
         status = path.stat()
     except OSError as error:

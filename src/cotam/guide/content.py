@@ -1,7 +1,6 @@
-"""Analyse what an image is: a photograph, a page of text or flat graphics.
+"""Classify images as photographs, pages of text or flat graphics.
 
-This decides how it is coded: flat graphics as `cotam.codec.flat` does, pages and photographs by the learned
-codec with the weight set that suits them, photographs with the importance found here.
+`cotam.options.Options.resolve` chooses the coding of an image by its class.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ if TYPE_CHECKING:
 __all__ = ["FEW_COLOURS", "FLAT", "PAGE", "Content", "examine", "flatness", "is_flat"]
 
 PAGE = 0.4
-"""From this share of text on an image is a page (docs/guide.md)."""
+"""Smallest share of text of a page (docs/guide.md)."""
 
 FLAT = 0.5
-"""From this flatness on an image is flat graphics: all training screens have more than 0.6, all training
-photographs less than 0.5 (lab/docs/screens.md)."""
+"""Smallest flatness of flat graphics: all training screens have more than 0.6, all training photographs less
+than 0.5 (lab/docs/screens.md)."""
 
 FEW_COLOURS = 32
-"""Images of so few colours are flat graphics whatever their flatness: dithers, codes to be scanned."""
+"""Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
 
 _ROWS = 512
-"""Rows of pixels that `flatness` looks at, evenly spaced."""
+"""Rows of pixels that `flatness` samples, evenly spaced."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the network of this package finds in an image.
+    """Text and importance of an image, by the built-in guide.
 
     Attributes
     ----------
-    text : 0 … 1, the share of text in what varies in the image: deviations of luma in cells of 32×32 pixels,
+    text : share of text, 0 … 1: mean over cells of 32×32 pixels, weighted by the standard deviation of luma,
         so that blank paper and plain sky do not count
-    importance : float32 (gh, gw), positive and of mean 1, of the guide that was asked
-    exponent : the power of importance that gives the gain, see `cotam.guide.base.Guide`
+    importance : float32 (gh, gw), positive and of mean 1
+    exponent : see `cotam.guide.base.Guide`
     """
 
     text: float
@@ -84,13 +83,13 @@ def _has_few_colours(pixels: np.ndarray) -> bool:
 
 
 def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusion: float = 0.5) -> Content:
-    """Find text and importance in an image of any size.
+    """Compute text and importance of an image of any size.
 
     Parameters
     ----------
     pixels : uint8 (H, W, 3)
-    guide : whose importance, see `cotam.guide.base.load`
-    fusion : weight of tiles of large images, see `cotam.guide.multiscale.importance`; 0 is the whole alone
+    guide : name of the guide whose importance map is computed
+    fusion : weight of the tiles of large images, see `cotam.guide.multiscale.FUSION`
     """
     from cotam.guide.base import load
     from cotam.guide.multiscale import importance
@@ -101,7 +100,7 @@ def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusi
 
 
 class _Watching:
-    """A guide that adds up the text in all that it is shown."""
+    """A guide that sums up the text of all images that it gets."""
 
     def __init__(self, guide: GraphGuide) -> None:
         self.guide, self.side = guide, guide.side

@@ -12,12 +12,12 @@ from cotam.guide.resize import resized
 __all__ = ["draw", "heat"]
 
 PANEL = 900
-"""Pixels of the long side of a panel; smaller images are enlarged by whole numbers."""
+"""Long side of a panel, in pixels; smaller images are enlarged by whole factors."""
 
 _HEAT = np.array([(20, 8, 60), (90, 20, 120), (190, 50, 90), (250, 140, 40), (255, 245, 150)], float)
 _COARSER, _FINER = np.array([40, 90, 220], float), np.array([225, 70, 20], float)
 _OCTAVES = 3
-"""Colours of importance reach from 2**-3 to 2**3 times the mean."""
+"""The colours of importance range from 2**-3 to 2**3 times the mean."""
 
 _GAP, _BAR, _TEXT = 12, 14, 16
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)

@@ -10,13 +10,13 @@ __all__ = ["resample"]
 def resample(
     grid: np.ndarray, shape: tuple[int, int], extent: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray:
-    """Resample a map to float64 ``shape``: means if that is coarser, linear interpolation if it is finer.
+    """Resample a map to float64 ``shape``: by averages if that is coarser, else by linear interpolation.
 
     Parameters
     ----------
     grid : (gh, gw)
     shape : (h, w)
-    extent : size of the area that ``shape`` covers, relative to that of ``grid``; above 1 the last cells
+    extent : size of the area that the result covers, relative to that of ``grid``; above 1 its last cells
         reach beyond the edge, where the last values are repeated
     """
     down, across = (_matrix(n, m, e) for n, m, e in zip(grid.shape, shape, extent, strict=True))

@@ -14,7 +14,7 @@ from cotam.guide.multiscale import FUSION, importance
 __all__ = ["Allocation", "Guidance", "SmoothedGuidance"]
 
 SMOOTHING = 0.5
-"""Weight of the frames before in the logarithm of importance, so that offsets do not flicker."""
+"""Weight of the previous frames in log importance, against flicker of the offsets."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Allocation:
 
     Attributes
     ----------
-    importance : (gh, gw), positive, covers the image evenly
+    importance : (gh, gw), positive, an even grid over the image
     size : (H, W) in pixels
     policy, strength, exponent : see `cotam.guide.importance`
     """
@@ -49,14 +49,14 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Guidance:
-    """A guide, and how its importance becomes gain offsets.
+    """A guide, and the rule from its importance to gain offsets.
 
     Attributes
     ----------
     guide : see `Guide`
-    strength : 0 … 16; 1 is what suits the guide
+    strength : 0 … 16, scales the offsets
     policy : see `cotam.guide.importance`
-    fusion : weight of the maps of tiles, see `cotam.guide.multiscale`; 0 asks the guide once an image
+    fusion : weight of the maps of tiles, see `cotam.guide.multiscale`; with 0 the guide runs once per image
     """
 
     guide: Guide
@@ -74,12 +74,12 @@ class Guidance:
 
 
 class SmoothedGuidance:
-    """Allocators for frames in their order (`cotam.codec.temporal.FrameAllocator`), smoothed over time.
+    """Allocators of successive frames (`cotam.codec.temporal.FrameAllocator`), smoothed over time.
 
     Parameters
     ----------
     guidance : see `Guidance`
-    first : importance map of the first frame, if it is known
+    first : importance map of the first frame, if already computed
     """
 
     def __init__(self, guidance: Guidance, first: np.ndarray | None = None) -> None:
@@ -87,7 +87,7 @@ class SmoothedGuidance:
         self._before: np.ndarray | None = None
 
     def __call__(self, pixels: np.ndarray, intra: bool) -> Allocation:
-        """Return the allocator of the next frame; an intra frame starts anew."""
+        """Return the allocator of the next frame; smoothing restarts at an intra frame."""
         found = self._guidance.importance(pixels) if self._first is None else self._first
         self._first = None
         logarithm = np.log(found)

@@ -1,12 +1,12 @@
 """Importance maps → gain offset maps.
 
-With importance w in each field of 32×32 pixels, the two policies are
+The two policies, for importance w of each field of 32×32 pixels, are
 
-- log (default): gain 2^(strength · exponent · (log2 w − c)), in quarter octaves, rounded and clipped. Squared
-  error of weight w is coded best with gain w^½, by theory in which every coefficient is significant; a guide
-  says which ``exponent`` holds at real rates. c is chosen so that the file keeps the size of its quality.
-- ternary, the paper's rule (arXiv 2509.24258): on 8×8 fields, −a, 0 or +a by mean ± 0.75 standard deviations.
-  The size of the file changes.
+- log (default): gain 2^(strength · exponent · (log2 w − c)), rounded to quarter octaves and clipped. At high
+  rates gain w^½ is optimal for squared error of weight w; the ``exponent`` of a guide is that for real rates.
+  c is chosen so that the file keeps the size that its quality has without a guide.
+- ternary, the rule of the paper (arXiv 2509.24258): −a, 0 or +a in each field of an 8×8 grid, by comparison
+  with mean ± 0.75 standard deviations. The size of the file changes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Policy = Literal["log", "ternary"]
 
 MAX_STRENGTH = 16.0
 FITS = 2
-"""Times that offsets are rounded: only after the first time is known what their map and the rounding cost."""
+"""Rounds of fitting: the cost of the map and of rounding is known only after the first one."""
 
 LOSS = 2 * math.log(2) / LEVELS_PER_OCTAVE
-"""Loss of an offset that is off by δ, divided by δ² and by the bits that an offset costs there.
+"""Bits lost by an offset that is off by δ, divided by δ² and by the bits that one offset step costs there.
 
-Where error falls as 2^(-2R/n) with rate R, n bits an octave, and the gain is off by e octaves from the best,
-rate + λ · error rises by n · ln 2 · e². With δ levels = δ/4 octaves and a level's bits = n/4 that gives half
-of this; the other half is for the order of the coder, where each level predicts the next."""
+If error falls as 2^(-2R/n) with rate R, at n bits per octave of gain, a gain that is e octaves off the
+optimum raises rate + λ · error by n · ln 2 · e². With e = δ/4 and n/4 bits per step that is half of this
+constant; the other half accounts for the coding of the map, where each offset predicts the next."""
 
 TERNARY_FIELDS = 8
 TERNARY_THRESHOLD = 0.75
@@ -54,10 +54,10 @@ def to_levels(
 
     Parameters
     ----------
-    importance : (gh, gw), positive, covers the image evenly
+    importance : (gh, gw), positive, an even grid over the image
     size : (H, W) in pixels
-    costs : bits (15, ⌈H/32⌉, ⌈W/32⌉) of each offset -7 … 7 at each place. With them, "log" chooses offsets
-        that keep the size of the file; without, offsets of mean zero. "ternary" does not use them.
+    costs : bits (15, ⌈H/32⌉, ⌈W/32⌉) of each offset -7 … 7 at each place. With them "log" keeps the size of
+        the file; without them its offsets have mean zero. "ternary" does not use them.
     policy, strength, exponent : see the module
     limit : 0 … 7
     """
@@ -84,7 +84,7 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
         return np.clip(np.rint(wanted + by), -limit, limit).astype(np.int64)
 
     def error(by: float) -> tuple[float, float]:
-        return abs(bits(moved(by)).sum() - budget), abs(by)  # of equal ones the least move
+        return abs(bits(moved(by)).sum() - budget), abs(by)  # the smaller move breaks ties
 
     move = 0.0
     for step in (1.0, 0.125):  # cost rises with the move
@@ -102,7 +102,7 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
 def _ternary(importance: np.ndarray, grid: tuple[int, int], size: tuple[int, int], step: int) -> np.ndarray:
     fields = resample(importance, (TERNARY_FIELDS, TERNARY_FIELDS))
     away = fields - fields.mean()
-    threshold = TERNARY_THRESHOLD * fields.std() + 1e-9  # an even image has no field above the rest
+    threshold = TERNARY_THRESHOLD * fields.std() + 1e-9  # above rounding errors of a constant map
     signs = (away > threshold).astype(np.int8) - (away < -threshold)
     row, column = (
         np.minimum((np.arange(g) + 0.5) * 32, n - 0.5) * TERNARY_FIELDS // n

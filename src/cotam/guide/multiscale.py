@@ -1,4 +1,4 @@
-"""Hierarchical guidance: the map of the whole image, fused with maps of its tiles.
+"""Hierarchical guidance: fuse the importance map of the whole image with those of its tiles.
 
 ::
 
@@ -6,8 +6,7 @@
                  │                                          │ means of tiles       ▾
                  └──▸ overlapping tiles, side × side ──▸ local maps ──▸ blended, fused ──▸ importance
 
-A vision encoder sees a large image small, as a whole, and many multimodal LLMs add tiles of it at full scale:
-both count.
+Many multimodal LLMs see a large image both shrunk, as a whole, and in tiles at full resolution.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from cotam.guide.resize import reduced, resized
 __all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
 FUSION = 0.5
-"""Weight of the local maps in the logarithm: 0 is the global map alone, 1 the local maps alone."""
+"""Weight of the local maps in log importance: 0 is the global map alone, 1 the local maps alone."""
 
 LOCAL_PIXELS = 4_000_000
 """Larger images are shrunk to this many pixels before they are cut into tiles."""
 
 MAX_TILES = 48
-"""Images are shrunk until they have no more tiles than this, which bounds the guide's time."""
+"""Images are shrunk until they have at most this many tiles, which bounds time."""
 
 OVERLAP = 0.25
-"""Share of its side that a tile has in common with its neighbour, at least."""
+"""Smallest overlap of neighbouring tiles, as a share of their side."""
 
 
 def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> np.ndarray:
@@ -42,7 +41,7 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
 
     Parameters
     ----------
-    guide : asked once if it has no ``side``, or the image is not larger than that
+    guide : runs once if it has no ``side``, or if the image is not larger than that
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
 
@@ -65,7 +64,7 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
 
 
 def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
-    """Ask the guide. Raises InputError if it does not return a map of positive numbers."""
+    """Run the guide. Raises InputError if it does not return a map of positive numbers."""
     found = guide.importance(pixels)
     if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
         raise InputError(
@@ -75,7 +74,7 @@ def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
 
 
 def _local_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Return the largest size of this aspect, not above the image's, that has at most `MAX_TILES` tiles."""
+    """Return the largest size of this aspect, at most that of the image, with at most `MAX_TILES` tiles."""
     longest = max(height, width)
 
     def has_more(length: int) -> bool:
@@ -87,13 +86,13 @@ def _local_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def _fitted(height: int, width: int, length: int) -> tuple[int, int]:
-    """Return the size of this aspect whose long side is ``length``, or less where the image is smaller."""
+    """Return the size of this aspect whose long side is ``length``, or that of the image if smaller."""
     scale = min(1.0, length / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Return where tiles of ``side`` begin on an axis, evenly spaced from its beginning to its end."""
+    """Return the starts of tiles of ``side`` along an axis, evenly spaced from end to end."""
     if length <= side:
         return [0]
     step = side * (1 - OVERLAP)
@@ -102,7 +101,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion: float) -> np.ndarray:
-    """Fuse the global map ``whole`` with the maps of all tiles, on a grid as fine as that of a tile."""
+    """Fuse the global map ``whole`` with the maps of all tiles, at the resolution of the latter."""
     height, width = pixels.shape[:2]
     rows, columns = _starts(height, side), _starts(width, side)
     total = weight = overall = np.empty((0, 0))  # their grid is known after the first tile
@@ -134,9 +133,9 @@ class _Placed:
 
     Attributes
     ----------
-    cells : of the image's grid whose centres lie in the tile
+    cells : slice of the cells of the image's grid whose centres lie in the tile
     matrix : (cells, values), linear interpolation of the tile's values
-    window : weight of each cell
+    window : (cells,), blending weights
     """
 
     def __init__(self, start: int, length: int, values: int, whole: int, grid: int) -> None:
@@ -150,5 +149,5 @@ class _Placed:
         self.matrix[np.arange(len(inside)), low] = 1 - (at - low)
         if values > 1:
             self.matrix[np.arange(len(inside)), low + 1] += at - low
-        # Zero at the tile's ends, but for a little that remains at the edge of the image.
+        # Nearly zero at the ends of the tile, but positive, for the edge of the image.
         self.window = np.sin(np.pi * centres / length) ** 2 + 1e-6

@@ -1,4 +1,4 @@
-"""Guides in ONNX files; `docs/guide.md` specifies such a file."""
+"""Guides in ONNX files; `docs/guide.md` specifies the files."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class GraphGuide:
     output : the output of the graph that is the importance map
     name : for messages
     kind : "vit" enlarges small images to ``side``, "conv" does not
-    side : pixels of the long side that the graph sees, at most
-    multiple : both sides that it sees are multiples of this
+    side : largest long side, in pixels, of the input of the graph
+    multiple : both sides of the input are multiples of this, in pixels
     exponent : see `cotam.guide.base.Guide`
     """
 
     def __init__(self, path: Path, threads: int = 0, *, output: str = "importance") -> None:
-        """Load the file; ``threads`` 0 is as many as this process may use.
+        """Load the file. With ``threads`` 0, use all processors of this process.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class GraphGuide:
         return value
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size at which the graph sees an image of this size."""
+        """Return the input size (h, w) of the graph for an image of this size."""
         return size_seen(height, width, self.side, self.multiple, enlarge=self.kind == "vit")
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
@@ -103,9 +103,10 @@ class GraphGuide:
         return self._checked(found)
 
     def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the importance map, and the output ``structure``, float32 (2,), of this package's guide.
+        """Return the importance map, and the output ``structure``, float32 (2,), of the built-in guide.
 
-        ``structure`` is how much luma varies near text, and everywhere. Raises as `importance`.
+        ``structure`` is the sum of the deviations of luma of all cells, weighted by text, and unweighted.
+        Raises as `importance`.
         """
         found, structure = self._run(pixels, self.output, "structure")
         return self._checked(found), structure[0]
@@ -130,10 +131,10 @@ class GraphGuide:
 
 
 def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: bool) -> tuple[int, int]:
-    """Return the size (h, w) at which a guide sees an image.
+    """Return the size (h, w) to which an image is resized for a guide.
 
-    The long side is ``side``, or that of the image if it is smaller and ``enlarge`` is False. The aspect is
-    kept but for rounding to multiples of ``multiple``.
+    The long side is ``side``, or that of the image if it is smaller and ``enlarge`` is False. Both sides are
+    rounded to multiples of ``multiple``.
     """
     scale = side / max(height, width)
     if not enlarge:
@@ -143,7 +144,7 @@ def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: boo
 
 
 def normalised(importance: np.ndarray) -> np.ndarray:
-    """Divide positive numbers by their mean; float32, with the smallest kept above zero."""
+    """Divide positive numbers by their mean; returns float32 of at least 1e-9."""
     wide = importance.astype(np.float64)
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 

@@ -16,14 +16,14 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (height, width) == size:
         return np.ascontiguousarray(pixels)
     factor = max(1, int(min(height / size[0], width / size[1]) / 1.5))
-    # Rows and columns beyond whole factors keep their share of the image.
+    # The last rows and columns of the reduced image may cover fewer pixels than others.
     box = (0.0, 0.0, width / factor, height / factor)
     image = Image.fromarray(reduced(pixels, factor))
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
 
 
 def reduced(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Average ``factor`` × ``factor`` pixels, strip by strip: Pillow takes four bytes for each pixel."""
+    """Average ``factor`` × ``factor`` pixels, in strips: Pillow takes four bytes per pixel."""
     if factor == 1:
         return pixels
     height, width = pixels.shape[:2]

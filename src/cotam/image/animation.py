@@ -1,4 +1,4 @@
-"""Animated GIF, WebP, PNG and AVIF files as videos, read by Pillow; other videos are opened with PyAV."""
+"""Read animated GIF, WebP, PNG and AVIF files as videos with Pillow; open other videos with PyAV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Animation", "open_clip"]
 _HEAD = 4096
 
 _SHORTEST_GIF = 20
-"""Browsers show GIF frames of less than so many milliseconds for `_DEFAULT`, and so do we."""
+"""GIF frames of fewer milliseconds last `_DEFAULT`, as in browsers."""
 
 _DEFAULT = 100
 
@@ -32,8 +32,8 @@ def open_clip(
 
     Parameters
     ----------
-    name : for errors
-    background : behind transparent pixels of animated images
+    name : name of the source in error messages
+    background : colour behind transparent pixels of animated images
     """
     head = b""
     if not isinstance(source, str):
@@ -45,7 +45,7 @@ def open_clip(
 
 
 def _is_animation(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` (4 kB or more) is a GIF, WebP or AVIF, or an animated PNG."""
+    """Whether a file is GIF, WebP, AVIF or animated PNG, by its first 4 kB."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
@@ -53,12 +53,12 @@ def _is_animation(head: bytes) -> bool:
 
 
 class Animation:
-    """An animated image file, to be read as a video; a still image is one frame.
+    """An animated image file, read as a video; a still image has one frame.
 
     Attributes
     ----------
-    notes : what was left out or repaired, one line each; more come while frames are read
-    stated_seconds : None: these formats do not state their length
+    notes : what was left out or repaired, one line each; reading frames may add more
+    stated_seconds : None, since these formats do not state their length
     """
 
     stated_seconds = None
@@ -78,11 +78,11 @@ class Animation:
 
     @cached_property
     def seconds(self) -> float:
-        """The sum of all frame durations, found by reading the file once."""
+        """The sum of all frame durations; the file is read once to find it."""
         return sum(duration for _, duration in self._loaded([]))
 
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-        """Seconds of each frame from 0 on, and a function that returns its pixels, uint8 (H, W, 3).
+        """Yield the seconds of each frame, from 0, and a function that returns its pixels, uint8 (H, W, 3).
 
         Raises InputError if no frame can be decoded.
         """
@@ -92,9 +92,9 @@ class Animation:
             seconds += duration
 
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
-        """Copies of all frames, and their durations in seconds."""
+        """Yield copies of all frames, and their durations in seconds."""
         image = self._image
-        number = 1 if image.info.get("default_image") else 0  # an APNG's, for those who do not animate
+        number = 1 if image.info.get("default_image") else 0  # of an APNG, not part of the animation
         found = 0
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Find what FFmpeg passes over in silence: a second clip in an MP4 file, the missing end of Matroska."""
+"""Detect what FFmpeg ignores silently: a second clip in an MP4 file, the missing end of a Matroska file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def container_notes(file: BinaryIO) -> list[str]:
-    """Notes, one line each, on an MP4 or Matroska file, from a seekable stream at its beginning."""
+    """Return notes, one line each, on an MP4 or Matroska file; the seekable stream is at its beginning."""
     head = file.read(16)
     size = file.seek(0, 2)
     if head[4:8] == b"ftyp":
@@ -24,7 +24,7 @@ def container_notes(file: BinaryIO) -> list[str]:
 
 
 def _moov_boxes(file: BinaryIO, size: int) -> int:
-    """Number of movies: several if files were concatenated by their bytes (ISO/IEC 14496-12, 4.2)."""
+    """Count movies: there are several if files were concatenated (ISO/IEC 14496-12, 4.2)."""
     found = at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -38,7 +38,7 @@ def _moov_boxes(file: BinaryIO, size: int) -> int:
 
 
 def _segment_end(file: BinaryIO) -> int:
-    """Where the Matroska segment ends; 0 if it does not say (RFC 8794, 6)."""
+    """Return where the Matroska segment ends; 0 if its length is not stated (RFC 8794, 6)."""
     file.seek(4)
     file.seek(_length(file) or 0, 1)
     if file.read(4) != _SEGMENT:
@@ -48,7 +48,7 @@ def _segment_end(file: BinaryIO) -> int:
 
 
 def _length(file: BinaryIO) -> int | None:
-    """An EBML element's length; None if it is unknown."""
+    """Read the length of an EBML element; None if it is unknown."""
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -18,9 +18,9 @@ _GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
 def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Upright sRGB pixels, uint8 (H, W, 3), of an image that was loaded.
+    """Return the upright sRGB pixels, uint8 (H, W, 3), of a loaded image.
 
-    An ICC profile that cannot be used is ignored, and noted in ``opened.notes``.
+    An ICC profile that cannot be used is ignored, with a note in ``opened.notes``.
     """
     image = opened.image
     orientation = orientation_of(image)
@@ -45,7 +45,7 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
 
 
 def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Image.Image | None]:
-    """Colours of 8 bits in any mode that converts to RGB, and alpha if there is any."""
+    """Return 8-bit colours in any mode that converts to RGB, and alpha if there is any."""
     if strip.mode.startswith("I") or strip.mode == "F":
         return _eight_bits(strip, sixteen_bit)
     if strip.mode == "CMYK" or not strip.has_transparency_data:
@@ -54,7 +54,7 @@ def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Im
         strip = strip.convert("LA")  # Pillow has no conversion from La to RGBA
     transparent = strip.info.get("transparency")
     if isinstance(transparent, tuple) and max(transparent) > 255:
-        # Of a PNG with 16 bits a sample, of which Pillow keeps the upper eight.
+        # From a PNG with 16 bits per sample, of which Pillow keeps the upper eight.
         strip.info["transparency"] = tuple(value >> 8 for value in transparent)
     strip = strip.convert("RGBA")
     return strip.convert("RGB"), strip.getchannel("A")
@@ -84,7 +84,7 @@ def _is_sixteen_bit(image: Image.Image) -> bool:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation 1…8; 1 where the EXIF is broken, since pixels matter more."""
+    """Return the EXIF orientation, 1 … 8; 1 if the EXIF is broken."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except READER_ERRORS:
@@ -93,7 +93,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """View of the upright image in which pixels lie as in a file of this EXIF orientation."""
+    """Return a view of the upright image with pixels as stored in a file of this EXIF orientation."""
     if orientation >= 5:
         upright = upright.transpose(1, 0, 2)
     if orientation in (3, 4, 6, 7):
@@ -104,7 +104,7 @@ def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8
 
 
 def _to_srgb(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
-    """Transform from the embedded profile to sRGB, for colours in the transform's ``input_mode``."""
+    """Return the transform from the embedded profile to sRGB; its ``input_mode`` is that of its input."""
     data = image.info.get("icc_profile")
     if not data:
         return None

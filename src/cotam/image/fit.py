@@ -1,4 +1,4 @@
-"""Shrink images to the size that a model sees: pixels beyond it are lost before the vision encoder."""
+"""Shrink images to the size that a model sees."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["fitted", "resized", "target_size"]
 def target_size(
     width: int, height: int, fit: str | None = None, max_pixels: int | None = None
 ) -> tuple[int, int]:
-    """Return the size worth sending; neither side is larger than the image's own.
+    """Return the size (width, height) worth sending, with neither side larger than that of the image.
 
     Raises InputError if the model is unknown, or ``max_pixels`` is below 1.
 
     Parameters
     ----------
     width, height : of the upright image, in pixels
-    fit : name of a model that `cotam.image.models.find` knows; None keeps the size
-    max_pixels : most pixels of the result, whatever the model sees
+    fit : name of a model, see `cotam.image.models.find`; None keeps the size
+    max_pixels : largest number of pixels of the result
     """
     if max_pixels is not None and (not isinstance(max_pixels, Integral) or max_pixels < 1):
         raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")
@@ -40,13 +40,13 @@ def target_size(
 
 
 def fitted(pixels: Pixels, fit: str | None = None, max_pixels: int | None = None) -> Pixels:
-    """Shrink pixels, uint8 (H, W, 3), to their `target_size`; returns them as they are if they have it."""
+    """Shrink pixels, uint8 (H, W, 3), to their `target_size`; returns the same array if they have it."""
     height, width = pixels.shape[:2]
     return resized(pixels, target_size(width, height, fit, max_pixels))
 
 
 def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize pixels, uint8 (H, W, 3), to (width, height); returns them as they are if they have it."""
+    """Resize pixels, uint8 (H, W, 3), to (width, height); returns the same array if they have it."""
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
     import numpy as np

@@ -1,4 +1,4 @@
-"""Metadata of images: EXIF, XMP and ICC profiles, as they describe upright sRGB pixels."""
+"""EXIF, XMP and ICC metadata for images that were made upright and sRGB."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["upright_metadata"]
 
 
 def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str, bytes]:
-    """Metadata from the ``info`` of a Pillow image, for pixels that were made upright and sRGB.
+    """Return the metadata of a Pillow image, adapted to upright sRGB pixels.
 
-    ``exif``: the block without its ``Exif`` prefix, as PNG and WebP store it; missing if it
-    is broken. ``xmp``: the packet. In both, the orientation becomes 1 and all other bytes stay. ``icc``: an
-    sRGB profile, if the image had a profile.
+    "exif" is the block without its ``Exif`` prefix, as in PNG and WebP, and missing if it is broken; "xmp" is
+    the packet. In both the orientation becomes 1, and all other bytes stay. "icc" is an sRGB profile, if the
+    image had a profile.
 
     Parameters
     ----------
     info : ``info`` of a Pillow image
-    keep : kinds to return: any of ``exif``, ``icc``, ``xmp``
+    keep : kinds to return: any of "exif", "icc", "xmp"
     """
     kept: dict[str, bytes] = {}
     if "exif" in keep and (exif := _upright_exif(info.get("exif") or b"")):
@@ -35,7 +35,7 @@ def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str,
 
 
 def _upright_exif(exif: bytes) -> bytes:
-    """The TIFF structure with orientation 1, written in place so that offsets hold; empty if broken."""
+    """Return the TIFF structure with orientation 1, written in place to keep offsets; empty if broken."""
     tiff = bytearray(re.sub(rb"^(Exif\0\0){1,2}", b"", exif))
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
     if order is None:

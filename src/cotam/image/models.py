@@ -1,11 +1,11 @@
-"""Models by name: the size that each one sees, its visual tokens, and what its API accepts.
+"""Models by name: the image size that each one sees, its visual tokens, and the limits of its API.
 
 >>> from cotam.image import models
 >>> model = models.get("claude-opus-4-7")
 >>> model.size_for(4032, 3024), model.tokens(4032, 3024)
 ((2212, 1659), 4740)
 
-The table is ``models.json``, which other languages share; docs/models.md describes it.
+The table is ``models.json``, which is shared with other languages; docs/models.md describes it.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ __all__ = [
 Size = tuple[int, int]
 
 _STRETCH = 0.05
-"""Largest change of the proportions, as a logarithm, for an image that is sent."""
+"""Largest change of the aspect ratio of an image to send, as a logarithm."""
 
 _LONGEST_NAME = 200
 
 _SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
-"""Sizes tried, where a model makes something else of the very size that it sees."""
+"""Scales to try if a model does not keep an image of the size that it sees."""
 
 
 class Rule(Protocol):
-    """A kind of rule with its parameters, which are the fields of its class."""
+    """A rule of one kind; the fields of its class are its parameters."""
 
     def see(self, width: int, height: int) -> Seen:
-        """Size that the model sees, and visual tokens, of an image of ``width`` × ``height`` pixels."""
+        """Return the size that the model sees, and the visual tokens, of an image in pixels."""
         ...
 
 
@@ -79,7 +79,7 @@ _KINDS: dict[str, Any] = {
     "overlapping-crops": tilings.OverlappingCrops,
     "enlarged-tiles": tilings.EnlargedTiles,
 }
-"""Name in ``models.json`` → class, whose fields are the parameters there."""
+"""Kind in ``models.json`` → class, whose fields are the parameters there."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class Patches:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an API refuses; None where no limit is known.
+    """The limits of an API; None where no limit is known.
 
     Attributes
     ----------
-    image_bytes : of one image
-    base64_counted : ``image_bytes`` are those of the base64 text, 4 for 3 of the file
-    request_bytes : of the whole request
-    images : in one request
-    side : pixels of either side of an image
-    many_images, many_side : in a request of more images than this, the limit of a side
-    patches : of one image
+    image_bytes : largest image in bytes
+    base64_counted : whether ``image_bytes`` counts base64 text, 4 bytes for 3 of the file
+    request_bytes : largest request in bytes
+    images : largest number of images in a request
+    side : largest side of an image in pixels
+    many_images, many_side : in a request of more than ``many_images``, the largest side is ``many_side``
+    patches : largest number of patches of an image
     """
 
     image_bytes: int | None = None
@@ -116,13 +116,13 @@ class Limits:
 
     @property
     def file_bytes(self) -> int | None:
-        """Largest file of an image, in bytes."""
+        """Largest file of an image in bytes."""
         if self.image_bytes is None or not self.base64_counted:
             return self.image_bytes
         return self.image_bytes // 4 * 3
 
     def side_for(self, images: int) -> int | None:
-        """Limit of a side, in pixels, in a request of so many images, earlier turns included."""
+        """Return the largest side, in pixels, in a request of this many images, earlier turns included."""
         if self.many_images is not None and images > self.many_images:
             return self.many_side
         return self.side
@@ -130,14 +130,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a part of a row is from.
+    """The source of a part of a row.
 
     Attributes
     ----------
-    of : size, tokens, budget or limits
+    of : "size", "tokens", "budget" or "limits"
     source : code, document or configuration
-    verified : the source was read; otherwise the row rests on something less
-    note : what a user should know, or ""
+    verified : whether the source was read
+    note : for users, or ""
     """
 
     of: str
@@ -148,17 +148,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Model:
-    """One family of models.
+    """A family of models.
 
     Attributes
     ----------
     name, title : as typed, as printed
-    aliases : other names for it
-    hosted : reached through an API of its vendor
-    formats : of images that the API opens, such as "png"; None: whatever the server opens
-    limits : what the API refuses
-    sources : where all this is from
-    detail : level of detail where a request names none
+    aliases : other names
+    hosted : whether it is used through the API of its vendor
+    formats : image formats that the API reads, such as "png"; None depends on the server
+    limits : limits of the API
+    sources : sources of these data
+    detail : level of detail of requests that name none
     """
 
     name: str
@@ -174,7 +174,7 @@ class Model:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Levels of detail that the model knows; "auto" is always one."""
+        """Levels of detail of the model; "auto" is always one."""
         return tuple(self._rules)
 
     @property
@@ -183,13 +183,13 @@ class Model:
         return all(source.verified for source in self.sources)
 
     def size_for(self, width: int, height: int, detail: str | None = None, *, images: int = 1) -> Size:
-        """Return the size worth sending: the model sees the same as of the whole image. Never enlarges.
+        """Return a smaller size that gives the model the same view as the whole image. Never enlarges.
 
         Parameters
         ----------
-        width, height : of the upright image, in pixels
-        detail : of the request; a level that the model does not know counts as "auto"
-        images : in the request, earlier turns included: some APIs then limit the sides
+        width, height : size of the upright image, in pixels
+        detail : level of detail of the request; levels that the model does not have count as "auto"
+        images : number of images in the request, earlier turns included, on which some limits depend
         """
         level = self._level(detail)
         if level in self._boxes:
@@ -200,11 +200,11 @@ class Model:
         return size if side is None else Box(longest=side).see(*size).size
 
     def see(self, width: int, height: int, detail: str | None = None) -> Seen:
-        """Return the size in front of the vision encoder, which may be enlarged, and the visual tokens."""
+        """Return the size of the encoder's input, which may be enlarged, and the visual tokens."""
         return self._rules[self._level(detail)].see(width, height)
 
     def tokens(self, width: int, height: int, detail: str | None = None) -> int | None:
-        """Return the visual tokens of an image; None where the rule is unknown."""
+        """Return the number of visual tokens of an image; None if the rule is unknown."""
         return self.see(width, height, detail).tokens
 
     def _level(self, detail: str | None) -> str:
@@ -219,8 +219,8 @@ class Server:
     Attributes
     ----------
     name, title : as typed, as printed
-    formats : of images that it opens; None: all that Pillow reads
-    opens_cotam : .cotam files, too, where Cotam is installed beside it
+    formats : image formats that it reads; None for all that Pillow reads
+    opens_cotam : whether it reads .cotam files if cotam is installed beside it
     note, flags : for the documentation
     """
 
@@ -233,10 +233,10 @@ class Server:
 
 
 def find(name: str) -> Model | None:
-    """Find the row of a model by any name that servers and APIs use; None if there is none.
+    """Find a model by any name that servers and APIs use; None if it is unknown.
 
-    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". Limits that differ between clouds are those of
-    the name's cloud: "anthropic.claude-opus-4-7-v1:0" is Bedrock's.
+    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". Limits that differ between clouds follow the
+    name: "anthropic.claude-opus-4-7-v1:0" is that of Bedrock.
     """
     typed = name.strip().lower()
     if len(typed) > _LONGEST_NAME:
@@ -250,9 +250,9 @@ def find(name: str) -> Model | None:
 
 
 def get(name: str) -> Model:
-    """Find the row of a model as `find` does.
+    """Find a model as `find` does.
 
-    Raises InputError if the name is unknown; the message names the nearest.
+    Raises InputError if the name is unknown; the message has the nearest names.
     """
     model = find(name)
     if model is None:
@@ -261,7 +261,7 @@ def get(name: str) -> Model:
 
 
 def unknown(name: str) -> str:
-    """Message for a name that `find` does not know: it lists the nearest names."""
+    """Return the error message for a name that `find` does not know."""
     names = [name for model in all_models() for name in (model.name, *model.aliases)]
     near = get_close_matches(name.strip().lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -269,19 +269,19 @@ def unknown(name: str) -> str:
 
 
 def all_models() -> tuple[Model, ...]:
-    """All rows of the table, in its order."""
+    """Return all models of the table, in its order."""
     return tuple(model for model, _ in _table())
 
 
 @cache
 def servers() -> tuple[Server, ...]:
-    """All servers of the table."""
+    """Return all servers of the table."""
     rows = _document()["servers"]
     return tuple(Server(**row | {"formats": _optional_tuple(row["formats"])}) for row in rows)
 
 
 def oversize_hint(width: int, height: int) -> str | None:
-    """Return a hint for an image of which three quarters of all models see less than half, else None."""
+    """Return a hint if three quarters of all models see less than half of the pixels, else None."""
     sizes = [model.see(width, height).size for model in all_models()]
     fewer = sum(2 * size[0] * size[1] < width * height for size in sizes)
     if 4 * fewer < 3 * len(sizes):
@@ -293,11 +293,11 @@ def oversize_hint(width: int, height: int) -> str | None:
 
 
 def _same_view(found: Rule, width: int, height: int) -> Size:
-    """Return the smallest of some sizes of which the model sees what it sees of ``width`` × ``height``.
+    """Return the smallest of some sizes that give the model the same view as ``width`` × ``height``.
 
-    Candidates are the size that the model sees, if its proportions are close enough, then sizes with the
-    image's proportions, from the one that covers it upward. If none gives exactly the same, one per cent is
-    allowed, with the same number of tokens.
+    Candidates are the size that the model sees, if its aspect ratio is close enough, then sizes with the
+    aspect ratio of the image, from the one that covers it upward. If none gives exactly the same view,
+    sizes may differ by one per cent, with the same number of tokens.
     """
     seen = found.see(width, height)
     smaller = min(seen.size[0], width), min(seen.size[1], height)

@@ -1,4 +1,4 @@
-"""Open image files: find Pillow's reader, check the size, load, and repair what lacks no pixel."""
+"""Open image files with Pillow: find the reader, check the size, load, repair."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ PathInput = str | os.PathLike[str]
 FileBytes = bytes | bytearray | memoryview
 
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
-_RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow hands PostScript to Ghostscript: unsafe for untrusted files
+_RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted files
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_HEIC_SEARCHED = 4096  # bytes in which a file of a generic brand names its codec
+_HEIC_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec
 
 # What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
 READER_ERRORS = (
@@ -55,11 +55,11 @@ READER_ERRORS = (
 
 @dataclass
 class Opened:
-    """A Pillow image and what was found when it was opened.
+    """A Pillow image and notes on opening it.
 
     Attributes
     ----------
-    image : with its header read, and its pixels if they were asked for
+    image : its header was read, and its pixels if requested
     notes : what was repaired, one line each
     """
 
@@ -68,7 +68,7 @@ class Opened:
 
 
 def check_size(width: int, height: int, name: str) -> None:
-    """Raise InputError for an image without pixels, or with more than `MAX_PIXELS`."""
+    """Raise InputError if an image has no pixels, or more than `MAX_PIXELS`."""
     if width < 1 or height < 1:
         raise _WrongSizeError(f"{name}: no pixels ({width}×{height})")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
@@ -78,11 +78,11 @@ def check_size(width: int, height: int, name: str) -> None:
 
 
 class _WrongSizeError(InputError):
-    """A size outside the limits, which no repair changes."""
+    """The size is outside the limits; repairs do not change that."""
 
 
 def one_line(error: BaseException) -> str:
-    """The text of an error without line breaks; its type if it has no text."""
+    """Return the message of an error in one line; its type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -98,7 +98,7 @@ def as_input_error(name: str) -> Iterator[None]:
 
 
 def name_of(image: object) -> str:
-    """How errors name an input: its path, or its size in bytes."""
+    """Return the name of an input in error messages: its path, or its size in bytes."""
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
@@ -108,10 +108,10 @@ def name_of(image: object) -> str:
 
 @contextmanager
 def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = False) -> Iterator[Opened]:
-    """Open an image: its header is read, and with ``load`` its pixels. What is opened here is closed.
+    """Open an image for a block: read its header, and with ``load`` its pixels.
 
-    A file that cannot be read, but whose pixels are all there, is repaired (`cotam.image.repair`). Raises
-    InputError, MissingExtraError, OSError as `cotam.image.read.read_image`.
+    A file that cannot be read but has all pixels is repaired (`cotam.image.repair`). Raises InputError,
+    MissingExtraError, OSError as `cotam.image.read.read_image`.
     """
     name = name_of(image)
     if isinstance(image, Image.Image):
@@ -150,12 +150,12 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
-    """Pixels as a file stores them."""
+    """Decode the pixels as stored in a file."""
     return np.asarray(_open(io.BytesIO(data), "", load=True).image)
 
 
 def _loaded(image: Image.Image, name: str) -> Opened:
-    """Decode the pixels, if they are not too many."""
+    """Check the size, then decode the pixels."""
     check_size(*image.size, name)
     with as_input_error(name):
         image.load()
@@ -163,11 +163,11 @@ def _loaded(image: Image.Image, name: str) -> Opened:
 
 
 def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
-    """As Image.open, but for its size check.
+    """Open an image as Image.open does, without its size check.
 
-    Pillow warns above 89 MP and refuses above 179 MP, by a global; and before Python 3.14 a warning can only
-    be silenced for all threads at once. So the readers are tried here, in the same order, and `_check_size`
-    decides. (A few readers check by themselves: Pillow still refuses WebP above 179 MP.)
+    Pillow warns above 89 MP and refuses above 179 MP by a global setting, and before Python 3.14 warnings can
+    only be silenced for all threads. So the readers are tried here, in the same order, and `check_size`
+    decides. (A few readers have their own check: Pillow still refuses WebP above 179 MP.)
     """
     prefix = file.read(16)
     if not prefix:
@@ -199,9 +199,9 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
 
 
 def _heic_reader(start: bytes, name: str) -> Any:
-    """pillow-heif's reader if the file begins as HEIC does (ISO/IEC 23008-12), else None.
+    """Return pillow-heif's reader if the file is HEIC (ISO/IEC 23008-12), else None.
 
-    The reader is used without registering it, which would change Pillow for the whole process.
+    The reader is not registered, which would change Pillow for the whole process.
     """
     if start[4:8] != b"ftyp":
         return None

@@ -1,4 +1,4 @@
-"""Frames from a pipe: JPEG images one after the other, or raw RGB frames of one size."""
+"""Read frames from a pipe: concatenated JPEG images, or raw RGB frames of one size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["PipeFormat", "read_pipe"]
 
 @dataclass(frozen=True)
 class PipeFormat:
-    """Contents of a pipe.
+    """The format of a pipe.
 
     Attributes
     ----------
     size : (width, height) of raw RGB frames; None for JPEG images
-    fps : frames a second; None to time frames by the clock, from the first one on
+    fps : frames per second; None times frames by the clock, starting with the first
     """
 
     size: tuple[int, int] | None
@@ -47,12 +47,12 @@ class PipeFormat:
 def read_pipe(
     pipe: BinaryIO, form: PipeFormat, clock: Callable[[], float] = time.monotonic, note: Note = warn
 ) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-    """Read each frame as soon as its bytes are there.
+    """Yield each frame as soon as its bytes have arrived.
 
     Parameters
     ----------
-    clock : seconds, for a format without ``fps``
-    note : called with what is left out: the end of a pipe that stops within a raw frame
+    clock : returns seconds; used for formats without ``fps``
+    note : called if the pipe ends within a raw frame, which is left out
 
     Yields
     ------
@@ -82,7 +82,7 @@ def _raw_frames(pipe: BinaryIO, width: int, height: int, note: Note) -> Iterator
 
 
 def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
-    """Split by FFmpeg's parser, which ends an image where the next begins, or something that is not JPEG."""
+    """Split JPEG images with FFmpeg's parser, which ends an image where other data begin."""
     parser: Any = import_av().CodecContext.create("mjpeg", "r")
     read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
     number = 0

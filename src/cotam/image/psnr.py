@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["MAX_DECIBEL", "psnr"]
 
 MAX_DECIBEL = 100.0
-"""Of equal images."""
+"""PSNR of equal images, in dB."""
 
 
 def psnr(original: np.ndarray, decoded: np.ndarray) -> float:

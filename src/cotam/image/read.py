@@ -33,15 +33,15 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image that was read, once.
+    """An image that was read.
 
     Attributes
     ----------
     pixels : uint8 (H, W, 3), upright sRGB
-    metadata : the kinds that were asked for and that the image has. ``exif``: the block without its ``Exif``
-        prefix, as PNG and WebP store it, missing if it is broken; ``xmp``: the packet. In both the
-        orientation becomes 1, since pixels are upright. ``icc``: an sRGB profile, if the image had a profile.
-    frames : number of frames of the file; ``pixels`` are those of the first
+    metadata : the requested kinds that the image has. "exif" is the block without its ``Exif`` prefix, as in
+        PNG and WebP, and missing if it is broken; "xmp" is the packet; in both the orientation becomes 1,
+        since pixels are upright. "icc" is an sRGB profile, if the image had a profile.
+    frames : number of frames of the file, if counted; ``pixels`` are those of the first
     notes : what was repaired or ignored, one line each, without the name of the image
     """
 
@@ -62,39 +62,39 @@ def read_image(
     keep: frozenset[str] = frozenset(),
     count_frames: bool = False,
 ) -> LoadedImage:
-    """Read pixels and metadata of an image, opening it once.
+    """Read pixels and metadata of an image.
 
     Orientation (EXIF, or XMP where EXIF has none) is applied, colours are converted to sRGB by the embedded
     ICC profile, and transparency is composited onto ``background``. Gray of more than 8 bits is scaled to 8:
     "I;16" from 0…65535; "I" likewise if any value is above 255, else unchanged; "F" is rounded and clipped
     to 0…255.
 
-    A file that is damaged or cut only where no pixel is stored (a PNG's text chunks and checksums, a JPEG's
-    end marker) is read, and a note says so. A file that lacks pixels is refused.
+    Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
+    end marker of a JPEG) are read, with a note. Files that lack pixels are refused.
 
     Parameters
     ----------
     image : Pillow image, array, path, or bytes-like
         Arrays are uint8 and sRGB of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with straight
-        alpha. Bytes are the contents of an image file. For an animated file the first frame is read; for a
-        Pillow image the frame that it shows.
-    background : colour behind transparent pixels: three values 0…255, or a name or ``#rrggbb``
-    keep : metadata to return: any of ``exif``, ``icc``, ``xmp``
-    count_frames : find the number of frames, which takes reading a GIF to its end; else it is 1
+        alpha. Bytes are the contents of an image file. Of an animated file the first frame is read, of a
+        Pillow image its current frame.
+    background : colour behind transparent pixels: three values 0 … 255, a name or "#rrggbb"
+    keep : metadata to return: any of "exif", "icc", "xmp"
+    count_frames : whether to count the frames, for which a GIF is read to its end
 
     Returns
     -------
     LoadedImage
-        ``pixels`` are C-contiguous; a C-contiguous (H, W, 3) array is used itself, not copied
+        ``pixels`` are C-contiguous; a C-contiguous (H, W, 3) array is not copied.
 
     Raises
     ------
     InputError
-        not an image, a damaged one, one above `MAX_PIXELS`, or an array of another type or shape
+        If it is not an image, is damaged or above `MAX_PIXELS`, or an array has another dtype or shape.
     MissingExtraError
-        a HEIC file, without the extra ``heic``
+        If the image is HEIC, and the extra ``heic`` is not installed.
     OSError
-        the file does not exist or cannot be read (FileNotFoundError, PermissionError, …)
+        If the file does not exist or cannot be read.
     """
     if unknown := keep - set(METADATA.values()):
         raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
@@ -118,9 +118,9 @@ def read_noted(
     keep: frozenset[str] = frozenset(),
     note: Callable[[str], None] | None = None,
 ) -> LoadedImage:
-    """Read an image as `read_image`, and call ``note`` with what was repaired or left out, one line each.
+    """Read an image as `read_image`, and call ``note`` with one line for all that was repaired or left out.
 
-    Without ``note``, frames are not counted, and a UserWarning is issued for each line.
+    Without ``note``, frames are not counted, and each line issues a UserWarning.
     """
     loaded = read_image(image, background=background, keep=keep, count_frames=note is not None)
     for text in loaded.notes:
@@ -134,12 +134,12 @@ def read_noted(
 
 
 def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white") -> Pixels:
-    """Upright sRGB pixels of an image, uint8 (H, W, 3), see `read_noted`. Raises as `read_image`."""
+    """Return the upright sRGB pixels of an image, uint8 (H, W, 3). Raises as `read_image`."""
     return read_noted(image, background=background).pixels
 
 
 def outline(image: ImageInput) -> tuple[int, int, bool]:
-    """Width and height of the upright image, and whether it is stored upright. Raises as `read_image`."""
+    """Return width and height of the upright image, and whether it is stored so. Raises as `read_image`."""
     if isinstance(image, np.ndarray):
         return image.shape[1], image.shape[0], True
     with opened_image(image) as opened, as_input_error(name_of(image)):
@@ -149,7 +149,7 @@ def outline(image: ImageInput) -> tuple[int, int, bool]:
 
 
 def _count_frames(opened: Opened) -> int:
-    """Frames of an opened image. The preview or gain map behind a phone's JPEG (MPO) is not one."""
+    """Count the frames of an opened image. The preview or gain map of a JPEG (MPO) is not one."""
     try:
         return 1 if opened.image.format == "MPO" else int(getattr(opened.image, "n_frames", 1))
     except READER_ERRORS as error:

@@ -1,8 +1,8 @@
-"""Rebuild image files whose pixels are all there although the file around them is cut or damaged.
+"""Rebuild truncated or damaged image files that still have all pixels.
 
-Pillow refuses a PNG for a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
-WebP whose metadata are cut, and a JPEG without its end marker. `repaired` leaves out such parts; an image
-that lacks pixels is never completed.
+Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
+WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
+that lack pixels are never completed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Repaired", "repaired"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA_BYTES = 16 << 20
-"""Larger ICC profiles and XMP packets of a PNG that is rebuilt are left out."""
+"""Larger ICC profiles and XMP packets are left out of a rebuilt PNG."""
 
 _INFLATE_STEP = 1 << 20
 _XMP = b"XML:com.adobe.xmp\0"
@@ -29,7 +29,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → samples a pixe
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
-"""What may follow a file that was cut: if all its pixels are there, none of them depends on this."""
+"""Data to append to a truncated file: if it has all pixels, none of them depends on these."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Repaired:
     ----------
     data : the file, to be read by Pillow
     note : what was wrong and what is left out, in one line
-    icc_profile : the colour profile, where ``data`` cannot carry it
+    icc_profile : the colour profile, if ``data`` cannot hold it
     """
 
     data: bytes
@@ -51,7 +51,7 @@ class Repaired:
 def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
     """Rebuild an image file that Pillow does not read.
 
-    Returns None if pixels are missing, or if nothing that could be repaired was found.
+    Returns None if pixels are missing, or nothing to repair was found.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
 def _completed(
     data: bytes, endings: Sequence[bytes], decode: Callable[[bytes], NDArray[np.uint8]]
 ) -> Repaired | None:
-    """A file that lacks its end: whole if its pixels are the same whatever follows."""
+    """Complete a file without its end, if its pixels do not depend on what is appended."""
     first = None
     for ending in endings:
         try:
@@ -91,9 +91,9 @@ def _completed(
 
 
 def _jpeg_has_all_scans(data: bytes) -> bool:
-    """Whether scans for every coefficient of every component begin, up to their last bit.
+    """Whether there are scans for every bit of every coefficient of every component.
 
-    A progressive file that ends between two scans decodes without error, from what came before.
+    Otherwise a progressive file that ends between two scans would decode without error.
     """
     missing: dict[int, set[int]] = {}  # component → coefficients 0…63 whose last bit has not come
     at = 2
@@ -116,7 +116,7 @@ def _jpeg_has_all_scans(data: bytes) -> bool:
 
 
 def _jpeg_endings(data: bytes) -> list[bytes]:
-    """Data for the interval that was cut, the restart marker that comes next, more data, the end marker."""
+    """Return endings: data for the truncated interval, the next restart marker, more data, the end marker."""
     scan = data.rfind(b"\xff\xda")
     last = max(range(0xD0, 0xD8), key=lambda marker: data.rfind(bytes([0xFF, marker]), scan))
     found = data.rfind(bytes([0xFF, last]), scan) >= 0
@@ -134,7 +134,7 @@ class _Chunk(NamedTuple):
 
 
 def _png(data: bytes) -> Repaired | None:
-    """The chunks that pixels, orientation, XMP and animation need, with right checksums."""
+    """Rebuild a PNG from the chunks for pixels, orientation, XMP and animation, with correct checksums."""
     chunks, ended = _chunks(data)
     pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
@@ -179,7 +179,7 @@ def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
 
 
 def _chunks(data: bytes) -> tuple[list[_Chunk], bool]:
-    """The chunks, and whether the last is IEND. Of a chunk that is cut, what is there."""
+    """Return the chunks, a truncated one included, and whether the last is IEND."""
     found: list[_Chunk] = []
     at = len(PNG_SIGNATURE)
     while at + 8 <= len(data):
@@ -205,7 +205,7 @@ def _png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _raw_size(header: bytes) -> int:
-    """Bytes of all filtered rows; 0 for a header that no PNG has."""
+    """Return the bytes of all filtered rows; 0 if the header is not valid."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS.get(colour, 0)
     if not interlaced:
@@ -219,11 +219,11 @@ def _raw_size(header: bytes) -> int:
 
 
 def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
-    """The zlib stream with its checksum set right; None if it gives fewer bytes than ``size``.
+    """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
 
     Parameters
     ----------
-    trusted : checksums of the chunks are right. If not, the one at the end of the stream must be.
+    trusted : whether the checksums of the chunks are correct; if not, that of the stream must be
     """
     if size < 1 or len(stream) < 3:
         return None
@@ -244,13 +244,13 @@ def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
 
 
 def _profile(body: bytes) -> bytes | None:
-    """The ICC profile of an iCCP chunk, which has a checksum of its own; None if that is wrong."""
+    """Return the ICC profile of an iCCP chunk; None if its own checksum is wrong."""
     _, _, packed = body.partition(b"\0")
     return _inflated(packed[1:])
 
 
 def _xmp(body: bytes) -> bytes | None:
-    """An iTXt chunk with XMP, not compressed, so that Pillow's limit does not apply; None for other text."""
+    """Return an iTXt chunk with XMP uncompressed, since Pillow's limit is for compressed text; else None."""
     fields = body[len(_XMP) + 2 :].split(b"\0", 2)
     if not body.startswith(_XMP) or len(fields) < 3:
         return None
@@ -259,7 +259,7 @@ def _xmp(body: bytes) -> bytes | None:
 
 
 def _inflated(stream: bytes) -> bytes | None:
-    """What a zlib stream holds, if it is whole and not too large."""
+    """Inflate a zlib stream; None if it is not whole, or too large."""
     inflater = zlib.decompressobj()
     try:
         content = inflater.decompress(stream, MAX_METADATA_BYTES)
@@ -272,7 +272,7 @@ def _inflated(stream: bytes) -> bytes | None:
 
 
 def _webp(data: bytes) -> Repaired | None:
-    """The chunks that are whole, if the pixels are among them."""
+    """Rebuild a WebP from its whole chunks, if the pixels are among them."""
     kept, left_out, at = [], set(), 12
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, at)

@@ -20,11 +20,11 @@ Frame = tuple[float, Callable[[], Any]]
 """Seconds, and a function that returns the image."""
 
 _ROUNDED = 5e-4
-"""Seconds that a time in a file may be off: many files count milliseconds."""
+"""Largest rounding error of times in files, in seconds; many files count milliseconds."""
 
 
 def warn(text: str) -> None:
-    """Issue a UserWarning: what happens to notes unless a function is passed."""
+    """Issue a UserWarning; the default for notes."""
     warnings.warn(text, stacklevel=3)
 
 
@@ -35,7 +35,7 @@ class _SampleTimes:
         self._rate, self._next = rate, 0
 
     def any_before(self, until: float) -> bool:
-        """Whether one that was not counted before is earlier than ``until`` seconds; counts them."""
+        """Whether there is an unused time before ``until`` seconds; uses up those times."""
         if self._rate is None:
             return True
         if self._next / self._rate >= until:
@@ -54,18 +54,18 @@ def sampled(
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Any]]:
-    """Choose the frames that are visible at regular times, each once, with their own times.
+    """Choose the frames visible at regular times, each once, with their own times.
 
     Parameters
     ----------
-    frames : (seconds, function that returns the image) each; seconds rise
-    fps : sample times are a multiple of 1 / ``fps`` seconds; None takes each frame, as does a rate above what
-        the times in files resolve
-    most : at most so many frames. Where ``fps`` would give more and ``length`` is known, so many are spread
-        evenly from the first frame to the last; where it is not known, the first so many are taken.
-    length : seconds until the last frame ends
+    frames : pairs of increasing seconds and a function that returns the image
+    fps : sample at multiples of 1 / ``fps`` seconds; None, or a rate above the resolution of times in files,
+        takes every frame
+    most : largest number of frames. If ``fps`` would give more, this many are spread evenly from the first to
+        the last frame if ``length`` is known; else the first ones are taken.
+    length : end of the last frame, in seconds
     advance : called with the seconds of each frame that is read
-    note : called with what is left out: frames that cannot be decoded, and those behind the first ``most``
+    note : called with what is left out: frames that cannot be decoded, and those after the first ``most``
 
     Yields
     ------
@@ -96,7 +96,7 @@ def sampled(
 def _with_ends(
     frames: Iterable[Frame], last_until: Callable[[float], float], advance: Callable[[float], None]
 ) -> Iterator[tuple[float, Callable[[], Any], float]]:
-    """Each frame, and the time until which it is visible."""
+    """Yield each frame with the time at which it stops being visible."""
     shown: Frame | None = None
     for frame in frames:
         advance(frame[0])
@@ -108,7 +108,7 @@ def _with_ends(
 
 
 def _last_until(seconds: float, length: float | None) -> float:
-    """Time until which the last frame is visible: the end of the clip, or just its own time."""
+    """Return the end of the last frame: that of the clip, or just after its own time."""
     if length is None or length < seconds:
         return seconds + _ROUNDED
     return max(length - 1e-3, 1e-3)
@@ -121,7 +121,7 @@ def read_clip(
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Pixels]]:
-    """Seconds and pixels, uint8 (H, W, 3), of the frames of a `Clip` or `Animation`, see `sampled`."""
+    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`."""
     length = clip.seconds if most else clip.stated_seconds
     yield from sampled(clip.frames(), fps, most, length, advance=advance, note=note)
     for text in clip.notes:

@@ -1,7 +1,7 @@
-"""Kinds of rules that resize an image as a whole.
+"""Rules of models that resize an image as a whole.
 
-Each class has the parameters of one kind as fields, and a method ``see``: (width, height) → `Seen`. All sizes
-are (width, height) in pixels. Python's ``round`` (half to even) is part of several rules.
+Each class is a kind of rule, with its parameters as fields and a method ``see``: (width, height) → `Seen`.
+All sizes are (width, height) in pixels. Several rules rely on Python's ``round``, half to even.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Size = tuple[int, int]
 
 
 class Seen(NamedTuple):
-    """What a model makes of an image.
+    """What a model sees of an image.
 
     Attributes
     ----------
-    size : (width, height) of the image in front of the vision encoder, without padding, in pixels
-    tokens : visual tokens, or None where the rule is unknown
+    size : (width, height) of the resized image, without padding, in pixels
+    tokens : number of visual tokens; None if the rule is unknown
     """
 
     size: Size
     tokens: int | None
 
 
-# Kinds that keep the proportions
+# Rules that keep the aspect ratio
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Box:
-    """Fit within a box: the longer side, the shorter side, or both; ``tokens`` do not depend on the size."""
+    """Limit the longer side, the shorter side, or both; ``tokens`` do not depend on the size."""
 
     longest: int | None = None
     shortest: int | None = None
@@ -68,7 +68,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Area:
-    """No resizing is known; a token for every so many pixels, which is an approximation."""
+    """No resizing is known; approximately one token per ``pixels_per_token``."""
 
     pixels_per_token: int
 
@@ -78,7 +78,7 @@ class Area:
 
 @dataclass(frozen=True)
 class GptTiles:
-    """OpenAI's tiles: fit the box, then ``base`` tokens and ``each`` for every 512-pixel tile."""
+    """OpenAI's tiles: limit both sides, then ``base`` tokens plus ``each`` per tile of 512 pixels."""
 
     base: int
     each: int
@@ -93,7 +93,7 @@ class GptTiles:
 
 @dataclass(frozen=True)
 class GptPatches:
-    """OpenAI's patches of 32 pixels: fit the longer side and the patch budget; ``times`` tokens a patch."""
+    """OpenAI's patches of 32 pixels: limit the longer side and the patches; ``times`` tokens per patch."""
 
     longest: int
     budget: int
@@ -112,7 +112,7 @@ class GptPatches:
 
 @dataclass(frozen=True)
 class ClaudePatches:
-    """Anthropic's patches of 28 pixels: the largest size within the longer side and the patch budget."""
+    """Anthropic's patches of 28 pixels: the largest size within limits of longer side and patches."""
 
     longest: int
     budget: int
@@ -138,7 +138,7 @@ class ClaudePatches:
 
 @dataclass(frozen=True)
 class GeminiCrops:
-    """Gemini up to 2.5: ``each`` tokens for a small image, or for every crop of 256 to 768 pixels."""
+    """Gemini up to 2.5: ``each`` tokens for a small image, or per crop of 256 to 768 pixels."""
 
     longest: int
     each: int
@@ -154,7 +154,7 @@ class GeminiCrops:
 
 @dataclass(frozen=True)
 class PatchRows:
-    """Fit the longer side, round up to patches; each row of patches ends with a token of its own."""
+    """Limit the longer side and round up to patches; each row of patches ends with a further token."""
 
     longest: int
     patch: int
@@ -169,7 +169,7 @@ class PatchRows:
 
 @dataclass(frozen=True)
 class NativePatches:
-    """Kimi: shrink to a patch budget, then pad to ``merge`` × ``merge`` patches, which become a token."""
+    """Kimi: shrink to a patch budget and pad to blocks of ``merge`` × ``merge`` patches, each a token."""
 
     budget: int
     patch: int = 14
@@ -184,15 +184,15 @@ class NativePatches:
         return Seen(size, _cells(size, self.patch * self.merge))
 
 
-# Kinds that round sides to multiples
+# Rules that round sides to multiples
 
 
 @dataclass(frozen=True)
 class Multiples:
     """Qwen's ``smart_resize``: sides are multiples of ``factor``, the area lies in a range.
 
-    ``small`` says what happens first to an image with a side below ``factor``: nothing, "scale" (GLM) or
-    "round" (PaddleOCR). With ``row_breaks`` each row ends with a token, and the image with two more.
+    Images with a side below ``factor`` are first enlarged if ``small`` is "scale" (GLM) or "round"
+    (PaddleOCR). With ``row_breaks`` each row ends with a further token, and the image with two.
     """
 
     factor: int
@@ -232,7 +232,7 @@ class Multiples:
 
 @dataclass(frozen=True)
 class Grid:
-    """Gemma 4: fill a budget of square cells, each a token; sides round down to whole cells."""
+    """Gemma 4: scale to a budget of square cells, each a token; sides round down to whole cells."""
 
     cell: int
     budget: int
@@ -249,7 +249,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class PaddedGrid:
-    """GLM-5: whole cells within a budget; the image is padded to them, and shrunk or enlarged if need be."""
+    """GLM-5: pad to whole cells within a budget, after shrinking or enlarging if necessary."""
 
     cell: int
     least: int
@@ -284,7 +284,7 @@ class PaddedGrid:
 
 @dataclass(frozen=True)
 class Squeeze:
-    """Stretch to one size, whatever the proportions."""
+    """Stretch to one size, whatever the aspect ratio."""
 
     width: int
     height: int
@@ -295,7 +295,7 @@ class Squeeze:
 
 
 def _boxed(width: int, height: int, longest: int | None, shortest: int | None = None) -> Size:
-    """Fit the longer, then the shorter side; the other one rounds down. Never enlarges."""
+    """Limit the longer, then the shorter side; the other side rounds down. Never enlarges."""
     if longest and max(width, height) > longest:
         width, height = (max(1, side * longest // max(width, height)) for side in (width, height))
     if shortest and min(width, height) > shortest:
@@ -304,5 +304,5 @@ def _boxed(width: int, height: int, longest: int | None, shortest: int | None = 
 
 
 def _cells(size: Size, cell: int) -> int:
-    """Cells that cover a size; parts of one at the edge count."""
+    """Count the cells that cover a size, partial ones included."""
     return math.ceil(size[0] / cell) * math.ceil(size[1] / cell)

@@ -1,4 +1,4 @@
-"""Kinds of rules that cut an image into tiles, as `cotam.image.sizes` has those that do not."""
+"""Rules of models that cut an image into tiles; `cotam.image.sizes` has the others."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Canvases:
-    """LLaVA: fit into the canvas that keeps most of the image, cut into tiles, and a small view beside them.
+    """LLaVA: fit into the canvas that keeps most pixels, cut it into tiles, and add a thumbnail.
 
-    A tile is ``side`` × ``side`` tokens. With ``pool`` more tokens than ``pool`` tiles have are pooled.
+    A tile has ``side`` × ``side`` tokens. With ``pool``, tokens beyond those of ``pool`` tiles are pooled.
     """
 
     canvases: tuple[Size, ...]
@@ -45,10 +45,10 @@ class Canvases:
 
 @dataclass(frozen=True)
 class StretchedTiles:
-    """Stretch to the grid of tiles with the nearest proportions, and a small view of the whole beside it.
+    """Stretch to the grid of tiles with the nearest aspect ratio, and add a thumbnail.
 
     Images with no side above ``tile_above`` are not cut: their longer side becomes ``whole`` pixels.
-    ``view_of_one`` says whether a grid of one tile has a small view, too.
+    ``view_of_one`` says whether a single tile has a thumbnail too.
     """
 
     tile: int
@@ -75,9 +75,9 @@ class StretchedTiles:
 
 @dataclass(frozen=True)
 class PaddedTiles:
-    """Llama 4: fit, padded, into the smallest canvas of tiles that holds the image, or else the largest.
+    """Llama 4: pad to the smallest canvas of tiles that holds the image, or shrink to the largest.
 
-    The scale is compared in single precision, as transformers does it.
+    Scales are compared in single precision, as in transformers.
     """
 
     tile: int
@@ -103,7 +103,7 @@ class PaddedTiles:
 
 @dataclass(frozen=True)
 class Slices:
-    """MiniCPM-V: slices of about ``side``² pixels and a small view of the whole, a token for 56² pixels."""
+    """MiniCPM-V: slices of about ``side``² pixels and a thumbnail, with a token per ``step``² pixels."""
 
     side: int
     most: int
@@ -130,7 +130,7 @@ class Slices:
 
 @dataclass(frozen=True)
 class Crops:
-    """Phi-4: crops of ``tile`` pixels that hold the image, padded, and a small view of the whole."""
+    """Phi-4: pad to crops of ``tile`` pixels, and add a thumbnail."""
 
     tile: int
     most: int
@@ -142,21 +142,21 @@ class Crops:
         whole = columns * self.tile, rows * self.tile
         across, down = whole[0] / width, whole[1] / height
         size = (whole[0], int(height * across)) if across < down else (int(width * down), whole[1])
-        # 16 × 16 tokens a crop, without its padding.
+        # 16 × 16 tokens per crop, without those of padding.
         columns, rows = (
             (32 * count - (length - used) // (self.tile // 32) + 1) // 2
             for count, length, used in zip((columns, rows), whole, size, strict=True)
         )
-        # 256 of the small view, a separator, 16 ends of its rows, and an end for each row of the crops.
+        # 256 of the thumbnail, a separator, 16 row ends, and a row end for each row of the crops.
         tokens = 256 + 1 + 16 + columns * rows + rows
         return Seen((max(1, size[0]), max(1, size[1])), tokens)
 
 
 @dataclass(frozen=True)
 class OverlappingCrops:
-    """Molmo 2: stretched to crops of 378 pixels that overlap by 112, and a small view of the whole.
+    """Molmo 2: stretch to crops of 378 pixels that overlap by 112, and add a thumbnail.
 
-    2 × 2 patches are a token, and each row has an end.
+    2 × 2 patches are a token, and each row ends with a further token.
     """
 
     most: int
@@ -180,7 +180,7 @@ class OverlappingCrops:
 
 @dataclass(frozen=True)
 class EnlargedTiles:
-    """SmolVLM: scale the longer side to ``longest``, stretch to whole tiles; a small view of the whole."""
+    """SmolVLM: scale the longer side to ``longest``, stretch to whole tiles, and add a thumbnail."""
 
     longest: int
     tile: int
@@ -189,7 +189,7 @@ class EnlargedTiles:
     def see(self, width: int, height: int) -> Seen:
         turned = height > width
         long, short = (height, width) if turned else (width, height)
-        # The sides are rounded twice, by proportions that are computed as the processor does it.
+        # Sides are rounded twice, with aspect ratios computed as in the processor.
         short = int(self.longest * (width / height)) if turned else int(self.longest / (width / height))
         long, short = self.longest, max(1, short + short % 2)
         proportion = short / long if turned else long / short
@@ -205,7 +205,7 @@ def _area(size: Size) -> int:
 
 
 def _grids(least: int, most: int) -> list[Size]:
-    """All (columns, rows) with so many cells."""
+    """Return all (columns, rows) with ``least`` to ``most`` cells."""
     sides = range(1, most + 1)
     return [(columns, rows) for columns in sides for rows in sides if least <= columns * rows <= most]
 
@@ -222,7 +222,7 @@ def _best_canvas(width: int, height: int, canvases: Sequence[Size]) -> Size:
 
 
 def _unpadded_tokens(image: Size, across: int, down: int, most: int | None) -> int:
-    """Tokens of a canvas of ``across`` × ``down`` without its padding, and one for each row (LLaVA-NeXT).
+    """Count the tokens of a canvas of ``across`` × ``down`` without padding, plus one per row (LLaVA-NeXT).
 
     More than ``most`` tokens are pooled (LLaVA-OneVision).
     """
@@ -237,7 +237,7 @@ def _unpadded_tokens(image: Size, across: int, down: int, most: int | None) -> i
 
 
 def _nearest_grid(width: int, height: int, tile: int, least: int, most: int) -> Size:
-    """Choose the grid with the nearest proportions (InternVL); among equals the largest, half filled."""
+    """Choose the grid with the nearest aspect ratio (InternVL); of equals the largest that is half filled."""
     best, smallest = (1, 1), math.inf
     for columns, rows in sorted(_grids(least, most), key=_area):
         difference = abs(width / height - columns / rows)

@@ -1,4 +1,4 @@
-"""Times of video frames: timestamps that are missing or start anew, and what damage leaves out."""
+"""Time the frames of videos whose timestamps are missing or restart, and track damage."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _HEALED = 2.0
 
 
 class Timeline:
-    """Seconds that rise from 0, from timestamps that may be missing, late, or start anew.
+    """Converts timestamps that may be missing, late or restart to seconds that increase from 0.
 
     Parameters
     ----------
-    time_base : seconds of a timestamp's unit
-    start : timestamp of 0 s; None for the first one placed
-    rate : frames a second where neither timestamps nor durations are there, None if unknown
-    close_gaps : whether a jump by more than 10 s is none for the viewer, as in concatenated broadcasts
+    time_base : unit of timestamps, in seconds
+    start : timestamp of 0 s; None is the first one placed
+    rate : frames per second for frames without timestamps and durations; None if unknown
+    close_gaps : whether jumps of more than 10 s are ignored, as in concatenated broadcasts
 
     Attributes
     ----------
-    end : seconds at which the last frame ends
+    end : end of the last frame, in seconds
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Timeline:
         self.end = 0.0
 
     def place(self, timestamp: int | None, duration: int | None) -> float:
-        """Seconds of the next frame.
+        """Return the seconds of the next frame.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class Timeline:
         returned = seconds <= self._begin + length / 2 and self._last > self._begin + length / 2
         jumped = self._close_gaps and seconds - expected > _GAP
         if not (back > _LATE or (back > 0 and returned) or jumped):
-            return max(seconds, self._last + 1e-3)  # a frame that is late comes next
+            return max(seconds, self._last + 1e-3)  # a late frame is shown next
         self._restarts.append(expected)
         self._offset += expected - seconds
         self._begin = expected
@@ -79,7 +79,7 @@ class Timeline:
 
     @property
     def notes(self) -> list[str]:
-        """What was assumed or mended, one line each."""
+        """What was assumed or corrected, one line each."""
         found = []
         if self._restarts:
             found.append(f"timestamps jump at {_listed(self._restarts)} s: time goes on from there")
@@ -91,13 +91,13 @@ class Timeline:
 
 
 class Damage:
-    """Damage to a stream: errors, and the frames that they spoil.
+    """Tracks errors in a stream and the frames that they damage.
 
     Attributes
     ----------
-    error : the first one, None without damage
-    packets, discarded : number of packets that were read, and of those that are not to be shown
-    decoded, errors : number of frames that were decoded, and of errors
+    error : the first error; None without damage
+    packets, discarded : numbers of packets that were read, and of those not to be shown
+    decoded, errors : numbers of decoded frames, and of errors
     cut : whether the rest of the stream cannot be read
     """
 
@@ -112,7 +112,7 @@ class Damage:
         self._traces: list[float] = []
 
     def found(self, error: Exception | None = None) -> None:
-        """Something cannot be read or decoded, after the last frame given to `spoils`."""
+        """Record that something after the last frame given to `spoils` cannot be read or decoded."""
         self.error = self.error or error
         self.errors += 1
         if self._since is None:
@@ -120,7 +120,7 @@ class Damage:
             self._times.append(self._last)
 
     def spoils(self, seconds: float, *, key: bool, corrupt: bool) -> bool:
-        """Whether a frame is damaged, or predicted from one that is: up to a key frame, or for 2 seconds."""
+        """Whether a frame is damaged or may be predicted from damage: until a key frame, or for 2 seconds."""
         self._last = seconds
         if corrupt and self._since is None:
             self._since = seconds
@@ -148,5 +148,5 @@ class Damage:
 
 
 def _listed(times: list[float]) -> str:
-    """The first three times."""
+    """Format the first three times."""
     return ", ".join([f"{seconds:.1f}" for seconds in times[:3]] + ["…"] * (len(times) > 3))

@@ -1,4 +1,4 @@
-"""Video files, addresses and cameras, read by PyAV: frames with times; and frames written to an MP4 file.
+"""Read frames and their times from video files, addresses and cameras with PyAV, and write MP4 files.
 
 Needs the extra ``video``.
 """
@@ -26,18 +26,18 @@ __all__ = ["Clip", "import_av", "is_live", "write_mp4"]
 
 _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
-_CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # a jump in the time of a broadcast is none for its viewer
+_CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # formats of broadcasts, in which jumps in time are ignored
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _RETRIES = 3
 
 
 def is_live(name: str) -> bool:
-    """Whether a name is an address or a camera. A file that exists is a file, whatever characters it has."""
+    """Whether a name is an address or a camera. The name of an existing file is neither."""
     return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
 def import_av() -> Any:
-    """The module av. Raises MissingExtraError if it is not installed."""
+    """Import the module av. Raises MissingExtraError if it is not installed."""
     try:
         import av
     except ModuleNotFoundError as error:
@@ -47,7 +47,7 @@ def import_av() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """FFmpeg's message, in one line."""
+    """Return the message of FFmpeg in one line."""
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
@@ -60,11 +60,11 @@ class Clip:
     Parameters
     ----------
     source : path, address, device, or binary stream
-    name : for errors
+    name : name of the source in error messages
 
     Attributes
     ----------
-    notes : what was left out, repaired or assumed, one line each; more come while frames are read
+    notes : what was left out, repaired or assumed, one line each; reading frames may add more
     """
 
     def __init__(self, source: str | BinaryIO, name: str) -> None:
@@ -96,7 +96,7 @@ class Clip:
         self._matrix = (1, 0, 0, 1)
 
     def _chosen(self) -> Any:
-        """The stream to read: no cover image, and FFmpeg's choice among the others."""
+        """Choose the stream to read: FFmpeg's choice among those that are not cover images."""
         streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
         if not streams:
             only = ", only a cover image" if self._container.streams.video else ""
@@ -118,7 +118,7 @@ class Clip:
         return [*self._container_notes, *self._own_notes, *self._timeline.notes, *self._damage.notes]
 
     def _inspected(self) -> list[str]:
-        """Notes on the file itself, where the source can be read twice."""
+        """Return notes on the container, if the source can be read twice."""
         source = self._source
         if not self._can_be_read_twice():
             return []
@@ -138,7 +138,7 @@ class Clip:
 
     @property
     def stated_seconds(self) -> float | None:
-        """Length that the file states; None if it does not, as in broadcasts, where FFmpeg guesses."""
+        """Length that the file states; None if it does not, as for broadcasts, where FFmpeg guesses."""
         if self._closes_gaps():
             return None
         if self._stream.duration:
@@ -147,9 +147,9 @@ class Clip:
 
     @cached_property
     def seconds(self) -> float | None:
-        """Length, found by reading all packets, without decoding, where the source can be read twice.
+        """Length by the packets, which are read but not decoded if the source can be read twice.
 
-        Ask for it before frames. Else it is `stated_seconds`.
+        Otherwise it is `stated_seconds`. Must be accessed before `frames`.
         """
         if not self._can_be_read_twice():
             return self.stated_seconds
@@ -164,7 +164,7 @@ class Clip:
         return timeline.end or self.stated_seconds
 
     def _rate(self) -> Any:
-        """Frames a second by the stream's headers, None if they do not say."""
+        """Frames per second by the headers of the stream; None if they do not state them."""
         return self._stream.codec_context.framerate or self._stream.guessed_rate or self._stream.average_rate
 
     def _closes_gaps(self) -> bool:
@@ -173,14 +173,14 @@ class Clip:
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Read all frames, once.
 
-        Damaged ones are left out, and those after them that are predicted from them: until the next key
-        frame, or for 2 seconds. Raises InputError if no frame can be decoded.
+        Damaged frames are left out with those that may be predicted from them, until the next key frame or
+        for 2 seconds. Raises InputError if no frame can be decoded.
 
         Yields
         ------
         (float, function)
-            seconds, rising from about 0, and a function that returns the upright pixels, uint8 (H, W, 3), all
-            of the first frame's size
+            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3),
+            scaled to the size of the first frame.
         """
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
@@ -230,7 +230,7 @@ class Clip:
                 damage.found(error)
 
     def _packets(self, damage: Damage) -> Iterator[Any]:
-        """All packets, also behind one that cannot be read."""
+        """Yield all packets, going on after ones that cannot be read."""
         failures = 0
         while failures <= _RETRIES:
             try:
@@ -253,8 +253,8 @@ class Clip:
 
     def close(self) -> None:
         """Close the file."""
-        # PyAV frees a decoder while it holds the interpreter's lock, and waits there for its threads, which
-        # may wait for the lock. This waits for them without it.
+        # PyAV frees a decoder with the interpreter lock held, and waits for its threads, which may wait for
+        # the lock. Flushing waits for them without the lock.
         self._stream.codec_context.flush_buffers()
         self._container.close()
 
@@ -266,7 +266,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
-    """a, b, c, d of the display matrix, which moves (x, y) to (a x + c y, b x + d y); None without one."""
+    """Return a, b, c, d of the display matrix, which maps (x, y) to (a x + c y, b x + d y); else None."""
     data = next((part for part in frame.side_data if part.type.name == "DISPLAYMATRIX"), None)
     if data is None:
         return None
@@ -275,7 +275,7 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
 
 
 def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
-    """Pixels turned and mirrored as the display matrix says, in quarter turns."""
+    """Rotate and mirror pixels by the display matrix, in quarter turns."""
     a, b, c, d = matrix
     if abs(a) + abs(d) < abs(b) + abs(c):
         pixels, a, d = pixels.transpose(1, 0, 2), c, b
@@ -301,7 +301,7 @@ def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> 
         with av.open(target, "w", format="mp4") as container:
             for seconds, image in frames:
                 pixels = np.asarray(image)
-                # H.264 with halved colours has even sides.
+                # H.264 in 4:2:0 needs even sides.
                 pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
                 if stream is None:
                     stream = container.add_stream("libx264", options={"crf": "12", "preset": "medium"})

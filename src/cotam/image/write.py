@@ -1,4 +1,4 @@
-"""Write images to files of ordinary formats, with their metadata."""
+"""Encode decoded images to files of standard formats, with their metadata."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "bmp": ("BMP", {}),
     "ppm": ("PPM", {}),
 }
-"""Name, which is also the suffix → Pillow's name of the format, and its options."""
+"""Name and suffix of a format → its name and options in Pillow."""
 
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 
 
 def saved(image: Image.Image, form: str) -> bytes:
-    """Encode an image to the bytes of a file, with the metadata that `cotam.decode` left in its ``info``.
+    """Encode an image to the bytes of a file, with the metadata in its ``info``.
 
     Raises InputError if the format cannot hold the image.
     """
@@ -43,7 +43,7 @@ def saved(image: Image.Image, form: str) -> bytes:
 
 
 def written(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
-    """Encode an image to the bytes of a file, with options of Pillow's ``save``.
+    """Encode an image to the bytes of a file with options of Pillow's ``save``.
 
     Raises InputError if the format cannot hold the image.
     """

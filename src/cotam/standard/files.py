@@ -1,7 +1,7 @@
 """JPEG, WebP, AVIF and PNG files for models that open nothing else.
 
-The files follow their standards and open anywhere. Their settings suit vision encoders, and a prefilter takes
-out what no model reads (`cotam.standard.prefilter`).
+The files follow their standards. Their settings are tuned for vision encoders, and a prefilter smooths
+unimportant areas of pages (`cotam.standard.prefilter`).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
 Format = Literal["jpeg", "webp", "avif", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_QUALITY: dict[Format, int] = {"jpeg": 75, "webp": 80, "avif": 75, "png": 100}
-"""Pillow's own; PNG has no quality."""
+"""The defaults of Pillow; PNG has no quality."""
 
 _Writer = Callable[[int], bytes]
 """Quality → the bytes of a file."""
 
 _LOWEST: dict[Format, int] = {"jpeg": 3, "webp": 0, "avif": 1, "png": 100}
-"""The quality below which a smaller image shows more."""
+"""Lowest quality; below it a smaller image shows more."""
 
 _SHRUNK: dict[Format, int] = {"jpeg": 10, "webp": 5, "avif": 12, "png": 100}
-"""The least quality of an image that is shrunk to fit its budget."""
+"""Lowest quality of an image that is shrunk to fit its budget."""
 
 _STEP = 2**-0.25
-"""An image is shrunk by this again and again until it fits."""
+"""Factor by which an image is shrunk repeatedly until it fits."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class StandardFile:
     data : bytes
         The whole file.
     width, height : int
-        In pixels; smaller than the image's where only that fits the budget.
+        In pixels; smaller than those of the image if it was shrunk to fit the budget.
     quality : int or None
         On the format's own scale; None for lossless files.
     notes : tuple of str
-        What a user should know, one line each: that the image was shrunk.
+        Notes for the user, one line each: that the image was shrunk.
     """
 
     data: bytes
@@ -80,16 +80,16 @@ def make(
 
     Parameters
     ----------
-    pixels : uint8 (H, W, 3), RGB, of the size that is to be sent (`cotam.image.fit`)
+    pixels : uint8 (H, W, 3), RGB, at the size to be sent (`cotam.image.fit`)
     format : "jpeg", "webp", "avif" or "png"
     quality : 0 … 100 on the format's own scale; None takes Pillow's default. PNG ignores it.
     target_size : bytes; takes the highest quality that fits and ignores ``quality``. An image that does not
         fit at its lowest quality is shrunk.
-    importance : (gh, gw), positive, covers the image evenly: where a vision encoder looks. Without it nothing
-        is smoothed, and no tint is taken out.
+    importance : importance map (gh, gw), positive, an even grid over the image. Without it nothing is
+        smoothed, and no tint is removed.
     page : the image is mostly text: a document, a screen, a chart (`cotam.guide.content.Content.is_page`)
-    prefilter : False gives the plain file, as Pillow writes it with optimal Huffman tables (JPEG), method 6
-        (WebP) or speed 6 (AVIF)
+    prefilter : False writes a plain file, with optimal Huffman tables (JPEG), method 6 (WebP) or speed 6
+        (AVIF) of Pillow
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _described(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[st
 def _within(
     pixels: Pixels, format: Format, target: int, writer_of: Callable[[Pixels], _Writer]
 ) -> StandardFile:
-    """The best file of at most ``target`` bytes, of a smaller image if it must be."""
+    """Make the best file of at most ``target`` bytes, of a smaller image if necessary."""
     height, width = pixels.shape[:2]
     small, step, lowest = pixels, 0, _LOWEST[format]
     while True:
@@ -167,7 +167,7 @@ def _within(
 def _writer(
     pixels: Pixels, *, format: Format, importance: np.ndarray | None, page: bool, prefiltered: bool
 ) -> _Writer:
-    """A function from quality to the bytes of the file; what does not depend on quality is done once."""
+    """Return a function from quality to the bytes of the file; all other work is done once."""
     if not prefiltered:
         image = Image.fromarray(pixels)
         return lambda quality: _plain(image, format, quality)
@@ -190,7 +190,7 @@ def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What writers know of an image; arguments as in `make`. Flat graphics are never smoothed."""
+    """The input of writers; attributes as in `make`. Flat graphics are never smoothed."""
 
     pixels: Pixels
     smoothed: Pixels
@@ -205,7 +205,7 @@ def _jpeg_writer(image: _Seen) -> _Writer:
 
 
 def _webp_writer(image: _Seen) -> _Writer:
-    """Lossy; flat graphics lossless, as they are or in few colours, where that is smaller at equal error."""
+    """Lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
     smoothed = Image.fromarray(image.smoothed)
     few = _FewColours(image.pixels) if image.flat else None
 
@@ -223,7 +223,7 @@ class _FewColours:
         self._pixels, self._weights = pixels, contrast_weights(pixels)
 
     def like(self, lossy: bytes) -> Iterator[bytes]:
-        """Files of the image as it is, and in palettes with no more error than a lossy file has."""
+        """Yield files of the exact image, and of palettes with at most the error of a lossy file."""
         yield self._exact
         with Image.open(io.BytesIO(lossy)) as image:
             error = balanced_error(self._pixels, np.asarray(image.convert("RGB")), self._weights)
@@ -252,13 +252,13 @@ def _avif_writer(image: _Seen) -> _Writer:
 
 
 def _png_writer(image: _Seen) -> _Writer:
-    """Lossless: grey, a palette or RGB, whichever is smallest."""
+    """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
     data = min((written(exact, "PNG", optimize=True) for exact in _exact(image.pixels)), key=len)
     return lambda quality: data
 
 
 def _exact(pixels: Pixels) -> list[Image.Image]:
-    """Images with exactly these pixels, in the modes that may give small files."""
+    """Return images with exactly these pixels, in the modes that may give small files."""
     image = Image.fromarray(pixels)
     if (pixels == pixels[..., :1]).all():
         grey = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
@@ -277,10 +277,10 @@ def _exact(pixels: Pixels) -> list[Image.Image]:
 
 
 _FLAT = 0.5
-"""Share of pixels equal to their left and upper neighbours from which on an image counts as flat graphics."""
+"""Smallest share of pixels equal to their left and upper neighbours of flat graphics."""
 
 _TRIALS = TRIALS[3:]
-"""Palettes of 16 colours at most, smoothed, and of 64."""
+"""Palettes of at most 16 colours, smoothed, and of at most 64."""
 
 _TAILORED: dict[Format, Callable[[_Seen], _Writer]] = {
     "jpeg": _jpeg_writer,

@@ -1,7 +1,7 @@
 """JPEG files for vision encoders and readers: tables, and coefficients chosen by rate and distortion.
 
-Pillow writes the files. The choice reaches libjpeg through the pixels: a coefficient that is to be smaller is
-moved just inside the range that libjpeg rounds to the wanted value.
+Pillow writes the files. Coefficients are chosen through the pixels: one that should be smaller is moved just
+inside the range that libjpeg rounds to the chosen value.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Settings:
     Attributes
     ----------
     chroma : float
-        Factor of the standard's chroma table. Below 1 colours are finer.
+        Factor of the chroma table of the standard; below 1 chroma is finer.
     flatness : float
-        0 … 1: how far the luma table is from the standard's (0) towards a constant one (1), in octaves.
+        Interpolates, in octaves, the luma table between that of the standard (0) and a constant one (1).
     price : float
-        What a bit costs, in squared quantiser steps. 0 rounds every coefficient to the nearest value.
+        Cost of a bit in squared quantiser steps; 0 rounds every coefficient to the nearest value.
     focus : float
-        Squared error weighs importance to this power.
+        Squared error is weighted by importance to this power.
     """
 
     chroma: float
@@ -43,13 +43,13 @@ class Settings:
 
 
 PHOTO = Settings(chroma=0.22, flatness=0.0, price=0.0)
-"""Encoders see colours finer than the standard's table has them, and lose by coefficients set to zero."""
+"""Encoders see chroma finer than the table of the standard, and suffer from coefficients set to zero."""
 
 PLAIN = Settings(chroma=1.0, flatness=0.0, price=0.0)
-"""The standard's tables: flat graphics, where the settings of pages lose words."""
+"""The tables of the standard, for flat graphics, where the settings of pages lose words."""
 
 PAGE = Settings(chroma=1.0, flatness=0.4, price=0.1, focus=0.5)
-"""Readers need the high frequencies of strokes, and no noise of the paper."""
+"""Readers need the high frequencies of strokes, and not the noise of paper."""
 
 # ITU-T T.81, tables K.1 and K.2, row by row.
 _LUMA = np.array(
@@ -80,7 +80,7 @@ _SIZES = 12
 
 
 def tables(quality: int, settings: Settings = PHOTO) -> tuple[np.ndarray, np.ndarray]:
-    """Return the quantisation tables (8, 8), 1 … 255, of luma and chroma at a quality of libjpeg's."""
+    """Return the quantisation tables of luma and chroma, (8, 8) in 1 … 255, at a quality of libjpeg."""
     quality = max(1, quality)
     scale = 5000 / quality if quality < 50 else 200 - 2 * quality
     luma = _LUMA[0, 0] * (_LUMA / _LUMA[0, 0]) ** (1 - settings.flatness)
@@ -96,7 +96,7 @@ def encode(
 ) -> bytes:
     """Encode pixels as a JPEG file with optimal Huffman tables, progressive where that is smaller.
 
-    Chroma is 4:2:0. An image without colour has luma alone.
+    Chroma is 4:2:0; grey images have luma only.
 
     Parameters
     ----------
@@ -119,9 +119,9 @@ def encode(
 
 
 def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np.ndarray:
-    """Weights of squared error, float32 ``shape``: 1 where importance is its median.
+    """Return weights of squared error, float32 of ``shape``: 1 at the median of importance.
 
-    They are 1 or more, as faint lines of tables and forms break before text does, and 4 at most.
+    They are at least 1, since faint lines of tables and forms break before text does, and at most 4.
     """
     octaves = np.log2(np.maximum(importance, 1e-12) / max(float(np.median(importance)), 1e-12))
     grid = Image.fromarray(octaves.astype(np.float32))
@@ -131,7 +131,7 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
 
 
 def _saved(image: Image.Image, found: list[np.ndarray]) -> bytes:
-    """The smaller of a progressive file and one that is not, with fewer headers: that of few bytes."""
+    """Return the smallest of a progressive file and two baseline files, which have fewer headers."""
     options: dict[str, Any] = {"subsampling": "4:2:0"} if image.mode == "YCbCr" else {}
     qtables = [table.reshape(-1).tolist() for table in found]
     files = []
@@ -162,7 +162,7 @@ def _grey(plane: np.ndarray, table: np.ndarray, prices: np.ndarray) -> Image.Ima
 
 
 def _coloured(planes: np.ndarray, luma: np.ndarray, chroma: np.ndarray, prices: np.ndarray) -> Image.Image:
-    """YCbCr uint8 (H, W, 3) with chosen coefficients. Chroma is constant in 2×2 pixels."""
+    """Return YCbCr, uint8 (H, W, 3), with chosen coefficients; chroma is constant in 2×2 pixels."""
     height, width = planes.shape[:2]
     padded = np.pad(planes, ((0, -height % 16), (0, -width % 16), (0, 0)), "edge")
     changed = np.empty_like(padded)
@@ -177,7 +177,7 @@ def _coloured(planes: np.ndarray, luma: np.ndarray, chroma: np.ndarray, prices: 
 
 @functools.cache
 def _basis() -> np.ndarray:
-    """The orthonormal DCT of eight values, float32 (frequency, place)."""
+    """Return the orthonormal DCT of eight values, float32 (frequency, position)."""
     frequency, place = np.mgrid[:8, :8]
     basis = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
     basis[0] /= np.sqrt(2)
@@ -209,13 +209,13 @@ def _chosen(plane: np.ndarray, table: np.ndarray, prices: np.ndarray) -> np.ndar
 
 
 def _size(values: np.ndarray) -> np.ndarray:
-    """Bits of each magnitude, 0 … 11."""
+    """Return the size category of each magnitude, 0 … 11 bits."""
     sizes: np.ndarray = np.frexp(values.astype(np.float32))[1].clip(0, _SIZES - 1)
     return sizes
 
 
 def _bits(levels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Estimate what symbols cost from how often they occur.
+    """Estimate the bits of symbols from their frequencies.
 
     Parameters
     ----------
@@ -246,9 +246,8 @@ def _bits(levels: np.ndarray) -> tuple[np.ndarray, float]:
 def _cheapest(sizes: np.ndarray, nearest: np.ndarray, prices: np.ndarray) -> np.ndarray:
     """Choose magnitudes that minimise squared error plus price times bits: a trellis, block by block.
 
-    Each coefficient keeps its nearest value, or takes one less, or is zero. The search runs over the place of
-    the last coefficient that is not zero (Crouse, Ramchandran: "Joint thresholding and quantizer selection",
-    1997).
+    Each coefficient gets its nearest value, one less, or zero. The search includes the position of the last
+    non-zero coefficient (Crouse, Ramchandran: "Joint thresholding and quantizer selection", 1997).
 
     Parameters
     ----------

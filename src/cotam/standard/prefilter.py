@@ -1,4 +1,4 @@
-"""Smooth what no model reads before an image is coded: paper and noise, never text."""
+"""Smooth unimportant areas of pages, such as paper and noise, before an image is coded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from cotam.image.read import Pixels
 __all__ = ["CONTRAST", "OCTAVES", "RADIUS", "TINT", "flat_share", "smooth", "without_tint"]
 
 OCTAVES = 3.0
-"""How far importance is below its maximum where pixels are smoothed; it sets in within the octave before.
+"""Pixels with importance this far below its maximum are smoothed, with a transition over the octave before.
 The paper of receipts lies 3.2 to 3.5 octaves below their text."""
 
 CONTRAST = 16
-"""Grey levels between the extremes of 3×3 pixels from which on a place is kept: an edge, a stroke,
-or a faint line of a form."""
+"""Smallest range of grey levels in 3×3 pixels that is kept: an edge, a stroke, or a faint line of a form."""
 
 RADIUS = 0.7
-"""Of the Gaussian blur, in pixels."""
+"""Radius of the Gaussian blur in pixels."""
 
 TINT = 12
-"""Colour differences (Cb, Cr) up to which a pixel is grey with a tint or noise: scans on white paper."""
+"""Largest colour difference (Cb, Cr) of a pixel that is grey with a tint or noise, as in scans."""
 
 
 def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
@@ -30,7 +29,7 @@ def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
     Parameters
     ----------
     pixels : uint8 (H, W, 3)
-    importance : (gh, gw), positive, covers the image evenly
+    importance : (gh, gw), positive, an even grid over the image
 
     Returns
     -------
@@ -54,7 +53,7 @@ def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
 
 
 def without_tint(pixels: Pixels) -> Pixels:
-    """Return pixels without colour if at most one in 2000 has more than `TINT`, else as they are."""
+    """Return pixels in grey if at most one in 2000 has more colour than `TINT`, else unchanged."""
     planes = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
     coloured = (np.abs(planes[..., 1:].astype(np.int16) - 128) > TINT).any(axis=2)
     return pixels if coloured.mean() > 1 / 2000 else planes[..., :1].repeat(3, axis=2)

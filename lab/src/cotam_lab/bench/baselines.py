@@ -1,4 +1,4 @@
-"""Codecs behind one signature: uint8 RGB and a quality to bytes, and back.
+"""Codecs behind one interface: uint8 RGB and a quality → bytes → uint8 RGB.
 
 Settings are those that a careful user of today's Pillow would choose to make files small, the slow ones
 included (a 6 of 6 for WebP; for AVIF its default speed), without metadata.
@@ -37,7 +37,7 @@ class Codec:
     decode : callable
         The bytes of such a file to uint8 (height, width, 3) RGB.
     qualities : tuple of int
-        Rising; about 0.1 to 1.5 bits per pixel on the Kodak pictures, from the lowest rate the codec has.
+        Rising; about 0.1 to 1.5 bits per pixel on the Kodak images, from the lowest rate the codec has.
     text_qualities : tuple of int
         Rising; about 0.06 to 0.35 bits per pixel on scanned receipts: from a third of the words lost to none.
     version : str
@@ -61,7 +61,7 @@ def codec(name: str, threads: int = 1) -> Codec:
         One of `NAMES`, or ours with options, such as ``cotam:view=human`` (`cotam_lab.bench.ours.ours`).
     threads : int
         What AVIF and JPEG XL may use; JPEG and WebP have one thread in Pillow, and ``cotam`` takes those of
-        its run time. AVIF cuts pictures of several megapixels into tiles for more threads, at a small cost
+        its run time. AVIF cuts images of several megapixels into tiles for more threads, at a small cost
         in bytes: take 1 where rate is measured.
 
     Raises
@@ -169,7 +169,7 @@ def _webp(threads: int) -> Codec:
 
 
 def _avif(threads: int) -> Codec:
-    # What users get. From libavif 1.4 on it tunes still pictures for how they look ("iq").
+    # What users get. From libavif 1.4 on it tunes still images for how they look ("iq").
     ladders = (1, 6, 13, 21, 30, 39, 49, 59, 70), (2, 10, 20, 32, 45)
     return _aom("avif", threads, {}, *ladders)
 

@@ -100,37 +100,37 @@ _SHOWN = [
         "scores",
         multiple=True,
         callback=checked(_score),
-        help="Scores in tables and curves; the metrics' main ones by default.  [repeatable]",
+        help="Scores in tables and curves.  [repeatable; default: the main ones of each metric]",
     ),
-    click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis."),
+    click.option("--log-rate", is_flag=True, help="Draw curves over a logarithmic rate axis."),
 ]
 
 _SAMPLING = [
-    click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default."),
+    click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one per core]"),
     click.option(
         "--every", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder."
     ),
-    click.option("--limit", type=click.IntRange(1), help="Take so many of each folder, evenly spaced."),
+    click.option("--limit", type=click.IntRange(1), help="Take N images of each folder, evenly spaced."),
 ]
 
 
 def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options that all sweeps share; the command gets (ladders, SweepOptions, …)."""
-    default = ", ".join(references) if references else "the first codec"
+    default = ", ".join(references) if references else "the first"
     out = click.Path(file_okay=False, path_type=Path)
     options = [
         click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=_FOLDER),
-        click.option("-o", "--out", required=True, type=out, help="Folder to write."),
+        click.option("-o", "--out", required=True, type=out, help="Folder for the results."),
         click.option(
             "--codec",
             "ladders",
             metavar="SPEC[@Q,…]",
             multiple=True,
             callback=checked(ladder),
-            help=f"{', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with qualities.  [repeatable]",
+            help=f"Codec and its qualities: {', '.join(NAMES)}, or cotam:OPTION=VALUE,….  [repeatable]",
         ),
         click.option(
-            "--quality", "qualities", multiple=True, type=int, help="For every codec.  [repeatable]"
+            "--quality", "qualities", multiple=True, type=int, help="Quality of every codec.  [repeatable]"
         ),
         click.option(
             "--reference",
@@ -138,7 +138,7 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
             metavar="SPEC",
             multiple=True,
             default=references,
-            help=f"Codec to compare with; {default} by default.  [repeatable]",
+            help=f"Codec to compare with.  [repeatable; default: {default}]",
         ),
         *_SAMPLING,
         *_SHOWN,
@@ -166,14 +166,14 @@ def _sweep_options(*references: str) -> Callable[[Callable[..., None]], Callable
     multiple=True,
     required=True,
     callback=checked(metric),
-    help=f"{', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
+    help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
 )
 @_sweep_options()
 def sweep(ladders: Ladders, options: SweepOptions, metrics: tuple[Metric, ...]) -> None:
-    """Measure rate and any metrics on the images in FOLDERs.
+    """Measure rate and metrics on the images in FOLDERs.
 
-    The metric text takes only images whose text the folder's labels.jsonl has. Writes rows.jsonl, table.md,
-    curve.svg and curve.png. Run again, it continues where it stopped; a new metric is added to old rows.
+    Writes rows.jsonl, table.md, curve.svg and curve.png. Run again, it continues where it stopped; a new
+    metric is added to old rows. The metric text takes only images whose text is in the folder's labels.jsonl.
     """
     if not ladders:
         raise click.UsageError("no codec: give --codec at least once")
@@ -185,7 +185,7 @@ def sweep(ladders: Ladders, options: SweepOptions, metrics: tuple[Metric, ...]) 
 def rd(ladders: Ladders, options: SweepOptions) -> None:
     """Measure rate and distortion (PSNR, MS-SSIM) of the images in FOLDERs.
 
-    Short for sweep with the metric fidelity, by default with all codecs.
+    The same as sweep with the metric fidelity, by default of all codecs.
     """
     _run((metric("fidelity"),), _codecs(ladders, NAMES), options)
 
@@ -195,7 +195,7 @@ def rd(ladders: Ladders, options: SweepOptions) -> None:
 def text(ladders: Ladders, options: SweepOptions) -> None:
     """Measure rate and word accuracy (RapidOCR) of the packs in FOLDERs: images/ and labels.jsonl.
 
-    Short for sweep with the metric text, by default with a few codecs at low rates.
+    The same as sweep with the metric text, by default of a few codecs at low rates.
     """
     _run((metric("text"),), _codecs(ladders, TEXT_CODECS), options)
 
@@ -212,17 +212,19 @@ def _report_options(command: Callable[..., None]) -> Callable[..., None]:
                 "folders",
                 multiple=True,
                 type=_FOLDER,
-                help="Folders that were swept, to show the worst images.  [repeatable]",
+                help="Folder of the images, to show the worst ones.  [repeatable]",
             ),
             click.option(
                 "--reference",
                 "references",
                 metavar="SPEC",
                 multiple=True,
-                help="Codec to compare with; the first by default.  [repeatable]",
+                help="Codec to compare with.  [repeatable; default: the first]",
             ),
             click.option(
-                "--codec", metavar="SPEC", help="Whose worst images to show; default: last of ours."
+                "--codec",
+                metavar="SPEC",
+                help="Codec whose worst images are shown.  [default: the last cotam]",
             ),
             click.option("--title", help="Title of the page."),
             *_SHOWN,
@@ -243,9 +245,10 @@ def report_command(
     title: str | None,
     **options: Any,
 ) -> None:
-    """Write a self-contained page about the rows in files or folders ROWS; or, as .md, their tables alone.
+    """Write a report of sweeps: a self-contained HTML page, or its tables as .md.
 
-    Several files of rows are joined: codecs measured separately, on the same images.
+    ROWS are files of rows, or folders with rows.jsonl; several are joined, for codecs that were measured
+    separately on the same images.
     """
     from cotam_lab.bench import page
 

@@ -1,4 +1,4 @@
-"""Compare weights of a guide's local maps on large images (`lab/recipes/guide_fusion.sh`), real files.
+"""Compare weights of a guide's local maps on large images, with real files (`lab/recipes/guide_fusion.sh`).
 
 Photos are scored by what a model with tiles sees: the whole image, reduced, and tiles at full scale, both in
 features of DINOv2-S; documents by the word accuracy of RapidOCR.

@@ -1,4 +1,4 @@
-"""Compare importance maps: rate at equal feature distance of DINOv2-S, real files (`lab/recipes/guides.sh`).
+"""Compare importance maps by the rate of real files at equal feature distance (`lab/recipes/guides.sh`).
 
 A map is given as NAME@STRENGTH[/LIMIT]: NAME is one of the encoder's own maps
 (`cotam_lab.guides.sensitivity.MAPS`, "reader"), a sum of them ("tokens+whole"), or a guide's ONNX file;

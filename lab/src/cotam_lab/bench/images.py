@@ -1,4 +1,4 @@
-"""Images of a folder, with the texts that labels say are written in them."""
+"""Find the images of a folder, with the texts in their labels."""
 
 from __future__ import annotations
 

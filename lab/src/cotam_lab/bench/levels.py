@@ -1,4 +1,4 @@
-"""Compare level maps: one codec, real files, several ways to choose levels, scores at equal rate."""
+"""Compare ways to choose gain offset maps by scores of real files at equal rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection on loopback whose bytes are counted."""
+"""A loopback connection that counts bytes."""
 
 from __future__ import annotations
 

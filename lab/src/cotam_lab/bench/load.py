@@ -1,4 +1,4 @@
-"""Memory, open files and threads of a process over time, from /proc (Linux)."""
+"""Record memory, open files and threads of a process over time, from /proc (Linux)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cotam as one of the baselines, with any options of `cotam.encode` and `cotam.decode`, given as text."""
+"""CoTAM as a codec of the benchmark, with options of `cotam.encode` and `cotam.decode` given as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as Markdown tables and as figures of curves."""
+"""Write rows as Markdown tables and figures of curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure screens, charts and pages: our default beside standard codecs, by two readers.
+"""Compare the default with standard codecs on screens, charts and pages, by two text readers.
 
     python -m cotam_lab.bench.screens sweep ../shared/data/screens -o results/screens --limit 8
     python -m cotam_lab.bench.screens fit ../shared/data/train/screens -o results/scale

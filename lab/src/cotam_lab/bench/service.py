@@ -1,4 +1,4 @@
-"""Programs on loopback for measurements: ``cotam serve`` or ``edge``, and a model server with fixed answers.
+"""Run ``cotam serve`` or ``edge`` and a model server with fixed answers on loopback, for measurements.
 
 ``python -m cotam_lab.bench.service SECONDS`` is the model server.
 """
@@ -75,7 +75,7 @@ def _running(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def body_of(*files: tuple[str, bytes]) -> bytes:
-    """A request with pictures: media type and bytes of each."""
+    """A request with images, given as media type and bytes of each."""
     urls = [f"data:{kind};base64,{base64.b64encode(data).decode()}" for kind, data in files]
     content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()

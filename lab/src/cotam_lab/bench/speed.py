@@ -60,7 +60,13 @@ def setting_near(codec: Codec, pixels: Pixels, bpp: float) -> Setting:
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table here."
 )
-@click.option("--rounds", default=7, show_default=True, type=click.IntRange(1), help="Take the median of.")
+@click.option(
+    "--rounds",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rounds, of which the median is taken.",
+)
 def speed(image: Path, out: Path | None, rounds: int) -> None:
     """Time cotam, AVIF (speed 6) and WebP (method 6) on IMAGE, in this process.
 

@@ -1,4 +1,4 @@
-"""Measure codec × quality × image, one JSON line each, written as soon as it is done.
+"""Measure codec × quality × image, with a JSON line for each, written as soon as it is done.
 
 A sweep can be interrupted at any time and run again: it continues after the last complete line.
 """

@@ -1,4 +1,4 @@
-"""Measure a token adapter: features of the encoder with its tokens, as rows of a sweep.
+"""Measure a token adapter: feature distances with its tokens, as rows of a sweep.
 
 ``python -m cotam_lab.bench.tokens FOLDER -o OUT --adapter FILE``; `lab/recipes/tokens_rd.sh` calls it.
 """

@@ -1,4 +1,4 @@
-"""``cotam bench video``: compare sequences with video codecs and with frames coded one by one.
+"""``cotam bench video``: compare sequences with video codecs and with separately coded frames.
 
 All codecs get the same sampled frames. A clip takes the place of an image: its rate is over all frames, its
 score the mean over them.
@@ -208,12 +208,16 @@ def _shown(delta: Delta) -> str:
 
 @click.command()
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
-@click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
-@click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
-@click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
+@click.option("--fps", default=1.0, show_default=True, help="Frames to take per second.")
+@click.option("--max-frames", default=10, show_default=True, help="Frames of each clip, evenly spread.")
 @click.option("--for", "fit", type=model_name, default="llava-1.5", show_default=True)
 @click.option(
-    "--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.  [repeatable]"
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(list(CODECS)),
+    help="Codec to measure.  [repeatable; default: all]",
 )
 @click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
 def video(
@@ -227,8 +231,9 @@ def video(
 ) -> None:
     """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
 
-    All get the same sampled frames; scores are features of a vision encoder, level by level. In brackets is
-    the part of the score range that both curves share. Run again, it continues where it stopped.
+    All codecs get the same sampled frames; scores are feature distances of a vision encoder, level by level.
+    The share of the score range that both curves cover is in brackets. Run again, it continues where it
+    stopped.
     """
     try:
         scored = metric("features")

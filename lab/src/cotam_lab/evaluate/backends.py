@@ -1,4 +1,4 @@
-"""Interface of the models that are asked: `cotam_lab.evaluate.local` and `cotam_lab.evaluate.endpoint`."""
+"""The interface of models: `cotam_lab.evaluate.local` and `cotam_lab.evaluate.endpoint`."""
 
 from __future__ import annotations
 

@@ -79,34 +79,36 @@ class Options:
 
 
 _OPTIONS = [
-    click.option("--model", help="Model of transformers by hub name or folder, or reference or its file "
-                 "(lab/docs/reference_mllm.md); with --endpoint, the server's name for it."),
+    click.option("--model", help="Model of transformers (hub name or folder), or reference or a file of the "
+                 "reference model (lab/docs/reference_mllm.md). With --endpoint: its name there."),
     click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1."),
     click.option("--codec", "ladders", metavar="SPEC[@Q,…]", multiple=True, required=True,
                  callback=checked(_ladder),
-                 help=f"none, for the original images; {', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with "
-                 "qualities; by default five for text.  [repeatable]"),
+                 help=f"Codec and its qualities: none (the originals), {', '.join(NAMES)}, or "
+                 "cotam:OPTION=VALUE,….  [repeatable; default qualities: five for text]"),
     click.option("--choices", type=click.Choice(["letter", "likelihood"]),
-                 help="Ask for a letter, or take the most likely text.  [default: likelihood; letter with "
-                 "--endpoint]"),
+                 help="Ask for the letter of a choice, or take the most likely text.  [default: likelihood; "
+                 "with --endpoint letter]"),
     click.option("--tokens", "adapter", metavar="FILE", type=_FILE,
-                 help="Token adapter for the model's vision encoder (docs/mllm.md): codecs whose files it "
+                 help="Token adapter for the model's vision encoder (docs/mllm.md). Codecs whose files it "
                  "reads are also measured with its tokens."),
-    click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by default the metric's."),
-    click.option("--limit", type=click.IntRange(1), help="Take so many questions, a fixed random choice."),
+    click.option("--max-tokens", type=click.IntRange(1),
+                 help="Most tokens of an answer.  [default: that of the metric]"),
+    click.option("--limit", type=click.IntRange(1), help="Ask N questions, chosen by a fixed seed."),
     click.option("--group", "groups", metavar="NAME", multiple=True,
                  help="Ask only this group.  [repeatable]"),
-    click.option("--reference", metavar="SPEC", help="Codec to compare with; by default the first."),
+    click.option("--reference", metavar="SPEC", help="Codec to compare with.  [default: the first]"),
     click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
-                 help="Of a local model."),
-    click.option("--device", help="Of a local model, as in torch; by default a GPU if there is one."),
+                 help="Number format of a local model."),
+    click.option("--device", help="Torch device of a local model.  [default: a GPU if there is one]"),
     click.option("--key-env", metavar="NAME", default="OPENAI_API_KEY", show_default=True,
                  help="Environment variable with the endpoint's key."),
     click.option("-j", "--jobs", type=click.IntRange(1), default=4, show_default=True,
                  help="Questions to an endpoint at a time."),
-    click.option("--retries", type=click.IntRange(0), default=6, show_default=True, help="Of an endpoint."),
+    click.option("--retries", type=click.IntRange(0), default=6, show_default=True,
+                 help="Retries of a request to an endpoint."),
     click.option("--timeout", type=float, default=300.0, show_default=True,
-                 help="Seconds for an endpoint's answer."),
+                 help="Seconds to wait for an endpoint's answer."),
 ]  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 def main(questions: Path, out: Path, **values: Any) -> None:
     """Ask a multimodal LLM every question of QUESTIONS after every codec.
 
-    Run again, it asks only what has no answer yet. lab/docs/eval.md has the format of QUESTIONS.
+    QUESTIONS is a file of JSON lines (lab/docs/eval.md). Run again, it asks only what has no answer yet.
     """
     options = Options(**values)
     options.check()

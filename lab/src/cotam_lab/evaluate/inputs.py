@@ -1,4 +1,4 @@
-"""Images as a model gets them: after a codec, or unchanged."""
+"""Make the images for a model: after a codec, or unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask every question after every codec, one JSON line an answer, written as soon as it is there.
+"""Ask every question after every codec, with a JSON line for each answer, written as soon as it arrives.
 
 A run can be interrupted and repeated: answered questions are not asked again, failed ones are.
 """

@@ -1,4 +1,4 @@
-"""Score answers, 0…1. Answers in which no choice, yes or no can be found are wrong, and counted as unread."""
+"""Score answers, 0 … 1. Answers without a choice, yes or no count as wrong and as unread."""
 
 from __future__ import annotations
 

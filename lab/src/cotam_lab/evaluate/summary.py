@@ -1,4 +1,4 @@
-"""Summarise answers: a table of scores by codec and group beside chance, BD-rates, and remarks."""
+"""Summarise answers: scores by codec and group with chance levels, BD-rates, and remarks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Importance maps from encoders: CLIP, sensitivities, and training of the embedded guide."""
+"""Importance maps from encoders: CLIP attention, sensitivities, and training of the built-in guide."""

@@ -1,6 +1,6 @@
 """Load vision encoders saved by transformers (config.json, model.safetensors) as guides.
 
-Only the tensors that are used are read; the vision tower may be part of a larger model.
+Only the tensors in use are read; the vision tower may be part of a larger model.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "mode
 class Family:
     """Tensor names and defaults of one architecture.
 
-    ``names`` maps the first word of our parameters, after ``layers.N.`` where they are in a layer, to theirs.
-    ``defaults`` are those of transformers for what a config.json leaves out.
+    ``names`` maps the first part of our parameter names, after ``layers.N.`` in a layer, to the stored names.
+    ``defaults`` are those of transformers for missing keys of config.json.
     """
 
     model_types: tuple[str, ...]
@@ -121,7 +121,7 @@ FAMILIES = (
 
 
 class _Tensors:
-    """The tensors of one open file, by the names of a family."""
+    """The tensors of an open file, by our parameter names."""
 
     def __init__(self, file: Any, path: Path, family: Family) -> None:
         self._file, self._path, self._family = file, path, family
@@ -133,7 +133,7 @@ class _Tensors:
         self._prefix = min(found, key=len).removesuffix(patch)
 
     def stored(self, name: str) -> str:
-        """Theirs, of our name of a parameter."""
+        """Return the stored name of one of our parameters."""
         names, parts, layer = self._family.names, name.split("."), ""
         if parts[0] == "layers":
             layer, parts = f"{self._family.layer}{parts[1]}.", parts[2:]
@@ -159,13 +159,13 @@ class _Tensors:
 
 
 def load(folder: Path, layers: Sequence[int] = (1, 2, 3), reduction: Reduction = "mean") -> AttentionGuide:
-    """Load the guide of a folder, in float32.
+    """Load the guide in a folder as float32.
 
     Raises
     ------
     InputError
-        if a file is missing or damaged, the architecture is not in `FAMILIES`, a tensor is missing, or
-        ``layers`` or ``reduction`` are invalid
+        If a file is missing or damaged, the architecture is not in `FAMILIES`, a tensor is missing, or
+        ``layers`` or ``reduction`` are not valid.
     """
     if reduction not in REDUCTIONS:
         raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
@@ -191,7 +191,7 @@ def load(folder: Path, layers: Sequence[int] = (1, 2, 3), reduction: Reduction =
 
 
 def _shape(family: Family, config: Mapping[str, Any], tensors: _Tensors) -> Shape:
-    """Sizes are those of the tensors: config.json may leave them out."""
+    """Return the shape of the network, with sizes of the tensors, since config.json may lack them."""
     width, _, patch, _ = tensors.shape("patch.weight")
     positions = tensors.shape("positions")[-2] - family.has_cls
     heads = int(config["num_attention_heads"])

@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.train guide``: targets, distillation, export."""
+"""``cotam train guide``: targets, distillation and export of the built-in guide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["guide"]
 
 SIZES = (224, 256)
 LARGEST_SHRINK = 6.0
-"""Largest reduction of photographs before the crop: encoders see most photographs whole."""
+"""Largest reduction of photographs before cropping, since encoders see most photographs whole."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -23,17 +23,23 @@ _OUT = click.Path(path_type=Path)
 
 @click.group()
 def guide() -> None:
-    """Train the embedded guide (docs/guide.md)."""
+    """Train the built-in guide (lab/docs/guide_maps.md)."""
 
 
 @guide.command()
 @click.option("--pack", type=_FOLDER, required=True, help="Training images.")
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the targets.")
-@click.option("--count", default=2400, show_default=True, help="Crops.")
-@click.option("--weights", "weight_set", default="mllm", show_default=True, help="Codec: name or folder.")
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the targets.")
+@click.option("--count", default=2400, show_default=True, help="Number of crops.")
+@click.option(
+    "--weights",
+    "weight_set",
+    default="mllm",
+    show_default=True,
+    help="Weight set of the codec: name or folder.",
+)
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
-    """Measure sensitivities and text of training crops. Run again, it continues."""
+    """Compute sensitivity and text maps of training crops. Run again, it continues."""
     from cotam.codec import weights
     from cotam.codec.still import Codec
     from cotam.runtime import OnnxRunner
@@ -56,7 +62,7 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 
 @guide.command()
 @click.argument("folder", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="File .safetensors.")
+@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .safetensors.")
 @click.option("--steps", default=5000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
@@ -80,10 +86,10 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
 
 @guide.command()
 @click.argument("file", type=_FILE)
-@click.option("-o", "--out", type=_OUT, required=True, help="File .onnx.")
-@click.option("--mixture", help="Shares of the maps, comma-separated; by default those of FILE.")
-@click.option("--side", default=768, show_default=True, help="Long side in pixels of what it sees.")
-@click.option("--exponent", default=0.35, show_default=True, help="Power of importance that gives the gain.")
+@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .onnx.")
+@click.option("--mixture", help="Weights of the maps, comma-separated.  [default: those of FILE]")
+@click.option("--side", default=768, show_default=True, help="Largest long side of its input, in pixels.")
+@click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
 def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
     """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
     import torch
@@ -100,7 +106,7 @@ def export(file: Path, out: Path, mixture: str | None, side: int, exponent: floa
 
 
 def load(path: Path) -> Lite:
-    """Load a network that these commands wrote."""
+    """Load a network written by `save`."""
     from safetensors.torch import load_file
 
     from cotam_lab.nets.guide_lite import Lite
@@ -111,7 +117,7 @@ def load(path: Path) -> Lite:
 
 
 def save(lite: Lite, path: Path) -> None:
-    """Write a network as float16."""
+    """Write a network in float16."""
     from safetensors.torch import save_file
 
     save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

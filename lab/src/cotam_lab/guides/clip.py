@@ -1,6 +1,6 @@
 """The guide of arXiv 2509.24258: [CLS] attention in the first layers of CLIP, SigLIP or DINOv2.
 
-The network is `cotam_lab.nets.guide`. Torch and the hub's client are imported when a guide is made.
+The network is `cotam_lab.nets.guide`. Torch and the client of the hub are imported when a guide is made.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ REVISIONS = {
     "google/siglip-base-patch16-224": "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
     "facebook/dinov2-small": "ed25f3a31f01632728cabb09d1542f84ab7b0056",
 }
-"""Pinned commits of hub names; other names are taken from their branch main."""
+"""Pinned commits of hub names; others are taken from their branch main."""
 
 PICKLED = frozenset({"openai/clip-vit-base-patch16", "openai/clip-vit-large-patch14-336"})
-"""Names without a safetensors file at that commit."""
+"""Names without a safetensors file at their pinned commit."""
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -40,13 +40,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class ClipGuide:
-    """A guide (`cotam.guide.base.Guide`) that runs a vision encoder's first layers in torch.
+    """A guide (`cotam.guide.base.Guide`) that runs the first layers of a vision encoder in torch.
 
     Attributes
     ----------
-    name : model, commit if it has one, layers and reduction
-    side : long side in pixels of what the encoder sees
-    multiple : patch size: both sides are multiples of it
+    name : model, commit if known, layers and reduction
+    side : long side of the input of the encoder, in pixels
+    multiple : patch size, of which both sides of the input are multiples
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class ClipGuide:
         layers: Sequence[int] = (1, 2, 3),
         reduction: Reduction = "mean",
     ) -> None:
-        """Find or download the model, and read the layers that are used.
+        """Find or download the model, and load the layers in use.
 
         Parameters
         ----------
-        name_or_folder : a folder with config.json and model.safetensors, or a model of the hub such as
+        name_or_folder : a folder with config.json and model.safetensors, or a model on the hub, such as
             "facebook/dinov2-small"
-        revision : commit or branch of the hub; None is the one in `REVISIONS`, else main
+        revision : commit or branch on the hub; None is the one in `REVISIONS`, else main
         layers, reduction : see `cotam_lab.nets.guide.AttentionGuide`
 
         Raises
         ------
         InputError
-            if the model is not found, cannot be downloaded, is of another architecture or damaged, or does
-            not have these layers
+            If the model is not found, cannot be downloaded, has another architecture, is damaged, or does not
+            have these layers.
         MissingPackageError
-            if torch, safetensors or huggingface-hub are not installed
+            If torch, safetensors or huggingface-hub is not installed.
         """
         revision = revision or REVISIONS.get(name_or_folder)
         is_folder = name_or_folder != "" and Path(name_or_folder).is_dir()
@@ -90,13 +90,13 @@ class ClipGuide:
         self.name = f"{model}{commit}, {reduction} of layers {', '.join(map(str, sorted(set(layers))))}"
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
-        """Size that an image of this size is resized to."""
+        """Return the size (h, w) to which an image of this size is resized."""
         return size_seen(height, width, self.side, self.multiple, enlarge=True)
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """Return importance float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
+        """Return importance, float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
 
-        One value a patch of the encoder; the grid covers the whole image.
+        There is one value per patch of the encoder, on a grid over the whole image.
         """
         import torch
 
@@ -107,12 +107,12 @@ class ClipGuide:
             return self._network(torch.from_numpy(seen.copy())[None])[0].numpy()
 
     def onnx(self, *, small: bool = False) -> bytes:
-        """Export the guide as ONNX (docs/guide.md has the contract); ``small`` stores weights as int8.
+        """Export the guide as ONNX (docs/guide.md); ``small`` stores weights as int8.
 
         Raises
         ------
         MissingPackageError
-            if onnx or onnxscript are not installed
+            If onnx or onnxscript is not installed.
         """
         import torch
 
@@ -138,7 +138,7 @@ class ClipGuide:
 
 
 def _fetched(name: str, revision: str | None) -> Path:
-    """Download a model into the hub's cache; a commit that is there is not requested again."""
+    """Download a model into the hub's cache, unless its commit is there."""
     if not _HUB_NAME.fullmatch(name):
         raise InputError(f"{name!r} is neither a folder nor a hub name such as facebook/dinov2-small")
     from huggingface_hub import snapshot_download
@@ -171,7 +171,7 @@ def _fetched(name: str, revision: str | None) -> Path:
 
 
 def _command(name: str, revision: str | None) -> str:
-    """Command that downloads the model."""
+    """Return the command that downloads the model."""
     if name not in PICKLED:
         return f"run: hf download {name} {' '.join(FILES)}" + (f" --revision {revision}" if revision else "")
     pinned = f", revision={revision!r}" if revision else ""

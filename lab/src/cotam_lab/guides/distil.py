@@ -1,4 +1,4 @@
-"""Train the embedded guide by distillation from sensitivities, and export it."""
+"""Train the built-in guide by distillation from sensitivity maps, and export it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from cotam_lab.nets.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
 from cotam_lab.train.precision import autocast
 
 HELD_OUT = 20
-"""Two of so many crops are for validation: sizes alternate."""
+"""Two of this many crops are held out for validation; sizes alternate."""
 
 NO_TEXT = -4.0
-"""Log2 of the text map where there is no text; 0 where the detector is sure."""
+"""Log2 of the text map without text; it is 0 where the detector is certain."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Targets:
 
 
 def load_targets(folder: Path) -> tuple[list[Targets], list[Targets]]:
-    """Load what `cotam_lab.guides.sensitivity.cache` wrote, by size: training, and a tenth for validation."""
+    """Load targets of `cotam_lab.guides.sensitivity.cache`, by size, for training and validation."""
     paths = sorted(folder.glob("*.npz"))
     if len(paths) < HELD_OUT:
         raise InputError(
@@ -59,7 +59,7 @@ def _grouped(paths: Sequence[Path]) -> list[Targets]:
 
 
 def distillation_loss(maps: Tensor, targets: Tensor) -> Tensor:
-    """Huber distance of log2 maps (B, heads, h, w) on their grid and on that of levels, by head: (heads,)."""
+    """Return the Huber loss of log2 maps (B, heads, h, w) on their grid and that of offsets: (heads,)."""
     total = torch.zeros(maps.shape[1])
     for size in (1, 2):
         ours, theirs = _coarser(maps, size), _coarser(targets, size)
@@ -82,7 +82,7 @@ def _centred(maps: Tensor) -> Tensor:
 def batches(
     groups: Sequence[Targets], count: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw batches of one size each without end, mirrored at random."""
+    """Yield batches of one size each, mirrored at random, without end."""
     sizes = np.array([len(group.images) for group in groups])
     while True:
         group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
@@ -96,7 +96,7 @@ def batches(
 def distil(
     guide: Lite, groups: Sequence[Targets], steps: int, *, batch: int = 16, rate: float = 2e-3, seed: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Train on targets; yield step and loss by head. Warm-up, then cosine decay of the learning rate."""
+    """Train on targets, with warm-up and cosine decay; yield step and loss by head."""
     optimiser = torch.optim.AdamW(guide.parameters(), lr=rate, weight_decay=0.02)
     source = batches(groups, batch, np.random.default_rng(seed))
     guide.train()
@@ -117,7 +117,7 @@ def distil(
 
 @torch.no_grad()
 def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
-    """Correlate predicted and measured log2 maps on the grid of levels, within each image, by head."""
+    """Return, by head, the correlation of log2 maps with targets within images, on the grid of offsets."""
     guide.eval()
     pairs = [(guide(group.images.float() / 255), group.maps) for group in groups]
     flat = [[_centred(_coarser(m, 2)).transpose(0, 1).flatten(1) for m in pair] for pair in pairs]

@@ -1,4 +1,4 @@
-"""``cotam guide export``: write a vision encoder's first layers as an ONNX guide."""
+"""``cotam guide export``: export the first layers of a vision encoder as an ONNX guide."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _layers(text: str) -> list[int]:
     type=click.Choice(["mean", "max", "rollout"]),
     default="mean",
     show_default=True,
-    help="How layers are combined.",
+    help="Combination of the layers.",
 )
 @click.option(
-    "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
+    "--revision", metavar="COMMIT", help="Commit on the hub.  [default: pinned for known names, else main]"
 )
 @click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
-@click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file.")
+@click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 def export(
     name: str,
     output: str,
@@ -52,11 +52,11 @@ def export(
     small: bool,
     no_overwrite: bool,
 ) -> None:
-    """Write a vision encoder's first layers as an ONNX guide.
+    """Export the first layers of a vision encoder as an ONNX guide.
 
-    NAME is a model of the hub such as facebook/dinov2-small, or a folder with config.json and
-    model.safetensors: OpenAI CLIP, OpenCLIP, SigLIP or DINOv2 as saved by transformers. Use the file as
-    --guide OUT, without torch. Prints its SHA-256.
+    NAME is a model on the hub, such as facebook/dinov2-small, or a folder with config.json and
+    model.safetensors: OpenAI CLIP, OpenCLIP, SigLIP or DINOv2 as saved by transformers. --guide OUT then
+    runs it without torch. Prints the SHA-256 of the file.
     """
     from cotam_lab.guides.clip import ClipGuide
 

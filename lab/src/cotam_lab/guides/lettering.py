@@ -1,4 +1,4 @@
-"""Draw lettering over photographs: captions, labels, watermarks, to teach a guide where text is."""
+"""Draw captions, labels and watermarks over photographs, to train a guide to find text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = (7.0, 48.0)
 """Range of font sizes in pixels, log-uniform."""
 
 _FINER = 2
-"""Lettering is drawn so many times larger and reduced, for soft edges."""
+"""Lettering is drawn larger by this factor and reduced, for antialiasing."""
 
 
 def lettered(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:

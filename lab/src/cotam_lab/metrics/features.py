@@ -1,6 +1,6 @@
-"""Distances between an image and its decoded copy in the features of a vision encoder, level by level.
+"""Feature distances between an image and its decoded copy, level by level of a vision encoder.
 
-Codecs may be trained with the same encoder, so tables name it "teacher".
+Tables call the encoder "teacher", since codecs may be trained with it.
 """
 
 from __future__ import annotations

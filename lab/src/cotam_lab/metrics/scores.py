@@ -18,11 +18,11 @@ class Score:
     name, unit : str
         As in tables.
     about : str
-        What it is, as a part of a sentence.
+        Definition, as a part of a sentence.
     factor : float
-        Brings the rows' value to the unit.
+        Converts the value in rows to the unit.
     noisy : bool
-        Need not rise with the rate: curves are made monotone before rates are compared.
+        Whether it may fall with rate; then curves are made monotone before rates are compared.
     """
 
     name: str

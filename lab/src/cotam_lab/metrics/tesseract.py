@@ -1,4 +1,4 @@
-"""Legibility by a second reader, Tesseract, and contrast-weighted error: metrics of screens and pages."""
+"""Metrics of screens and pages: words read by Tesseract, and contrast-weighted error."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _contrast(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[s
 
 
 TESSERACT = Metric("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)
-"""Of the words that Tesseract reads in the original, those that it reads in the decoded image, too."""
+"""Share of the words that Tesseract reads in the original that it also reads in the decoded image."""
 
 CONTRAST = Metric("contrast", ("contrast", "balanced"), ("contrast",), _contrast)
 """Contrast-weighted and balanced error (`cotam.codec.contrast`) as peak signal-to-noise ratios in dB."""

@@ -1,4 +1,4 @@
-"""Words that an OCR program reads in a decoded image."""
+"""Words that RapidOCR reads in a decoded image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["READING", "TEXT", "WordScore", "read_text", "word_score", "words"]
 
 @dataclass(frozen=True)
 class WordScore:
-    """Share of words read.
+    """Recall and precision of words.
 
     Attributes
     ----------
     recall : float
-        0…1, labelled words that were read: "word accuracy" in tables.
+        Share of the labelled words that were read, 0 … 1: "word accuracy" in tables.
     precision : float
-        0…1, words read that are labelled. Legible text without a label counts against it.
+        Share of the words read that are labelled, 0 … 1. Legible text without a label lowers it.
     f1 : float
         Harmonic mean of the two.
     """
@@ -35,7 +35,7 @@ class WordScore:
 
 
 def word_score(labelled: Iterable[str], read: Iterable[str]) -> WordScore:
-    """Compare labelled with recognised text as multisets of `words`; places and order do not count.
+    """Compare labelled with recognised text as multisets of `words`, regardless of position and order.
 
     Raises
     ------

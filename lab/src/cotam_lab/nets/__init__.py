@@ -1,1 +1,1 @@
-"""Networks in torch. Nothing outside ``nn``, ``train`` and the torch runtime imports this package."""
+"""Networks in torch, and their export to ONNX."""

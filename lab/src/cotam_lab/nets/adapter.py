@@ -1,14 +1,13 @@
 """The token adapter: latents of a file → tokens, added to a vision encoder's patch embeddings.
 
-Knows latents, grids and encoders: nothing of bytes, of image processors or of language models. After the
-adapter of CoTAM (arXiv 2509.24258), with positions that fit any grid.
+The adapter of CoTAM (arXiv 2509.24258), with positions for any grid.
 
 ::
 
     latents (1/16), log2 gain ──▸ resampled to the patches ──▸ Linear ──▸ + depthwise 3×3 ──▸ LayerNorm
-        ──▸ transformer block ──▸ Linear, zero at first ──▸ tokens ──┐
+        ──▸ transformer block ──▸ Linear, initially zero ──▸ tokens ─┐
                                                                      ▾
-    decoded picture ──▸ the encoder's patch embeddings, positions ──▸ + ──▸ its layers
+    decoded image ────▸ the encoder's patch embeddings, positions ──▸ + ──▸ its layers
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from cotam.errors import InputError
 from cotam.files import write_whole
 
 CELL = 16
-"""Pixels of a picture to a latent, on each axis."""
+"""Pixels per latent on each axis."""
 
 
 @dataclass(frozen=True)
 class View:
-    """The part of a picture that an encoder sees, as its patches lie in it.
+    """The positions of an encoder's patches in an image.
 
     Attributes
     ----------
     grid : rows and columns of patches
-    origin : where the first patch begins, in pixels of the picture: negative where a processor pads
-    patch : height and width of a patch, in pixels of the picture
-    picture : height and width of the picture
+    origin : upper left corner of the first patch, in pixels of the image; negative if a processor pads
+    patch : height and width of a patch, in pixels of the image
+    picture : height and width of the image
     """
 
     grid: tuple[int, int]
@@ -58,15 +57,15 @@ class View:
         seen: tuple[int, int] | None = None,
         offset: tuple[float, float] = (0.0, 0.0),
     ) -> View:
-        """The view of an encoder of ``patch`` pixels, after a processor.
+        """Make the view of an encoder with patches of ``patch`` pixels, after a processor.
 
         Parameters
         ----------
-        picture : height and width
-        resized : what the whole picture is resized to
-        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are
-            left out, as in encoders.
-        offset : where that begins in the resized picture, negative for padding
+        picture : height and width of the image
+        resized : height and width to which the whole image is resized
+        seen : height and width of the input of the encoder; all of the resized image by default. Rows and
+            columns that fill no patch are left out, as in encoders.
+        offset : upper left corner of that input in the resized image, negative for padding
         """
         seen = seen or (int(resized[0]), int(resized[1]))
         scale = picture[0] / resized[0], picture[1] / resized[1]
@@ -78,10 +77,10 @@ class View:
         )
 
     def resampling(self, axis: int) -> Tensor:
-        """Float32 (patches, latents) of one axis: each patch's mean of the latents around its middle.
+        """Return the weights of one axis, float32 (patches, latents), that resample latents to patches.
 
-        Bilinear; where a patch is larger than a latent, the triangle is as wide as two patches, as in
-        antialiased resizing. Rows of patches whose middle is outside of the picture are zero.
+        Interpolation is linear; if a patch is larger than a latent, the kernel is two patches wide, as in
+        antialiased resizing. Rows of patches whose centre is outside of the image are zero.
         """
         length = self.picture[axis]
         middle = self.origin[axis] + (torch.arange(self.grid[axis]) + 0.5) * self.patch[axis]
@@ -98,10 +97,11 @@ class TokenAdapter(nn.Module):
     Parameters
     ----------
     latents : channels of the latents
-    width : of the encoder's tokens
-    ratio : of the block's MLP: with 2 and a width of 384 all is 1.44 M parameters, with 4 and 1024, 13.9 M
+    width : channels of the encoder's tokens
+    ratio : hidden / input channels of the MLP: there are 1.44 M parameters with ratio 2 and width 384, and
+        13.9 M with 4 and 1024
     encoder : name of the encoder that it is trained for
-    weights : SHA-256 of the weight set whose latents it is trained for, in hexadecimal
+    weights : SHA-256, in hexadecimal, of the weight set whose latents it is trained for
     """
 
     mean: Tensor
@@ -129,18 +129,18 @@ class TokenAdapter(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, latents: Tensor) -> None:
-        """Take mean and deviation of each channel from examples (B, M, h, w), to bring all to one scale."""
+        """Set the normalisation of each channel from examples (B, M, h, w)."""
         self.mean.copy_(latents.mean((0, 2, 3)))
         self.std.copy_(latents.std((0, 2, 3)).clamp(min=1e-3))
 
     def forward(self, latents: Tensor, gain: Tensor, view: View) -> Tensor:
-        """Tokens (B, rows · columns, width) in the order of the encoder's patches.
+        """Return tokens (B, rows · columns, width) in the order of the encoder's patches.
 
         Parameters
         ----------
         latents : (B, M, h, w), dequantised
         gain : (B, 1, h, w), log2 of the gain
-        view : of all pictures of the batch. Tokens of patches whose middle is outside of them are zero.
+        view : the view of all images of the batch. Tokens of patches with their centre outside are zero.
         """
         latents = (latents - self.mean[:, None, None]) / self.std[:, None, None]
         rows, columns = (view.resampling(axis).to(latents) for axis in (0, 1))
@@ -158,15 +158,15 @@ class TokenAdapter(nn.Module):
         return self.mixed(found.transpose(1, 2).flatten(2))
 
     def reads(self, digest: bytes) -> bool:
-        """Whether it is for latents of the weight set with this SHA-256; one without a set is for any."""
+        """Whether it is for the weight set with this SHA-256; an adapter without a set is for any."""
         return self.weights in ("", digest.hex())
 
     def card(self) -> dict[str, Any]:
-        """What it is for: the arguments that make one of the same shape, encoder and weight set."""
+        """Return the arguments that make an adapter of the same shape, encoder and weight set."""
         return {key: getattr(self, key) for key in _CARD}
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file, whole or not at all; its metadata say in JSON what it is for."""
+        """Write a safetensors file atomically; its metadata have `card` as JSON."""
         from safetensors.torch import save
 
         tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
@@ -174,12 +174,12 @@ class TokenAdapter(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> TokenAdapter:
-        """The adapter in a file, in evaluation mode.
+        """Load an adapter in evaluation mode.
 
         Raises
         ------
         InputError
-            if the file is not there or not one that `save` wrote
+            If the file does not exist or was not written by `save`.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -200,7 +200,7 @@ _CARD = ("latents", "width", "ratio", "encoder", "weights")
 
 
 def embeddings_of(encoder: nn.Module) -> nn.Module:
-    """The module of a CLIP, SigLIP or DINOv2 encoder of transformers that makes the first tokens."""
+    """Return the module of a CLIP, SigLIP or DINOv2 encoder of transformers that makes the first tokens."""
     for name, module in encoder.named_modules():
         if name.rpartition(".")[2] == "embeddings":
             return module
@@ -208,7 +208,7 @@ def embeddings_of(encoder: nn.Module) -> nn.Module:
 
 
 def add_tokens(first: Tensor, tokens: Tensor) -> Tensor:
-    """First tokens of an encoder (B, [CLS] and registers + patches, C) + ``tokens`` (B, patches, C)."""
+    """Add ``tokens`` (B, patches, C) to the first tokens of an encoder (B, [CLS], registers and patches, C)."""
     before = first.shape[1] - tokens.shape[1]
     if before < 0 or tokens.shape[2] != first.shape[2]:
         raise InputError(
@@ -220,7 +220,7 @@ def add_tokens(first: Tensor, tokens: Tensor) -> Tensor:
 
 @contextmanager
 def added(encoder: nn.Module, tokens: Tensor) -> Iterator[None]:
-    """Within it, all pictures that ``encoder`` sees get these tokens. For one thread."""
+    """Within the block, add these tokens to all images that ``encoder`` sees. Not safe for threads."""
 
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return add_tokens(output, tokens)

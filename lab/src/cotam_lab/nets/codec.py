@@ -1,10 +1,8 @@
-"""The codec's networks: picture → latents → residual symbols, and back.
-
-Knows tensors and their rates: nothing of files, of the range coder or of training.
+"""The networks of the codec: image → latents → residual symbols, and back.
 
 ::
 
-    picture ──▸ Analysis ──▸ y (1/16) ──▸ HyperAnalysis ──▸ z (1/64) ──round──▸ symbols of z
+    image ────▸ Analysis ──▸ y (1/16) ──▸ HyperAnalysis ──▸ z (1/64) ──round──▸ symbols of z
                              │                                                   │
                              │          ScaleNetwork (integers): table index ◂───┤
                              ▾                                                   ▾
@@ -12,7 +10,7 @@ Knows tensors and their rates: nothing of files, of the range coder or of traini
                              │                                  ▴
                              └──▸ ŷ = symbols / gain + mean ────┤
                                                                 ▾
-                                                            Synthesis ──▸ picture
+                                                            Synthesis ──▸ image
 """
 
 from __future__ import annotations
@@ -39,12 +37,12 @@ from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste,
 from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
 
 LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
-"""Rate is traded at bpp + lambda · 255² · MSE, log-linear in quality."""
+"""Range of lambda in bpp + lambda · 255² · MSE; log-linear in quality."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the networks are like: channels at 1/8 (``eighth``), at 1/16, of the latents and so on."""
+    """Channels (at 1/8, 1/16, of latents, hyper latents, context and adapter) and numbers of blocks."""
 
     eighth: int = 128
     sixteenth: int = 256
@@ -57,18 +55,18 @@ class Shape:
 
 
 def tradeoff(quality: Tensor) -> Tensor:
-    """Lambda of each quality 0…100."""
+    """Return lambda of qualities 0 … 100."""
     return LAMBDA_LOW * (LAMBDA_HIGH / LAMBDA_LOW) ** (quality / (QUALITIES - 1))
 
 
 def log2_gain(quality: Tensor) -> Tensor:
-    """Log2 of the nominal gain of each quality: the step goes with the inverse root of lambda."""
+    """Return log2 of the nominal gain of qualities: gain is proportional to the square root of lambda."""
     middle = math.sqrt(LAMBDA_LOW * LAMBDA_HIGH)
     return 0.5 * torch.log2(tradeoff(quality) / middle)
 
 
 class Analysis(nn.Module):
-    """Picture (B, 3, H, W) in 0…1, sides multiples of 16 → latents (B, M, H/16, W/16)."""
+    """Images (B, 3, H, W) in 0 … 1, sides multiples of 16 → latents (B, M, H/16, W/16)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -85,7 +83,7 @@ class Analysis(nn.Module):
 
 
 class Residual(nn.Module):
-    """What an adapter adds beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
+    """An adapter's residual beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -100,9 +98,9 @@ class Residual(nn.Module):
 
 
 class PictureAdapter(nn.Module):
-    """The second view of the same latents: a residual beside every block of the synthesis.
+    """The image adapter: a residual parallel to every block of the synthesis, for a second view.
 
-    Beside, not behind: the receptive field of the synthesis stays.
+    Since it is parallel, the receptive field of the synthesis stays the same.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -112,16 +110,16 @@ class PictureAdapter(nn.Module):
         self.eighth = nn.ModuleList(Residual(shape.eighth, shape.adapter) for _ in range(second))
 
     def silence(self) -> None:
-        """Add nothing from now on, as before training: what it learned was for another synthesis."""
+        """Reset the last layers to zero, for training with another synthesis."""
         for residual in (*self.sixteenth, *self.eighth):
             nn.init.zeros_(residual.leave.weight)
             nn.init.zeros_(residual.leave.bias)
 
 
 class Synthesis(nn.Module):
-    """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → picture (B, 3, 16h, 16w), not clipped.
+    """Latents (B, M, h, w) and log2 gains (B, 1, h, w) → images (B, 3, 16h, 16w), not clipped.
 
-    With an adapter, its residuals times ``strength`` are added: 0 is the picture without it.
+    The residuals of an adapter are added times ``strength``; 0 is the image without it.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -188,7 +186,7 @@ class HyperSynthesis(nn.Module):
 
 
 class MeanStep(nn.Module):
-    """Features, gains and the latents known so far → means of all latents (one step uses a quarter)."""
+    """Features, gains and the latents known so far → means of all latents, of which a step uses a quarter."""
 
     def __init__(self, shape: Shape, inputs: int) -> None:
         super().__init__()
@@ -200,7 +198,7 @@ class MeanStep(nn.Module):
         return self.leave(self.block(self.enter(torch.cat(known, 1))))
 
     def quarter(self, number: int, known: Tensor) -> Tensor:
-        """Means of the latents that step ``number`` codes alone: (4, B, h/2, w/2, M/4), see `quadtree`."""
+        """Return the means of the latents that step ``number`` codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
         x = turns(self.block(self.enter(known)))
         order = [(number - turn) % STEPS for turn in range(STEPS)]
         weight = self.leave.weight.unflatten(0, (STEPS, -1))[order].transpose(1, 2)
@@ -209,7 +207,7 @@ class MeanStep(nn.Module):
 
 
 class Means(nn.Module):
-    """The spatial context: four steps, each of which sees what the steps before it decoded."""
+    """The spatial context in four steps, each of which sees the latents of the steps before it."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -223,7 +221,7 @@ class Means(nn.Module):
         return self.later[number - 1](features, gain, known)
 
     def quarter(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
-        """Means of the latents that a step codes: (4, B, h/2, w/2, M/4), see `quadtree`."""
+        """Return the means of the latents that a step codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
         step = self.first if number == 0 else self.later[number - 1]
         assert isinstance(step, MeanStep)
         inputs = (features, gain) if number == 0 else (features, gain, known)
@@ -232,7 +230,7 @@ class Means(nn.Module):
     def encode(
         self, features: Tensor, gain: Tensor, latents: Tensor, gains: Tensor, live: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Latents → (scaled residuals before rounding, ŷ). ``live`` is 0 where a symbol must be zero."""
+        """Latents → (scaled residuals before rounding, ŷ). ``live`` is 0 where symbols are zero and not coded."""
         residuals: list[Tensor] = []
         known: list[Tensor] = []
         gain = gain.to(features.dtype)
@@ -254,7 +252,7 @@ class Means(nn.Module):
 
 @dataclass(frozen=True)
 class Coded:
-    """What a training step needs of one pass: the picture and the bits of each sample (B,)."""
+    """The result of a training pass: images, latents, and the bits of each sample, (B,)."""
 
     picture: Tensor
     latents: Tensor
@@ -263,10 +261,10 @@ class Coded:
 
 
 class Codec(nn.Module):
-    """The whole codec; `forward` is the training pass, the parts are exported one by one."""
+    """The whole codec. `forward` is the training pass; for files the parts are exported as graphs."""
 
     Z_FRACTION = 256
-    """Hyper latents dequantise by integers: round(symbol · multiplier / 256), in units of 1/16."""
+    """Hyper latents are dequantised in integers: round(symbol · multiplier / 256), in units of 1/16."""
 
     def __init__(self, shape: Shape = Shape()) -> None:
         super().__init__()
@@ -285,7 +283,7 @@ class Codec(nn.Module):
         self.z_index = PerQuality(torch.full((ANCHORS, shape.hyper), 14.0), unit=8.0)
 
     def z_multiplier(self, quality: Tensor) -> Tensor:
-        """Integers (B, Z, 1, 1): the step of each hyper latent, in units of 1/16/256."""
+        """Return the quantisation step of each hyper latent, integers (B, Z, 1, 1) in units of 1/4096."""
         step = torch.exp2(self.z_log2_step(quality).clamp(-3, 3))
         return round_ste(step * 16 * self.Z_FRACTION)
 
@@ -294,7 +292,7 @@ class Codec(nn.Module):
         return clamp_ste(round_ste(symbols * multiplier / self.Z_FRACTION), -255, 255)
 
     def gain_maps(self, quality: Tensor, levels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Gain of every latent (B, M, h, w) and the nominal log2 gain (B, 1, h, w)."""
+        """Return the gain of every latent, (B, M, h, w), and the nominal log2 gain, (B, 1, h, w)."""
         octaves = F.interpolate(levels, scale_factor=2, mode="nearest")[:, :, : size[0], : size[1]]
         octaves = octaves / STEPS_PER_OCTAVE
         nominal = log2_gain(quality.float())[:, None, None, None]
@@ -309,16 +307,16 @@ class Codec(nn.Module):
         noise: bool = True,
         adapted: bool = False,
     ) -> Coded:
-        """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
+        """Code images for training: rounded for the decoder, with noise for the rate.
 
         Parameters
         ----------
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
-            latents are always rounded
-        adapted : decode with the picture adapter
+        noise : whether the rate is that of residuals with uniform noise, or of rounded ones, see
+            `total_bits`; that of hyper latents is always of rounded ones
+        adapted : whether to decode with the image adapter
         """
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()
@@ -333,7 +331,7 @@ class Codec(nn.Module):
             z_index = round_ste(self.z_index(quality)).expand_as(z_scaled)
             mean, z_index = self.hyper_context.predict(z_int, multiplier, z_index, quality)
             z_scaled = z_scaled - mean
-            # Many are zero: noise would hide from tables and context what they cost.
+            # Many are zero, whose true cost noise would hide from tables and context.
             bits_z = total_bits(z_scaled, z_index, torch.rand_like(z_scaled) - 0.5, True)
             gains, gain = self.gain_maps(quality, levels, (y.shape[2], y.shape[3]))
         features = self.hyper_synthesis(z_int / 16)
@@ -342,7 +340,7 @@ class Codec(nn.Module):
         with torch.autocast(picture.device.type, enabled=False):
             residual, index = (t.permute(0, 2, 3, 1) for t in (residual, index))
             bits_y = total_bits(residual, index, torch.rand_like(residual).sub_(0.5), not noise)
-            # Table 0 codes nothing: only what is wrongly forced to zero is charged.
+            # Table 0 codes nothing: only residuals that should not be zero are charged.
             dead = (1 - live).sum((1, 2, 3)) * bits(y.new_zeros(()), y.new_zeros(()))
         decoded = self.synthesis(latents, gain, self.adapter if adapted else None).float()
         return Coded(decoded, latents.float(), bits_y - dead, bits_z)

@@ -1,8 +1,8 @@
-"""The context graph: hyper synthesis and the four context steps, both directions of the codec, in floats.
+"""The context graph: hyper synthesis and the four context steps, for encoder and decoder, in floats.
 
-Latents are held by place within each 2×2 square and by group of channels, (4 places · 4 groups, n, M/4): each step
-codes four of these sixteen parts, and computes nothing for the others (see `quadtree`). Sizes may be odd: the
-network works on even ones, and its depthwise convolutions see zeros beyond the true size.
+Latents are ordered by position within each 2×2 square and by channel group, (4 positions · 4 groups, n, M/4). Each
+step codes four of these sixteen parts, and nothing is computed for the others (see `quadtree`). Sizes may be odd:
+the network works on even ones, and its depthwise convolutions see zeros beyond the true size.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cotam_lab.nets.quadtree import STEPS
 __all__ = ["context_graph"]
 
 TURNS = (0, 2, 3, 1)
-"""Turn of each place: (0, 0), (0, 1), (1, 0), (1, 1)."""
+"""Turn of the positions (0, 0), (0, 1), (1, 0), (1, 1)."""
 
 Z_UNIT = 16
 
 
 def _coded(step: int) -> list[int]:
-    """The group that a step codes at each place."""
+    """Return the channel group that a step codes at each position."""
     return [(step - turn) % STEPS for turn in TURNS]
 
 
@@ -48,7 +48,7 @@ class _Grid:
 
 
 class _ContextGraph(GraphBuilder):
-    """With layers on rows of channels: x is (positions, C)."""
+    """A graph with layers on matrices (positions, C)."""
 
     def act(self, x: str) -> str:
         return self.add("LeakyRelu", x, alpha=NEGATIVE_SLOPE)
@@ -59,7 +59,7 @@ class _ContextGraph(GraphBuilder):
 
     def by_place(self, x: str, grid: _Grid, groups: int, channels: int) -> str:
         """(1, groups · C, even sides) → (4 · groups, n, C)."""
-        # Two steps, each of which moves one axis or whole rows: one transposition of all axes takes far longer.
+        # Two transpositions, of one axis or of whole rows, are far faster than one of all axes.
         x = self.add("Transpose", x, perm=[0, 2, 3, 1])
         return self.rows_by_place(x, grid, groups, channels)
 
@@ -117,7 +117,7 @@ class _ContextGraph(GraphBuilder):
 
 
 class _Parts:
-    """What the four steps code, in 16 parts (16, n, M/4)."""
+    """The latents of the four steps, in 16 parts (16, n, M/4)."""
 
     def __init__(self, graph: _ContextGraph, grid: _Grid, channels: int, octaves: str) -> None:
         self.graph, self.grid, self.channels = graph, grid, channels
@@ -203,7 +203,7 @@ def context_graph(hyper: HyperSynthesis, means: Means) -> onnx.ModelProto:
 
 
 def _features(graph: _ContextGraph, hyper: HyperSynthesis, grid: _Grid) -> str:
-    """Hyper latents → features by place, (4, n, C)."""
+    """Hyper latents → features by position, (4, n, C)."""
     first, second, third, fourth = hyper.layers
     assert isinstance(first, Unpatch)
     assert isinstance(second, Block)
@@ -224,7 +224,7 @@ def _features(graph: _ContextGraph, hyper: HyperSynthesis, grid: _Grid) -> str:
 def _mean(
     graph: _ContextGraph, means: Means, number: int, features: str, decoded: list[str], grid: _Grid
 ) -> str:
-    """Means of the latents that a step codes: (4, n, M/4)."""
+    """Return the means of the latents that a step codes, (4, n, M/4)."""
     step = means.first if number == 0 else means.later[number - 1]
     assert isinstance(step, MeanStep)
     seen = means.first.enter.weight.shape[1]

@@ -1,8 +1,8 @@
-"""Start of training: the transforms as a plain block DCT.
+"""Initialise the transforms as a block DCT.
 
-Knows the shapes of ``Analysis`` and ``Synthesis`` only. From random weights the pair spends its first ten
-thousand steps on learning to pass the picture through (31 dB without any quantisation, on Kodak); from here
-it begins as a transform codec, and the blocks, which start near zero, learn what a DCT cannot do.
+From random weights the first ten thousand steps are spent on learning to pass the image through (31 dB without
+quantisation, on Kodak). Initialised here, training starts with a transform codec, and the blocks, which start
+near zero, learn the rest.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.layers import Block
 
 STEP = 0.59
-"""Best step for 4 · (pixel - 0.5) at quality 50 of an orthonormal transform: 4/255 · sqrt(6 / (ln 2 · λ))."""
+"""Optimal step of an orthonormal transform of 4 · (pixel - 0.5) at quality 50: 4/255 · sqrt(6 / (ln 2 · λ))."""
 
 
 def dct_rows(size: int) -> np.ndarray:
-    """Orthonormal two-dimensional DCT-II (size², size²), rows from low to high frequency."""
+    """Return the orthonormal two-dimensional DCT-II, (size², size²), rows from low to high frequency."""
     k, n = np.mgrid[:size, :size]
     one = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2 / size)
     one[0] /= np.sqrt(2)
@@ -28,13 +28,13 @@ def dct_rows(size: int) -> np.ndarray:
 
 
 def colour_rows() -> np.ndarray:
-    """Orthonormal brightness, red-blue and green axes (3, 3)."""
+    """Return orthonormal brightness, red-blue and green axes, (3, 3)."""
     rows = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def block_transform(size: int, channels: int) -> np.ndarray:
-    """(channels, 3 · size²): the lowest frequencies, about seven of brightness for one of each other axis."""
+    """Return the lowest frequencies, (channels, 3 · size²), about seven of brightness per one of each colour axis."""
     frequencies, colours = dct_rows(size), colour_rows()
     brightness = min(size * size, channels - 2 * (channels // 9))
     counts = brightness, (channels - brightness) // 2, (channels - brightness) // 2
@@ -47,7 +47,7 @@ def block_transform(size: int, channels: int) -> np.ndarray:
 
 @torch.no_grad()
 def start_from_dct(codec: Codec) -> None:
-    """Set the linear skeleton of both transforms to a 16×16 DCT and its inverse, the blocks near zero."""
+    """Set the linear layers of both transforms to a 16×16 DCT and its inverse, and the blocks near zero."""
     shape = codec.shape
     eighth = block_transform(8, shape.eighth)
     target = block_transform(16, shape.sixteenth).reshape(-1, 3, 2, 8, 2, 8)

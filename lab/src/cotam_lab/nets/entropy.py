@@ -1,9 +1,7 @@
-"""The entropy model: which table codes each symbol (integers only), and what that costs.
+"""The entropy model: the table of each symbol, computed in integers, and its rate.
 
-Knows latent grids only: nothing of pixels, of the transforms or of the range coder.
-
-Tables are logistic distributions of standard deviation ``2**((i - 12) / 4)``, i = 0…47: a spatial gain of
-a quarter octave moves the index by exactly one. Index 0 says "this symbol is zero" and costs nothing.
+Tables are logistic distributions of standard deviation ``2**((i - 12) / 4)``, i = 0 … 47, so that a gain offset of
+a quarter octave moves the index by one. Symbols with table 0 are zero and cost nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +21,11 @@ INDEX_OF_ONE = 12
 ANCHORS = 11
 QUALITIES = 101
 LEVEL_LIMIT = 7
-"""Levels are integers in ±7: steps of a quarter octave of gain."""
+"""Largest absolute gain offset, in quarter octaves."""
 
 
 def anchor_weights() -> Tensor:
-    """(101, 11) matrix that interpolates values at qualities 0, 10 … 100 linearly to 0…100."""
+    """Return the matrix (101, 11) that interpolates values at qualities 0, 10 … 100 linearly to 0 … 100."""
     position = torch.arange(QUALITIES) * (ANCHORS - 1) / (QUALITIES - 1)
     return (1 - (position[:, None] - torch.arange(ANCHORS)).abs()).clamp(min=0)
 
@@ -35,20 +33,20 @@ def anchor_weights() -> Tensor:
 class PerQuality(nn.Module):
     """A vector for each quality, learned at eleven anchors.
 
-    ``unit`` is what a parameter of 1 means: it brings values of any range to the learning rate of the rest.
+    ``unit`` is the value of a parameter of 1; it adapts the range of values to the common learning rate.
     """
 
     weights: Tensor
 
     def __init__(self, initial: Tensor, unit: float = 1.0) -> None:
-        """``initial`` (11, C): values at the anchors."""
+        """``initial``, (11, C), are the values at the anchors."""
         super().__init__()
         self.unit = unit
         self.anchors = nn.Parameter(initial / unit)
         self.register_buffer("weights", anchor_weights(), persistent=False)
 
     def table(self) -> Tensor:
-        """All vectors: (101, C)."""
+        """Return all vectors, (101, C)."""
         return self.weights @ self.anchors * self.unit
 
     def forward(self, quality: Tensor) -> Tensor:
@@ -57,9 +55,9 @@ class PerQuality(nn.Module):
 
 
 def bits(residual: Tensor, index: Tensor) -> Tensor:
-    """Bits to code ``residual`` (integers, or integers plus uniform noise) with table ``index``.
+    """Return the bits of ``residual`` (integers, or values with uniform noise) with table ``index``, elementwise.
 
-    The logistic mass of [residual − ½, residual + ½], elementwise; gradients reach both.
+    They are −log2 of the logistic mass of [residual − ½, residual + ½], differentiable in both arguments.
     """
     scale = torch.exp2((index - INDEX_OF_ONE) / STEPS_PER_OCTAVE) * (math.sqrt(3) / math.pi)
     away = residual.abs()
@@ -72,23 +70,23 @@ def bits(residual: Tensor, index: Tensor) -> Tensor:
 
 
 def total_bits(residual: Tensor, index: Tensor, noise: Tensor, rounded: bool) -> Tensor:
-    """Bits (B,) of the residuals of each sample: with uniform noise, or of the rounded ones.
+    """Return the bits of the residuals of each sample, (B,), with uniform noise or rounded.
 
-    Noise overstates the rate by half where most symbols are zero, so tables are fitted to rounded ones in the
-    end. A rounded zero has no slope, though, and residuals would grow until they are none: theirs is always
-    that with noise, which goes from the bits of one integer to those of the next.
+    Noise overstates the rate by half where most symbols are zero, so training ends with rounded residuals. The
+    rate of a rounded zero has no gradient, however, and residuals would grow; their gradient is therefore always
+    that with noise.
 
     Parameters
     ----------
     residual, index : (B, …) float
-    noise : of the shape of ``residual``, uniform in ±½
-    rounded : pay for the rounded residuals
+    noise : uniform in ±½, in the shape of ``residual``
+    rounded : whether the bits are those of rounded residuals
     """
     return _TotalBits.apply(residual, index, noise, rounded)
 
 
 class _TotalBits(torch.autograd.Function):
-    """`bits` summed over each sample, its gradients found with the value: a quarter of autograd's passes."""
+    """`bits` summed over each sample, with gradients computed in the forward pass: a quarter of autograd's passes."""
 
     @staticmethod
     def forward(ctx: Any, residual: Tensor, index: Tensor, noise: Tensor, rounded: bool) -> Tensor:
@@ -114,7 +112,7 @@ class _TotalBits(torch.autograd.Function):
 
 
 def _mass(residual: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """logsigmoid(-near) + logsigmoid(far), its slope by ``residual`` and by ``inverse``, the inverse scale."""
+    """Return logsigmoid(-near) + logsigmoid(far) and its slopes by ``residual`` and the inverse scale."""
     away = residual.abs()
     near, far = (0.5 - away) * inverse, (0.5 + away) * inverse
     value = F.logsigmoid(near) + F.logsigmoid(far)
@@ -124,7 +122,7 @@ def _mass(residual: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class ScaleNetwork(nn.Module):
-    """Hyper latents and level map → table index of every latent, through integers alone.
+    """Hyper latents and gain offset map → table index of every latent, in integers.
 
     ::
 
@@ -151,7 +149,7 @@ class ScaleNetwork(nn.Module):
         self.offset = PerQuality(slope.expand(-1, latents) + INDEX_OF_ONE - 2.0, unit=8.0)
 
     def quality_tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The integers that depend on quality: (101, wide), (101, narrow) sums, (101, latents) offsets."""
+        """Return the integers by quality: sums (101, wide) and (101, narrow), offsets (101, latents)."""
         unit = 1 / 2048
         return (
             round_ste(clamp_ste(self.quality64.table() / unit, -(2.0**22), 2.0**22)),
@@ -160,7 +158,7 @@ class ScaleNetwork(nn.Module):
         )
 
     def forward(self, z: Tensor, levels: Tensor, sums64: Tensor, sums32: Tensor, offset: Tensor) -> Tensor:
-        """Indices (B, latents, 4h, 4w) in 0…47.
+        """Return table indices (B, latents, 4h, 4w) in 0 … 47.
 
         Parameters
         ----------

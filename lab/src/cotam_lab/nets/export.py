@@ -1,7 +1,4 @@
-"""Modules → ONNX graphs, and their weights stored small.
-
-Knows the exporter and the layout of a graph: nothing of what a graph is for.
-"""
+"""Export torch modules as ONNX graphs, and store their weights compactly."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ OPSET = 20
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's own deprecations, and its notes that torchvision is not installed."""
+    """Silence the deprecations of the exporter, and its notes that torchvision is not installed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -36,9 +33,9 @@ def _quiet() -> Iterator[None]:
 def to_onnx(
     graph: nn.Module, example: dict[str, Tensor], channels_last: bool, outputs: Sequence[str] | None = None
 ) -> onnx.ModelProto:
-    """A module as a graph. Height and width of its inputs of four axes vary, where they are longer than 1.
+    """Export a module. Height and width of four-dimensional inputs are dynamic where they are longer than 1.
 
-    ``example`` names the inputs, ``outputs`` the outputs.
+    ``example`` has the names and examples of the inputs, ``outputs`` the names of the outputs.
     """
     spatial = (1, 2) if channels_last else (2, 3)
     dynamic = {
@@ -66,9 +63,9 @@ def to_onnx(
 
 
 def int8_steps(weight: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a weight as int8, and the float32 step that each index of the axes ``outputs`` has.
+    """Quantise a weight to int8, with a float32 step for each index of the axes ``outputs``.
 
-    Stored like this, weights of layers that compute in floats lose nothing that a file would show.
+    For layers that compute in floats the loss is negligible (lab/docs/training.md).
     """
     others = tuple(axis for axis in range(weight.ndim) if axis not in outputs)
     steps = np.maximum(np.abs(weight).max(axis=others, keepdims=True), 1e-12) / 127
@@ -76,9 +73,9 @@ def int8_steps(weight: np.ndarray, outputs: Sequence[int]) -> tuple[np.ndarray, 
 
 
 def stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constant reshapes of weights, and store weights small: what they are as floats is computed after them.
+    """Fold constant reshapes of weights, and store weights in fewer bytes, with nodes that restore floats.
 
-    Integers are stored as int8 or int32, weights of convolutions and products as `int8_steps`, the rest as
+    Integers are stored as int8 or int32, weights of convolutions and matrix products by `int8_steps`, others as
     float16.
     """
     graph = model.graph
@@ -110,7 +107,7 @@ def stored_small(model: onnx.ModelProto) -> onnx.ModelProto:
 def _stored(
     name: str, array: np.ndarray, user: onnx.NodeProto | None
 ) -> tuple[dict[str, np.ndarray], list[onnx.NodeProto]]:
-    """What to store of a constant, and the nodes that make ``name`` of it."""
+    """Return the constants to store, and the nodes that restore ``name`` from them."""
     if array.dtype != np.float32 or array.size <= 16:
         return {name: array}, []
     small, float32 = f"{name}_small", onnx.TensorProto.FLOAT
@@ -130,7 +127,7 @@ def _stored(
 
 
 def _output_axis(user: onnx.NodeProto | None) -> int | None:
-    """The axis of a weight that counts outputs, None where it is no weight of a layer."""
+    """Return the output axis of a layer's weight; None for other constants."""
     if user is None or user.op_type not in ("Conv", "Gemm", "MatMul"):
         return None
     transposed = any(attribute.name == "transB" and attribute.i for attribute in user.attribute)

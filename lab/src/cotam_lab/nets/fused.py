@@ -1,4 +1,4 @@
-"""Residual steps with hand-written gradients: a third of the memory traffic of autograd's on a CPU.
+"""Residual steps with hand-written gradients, which take a third of the memory traffic of autograd on a CPU.
 
 Activations are matrices (positions, channels) in channels-last order; products run in bf16 under autocast. The
 plain forms in `layers` define the results; tests compare both.
@@ -32,13 +32,13 @@ def mix_space(
     *,
     residual: bool = True,
 ) -> Tensor:
-    """x + leave(depthwise(act(enter(x)))) of (B, C, H, W); each pair is a weight and a bias.
+    """Return x + leave(depthwise(act(enter(x)))), (B, C, H, W); each pair is a weight and a bias.
 
     Parameters
     ----------
-    slope : of the leaky ReLU
-    step : quantisation step of ``x``; the other steps are folded into the weights. None: no rounding
-    residual : whether ``x`` is added
+    slope : slope of the leaky ReLU
+    step : quantisation step of ``x``; the other steps are folded into the weights. None does not round.
+    residual : whether to add ``x``
     """
     dtype = _dtype(x)
     weights = [t.to(dtype) for pair in (enter, depthwise, leave) for t in pair]
@@ -54,7 +54,7 @@ def mix_channels(
     slope: float,
     step: float | None = None,
 ) -> Tensor:
-    """x + narrow(act(widen(x))) of (B, C, H, W); parameters as of `mix_space`."""
+    """Return x + narrow(act(widen(x))), (B, C, H, W); the parameters are those of `mix_space`."""
     dtype = _dtype(x)
     weights = [t.to(dtype) for pair in (widen, narrow) for t in pair]
     flat = x.permute(0, 2, 3, 1).to(dtype).contiguous()
@@ -62,7 +62,7 @@ def mix_channels(
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
-    """Product, bias and leaky ReLU; in one pass on a CPU."""
+    """Compute product, bias and leaky ReLU, on a CPU in one pass."""
     if x.device.type == "cpu" and x.dtype == torch.bfloat16:
         name, scalars = ("leaky_relu", [slope]) if slope else ("relu", [])
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, name, scalars, "")
@@ -70,7 +70,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
 
 
 def _scaled(x: Tensor, step: float) -> Tensor:
-    """``x`` in units of ``step``, rounded to int8."""
+    """Return ``x`` in units of ``step``, rounded to the range of int8."""
     return (x * (1 / step)).round_().clamp_(LOW, HIGH)
 
 

@@ -1,7 +1,4 @@
-"""Write ONNX graphs operator by operator, channels last.
-
-Values are their names. `GraphBuilder` has what analysis, synthesis and context share.
-"""
+"""Write ONNX graphs operator by operator, channels last. Methods take and return names of values."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Values = dict[str, tuple[int, list[int | str]]]
 
 
 class GraphBuilder:
-    """Nodes and constants of a graph in the making."""
+    """Nodes and constants of a graph under construction, shared by analysis, synthesis and context."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -40,13 +37,13 @@ class GraphBuilder:
         return output
 
     def half(self, value: Tensor) -> str:
-        """A constant in float32 that is stored as float16."""
+        """Add a float32 constant that is stored as float16."""
         return self.add(
             "Cast", self.constant(value.detach().numpy().astype(np.float16)), to=TensorProto.FLOAT
         )
 
     def small(self, weight: Tensor, *outputs: int) -> str:
-        """A constant in float32 that is stored as int8 with steps by the axes ``outputs``, see `int8_steps`."""
+        """Add a float32 constant that is stored as int8 with steps by the axes ``outputs``, see `int8_steps`."""
         integers, steps = int8_steps(weight.detach().float().numpy(), outputs)
         floats = self.add("Cast", self.constant(integers), to=TensorProto.FLOAT)
         return self.add("Mul", floats, self.constant(steps))
@@ -55,7 +52,7 @@ class GraphBuilder:
         return self.constant(np.array(values, np.int64))
 
     def side(self, x: str, axis: int, factor: int = 1, divisor: int = 1) -> str:
-        """The length of an axis times ``factor`` / ``divisor``, int64 (1,)."""
+        """Add the length of an axis times ``factor`` / ``divisor``, int64 (1,)."""
         length = self.add("Shape", x, start=axis, end=axis + 1)
         if factor > 1:
             length = self.add("Mul", length, self.integers(factor))
@@ -83,7 +80,7 @@ class GraphBuilder:
         return self.add("Gemm", x, weight, self.constant(bias.detach().float().numpy()), transB=1)
 
     def octaves(self, height: str, width: str) -> str:
-        """The input "levels" at 1/32 → log2 of the gain that it adds at 1/16: (1, 1, height, width)."""
+        """The input "levels" at 1/32 → log2 of the gain offsets at 1/16, (1, 1, height, width)."""
         near = self.add(
             "Resize",
             "levels",

@@ -1,16 +1,14 @@
-"""The first layers of a vision transformer, and where in the picture they look.
-
-Knows tensors: nothing of files, hubs or what the map is used for.
+"""The first layers of a vision transformer, and their attention as an importance map.
 
     pixels ─ normalise ─ patches + positions ─┬─ layer 1 ─┬─ layer 2 ─┬─ attention of layer 3
                                               a₁          a₂          a₃ ─ reduce ─ importance
 
-aᵢ is the attention of the [CLS] token over the patches, mean of the heads. Of the last layer that is asked
-for only queries and keys are run, and what comes after it does not exist here.
+aᵢ is the attention of the [CLS] token to the patches, averaged over heads. The last layer in use has only queries
+and keys, and later layers are left out.
 
-SigLIP has no [CLS] token. Its aᵢ is the mean over all tokens as queries, which is what each patch receives:
-every layer has that, whereas the probe of its pooling head was trained on the last layer's tokens only. The
-head is reached as the layer after the last one.
+SigLIP has no [CLS] token. Its aᵢ is the attention that each patch receives, averaged over all tokens as queries,
+which exists in every layer, whereas the probe of the pooling head was trained on the last layer only. The head is
+selected as the layer after the last one.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 
 Reduction = Literal["mean", "max", "rollout"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
-FLOOR = 1e-4  # of the mean: a softmax may give 0, an importance is positive
+FLOOR = 1e-4  # relative to the mean: a softmax may give 0, but importance is positive
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -40,15 +38,15 @@ class Shape:
 
     Attributes
     ----------
-    width, hidden, heads, depth : of the whole network, however few layers are used
+    width, hidden, heads, depth : sizes of the whole network, even if few layers are used
     patch : side of a patch in pixels
-    grid : patches along a side of the pictures that it was trained on
-    registers : tokens beside [CLS] that stand for no patch
+    grid : patches along a side of the training images
+    registers : number of register tokens
     activation : name in `ACTIVATIONS`
-    epsilon : of all layer norms
-    has_cls : False is SigLIP, where ``layers`` may name depth + 1, the pooling head
-    has_patch_bias, has_enter_norm, has_layer_scale : parameters that some families have
-    antialias : how positions are resized for pictures of another size
+    epsilon : epsilon of all layer norms
+    has_cls : False for SigLIP, where ``layers`` may have depth + 1, the pooling head
+    has_patch_bias, has_enter_norm, has_layer_scale : whether the family has these parameters
+    antialias : whether positions are resized with antialiasing for images of other sizes
     """
 
     width: int
@@ -68,7 +66,7 @@ class Shape:
 
 
 class Layer(nn.Module):
-    """A pre-norm transformer layer; with ``whole`` False its attention weights only."""
+    """A pre-norm transformer layer; only its attention weights if ``whole`` is False."""
 
     def __init__(self, shape: Shape, whole: bool) -> None:
         super().__init__()
@@ -97,7 +95,7 @@ class Layer(nn.Module):
 
 
 class PoolingHead(nn.Module):
-    """Where the learned query of SigLIP's head looks: tokens of the last layer → weights (B, N)."""
+    """The attention of SigLIP's pooling head: tokens of the last layer → weights (B, N)."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -114,7 +112,7 @@ class PoolingHead(nn.Module):
 
 
 def _cubic(given: int, wanted: int) -> Tensor:
-    """Matrix (wanted, given) that resizes as torch's bicubic with antialias does; ONNX has another one."""
+    """Return the matrix (wanted, given) of torch's antialiased bicubic resizing, from which ONNX's differs."""
     scale = given / wanted
     centres = (torch.arange(wanted) + 0.5) * scale
     x = ((torch.arange(given) + 0.5) - centres[:, None]).abs() / torch.sym_max(scale, 1.0)
@@ -133,15 +131,15 @@ def _attention(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
 
 
 class AttentionGuide(nn.Module):
-    """pixels uint8 (B, H, W, 3) → importance float32 (B, H/patch, W/patch), positive, mean 1.
+    """Pixels uint8 (B, H, W, 3) → importance float32 (B, H/patch, W/patch), positive, mean 1.
 
     Parameters
     ----------
-    shape : of the network
-    layers : which ones' attention is taken, from 1; each at most ``shape.depth``, or one more without [CLS]
-    reduction : over layers: "mean" (the paper's), "max", or "rollout" (arXiv 2005.00928: attention through
-        all layers up to the last of ``layers``, half of each step staying where it is)
-    mean, std : of the normalised pixels, for 0…1
+    shape : sizes of the network
+    layers : layers whose attention is used, 1 … ``shape.depth``, or one more without [CLS]
+    reduction : over layers: "mean" as in the paper, "max", or "rollout" (arXiv 2005.00928): attention through
+        all layers up to the last of ``layers``, averaged with the identity in each
+    mean, std : mean and standard deviation for the normalisation of pixels in 0 … 1
     """
 
     mean: Tensor
@@ -174,11 +172,11 @@ class AttentionGuide(nn.Module):
 
     @property
     def side(self) -> int:
-        """Side of the pictures that the network was trained on."""
+        """Side of the training images in pixels."""
         return self.shape.patch * self.shape.grid
 
     def tokens(self, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Normalised pixels (B, 3, H, W) → what the first layer takes (B, N, C), and the grid of patches."""
+        """Normalised pixels (B, 3, H, W) → tokens for the first layer (B, N, C), and the grid of patches."""
         patches = self.patch(pixels)
         grid = patches.shape[2], patches.shape[3]
         size = self.shape.grid
@@ -196,7 +194,7 @@ class AttentionGuide(nn.Module):
         return (self.enter(x) if self.shape.has_enter_norm else x), grid
 
     def rows(self, x: Tensor) -> list[Tensor]:
-        """Tokens → (B, N) for each layer asked for, in order; with rollout one."""
+        """Tokens → attention (B, N) of each layer in use, in order; with rollout a single one."""
         rows: list[Tensor] = []
         maps: list[Tensor] = []
         for number, layer in enumerate(self.layers, 1):
@@ -218,7 +216,7 @@ class AttentionGuide(nn.Module):
         return rows
 
     def _rolled_out(self, row: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        if self.head is None:  # the head's probe is no token that could stay where it is
+        if self.head is None:  # the probe of the head is not a token, so it has no identity part
             start = torch.full_like(row, 1 / row.shape[1])
             if self.shape.has_cls:
                 start = torch.cat([torch.ones_like(row[:, :1]), torch.zeros_like(row[:, 1:])], 1)

@@ -1,10 +1,8 @@
-"""The embedded guide: a small convolutional network, picture → log2 of what errors cost at each place.
-
-Knows tensors: nothing of teachers, of levels or of files.
+"""The built-in guide: a small convolutional network, image → importance.
 
 ::
 
-    picture ──▸ 1/8 ──▸ 1/16 ─────────────────────────────▸ + ──▸ log2 maps ──▸ importance
+    image ────▸ 1/8 ──▸ 1/16 ─────────────────────────────▸ + ──▸ log2 maps ──▸ importance
                           └──▸ 1/32 ──▸ + mean of all ──▸ up ┘
 """
 
@@ -20,20 +18,20 @@ from torch import Tensor, nn
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act
 
 HEADS = ("attended", "whole", "late", "text")
-"""What the maps predict: sensitivities and late [CLS] attention (`cotam_lab.guides.sensitivity`), and the
-confidence of a text detector."""
+"""The predicted maps: sensitivities and late [CLS] attention (`cotam_lab.guides.sensitivity`), and the confidence
+of a text detector."""
 
 RELATIVE = len(HEADS) - 1
-"""Maps before this one only say how cells compare within a picture; text says also whether there is any."""
+"""Maps before this one are relative within an image; text is absolute."""
 
 SPREAD = 3
-"""Cells around a text's: a letter that ends beside a cell is spoilt by what is lost there."""
+"""Side, in cells, of the maximum over text: errors in a neighbouring cell spoil letters too."""
 
 MUCH_TEXT = 0.2
 """Mean of the text map from which on text has its full share in the output ``text``."""
 
 MULTIPLE = 32
-"""Pixels on a side of the cells of levels, and what sides of pictures are multiples of."""
+"""Side, in pixels, of the cells of gain offsets, of which sides of images are multiples."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,12 @@ class LiteShape:
 
 
 class Lite(nn.Module):
-    """Picture (B, 3, H, W) in 0…1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16)."""
+    """Images (B, 3, H, W) in 0 … 1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16)."""
 
     mixture: Tensor
 
     def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 8)) -> None:
-        """``mixture``: shares of the maps in the importance, see `importance`."""
+        """``mixture`` are the weights of the maps in the importance, see `mixed`."""
         super().__init__()
         first, second, third = shape.widths
         self.enter = Patches(3, first, 8)
@@ -76,13 +74,13 @@ class Lite(nn.Module):
         return self.leave(act(middle + self.up(x)))
 
     def importance(self, picture: Tensor) -> Tensor:
-        """Importance of a picture, (B, H/16, W/16), see `mixed`."""
+        """Return the importance of images, (B, H/16, W/16), see `mixed`."""
         return self.mixed(*self.parts(picture))
 
     def parts(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        """Relative maps in their shares, and how sure text is nearby, 0…1: (B, H/16, W/16) each.
+        """Return the weighted sum of relative maps, and text nearby, 0 … 1, each (B, H/16, W/16).
 
-        Text counts squared, so that a little doubt about plain places lifts none of them.
+        The confidence of text is squared, so that low confidence does not raise plain cells.
         """
         maps = self(picture).clamp(-8, 8)
         relative = torch.exp2(maps[:, :RELATIVE])
@@ -92,17 +90,17 @@ class Lite(nn.Module):
         return (relative * self.mixture[None, :RELATIVE, None, None]).sum(1), text
 
     def mixed(self, relative: Tensor, text: Tensor) -> Tensor:
-        """The larger one of two: the relative maps, and text, which makes its share the least that there is.
+        """Return importance: the maximum of the relative maps and text times its weight.
 
-        Positive, at most 2**16 times as large as elsewhere.
+        It is positive, and its largest value is at most 2**16 times its smallest.
         """
         return torch.maximum(relative, text * self.mixture[RELATIVE])
 
 
 def structure(picture: Tensor, text: Tensor) -> Tensor:
-    """How much a picture (B, 3, H, W) varies where there is text (B, H/16, W/16), and everywhere: (B, 2).
+    """Return the sums of luma deviations of images (B, 3, H, W), weighted by text (B, H/16, W/16) and not: (B, 2).
 
-    Deviations of luma within cells of 32 pixels, added up: blank paper and plain sky count nothing.
+    Deviations are those within cells of 32 pixels, so blank paper and plain sky do not count.
     """
     rows = picture.mean(1).unflatten(2, (-1, MULTIPLE))
     square, mean = (of.mean(3).unflatten(1, (-1, MULTIPLE)).mean(2) for of in (rows.square(), rows))
@@ -113,7 +111,7 @@ def structure(picture: Tensor, text: Tensor) -> Tensor:
 
 
 class LiteGraph(nn.Module):
-    """pixels uint8 (1, H, W, 3) → importance and text, float32 (1, H/16, W/16), structure, float32 (1, 2).
+    """Pixels uint8 (1, H, W, 3) → importance and text, float32 (1, H/16, W/16), and structure, float32 (1, 2).
 
     ``text`` is importance by text alone, 1 where there is none. Its share falls with the area of text below
     `MUCH_TEXT`: the little that is found on photographs is a fence or a window as often as it is text.

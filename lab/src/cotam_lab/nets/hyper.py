@@ -1,8 +1,8 @@
-"""Causal context of the hyper latents: mean and table of each, from those coded before it, in integers.
+"""Causal context of the hyper latents: predict mean and table of each from those coded before it, in integers.
 
-Hyper latents are coded in the four steps of `quadtree`. Before each, one small integer network looks at what is
-known (zero where nothing is) and gives a mean and a change of the table index to those that the step codes. As in
-the scale network every value is an integer that float32 holds exactly, so that all machines agree.
+Hyper latents are coded in the four steps of `quadtree`. Before each step, one small integer network predicts a mean
+and a change of the table index from the hyper latents known so far (others are zero). As in the scale network every
+value is an integer that float32 holds exactly, so that all machines agree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class HyperContext(nn.Module):
     ::
 
         known z ──1×1──▸ 3×3 ──▸ 1×1 ──▸ 3×3 ──▸ 1×1 ──▸ mean, change
-                     ▴ quality, step and place within 2×2
+                     ▴ quality, step and position within 2×2
     """
 
     turn: Tensor
@@ -49,19 +49,19 @@ class HyperContext(nn.Module):
         self.place = nn.Parameter(torch.zeros(STEPS, STEPS, wide))
 
     def tables(self) -> tuple[Tensor, Tensor]:
-        """Integers that are added to the first sums: (101, wide) by quality, (4, 4, wide) by step and place."""
+        """Return biases of the first sums, integers (101, wide) by quality, (4, 4, wide) by step and turn."""
         return (
             round_ste(clamp_ste(self.quality.table() / UNIT, -SUM_LIMIT, SUM_LIMIT)),
             round_ste(clamp_ste(self.place / UNIT, -SUM_LIMIT, SUM_LIMIT)),
         )
 
     def forward(self, known: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Integers (B, hyper, h, w): means in ±255, units of 1/16; changes of the index in ±47.
+        """Return integers (B, hyper, h, w): means in ±255, in units of 1/16, and changes of the index in ±47.
 
         Parameters
         ----------
-        known : (B, hyper, h, w), integers in ±255, zero where nothing is known
-        sums : (B, wide, h, w), integers: what `tables` say of quality, step and place
+        known : (B, hyper, h, w), integers in ±255, zero where unknown
+        sums : (B, wide, h, w), integers: the sum of the biases of `tables`
         """
         x = requantise(self.enter(known) + sums)
         x = requantise(self.mix(x) + 128 * x)
@@ -71,7 +71,7 @@ class HyperContext(nn.Module):
         return requantise(mean, low=-255), clamp_ste(round_ste(change / 512), 1 - TABLES, TABLES - 1)
 
     def predict(self, z: Tensor, multiplier: Tensor, index: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Means, in symbols, and table indices of all hyper latents, with gradients.
+        """Predict means, in symbols, and table indices of all hyper latents, differentiably.
 
         Parameters
         ----------

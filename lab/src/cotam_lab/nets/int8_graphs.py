@@ -1,8 +1,8 @@
 """Analysis and synthesis as ONNX graphs in integers.
 
-Quantised layers are ONNX Runtime's own ``QLinearConv`` and ``MatMulIntegerToFloat`` in channels-last order, so that
-they run in integers at every level of optimisation and no layout is changed in between. The residual stream and the
-layers at either end are floats. Torch's emulation of the same layers (`layers.Block`) agrees up to rounding.
+Quantised layers are the operators ``QLinearConv`` and ``MatMulIntegerToFloat`` of ONNX Runtime in channels-last order,
+so that they run in integers at every optimisation level, without changes of layout. The residual stream and the first
+and last layers are floats. The emulation in torch (`layers.Block`) agrees up to rounding.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SIGNED_ZERO = 128
 
 
 class _IntegerGraph(GraphBuilder):
-    """With quantised layers; x is (1, h, w, C)."""
+    """A graph with quantised layers; x is (1, h, w, C)."""
 
     def step(self, steps: Steps, number: int) -> tuple[str, str]:
-        """Scale and zero point of an activation."""
+        """Add scale and zero point of an activation."""
         zero = SIGNED_ZERO if steps.signed[number] else 0
         return self.constant(steps.steps[number].numpy()), self.constant(np.uint8(zero))
 
     def convolution(self, x: str, layer: Pointwise | nn.Conv2d, steps: Steps, number: int) -> str:
-        """uint8 with step ``number`` → uint8 with the next one; a ReLU where that is unsigned."""
+        """uint8 with step ``number`` → uint8 with the next step, after a ReLU if that is unsigned."""
         assert layer.bias is not None
         weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
         integers, scales = _int8(weight, layer.bias, steps.steps[number])
@@ -88,7 +88,7 @@ class _IntegerGraph(GraphBuilder):
 
 
 def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Integers int8 of a weight and the step of each output channel, large enough for biases to fit int32."""
+    """Quantise a weight to int8 with a step for each output channel, large enough for biases to fit int32."""
     found = weight_steps(weight)
     least = bias.detach().abs() / (2.0**30 * step)
     found = torch.maximum(found, least.view(found.shape))
@@ -96,7 +96,7 @@ def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
-    """pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
+    """Write the graph pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
     graph = _IntegerGraph()
     first, down = analysis.enter, analysis.down
     weight = first.weight.detach().unflatten(1, (3, first.k, first.k)).permute(0, 2, 3, 1).flatten(1)
@@ -130,7 +130,10 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
 
 
 def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.ModelProto:
-    """latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3); ``adapted`` 0…1 is the adapter's part."""
+    """Write the graph latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3).
+
+    Its input ``adapted``, 0 … 1, is the weight of the adapter.
+    """
     graph = _IntegerGraph()
     height, width = graph.side("latents", 2), graph.side("latents", 3)
     gain = graph.octaves(height, width)
@@ -169,7 +172,7 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
 def _through(
     graph: _IntegerGraph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None
 ) -> str:
-    """Blocks one after the other, with an adapter's residual beside each that is not zero."""
+    """Add blocks one after the other, each with the residual of an adapter if that is not zero."""
     for number, block in enumerate(blocks):
         assert isinstance(block, Block)
         added = None
@@ -185,7 +188,7 @@ def _through(
 
 
 def _squares_first(layer: Pointwise, k: int) -> tuple[Tensor, Tensor]:
-    """Weight and bias with outputs in the order (row, column, channel) in place of (channel, row, column)."""
+    """Return weight and bias with outputs in the order (row, column, channel), not (channel, row, column)."""
 
     def order(t: Tensor) -> Tensor:
         return t.detach().unflatten(0, (-1, k, k)).movedim(0, 2).flatten(0, 2)

@@ -1,9 +1,8 @@
 """Quantisation-aware training: int8 weights and uint8 or int8 activations, emulated in floating point.
 
-The exported graphs compute these layers in integers (`cotam_lab.nets.int8_graphs`). Weights have one step for each
-output channel and are within ±63, so that the 16-bit sums of two products of AVX2 cannot saturate. Activations have
-one static step for each layer: a running average of the step with the least squared error, found every few steps
-of training, see `Steps`.
+The exported graphs compute these layers in integers (`cotam_lab.nets.int8_graphs`). Weights have a step size for each
+output channel and are within ±63, so that the 16-bit sums of two products in AVX2 cannot saturate. Activations have a
+static step size for each layer: a running average of the one with the least squared error, see `Steps`.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ LOW, HIGH, UNSIGNED = -128, 127, 255
 """Ranges of signed activations (stored as uint8 with a zero point of 128) and of unsigned ones."""
 
 CANDIDATES = tuple(0.85**k for k in range(14))
-"""Steps that are tried, relative to the one that clips nothing."""
+"""Candidates for a step size, relative to the one that clips nothing."""
 
 PACE = 0.1
-"""Part of the way that a step goes towards the best one each time it is tracked."""
+"""Share of the way to the best step size that an update moves."""
 
 
 def weight_steps(weight: Tensor) -> Tensor:
-    """Quantisation step of each output channel of a weight (outputs, …): (outputs, 1, …)."""
+    """Return the quantisation step of each output channel of a weight (outputs, …): (outputs, 1, …)."""
     most = weight.detach().abs().flatten(1).amax(1).clamp(min=1e-12)
     return (most / WEIGHT_LIMIT).view(-1, *(1,) * (weight.ndim - 1))
 
 
 def int8_weight(weight: Tensor) -> Tensor:
-    """Weight rounded to multiples of its channels' steps; the gradient passes unchanged."""
+    """Round a weight to multiples of its channels' steps; the gradient passes unchanged."""
     return _Rounded.apply(weight)
 
 
@@ -58,15 +57,15 @@ class _Rounded(torch.autograd.Function):
 
 
 class Steps(nn.Module):
-    """Static steps of the activations of one layer or block, by number.
+    """Static step sizes of the activations of a layer or block, by number.
 
-    ``steps`` are 0 until they were tracked once.
+    ``steps`` are 0 before the first tracking.
     """
 
     steps: Tensor
 
     def __init__(self, signed: tuple[bool, ...]) -> None:
-        """``signed``: whether each activation has negative values."""
+        """``signed`` says whether each activation has negative values."""
         super().__init__()
         self.signed = signed
         self.tracking = False
@@ -74,7 +73,7 @@ class Steps(nn.Module):
 
     @torch.no_grad()
     def track(self, number: int, x: Tensor) -> None:
-        """Move step ``number`` towards the one with the least squared error for ``x``, of any shape."""
+        """Move step ``number`` towards the best one for ``x``, of any shape, by squared error."""
         x = x.detach().float()
         low, high = (LOW, HIGH) if self.signed[number] else (0, UNSIGNED)
         largest = (x.abs() if self.signed[number] else x).amax().clamp(min=1e-6) / high
@@ -86,7 +85,7 @@ class Steps(nn.Module):
         self.steps[number] = torch.where(now > 0, now + PACE * (best - now), best)
 
     def scaled(self, number: int, x: Tensor) -> Tensor:
-        """``x`` in units of its step, rounded; the gradient passes unchanged."""
+        """Return ``x`` in units of its step, rounded; the gradient passes unchanged."""
         if self.tracking:
             self.track(number, x)
         low, high = (LOW, HIGH) if self.signed[number] else (0, UNSIGNED)
@@ -104,7 +103,7 @@ class _RoundedWithin(torch.autograd.Function):
 
 
 def set_tracking(network: nn.Module, tracking: bool) -> None:
-    """Whether the steps of all activations follow what they see."""
+    """Set whether the step sizes of all activations are updated in forward passes."""
     for module in network.modules():
         if isinstance(module, Steps):
             module.tracking = tracking

@@ -1,7 +1,4 @@
-"""Building blocks of the transforms, and the integer convolution of the scale network.
-
-Knows tensors only: nothing of rates, pictures or files.
-"""
+"""Building blocks of the transforms, and the integer convolution of the scale network."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ NEGATIVE_SLOPE = 0.1
 
 
 def act(x: Tensor) -> Tensor:
-    """Leaky ReLU: ONNX Runtime fuses it into the convolution before it."""
+    """Leaky ReLU, which ONNX Runtime fuses with the preceding convolution."""
     return F.leaky_relu(x, NEGATIVE_SLOPE)
 
 
@@ -30,7 +27,7 @@ def round_ste(x: Tensor) -> Tensor:
 
 
 def clamp_ste(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp; outside the range the gradient passes only where it leads back inside."""
+    """Clamp; outside the range the gradient passes only if it leads back inside."""
     return _Clamp.apply(x, low, high)
 
 
@@ -49,7 +46,7 @@ class _Clamp(torch.autograd.Function):
 
 
 class Pointwise(nn.Module):
-    """1×1 convolution. Its weight is a matrix (outputs, inputs), so that matrix optimisers apply."""
+    """1×1 convolution, whose weight is a matrix (outputs, inputs)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -58,7 +55,7 @@ class Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            # The same product in channels-last layout: forward and backward take half the time on a CPU.
+            # In channels-last layout forward and backward take half the time on a CPU.
             return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
@@ -92,8 +89,8 @@ class Unpatch(nn.Module):
 class Block(nn.Module):
     """Two residual steps: mix space (1×1, depthwise 3×3, 1×1), then channels (1×1 wide, 1×1).
 
-    The shape is DCVC-RT's depthwise block (arXiv 2502.20762) without its gates. With ``integers`` both steps are
-    trained for int8, see `integers`: their activation is a ReLU then, and the residual stream stays in float.
+    This is the depthwise block of DCVC-RT (arXiv 2502.20762) without its gates. With ``integers`` both steps are
+    trained for int8 (see `integers`), with ReLUs; the residual stream stays in floats.
     """
 
     def __init__(self, channels: int, integers: bool = False) -> None:
@@ -109,7 +106,7 @@ class Block(nn.Module):
             last.weight.data *= 0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → the same."""
+        """(B, C, H, W) → (B, C, H, W)."""
         return self._channels(space(x, self, self.space_steps))
 
     def _channels(self, x: Tensor) -> Tensor:
@@ -132,7 +129,7 @@ class Block(nn.Module):
 
 
 class Space(Protocol):
-    """Layers that mix space: of a `Block`, or of an adapter's residual."""
+    """The layers that mix space in a `Block` or an adapter's residual."""
 
     enter: Pointwise
     depthwise: nn.Conv2d
@@ -141,7 +138,7 @@ class Space(Protocol):
 
 
 def space(x: Tensor, part: Space, steps: Steps | None, *, residual: bool = True) -> Tensor:
-    """x + leave(depthwise(act(enter(x)))) with the layers of ``part``; without ``residual``, ``x`` is not added."""
+    """Return x + leave(depthwise(act(enter(x)))) with the layers of ``part``; ``residual`` False does not add ``x``."""
     pairs = _pair(part.enter), _pair(part.depthwise), _pair(part.leave)
     fused = part.training and x.device.type == "cpu"
     if steps is None:
@@ -174,7 +171,7 @@ def _int8(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _apply(pair: tuple[Tensor, Tensor], x: Tensor, step: Tensor) -> Tensor:
-    """1×1 convolution of activations in units of ``step``."""
+    """Apply a 1×1 convolution to activations in units of ``step``."""
     weight, bias = pair
     return F.conv2d(x, (weight * step)[:, :, None, None], bias)
 
@@ -182,10 +179,9 @@ def _apply(pair: tuple[Tensor, Tensor], x: Tensor, step: Tensor) -> Tensor:
 class IntegerConv(nn.Module):
     """Convolution whose weights, inputs and outputs are integers held in float32.
 
-    Weights are multiples of 1/128 in (-1, 1), activations multiples of 1/16 up to ±255/16; as integers
-    they are within ±127 and ±255, so that with ``fan-in · 127 · 255 + bias < 2**24`` every partial sum is
-    an integer that float32 holds exactly: the result is the same in any order of summation, on any
-    machine. Forward takes and gives the integers.
+    Weights are multiples of 1/128 in (-1, 1), activations multiples of 1/16 up to ±255/16; as integers they are
+    within ±127 and ±255. With ``fan-in · 127 · 255 + bias < 2**24`` float32 holds every partial sum exactly, so the
+    result is the same in any order of summation, on any machine. `forward` takes and returns the integers.
     """
 
     WEIGHT_STEP = 1 / 128
@@ -201,7 +197,7 @@ class IntegerConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Integer weights in ±127 and biases in ±2**22, with straight-through gradients."""
+        """Return integer weights in ±127 and biases in ±2**22, with straight-through gradients."""
         weight = round_ste(clamp_ste(self.weight / self.WEIGHT_STEP, -127, 127))
         step = self.WEIGHT_STEP * self.ACTIVATION_STEP
         return weight, round_ste(clamp_ste(self.bias / step, -(2.0**22), 2.0**22))
@@ -213,5 +209,5 @@ class IntegerConv(nn.Module):
 
 
 def requantise(sums: Tensor, low: int = 0) -> Tensor:
-    """Sums in units of 1/2048 → activations in units of 1/16, within low…255; exact."""
+    """Sums in units of 1/2048 → activations in units of 1/16, within low … 255; exact."""
     return clamp_ste(round_ste(sums / 128), low, 255)

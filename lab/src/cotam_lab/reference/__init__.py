@@ -1,1 +1,1 @@
-"""A small multimodal LLM of two public packages, to ask about coded images."""
+"""The reference model: a small multimodal LLM from PyPI packages, to ask about coded images."""

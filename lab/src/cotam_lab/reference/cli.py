@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.train reference``: pack data, train the reference model, write questions."""
+"""``cotam train reference``: pack data, train the reference model, write questions."""
 
 from __future__ import annotations
 

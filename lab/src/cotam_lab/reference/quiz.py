@@ -1,4 +1,4 @@
-"""Draw images with questions whose answers are known, from seeds.
+"""Draw images with questions and known answers from seeds.
 
 A task is a function of a random generator and of the material. Equal seeds, material and fonts make equal
 items.

@@ -1,4 +1,4 @@
-"""Photos and words for the quiz, from labelled packs: training and held-out parts, and a file of them.
+"""Pack photos and words for the quiz, split into training and held-out parts.
 
 Image files are kept byte for byte, so that a model does not learn the artefacts of another codec.
 """

@@ -1,4 +1,4 @@
-"""Fixed files of held-out questions for the reference model, grouped by the level that answers depend on."""
+"""Write held-out questions for the reference model, grouped by the level of detail that they need."""
 
 from __future__ import annotations
 

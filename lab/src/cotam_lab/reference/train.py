@@ -1,4 +1,4 @@
-"""Train the reference model: first the connector on names and captions, then also the low-rank changes.
+"""Train the reference model: first the connector on names and captions, then also LoRA.
 
 Items follow from (seed, step), so a resumed run continues exactly. One GPU or a CPU.
 """

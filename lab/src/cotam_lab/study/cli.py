@@ -1,4 +1,4 @@
-"""``cotam analyze``: make scenes, sweep over them, write the page of findings."""
+"""``cotam analyze``: make scenes, sweep over them, and write the report."""
 
 from __future__ import annotations
 
@@ -29,9 +29,15 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--photos", required=True, type=_FOLDER, help="Folder of photos.")
 @click.option("--pages", required=True, type=_FOLDER, help="Folder of pages, such as receipts.")
-@click.option("--objects", required=True, type=_FOLDER, help="Pack with boxes of objects in labels.jsonl.")
 @click.option(
-    "-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
+    "--objects", required=True, type=_FOLDER, help="Folder of images with boxes of objects in labels.jsonl."
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the results.",
 )
 @click.option(
     "--codec",
@@ -40,14 +46,24 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     default=DEFAULT,
     callback=checked(ladder),
-    help="As in cotam bench sweep; by default jpeg, webp, avif and cotam at five rates.  [repeatable]",
+    help="Codec and its qualities, as of cotam bench sweep.  [repeatable]",
 )
-@click.option("--limit", type=click.IntRange(1), default=12, show_default=True, help="Photos, and pages.")
 @click.option(
-    "--count-scenes", type=click.IntRange(1), default=48, show_default=True, help="Scenes to count in."
+    "--limit",
+    type=click.IntRange(1),
+    default=12,
+    show_default=True,
+    help="Largest number of photos, and of pages.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the scenes.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default.")
+@click.option(
+    "--count-scenes",
+    type=click.IntRange(1),
+    default=48,
+    show_default=True,
+    help="Number of scenes for counting.",
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of the scenes.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @errors_shown
 def analyze(
     photos: Path,
@@ -60,10 +76,10 @@ def analyze(
     seed: int,
     jobs: int | None,
 ) -> None:
-    """Study what compression breaks: an encoder's layers, its attention, and tasks of several levels.
+    """Study what compression breaks: features, attention, and low-level, semantic and cross-level tasks.
 
-    Writes scenes with known answers, rows.jsonl of each kind, and report.html. Run again with the same
-    options, it continues where it stopped; other options need another OUT.
+    Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.html. Run again with the
+    same options, it continues where it stopped; other options need another OUT.
     """
     codecs = [(one := baselines.codec(name), qualities or one.text_qualities) for name, qualities in ladders]
     packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)

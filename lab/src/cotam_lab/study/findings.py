@@ -1,4 +1,4 @@
-"""Findings of the study: drops of tasks, which break first, and sentences about it, all computed."""
+"""Compute the findings of the study: losses of tasks, which break first, and sentences about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of the study: an encoder's layers, its attention, and counting without language.
+"""Metrics of the study: distances by layer, moved attention, and counting without language.
 
 Counting: given the box of one object, how many like it are in the image?
 """

@@ -1,4 +1,4 @@
-"""HTML page of the study: method, findings, plots."""
+"""Write the HTML report of the study: method, findings, plots."""
 
 from __future__ import annotations
 

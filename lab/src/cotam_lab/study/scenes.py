@@ -1,4 +1,4 @@
-"""Images with known answers: text of known words and sizes, and known numbers of objects.
+"""Make images with known answers: words of known sizes, and known numbers of objects.
 
 Equal inputs and seeds give equal packs.
 """

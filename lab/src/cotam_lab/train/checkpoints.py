@@ -1,4 +1,4 @@
-"""Checkpoints of training, and weights from them."""
+"""Write checkpoints of training, and load weights from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Average", "averaged_weights", "load_codec", "save_checkpoint"]
 
 
 class Average:
-    """Running average of the weights, warmed up so that early weights are forgotten."""
+    """Running average of the weights, with a warm-up that forgets early ones."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -29,14 +29,14 @@ class Average:
 
 
 def save_checkpoint(path: Path, **state: object) -> None:
-    """Write beside the target and rename: a kill leaves the last whole checkpoint."""
+    """Write a checkpoint atomically."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
 
 
 def averaged_weights(path: Path) -> dict[str, Tensor]:
-    """Return the running average of the weights of a checkpoint, or what ``export`` wrote as .safetensors."""
+    """Return the averaged weights of a checkpoint, or the weights in a .safetensors file of ``export``."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

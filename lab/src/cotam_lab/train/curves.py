@@ -1,7 +1,4 @@
-"""Curves of training: what a run logged, or what was measured of its weights, against steps and hours.
-
-Knows rows of ``log.jsonl``: nothing of networks or of what is minimised.
-"""
+"""Draw training curves: logged or measured values against steps and hours."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ KEYS = {
     "deep": "distance, deep",
     "reader": "distance, reader of text",
 }
-"""What has a panel, if any run has it, and its title."""
+"""Key → title of its panel, which is drawn if any run has it."""
 
 COLOURS = ("#0b6e99", "#d1603d", "#7a4fa3", "#4b8b3b", "#8a6d1f")
 
@@ -39,7 +36,7 @@ Row = Mapping[str, Any]
 
 
 def read_log(path: Path) -> list[Row]:
-    """Rows of a run with "step": of its folder, or of a file of rows. "bpp" is the sum of its two parts.
+    """Read the rows of a run that have "step", from its folder or a file. "bpp" is the sum of its two parts.
 
     Raises
     ------
@@ -64,7 +61,7 @@ def read_log(path: Path) -> list[Row]:
 
 
 def hours(rows: Sequence[Row]) -> np.ndarray | None:
-    """Time of each row since the run began, float64; None if one has none. Each start counts from 0."""
+    """Return the hours of each row since the run began, float64; None if a row has no time."""
     if any("seconds" not in row for row in rows):
         return None
     seconds = np.array([row["seconds"] for row in rows], np.float64)
@@ -73,9 +70,9 @@ def hours(rows: Sequence[Row]) -> np.ndarray | None:
 
 
 def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
-    """A panel for each of `KEYS` that is there, a line for each run; equal rows give equal SVG bytes.
+    """Draw a panel for each of `KEYS` in use, with a line for each run. Equal rows give equal SVG bytes.
 
-    Of a single run that logged its time the hours are named.
+    For a single run with times the axis also has hours.
     """
     keys = [key for key in KEYS if any(key in row for rows in runs.values() for row in rows)]
     if not keys:

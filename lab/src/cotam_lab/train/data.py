@@ -1,7 +1,6 @@
-"""Training pictures: pack folders into one memory-mapped file, and draw crops from it by step number.
+"""Training images: pack folders into one memory-mapped file, and draw crops from it by step number.
 
-Knows pictures as uint8 RGB only: nothing of networks or of devices. A batch depends on nothing but
-(seed, step, rank), so a resumed run sees the crops that it would have seen.
+A batch depends only on (seed, step, rank), so that a resumed run continues exactly.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from cotam.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 LONG_SIDE = 2000
-"""Larger photographs are reduced to this when packed: it also removes their JPEG artefacts."""
+"""Largest side of packed photographs; the reduction also removes their JPEG artefacts."""
 
 
 def pictures(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
-    """Picture files below ``folder`` by sorted name; without numbers 0, 10, 20 … if those are held out."""
+    """Return the image files below ``folder``, sorted by name, without 0, 10, 20 … if those are held out."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
-        raise InputError(f"no pictures below {folder}: expected {', '.join(sorted(SUFFIXES))}")
+        raise InputError(f"no images below {folder}: expected {', '.join(sorted(SUFFIXES))}")
     return [p for i, p in enumerate(found) if not hold_out_tenth or i % 10]
 
 
 def read_rgb(path: Path, long_side: int | None = None) -> np.ndarray:
-    """One picture, upright, transparency on white: uint8 (H, W, 3)."""
+    """Read an image, upright and over white: uint8 (H, W, 3)."""
     with Image.open(path) as opened:
         if long_side and opened.format == "JPEG":
             opened.draft("RGB", (2 * long_side, 2 * long_side))
@@ -48,15 +47,15 @@ def read_rgb(path: Path, long_side: int | None = None) -> np.ndarray:
 
 
 def pack(folders: Mapping[str, Sequence[Path]], out: Path, *, smallest: int = 128) -> dict[str, int]:
-    """Write all pictures, as (kind → files), into ``out/pixels.u8`` and ``out/index.json``.
+    """Write all images, given as kind → files, into ``out/pixels.u8`` and ``out/index.json``.
 
-    Pictures with a side below ``smallest`` are left out. Returns how many of each kind were packed.
+    Images with a side below ``smallest`` are left out. Returns kind → number of packed images.
     """
     out.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[str, int, int, int]] = []
     with (out / "pixels.u8").open("wb") as file:
         for kind, paths in folders.items():
-            for path in tqdm(paths, desc=f"pack {kind}", unit="picture"):
+            for path in tqdm(paths, desc=f"pack {kind}", unit="image"):
                 pixels = read_rgb(path, LONG_SIDE)
                 if min(pixels.shape[:2]) < smallest:
                     continue
@@ -72,8 +71,8 @@ class Mixture:
 
     Attributes
     ----------
-    share : kind → part of the crops; the rest of the kinds share what remains, by number of pictures
-    largest_shrink : photographs are reduced by a random factor from 1 to this before the crop
+    share : (kind, share of the crops); other kinds share the rest by the square root of their number of images
+    largest_shrink : photographs are reduced by a random factor from 1 to this before cropping
     """
 
     share: tuple[tuple[str, float], ...] = (("text", 0.5),)
@@ -81,7 +80,7 @@ class Mixture:
 
 
 class Crops:
-    """Random crops of a pack; ``batch(step)`` gives the same crops whenever it is asked."""
+    """Random crops of a pack; the same step always gives the same crops."""
 
     def __init__(self, folder: Path, *, size: int, seed: int = 0, mixture: Mixture = Mixture()) -> None:
         rows = json.loads((folder / "index.json").read_text())
@@ -95,13 +94,13 @@ class Crops:
             else:
                 self.small[kind] += 1
         if not self.kinds:
-            raise InputError(f"{folder} has no picture of at least {size}×{size} pixels")
+            raise InputError(f"{folder} has no image of at least {size}×{size} pixels")
         self.names, self.weights = self._weights()
 
     def _weights(self) -> tuple[list[str], list[float]]:
         share = {kind: part for kind, part in self.mixture.share if kind in self.kinds}
         others = [kind for kind in self.kinds if kind not in share]
-        # The square root: a large folder counts more, but does not drown the small ones.
+        # Square roots, so that large folders count more, but small ones still count.
         count = {kind: len(self.kinds[kind]) ** 0.5 for kind in others}
         for kind in others:
             share[kind] = (1 - sum(p for k, p in self.mixture.share if k in self.kinds)) * (
@@ -110,7 +109,7 @@ class Crops:
         return list(share), list(share.values())
 
     def left_out(self) -> str:
-        """What is too small for crops of this size, in words; empty where nothing is."""
+        """Describe the images that are too small for crops of this size; "" if there are none."""
         if not self.small:
             return ""
         counts = (
@@ -119,13 +118,13 @@ class Crops:
         return f"left out, smaller than {self.size}×{self.size}: {', '.join(counts)}"
 
     def batch(self, step: int, count: int, rank: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Crops of one step and rank, uint8 (count, size, size, 3), and which are text, bool (count,)."""
+        """Return the crops of a step and rank, uint8 (count, size, size, 3), and which are text, bool (count,)."""
         rng = random.Random(f"{self.seed} {step} {rank}")
         crops, kinds = zip(*(self._crop(rng) for _ in range(count)), strict=True)
         return np.stack(crops), np.array([kind == "text" for kind in kinds])
 
     def whole(self, count: int, largest: int = 832) -> Iterator[np.ndarray]:
-        """Random images, uint8 (H, W, 3): sides cut to multiples of 64, and to ``largest``, a multiple too."""
+        """Yield random images, uint8 (H, W, 3), cropped to multiples of 64 of at most ``largest`` pixels."""
         rng = random.Random(self.seed)
         for _ in range(count):
             kind = rng.choices(self.names, self.weights)[0]
@@ -149,7 +148,7 @@ class Crops:
         if side != self.size:
             resized = Image.fromarray(crop).resize((self.size, self.size), Image.Resampling.BICUBIC)
             crop = np.asarray(resized)
-        if kind != "text":  # which is not read in a mirror
+        if kind != "text":  # mirrored text is not read
             if rng.random() < 0.5:
                 crop = crop[:, ::-1]
             if rng.random() < 0.25:
@@ -159,7 +158,7 @@ class Crops:
     def stream(
         self, first: int, last: int, count: int, rank: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches of the steps first … last-1, the next ones prepared in threads: a GPU asks for many."""
+        """Yield the batches of steps first … last-1; threads prepare the next ones."""
         threads = max(1, min(8, (os.cpu_count() or 1) // 2))
         with ThreadPoolExecutor(threads) as pool:
             begun = range(first, min(first + threads, last))
@@ -174,10 +173,10 @@ class Crops:
 def random_levels(
     rng: np.random.Generator, count: int, height: int, width: int, limit: int = 4
 ) -> np.ndarray:
-    """Level maps for training, float32 (count, 1, height, width), integers in ±limit.
+    """Draw gain offset maps for training, float32 (count, 1, height, width), integers in ±limit.
 
-    Half are zero, as most files have no guide; the rest are blocks, gradients, smooth noise or one
-    value, so that any guide finds the codec prepared.
+    Half are zero, for files without a guide; the rest are blocks, gradients, smooth noise or one value, to cover
+    the maps of any guide.
     """
     maps = np.zeros((count, 1, height, width), np.float32)
     for one in maps[:, 0]:

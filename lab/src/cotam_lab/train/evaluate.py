@@ -1,7 +1,4 @@
-"""Evaluation with real rounding: of real files, through the exported graphs; of losses, on fixed crops.
-
-Knows how to export, encode and decode a folder, and crops: nothing of the loop.
-"""
+"""Evaluate with rounding: bpp and PSNR of real files by the exported graphs, and losses on fixed crops."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ QUALITIES = (10, 30, 50, 70, 90)
 
 
 def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int], dict[str, float]]:
-    """An evaluation on every third picture of ``folder``: mean bpp of the files, and mean PSNR."""
+    """Return an evaluation on every third image of ``folder``: mean bpp of the files, and mean PSNR."""
     files = pictures(folder, hold_out_tenth=False)[::every]
 
     def evaluate(network: Codec, step: int) -> dict[str, float]:
@@ -52,11 +49,11 @@ def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int],
 def on_crops(
     network: Codec, crops: Crops, loss: Loss, count: int, *, adapted: bool = False
 ) -> dict[str, float]:
-    """Mean parts of a loss over the first ``count`` crops, residuals rounded, without level maps.
+    """Return the mean parts of a loss over ``count`` crops, with rounded residuals and without gain offsets.
 
-    The crops have qualities `QUALITIES` in turn, and what the loss draws is drawn from a crop's number, so
-    that weights are compared on the same terms. A part that some crops lack (the reader's, of photographs)
-    is a mean over those that have it. "bpp" is the estimate of all bits.
+    The crops have the qualities `QUALITIES` in turn, and random numbers of the loss are seeded by the number of the
+    crop, so that weights are compared on equal terms. Parts that some crops lack (the reader's for photographs) are
+    means over those that have them. "bpp" is the estimated rate.
     """
     found: dict[str, list[float]] = {}
     for number in range(count):

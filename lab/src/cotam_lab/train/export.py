@@ -1,8 +1,7 @@
-"""A trained network → a weight set: ONNX graphs, stored tables, hashes.
+"""Export a trained network as a weight set: ONNX graphs, symbol tables and hashes.
 
-Knows the network's parts and the folder's layout (``weights``): nothing of training. Floating-point
-weights are stored as float16 or int8, integers as int8 or int32, and cast when a graph is loaded. The tables are
-fitted to the residuals of training pictures here, once, and stored as integers.
+Float weights are stored as float16 or int8, integers as int8 or int32, and cast when a graph is loaded. The tables are
+fitted to the residuals of training images and stored as integers.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ MAGNITUDES = 4096
 
 
 class ScalesGraph(nn.Module):
-    """z, levels and the quality's integers → table index uint8 (1, M, 4h, 4w)."""
+    """Hyper latents, gain offsets and the biases of a quality → table index uint8 (1, M, 4h, 4w)."""
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
@@ -60,7 +59,7 @@ class HyperContextGraph(nn.Module):
 
 
 def _frozen(network: nn.Module) -> nn.Module:
-    """A copy whose integer convolutions are plain ones with the integers as weights."""
+    """Return a copy with plain convolutions that have the integers as weights."""
     network = copy.deepcopy(network)
     for name, module in list(network.named_modules()):
         if isinstance(module, IntegerConv):
@@ -79,7 +78,7 @@ def _frozen(network: nn.Module) -> nn.Module:
 
 
 def _examples(codec: Codec) -> dict[str, dict[str, Tensor]]:
-    """Inputs that tell the exporter names, types and which axes vary (those longer than 1)."""
+    """Return example inputs: their names, types, and dynamic axes (those longer than 1)."""
     shape = codec.shape
     z = torch.zeros(1, shape.hyper, 3, 4)
     wide, narrow = codec.scales.quality64.anchors.shape[1], codec.scales.quality32.anchors.shape[1]
@@ -121,7 +120,7 @@ def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
     """The arrays of ``tables.npz`` that depend on quality: see `cotam.codec.weights.WeightSet`."""
     every = torch.arange(QUALITIES)
     sums64, sums32, offset = codec.scales.quality_tables()
-    z_index = torch.round(codec.z_index.table())  # before the context changes it: may be below 1
+    z_index = torch.round(codec.z_index.table())  # before the change by the context; may be below 1
     hyper_quality, hyper_place = codec.hyper_context.tables()
     return {
         "hyper_quality": hyper_quality.numpy(),
@@ -137,10 +136,10 @@ def quality_tables(codec: Codec) -> dict[str, np.ndarray]:
 
 
 def fit_tables(histograms: np.ndarray) -> dict[str, np.ndarray]:
-    """Stored frequencies from how often each magnitude was seen with each table.
+    """Fit the stored frequencies to histograms of magnitudes by table, (48, 4096).
 
-    ``histograms`` (48, 4096) counts magnitudes. Where few symbols were seen, the logistic distribution of
-    the table's scale, which the network was trained with, fills in: it counts as 300 symbols.
+    The logistic distribution of the scale of the table, with which the network was trained, is the prior; it counts
+    as 300 symbols.
     """
     halves = [np.array([1 << TOTAL_BITS], np.int64)]
     for number in range(1, TABLES):
@@ -155,7 +154,7 @@ def fit_tables(histograms: np.ndarray) -> dict[str, np.ndarray]:
         counts[0] *= 2
         pair = np.r_[1.0, np.full(last, 2.0), 1.0]
         probability = (counts + 300 * prior) / ((counts + 300 * prior) * pair).sum()
-        # One for each symbol first: rounding can then not ask for more than there is.
+        # Each symbol gets one first, so that rounding cannot exceed the total.
         pair = pair.astype(np.int64)
         half = 1 + np.floor(probability * ((1 << TOTAL_BITS) - pair.sum())).astype(np.int64)
         half[0] += (1 << TOTAL_BITS) - (half * pair).sum()
@@ -167,7 +166,7 @@ def fit_tables(histograms: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarray:
-    """Histograms (48, 4096): how often each magnitude was coded with each table, over uint8 crops."""
+    """Count how often each magnitude is coded with each table, (48, 4096), over uint8 crops."""
     histograms = np.zeros((TABLES, MAGNITUDES), np.int64)
     rng = np.random.default_rng(0)
     for pixels in crops:
@@ -185,9 +184,9 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
 def export(
     codec: Codec, out: Path, crops: Sequence[np.ndarray] = (), adapts: Literal["human", "mllm"] = "mllm"
 ) -> None:
-    """Write a whole weight set into ``out``, its tables fitted to the symbols of ``crops`` (uint8 RGB).
+    """Write a weight set into ``out``, with tables fitted to the symbols of ``crops`` (uint8 RGB).
 
-    ``adapts`` is the view that the picture adapter was trained for; the other one is without it.
+    ``adapts`` is the view that the image adapter was trained for; the other view does not use it.
     """
     codec = copy.deepcopy(codec).cpu().eval()
     out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +200,7 @@ def export(
 
 
 def write_tables(codec: Codec, out: Path, histograms: np.ndarray, adapts: str) -> None:
-    """Write ``tables.npz`` and the manifest of a set whose graphs are there."""
+    """Write ``tables.npz`` and the manifest of a set whose graphs exist."""
     arrays = quality_tables(codec) | fit_tables(histograms)
     arrays["views"] = np.array([adapts == view for view in VIEWS], np.float32)
     np.savez(out / "tables.npz", allow_pickle=False, **arrays)

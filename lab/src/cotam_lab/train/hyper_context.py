@@ -1,7 +1,7 @@
 """Fit the context of the hyper latents on whole images, with everything else frozen.
 
-A crop of 192×192 pixels has 3×3 hyper latents, all of them near a border. Trained on crops alone, the context
-expects one everywhere, and hyper latents of whole images cost more than without it.
+A crop of 192×192 pixels has 3×3 hyper latents, all near a border. A context trained only on crops makes the hyper
+latents of whole images cost more than without it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ __all__ = ["fit", "hyper_latents"]
 
 RATE = 1e-3
 JUDGED = (8, 26, 44, 64)
-"""Qualities at which the images that are held out are measured."""
+"""Qualities at which held-out images are measured."""
 
 PIXELS = 64 * 64
-"""Of a hyper latent."""
+"""Pixels per hyper latent."""
 
 
 @torch.inference_mode()
 def hyper_latents(codec: Codec, images: Iterable[np.ndarray]) -> list[Tensor]:
-    """Hyper latents float32 (1, Z, H/64, W/64), not rounded, of images uint8 (H, W, 3) with sides multiples of 64."""
+    """Return hyper latents, float32 (1, Z, H/64, W/64), not rounded, of images uint8 (H, W, 3).
+
+    Sides of the images are multiples of 64.
+    """
     found = []
     for image in tqdm(images, desc="hyper latents", unit="image"):
         picture = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
@@ -39,7 +42,7 @@ def hyper_latents(codec: Codec, images: Iterable[np.ndarray]) -> list[Tensor]:
 
 
 def bits_per_pixel(codec: Codec, z: Tensor, quality: Tensor) -> Tensor:
-    """Bits of hyper latents (1, Z, h, w) at each quality (B,): float32 (B,), with gradients."""
+    """Return the bits per pixel of hyper latents (1, Z, h, w) at qualities (B,), float32 (B,), differentiably."""
     with torch.no_grad():
         multiplier = codec.z_multiplier(quality)
         scaled = z * (16 * codec.Z_FRACTION) / multiplier
@@ -54,14 +57,14 @@ def bits_per_pixel(codec: Codec, z: Tensor, quality: Tensor) -> Tensor:
 def fit(
     codec: Codec, latents: Sequence[Tensor], steps: int, *, seed: int = 0, note: Callable[[str], None] = print
 ) -> None:
-    """Fit context and tables' indices; what is best on every twelfth image stays.
+    """Fit context and table indices, and keep those that are best on every twelfth image.
 
     Parameters
     ----------
     codec : changed in place
     latents : see `hyper_latents`
-    steps : of two images at four qualities
-    note : gets a line for each tenth of the steps
+    steps : number of steps of two images at four qualities
+    note : called with a line after each tenth of the steps
     """
     rng, held = random.Random(seed), latents[::12]
     used = [z for number, z in enumerate(latents) if number % 12]
@@ -78,7 +81,7 @@ def fit(
         pair = [bits_per_pixel(codec, _window(rng.choice(used), rng), _qualities()) for _ in range(2)]
         loss = torch.cat(pair).mean()
         rule.zero_grad()
-        (100 * loss).backward()  # about one, for the limit of the gradient
+        (100 * loss).backward()  # scaled to about one for gradient clipping
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         rule.step()
         if (step + 1) % max(steps // 10, 1) == 0:
@@ -96,7 +99,7 @@ def _qualities() -> Tensor:
 
 
 def _window(z: Tensor, rng: random.Random) -> Tensor:
-    """All of the hyper latents, or for every fourth image a part: small images have few."""
+    """Return all hyper latents, or in a quarter of the cases a random window, to include small images."""
     if rng.random() >= 0.25:
         return z
     height, width = (rng.randint(1, side) for side in z.shape[2:])

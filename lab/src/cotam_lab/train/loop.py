@@ -1,4 +1,4 @@
-"""The training loop of codec and token adapter: resumable to the step, one or many processes, CPU or GPU."""
+"""The training loop of codec and token adapter: exactly resumable, in one or many processes, on CPU or GPU."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["Evaluate", "Part", "train"]
 Part = Literal["codec", "adapter"]
 
 Evaluate = Callable[[Any, int], dict[str, float]]
-"""The network with averaged weights, and the step → what to log."""
+"""(network with averaged weights, step) → values to log."""
 
 TRACK_EVERY, TRACKED = 32, 8
-"""Steps between two updates of the steps of integer activations, and the crops that they look at."""
+"""Training steps between two updates of the step sizes of activations, and crops used for an update."""
 
 AGREE_EVERY = 20
-"""Steps between two moments at which processes agree whether to stop."""
+"""Steps between two points at which processes agree whether to stop."""
 
 
 class _Run:
@@ -59,7 +59,7 @@ class _Run:
         self.network, self.rule = self.accelerator.prepare(network, rule)
 
     def _resume(self, rule: torch.optim.Optimizer) -> int:
-        """Load the checkpoint, if there is one, and return the step to go on from."""
+        """Load the checkpoint, if there is one, and return the step to continue from."""
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = self.folder / "checkpoint.pt"
         if not checkpoint.exists():
@@ -74,7 +74,7 @@ class _Run:
         return int(state["step"])
 
     def update(self, batch: Batch) -> Parts:
-        """Take one step. Returns the parts of the loss, and the norm of the gradient."""
+        """Take one step. Returns the parts of the loss and the norm of the gradient."""
         rank = self.accelerator.process_index
         for group in self.rule.param_groups:
             group["lr"] = self.schedule.learning_rate * self.schedule.factor(self.step)
@@ -97,7 +97,7 @@ class _Run:
 
     @torch.no_grad()
     def _track(self, batch: Batch) -> None:
-        """Let the steps of integer activations, of what is trained, follow what they see."""
+        """Update the step sizes of the activations in the trained part."""
         adapted = self.part == "adapter"
         tracked = self.model.adapter if adapted else self.model
         set_tracking(tracked, True)
@@ -125,14 +125,14 @@ class _Run:
                 print(json.dumps({"step": self.step, **numbers}), file=file)
 
     def evaluate(self, evaluate: Evaluate) -> None:
-        """Log what ``evaluate`` finds of the averaged weights."""
+        """Log the evaluation of the averaged weights."""
         if self.accelerator.is_main_process:
             averaged = copy.deepcopy(self.model)
             averaged.load_state_dict(self.average.state)
             self.log(evaluate(averaged.eval(), self.step))
 
     def agree(self, over: bool) -> bool:
-        """Whether any process wants to stop: if they did not agree, one would wait for gradients forever."""
+        """Whether any process wants to stop; processes must agree, or one would wait for gradients forever."""
         if self.accelerator.num_processes == 1:
             return over
         if self.step % AGREE_EVERY:
@@ -155,11 +155,11 @@ def train(
     log_every: int = 100,
     save_minutes: float = 5.0,
 ) -> None:
-    """Train until ``schedule.steps``, or for ``minutes``; goes on from ``folder/checkpoint.pt`` if there is one.
+    """Train until ``schedule.steps`` or for ``minutes``, continuing from ``folder/checkpoint.pt`` if it exists.
 
-    ``model`` is called as `Codec` is. ``part`` "codec" trains all but what is named ``adapter``, "adapter"
-    trains that alone. A GPU is waited for once in ``log_every`` steps; a row of the log has the mean of each
-    part of the loss since the last row, and "mpx", megapixels a second.
+    ``model`` has the interface of `Codec`. ``part`` "codec" trains all parameters except ``adapter``, "adapter" only
+    these. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
+    the loss since the last row, and "mpx", megapixels per second.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """

@@ -1,7 +1,4 @@
-"""What training minimises: rate, and distance for the eye, for a vision encoder, for a reader of text.
-
-Knows tensors: nothing of steps, of files or of how a picture was coded.
-"""
+"""Training losses: rate, and distances in pixels and in the features of a vision encoder and a text recogniser."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ Parts = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class CodedTokens(Coded):
-    """A decoded picture with tokens (B, patches, C) for what a teacher sees of it at this long side."""
+    """Decoded images with tokens (B, patches, C) for a teacher that sees them at a long side of ``side``."""
 
     tokens: Tensor
     side: int | None
@@ -32,15 +29,15 @@ class CodedTokens(Coded):
 
 @dataclass(frozen=True)
 class Batch:
-    """Originals of a step.
+    """The batch of a step.
 
     Attributes
     ----------
-    picture : (B, 3, H, W) float in 0…1
-    quality : (B,) int64 in 0…100
-    levels : (B, 1, H/32, W/32), integers in ±7
-    text : (B,) bool, rendered text
-    progress : 0…1, part of the run that is done
+    picture : (B, 3, H, W) float in 0 … 1, the originals
+    quality : (B,) int64 in 0 … 100
+    levels : (B, 1, H/32, W/32), gain offsets, integers in ±7
+    text : (B,) bool, whether an image is rendered text
+    progress : share of the run that is done, 0 … 1
     """
 
     picture: Tensor
@@ -51,24 +48,24 @@ class Batch:
 
 
 class Loss(Protocol):
-    """The loss of a step, under "loss", and parts of it to log: means over the batch."""
+    """Returns the loss of a step as "loss", and its parts to log, as means over the batch."""
 
     def __call__(self, coded: Coded, batch: Batch) -> Parts: ...
 
 
 def rate_distortion(coded: Coded, batch: Batch) -> Parts:
-    """(bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5.
+    """Return (bpp + lambda · 255² · weighted MSE) / (lambda / middle lambda)**0.5.
 
-    Squared error weighs 2**(2 · levels / 4), which is what a level of gain means to rate and distortion; the
-    division gives one per cent of rate the same weight at every quality.
+    The weight of squared error is 2**(2 · levels / 4), the square of the gain offset. The division gives a relative
+    change of rate the same weight at every quality.
     """
     return _squared(coded, batch, _pixel_weight(batch))
 
 
 def rate_contrast(coded: Coded, batch: Batch) -> Parts:
-    """`rate_distortion`, where on text an error counts by how much its surroundings vary in the original.
+    """Return `rate_distortion` with errors on text weighted by `contrast_weight`.
 
-    Letters and lines are what is read; the grain of paper and the shade of a flat area are not.
+    So letters and lines count more than the grain of paper or the shade of flat areas.
     """
     return _squared(coded, batch, _pixel_weight(batch) * _text_contrast(batch))
 
@@ -80,7 +77,7 @@ def _squared(coded: Coded, batch: Batch, weight: Tensor) -> Parts:
 
 
 def contrast_weight(picture: Tensor) -> Tensor:
-    """Weight of squared error, (B, 1, H, W) in 0.4 … 1.6, by the range of luma within `CONTRAST_WINDOW`."""
+    """Return weights of squared error, (B, 1, H, W) in 0.4 … 1.6, by the range of luma in `CONTRAST_WINDOW`."""
     luma = picture.mean(1, keepdim=True)
     around = CONTRAST_WINDOW // 2
     most = F.max_pool2d(luma, CONTRAST_WINDOW, 1, around)
@@ -90,17 +87,17 @@ def contrast_weight(picture: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each distance counts: 1 is what squared error has in `rate_distortion`.
+    """Weights of the distances, relative to squared error in `rate_distortion`.
 
     Attributes
     ----------
-    pixel : squared error of photographs
-    levels : of a teacher's levels
-    text_pixel : squared error of text
-    text_levels : factor of all levels on text
-    reader : features of a reader of text lines, on text
-    contrast : whether squared error of text counts by `contrast_weight`
-    high_from : part of the run before which only "patch" and "shallow" count
+    pixel : weight of squared error on photographs
+    levels : level of the teacher → weight of its distance
+    text_pixel : weight of squared error on text
+    text_levels : factor of the weights of all levels on text
+    reader : weight of the features of a text recogniser, on text
+    contrast : whether squared error on text is weighted by `contrast_weight`
+    high_from : share of the run before which only "patch" and "shallow" count
     """
 
     pixel: float
@@ -140,27 +137,27 @@ SETTINGS = {
 }
 
 UNITS = {"patch": 0.012, "shallow": 0.012, "middle": 0.015, "late": 0.013, "deep": 0.018}
-"""Squared error for each unit of distance, by level, of the MSE codec at qualities 10 … 70 with DINOv2-S on
-126² crops of the training set, rounded. They bring the levels to one scale."""
+"""Level → squared error per unit of distance, which brings the levels to one scale: that of the codec trained for MSE
+at qualities 10 … 70, with DINOv2-S on 126² crops of the training set, rounded."""
 
 CONTRAST_WINDOW = 9
-"""Pixels on a side of what `contrast_weight` looks at: the strokes of a letter and what lies between them."""
+"""Side, in pixels, of the window of `contrast_weight`: strokes of a letter and the gaps between them."""
 
 READER_UNIT = 0.0095
-"""The same for `reader_distances`."""
+"""Squared error per unit of `reader_distances`, as in `UNITS`."""
 
 
 REDUCED = 0.77
-"""98 of 128 pixels: the local crops that DINOv2 was trained with have 98 pixels."""
+"""Reduction of crops, 98 / 128: local crops in the training of DINOv2 have 98 pixels."""
 
 
 def draw_side(picture: Tensor, patch: int) -> int | None:
-    """The long side that a teacher sees in this step: half of the time the picture's own, else reduced."""
+    """Draw the long side of the teacher's input in a step: in half of the steps reduced, else None."""
     return round(max(picture.shape[2:]) * REDUCED) // patch * patch if torch.rand(()) < 0.5 else None
 
 
 def level_loss(weights: Weights, batch: Batch, ours: Features, theirs: Features) -> tuple[Tensor, Parts]:
-    """Distance for a teacher in units of squared error: (B,); and the mean of each level, to log."""
+    """Return the distance for a teacher in units of squared error, (B,), and the mean of each level to log."""
     loss, parts = torch.zeros_like(batch.picture[:, 0, 0, 0]), {}
     factor = 1 + batch.text.float() * (weights.text_levels - 1)
     for name, distance in distances(ours, theirs, _token_weight(batch, theirs)).items():
@@ -171,9 +168,9 @@ def level_loss(weights: Weights, batch: Batch, ours: Features, theirs: Features)
 
 
 class Tokens(nn.Module):
-    """A teacher's levels alone, with an adapter's tokens added to what it sees of the decoded picture.
+    """The loss of a token adapter: the levels of a teacher, with tokens added to its input.
 
-    The rest of `MultiLevel` does not depend on tokens; qualities weigh as there.
+    The other parts of `MultiLevel` do not depend on tokens; qualities are weighted as there.
     """
 
     def __init__(self, teacher: Teacher, weights: Weights) -> None:
@@ -192,10 +189,9 @@ class Tokens(nn.Module):
 
 
 class MultiLevel(nn.Module):
-    """Rate, pixels, a teacher's levels and a reader's features: L = a · pixel + Σ b · level + c · reader.
+    """Rate + lambda · (a · pixel + Σ b · level + c · reader), with levels of a teacher and features of a reader.
 
-    Half of the steps show the teacher its patches at the picture's scale, the others a reduced picture, as an
-    encoder sees larger pictures.
+    In half of the steps the teacher sees the crop at its size, in the others reduced, as encoders see large images.
     """
 
     def __init__(self, teacher: Teacher, reader: Reader | None, weights: Weights) -> None:
@@ -229,7 +225,7 @@ class MultiLevel(nn.Module):
         return {"loss": (cost / _balance(batch)).mean(), **parts}
 
     def _read(self, decoded: Tensor, picture: Tensor) -> Tensor:
-        """Distance for the reader in one window, enlarged twice: it was trained on lines 64 pixels high."""
+        """Return the distance for the reader in one window, enlarged twice, as it was trained on lines of 64 pixels."""
         assert self.reader is not None
         height, width = picture.shape[2] // 2, picture.shape[3]
         top = int(torch.randint(0, picture.shape[2] - height + 1, ()))
@@ -263,11 +259,11 @@ def _pixel_weight(batch: Batch) -> Tensor:
 
 
 def _text_contrast(batch: Batch) -> Tensor:
-    """`contrast_weight` on text, 1 elsewhere: (B, 1, H, W)."""
+    """Return `contrast_weight` on text, 1 elsewhere: (B, 1, H, W)."""
     return torch.where(batch.text[:, None, None, None], contrast_weight(batch.picture), 1.0)
 
 
 def _token_weight(batch: Batch, features: Features) -> Tensor:
-    """The same weight on a teacher's tokens: (B, h·w)."""
+    """Return the weight of gain offsets on a teacher's tokens: (B, h·w)."""
     weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
     return F.interpolate(weight, size=features.grid, mode="bilinear", align_corners=False).flatten(1)

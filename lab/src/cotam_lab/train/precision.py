@@ -1,7 +1,7 @@
 """Number formats of training: bf16 where it is faster than float32.
 
-Knows devices: nothing of networks. Most GPUs and CPUs with AMX, or AMD's AVX512-BF16, are up to twice as fast
-with it; Intel's without AMX take twice as long.
+Most GPUs and CPUs with AMX, or AMD's AVX512-BF16, are up to twice as fast with it; Intel CPUs without AMX take twice
+as long.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import torch.nn.functional as F
 __all__ = ["autocast", "bf16_pays"]
 
 SHAPE = (656, 384, 1536)
-"""Tokens, inputs and outputs of the layer that is timed: one of DINOv2-S."""
+"""Tokens, inputs and outputs of the timed layer, one of DINOv2-S."""
 
 
 def autocast(device: str) -> torch.autocast:
-    """bf16 for what is computed within, if that pays on this type of device."""
+    """Return a context that computes in bf16, if that is faster on this type of device."""
     return torch.autocast(device, torch.bfloat16, enabled=bf16_pays(device))
 
 
 @cache
 def bf16_pays(device: str) -> bool:
-    """Whether a layer is faster in bf16. On a CPU it is timed once in a process, some 30 ms."""
+    """Whether a layer is faster in bf16. On a CPU it is timed once per process, in some 30 ms."""
     return device != "cpu" or _seconds(torch.bfloat16) < _seconds(torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""How long and how fast a network is trained."""
+"""The number of training steps, and their learning rates."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number of steps, and the learning rate of each.
+    """Settings of a run.
 
     Attributes
     ----------
-    steps : steps in all
-    batch : crops a step, over all processes
-    warmup : steps of linear rise of the learning rate
-    decay : last part of the steps, in which it falls linearly to zero
-    learning_rate : Adam's, at its height
-    rounded_from : part of the run after which rounded, not noisy, residuals are paid for
+    steps : number of steps
+    batch : crops per step, over all processes
+    warmup : steps in which the learning rate rises linearly
+    decay : last share of the steps, in which it falls linearly to zero
+    learning_rate : largest learning rate of Adam
+    rounded_from : share of the run after which the rate is that of rounded, not noisy, residuals
     average : decay of the running average of the weights
-    quality_power : qualities are drawn as 101 · u ** this, u uniform: above 1 favours low ones
-    seed : of crops, qualities and noise
+    quality_power : qualities are drawn as 101 · u ** quality_power, u uniform; above 1 low ones are more frequent
+    seed : seed of crops, qualities and noise
     """
 
     steps: int = 300_000

@@ -1,10 +1,9 @@
-"""Lossless text-rich training pictures, made from a seed.
+"""Draw lossless, text-rich training images from a seed.
 
-A codec trained on photos alone spoils text. This module draws pages, receipts, forms, code, screens, charts,
-tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`), leaves
-somewhat under half of them as a screen shows them, and sends the others through a model of a camera or
-scanner. The same seed gives the same bytes only with the same fonts and the same versions of Pillow, FreeType
-and matplotlib.
+A codec trained only on photos spoils text. This module draws pages, receipts, forms, code, screens, charts,
+tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`). Slightly less
+than half of them stay as on a screen; the others pass a model of a camera or scanner. The same seed gives the
+same bytes only with the same fonts and versions of Pillow, FreeType and matplotlib.
 """
 
 import io
@@ -22,7 +21,7 @@ from cotam_lab.train import text_charts, text_scenes, text_screens
 from cotam_lab.train.text_canvas import Photos, Size, hsv, smooth
 from cotam_lab.train.text_words import log_uniform, pick
 
-# For each kind its scene, its share of the pictures, and the part of these that a camera or scanner sees.
+# Kind → scene, share of the images, and share of these that pass a camera or scanner.
 SCENES = {
     "page": (text_scenes.page, 0.14, 0.65),
     "receipt": (text_scenes.receipt, 0.17, 0.9),
@@ -46,16 +45,16 @@ FILTERS = (
 
 
 def render(seed: int, size: Size = (640, 640), photos: Photos | None = None) -> np.ndarray:
-    """Make the picture of a seed.
+    """Draw the image of a seed.
 
     Parameters
     ----------
     seed
-        Determines the picture, given the fonts and the photos.
+        Determines the image, given the fonts and the photos.
     size
         Width and height in pixels, the order of Pillow.
     photos
-        RGB photos, uint8 (H, W, 3), to put where a scene has pictures; without them something like photos is
+        RGB photos, uint8 (H, W, 3), to put where a scene has images; without them something like photos is
         painted.
 
     Returns
@@ -88,7 +87,7 @@ def _striped(image: Image.Image, size: Size) -> Image.Image:
 
 
 def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Send a clean picture through a model of a camera or scanner, each flaw with its own probability."""
+    """Pass a clean image through a model of a camera or scanner; each flaw has its own probability."""
     if rng.random() < 0.5:
         image = _turned(rng, image)
     if rng.random() < 0.55:
@@ -97,7 +96,7 @@ def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
         kernel = np.zeros((5, 5))
         kernel[(2, slice(None)) if rng.random() < 0.5 else (slice(None), 2)] = rng.random(5)
         image = image.filter(ImageFilter.Kernel((5, 5), kernel.ravel().tolist(), kernel.sum()))
-    if rng.random() < 0.25:  # seen small and enlarged, as web pictures are
+    if rng.random() < 0.25:  # reduced and enlarged, as images on the web are
         part = rng.uniform(0.5, 0.95)
         small = image.resize((round(image.width * part), round(image.height * part)), pick(rng, FILTERS))
         image = small.resize(image.size, pick(rng, FILTERS[1:]))
@@ -112,7 +111,7 @@ def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 
 
 def _turned(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Turn a little, and sometimes see from the side; what lies outside the picture is some plain colour."""
+    """Rotate a little, sometimes with perspective; the outside of the image is a plain colour."""
     width, height = image.size
     angle = rng.normal() * 0.03
     square = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
@@ -163,18 +162,18 @@ def _write(folder: Path, size: Size, first: int, index: int) -> None:
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--count", default=600, show_default=True, help="Number of pictures.")
+@click.option("--count", default=600, show_default=True, help="Number of images.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Seed of the first picture; each next one adds one."
+    "--seed", default=0, show_default=True, help="Seed of the first image; each further one adds one."
 )
 @click.option("--size", default=640, show_default=True, help="Width and height in pixels.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default="the number of cores", help="Processes.")
 def main(out: Path, count: int, seed: int, size: int, jobs: int) -> None:
-    """Write text-rich training pictures as OUT/text-000000.png and so on."""
+    """Write text-rich training images as OUT/text-000000.png and so on."""
     out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool:
         done = pool.map(partial(_write, out, (size, size), seed), range(count), chunksize=8)
-        for _ in tqdm(done, total=count, unit="picture"):
+        for _ in tqdm(done, total=count, unit="image"):
             pass
 
 

@@ -1,7 +1,7 @@
-"""Colours, procedural photos and a scaled canvas: what `cotam_lab.train.text_scenes` draws with.
+"""Colours, procedural photos and a scaled canvas for `cotam_lab.train.text_scenes`.
 
-The canvas takes lengths in pixels of the final picture and holds a larger one, so that a scene can be reduced
-with real antialiasing. It knows no layout beyond a paragraph.
+The canvas takes lengths in pixels of the final image and holds a larger one, so that a scene can be reduced
+with real antialiasing. Its only layout is the paragraph.
 """
 
 import colorsys
@@ -132,7 +132,7 @@ def gradient(rng: np.random.Generator, size: Size) -> np.ndarray:
 
 
 class Canvas:
-    """An RGB picture drawn on in units of final pixels, held `scale` times larger so that it can be reduced.
+    """An RGB image drawn on in units of final pixels, held `scale` times larger so that it can be reduced.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Canvas:
         return text
 
     def mean(self, x: float, y: float, width: float, height: float) -> Colour:
-        """Average what is drawn in a rectangle, of which at least the last pixel lies in the picture."""
+        """Average what is drawn in a rectangle, of which at least the last pixel lies in the image."""
         right, bottom = self.image.width - 1, self.image.height - 1
         left, top = (int(min(max(0, v * self.scale), end)) for v, end in ((x, right), (y, bottom)))
         wide, high = (max(1, int(v * self.scale)) for v in (width, height))
@@ -248,7 +248,7 @@ class Canvas:
         self.draw.ellipse(shape, fill, outline, max(1, round(self.scale)))
 
     def paste(self, image: Image.Image, x: float, y: float) -> None:
-        """Lay a picture of canvas pixels at a place in final pixels."""
+        """Paste an image of canvas pixels at a position in final pixels."""
         self.image.paste(image, (round(x * self.scale), round(y * self.scale)))
 
     def picture(

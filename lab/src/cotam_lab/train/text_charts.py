@@ -1,4 +1,4 @@
-"""Charts for the pictures of `cotam_lab.train.text`: matplotlib figures and an infographic drawn with Pillow.
+"""Charts for the images of `cotam_lab.train.text`: matplotlib figures and an infographic drawn with Pillow.
 
 The figures are made without pyplot and drawn by the Agg backend. The data mean nothing; kinds, styles, fonts,
 colours and resolutions are drawn at random among those usual in papers, reports and the press.

@@ -1,7 +1,7 @@
 """Documents of `cotam_lab.train.text` drawn with Pillow: pages, receipts, forms and tables.
 
 Each scene is a function of a random generator, the size of the final picture, the number of pixels to draw
-for each of its pixels, and photos to use where a scene has pictures. Cameras, scanners and the reduction to
+for each of its pixels, and photos to use where a scene has images. Cameras, scanners and the reduction to
 the final size belong to `cotam_lab.train.text`. The layouts are caricatures: they are meant to have the
 edges, strokes, areas and repetitions of the real thing, and no more.
 """

@@ -330,7 +330,7 @@ def sign(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
 
 
 def slide(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
-    """Draw a slide: a title, bullet points, a picture or boxes joined by lines, a footer."""
+    """Draw a slide: a title, bullet points, an image or boxes joined by lines, a footer."""
     dark = rng.random() < 0.25
     ground = hsv(rng.random(), rng.random(), 0.3 * rng.random()) if dark else paper(rng)
     canvas = Canvas(size, ground, scale)

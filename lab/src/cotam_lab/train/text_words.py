@@ -1,4 +1,4 @@
-"""Fonts and words for the pictures of `cotam_lab.train.text`.
+"""Fonts and words for the images of `cotam_lab.train.text`.
 
 Fonts are found by a scan of the system's font folder and of the DejaVu family that matplotlib brings; a font
 counts as able to write a script only where its character map holds every character of that script's words.

@@ -1,7 +1,7 @@
-"""A small training set for a device: tiles of one size, compressed, in one file of at most so many bytes.
+"""A small training set for a device: compressed tiles of one size in one file of limited size.
 
-A tile is a square of an image, stored as lossless WebP where that is small (text, screens, charts) and else as AVIF of
-high quality. `load` decodes all of them into one uint8 array, which a device keeps in its memory.
+Tiles are stored as lossless WebP if that is small (text, screens, charts), else as AVIF of high quality. `load` decodes
+all of them into one uint8 array, which a device keeps in its memory.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["SIDE", "load", "pack_tiles"]
 SIDE = 512
 AVIF_QUALITY = 88
 LOSSLESS_BELOW = 60_000
-"""Bytes up to which a tile is kept without loss."""
+"""Largest tile, in bytes, that is stored without loss."""
 
 
 def pack_tiles(
     folders: Mapping[str, Sequence[Path]], out: Path, limit: int, *, text_share: float = 0.5, seed: int = 0
 ) -> dict[str, int]:
-    """Write random tiles of images, as (kind → files), to ``out`` until it has ``limit`` bytes.
+    """Write random tiles of images, given as kind → files, to ``out`` until it has ``limit`` bytes.
 
-    Kinds take turns by the square root of their number of files, "text" has ``text_share`` of the tiles. Images
-    that are smaller than a tile are left out. Returns how many tiles of each kind there are.
+    "text" gets ``text_share`` of the tiles; other kinds share the rest by the square root of their number of files.
+    Images smaller than a tile are left out. Returns kind → number of tiles.
     """
     rng = random.Random(seed)
     others = {kind: len(files) ** 0.5 for kind, files in folders.items() if kind != "text"}
@@ -88,7 +88,7 @@ def _compress(tile: np.ndarray) -> bytes:
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All tiles uint8 (N, `SIDE`, `SIDE`, 3), and which are rendered text, bool (N,)."""
+    """Load all tiles, uint8 (N, `SIDE`, `SIDE`, 3), and which are rendered text, bool (N,)."""
     with np.load(path) as arrays:
         data, lengths, text = arrays["data"], arrays["lengths"], arrays["text"]
     tiles = np.empty((len(lengths), SIDE, SIDE, 3), np.uint8)

