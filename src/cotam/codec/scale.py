@@ -1,7 +1,7 @@
 """One quality scale for all payloads, by `cotam.codec.contrast.balanced_error`.
 
-Up to 80, quality q of flat graphics stands for the error of the learned codec at q on pages, estimated as the
-median over training images (lab/docs/screens.md); above 80 the error is lower than the learned codec's.
+Up to 80, quality q of flat graphics stands for the error of the learned codec at q with the set `page`, the
+median over training screens (lab/docs/screens.md); above 80 the error is lower than the learned codec's.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 __all__ = ["av1_quality_for", "error_at"]
 
 _QUALITIES = (0, 20, 50, 80, 100)
-_ERRORS = (780.0, 340.0, 95.0, 36.0, 14.0)
+_ERRORS = (852.0, 335.0, 100.0, 37.0, 14.0)
 """Errors at `_QUALITIES`, in squared grey levels; the logarithm is interpolated linearly."""
 
-_AV1_QUALITIES = (2, 10, 22, 40, 60, 80)
-_AV1_ERRORS = (1190.0, 490.0, 270.0, 94.0, 36.0, 15.0)
+_AV1_QUALITIES = (2, 12, 30, 60, 80)
+_AV1_ERRORS = (1270.0, 466.0, 186.0, 33.8, 19.5)
 """Errors of AV1 as coded by `cotam.codec.av1`, at `_AV1_QUALITIES` of AVIF."""
 
 
