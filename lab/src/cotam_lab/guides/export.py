@@ -32,13 +32,6 @@ def _layers(text: str) -> list[int]:
     help="Layers whose attention is used: 1-3, or 2,5,11-12.",
 )
 @click.option(
-    "--reduction",
-    type=click.Choice(["mean", "max", "rollout"]),
-    default="mean",
-    show_default=True,
-    help="How layers are combined.",
-)
-@click.option(
     "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
 )
 @click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
@@ -47,7 +40,6 @@ def export(
     name: str,
     output: str,
     layers: list[int],
-    reduction: str,
     revision: str | None,
     small: bool,
     no_overwrite: bool,
@@ -63,7 +55,7 @@ def export(
     files.check_output(output, set(), overwrite=not no_overwrite)
     name = name.removeprefix("clip:")
     click.echo(f"reading {name}", err=True)
-    found = ClipGuide(name, revision=revision, layers=layers, reduction=reduction)  # type: ignore[arg-type]
+    found = ClipGuide(name, revision=revision, layers=layers)
     click.echo(f"exporting {found.name}, images of {found.side} pixels", err=True)
     data = found.onnx(small=small)
     files.write_whole(output, data, overwrite=not no_overwrite)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cotam_lab.nets.teachers import easyocr_weights
+from cotam_lab.nets.teachers import IMAGENET, easyocr_weights
 
 MULTIPLE = 32
 """Both sides of what the network sees are padded to multiples of it."""
@@ -21,8 +21,6 @@ _VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, 
 
 _SLICES = (12, 19, 29, 39)
 """Layers before which the stages end that the decoder sees: at 1/2, 1/4, 1/8 and 1/16."""
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TextDetector(nn.Module):
@@ -52,7 +50,7 @@ class TextDetector(nn.Module):
             *(nn.Conv2d(32, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 1), nn.ReLU()),
             nn.Conv2d(16, 2, 1),
         )
-        for name, values in (("mean", _MEAN), ("std", _STD)):
+        for name, values in zip(("mean", "std"), IMAGENET, strict=True):
             self.register_buffer(name, torch.tensor(values)[None, :, None, None], persistent=False)
         self.eval().requires_grad_(False)
 
