@@ -54,11 +54,7 @@ def test_importance_is_the_attention_of_the_whole_model(models, family):
     mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
     scaled = (torch.tensor(pixels).permute(2, 0, 1) / 255 - mean)[None] / std
     with torch.no_grad():
-        seen = model(
-            (torch.tensor(pixels).permute(2, 0, 1) / 255 - mean)[None] / std,
-            output_attentions=True,
-            **options,
-        )
+        seen = model(scaled, **options)
     first, third = (seen.attentions[number][0].mean(0) for number in (0, 2))
     both = (first + third) / 2
     row = both.mean(0) if family == "siglip" else both[0]
@@ -84,11 +80,8 @@ def test_pictures_of_any_size_and_layout_are_taken(models):
 
 def test_preprocessor_config_says_how_pixels_are_scaled(clip):
     plain = ClipGuide(str(clip)).importance(PIXELS)
-    file, values = (
-        clip / "preprocessor_config.json",
-        dict(zip(("image_mean", "image_std"), NORMALISATION["clip"])),
-    )
-    file.write_text(json.dumps(values))
+    file, (mean, std) = clip / "preprocessor_config.json", NORMALISATION["clip"]
+    file.write_text(json.dumps({"image_mean": mean, "image_std": std}))
     assert np.array_equal(ClipGuide(str(clip)).importance(PIXELS), plain)
     change(file, image_mean=[0.1, 0.5, 0.9])
     assert not np.allclose(ClipGuide(str(clip)).importance(PIXELS), plain, atol=1e-3)

@@ -43,8 +43,6 @@ _COLOURS = {
     "webp": "#5b8f69",
     "avif": "#4a7aa8",
     "avif-psnr": "#8fb3d3",
-    "jxl": "#a5855a",
-    "heic": "#8a6fa8",
     "cotam": "#c8373c",
 }
 _VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # cotam with options, in order

@@ -23,8 +23,7 @@ import click
 import numpy as np
 
 import cotam
-from cotam.cli.options import model_name
-from cotam.errors import CotamError, InputError, MissingExtraError
+from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
@@ -39,6 +38,7 @@ from cotam_lab.metrics.scores import score_named
 __all__ = ["CODECS", "SCORES", "VideoCodec", "table", "video"]
 
 Frames = Sequence[tuple[float, Pixels]]
+REFERENCES = ("x264", "cotam one by one")
 SCORES = ("features", "patch", "shallow", "middle", "late", "deep", "whole")
 
 
@@ -73,10 +73,8 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
 
     def code(frames: Frames, crf: int) -> tuple[int, list[Pixels]]:
         os.environ.setdefault("SVT_LOG", "1")
-        try:
-            import av
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("video", error.name or "av") from error
+        import av
+
         height, width = frames[0][1].shape[:2]
         clock = Fraction(1, 1000)
         file, size = BytesIO(), 0
@@ -211,20 +209,8 @@ def _shown(delta: Delta) -> str:
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
 @click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
 @click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
-@click.option("--for", "fit", type=model_name, default="llava-1.5", show_default=True)
-@click.option(
-    "--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.  [repeatable]"
-)
-@click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
-def video(
-    clips: tuple[str, ...],
-    output: str,
-    fps: float,
-    max_frames: int,
-    fit: str,
-    codecs: tuple[str, ...],
-    reference: tuple[str, ...],
-) -> None:
+@click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
+def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
 
     All get the same sampled frames; scores are features of a vision encoder, level by level. In brackets is
@@ -233,10 +219,10 @@ def video(
     try:
         scored = metric("features")
         scored.prepare()
-        sampling = {"fps": fps, "most": max_frames, "fit": fit}
+        sampling = {"fps": fps, "most": max_frames, "fit": "llava-1.5"}
         rows = measured(clips, codecs or CODECS, Path(output), scored, sampling)
         known = {row["codec"] for row in rows}
-        text = "\n".join(table(rows, one) for one in reference if one in known)
+        text = "\n".join(table(rows, one) for one in REFERENCES if one in known)
         write_whole(str(Path(output, "table.md")), text.encode())
     except CotamError as error:
         raise click.ClickException(str(error)) from error

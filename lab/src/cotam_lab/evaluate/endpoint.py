@@ -40,8 +40,6 @@ class Endpoint:
         Environment variable with the key; without it none is sent.
     retries : int
         After 429, 5xx and broken connections; waits double, or are those of Retry-After.
-    timeout : float
-        Seconds for an answer.
     first_wait : float
         Seconds before the first retry.
     """
@@ -53,13 +51,12 @@ class Endpoint:
         *,
         key_variable: str = "OPENAI_API_KEY",
         retries: int = 6,
-        timeout: float = 300,
         first_wait: float = 1,
     ) -> None:
         key = os.environ.get(key_variable)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._address, self._key_variable = address.rstrip("/"), key_variable
-        self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._client = httpx2.Client(headers=headers, timeout=300)
         self._retries, self._first_wait = retries, first_wait
         self.name = model or ""
 

@@ -32,12 +32,8 @@ _GIVE_UP = 25
 class Asking:
     """How questions are asked; part of the key of a row.
 
-    Attributes
-    ----------
-    letters : bool
-        List choices and ask for a letter; otherwise compare their likelihoods.
-    max_tokens : int or None
-        Of an answer; None takes the metric's.
+    ``letters`` lists choices and asks for a letter, instead of comparing their likelihoods; ``max_tokens`` of
+    an answer are the metric's if None.
     """
 
     letters: bool = True
@@ -82,22 +78,8 @@ def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *
     """Ask what a file of rows has no answer to, and append the rows.
 
     A failure leaves a row with ``error`` and without ``answer``, and is asked again by the next run. The last
-    line of a key counts. One run at a time.
-
-    Parameters
-    ----------
-    file : Path
-        JSON lines; created if missing. An incomplete last line is cut off.
-    wanted : sequence of Query
-    backend : Backend
-    asking : Asking
-    jobs : int
-        Questions at a time, in threads.
-
-    Returns
-    -------
-    list of dict
-        Rows of the wanted queries, in their order, all scored anew.
+    line of a key counts. One run at a time, ``jobs`` questions at a time. Returns the rows of the wanted
+    queries, in their order, all scored anew.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from cotam_lab.train import text_scenes
 from cotam_lab.train.text_canvas import Canvas, Colour, hsv, ink, luma, paper
-from cotam_lab.train.text_words import advance, digits, log_uniform, pick, voice
+from cotam_lab.train.text_words import Rng, advance, digits, log_uniform, pick, voice
 
 __all__ = ["SIDE", "TASKS", "Item", "Material", "Photo", "draw", "reading"]
 
@@ -119,7 +119,6 @@ class Item:
     choices: tuple[str, ...] = ()
 
 
-Rng = np.random.Generator
 Task = Callable[[Rng, Material], Item]
 
 
@@ -289,7 +288,7 @@ def _ground(rng: Rng, material: Material) -> Image.Image:
 
 def _page(rng: Rng) -> Image.Image:
     scenes = (text_scenes.page, text_scenes.receipt, text_scenes.form, text_scenes.table)
-    return pick(rng, scenes)(rng, (SIDE, SIDE), 1.0, ())
+    return pick(rng, scenes)(rng, (SIDE, SIDE), 1.0)
 
 
 def _paint(rng: Rng, name: str) -> Colour:

@@ -1,57 +1,18 @@
-"""Evaluation with real rounding: of real files, through the exported graphs; of losses, on fixed crops.
-
-Knows how to export, encode and decode a folder, and crops: nothing of the loop.
-"""
+"""Losses of weights with real rounding, on fixed crops."""
 
 from __future__ import annotations
-
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from cotam.codec import weights
-from cotam.codec.still import Codec as RuntimeCodec
-from cotam.image.psnr import psnr
-from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec
-from cotam_lab.train.data import Crops, pictures, read_rgb
-from cotam_lab.train.export import export
+from cotam_lab.train.data import Crops
 from cotam_lab.train.losses import Batch, Loss
 
 QUALITIES = (10, 30, 50, 70, 90)
 
 
-def on_folder(folder: Path, run: Path, every: int = 3) -> Callable[[Codec, int], dict[str, float]]:
-    """An evaluation on every third picture of ``folder``: mean bpp of the files, and mean PSNR."""
-    files = pictures(folder, hold_out_tenth=False)[::every]
-
-    def evaluate(network: Codec, step: int) -> dict[str, float]:
-        with tempfile.TemporaryDirectory(dir=run) as temporary:
-            export(network, Path(temporary))
-            codec = RuntimeCodec(
-                weights.load("trial", Path(temporary)), OnnxRunner(Path(temporary), threads=1)
-            )
-            row = {}
-            for quality in QUALITIES:
-                bpp, decibels = [], []
-                for file in files:
-                    pixels = read_rgb(file)
-                    coded = codec.encode(pixels, quality)
-                    bpp.append(8 * len(coded.data) / (pixels.shape[0] * pixels.shape[1]))
-                    decibels.append(psnr(pixels, codec.decode(coded)))
-                row[f"bpp{quality}"] = float(np.mean(bpp))
-                row[f"psnr{quality}"] = float(np.mean(decibels))
-        return row
-
-    return evaluate
-
-
-def on_crops(
-    network: Codec, crops: Crops, loss: Loss, count: int, *, adapted: bool = False
-) -> dict[str, float]:
+def on_crops(network: Codec, crops: Crops, loss: Loss, count: int) -> dict[str, float]:
     """Mean parts of a loss over the first ``count`` crops, residuals rounded, without level maps.
 
     The crops have qualities `QUALITIES` in turn, and what the loss draws is drawn from a crop's number, so
@@ -66,7 +27,7 @@ def on_crops(
         levels = torch.zeros(1, 1, crops.size // 32, crops.size // 32)
         torch.manual_seed(number)
         with torch.no_grad():
-            coded = network(picture, quality, levels, noise=False, adapted=adapted)
+            coded = network(picture, quality, levels, noise=False)
             parts = loss(coded, Batch(picture, quality, levels, torch.from_numpy(text), 1.0))
         parts["bpp"] = parts.pop("bpp_y") + parts.pop("bpp_z")
         for name, value in parts.items():

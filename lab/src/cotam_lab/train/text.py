@@ -19,8 +19,8 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from cotam_lab.train import text_charts, text_scenes, text_screens
-from cotam_lab.train.text_canvas import Photos, Size, hsv, smooth
-from cotam_lab.train.text_words import log_uniform, pick
+from cotam_lab.train.text_canvas import Size, hsv, smooth
+from cotam_lab.train.text_words import Rng, log_uniform, pick
 
 # For each kind its scene, its share of the pictures, and the part of these that a camera or scanner sees.
 SCENES = {
@@ -45,31 +45,15 @@ FILTERS = (
 )
 
 
-def render(seed: int, size: Size = (640, 640), photos: Photos | None = None) -> np.ndarray:
-    """Make the picture of a seed.
-
-    Parameters
-    ----------
-    seed
-        Determines the picture, given the fonts and the photos.
-    size
-        Width and height in pixels, the order of Pillow.
-    photos
-        RGB photos, uint8 (H, W, 3), to put where a scene has pictures; without them something like photos is
-        painted.
-
-    Returns
-    -------
-    numpy.ndarray
-        RGB, uint8, of shape (height, width, 3).
-    """
+def render(seed: int, size: Size = (640, 640)) -> np.ndarray:
+    """Make the picture of a seed, uint8 (height, width, 3) RGB; ``size`` is (width, height)."""
     rng = np.random.default_rng(seed)
     shares = np.cumsum([share for _, share, _ in SCENES.values()])
     kind = list(SCENES)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
     scene, _, spoiled = SCENES[kind]
     subpixels = kind in CRISP and rng.random() < 0.12
     scale = 3.0 if subpixels else 1.0 if rng.random() < 0.6 else rng.uniform(1.1, 2.5)
-    image = scene(rng, size, scale, photos or ())
+    image = scene(rng, size, scale)
     if subpixels:
         image = _striped(image, size)
     elif scale > 1:
@@ -87,7 +71,7 @@ def _striped(image: Image.Image, size: Size) -> Image.Image:
     return Image.fromarray(np.stack(stripes, -1).round().clip(0, 255).astype(np.uint8))
 
 
-def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+def degrade(rng: Rng, image: Image.Image) -> Image.Image:
     """Send a clean picture through a model of a camera or scanner, each flaw with its own probability."""
     if rng.random() < 0.5:
         image = _turned(rng, image)
@@ -111,7 +95,7 @@ def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image
 
 
-def _turned(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+def _turned(rng: Rng, image: Image.Image) -> Image.Image:
     """Turn a little, and sometimes see from the side; what lies outside the picture is some plain colour."""
     width, height = image.size
     angle = rng.normal() * 0.03
@@ -130,7 +114,7 @@ def _turned(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image.transform(image.size, way, solved.tolist(), Image.Resampling.BICUBIC, fillcolor=fill)
 
 
-def _lit(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+def _lit(rng: Rng, image: Image.Image) -> Image.Image:
     """Change contrast, light and colour balance, then add paper texture and sensor noise."""
     pixels = np.asarray(image, np.float32)
     if rng.random() < 0.5:
