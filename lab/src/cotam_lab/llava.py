@@ -14,21 +14,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from transformers import AutoProcessor
 
+from cotam.codec.planes import Latents
 from cotam.codec.shared import codec_of
 from cotam.errors import InputError
 from cotam.format.header import check_size, read_file
-from cotam_lab.errors import MissingPackageError
-
-if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
-
-    from cotam.codec.planes import Latents
-    from cotam_lab.nets.adapter import TokenAdapter, View
+from cotam_lab.nets.adapter import TokenAdapter, View, add_tokens, embeddings_of
+from cotam_lab.nets.teachers import NORMALISATION
 
 COLOURS = 3
 
@@ -47,17 +47,9 @@ def attach(
         instead, images are resized to the tower's square (bicubic, no crop) and normalised with its family's
         mean and deviation.
 
-    Raises
-    ------
-    InputError
-        if the model is of another family, the adapter for another width, or there is no processor
-    MissingPackageError
-        if torch or transformers is not installed
+    Raises InputError if the model is of another family, the adapter for another width, or there is no
+    processor.
     """
-    try:
-        from cotam_lab.nets.adapter import TokenAdapter, embeddings_of
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "torch") from error
     kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if kind != "llava":
         raise InputError(f"attach takes LlavaForConditionalGeneration, got {kind}")
@@ -126,17 +118,15 @@ class Attached:
         found = self._preprocess([image for image, _ in decoded], prompts)
         pixels = found["pixel_values"].to(self._tower.dtype)
         if self.adapter is not None:
-            seen = pixels.shape[2], pixels.shape[3]
+            pixels, seen = pixels.to(self.model.device), (pixels.shape[2], pixels.shape[3])
             tokens = [self._tokens(latents, self._view(image.size, seen)) for image, latents in decoded]
             channels = [as_channels(one, self._patch, seen) for one in tokens]
-            pixels = _concatenated(pixels.to(self.model.device), channels)
+            pixels = torch.cat([pixels, torch.stack(channels).to(pixels)], 1)
         return {
             name: value.to(self.model.device) for name, value in (found | {"pixel_values": pixels}).items()
         }
 
     def _decode(self, data: bytes) -> tuple[Image.Image, Latents]:
-        from PIL import Image
-
         file = read_file(data)
         check_size(file.width, file.height)
         found = codec_of(file.header.weights)
@@ -186,8 +176,6 @@ class Attached:
 
     def _tokens(self, latents: Latents, view: View) -> Tensor:
         """Tokens (patches, width) of one image."""
-        import torch
-
         assert self.adapter is not None
         device = self.model.device
         with torch.no_grad():
@@ -204,16 +192,12 @@ class Attached:
         return (pixels[:, :COLOURS], *rest)
 
     def _add_tokens(self, _module: Any, _inputs: Any, first: Tensor) -> Tensor | None:
-        from cotam_lab.nets.adapter import add_tokens
-
         tokens, self._taken.tokens = self._taken.tokens, None
         return None if tokens is None else add_tokens(first, tokens)
 
 
 def as_channels(tokens: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
     """Spread tokens (rows · columns, C) over their patches: (⌈C / patch²⌉, height, width), zero-padded."""
-    import torch.nn.functional as F
-
     rows, columns = size[0] // patch, size[1] // patch
     tokens = F.pad(tokens, (0, -tokens.shape[1] % patch**2))
     found = tokens.unflatten(1, (-1, patch, patch)).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
@@ -241,13 +225,8 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
     size : height and width of the image
     seen : height and width of the processor's output
 
-    Raises
-    ------
-    InputError
-        if the processor does anything else
+    Raises InputError if the processor does anything else.
     """
-    from cotam_lab.nets.adapter import View
-
     frame, start = size, (0, 0)
     if getattr(images, "do_pad", None):
         if not type(images).__name__.startswith("LlavaImageProcessor"):
@@ -286,11 +265,6 @@ def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) ->
 
 def _resized(images: list[Image.Image], config: Any) -> Tensor:
     """Resize to the tower's square and normalise: (B, 3, side, side)."""
-    import torch
-    from PIL import Image
-
-    from cotam_lab.nets.teachers import NORMALISATION
-
     family = config.model_type.removesuffix("_vision_model")
     mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
     side = int(config.image_size)
@@ -301,15 +275,7 @@ def _resized(images: list[Image.Image], config: Any) -> Tensor:
     return torch.stack(found)
 
 
-def _concatenated(pixels: Tensor, channels: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat([pixels, torch.stack(channels).to(pixels)], 1)
-
-
 def _processor_of(model: Any) -> Any:
-    from transformers import AutoProcessor
-
     name = getattr(model.config, "_name_or_path", "")
     try:
         if name:

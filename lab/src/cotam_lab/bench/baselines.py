@@ -74,10 +74,7 @@ def codec(name: str, threads: int = 1) -> Codec:
     ``threads`` are for AVIF, which cuts images of several megapixels into tiles for more threads, at a small
     cost in bytes: take 1 where rate is measured.
 
-    Raises
-    ------
-    InputError
-        If there is no such codec, or it has no such options.
+    Raises InputError if there is no such codec, or it has no such options.
     """
     from cotam_lab.bench.ours import ours
     from cotam_lab.bench.tailored import tailored
@@ -103,10 +100,7 @@ def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 
     One quality may also stand among the options: ``jpeg:q=20``, ``cotam:view=human,q=20``.
 
-    Raises
-    ------
-    InputError
-        If there is no such codec, or a quality is not a whole number from 0 to 100.
+    Raises InputError if there is no such codec, or a quality is not a whole number from 0 to 100.
     """
     name, at, listed = spec.rpartition("@")
     if not at:

@@ -156,10 +156,7 @@ class Points:
 def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
     """Gather the rows of a codec; images that lack the score at one of its qualities are left out.
 
-    Raises
-    ------
-    InputError
-        If no image is left.
+    Raises InputError if no image is left.
     """
     found = {
         (row["image"], row["quality"]): (row["bpp"], row[score])
@@ -264,10 +261,7 @@ def compare(
 
     ``noisy``: curves of this score, such as word accuracy, need not rise, so compare `monotone` curves.
 
-    Raises
-    ------
-    InputError
-        If there is no such image.
+    Raises InputError if there is no such image.
     """
     first, second = points(rows, reference, score), points(rows, codec, score)
     shared = [image for image in first.images if image in second.images]

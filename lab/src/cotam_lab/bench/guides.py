@@ -67,9 +67,7 @@ class Spec:
     def parse(cls, text: str) -> Spec:
         """Parse NAME[+NAME…]@STRENGTH[/LIMIT], NAME@ternary, or none.
 
-        Raises
-        ------
-        InputError
+        Raises InputError.
         """
         if text == UNIFORM:
             return cls(text)

@@ -42,10 +42,7 @@ def find_images(folder: Path, limit: int | None = None, every: int = 1) -> list[
     every : int
         Before that, take numbers 0, ``every``, 2 · ``every``, … .
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     place = folder / "images" if (folder / "images").is_dir() else folder
     paths = sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES)
@@ -58,10 +55,7 @@ def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> lis
     A label has ``image`` (path relative to the pack) and ``lines`` or ``words``: objects with ``text`` and
     optionally ``legible``. ``limit`` and ``every`` are those of `find_images`.
 
-    Raises
-    ------
-    InputError
-        If there are no labels, or none with text.
+    Raises InputError if there are no labels, or none with text.
     """
     try:
         labels = [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]

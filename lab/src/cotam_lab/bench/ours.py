@@ -40,10 +40,7 @@ def ours(text: str = "") -> Codec:
 
     A value is a JSON number, true, false or null, or else a string. Other options keep the API's defaults.
 
-    Raises
-    ------
-    InputError
-        If an option does not exist, or its value is invalid.
+    Raises InputError if an option does not exist, or its value is invalid.
     """
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding}

@@ -50,10 +50,7 @@ def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def main_scores(rows: Sequence[dict[str, Any]]) -> list[str]:
     """List the main scores that the rows have, metric by metric.
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     keys = dict.fromkeys(key for row in rows for key in row if key.partition("@")[0] in SCORES)
     found = [key for name in METRICS for key in keys if key.partition("@")[0] in metric(name).main]

@@ -115,10 +115,7 @@ def sweep(file: Path, wanted: Sequence[Job], metrics: Sequence[Metric], *, jobs:
 def measure(job: Job, metrics: Sequence[Metric]) -> Row:
     """Make the row of a job.
 
-    Raises
-    ------
-    InputError
-        If the image cannot be read.
+    Raises InputError if the image cannot be read.
     """
     original = to_rgb(job.sample.path)
     height, width = original.shape[:2]
@@ -147,10 +144,7 @@ def measure(job: Job, metrics: Sequence[Metric]) -> Row:
 def read_rows(file: Path) -> list[Row]:
     """Read the rows of a file; none if it does not exist.
 
-    Raises
-    ------
-    InputError
-        If a line is not a row.
+    Raises InputError if a line is not a row.
     """
     if not file.exists():
         return []

@@ -41,10 +41,7 @@ __all__ = ["main", "token_row"]
 def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
     """Make the row of an image at a quality, with the scores of the features metric.
 
-    Raises
-    ------
-    InputError
-        If the adapter was trained for another weight set than that of ``profile``.
+    Raises InputError if the adapter was trained for another weight set than that of ``profile``.
     """
     pixels = to_rgb(path)
     height, width = pixels.shape[:2]

@@ -53,10 +53,7 @@ class Backend(Protocol):
     ) -> Reply:
         """Answer a question about images, uint8 (height, width, 3) RGB, or about the files in ``coded``.
 
-        Raises
-        ------
-        StoppedError
-            If ``coded`` is given and the model does not take token adapters.
+        Raises StoppedError if ``coded`` is given and the model does not take token adapters.
         """
 
     def losses(

@@ -63,10 +63,7 @@ class Endpoint:
     def prepare(self) -> None:
         """Request the list of models.
 
-        Raises
-        ------
-        StoppedError
-            If the server does not answer or refuses, or lists no model and none was given.
+        Raises StoppedError if the server does not answer or refuses, or lists no model and none was given.
         """
         try:
             answer = self._client.get(f"{self._address}/models")

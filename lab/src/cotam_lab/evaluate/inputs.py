@@ -33,10 +33,7 @@ class WithTokens(Codec):
 def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
     """Combine a codec with a token adapter; None if it makes no files that the adapter reads.
 
-    Raises
-    ------
-    InputError
-        If the file is not a token adapter.
+    Raises InputError if the file is not a token adapter.
     """
     adapter = TokenAdapter.load(file)
     if not codec.name.startswith("cotam") or "view=human" in codec.name:

@@ -59,10 +59,7 @@ class Question:
 def read_questions(file: Path) -> list[Question]:
     """Read a file of questions.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read, a line is not a question, or an id occurs twice.
+    Raises InputError if it cannot be read, a line is not a question, or an id occurs twice.
     """
     try:
         return parse_questions(file.read_text("utf-8"), file)
@@ -73,10 +70,7 @@ def read_questions(file: Path) -> list[Question]:
 def parse_questions(text: str, file: Path) -> list[Question]:
     """Parse the text of a file; its name is for error messages, its folder for the images.
 
-    Raises
-    ------
-    InputError
-        As `read_questions`.
+    Raises InputError as `read_questions`.
     """
     found: dict[str, Question] = {}
     for number, line in enumerate(text.split("\n"), start=1):  # splitlines would split JSON at U+2028

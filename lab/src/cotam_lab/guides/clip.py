@@ -63,10 +63,7 @@ class ClipGuide:
         revision : commit or branch of the hub; None is the one in `REVISIONS`, else main
         layers : from 1
 
-        Raises
-        ------
-        InputError
-            If the model cannot be loaded, or does not have these layers.
+        Raises InputError if the model cannot be loaded, or does not have these layers.
         """
         if not layers or min(layers) < 1:
             raise InputError(f"layers are numbers from 1, got {', '.join(map(str, layers)) or 'none'}")
@@ -95,10 +92,7 @@ class ClipGuide:
     def onnx(self, *, small: bool = False) -> bytes:
         """Export the guide as ONNX (docs/guide.md has the contract); ``small`` stores weights as int8.
 
-        Raises
-        ------
-        InputError
-            For DINOv2 with registers, whose antialiased positions ONNX cannot resize.
+        Raises InputError for DINOv2 with registers, whose antialiased positions ONNX cannot resize.
         """
         if "registers" in self._network.teacher.model.config.model_type:
             raise InputError(f"{self.name} has registers and cannot be exported: take a model without")

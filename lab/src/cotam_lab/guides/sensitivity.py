@@ -148,7 +148,7 @@ def _run(teacher: Teacher, image: Tensor, size: list[int], **options: bool) -> A
     if list(image.shape[2:]) != size:
         image = F.interpolate(image, size, mode="bicubic", antialias=True)
     with autocast(image.device.type):
-        return teacher.model((image - teacher.mean) / teacher.std, output_hidden_states=True, **options)
+        return teacher.run(image, output_hidden_states=True, **options)
 
 
 def as_tensor(pixels: np.ndarray) -> Tensor:

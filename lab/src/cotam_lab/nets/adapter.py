@@ -176,10 +176,7 @@ class TokenAdapter(nn.Module):
     def load(cls, path: Path) -> TokenAdapter:
         """The adapter in a file, in evaluation mode.
 
-        Raises
-        ------
-        InputError
-            if the file is not there or not one that `save` wrote
+        Raises InputError if the file is not there or not one that `save` wrote.
         """
         from safetensors import SafetensorError, safe_open
 

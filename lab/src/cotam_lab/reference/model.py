@@ -156,10 +156,7 @@ def assemble(
     (LlavaForConditionalGeneration, LlavaProcessor)
         In evaluation mode; the parts are not copied.
 
-    Raises
-    ------
-    InputError
-        If the side is not a multiple of patch × pool.
+    Raises InputError if the side is not a multiple of patch × pool.
     """
     transformers: Any = importlib.import_module("transformers")
     cell = vision.config.patch_size * settings.pool
@@ -248,10 +245,7 @@ def save_trained(model: Any, settings: Settings, file: Path, *, steps: int) -> N
 def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
     """Read settings and tensors of a file that `save_trained` wrote.
 
-    Raises
-    ------
-    InputError
-        If it is missing, not such a file, or for other package versions.
+    Raises InputError if it is missing, not such a file, or for other package versions.
     """
     if not file.is_file():
         raise InputError(
@@ -273,10 +267,7 @@ def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
 def load_parts() -> tuple[Any, Any, Any]:
     """Load encoder, language model and tokenizer from the two packages, in float32.
 
-    Raises
-    ------
-    MissingPackageError
-        If a package is missing, or of another version.
+    Raises MissingPackageError if a package is missing, or of another version.
     """
     from cotam_lab.nets.teachers import dinov2_small
 
@@ -300,10 +291,7 @@ def load_parts() -> tuple[Any, Any, Any]:
 def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, Any]:
     """Load the trained model, in float32, and its processor; ``parts`` default to `load_parts`.
 
-    Raises
-    ------
-    InputError, MissingPackageError
-        As `load_trained` and `load_parts`.
+    Raises InputError, MissingPackageError as `load_trained` and `load_parts`.
     """
     settings, tensors = load_trained(file)
     vision, language, tokenizer = parts or load_parts()
@@ -317,10 +305,7 @@ def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, An
 def put_trained(model: Any, tensors: dict[str, Tensor], source: str) -> None:
     """Set the trained parameters of a model with `LowRank`.
 
-    Raises
-    ------
-    InputError
-        If the tensors do not fit; ``source`` is for the message.
+    Raises InputError if the tensors do not fit; ``source`` is for the message.
     """
     own = trained(model)
     odd = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]

@@ -82,10 +82,7 @@ class Photo:
 class Material:
     """Photos and words to draw with.
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than four words, named photos, or photos with captions.
+    Raises ValueError if there are fewer than four words, named photos, or photos with captions.
     """
 
     def __init__(self, photos: Sequence[Photo], words: Sequence[str]) -> None:

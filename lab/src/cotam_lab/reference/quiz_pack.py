@@ -44,10 +44,7 @@ def training(data: Path) -> tuple[list[Photo], list[str]]:
     ----------
     data : folder with train/photos and train/captions, each with ``labels.jsonl``
 
-    Raises
-    ------
-    InputError
-        If a pack is missing.
+    Raises InputError if a pack is missing.
     """
     return _photos(data, held=False), _words(data, held=False)
 
@@ -60,10 +57,7 @@ def held_out(data: Path) -> tuple[list[Photo], list[str]]:
 def write(data: Path, file: Path) -> int:
     """Write the training material as an uncompressed zip archive; return the number of photos.
 
-    Raises
-    ------
-    InputError
-        If a pack is not there, or it is more than `LIMIT`.
+    Raises InputError if a pack is not there, or it is more than `LIMIT`.
     """
     photos, words = training(data)
     size = sum(len(photo.data) for photo in photos)
@@ -83,10 +77,7 @@ def write(data: Path, file: Path) -> int:
 def read(file: Path) -> Material:
     """Read the material of a file that `write` made into memory.
 
-    Raises
-    ------
-    InputError
-        If it is not such a file.
+    Raises InputError if it is not such a file.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -105,10 +96,7 @@ def read(file: Path) -> Material:
 def labels(pack: Path) -> list[dict[str, Any]]:
     """Read the labels of a pack, sorted by image.
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     try:
         lines = (pack / "labels.jsonl").read_text("utf-8").splitlines()

@@ -52,10 +52,7 @@ def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Ques
     count : int
         Synthetic questions a task.
 
-    Raises
-    ------
-    InputError
-        If a pack is missing.
+    Raises InputError if a pack is missing.
     """
     material = Material(*held_out(data))
     found = {

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.ndimage import label
 
 from cotam.image.read import Pixels
@@ -78,14 +80,11 @@ def _prepare() -> object:
 
 def _layer_states(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """Normalised tokens after each layer, (layers + 1, tokens, channels); attention, (layers, tokens)."""
-    import torch
-    import torch.nn.functional as F
-
     teacher = teacher_named(DEFAULT)
     batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        fitted = (teacher.fit(batch, teacher.side) - teacher.mean) / teacher.std
-        seen = teacher.model(fitted, output_hidden_states=True, output_attentions=True)
+        fitted = teacher.fit(batch, teacher.side)
+        seen = teacher.run(fitted, output_hidden_states=True, output_attentions=True)
         states = torch.cat(seen.hidden_states)[:, teacher.prefix :]
         attention = torch.cat([a[:, :, 0, teacher.prefix :].mean(1) for a in seen.attentions])
         tokens = F.layer_norm(states, states.shape[-1:])

@@ -91,10 +91,7 @@ def count_pack(
     scenes : int
     seed : int
 
-    Raises
-    ------
-    InputError
-        If the pack has fewer than two classes of large enough cut-outs.
+    Raises InputError if the pack has fewer than two classes of large enough cut-outs.
     """
     rng = np.random.default_rng(seed)
     cuts = _cut_outs(objects)

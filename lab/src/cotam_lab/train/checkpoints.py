@@ -47,10 +47,7 @@ def averaged_weights(path: Path) -> dict[str, Tensor]:
 def load_codec(path: Path) -> Codec:
     """Return a codec with the averaged weights of a file, see `averaged_weights`.
 
-    Raises
-    ------
-    InputError
-        If they are not those of a codec.
+    Raises InputError if they are not those of a codec.
     """
     codec = Codec()
     missing, unexpected = codec.load_state_dict(averaged_weights(path), strict=False)

@@ -37,10 +37,7 @@ Row = Mapping[str, Any]
 def read_log(path: Path) -> list[Row]:
     """Rows of a run with "step": of its folder, or of a file of rows. "bpp" is the sum of its two parts.
 
-    Raises
-    ------
-    InputError
-        if there are none
+    Raises InputError if there are none.
     """
     file = path / "log.jsonl" if path.is_dir() else path
     try:

@@ -79,10 +79,7 @@ class WithTokens(nn.Module):
 def check_network(network: Codec, weights: WeightSet, crop: np.ndarray) -> None:
     """Make sure that torch weights are those of a weight set: latents of a crop uint8 (H, W, 3) agree.
 
-    Raises
-    ------
-    InputError
-        if they do not: tokens would be trained for latents that no file has
+    Raises InputError if they do not: tokens would be trained for latents that no file has.
     """
     runtime = RuntimeCodec(weights, OnnxRunner(weights.folder))
     levels = torch.zeros(1, 1, crop.shape[0] // 32, crop.shape[1] // 32)
