@@ -28,23 +28,11 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to code.
-
-    Attributes
-    ----------
-    name : str
-        Its key in the rows.
-    pixels : uint8 (H, W, 3)
-    score : callable
-        Decoded pixels → scores, more is better.
-    text : bool
-        Whether it is an image of text.
-    """
+    """An image to code: its key in the rows, pixels uint8 (H, W, 3), and decoded pixels → scores, more is better."""
 
     name: str
     pixels: Pixels
     score: Callable[[Pixels], Scores]
-    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,15 +44,9 @@ class Variant:
 
 
 class FeatureScores:
-    """Scores of decoded images by an encoder's features, of named views of the image.
+    """Scores of decoded images by an encoder's features, against the original ``pixels`` uint8 (H, W, 3).
 
-    Parameters
-    ----------
-    teacher : Teacher
-    pixels : uint8 (H, W, 3)
-        The original.
-    views : name → list of (slice, slice)
-        Parts of the image that the encoder sees; distances are means over the views of a name.
+    ``views``: names of lists of parts of the image that the encoder sees; distances are means over a list.
     """
 
     def __init__(

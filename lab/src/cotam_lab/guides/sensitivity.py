@@ -1,4 +1,4 @@
-"""Sensitivity maps of encoders and readers, and text maps: the targets of a guide.
+"""Sensitivity maps of encoders, and text maps: the targets of a guide.
 
 Squared error in a cell costs ``‖Jᵀv‖²``: J is the derivative of the teacher's output by the cell's pixels, v
 random with the weights of the outputs; its expectation is the trace of ``Jᵀ·diag(weight)·J``. The derivative
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cotam.codec.still import Codec
 from cotam_lab.guides.lettering import lettered
-from cotam_lab.nets.teachers import LEVELS, Reader, Teacher
+from cotam_lab.nets.teachers import LEVELS, Teacher
 from cotam_lab.nets.text_detector import TextDetector
 from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
@@ -89,25 +89,6 @@ def maps(
         found[name] = cells_of(near, cell)
     found["variance"] = local_variance(image, cell)
     return {name: (m / m.mean()).clamp(min=1e-4).reshape(cells) for name, m in found.items()}
-
-
-def reader_map(
-    reader: Reader,
-    coded: Tensor,
-    *,
-    probes: int,
-    cell: int = 16,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Compute the sensitivity of a reader's features, on the grid of `maps`, of the image enlarged twice."""
-    coded = coded.detach().requires_grad_()
-    with autocast(coded.device.type):
-        seen = reader(F.interpolate(coded, scale_factor=2, mode="bilinear"))
-    flat = torch.cat(
-        [m.float().flatten() / m.float().square().mean().sqrt() / m.numel() ** 0.5 for m in seen]
-    )
-    found = cells_of(squared_gradient(flat, None, coded, probes, generator), cell)
-    return (found / found.mean()).clamp(min=1e-4)
 
 
 def text_map(detector: TextDetector, image: Tensor, cell: int = 16) -> Tensor:
