@@ -38,10 +38,8 @@ class Curve:
 
     Attributes
     ----------
-    rate : ndarray
-        Bits per pixel, float64 (points,), above 0, rising.
-    score : ndarray
-        float64 (points,), more is better.
+    rate : bits per pixel, float64 (points,), above 0, rising
+    score : float64 (points,), more is better
     """
 
     rate: np.ndarray
@@ -63,12 +61,9 @@ class Delta:
 
     Attributes
     ----------
-    value : float or None
-        Per cent of rate, or units of the score.
-    overlap : float
-        0…1, the range that both curves cover divided by the range that either covers.
-    reason : str or None
-        Why the value is None.
+    value : per cent of rate, or units of the score
+    overlap : 0…1, the range that both curves cover divided by the range that either covers
+    reason : why the value is None
     """
 
     value: float | None
@@ -130,11 +125,7 @@ class Points:
 
     Attributes
     ----------
-    codec : str
-    images : tuple of str
-    qualities : tuple of int
-    bpp, scores : ndarray
-        float64 (images, qualities).
+    bpp, scores : float64 (images, qualities)
     """
 
     codec: str
@@ -180,10 +171,8 @@ class Interval:
 
     Attributes
     ----------
-    low, high : float
-        Percentiles 2.5 and 97.5 of the delta.
-    without : float
-        0…1, the share of resamples without a delta; they are not in the percentiles.
+    low, high : percentiles 2.5 and 97.5 of the delta
+    without : 0…1, the share of resamples without a delta; they are not in the percentiles
     """
 
     low: float
@@ -203,10 +192,8 @@ def bootstrap(
 
     Parameters
     ----------
-    reference, test : Points
-        On the same images, in the same order.
-    delta : callable
-        `bd_rate`, `bd_quality`, or one of them on `monotone` curves.
+    reference, test : on the same images, in the same order
+    delta : `bd_rate`, `bd_quality`, or one of them on `monotone` curves
 
     Returns
     -------
@@ -231,15 +218,11 @@ class Comparison:
 
     Attributes
     ----------
-    reference, codec, score : str
-    images : int
-        Measured with both codecs at all of their qualities.
-    rate, rate_interval : Delta, Interval or None
-        BD-rate of the mean curves, in per cent.
-    quality, quality_interval : Delta, Interval or None
-        BD-quality of the mean curves, in units of the score.
-    image_rate, image_count : float or None, int
-        Mean of the images' own BD-rates, in per cent, and the number of images that have one.
+    images : measured with both codecs at all of their qualities
+    rate, rate_interval : BD-rate of the mean curves, in per cent
+    quality, quality_interval : BD-quality of the mean curves, in units of the score
+    image_rate, image_count : mean of the images' own BD-rates, in per cent, and the number of images that
+        have one
     """
 
     reference: str

@@ -74,7 +74,7 @@ class Spec:
 
 
 class Maps:
-    """Importance maps of images by name; the encoder's own, measured on what ``codec`` decodes, are kept on disk."""
+    """Importance maps of images by name; the encoder's own, of what ``codec`` decodes, are kept in ``folder``."""
 
     def __init__(self, codec: Codec, folder: Path, teacher: Teacher | None = None) -> None:
         self.codec, self.folder = codec, folder

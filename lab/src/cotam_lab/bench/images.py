@@ -19,11 +19,8 @@ class Sample:
 
     Attributes
     ----------
-    path : Path
-    name : str
-        Path relative to the folder, with forward slashes: the key in rows.
-    texts : tuple of str
-        Labelled texts, in no particular order; empty without labels.
+    name : path relative to the folder, with forward slashes: the key in rows
+    texts : labelled texts, in no particular order; empty without labels
     """
 
     path: Path
@@ -36,11 +33,8 @@ def find_images(folder: Path, limit: int | None = None, every: int = 1) -> list[
 
     Parameters
     ----------
-    folder : Path
-    limit : int, optional
-        Take this many, evenly spaced.
-    every : int
-        Before that, take numbers 0, ``every``, 2 · ``every``, … .
+    limit : take this many, evenly spaced
+    every : before that, take numbers 0, ``every``, 2 · ``every``, …
 
     Raises InputError if there are none.
     """

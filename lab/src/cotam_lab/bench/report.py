@@ -231,15 +231,10 @@ def curve_figure(
 
     Parameters
     ----------
-    rows : sequence of dict
-    scores : sequence of str
-        Keys of `cotam_lab.metrics.scores.SCORES`.
-    files : sequence of Path or binary file
-        A path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give equal
-        SVG bytes.
-    title : str
-    log_rate : bool
-        Use a logarithmic axis for the rate.
+    scores : keys of `cotam_lab.metrics.scores.SCORES`
+    files : a path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give
+        equal SVG bytes.
+    log_rate : use a logarithmic axis for the rate
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
         across = min(3, len(scores)) if len(scores) != 4 else 2

@@ -74,13 +74,9 @@ def sweep(file: Path, wanted: Sequence[Job], metrics: Sequence[Metric], *, jobs:
 
     Parameters
     ----------
-    file : Path
-        JSON lines; created if missing. An incomplete last line is cut off. One sweep at a time.
-    wanted : sequence of Job
-    metrics : sequence of Metric
-        Scores that a row lacks are computed and added to it.
-    jobs : int
-        Processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
+    file : JSON lines; created if missing. An incomplete last line is cut off. One sweep at a time.
+    metrics : scores that a row lacks are computed and added to it
+    jobs : processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
 
     Returns
     -------

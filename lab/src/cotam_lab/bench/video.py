@@ -48,10 +48,8 @@ class VideoCodec:
 
     Attributes
     ----------
-    code : callable
-        (frames with their seconds, setting) → (bytes, decoded frames).
-    settings : tuple of int
-        Four, whose rates and scores overlap with those of the other codecs.
+    code : (frames with their seconds, setting) → (bytes, decoded frames)
+    settings : four, whose rates and scores overlap with those of the other codecs
     """
 
     code: Callable[[Frames, int], tuple[int, list[Pixels]]]

@@ -32,16 +32,11 @@ class Endpoint:
 
     Parameters
     ----------
-    address : str
-        With its version path, such as ``http://localhost:8000/v1``.
-    model : str, optional
-        The server's name for it; by default the first of its list.
-    key_variable : str
-        Environment variable with the key; without it none is sent.
-    retries : int
-        After 429, 5xx and broken connections; waits double, or are those of Retry-After.
-    first_wait : float
-        Seconds before the first retry.
+    address : with its version path, such as ``http://localhost:8000/v1``
+    model : the server's name for it; by default the first of its list
+    key_variable : environment variable with the key; without it none is sent
+    retries : after 429, 5xx and broken connections; waits double, or are those of Retry-After
+    first_wait : seconds before the first retry
     """
 
     def __init__(

@@ -28,10 +28,8 @@ class Local:
 
     Parameters
     ----------
-    name : str
-        Hub name or folder; a file .safetensors is our own model (`cotam_lab.reference.model`).
-    device : str, optional
-        As in torch; by default the first GPU, else the CPU.
+    name : hub name or folder; a file .safetensors is our own model (`cotam_lab.reference.model`)
+    device : as in torch; by default the first GPU, else the CPU
     """
 
     def __init__(self, name: str, *, device: str | None = None) -> None:

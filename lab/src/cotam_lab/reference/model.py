@@ -147,9 +147,7 @@ def assemble(
     vision : Dinov2Model
     language : LlamaForCausalLM, or another causal model of transformers that holds ``model`` and ``lm_head``
     tokenizer : of the language model; knows `IMAGE_TOKEN` and ``<|im_end|>``
-    settings : Settings
-    seed : int
-        Of the connector's weights.
+    seed : of the connector's weights
 
     Returns
     -------

@@ -46,11 +46,8 @@ def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Ques
 
     Parameters
     ----------
-    data : Path
-        Folder with train/photos, train/captions, kodak, objects and ocr.
-    out : Path
-    count : int
-        Synthetic questions a task.
+    data : folder with train/photos, train/captions, kodak, objects and ocr
+    count : synthetic questions a task
 
     Raises InputError if a pack is missing.
     """

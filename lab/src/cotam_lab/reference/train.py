@@ -182,14 +182,8 @@ def train(
     Parameters
     ----------
     model, processor : from `cotam_lab.reference.model.assemble` with the same settings
-    material : Material
-    run : Path
-        Gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``.
-    schedule : Schedule
-    settings : Settings
-    minutes : float, optional
-    workers : int
-        Processes that draw images; 0 draws them in this one.
+    run : gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``
+    workers : processes that draw images; 0 draws them in this one
     log_every, save_minutes
 
     Returns

@@ -34,15 +34,10 @@ class Task:
 
     Attributes
     ----------
-    name : str
-    group : str
-        What it depends on: low-level structure, coarse semantics, or both.
-    pack : str
-        Name of the pack of scenes.
-    key : str
-        Key of the score, 0…1.
-    chance : float
-        Score of a guess.
+    group : what it depends on: low-level structure, coarse semantics, or both
+    pack : name of the pack of scenes
+    key : key of the score, 0…1
+    chance : score of a guess
     """
 
     name: str
@@ -66,14 +61,9 @@ class Drop:
 
     Attributes
     ----------
-    task, codec : str
-    qualities : tuple of int
-    lost : ndarray
-        float64 (qualities,): 1 − score / score of the originals; 0 is nothing, 1 everything.
-    mean : float
-        Over the qualities.
-    resampled : ndarray
-        float64 (resamples,): bootstrap of ``mean`` over images.
+    lost : float64 (qualities,): 1 − score / score of the originals; 0 is nothing, 1 everything
+    mean : over the qualities
+    resampled : float64 (resamples,): bootstrap of ``mean`` over images
     """
 
     task: str

@@ -37,8 +37,7 @@ def attention_shift(ours: np.ndarray, theirs: np.ndarray) -> float:
 
     Parameters
     ----------
-    ours, theirs : ndarray
-        (layers, tokens), each row sums to 1.
+    ours, theirs : (layers, tokens), each row sums to 1
     """
     return float(0.5 * np.abs(ours - theirs).sum(axis=1).mean())
 
@@ -53,12 +52,9 @@ def count_like(tokens: np.ndarray, box: Sequence[int], patch: int) -> int:
 
     Parameters
     ----------
-    tokens : ndarray
-        (rows, columns, channels) of mean 0 over channels.
-    box : sequence of int
-        Left, top, right, bottom in pixels of the encoded image.
-    patch : int
-        Pixels a side of a token.
+    tokens : (rows, columns, channels) of mean 0 over channels
+    box : left, top, right, bottom in pixels of the encoded image
+    patch : pixels a side of a token
     """
     unit = tokens / np.linalg.norm(tokens, axis=2, keepdims=True)
     left, top, right, bottom = (side / patch for side in box)

@@ -53,13 +53,9 @@ def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, see
 
     Parameters
     ----------
-    photos : sequence of Path
-        Photos and pages.
-    folder : Path
-        Pack to write: ``images`` and ``labels.jsonl``.
-    sizes : sequence of int
-        Of the font (Pillow's own), in pixels.
-    seed : int
+    photos : photos and pages
+    folder : pack to write: ``images`` and ``labels.jsonl``
+    sizes : of the font (Pillow's own), in pixels
     """
     rng = np.random.default_rng(seed)
     labels = []
@@ -82,14 +78,9 @@ def count_pack(
 
     Parameters
     ----------
-    objects : Path
-        Pack whose ``labels.jsonl`` has boxes: ``objects`` with ``class`` and ``box``.
-    photos : sequence of Path
-        Backgrounds.
-    folder : Path
-        Pack to write.
-    scenes : int
-    seed : int
+    objects : pack whose ``labels.jsonl`` has boxes: ``objects`` with ``class`` and ``box``
+    photos : backgrounds
+    folder : pack to write
 
     Raises InputError if the pack has fewer than two classes of large enough cut-outs.
     """

@@ -181,13 +181,10 @@ def voice(rng: Rng, *traits: str, foreign: float = 0.25, digits: bool = True) ->
 
     Parameters
     ----------
-    traits
-        Wanted properties of the face among `mono`, `hand`, `display`, `bold` and `italic`; ignored if no face
-        has them. Faces that are `mono` or `hand` are for those who ask, but for a few `mono` ones.
-    foreign
-        Probability of a script other than plain Latin.
-    digits
-        Whether the face must hold ASCII as well.
+    traits : wanted properties of the face among `mono`, `hand`, `display`, `bold` and `italic`; ignored if no
+        face has them. Faces that are `mono` or `hand` are for those who ask, but for a few `mono` ones.
+    foreign : probability of a script other than plain Latin
+    digits : whether the face must hold ASCII as well
     """
     script = pick(rng, tuple(VOCABULARY)) if rng.random() < foreign else "latin"
     if not traits and rng.random() < 0.12:
