@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from tiny import teacher
 
 from cotam.errors import InputError
-from cotam_lab.bench.guides import QUALITIES, Maps, Spec, held_out, load_codec, main, table
+from cotam_lab.bench.guides import QUALITIES, Maps, Spec, held_out, main, table
 from cotam_lab.bench.levels import Subject, measure
+from cotam_lab.train.checkpoints import exported
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_papers_rule_has_three_levels_on_eight_fields():
 
 @pytest.fixture
 def maps(tmp_path):
-    return Maps(load_codec("base"), tmp_path, teacher())
+    return Maps(exported("base"), tmp_path, teacher())
 
 
 def subjects(maps):

@@ -17,7 +17,7 @@ from cotam.errors import InputError
 from cotam_lab.nets.adapter import TokenAdapter, added
 from cotam_lab.nets.teachers import Teacher, distances, load_teacher
 from cotam_lab.train.batches import PackBatches
-from cotam_lab.train.checkpoints import averaged_weights, load_codec
+from cotam_lab.train.checkpoints import averaged_weights, exported, load_codec
 from cotam_lab.train.data import Crops
 from cotam_lab.train.loop import train
 from cotam_lab.train.losses import SETTINGS, Batch, Tokens
@@ -131,12 +131,12 @@ def test_the_papers_setting_begins_with_patch_embeddings(teacher, crops):
 def test_weights_of_another_set_are_refused():
     other = load_codec(ROOT / "lab/training/page.safetensors").eval()
     with pytest.raises(InputError, match="not those of weight set 'mllm'"):
-        check_network(other, weights.load("mllm"), picture(64, 64))
+        check_network(other, exported("mllm"), picture(64, 64))
 
 
 def test_the_shipped_weights_are_those_of_the_shipped_set():
     check_network(
-        load_codec(ROOT / "lab/training/mllm.safetensors").eval(), weights.load("mllm"), picture(64, 64)
+        load_codec(ROOT / "lab/training/mllm.safetensors").eval(), exported("mllm"), picture(64, 64)
     )
 
 

@@ -24,13 +24,13 @@ from cotam.errors import InputError
 from cotam.guide import base, multiscale
 from cotam.guide.importance import to_levels
 from cotam.image.read import Pixels, to_rgb
-from cotam.runtime import OnnxRunner
 from cotam_lab.bench import report
 from cotam_lab.bench.curves import Comparison, compare
 from cotam_lab.bench.images import find_images
 from cotam_lab.bench.levels import UNIFORM, FeatureScores, Subject, Variant, measure, rows_of
-from cotam_lab.guides.sensitivity import MAPS, as_tensor, maps
-from cotam_lab.nets.teachers import Teacher, load_teacher
+from cotam_lab.guides.sensitivity import MAPS, maps
+from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
+from cotam_lab.train.checkpoints import exported
 
 SIDE = 378
 """Long side of the coded images: 27 patches of 14 pixels."""
@@ -74,7 +74,7 @@ class Spec:
 
 
 class Maps:
-    """Importance maps of images by name; the encoder's own, of what ``codec`` decodes, are kept in ``folder``."""
+    """Importance maps of images by name; the encoder's own, of decoded images, are kept in ``folder``."""
 
     def __init__(self, codec: Codec, folder: Path, teacher: Teacher | None = None) -> None:
         self.codec, self.folder = codec, folder
@@ -170,13 +170,6 @@ def _cell(one: Comparison) -> str:
     return f"{one.rate.value:+.1f}" + (f" [{interval.low:+.1f}, {interval.high:+.1f}]" if interval else "")
 
 
-def load_codec(weight_set: str) -> Codec:
-    """Load a codec by the name or the folder of its weight set, on one thread."""
-    path = Path(weight_set)
-    found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
-    return Codec(found, OnnxRunner(found.folder, threads=1))
-
-
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
@@ -194,7 +187,7 @@ def main(data: Path, out: Path, texts: tuple[str, ...], limit: int | None, weigh
     file = out / "photos.jsonl"
     try:
         specs = [Spec.parse(text) for text in dict.fromkeys((UNIFORM, *texts))]
-        codec = load_codec(weight_set)
+        codec = exported(weight_set)
         found = Maps(codec, out)
         subjects = [found.subject(*one) for one in held_out(data, limit)]
         measure(codec, subjects, [found.variant(spec) for spec in specs], QUALITIES, file)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Sample", "find_images", "labelled_images"]
+__all__ = ["Sample", "find_images", "labelled_images", "read_labels"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
@@ -43,6 +44,14 @@ def find_images(folder: Path, limit: int | None = None, every: int = 1) -> list[
     return _some([Sample(path, path.relative_to(folder).as_posix()) for path in paths], folder, limit, every)
 
 
+def read_labels(pack: Path) -> list[dict[str, Any]]:
+    """Read ``labels.jsonl`` of a pack. Raises InputError if there is none."""
+    try:
+        return [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
+
+
 def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> list[Sample]:
     """List the images of a pack that have legible labelled text, in the order of ``labels.jsonl``.
 
@@ -51,12 +60,8 @@ def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> lis
 
     Raises InputError if there are no labels, or none with text.
     """
-    try:
-        labels = [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]
-    except OSError as error:
-        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
     found = []
-    for label in labels:
+    for label in read_labels(pack):
         written = label.get("lines") or label.get("words") or []
         texts = tuple(item["text"] for item in written if item.get("legible", True))
         if any(character.isalnum() for text in texts for character in text):

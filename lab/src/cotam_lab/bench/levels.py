@@ -28,7 +28,7 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to code: its key in the rows, pixels uint8 (H, W, 3), and decoded pixels → scores, more is better."""
+    """An image to code: its key in the rows, pixels uint8 (H, W, 3), and decoded pixels → scores."""
 
     name: str
     pixels: Pixels

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cotam.codec.still import Codec
 from cotam_lab.guides.lettering import lettered
-from cotam_lab.nets.teachers import LEVELS, Teacher
+from cotam_lab.nets.teachers import LEVELS, Teacher, as_tensor
 from cotam_lab.nets.text_detector import TextDetector
 from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
@@ -130,11 +130,6 @@ def _run(teacher: Teacher, image: Tensor, size: list[int], **options: bool) -> A
         image = F.interpolate(image, size, mode="bicubic", antialias=True)
     with autocast(image.device.type):
         return teacher.run(image, output_hidden_states=True, **options)
-
-
-def as_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert pixels uint8 (H, W, 3) to (1, 3, H, W) in 0…1."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 @dataclass(frozen=True)

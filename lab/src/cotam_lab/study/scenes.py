@@ -16,6 +16,7 @@ from scipy.ndimage import uniform_filter
 
 from cotam.errors import InputError
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.images import read_labels
 
 __all__ = ["LARGE", "SIZE", "SMALL", "WORDS", "count_pack", "photo_pack", "text_pack"]
 
@@ -144,12 +145,8 @@ def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
 
 def _cut_outs(objects: Path) -> dict[str, list[Image.Image]]:
     """Cut out by class the objects that are large, not too long, and not at the image's edge."""
-    try:
-        labels = [json.loads(line) for line in (objects / "labels.jsonl").read_text("utf-8").splitlines()]
-    except OSError as error:
-        raise InputError(f"{objects} has no readable labels.jsonl: {error}") from error
     found: dict[str, list[Image.Image]] = {}
-    for label in labels:
+    for label in read_labels(objects):
         for thing in label.get("objects", ()):
             left, top, right, bottom = thing["box"]
             wide, high = right - left, bottom - top

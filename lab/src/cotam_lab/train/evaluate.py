@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.teachers import as_tensor
 from cotam_lab.train.data import Crops
 from cotam_lab.train.losses import Batch, Loss
 
@@ -22,7 +23,7 @@ def on_crops(network: Codec, crops: Crops, loss: Loss, count: int) -> dict[str, 
     found: dict[str, list[float]] = {}
     for number in range(count):
         pixels, text = crops.batch(number, 1)
-        picture = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        picture = as_tensor(pixels)
         quality = torch.tensor([QUALITIES[number % len(QUALITIES)]])
         levels = torch.zeros(1, 1, crops.size // 32, crops.size // 32)
         torch.manual_seed(number)

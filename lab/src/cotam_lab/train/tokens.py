@@ -13,14 +13,12 @@ from torch import Tensor, nn
 
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.codec.views import VIEWS
-from cotam.codec.weights import WeightSet, load, names
 from cotam.errors import InputError
-from cotam.runtime import OnnxRunner
 from cotam_lab.nets.adapter import TokenAdapter, View
 from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.teachers import Teacher, load_teacher
+from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
 from cotam_lab.train.batches import PackBatches
-from cotam_lab.train.checkpoints import averaged_weights, load_codec
+from cotam_lab.train.checkpoints import averaged_weights, exported, load_codec
 from cotam_lab.train.data import Crops
 from cotam_lab.train.loop import train
 from cotam_lab.train.losses import SETTINGS, CodedTokens, Tokens, draw_side
@@ -70,28 +68,23 @@ class WithTokens(nn.Module):
     @torch.no_grad()
     def calibrate(self, crops: np.ndarray) -> None:
         """Scale the adapter's inputs by the latents of crops uint8 (B, H, W, 3) over all qualities."""
-        picture = _tensor(crops)
+        picture = as_tensor(crops)
         quality = torch.linspace(0, 100, len(crops)).long()
         levels = torch.zeros(len(crops), 1, picture.shape[2] // 32, picture.shape[3] // 32)
         self.adapter.calibrate(self.frozen[0](picture, quality, levels, noise=False).latents)
 
 
-def check_network(network: Codec, weights: WeightSet, crop: np.ndarray) -> None:
+def check_network(network: Codec, runtime: RuntimeCodec, crop: np.ndarray) -> None:
     """Make sure that torch weights are those of a weight set: latents of a crop uint8 (H, W, 3) agree.
 
     Raises InputError if they do not: tokens would be trained for latents that no file has.
     """
-    runtime = RuntimeCodec(weights, OnnxRunner(weights.folder))
     levels = torch.zeros(1, 1, crop.shape[0] // 32, crop.shape[1] // 32)
     with torch.no_grad():
-        ours = network(_tensor(crop[None]), torch.tensor([50]), levels, noise=False).latents[0].numpy()
+        ours = network(as_tensor(crop), torch.tensor([50]), levels, noise=False).latents[0].numpy()
     theirs = runtime.decode_latents(runtime.encode(np.ascontiguousarray(crop), 50)).values
     if ours.shape != theirs.shape or not np.abs(ours - theirs).mean() <= 0.05 * theirs.std():
-        raise InputError(f"the network's weights are not those of weight set {weights.name!r}")
-
-
-def _tensor(crops: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+        raise InputError(f"the network's weights are not those of weight set {runtime.weights.name!r}")
 
 
 @click.command("tokens")
@@ -155,9 +148,9 @@ def tokens_command(
 
 def _model(network: Path, chosen: str, teacher: Teacher, ratio: float, crops: np.ndarray) -> WithTokens:
     """The frozen codec of a weight set with a new adapter, calibrated by ``crops``."""
-    weights = load(chosen) if chosen in names() else load(Path(chosen).name, Path(chosen))
-    codec = load_codec(network)
-    check_network(codec.eval(), weights, crops[0])
+    runtime, codec = exported(chosen), load_codec(network)
+    check_network(codec.eval(), runtime, crops[0])
+    weights = runtime.weights
     about = {"encoder": teacher.name, "weights": weights.digest.hex()}
     adapter = TokenAdapter(codec.shape.latents, teacher.width, ratio=ratio, **about)
     model = WithTokens(adapter, codec, teacher, adapted=bool(weights.views[VIEWS.index("mllm")]))
