@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from cotam.codec.still import Codec
 from cotam.image.read import Pixels
-from cotam_lab.bench.sweep import Row, read_rows, repair
+from cotam_lab.bench.sweep import Row, append, read_rows, resumed
 from cotam_lab.metrics.features import decibel, feature_distances, see
 from cotam_lab.nets.teachers import Features, Teacher
 
@@ -86,23 +85,19 @@ def measure(
     file: Path,
 ) -> None:
     """Append the rows that ``file`` lacks: bytes, bpp and scores of subject × variant × quality."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
     version = _version(codec)
-    done = {(row["version"], row["codec"], row["quality"], row["image"]) for row in read_rows(file)}
-    with file.open("a", encoding="utf-8") as sink:
-        for subject in tqdm(subjects, desc=file.stem, unit="image", disable=None):
-            for variant in variants:
-                missing = [q for q in qualities if (version, variant.name, q, subject.name) not in done]
-                allocator = variant.allocator(subject) if missing else None
-                for quality in missing:
-                    coded = codec.encode(subject.pixels, quality, allocator=allocator)
-                    row: Row = {"codec": variant.name, "version": version, "quality": quality}
-                    area = subject.pixels.shape[0] * subject.pixels.shape[1]
-                    row |= {"image": subject.name, "bytes": len(coded.data)}
-                    row["bpp"] = 8 * len(coded.data) / area
-                    sink.write(json.dumps(row | subject.score(codec.decode(coded))) + "\n")
-                    sink.flush()
+    done = {(row["version"], row["codec"], row["quality"], row["image"]) for row in resumed(file)}
+    for subject in tqdm(subjects, desc=file.stem, unit="image", disable=None):
+        for variant in variants:
+            missing = [q for q in qualities if (version, variant.name, q, subject.name) not in done]
+            allocator = variant.allocator(subject) if missing else None
+            for quality in missing:
+                coded = codec.encode(subject.pixels, quality, allocator=allocator)
+                row: Row = {"codec": variant.name, "version": version, "quality": quality}
+                area = subject.pixels.shape[0] * subject.pixels.shape[1]
+                row |= {"image": subject.name, "bytes": len(coded.data)}
+                row["bpp"] = 8 * len(coded.data) / area
+                append(file, row | subject.score(codec.decode(coded)))
 
 
 def rows_of(codec: Codec, subjects: Iterable[Subject], file: Path) -> list[Row]:

@@ -25,7 +25,7 @@ from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.images import Sample
 from cotam_lab.metrics.base import Metric
 
-__all__ = ["ORIGINAL", "Job", "Row", "measure", "plan", "read_rows", "repair", "sweep"]
+__all__ = ["ORIGINAL", "Job", "Row", "append", "measure", "plan", "read_rows", "resumed", "sweep"]
 
 Row = dict[str, Any]
 """``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
@@ -78,33 +78,21 @@ def sweep(file: Path, wanted: Sequence[Job], metrics: Sequence[Metric], *, jobs:
     metrics : scores that a row lacks are computed and added to it
     jobs : processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
 
-    Returns
-    -------
-    list of Row
-        Of the wanted jobs, in their order.
-
-    Raises
-    ------
-    InputError
-        If a line of the file is not a row, or a metric's model cannot be loaded.
-    MissingPackageError
-        If a package that a metric needs is not installed.
+    Returns the rows of the wanted jobs, in their order. Raises InputError if a line of the file is not a row,
+    or a metric's model cannot be loaded.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
-    done = {_key(row): row for row in read_rows(file)}
+    done = {_key(row): row for row in resumed(file)}
     missing = [(job, lacking) for job in wanted if (lacking := _lacking(done.get(job.key), metrics))]
     for metric in metrics if missing else ():
         metric.prepare()
-    with file.open("a", encoding="utf-8") as sink:
-        bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None)
-        with bar:
-            for row in _measured(missing, jobs):
-                row = done.get(_key(row), {}) | row
-                sink.write(json.dumps(row, allow_nan=False) + "\n")
-                sink.flush()
-                done[_key(row)] = row
-                bar.update()
+    with tqdm(
+        total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None
+    ) as bar:
+        for row in _measured(missing, jobs):
+            row = done.get(_key(row), {}) | row
+            append(file, row)
+            done[_key(row)] = row
+            bar.update()
     return [done[job.key] for job in wanted]
 
 
@@ -153,19 +141,24 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def repair(file: Path) -> None:
-    """Cut off an incomplete last line; complete one that lacks only its newline."""
-    if not file.exists():
-        return
-    data = file.read_bytes()
+def resumed(file: Path) -> list[Row]:
+    """Read the rows of a file to go on with; an incomplete last line is cut off, the folder made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = file.read_bytes() if file.exists() else b""
     end = data.rfind(b"\n") + 1
-    if end == len(data):
-        return
-    if _parsed(data[end:].decode("utf-8", "replace")) is not None:
-        with file.open("ab") as sink:
-            sink.write(b"\n")
-    else:
-        os.truncate(file, end)
+    if end < len(data):
+        if _parsed(data[end:].decode("utf-8", "replace")) is not None:
+            with file.open("ab") as sink:
+                sink.write(b"\n")
+        else:
+            os.truncate(file, end)
+    return read_rows(file)
+
+
+def append(file: Path, row: Row) -> None:
+    """Append a row to a file."""
+    with file.open("a", encoding="utf-8") as sink:
+        sink.write(json.dumps(row, allow_nan=False) + "\n")
 
 
 def _round_trip(codec: Codec, quality: int, original: Pixels) -> tuple[Pixels, dict[str, Any]]:

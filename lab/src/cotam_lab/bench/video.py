@@ -7,7 +7,6 @@ score the mean over them.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +30,7 @@ from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
-from cotam_lab.bench.sweep import read_rows, repair
+from cotam_lab.bench.sweep import append, resumed
 from cotam_lab.metrics.base import Metric, metric
 from cotam_lab.metrics.scores import score_named
 
@@ -132,15 +131,11 @@ def measured(
     ``sampling``: ``fps`` and ``most`` select frames, ``fit`` is the model that they are resized for.
     """
     file = out / "rows.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    repair(file)
     sampled = ", ".join(f"{key} {value}" for key, value in sampling.items())
     versions = {codec: version_of(codec, sampled) for codec in codecs}
     stems = [Path(name).stem for name in clips]
     kept = [
-        row
-        for row in read_rows(file)
-        if row["image"] in stems and row["version"] == versions.get(row["codec"])
+        row for row in resumed(file) if row["image"] in stems and row["version"] == versions.get(row["codec"])
     ]
     done = {(row["image"], row["codec"], row["quality"]) for row in kept}
     with click.progressbar(clips, file=sys.stderr) as bar:
@@ -155,8 +150,8 @@ def measured(
             made = [
                 row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, scored)
             ]
-            with file.open("a", encoding="utf-8") as sink:
-                sink.writelines(json.dumps(row) + "\n" for row in made)
+            for row in made:
+                append(file, row)
             kept += made
     place = {name: number for number, name in enumerate((*stems, *versions))}
     return sorted(kept, key=lambda row: (place[row["image"]], place[row["codec"]], row["quality"]))
