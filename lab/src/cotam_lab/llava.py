@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -28,7 +27,6 @@ from cotam.codec.shared import codec_of
 from cotam.errors import InputError
 from cotam.format.header import check_size, read_file
 from cotam_lab.nets.adapter import TokenAdapter, View, add_tokens, embeddings_of
-from cotam_lab.nets.teachers import NORMALISATION
 
 COLOURS = 3
 
@@ -43,9 +41,7 @@ def attach(
     model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
     adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the;
         model sees decoded images alone.
-    processor : of the model; by default that of the folder or hub name it was loaded from. With a tokenizer;
-        instead, images are resized to the tower's square (bicubic, no crop) and normalised with its family's
-        mean and deviation.
+    processor : of the model; by default that of the folder or hub name it was loaded from
 
     Raises InputError if the model is of another family, the adapter for another width, or there is no
     processor.
@@ -75,7 +71,7 @@ class Attached:
         self.adapter = adapter if adapter is None else adapter.to(model.device).eval()
         self._tower = model.model.vision_tower
         self._patch = int(self._tower.config.patch_size)
-        self._images = getattr(processor, "image_processor", None)
+        self._images = processor.image_processor
         self._taken = threading.local()
         self._hooks = [
             embeddings.register_forward_pre_hook(self._take_tokens),
@@ -109,10 +105,10 @@ class Attached:
             raise InputError("the model was detached: call attach again")
         files = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        named = sum(text.count(self._image_token()) for text in prompts)
+        named = sum(text.count(self.processor.image_token) for text in prompts)
         if named != len(files):
             raise InputError(
-                f"the prompt has {named} times {self._image_token()}, but there are {len(files)} images"
+                f"the prompt has {named} times {self.processor.image_token}, there are {len(files)} images"
             )
         decoded = [self._decode(bytes(file)) for file in files]
         found = self._preprocess([image for image, _ in decoded], prompts)
@@ -141,33 +137,18 @@ class Attached:
 
     # -- prompts and images
 
-    def _image_token(self) -> str:
-        """Placeholder of an image in a prompt."""
-        if self._images is not None:
-            return str(self.processor.image_token)
-        return str(self.processor.convert_ids_to_tokens(self.model.config.image_token_id))
-
     def _preprocess(self, images: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
         options = {"return_tensors": "pt", "padding": len(prompts) > 1, "padding_side": "left"}
-        if self._images is not None:
-            try:
-                return dict(self.processor(images=images, text=prompts, **options))
-            except ValueError as error:
-                reason = str(error).strip().splitlines()[0]
-                sizes = ", ".join(f"{p.width}×{p.height}" for p in images)
-                raise InputError(f"the model's processor cannot batch images of {sizes}: {reason}") from error
-        pixels = _resized(images, self._tower.config)
-        tower, token = self._tower.config, self._image_token()
-        count = (pixels.shape[2] // self._patch) * (pixels.shape[3] // self._patch)
-        if tower.model_type != "siglip_vision_model":
-            count += 1 + getattr(tower, "num_register_tokens", 0)
-        count -= int(self.model.config.vision_feature_select_strategy == "default")
-        text = self.processor([p.replace(token, token * count) for p in prompts], **options)
-        return {**text, "pixel_values": pixels}
+        try:
+            return dict(self.processor(images=images, text=prompts, **options))
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            sizes = ", ".join(f"{p.width}×{p.height}" for p in images)
+            raise InputError(f"the model's processor cannot batch images of {sizes}: {reason}") from error
 
     def _view(self, size: tuple[int, int], seen: tuple[int, int]) -> View:
         """Locate the tower's patches in an image of this width and height."""
-        view = view_of(self._images, (size[1], size[0]), self._patch, seen)
+        view = view_of(self._images, (size[1], size[0]), self._patch)
         if view.grid != (seen[0] // self._patch, seen[1] // self._patch):
             raise InputError(f"{type(self._images).__name__} crops or pads in an unknown way")
         return view
@@ -213,7 +194,7 @@ def from_channels(channels: Tensor, patch: int, width: int) -> Tensor:
     return found.flatten(3).flatten(1, 2)[:, :, :width]
 
 
-def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int]) -> View:
+def view_of(images: Any, size: tuple[int, int], patch: int) -> View:
     """Locate an encoder's patches in an image after an image processor of transformers.
 
     Supported steps, in order: padding to a square, resizing (to a height and width, or the shorter side to a
@@ -221,9 +202,8 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
 
     Parameters
     ----------
-    images : the processor, or None for one that resizes to ``seen``
+    images : the processor
     size : height and width of the image
-    seen : height and width of the processor's output
 
     Raises InputError if the processor does anything else.
     """
@@ -233,7 +213,7 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
             raise InputError(f"{type(images).__name__} pads in an unknown way")
         side = max(size)
         frame, start = (side, side), ((side - size[0]) // 2, (side - size[1]) // 2)
-    resized = _resized_size(images, frame, seen)
+    resized = _resized_size(images, frame)
     scale = resized[0] / frame[0], resized[1] / frame[1]
     cropped, corner = resized, (0, 0)
     if getattr(images, "do_center_crop", None):
@@ -248,9 +228,7 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
     )
 
 
-def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
-    if images is None:
-        return seen
+def _resized_size(images: Any, frame: tuple[int, int]) -> tuple[int, int]:
     if not images.do_resize:
         return frame
     size = dict(images.size)
@@ -261,18 +239,6 @@ def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) ->
     short = int(size["shortest_edge"])
     long = int(short * max(frame) / min(frame))
     return (long, short) if frame[1] <= frame[0] else (short, long)
-
-
-def _resized(images: list[Image.Image], config: Any) -> Tensor:
-    """Resize to the tower's square and normalise: (B, 3, side, side)."""
-    family = config.model_type.removesuffix("_vision_model")
-    mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
-    side = int(config.image_size)
-    found = []
-    for image in images:
-        square = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-        found.append((torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 - mean) / std)
-    return torch.stack(found)
 
 
 def _processor_of(model: Any) -> Any:
