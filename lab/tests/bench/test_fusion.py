@@ -16,14 +16,7 @@ from tiny import teacher
 
 from cotam.codec.shared import codec
 from cotam.guide import multiscale
-from cotam_lab.bench.fusion import (
-    FUSIONS,
-    SCORES,
-    CachedGuide,
-    summary,
-    tiled_scores,
-    variants,
-)
+from cotam_lab.bench.fusion import FUSIONS, SCORES, CachedGuide, summary, tiled_scores, variants
 from cotam_lab.bench.levels import UNIFORM, Subject, measure
 
 

@@ -34,10 +34,7 @@ def test_equal_rows_give_equal_figures_with_a_panel_for_what_is_there(tmp_path):
     draw(runs, tmp_path / "b.svg")
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
-    for comment, there in (
-        ("distance, deep", True),
-        ("distance, shallow", False),
-    ):
+    for comment, there in (("distance, deep", True), ("distance, shallow", False)):
         assert (f"<!-- {comment} -->" in text) == there
 
 

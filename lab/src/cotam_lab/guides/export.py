@@ -37,12 +37,7 @@ def _layers(text: str) -> list[int]:
 @click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace a file.")
 def export(
-    name: str,
-    output: str,
-    layers: list[int],
-    revision: str | None,
-    small: bool,
-    no_overwrite: bool,
+    name: str, output: str, layers: list[int], revision: str | None, small: bool, no_overwrite: bool
 ) -> None:
     """Write a vision encoder's first layers as an ONNX guide.
 

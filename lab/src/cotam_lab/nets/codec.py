@@ -301,13 +301,7 @@ class Codec(nn.Module):
         return torch.exp2(self.gains(quality) + octaves), nominal + octaves
 
     def forward(
-        self,
-        picture: Tensor,
-        quality: Tensor,
-        levels: Tensor,
-        *,
-        noise: bool = True,
-        adapted: bool = False,
+        self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool = True, adapted: bool = False
     ) -> Coded:
         """Code pictures in the way that training needs: rounded where it is seen, noisy where it is paid.
 

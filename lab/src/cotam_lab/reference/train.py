@@ -152,10 +152,7 @@ def losses(model: Any, batch: Batch) -> Tensor:
     ids, mask, labels = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.labels))
     labels = labels[:, 1:]
     seen = model.model(
-        input_ids=ids,
-        attention_mask=mask,
-        pixel_values=(images - mean) / std,
-        use_cache=False,
+        input_ids=ids, attention_mask=mask, pixel_values=(images - mean) / std, use_cache=False
     ).last_hidden_state[:, :-1]
     where = labels != _IGNORED
     each = nn.functional.cross_entropy(model.lm_head(seen[where]).float(), labels[where], reduction="none")

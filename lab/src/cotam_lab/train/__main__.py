@@ -192,13 +192,7 @@ def tiles_command(
 @_teacher
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
 def losses_command(
-    files: tuple[Path, ...],
-    folder: Path,
-    crops: int,
-    size: int,
-    objective: str,
-    teacher: str,
-    as_json: bool,
+    files: tuple[Path, ...], folder: Path, crops: int, size: int, objective: str, teacher: str, as_json: bool
 ) -> None:
     """Loss and its parts of weights in FILES: a table over the same crops, qualities and rounding.
 

@@ -119,12 +119,7 @@ def _plot(rng: Rng, axes: Axes, names: list[str]) -> None:
 
 
 def _lines(
-    rng: Rng,
-    axes: Axes,
-    names: list[str],
-    x: np.ndarray,
-    walk: np.ndarray,
-    colours: list[Any],
+    rng: Rng, axes: Axes, names: list[str], x: np.ndarray, walk: np.ndarray, colours: list[Any]
 ) -> None:
     for values, colour, name in zip(walk, colours, names, strict=False):
         look = {

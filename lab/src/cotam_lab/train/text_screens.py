@@ -83,14 +83,7 @@ def code(rng: Rng, size: Size, scale: float) -> Image.Image:
 
 
 def _tokens(
-    rng: Rng,
-    canvas: Canvas,
-    x: float,
-    y: float,
-    speech: Voice,
-    px: float,
-    cell: float,
-    colours: list[Colour],
+    rng: Rng, canvas: Canvas, x: float, y: float, speech: Voice, px: float, cell: float, colours: list[Colour]
 ) -> None:
     """Draw a line of code from ``x``: signs, strings, numbers and names."""
     for _ in range(1 + int(rng.random() * 10)):
@@ -193,13 +186,7 @@ def _bars(rng: Rng, canvas: Canvas, x: float, y: float, width: float, look: _Loo
 
 
 def _rows(
-    rng: Rng,
-    canvas: Canvas,
-    left: float,
-    bottom: float,
-    inner: float,
-    end: float,
-    look: _Look,
+    rng: Rng, canvas: Canvas, left: float, bottom: float, inner: float, end: float, look: _Look
 ) -> float:
     """Draw rows of a list from ``bottom`` to ``end``, at most six. Returns where they end."""
     px, face = look.px, look.speech.face

@@ -48,12 +48,7 @@ class WithTokens(nn.Module):
         return self.at(picture, quality, levels, draw_side(picture, self.frozen[1].patch), noise)
 
     def at(
-        self,
-        picture: Tensor,
-        quality: Tensor,
-        levels: Tensor,
-        side: int | None,
-        noise: bool,
+        self, picture: Tensor, quality: Tensor, levels: Tensor, side: int | None, noise: bool
     ) -> CodedTokens:
         """The same, the teacher's side given."""
         codec, teacher = self.frozen[0].to(picture.device), self.frozen[1]
