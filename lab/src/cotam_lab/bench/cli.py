@@ -125,7 +125,7 @@ def sweep(
     limit: int | None,
     scores: tuple[str, ...],
     log_rate: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Measure rate and any metrics on the images in FOLDERs.
 
     The metric text takes only images whose text the folder's labels.jsonl has. Writes rows.jsonl, table.md,

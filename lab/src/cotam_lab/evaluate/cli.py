@@ -108,7 +108,7 @@ def main(
     device: str | None,
     key_env: str,
     jobs: int,
-) -> None:  # fmt: skip
+) -> None:
     """Ask a multimodal LLM every question of QUESTIONS after every codec.
 
     Run again, it asks only what has no answer yet. lab/docs/eval.md has the format of QUESTIONS.

@@ -134,7 +134,7 @@ def codec_command(
     part: Part,
     teacher: str,
     **schedule: float,
-) -> None:  # fmt: skip
+) -> None:
     """Train, or go on training, the codec. One process, or several under ``torchrun``."""
     plan = Schedule(**schedule)  # type: ignore[arg-type]
     batches = _batches(folder, tiles_file, size, plan, text_share)
@@ -243,7 +243,7 @@ def export_command(
     crops: int,
     adapts: Literal["human", "mllm"],
     text_share: float,
-) -> None:  # fmt: skip
+) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
     Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from

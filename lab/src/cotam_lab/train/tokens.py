@@ -120,7 +120,7 @@ def tokens_command(
     steps: int,
     batch: int,
     minutes: float | None,
-) -> None:  # fmt: skip
+) -> None:
     """Train, or go on training, a token adapter; the codec stays as it is.
 
     OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
