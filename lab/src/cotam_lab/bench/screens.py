@@ -70,7 +70,7 @@ def codec_of_study(name: str) -> Codec:
     if name not in _VARIANTS:
         return codec(name)
     plain, changed = codec("avif"), _VARIANTS[name]
-    options = {"format": "AVIF", "speed": 6, "max_threads": 1, "codec": "aom"} | changed
+    options: dict[str, Any] = {"format": "AVIF", "speed": 6, "max_threads": 1, "codec": "aom"} | changed
     described = ", ".join(f"{key} {value}" for key, value in changed.items())
     encode = functools.partial(pillow_encode, **options)
     return replace(plain, name=name, encode=encode, version=f"{plain.version}, {described}")

@@ -13,6 +13,7 @@ import torch
 import transformers
 from PIL import Image
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.utils.import_utils import is_torchvision_available
 
 from cotam.errors import CotamError, InputError
 from cotam.image.read import Pixels
@@ -142,11 +143,14 @@ def _cache_name(model: Any) -> str:
 
 def _processor(name: str) -> Any:
     """Load a model's processor; without torchvision, one that takes images but no videos."""
-    if transformers.utils.is_torchvision_available():
+    if is_torchvision_available():
         return transformers.AutoProcessor.from_pretrained(name)
     kind = _without_video(PROCESSOR_MAPPING[type(transformers.AutoConfig.from_pretrained(name))])
     settings, _ = kind.get_processor_dict(name)
-    loaders = {"tokenizer": transformers.AutoTokenizer, "image_processor": transformers.AutoImageProcessor}
+    loaders: dict[str, Any] = {
+        "tokenizer": transformers.AutoTokenizer,
+        "image_processor": transformers.AutoImageProcessor,
+    }
     parts = [
         loaders[part].from_pretrained(name) if part in loaders else None for part in kind.get_attributes()
     ]

@@ -94,7 +94,7 @@ class ClipGuide:
 
         Raises InputError for DINOv2 with registers, whose antialiased positions ONNX cannot resize.
         """
-        if "registers" in self._network.teacher.model.config.model_type:
+        if self._network.teacher.prefix > 1:
             raise InputError(f"{self.name} has registers and cannot be exported: take a model without")
         # Distinct sides: the exporter would merge equal ones into one dimension.
         example = torch.zeros(1, 2 * self.multiple, 3 * self.multiple, 3, dtype=torch.uint8)
