@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
+from cotam_lab.bench.sweep import Row, Rows
 
 __all__ = [
     "Comparison",
@@ -144,7 +144,7 @@ class Points:
         return Points(self.codec, tuple(images), self.qualities, self.bpp[chosen], self.scores[chosen])
 
 
-def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
+def points(rows: Iterable[Row], codec: str, score: str) -> Points:
     """Gather the rows of a codec; images that lack the score at one of its qualities are left out.
 
     Raises InputError if no image is left.
@@ -237,9 +237,7 @@ class Comparison:
     image_count: int
 
 
-def compare(
-    rows: Sequence[dict[str, Any]], reference: str, codec: str, score: str, *, noisy: bool = False
-) -> Comparison:
+def compare(rows: Rows, reference: str, codec: str, score: str, *, noisy: bool = False) -> Comparison:
     """Compare two codecs on the images that both were measured on.
 
     ``noisy``: curves of this score, such as word accuracy, need not rise, so compare `monotone` curves.

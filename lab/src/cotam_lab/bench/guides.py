@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -28,6 +27,7 @@ from cotam_lab.bench import report
 from cotam_lab.bench.curves import Comparison, compare
 from cotam_lab.bench.images import find_images
 from cotam_lab.bench.levels import UNIFORM, FeatureScores, Subject, Variant, measure, rows_of
+from cotam_lab.bench.sweep import Rows
 from cotam_lab.guides.sensitivity import MAPS, maps
 from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
 from cotam_lab.train.checkpoints import exported
@@ -142,7 +142,7 @@ def held_out(data: Path, limit: int | None) -> Iterator[tuple[str, Pixels]]:
         yield name, np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
 
 
-def table(rows: Sequence[dict[str, Any]], specs: Sequence[Spec], scores: Sequence[str]) -> str:
+def table(rows: Rows, specs: Sequence[Spec], scores: Sequence[str]) -> str:
     """Write BD-rates against no map at equal distance, and how a map of mean zero changes sizes."""
     lines = []
     plain = {(row["image"], row["quality"]): row["bytes"] for row in rows if row["codec"] == UNIFORM}

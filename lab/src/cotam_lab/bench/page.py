@@ -6,7 +6,6 @@ import base64
 import html
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from PIL import Image
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam_lab.bench import report
+from cotam_lab.bench.sweep import Row, Rows
 from cotam_lab.metrics.base import METRICS, metric
 from cotam_lab.metrics.scores import SCORES, score_named
 
@@ -36,7 +36,7 @@ figcaption { font-size: .85rem; color: #555 }
 """
 
 
-def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def latest(rows: Rows) -> list[Row]:
     """Keep the last row of each key, in the version of the codec's last row."""
     version = {row["codec"]: row["version"] for row in rows}
     last = {
@@ -47,7 +47,7 @@ def latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(last.values())
 
 
-def main_scores(rows: Sequence[dict[str, Any]]) -> list[str]:
+def main_scores(rows: Rows) -> list[str]:
     """List the main scores that the rows have, metric by metric.
 
     Raises InputError if there are none.
@@ -60,12 +60,7 @@ def main_scores(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def page(
-    rows: Sequence[dict[str, Any]],
-    scores: Sequence[str],
-    references: Sequence[str],
-    *,
-    title: str,
-    log_rate: bool = False,
+    rows: Rows, scores: Sequence[str], references: Sequence[str], *, title: str, log_rate: bool = False
 ) -> str:
     """Write the page of a sweep, HTML: what scores are, curves, and the tables of `report.whole_table`."""
     buffer = BytesIO()

@@ -24,7 +24,7 @@ from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench.baselines import Codec, codec, pillow_encode
 from cotam_lab.bench.images import Sample, find_images
 from cotam_lab.bench.ours import ours
-from cotam_lab.bench.sweep import plan
+from cotam_lab.bench.sweep import Row, plan
 from cotam_lab.bench.sweep import sweep as run_sweep
 from cotam_lab.metrics.base import metric
 
@@ -144,7 +144,7 @@ def _av1_alone() -> Codec:
     return replace(codec("avif"), name="av1", encode=encode, decode=decode, version="cotam.codec.av1")
 
 
-def _medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, float]]:
+def _medians(rows: list[Row]) -> Iterator[tuple[str, int, float]]:
     for name, quality in dict.fromkeys((row["codec"], row["quality"]) for row in rows):
         found = [row["balanced"] for row in rows if (row["codec"], row["quality"]) == (name, quality)]
         yield name, quality, 255**2 * 10 ** (-float(np.median(found)) / 10)

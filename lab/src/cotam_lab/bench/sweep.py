@@ -25,13 +25,14 @@ from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.images import Sample
 from cotam_lab.metrics.base import Metric
 
-__all__ = ["ORIGINAL", "Job", "Row", "append", "measure", "plan", "read_rows", "resumed", "sweep"]
+__all__ = ["ORIGINAL", "Job", "Row", "Rows", "append", "measure", "plan", "read_rows", "resumed", "sweep"]
 
 Row = dict[str, Any]
 """``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
 ``encode_s``, ``decode_s`` and scores. ``error`` without ``bytes``: the codec failed; with ``bytes``: a metric
 did, and its scores are None."""
 
+Rows = Sequence[Row]
 ORIGINAL = "original"
 
 

@@ -30,7 +30,7 @@ from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
-from cotam_lab.bench.sweep import append, resumed
+from cotam_lab.bench.sweep import Row, Rows, append, resumed
 from cotam_lab.metrics.base import Metric, metric
 from cotam_lab.metrics.scores import score_named
 
@@ -125,7 +125,7 @@ def version_of(codec: str, sampled: str) -> str:
 
 def measured(
     clips: Sequence[str], codecs: Iterable[str], out: Path, scored: Metric, sampling: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Return the rows of all clips; ``out/rows.jsonl`` is extended clip by clip.
 
     ``sampling``: ``fps`` and ``most`` select frames, ``fit`` is the model that they are resized for.
@@ -157,9 +157,7 @@ def measured(
     return sorted(kept, key=lambda row: (place[row["image"]], place[row["codec"]], row["quality"]))
 
 
-def rows_of(
-    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored: Metric
-) -> list[dict[str, Any]]:
+def rows_of(name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored: Metric) -> list[Row]:
     """Make a row for each codec and setting: bytes, bits per pixel, mean scores over the frames."""
     coded = {(codec, setting): CODECS[codec].code(frames, setting) for codec, setting in wanted}
     found: dict[tuple[str, int], list[dict[str, float | None]]] = {key: [] for key in coded}
@@ -176,7 +174,7 @@ def rows_of(
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]], reference: str, scores: Sequence[str] = SCORES) -> str:
+def table(rows: Rows, reference: str, scores: Sequence[str] = SCORES) -> str:
     """Write the BD-rate of each codec against the reference, by clip and by mean curve, as Markdown."""
     clips = list(dict.fromkeys(row["image"] for row in rows))
     lines = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -16,6 +15,7 @@ from cotam_lab.bench import baselines, report
 from cotam_lab.bench.baselines import NAMES
 from cotam_lab.bench.baselines import ladder as codec_ladder
 from cotam_lab.bench.cli import Ladders, checked, errors_shown
+from cotam_lab.bench.sweep import Rows
 from cotam_lab.evaluate.backends import Backend
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.inputs import with_tokens
@@ -181,7 +181,7 @@ def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[baselines.Code
     return [*found, *fitting]
 
 
-def _curves(questions: Sequence[Question], rows: Sequence[dict[str, Any]], out: Path, title: str) -> None:
+def _curves(questions: Sequence[Question], rows: Rows, out: Path, title: str) -> None:
     """Draw a figure for each metric of which a codec has several qualities."""
     metrics = {question.id: question.metric for question in questions}
     for metric in dict.fromkeys(metrics.values()):

@@ -22,8 +22,6 @@ STEPS_PER_OCTAVE = 4
 INDEX_OF_ONE = 12
 ANCHORS = 11
 QUALITIES = 101
-LEVEL_LIMIT = 7
-"""Levels are integers in ±7: steps of a quarter octave of gain."""
 
 
 def anchor_weights() -> Tensor:

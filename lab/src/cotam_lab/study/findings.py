@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from cotam_lab.bench.sweep import ORIGINAL
+from cotam_lab.bench.sweep import ORIGINAL, Rows
 from cotam_lab.study.metrics import LAYERS
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "verdict",
 ]
 
-Rows = Sequence[dict[str, Any]]
 Group = Literal["low-level", "semantic", "cross-level"]
 
 

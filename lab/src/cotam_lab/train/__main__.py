@@ -237,12 +237,7 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 )
 @_text_share
 def export_command(
-    checkpoint: Path,
-    folder: Path,
-    out: Path,
-    crops: int,
-    adapts: Literal["human", "mllm"],
-    text_share: float,
+    checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"], text_share: float
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
