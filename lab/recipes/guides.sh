@@ -1,8 +1,8 @@
 #!/bin/sh
 # guides.sh [DATA [OUT]]: which importance map is worth its bits; rate at equal distance for DINOv2-S, real files.
 #
-# DATA holds kodak, highres, train/photos and train/captions, and for text documents, charts and ocr
-# (../shared/data if not given); OUT gets photos.jsonl and text.jsonl (rows) with a table each (results/guides).
+# DATA holds kodak, highres, train/photos and train/captions (../shared/data if not given); OUT gets photos.jsonl (rows)
+# and photos.md, a table (results/guides).
 # WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
 # those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
 # Some two seconds a image and map on one free core, half a second more for the teacher's own maps; run
@@ -16,8 +16,6 @@ maps=${MAPS:-"early@ternary early@0.25 late@0.125 variance@0.125 tokens@0.25 att
 whole@0.25 attended+whole@0.25 tokens+attended+whole@0.125 tokens+attended+whole@0.25
 $([ ! -f "$lite" ] || echo "$lite@0.35")"}
 export OMP_NUM_THREADS=1
-for kind in ${KINDS:-photos text}; do
-    # shellcheck disable=SC2086 # a list
-    "${PYTHON:-python3}" -m cotam_lab.bench.guides "$data" -o "$out" --kind "$kind" --weights "${WEIGHTS:-mllm}" \
-        ${LIMIT:+--limit "$LIMIT"} $(printf -- '--map %s ' $maps)
-done
+# shellcheck disable=SC2086 # a list
+exec "${PYTHON:-python3}" -m cotam_lab.bench.guides "$data" -o "$out" --weights "${WEIGHTS:-mllm}" \
+    ${LIMIT:+--limit "$LIMIT"} $(printf -- '--map %s ' $maps)

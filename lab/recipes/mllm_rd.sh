@@ -27,13 +27,11 @@ done
 [ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 
-sweep() { # NAME FOLDER… [OPTION…]: rows, tables and two pages: the comparison with the worst images, and levels
+sweep() { # NAME FOLDER… [OPTION…]: rows, tables and two pages: the comparison, and levels
     name=$1
     shift
     $bench sweep "$@" -o "$out/$name"
-    set --
-    for folder in $folders; do set -- "$@" --images "$folder"; done
-    $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate "$@"
+    $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate
     for form in html md; do
         $bench report "$out/$name" -o "$out/$name/levels.$form" --reference "${variants%% *}" --log-rate \
             --score shallow --score middle --score late --score deep

@@ -47,13 +47,13 @@ from cotam.guide.base import load
 from cotam.guide.multiscale import importance
 from cotam.guide.importance import to_levels
 from cotam.image.read import to_rgb
-from cotam_lab.bench.guides import load_codec
+from cotam_lab.train.checkpoints import exported
 from cotam_lab.bench.images import find_images
 from cotam_lab.metrics.base import metric
 from cotam_lab.metrics.features import KEYS
 
 folder, run, encoder = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-codec, guide, scored = load_codec(str(run / "sets/paper")), load(str(run / "guide.onnx")), metric(f"features:{encoder}")
+codec, guide, scored = exported(str(run / "sets/paper")), load(str(run / "guide.onnx")), metric(f"features:{encoder}")
 with (run / "rows.jsonl").open("w") as rows:
     for sample in find_images(folder, int(sys.argv[5])):
         pixels = to_rgb(sample.path)

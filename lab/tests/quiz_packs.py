@@ -16,8 +16,7 @@ def write_packs(data: Path) -> None:
     """20 photos of three kinds, 10 with captions, and a picture or two of kodak, objects and ocr."""
     names = [f"{CLASSES[n % 3][0]} {CLASSES[n % 3][1] + n // 3}" for n in range(20)]
     _pack(
-        data / "train/photos",
-        [{"class_name": name, "class_index": int(name.split()[1])} for name in names],
+        data / "train/photos", [{"class_name": name, "class_index": int(name.split()[1])} for name in names]
     )
     _pack(
         data / "train/captions", [{"captions": [f"A house number {n} by the lake."]} for n in range(10)], 50

@@ -16,7 +16,7 @@ from synthetic import picture
 
 from cotam.guide.base import load
 from cotam.guide.importance import to_levels
-from cotam_lab.bench.guides import load_codec
+from cotam_lab.train.checkpoints import exported
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "paper.sh"
 
@@ -62,7 +62,7 @@ def test_the_guide_is_clips_attention_and_gives_ternary_levels(run: Path) -> Non
 
 
 def test_the_base_is_frozen_and_the_adapter_is_not(run: Path) -> None:
-    base, paper = load_codec("base"), load_codec(str(run / "sets" / "paper"))
+    base, paper = exported("base"), exported(str(run / "sets" / "paper"))
     pixels = picture(96, 128, seed=3)
     symbols = [codec.quantise(pixels, 40)[0] for codec in (base, paper)]
     assert np.array_equal(symbols[0].y, symbols[1].y)

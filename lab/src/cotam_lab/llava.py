@@ -14,21 +14,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from transformers import AutoProcessor
 
+from cotam.codec.planes import Latents
 from cotam.codec.shared import codec_of
 from cotam.errors import InputError
 from cotam.format.header import check_size, read_file
-from cotam_lab.errors import MissingPackageError
-
-if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
-
-    from cotam.codec.planes import Latents
-    from cotam_lab.nets.adapter import TokenAdapter, View
+from cotam_lab.nets.adapter import TokenAdapter, View, add_tokens, embeddings_of
 
 COLOURS = 3
 
@@ -41,23 +39,13 @@ def attach(
     Parameters
     ----------
     model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
-    adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the
+    adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the;
         model sees decoded images alone.
-    processor : of the model; by default that of the folder or hub name it was loaded from. With a tokenizer
-        instead, images are resized to the tower's square (bicubic, no crop) and normalised with its family's
-        mean and deviation.
+    processor : of the model; by default that of the folder or hub name it was loaded from
 
-    Raises
-    ------
-    InputError
-        if the model is of another family, the adapter for another width, or there is no processor
-    MissingPackageError
-        if torch or transformers is not installed
+    Raises InputError if the model is of another family, the adapter for another width, or there is no
+    processor.
     """
-    try:
-        from cotam_lab.nets.adapter import TokenAdapter, embeddings_of
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "torch") from error
     kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if kind != "llava":
         raise InputError(f"attach takes LlavaForConditionalGeneration, got {kind}")
@@ -83,7 +71,7 @@ class Attached:
         self.adapter = adapter if adapter is None else adapter.to(model.device).eval()
         self._tower = model.model.vision_tower
         self._patch = int(self._tower.config.patch_size)
-        self._images = getattr(processor, "image_processor", None)
+        self._images = processor.image_processor
         self._taken = threading.local()
         self._hooks = [
             embeddings.register_forward_pre_hook(self._take_tokens),
@@ -102,7 +90,7 @@ class Attached:
         Parameters
         ----------
         data : whole ``.cotam`` files, in the order in which prompts name them
-        prompt : one, or one for each sequence of the batch, with ``<image>`` for each image. Shorter ones
+        prompt : one, or one for each sequence of the batch, with ``<image>`` for each image. Shorter ones;
             are padded on the left.
 
         Raises
@@ -117,26 +105,24 @@ class Attached:
             raise InputError("the model was detached: call attach again")
         files = [data] if isinstance(data, bytes | bytearray | memoryview) else list(data)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        named = sum(text.count(self._image_token()) for text in prompts)
+        named = sum(text.count(self.processor.image_token) for text in prompts)
         if named != len(files):
             raise InputError(
-                f"the prompt has {named} times {self._image_token()}, but there are {len(files)} images"
+                f"the prompt has {named} times {self.processor.image_token}, there are {len(files)} images"
             )
         decoded = [self._decode(bytes(file)) for file in files]
         found = self._preprocess([image for image, _ in decoded], prompts)
         pixels = found["pixel_values"].to(self._tower.dtype)
         if self.adapter is not None:
-            seen = pixels.shape[2], pixels.shape[3]
+            pixels, seen = pixels.to(self.model.device), (pixels.shape[2], pixels.shape[3])
             tokens = [self._tokens(latents, self._view(image.size, seen)) for image, latents in decoded]
             channels = [as_channels(one, self._patch, seen) for one in tokens]
-            pixels = _concatenated(pixels.to(self.model.device), channels)
+            pixels = torch.cat([pixels, torch.stack(channels).to(pixels)], 1)
         return {
             name: value.to(self.model.device) for name, value in (found | {"pixel_values": pixels}).items()
         }
 
     def _decode(self, data: bytes) -> tuple[Image.Image, Latents]:
-        from PIL import Image
-
         file = read_file(data)
         check_size(file.width, file.height)
         found = codec_of(file.header.weights)
@@ -151,33 +137,18 @@ class Attached:
 
     # -- prompts and images
 
-    def _image_token(self) -> str:
-        """Placeholder of an image in a prompt."""
-        if self._images is not None:
-            return str(self.processor.image_token)
-        return str(self.processor.convert_ids_to_tokens(self.model.config.image_token_id))
-
     def _preprocess(self, images: list[Image.Image], prompts: list[str]) -> dict[str, Any]:
         options = {"return_tensors": "pt", "padding": len(prompts) > 1, "padding_side": "left"}
-        if self._images is not None:
-            try:
-                return dict(self.processor(images=images, text=prompts, **options))
-            except ValueError as error:
-                reason = str(error).strip().splitlines()[0]
-                sizes = ", ".join(f"{p.width}×{p.height}" for p in images)
-                raise InputError(f"the model's processor cannot batch images of {sizes}: {reason}") from error
-        pixels = _resized(images, self._tower.config)
-        tower, token = self._tower.config, self._image_token()
-        count = (pixels.shape[2] // self._patch) * (pixels.shape[3] // self._patch)
-        if tower.model_type != "siglip_vision_model":
-            count += 1 + getattr(tower, "num_register_tokens", 0)
-        count -= int(self.model.config.vision_feature_select_strategy == "default")
-        text = self.processor([p.replace(token, token * count) for p in prompts], **options)
-        return {**text, "pixel_values": pixels}
+        try:
+            return dict(self.processor(images=images, text=prompts, **options))
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            sizes = ", ".join(f"{p.width}×{p.height}" for p in images)
+            raise InputError(f"the model's processor cannot batch images of {sizes}: {reason}") from error
 
     def _view(self, size: tuple[int, int], seen: tuple[int, int]) -> View:
         """Locate the tower's patches in an image of this width and height."""
-        view = view_of(self._images, (size[1], size[0]), self._patch, seen)
+        view = view_of(self._images, (size[1], size[0]), self._patch)
         if view.grid != (seen[0] // self._patch, seen[1] // self._patch):
             raise InputError(f"{type(self._images).__name__} crops or pads in an unknown way")
         return view
@@ -186,8 +157,6 @@ class Attached:
 
     def _tokens(self, latents: Latents, view: View) -> Tensor:
         """Tokens (patches, width) of one image."""
-        import torch
-
         assert self.adapter is not None
         device = self.model.device
         with torch.no_grad():
@@ -204,16 +173,12 @@ class Attached:
         return (pixels[:, :COLOURS], *rest)
 
     def _add_tokens(self, _module: Any, _inputs: Any, first: Tensor) -> Tensor | None:
-        from cotam_lab.nets.adapter import add_tokens
-
         tokens, self._taken.tokens = self._taken.tokens, None
         return None if tokens is None else add_tokens(first, tokens)
 
 
 def as_channels(tokens: Tensor, patch: int, size: tuple[int, int]) -> Tensor:
     """Spread tokens (rows · columns, C) over their patches: (⌈C / patch²⌉, height, width), zero-padded."""
-    import torch.nn.functional as F
-
     rows, columns = size[0] // patch, size[1] // patch
     tokens = F.pad(tokens, (0, -tokens.shape[1] % patch**2))
     found = tokens.unflatten(1, (-1, patch, patch)).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
@@ -229,7 +194,7 @@ def from_channels(channels: Tensor, patch: int, width: int) -> Tensor:
     return found.flatten(3).flatten(1, 2)[:, :, :width]
 
 
-def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int]) -> View:
+def view_of(images: Any, size: tuple[int, int], patch: int) -> View:
     """Locate an encoder's patches in an image after an image processor of transformers.
 
     Supported steps, in order: padding to a square, resizing (to a height and width, or the shorter side to a
@@ -237,24 +202,18 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
 
     Parameters
     ----------
-    images : the processor, or None for one that resizes to ``seen``
+    images : the processor
     size : height and width of the image
-    seen : height and width of the processor's output
 
-    Raises
-    ------
-    InputError
-        if the processor does anything else
+    Raises InputError if the processor does anything else.
     """
-    from cotam_lab.nets.adapter import View
-
     frame, start = size, (0, 0)
     if getattr(images, "do_pad", None):
         if not type(images).__name__.startswith("LlavaImageProcessor"):
             raise InputError(f"{type(images).__name__} pads in an unknown way")
         side = max(size)
         frame, start = (side, side), ((side - size[0]) // 2, (side - size[1]) // 2)
-    resized = _resized_size(images, frame, seen)
+    resized = _resized_size(images, frame)
     scale = resized[0] / frame[0], resized[1] / frame[1]
     cropped, corner = resized, (0, 0)
     if getattr(images, "do_center_crop", None):
@@ -269,9 +228,7 @@ def view_of(images: Any, size: tuple[int, int], patch: int, seen: tuple[int, int
     )
 
 
-def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
-    if images is None:
-        return seen
+def _resized_size(images: Any, frame: tuple[int, int]) -> tuple[int, int]:
     if not images.do_resize:
         return frame
     size = dict(images.size)
@@ -284,32 +241,7 @@ def _resized_size(images: Any, frame: tuple[int, int], seen: tuple[int, int]) ->
     return (long, short) if frame[1] <= frame[0] else (short, long)
 
 
-def _resized(images: list[Image.Image], config: Any) -> Tensor:
-    """Resize to the tower's square and normalise: (B, 3, side, side)."""
-    import torch
-    from PIL import Image
-
-    from cotam_lab.nets.teachers import NORMALISATION
-
-    family = config.model_type.removesuffix("_vision_model")
-    mean, std = (torch.tensor(values)[:, None, None] for values in NORMALISATION[family])
-    side = int(config.image_size)
-    found = []
-    for image in images:
-        square = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-        found.append((torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 - mean) / std)
-    return torch.stack(found)
-
-
-def _concatenated(pixels: Tensor, channels: list[Tensor]) -> Tensor:
-    import torch
-
-    return torch.cat([pixels, torch.stack(channels).to(pixels)], 1)
-
-
 def _processor_of(model: Any) -> Any:
-    from transformers import AutoProcessor
-
     name = getattr(model.config, "_name_or_path", "")
     try:
         if name:

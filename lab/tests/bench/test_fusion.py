@@ -16,15 +16,7 @@ from tiny import teacher
 
 from cotam.codec.shared import codec
 from cotam.guide import multiscale
-from cotam_lab.bench.fusion import (
-    FUSIONS,
-    SCORES,
-    CachedGuide,
-    Sensitivity,
-    summary,
-    tiled_scores,
-    variants,
-)
+from cotam_lab.bench.fusion import FUSIONS, SCORES, CachedGuide, summary, tiled_scores, variants
 from cotam_lab.bench.levels import UNIFORM, Subject, measure
 
 
@@ -65,12 +57,6 @@ def test_scores_are_of_the_whole_and_of_tiles_at_full_scale() -> None:
     assert set(seen) >= set(SCORES["photos"])
     assert seen["whole_features"] - seen["tiles_features"] > other["whole_features"] - other["tiles_features"]
     assert min(value for value in score(pixels).values() if value is not None) > 40
-
-
-def test_sensitivity_is_importance() -> None:
-    found = Sensitivity(teacher()).importance(picture(64, 96))
-    assert found.shape == (2, 3)
-    assert found.min() > 0
 
 
 def test_a_stopped_comparison_goes_on_and_becomes_a_table(tmp_path: Path) -> None:

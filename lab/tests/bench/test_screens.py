@@ -24,8 +24,6 @@ def test_codecs_decode_what_they_encode(name: str) -> None:
     decoded = codec.decode(codec.encode(pixels, CODECS.get(name, (60,))[-1]))
     assert decoded.shape == pixels.shape
     assert np.abs(decoded - pixels.astype(int)).mean() < 40
-    if name == "webp-lossless":
-        assert np.array_equal(decoded, pixels)
 
 
 def test_images_are_reduced_once(tmp_path: Path) -> None:

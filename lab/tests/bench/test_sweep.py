@@ -35,7 +35,7 @@ class Counting:
         return np.frombuffer(data, np.uint8).reshape(self.shape)
 
     def codec(self, version: str = "1") -> Codec:
-        return Codec("store", self.encode, self.decode, (5, 9), (5,), version)
+        return Codec("store", self.encode, self.decode, (5, 9), version)
 
 
 def _brightness(original: np.ndarray, decoded: np.ndarray, texts: Sequence[str]) -> dict[str, float | None]:
@@ -108,9 +108,7 @@ def test_failing_codec_leaves_a_row(samples: list[Sample], tmp_path: Path) -> No
 
 
 def test_wrong_size_is_an_error(samples: list[Sample]) -> None:
-    codec = Codec(
-        "flat", lambda pixels, quality: b"x", lambda data: np.zeros((1, 1, 3), np.uint8), (), (), "1"
-    )
+    codec = Codec("flat", lambda pixels, quality: b"x", lambda data: np.zeros((1, 1, 3), np.uint8), (), "1")
     assert "decoded as (1, 1, 3)" in measure(Job(samples[1], codec, 1), [METRIC])["error"]
 
 

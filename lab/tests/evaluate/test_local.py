@@ -74,19 +74,6 @@ def test_images_and_prompt_are_processed_once(loaded: dict[str, Local], family: 
     assert losses[0] == losses[3]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_model_of_half_precision(models: dict[str, Path], loaded: dict[str, Local], family: str) -> None:
-    model = Local(str(models[family]), dtype="bfloat16", device="cpu")
-    model.prepare()
-    assert model._model.dtype == torch.bfloat16
-    assert model.ask(PHOTOS[:1], "What is it?", 4).completion_tokens
-    losses, whole = (
-        one.losses(PHOTOS[:1], "What is it?", ["a dog", "B"])[0] for one in (model, loaded[family])
-    )
-    assert losses == pytest.approx(whole, rel=0.2)
-    assert losses != whole
-
-
 def test_what_is_no_model_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoppedError, match="cannot be loaded") as caught:
         Local(str(tmp_path)).prepare()

@@ -60,7 +60,7 @@ def test_what_a_model_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"metric": "taste"}, "metric must be one of exact, relaxed, words, choice, yesno, got 'taste'"),
+        ({"metric": "taste"}, "metric must be one of exact, words, choice, yesno, got 'taste'"),
         ({"metric": None}, "metric is missing"),
         ({"answers": []}, "answers is empty"),
         ({"answers": "x"}, "answers is not a list of strings"),

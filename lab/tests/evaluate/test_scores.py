@@ -7,32 +7,7 @@ from typing import Any
 import pytest
 
 from cotam_lab.evaluate.questions import Question
-from cotam_lab.evaluate.scores import read_letter, read_yes_no, relaxed, score
-
-
-@pytest.mark.parametrize(
-    ("answer", "right", "agrees"),
-    [
-        ("105", "100", True),
-        ("95", "100", True),
-        ("105.1", "100", False),
-        ("-105", "-100", True),
-        ("-100", "100", False),
-        ("5.2%", "5%", True),
-        ("5", "5%", False),
-        ("0.05", "5%", True),
-        ("0.01", "0", False),
-        ("0", "0", True),
-        ("14.", "14", True),
-        ("Germany", " germany ", True),
-        ("German", "germany", False),
-        ("about 100", "100", False),
-        ("nan", "100", False),
-        ("inf", "100", False),
-    ],
-)
-def test_relaxed_accuracy(answer: str, right: str, agrees: bool) -> None:
-    assert relaxed(answer, right) is agrees
+from cotam_lab.evaluate.scores import read_letter, read_yes_no, score
 
 
 @pytest.mark.parametrize(
@@ -97,7 +72,6 @@ def question(metric: str, answers: list[str], **rest: Any) -> Question:
         (question("yesno", ["no"]), "no", 1.0),
         (question("yesno", ["no"]), "hm", 0.0),
         (question("words", ["TOTAL 12.50", "Total"]), "total: 12.50", 2 / 3),
-        (question("relaxed", ["3", "4"]), "4.1", 1.0),
         (question("exact", ["hi", "hello"]), " Hello. ", 1.0),
         (question("exact", ["hello"]), "hello there", 0.0),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,6 @@ def test_means_groups_and_failures() -> None:
     assert "1 of 12 answers are missing" in summary.remarks[0]
     assert "RuntimeError: out of memory" in summary.remarks[0]
     assert "| original | – | choice | first | 3 (1 failed) |" in summary.markdown()
-    assert json.loads(json.dumps(summary.data(), allow_nan=False))["cells"][0]["group"] == "first"
 
 
 def test_intervals_are_over_images() -> None:
@@ -133,7 +131,7 @@ def test_a_model_that_answers_noise_is_said_to(kind: str) -> None:
     assert of(summary, metric="choice").unread >= 150 if unread else of(summary, metric="choice").unread == 0
 
 
-@pytest.mark.parametrize("metric", ["exact", "relaxed", "words"])
+@pytest.mark.parametrize("metric", ["exact", "words"])
 def test_noise_is_said_of_open_answers_too(metric: str) -> None:
     questions = [Question(str(n), "?", metric, (f"word{n} here",), (f"{n}.png",)) for n in range(20)]
     summary = summarise(questions, noise("garbage", questions), title="t")
@@ -183,11 +181,9 @@ def test_half_the_rate_at_equal_score_is_half_the_rate() -> None:
                 answer = "A" if number < share * len(questions) else "B"
                 rows.append(row(question, answer, codec, quality, bpp=factor * quality / 40))
     summary = summarise(questions, rows, title="t", reference="jpeg")
-    text, (comparison,) = summary.comparisons["choice"]
-    assert (comparison.reference, comparison.codec) == ("jpeg", "cotam")
-    assert comparison.rate.value == pytest.approx(-50, abs=0.5)
+    (text,) = summary.comparisons
+    assert text.startswith("## At equal score: choice\n\nBeside jpeg")
     assert "| cotam | answers | −50.0 %" in text
-    assert "## At equal score: choice" in summary.markdown()
     other = summarise(questions, rows, title="t", reference="avif")
     assert other.comparisons == summary.comparisons
     assert "choice: compared with jpeg, as avif has not two qualities here." in other.remarks

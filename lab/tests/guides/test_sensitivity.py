@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from tiny import reader
 from tiny import teacher as tiny_teacher
 from torch import nn
 
@@ -15,7 +14,6 @@ from cotam_lab.guides.sensitivity import (
     cells_of,
     local_variance,
     maps,
-    reader_map,
     squared_gradient,
     text_map,
 )
@@ -81,14 +79,6 @@ def test_what_an_encoder_does_not_look_at_costs_it_nothing(teacher):
     found = maps(teacher, picture, picture, probes=PROBES, cell=28)
     for name in SENSITIVITIES:
         assert found[name][:, 2:].max() < 1e-3 < found[name][:, :2].min(), name
-
-
-def test_a_reader_looks_at_what_is_there():
-    picture = torch.zeros(1, 3, 64, 128)
-    picture[:, :, 24:40, 8:56] = (torch.rand(16, 48) > 0.5).float()
-    found = reader_map(reader(), picture, probes=1)
-    assert found.shape == (4, 8)
-    assert found[1:3, :4].mean() > found[:, 5:].mean()
 
 
 class Striped(nn.Module):

@@ -19,17 +19,6 @@ def noise(height: int = 176, width: int = 203) -> np.ndarray:
     return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_psnr_of_known_errors() -> None:
-    flat = np.full((9, 7, 3), 100, np.uint8)
-    assert fidelity.psnr(flat, flat) == 100
-    assert fidelity.psnr(flat, flat + 1) == pytest.approx(48.1308, abs=1e-4)  # 20 log10(255)
-    assert fidelity.psnr(flat, flat + 10) == pytest.approx(28.1308, abs=1e-4)
-    one = flat.copy()
-    one[..., 0] += 3  # mean squared error 9 / 3
-    assert fidelity.psnr(flat, one) == pytest.approx(10 * np.log10(255**2 / 3), abs=1e-4)
-    assert fidelity.psnr(np.zeros_like(flat), np.full_like(flat, 255)) == 0
-
-
 def test_fidelity_of_noise_is_nil() -> None:
     scores = fidelity.FIDELITY.score(photo(), noise(), ())
     assert tuple(scores) == fidelity.FIDELITY.keys
@@ -52,12 +41,9 @@ def test_fidelity_falls_with_damage() -> None:
 
 def test_small_images_have_no_ms_ssim() -> None:
     small = photo(160, 300)
-    with pytest.raises(InputError, match="at least 161"):
-        fidelity.ms_ssim(small, small)
     assert fidelity.FIDELITY.score(small, small, ())["ms_ssim"] is None
 
 
 def test_other_sizes_are_refused() -> None:
-    for metric in (fidelity.psnr, fidelity.ms_ssim):
-        with pytest.raises(InputError, match="decoded image is"):
-            metric(photo(180, 200), photo(200, 180))
+    with pytest.raises(InputError, match="decoded image is"):
+        fidelity.FIDELITY.score(photo(180, 200), photo(200, 180), ())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam_lab.errors import MissingPackageError
-from cotam_lab.metrics import classes, features
+from cotam_lab.metrics import classes
 from cotam_lab.metrics.base import METRICS, metric, remember_last_image
 from cotam_lab.metrics.scores import SCORES, score_named
 
@@ -110,16 +110,10 @@ def test_class_is_the_right_one(photo: np.ndarray) -> None:
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    features.teacher_named.cache_clear()
     classes._network.cache_clear()
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    if find_spec("torch") is not None:
-        with pytest.raises(MissingPackageError, match=r"pip install --no-deps efficientnet-lite-pytorch==0"):
-            metric("class").prepare()
-    monkeypatch.setitem(sys.modules, "torch", None)
-    for name in ("class", "features"):
-        with pytest.raises(MissingPackageError, match=r"torch .*pip install \./lab"):
-            metric(name).prepare()
+    with pytest.raises(MissingPackageError, match=r"pip install --no-deps efficientnet-lite-pytorch==0"):
+        metric("class").prepare()
 
 
 def test_other_sizes_are_refused(photo: np.ndarray) -> None:

@@ -1,13 +1,10 @@
 """Words are split, counted and read as documented."""
 
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from cotam.errors import InputError
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics import text
 
 RANDOM = np.random.default_rng(0)
@@ -58,9 +55,3 @@ def test_words_kept_are_those_of_the_original() -> None:
     assert text.READING.score(without, clean, ()) == {"words_kept": 1}
     blank = np.full_like(clean, 255)
     assert text.READING.score(blank, clean, ()) == {"words_kept": None}
-
-
-def test_missing_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rapidocr", None)
-    with pytest.raises(MissingPackageError, match=r"rapidocr .*pip install \./lab"):
-        text.read_text(page("a"))

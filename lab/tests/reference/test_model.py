@@ -20,7 +20,6 @@ from tiny_reference import SETTINGS
 import cotam
 from cotam.codec.weights import load
 from cotam.errors import InputError
-from cotam_lab.evaluate import local
 from cotam_lab.evaluate.backends import Coded
 from cotam_lab.evaluate.cli import main
 from cotam_lab.evaluate.local import Local
@@ -116,12 +115,11 @@ def test_another_training_has_another_name(tmp_path: Path) -> None:
 def test_the_command_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "trained.safetensors"
     write_trained(file)
-    monkeypatch.setattr(local, "TRAINED", file)
     monkeypatch.setattr(reference, "load_parts", tiny_reference.parts)
     Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
     line = {"id": "1", "image": "a.png", "question": "What?", "metric": "choice", "choices": ["a", "b"]}
     (tmp_path / "q.jsonl").write_text(json.dumps(line | {"answers": ["A"]}))
-    arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", "reference", "--device", "cpu"]
+    arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", file, "--device", "cpu"]
     arguments += ["--codec", "none", "--codec", "jpeg:q=10", "--codec", "jpeg:q=60"]
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
@@ -186,14 +184,9 @@ def test_the_command_asks_with_tokens_too(tmp_path: Path, monkeypatch: pytest.Mo
         assert "reads the files of no --codec given" in refused.output
 
 
-def test_without_the_trained_file_the_training_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "TRAINED", tmp_path / "reference.safetensors")
-    with pytest.raises(
-        InputError, match=r"does not exist: train .*lab/recipes/train_reference\.sh"
-    ) as caught:
-        Local("reference").prepare()
+def test_without_the_trained_file_the_training_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not exist: train .*train_reference\.sh") as caught:
+        Local(str(tmp_path / "reference.safetensors")).prepare()
     assert "\n" not in str(caught.value)
 
 

@@ -26,10 +26,7 @@ def arguments(tmp_path: Path) -> list[str]:
     (objects / "images").mkdir(parents=True)
     Image.new("RGB", (600, 800), "white").save(pages / "page.png")
     Image.open(SAMPLES / "kodim23.webp").save(objects / "images" / "birds.png")
-    things = [
-        {"class": "red", "box": [100, 120, 250, 300]},
-        {"class": "yellow", "box": [440, 60, 560, 220]},
-    ]
+    things = [{"class": "red", "box": [100, 120, 250, 300]}, {"class": "yellow", "box": [440, 60, 560, 220]}]
     label = {"image": "images/birds.png", "width": 768, "height": 512, "objects": things}
     (objects / "labels.jsonl").write_text(json.dumps(label))
     found = ["--photos", str(SAMPLES), "--pages", str(pages), "--objects", str(objects)]

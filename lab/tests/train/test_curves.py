@@ -2,13 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from cotam.errors import InputError
 from cotam_lab.train.__main__ import main
-from cotam_lab.train.curves import draw, hours, read_log
+from cotam_lab.train.curves import draw, read_log
 
 ROWS = [
     {"step": 100, "loss": 2.0, "bpp_y": 0.5, "bpp_z": 0.125, "deep": 0.3, "seconds": 1800.0},
@@ -29,26 +28,17 @@ def test_a_log_is_read_from_its_folder_or_its_file_with_the_whole_rate(tmp_path)
     assert read_log(tmp_path / "log.jsonl") == rows
 
 
-def test_hours_go_on_where_a_run_was_stopped():
-    assert np.allclose(hours(ROWS), [0.5, 1.0, 1.25])
-    assert hours([{"step": 1}]) is None
-
-
 def test_equal_rows_give_equal_figures_with_a_panel_for_what_is_there(tmp_path):
     runs = {"one": read_log(logged(tmp_path))}
-    draw(runs, [tmp_path / "a.svg"])
-    draw(runs, [tmp_path / "b.svg"])
+    draw(runs, tmp_path / "a.svg")
+    draw(runs, tmp_path / "b.svg")
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
-    for comment, there in (
-        ("distance, deep", True),
-        ("steps; 1.2 hours in all", True),
-        ("distance, shallow", False),
-    ):
+    for comment, there in (("distance, deep", True), ("distance, shallow", False)):
         assert (f"<!-- {comment} -->" in text) == there
 
 
-def test_runs_side_by_side_have_names_and_no_hours(tmp_path):
+def test_runs_side_by_side_have_names(tmp_path):
     logged(tmp_path / "base")
     (tmp_path / "mllm.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
     logs = [str(tmp_path / "base"), str(tmp_path / "mllm.jsonl")]
@@ -56,7 +46,6 @@ def test_runs_side_by_side_have_names_and_no_hours(tmp_path):
     assert done.exit_code == 0, done.output
     text = (tmp_path / "both.svg").read_text()
     assert all(f"<!-- {name} -->" in text for name in ("base", "mllm"))
-    assert "hours" not in text
 
 
 @pytest.mark.parametrize(
@@ -71,7 +60,7 @@ def test_what_is_no_log_is_refused(tmp_path, content, message):
 
 def test_every_run_has_a_line_and_a_name(tmp_path):
     runs = {f"run {number}": ROWS for number in range(7)}
-    draw(runs, [tmp_path / "all.svg"])
+    draw(runs, tmp_path / "all.svg")
     text = (tmp_path / "all.svg").read_text()
     assert all(text.count(f"<!-- {name} -->") == text.count("<!-- run 0 -->") for name in runs)
     for name in ("a", "b"):
@@ -82,6 +71,6 @@ def test_every_run_has_a_line_and_a_name(tmp_path):
     assert not (tmp_path / "out.svg").exists()
 
 
-def test_a_log_without_anything_to_draw_is_refused():
+def test_a_log_without_anything_to_draw_is_refused(tmp_path):
     with pytest.raises(InputError, match="no run logged any of: loss"):
-        draw({"one": [{"step": 1, "norm": 2.0}]}, [])
+        draw({"one": [{"step": 1, "norm": 2.0}]}, tmp_path / "a.svg")

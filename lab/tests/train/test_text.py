@@ -45,9 +45,8 @@ def test_shape_is_height_width_colours() -> None:
 @pytest.mark.parametrize("scale", [1.0, 1.7])
 def test_every_scene_draws_something(kind: str, scale: float) -> None:
     scene = text.SCENES[kind][0]
-    photos = [np.full((40, 60, 3), 90, np.uint8)]
     for seed in range(3):
-        image = scene(np.random.default_rng(seed), SMALL, scale, photos)
+        image = scene(np.random.default_rng(seed), SMALL, scale)
         assert image.mode == "RGB"
         assert image.size == (round(SMALL[0] * scale), round(SMALL[1] * scale))
         assert np.ptp(np.asarray(image)) > 30
@@ -64,7 +63,7 @@ def test_degrade_keeps_the_size() -> None:
 def test_works_with_the_fonts_of_matplotlib_alone() -> None:
     assert {face.family.split()[0] for face in text_words.faces()} == {"DejaVu"}
     for kind, (scene, _, _) in text.SCENES.items():
-        assert scene(np.random.default_rng(1), SMALL, 1.0, ()).size == SMALL, kind
+        assert scene(np.random.default_rng(1), SMALL, 1.0).size == SMALL, kind
 
 
 def test_faces_write_only_scripts_they_hold() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
+from cotam_lab.bench.sweep import Row, Rows
 
 __all__ = [
     "Comparison",
@@ -38,10 +38,8 @@ class Curve:
 
     Attributes
     ----------
-    rate : ndarray
-        Bits per pixel, float64 (points,), above 0, rising.
-    score : ndarray
-        float64 (points,), more is better.
+    rate : bits per pixel, float64 (points,), above 0, rising
+    score : float64 (points,), more is better
     """
 
     rate: np.ndarray
@@ -63,12 +61,9 @@ class Delta:
 
     Attributes
     ----------
-    value : float or None
-        Per cent of rate, or units of the score.
-    overlap : float
-        0…1, the range that both curves cover divided by the range that either covers.
-    reason : str or None
-        Why the value is None.
+    value : per cent of rate, or units of the score
+    overlap : 0…1, the range that both curves cover divided by the range that either covers
+    reason : why the value is None
     """
 
     value: float | None
@@ -130,11 +125,7 @@ class Points:
 
     Attributes
     ----------
-    codec : str
-    images : tuple of str
-    qualities : tuple of int
-    bpp, scores : ndarray
-        float64 (images, qualities).
+    bpp, scores : float64 (images, qualities)
     """
 
     codec: str
@@ -153,13 +144,10 @@ class Points:
         return Points(self.codec, tuple(images), self.qualities, self.bpp[chosen], self.scores[chosen])
 
 
-def points(rows: Iterable[dict[str, Any]], codec: str, score: str) -> Points:
+def points(rows: Iterable[Row], codec: str, score: str) -> Points:
     """Gather the rows of a codec; images that lack the score at one of its qualities are left out.
 
-    Raises
-    ------
-    InputError
-        If no image is left.
+    Raises InputError if no image is left.
     """
     found = {
         (row["image"], row["quality"]): (row["bpp"], row[score])
@@ -183,10 +171,8 @@ class Interval:
 
     Attributes
     ----------
-    low, high : float
-        Percentiles 2.5 and 97.5 of the delta.
-    without : float
-        0…1, the share of resamples without a delta; they are not in the percentiles.
+    low, high : percentiles 2.5 and 97.5 of the delta
+    without : 0…1, the share of resamples without a delta; they are not in the percentiles
     """
 
     low: float
@@ -206,10 +192,8 @@ def bootstrap(
 
     Parameters
     ----------
-    reference, test : Points
-        On the same images, in the same order.
-    delta : callable
-        `bd_rate`, `bd_quality`, or one of them on `monotone` curves.
+    reference, test : on the same images, in the same order
+    delta : `bd_rate`, `bd_quality`, or one of them on `monotone` curves
 
     Returns
     -------
@@ -234,15 +218,11 @@ class Comparison:
 
     Attributes
     ----------
-    reference, codec, score : str
-    images : int
-        Measured with both codecs at all of their qualities.
-    rate, rate_interval : Delta, Interval or None
-        BD-rate of the mean curves, in per cent.
-    quality, quality_interval : Delta, Interval or None
-        BD-quality of the mean curves, in units of the score.
-    image_rate, image_count : float or None, int
-        Mean of the images' own BD-rates, in per cent, and the number of images that have one.
+    images : measured with both codecs at all of their qualities
+    rate, rate_interval : BD-rate of the mean curves, in per cent
+    quality, quality_interval : BD-quality of the mean curves, in units of the score
+    image_rate, image_count : mean of the images' own BD-rates, in per cent, and the number of images that
+        have one
     """
 
     reference: str
@@ -257,17 +237,12 @@ class Comparison:
     image_count: int
 
 
-def compare(
-    rows: Sequence[dict[str, Any]], reference: str, codec: str, score: str, *, noisy: bool = False
-) -> Comparison:
+def compare(rows: Rows, reference: str, codec: str, score: str, *, noisy: bool = False) -> Comparison:
     """Compare two codecs on the images that both were measured on.
 
     ``noisy``: curves of this score, such as word accuracy, need not rise, so compare `monotone` curves.
 
-    Raises
-    ------
-    InputError
-        If there is no such image.
+    Raises InputError if there is no such image.
     """
     first, second = points(rows, reference, score), points(rows, codec, score)
     shared = [image for image in first.images if image in second.images]

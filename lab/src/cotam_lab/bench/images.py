@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Sample", "find_images", "labelled_images"]
+__all__ = ["Sample", "find_images", "labelled_images", "read_labels"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
@@ -19,11 +20,8 @@ class Sample:
 
     Attributes
     ----------
-    path : Path
-    name : str
-        Path relative to the folder, with forward slashes: the key in rows.
-    texts : tuple of str
-        Labelled texts, in no particular order; empty without labels.
+    name : path relative to the folder, with forward slashes: the key in rows
+    texts : labelled texts, in no particular order; empty without labels
     """
 
     path: Path
@@ -36,20 +34,22 @@ def find_images(folder: Path, limit: int | None = None, every: int = 1) -> list[
 
     Parameters
     ----------
-    folder : Path
-    limit : int, optional
-        Take this many, evenly spaced.
-    every : int
-        Before that, take numbers 0, ``every``, 2 · ``every``, … .
+    limit : take this many, evenly spaced
+    every : before that, take numbers 0, ``every``, 2 · ``every``, …
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     place = folder / "images" if (folder / "images").is_dir() else folder
     paths = sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES)
     return _some([Sample(path, path.relative_to(folder).as_posix()) for path in paths], folder, limit, every)
+
+
+def read_labels(pack: Path) -> list[dict[str, Any]]:
+    """Read ``labels.jsonl`` of a pack. Raises InputError if there is none."""
+    try:
+        return [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]
+    except OSError as error:
+        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
 
 
 def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> list[Sample]:
@@ -58,17 +58,10 @@ def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> lis
     A label has ``image`` (path relative to the pack) and ``lines`` or ``words``: objects with ``text`` and
     optionally ``legible``. ``limit`` and ``every`` are those of `find_images`.
 
-    Raises
-    ------
-    InputError
-        If there are no labels, or none with text.
+    Raises InputError if there are no labels, or none with text.
     """
-    try:
-        labels = [json.loads(line) for line in (pack / "labels.jsonl").read_text("utf-8").splitlines()]
-    except OSError as error:
-        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
     found = []
-    for label in labels:
+    for label in read_labels(pack):
         written = label.get("lines") or label.get("words") or []
         texts = tuple(item["text"] for item in written if item.get("legible", True))
         if any(character.isalnum() for text in texts for character in text):

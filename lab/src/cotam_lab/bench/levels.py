@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from cotam.codec.still import Codec
 from cotam.image.read import Pixels
-from cotam_lab.bench.sweep import Row, read_rows, repair
+from cotam_lab.bench.sweep import Row, append, read_rows, resumed
 from cotam_lab.metrics.features import decibel, feature_distances, see
 from cotam_lab.nets.teachers import Features, Teacher
 
@@ -28,23 +27,11 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to code.
-
-    Attributes
-    ----------
-    name : str
-        Its key in the rows.
-    pixels : uint8 (H, W, 3)
-    score : callable
-        Decoded pixels → scores, more is better.
-    text : bool
-        Whether it is an image of text.
-    """
+    """An image to code: its key in the rows, pixels uint8 (H, W, 3), and decoded pixels → scores."""
 
     name: str
     pixels: Pixels
     score: Callable[[Pixels], Scores]
-    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,15 +43,9 @@ class Variant:
 
 
 class FeatureScores:
-    """Scores of decoded images by an encoder's features, of named views of the image.
+    """Scores of decoded images by an encoder's features, against the original ``pixels`` uint8 (H, W, 3).
 
-    Parameters
-    ----------
-    teacher : Teacher
-    pixels : uint8 (H, W, 3)
-        The original.
-    views : name → list of (slice, slice)
-        Parts of the image that the encoder sees; distances are means over the views of a name.
+    ``views``: names of lists of parts of the image that the encoder sees; distances are means over a list.
     """
 
     def __init__(
@@ -104,23 +85,19 @@ def measure(
     file: Path,
 ) -> None:
     """Append the rows that ``file`` lacks: bytes, bpp and scores of subject × variant × quality."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
     version = _version(codec)
-    done = {(row["version"], row["codec"], row["quality"], row["image"]) for row in read_rows(file)}
-    with file.open("a", encoding="utf-8") as sink:
-        for subject in tqdm(subjects, desc=file.stem, unit="image", disable=None):
-            for variant in variants:
-                missing = [q for q in qualities if (version, variant.name, q, subject.name) not in done]
-                allocator = variant.allocator(subject) if missing else None
-                for quality in missing:
-                    coded = codec.encode(subject.pixels, quality, allocator=allocator)
-                    row: Row = {"codec": variant.name, "version": version, "quality": quality}
-                    area = subject.pixels.shape[0] * subject.pixels.shape[1]
-                    row |= {"image": subject.name, "bytes": len(coded.data)}
-                    row["bpp"] = 8 * len(coded.data) / area
-                    sink.write(json.dumps(row | subject.score(codec.decode(coded))) + "\n")
-                    sink.flush()
+    done = {(row["version"], row["codec"], row["quality"], row["image"]) for row in resumed(file)}
+    for subject in tqdm(subjects, desc=file.stem, unit="image", disable=None):
+        for variant in variants:
+            missing = [q for q in qualities if (version, variant.name, q, subject.name) not in done]
+            allocator = variant.allocator(subject) if missing else None
+            for quality in missing:
+                coded = codec.encode(subject.pixels, quality, allocator=allocator)
+                row: Row = {"codec": variant.name, "version": version, "quality": quality}
+                area = subject.pixels.shape[0] * subject.pixels.shape[1]
+                row |= {"image": subject.name, "bytes": len(coded.data)}
+                row["bpp"] = 8 * len(coded.data) / area
+                append(file, row | subject.score(codec.decode(coded)))
 
 
 def rows_of(codec: Codec, subjects: Iterable[Subject], file: Path) -> list[Row]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import cotam
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam.options import guide_digest, weights_digests
@@ -22,17 +24,15 @@ _SET_BY_THE_SWEEP = {"quality", "target_size", "levels", "metadata", "background
 
 def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the keyword options of `cotam.encode` and of `cotam.decode`, with their defaults."""
-    import cotam
+    return _options(cotam.encode), _options(cotam.decode)
 
-    found = [
-        {
-            name: parameter.default
-            for name, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY and name not in _SET_BY_THE_SWEEP
-        }
-        for function in (cotam.encode, cotam.decode)
-    ]
-    return found[0], found[1]
+
+def _options(function: Callable[..., Any]) -> dict[str, Any]:
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in _SET_BY_THE_SWEEP
+    }
 
 
 def ours(text: str = "") -> Codec:
@@ -40,32 +40,23 @@ def ours(text: str = "") -> Codec:
 
     A value is a JSON number, true, false or null, or else a string. Other options keep the API's defaults.
 
-    Raises
-    ------
-    InputError
-        If an option does not exist, or its value is invalid.
+    Raises InputError if an option does not exist, or its value is invalid.
     """
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding}
-    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED if name in defaults} | _parsed(text)
-    if unknown := [name for name in settings if name not in {**encoding, **decoding}]:
-        known = ", ".join(sorted({*encoding, *decoding}))
+    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED} | _parsed(text)
+    if unknown := [name for name in settings if name not in defaults]:
+        known = ", ".join(sorted(defaults))
         raise InputError(f"cotam has no option {', '.join(unknown)}: choose from {known}")
-    encode = functools.partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
-    decode = functools.partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
+    encode = partial(_encode, settings={k: v for k, v in settings.items() if k in encoding})
+    decode = partial(_decode, settings={k: v for k, v in settings.items() if k in decoding})
     decode(encode(np.zeros((32, 32, 3), np.uint8), 50))  # fail on invalid values now
     described = [f"{name} {value}" for name, value in settings.items()]
     described.append(f"weights {weights_digests(settings['profile'])}")
     if digest := guide_digest(settings["guide"], settings["profile"]):
         described.append(f"guide file {digest[:12]}")
-    return Codec(
-        name=f"cotam:{text}" if text else "cotam",
-        encode=encode,
-        decode=decode,
-        qualities=(0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100),
-        text_qualities=(0, 8, 17, 28, 42),
-        version=", ".join(described),
-    )
+    qualities = (0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100)
+    return Codec(f"cotam:{text}" if text else "cotam", encode, decode, qualities, ", ".join(described))
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -82,12 +73,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _encode(pixels: Pixels, quality: int, *, settings: dict[str, Any]) -> bytes:
-    from cotam import encode
-
-    return encode(pixels, quality=quality, **settings)
+    return cotam.encode(pixels, quality=quality, **settings)
 
 
 def _decode(data: bytes, *, settings: dict[str, Any]) -> Pixels:
-    from cotam import decode
-
-    return np.array(decode(data, **settings))
+    return np.array(cotam.decode(data, **settings))

@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
 from cotam_lab.bench.curves import Comparison, Curve, Interval, compare, points
-from cotam_lab.bench.sweep import ORIGINAL
+from cotam_lab.bench.sweep import ORIGINAL, Row, Rows
 from cotam_lab.metrics.scores import score_named
 
 __all__ = [
@@ -43,8 +43,6 @@ _COLOURS = {
     "webp": "#5b8f69",
     "avif": "#4a7aa8",
     "avif-psnr": "#8fb3d3",
-    "jxl": "#a5855a",
-    "heic": "#8a6fa8",
     "cotam": "#c8373c",
 }
 _VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # cotam with options, in order
@@ -53,12 +51,12 @@ _INK = "#333333"
 _LABEL_GAP = 13  # points between base lines of adjacent labels
 
 
-def codecs_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+def codecs_of(rows: Iterable[Row]) -> list[str]:
     """List the codecs in the rows in order of appearance, without the originals."""
     return [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
 
 
-def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
+def mean_curves(rows: Rows, score: str) -> dict[str, Curve]:
     """Compute the mean curve of each codec on the images that all of them have.
 
     A codec without a complete image is left out.
@@ -71,9 +69,7 @@ def mean_curves(rows: Sequence[dict[str, Any]], score: str) -> dict[str, Curve]:
     return {name: one.on(sorted(shared)).curve() for name, one in measured.items()} if shared else {}
 
 
-def compared(
-    rows: Sequence[dict[str, Any]], scores: Sequence[str], reference: str
-) -> tuple[list[Comparison], list[str]]:
+def compared(rows: Rows, scores: Sequence[str], reference: str) -> tuple[list[Comparison], list[str]]:
     """Compare all other codecs with a reference; noisy scores by monotone curves.
 
     Returns
@@ -96,9 +92,7 @@ def compared(
     return found, remarks
 
 
-def whole_table(
-    rows: Sequence[dict[str, Any]], scores: Sequence[str], references: Sequence[str], *, title: str
-) -> str:
+def whole_table(rows: Rows, scores: Sequence[str], references: Sequence[str], *, title: str) -> str:
     """Write all tables as Markdown: ours in short, comparisons, means, falls, versions."""
     parts, all_compared = [], []
     for reference in references:
@@ -173,12 +167,12 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
 
 
-def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
+def point_table(rows: Rows, scores: Sequence[str]) -> str:
     """Write the means of every codec at every quality, median times, and counts of errors."""
     named = {key: score_named(key) for key in scores}
     names = [f"{score.name}, {score.unit}" for score in named.values()]
     header = ("codec", "quality", "bpp", *names, "encode, ms", "decode, ms", "images")
-    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, Any], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["codec"], row["quality"]), []).append(row)
     lines = []
@@ -194,11 +188,11 @@ def point_table(rows: Sequence[dict[str, Any]], scores: Sequence[str]) -> str:
     return table(header, lines, numbers_from=1)
 
 
-def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
+def falls(rows: Rows, score: str) -> str:
     """Write on how many images the score, or the size, of each codec falls as quality rises."""
     lines = []
     for name in codecs_of(rows):
-        by_image: dict[str, list[dict[str, Any]]] = {}
+        by_image: dict[str, list[Row]] = {}
         for row in rows:
             if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
                 by_image.setdefault(row["image"], []).append(row)
@@ -211,37 +205,27 @@ def falls(rows: Sequence[dict[str, Any]], score: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _quality(row: dict[str, Any]) -> int:
+def _quality(row: Row) -> int:
     return int(row["quality"])
 
 
-def versions(rows: Iterable[dict[str, Any]]) -> str:
+def versions(rows: Iterable[Row]) -> str:
     """List the library and settings that made the files of each codec."""
     found = dict.fromkeys((row["codec"], row["version"]) for row in rows if row["version"])
     return "".join(f"- {codec}: {version}\n" for codec, version in found)
 
 
 def curve_figure(
-    rows: Sequence[dict[str, Any]],
-    scores: Sequence[str],
-    files: Sequence[Path | BytesIO],
-    *,
-    title: str,
-    log_rate: bool = False,
+    rows: Rows, scores: Sequence[str], files: Sequence[Path | BytesIO], *, title: str, log_rate: bool = False
 ) -> None:
     """Draw mean curves, a panel for each score.
 
     Parameters
     ----------
-    rows : sequence of dict
-    scores : sequence of str
-        Keys of `cotam_lab.metrics.scores.SCORES`.
-    files : sequence of Path or binary file
-        A path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give equal
-        SVG bytes.
-    title : str
-    log_rate : bool
-        Use a logarithmic axis for the rate.
+    scores : keys of `cotam_lab.metrics.scores.SCORES`
+    files : a path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give
+        equal SVG bytes.
+    log_rate : use a logarithmic axis for the rate
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
         across = min(3, len(scores)) if len(scores) != 4 else 2
@@ -265,7 +249,7 @@ def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
         figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
-def _panel(figure: Figure, axes: Axes, rows: Sequence[dict[str, Any]], score: str, log_rate: bool) -> None:
+def _panel(figure: Figure, axes: Axes, rows: Rows, score: str, log_rate: bool) -> None:
     named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
@@ -306,7 +290,7 @@ def plain(axes: Axes) -> None:
     axes.tick_params(color="#bbbbbb", labelcolor=_INK)
 
 
-def _colour(codec: str, rows: Sequence[dict[str, Any]]) -> str:
+def _colour(codec: str, rows: Rows) -> str:
     variants = [name for name in codecs_of(rows) if name.startswith("cotam:")]
     if codec in variants:
         return _VARIANTS[variants.index(codec) % len(_VARIANTS)]
@@ -369,10 +353,10 @@ def _interval(interval: Interval | None, factor: float = 1.0, digits: int = 1) -
     return f" [{_signed(factor * interval.low, digits)}, {_signed(factor * interval.high, digits)}]"
 
 
-def _mean(rows: Sequence[dict[str, Any]], key: str, factor: float, digits: int) -> str:
+def _mean(rows: Rows, key: str, factor: float, digits: int) -> str:
     values = [row[key] for row in rows if row.get(key) is not None]
     return f"{factor * float(np.mean(values)):.{digits}f}" if values else "–"
 
 
-def _median(rows: Sequence[dict[str, Any]], key: str) -> str:
+def _median(rows: Rows, key: str) -> str:
     return f"{1000 * float(np.median([row[key] for row in rows])):.0f}" if rows else "–"

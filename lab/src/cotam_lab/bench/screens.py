@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from PIL import Image
 
 from cotam.codec.av1 import TUNING, decode_av1, encode_av1
 from cotam.image.read import Pixels, to_rgb
-from cotam_lab.bench.baselines import Codec, codec
+from cotam_lab.bench.baselines import Codec, codec, pillow_encode
 from cotam_lab.bench.images import Sample, find_images
 from cotam_lab.bench.ours import ours
-from cotam_lab.bench.sweep import plan
+from cotam_lab.bench.sweep import Row, plan
 from cotam_lab.bench.sweep import sweep as run_sweep
 from cotam_lab.metrics.base import metric
 
@@ -44,10 +43,8 @@ CODECS: dict[str, tuple[int, ...]] = {
     "avif-screen": _AVIF,
     "avif-444": _AVIF,
     "webp": (1, 10, 30, 55),
-    "webp-lossless": (100,),
-    "png-colours": (2, 4, 8, 16),
 }
-"""Codecs of the study and their qualities; with PNG these are numbers of colours."""
+"""Codecs of the study and their qualities."""
 
 _UNTILED: dict[str, Any] = {"autotiling": False, "max_threads": 2}
 _VARIANTS: dict[str, dict[str, Any]] = {
@@ -57,7 +54,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "avif-444": {"subsampling": "4:4:4"},
     "avif-untiled": _UNTILED,
     "avif-deltaq0": _UNTILED | {"advanced": {"deltaq-mode": "0"}},
-    "avif-psnr": _UNTILED | {"advanced": {"tune": "psnr"}},
+    "avif-tune-psnr": _UNTILED | {"advanced": {"tune": "psnr"}},
     "avif-ssim": _UNTILED | {"advanced": {"tune": "ssim"}},
     "avif-ssim-deltaq0": _UNTILED | {"advanced": {"tune": "ssim", "deltaq-mode": "0"}},
     "avif-ours": _UNTILED | {"advanced": TUNING},
@@ -70,42 +67,13 @@ SETTINGS = tuple(name for name in _VARIANTS if name not in CODECS)
 
 def codec_of_study(name: str) -> Codec:
     """Make a codec by its name in `CODECS` or `SETTINGS`."""
-    if name.startswith("cotam"):
-        return ours(name.partition(":")[2])
-    plain = codec(name.partition("-")[0]) if name != "png-colours" else codec("webp")
-    if name in _VARIANTS:
-        options = {"speed": 6, "max_threads": 1, "codec": "aom"} | _VARIANTS[name]
-        described = ", ".join(f"{key} {value}" for key, value in _VARIANTS[name].items())
-        encode = functools.partial(_saved, "AVIF", options)
-        return replace(plain, name=name, encode=encode, version=f"{plain.version}, {described}")
-    if name == "webp-lossless":
-        return replace(plain, name=name, encode=_webp_lossless, version=f"{plain.version}, lossless")
-    if name == "png-colours":
-        decode = functools.partial(_loaded, "PNG")
-        return replace(plain, name=name, encode=_png, decode=decode, version="Pillow, median cut, no dither")
-    return plain
-
-
-def _saved(name: str, options: dict[str, Any], pixels: Pixels, quality: int) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, name, quality=quality, **options)
-    return buffer.getvalue()
-
-
-def _loaded(name: str, data: bytes) -> Pixels:
-    with Image.open(BytesIO(data), formats=[name]) as image:
-        return np.array(image.convert("RGB"))
-
-
-def _webp_lossless(pixels: Pixels, quality: int) -> bytes:
-    return _saved("WEBP", {"lossless": True, "method": 4}, pixels, quality)
-
-
-def _png(pixels: Pixels, colours: int) -> bytes:
-    palette = Image.fromarray(pixels).quantize(colours, dither=Image.Dither.NONE)
-    buffer = BytesIO()
-    palette.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    if name not in _VARIANTS:
+        return codec(name)
+    plain, changed = codec("avif"), _VARIANTS[name]
+    options: dict[str, Any] = {"format": "AVIF", "speed": 6, "max_threads": 1, "codec": "aom"} | changed
+    described = ", ".join(f"{key} {value}" for key, value in changed.items())
+    encode = functools.partial(pillow_encode, **options)
+    return replace(plain, name=name, encode=encode, version=f"{plain.version}, {described}")
 
 
 def reduced(samples: list[Sample], folder: Path) -> list[Sample]:
@@ -176,7 +144,7 @@ def _av1_alone() -> Codec:
     return replace(codec("avif"), name="av1", encode=encode, decode=decode, version="cotam.codec.av1")
 
 
-def _medians(rows: list[dict[str, Any]]) -> Iterator[tuple[str, int, float]]:
+def _medians(rows: list[Row]) -> Iterator[tuple[str, int, float]]:
     for name, quality in dict.fromkeys((row["codec"], row["quality"]) for row in rows):
         found = [row["balanced"] for row in rows if (row["codec"], row["quality"]) == (name, quality)]
         yield name, quality, 255**2 * 10 ** (-float(np.median(found)) / 10)

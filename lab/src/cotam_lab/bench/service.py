@@ -1,68 +1,41 @@
-"""Run ``cotam serve`` or ``edge`` and a model server with fixed answers on loopback, for measurements.
-
-``python -m cotam_lab.bench.service SECONDS`` is the model server.
-"""
+"""Programs on loopback for measurements: ``cotam serve`` or ``edge``, and servers of this process."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import logging
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from socket import create_server, socket
+from socket import create_server
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-__all__ = ["SECONDS", "body_of", "cotam_program", "model_program", "serving"]
-
-SECONDS = "x-model-seconds"
-"""Header that says how long the model server takes for this request."""
+__all__ = ["anthropic_turns", "cotam_program", "image_files", "serving"]
 
 
 @contextmanager
 def serving(app: Starlette) -> Iterator[str]:
     """Serve an application from a thread of this process. Yields its address."""
-    with create_server(("127.0.0.1", 0)) as listener:
-        server = _server(app)
+    with create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
-            yield _address(listener)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
 
 
 @contextmanager
-def model_program(seconds: float) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A model server that takes so long for each answer, and its address.
-
-    ``/v1/counts`` says how many requests have ``begun``, and how many were ``given_up`` by who sent them.
-    """
-    with _running([sys.executable, "-m", "cotam_lab.bench.service", str(seconds)]) as found:
-        yield found
-
-
-@contextmanager
 def cotam_program(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running ``cotam …`` and its address."""
-    with _running([sys.executable, "-m", "cotam.cli.main", *arguments, "--port", "0"]) as found:
-        yield found
-
-
-@contextmanager
-def _running(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "cotam.cli.main", *arguments, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
         assert program.stderr
         lines = program.stderr
@@ -74,51 +47,26 @@ def _running(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
             program.terminate()
 
 
-def body_of(*files: tuple[str, bytes]) -> bytes:
-    """A request with images, given as media type and bytes of each."""
-    urls = [f"data:{kind};base64,{base64.b64encode(data).decode()}" for kind, data in files]
-    content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+def anthropic_turns(images: Sequence[bytes], question: str) -> list[Any]:
+    """Messages of an agent, as Anthropic's client sends them: each PNG is the result of a tool."""
+    turns: list[Any] = [{"role": "user", "content": question}]
+    for number, image in enumerate(images):
+        source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(image).decode()}
+        block = {"type": "image", "source": source}
+        use = {"type": "tool_use", "id": f"t{number}", "name": "computer", "input": {"action": "screenshot"}}
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": [block]}
+        turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    return turns
 
 
-def _server(app: Starlette) -> uvicorn.Server:
-    return uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-
-
-def _model(seconds: float) -> Starlette:
-    counts = Counter(begun=0, given_up=0)
-
-    async def chat(request: Request) -> JSONResponse:
-        until = time.monotonic() + float(request.headers.get(SECONDS, seconds))
-        await request.body()
-        counts["begun"] += 1
-        while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.1))
-            if await request.is_disconnected():
-                counts["given_up"] += 1
-                break
-        message = {"role": "assistant", "content": "An answer."}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        head = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
-        return JSONResponse(head | {"choices": [choice]})
-
-    async def told(request: Request) -> JSONResponse:
-        return JSONResponse(counts)
-
-    routes = [Route("/v1/chat/completions", chat, methods=["POST"]), Route("/v1/counts", told)]
-    return Starlette(routes=routes)
-
-
-def _address(listener: socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def _main() -> None:
-    logging.basicConfig(level=logging.WARNING)
-    with create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        print(json.dumps({"url": _address(listener)}), file=sys.stderr, flush=True)
-        _server(_model(float(sys.argv[1]))).run(sockets=[listener])
-
-
-if __name__ == "__main__":
-    _main()
+def image_files(request: Any) -> Iterator[bytes]:
+    """All images in the JSON of a request of any API, in order."""
+    if isinstance(request, dict):
+        for key, item in request.items():
+            if isinstance(item, str) and key in ("url", "data"):
+                yield base64.b64decode(item.rpartition(",")[2])
+            else:
+                yield from image_files(item)
+    elif isinstance(request, list):
+        for item in request:
+            yield from image_files(item)

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cotam_lab.bench.link import Link
-from cotam_lab.bench.service import cotam_program, serving
+from cotam_lab.bench.service import anthropic_turns, cotam_program, image_files, serving
 
 __all__ = ["main"]
 
@@ -37,21 +37,13 @@ ANSWER = "There is a window with a list of files. Click on the entry in the midd
 
 @dataclass
 class Turn:
-    """What one turn took.
-
-    Attributes
-    ----------
-    sent, received : bytes on the link, headers included
-    base64 : bytes of the body that the client sent
-    seconds : until the answer
-    digests : of the images that the model server got, in order
-    """
+    """What one turn took: bytes on the link with headers, bytes of the client's body, images that arrived."""
 
     sent: int
     received: int
     base64: int
     seconds: float
-    digests: list[str] = field(repr=False)
+    digests: list[str]
 
 
 @click.command()
@@ -63,7 +55,6 @@ class Turn:
     default="openai",
     show_default=True,
 )
-@click.option("--limit", type=click.IntRange(1), help="Take the first so many screenshots.")
 @click.option("--kill", type=click.IntRange(2), help="Kill the gateway before this turn, and start it again.")
 @click.option("--kill-edge", type=click.IntRange(2), help="The same of the edge.")
 @click.option("--disk", is_flag=True, help="Let the gateway store images on disk.")
@@ -74,7 +65,6 @@ class Turn:
 def main(
     folder: Path,
     api: str,
-    limit: int | None,
     kill: int | None,
     kill_edge: int | None,
     disk: bool,
@@ -87,7 +77,7 @@ def main(
 
     Exit code 1 if an image is missing in a turn, if one changes from turn to turn, or with --most.
     """
-    images = [path.read_bytes() for path in sorted(folder.glob("*.png"))][:limit]
+    images = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
     session = _Session(api, edge_options, serve_options, disk=disk, gateways=2 if two else 1)
     click.echo(f"{'turn':>4}{'client':>13}{'link, sent':>13}{'received':>10}{'seconds':>9}")
     turns = []
@@ -203,16 +193,9 @@ def _openai(edge: str, images: Sequence[bytes]) -> int:
 def _anthropic(edge: str, images: Sequence[bytes]) -> int:
     import anthropic
 
-    messages: list[Any] = [{"role": "user", "content": QUESTION}]
-    for number, image in enumerate(images):
-        data = base64.b64encode(image).decode()
-        block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
-        use = {"type": "tool_use", "id": f"t{number}", "name": "computer", "input": {"action": "screenshot"}}
-        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": [block]}
-        messages += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
     with anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client:
         request = client.messages.with_raw_response
-        answer = request.create(model="m", max_tokens=100, messages=messages)
+        answer = request.create(model="m", max_tokens=100, messages=anthropic_turns(images, QUESTION))
     found = answer.parse().content[0]
     assert found.type == "text"
     assert found.text == ANSWER
@@ -245,14 +228,12 @@ def _model_server(seen: list[list[str]]) -> Starlette:
     """A server of three APIs that keeps the SHA-256 of the images of each request."""
     openai = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
-    anthropic: dict[str, Any] = {
-        "id": "1",
-        "type": "message",
-        "role": "assistant",
-        "model": "m",
+    anthropic: dict[str, Any] = {"id": "1", "type": "message", "role": "assistant", "model": "m"}
+    anthropic |= {
         "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+        "stop_sequence": None,
     }
-    anthropic |= {"usage": {"input_tokens": 1, "output_tokens": 1}, "stop_sequence": None}
     candidate = {"content": {"role": "model", "parts": [{"text": ANSWER}]}, "finishReason": "STOP"}
     answers: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": openai | {"choices": [choice]},
@@ -262,7 +243,7 @@ def _model_server(seen: list[list[str]]) -> Starlette:
 
     def route(path: str, answer: dict[str, Any]) -> Route:
         async def handle(request: Request) -> JSONResponse:
-            seen.append(list(_digests(await request.json())))
+            seen.append([_digest(image) for image in image_files(await request.json())])
             return JSONResponse(answer)
 
         return Route(path, handle, methods=["POST"])
@@ -270,20 +251,10 @@ def _model_server(seen: list[list[str]]) -> Starlette:
     return Starlette(routes=[route(path, answer) for path, answer in answers.items()])
 
 
-def _digests(value: Any) -> Iterator[str]:
-    """Of all images in a request of any API, in order."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key == "url" or (key == "data" and isinstance(item, str)):
-                data = base64.b64decode(item.rpartition(",")[2])
-                if not data.startswith(b"\x89PNG"):
-                    raise ValueError(f"the model got {data[:8]!r}, not PNG")
-                yield hashlib.sha256(data).hexdigest()
-            else:
-                yield from _digests(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _digests(item)
+def _digest(image: bytes) -> str:
+    if not image.startswith(b"\x89PNG"):
+        raise ValueError(f"the model got {image[:8]!r}, not PNG")
+    return hashlib.sha256(image).hexdigest()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from cotam.errors import CotamError
 from cotam.image.read import Pixels, to_rgb
-from cotam_lab.bench.baselines import Codec, available
+from cotam_lab.bench.baselines import Codec, codec
 from cotam_lab.bench.report import table
 
 __all__ = ["Setting", "setting_near", "speed", "timed"]
@@ -72,11 +72,8 @@ def speed(image: Path, out: Path | None, rounds: int) -> None:
 
     Run it on two idle cores, or under taskset -c 0,1: AVIF gets two threads, WebP has one in Pillow.
     """
-    codecs, left_out = available(CODECS, THREADS)
-    for line in left_out:
-        click.echo(line, err=True)
     try:
-        written = _measured(codecs, to_rgb(image), rounds)
+        written = _measured([codec(name, THREADS) for name in CODECS], to_rgb(image), rounds)
     except CotamError as error:
         raise click.ClickException(str(error)) from error
     if out:

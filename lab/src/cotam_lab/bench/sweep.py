@@ -25,13 +25,14 @@ from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.images import Sample
 from cotam_lab.metrics.base import Metric
 
-__all__ = ["ORIGINAL", "Job", "Row", "measure", "plan", "read_rows", "repair", "sweep"]
+__all__ = ["ORIGINAL", "Job", "Row", "Rows", "append", "measure", "plan", "read_rows", "resumed", "sweep"]
 
 Row = dict[str, Any]
 """``codec``, ``version``, ``quality``, ``image``, ``width``, ``height``; then ``bytes``, ``bpp``,
 ``encode_s``, ``decode_s`` and scores. ``error`` without ``bytes``: the codec failed; with ``bytes``: a metric
 did, and its scores are None."""
 
+Rows = Sequence[Row]
 ORIGINAL = "original"
 
 
@@ -74,51 +75,32 @@ def sweep(file: Path, wanted: Sequence[Job], metrics: Sequence[Metric], *, jobs:
 
     Parameters
     ----------
-    file : Path
-        JSON lines; created if missing. An incomplete last line is cut off. One sweep at a time.
-    wanted : sequence of Job
-    metrics : sequence of Metric
-        Scores that a row lacks are computed and added to it.
-    jobs : int
-        Processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
+    file : JSON lines; created if missing. An incomplete last line is cut off. One sweep at a time.
+    metrics : scores that a row lacks are computed and added to it
+    jobs : processes. Times are wall-clock times with all of them running: `cotam bench speed` measures speed.
 
-    Returns
-    -------
-    list of Row
-        Of the wanted jobs, in their order.
-
-    Raises
-    ------
-    InputError
-        If a line of the file is not a row, or a metric's model cannot be loaded.
-    MissingPackageError
-        If a package that a metric needs is not installed.
+    Returns the rows of the wanted jobs, in their order. Raises InputError if a line of the file is not a row,
+    or a metric's model cannot be loaded.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
-    done = {_key(row): row for row in read_rows(file)}
+    done = {_key(row): row for row in resumed(file)}
     missing = [(job, lacking) for job in wanted if (lacking := _lacking(done.get(job.key), metrics))]
     for metric in metrics if missing else ():
         metric.prepare()
-    with file.open("a", encoding="utf-8") as sink:
-        bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None)
-        with bar:
-            for row in _measured(missing, jobs):
-                row = done.get(_key(row), {}) | row
-                sink.write(json.dumps(row, allow_nan=False) + "\n")
-                sink.flush()
-                done[_key(row)] = row
-                bar.update()
+    with tqdm(
+        total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None
+    ) as bar:
+        for row in _measured(missing, jobs):
+            row = done.get(_key(row), {}) | row
+            append(file, row)
+            done[_key(row)] = row
+            bar.update()
     return [done[job.key] for job in wanted]
 
 
 def measure(job: Job, metrics: Sequence[Metric]) -> Row:
     """Make the row of a job.
 
-    Raises
-    ------
-    InputError
-        If the image cannot be read.
+    Raises InputError if the image cannot be read.
     """
     original = to_rgb(job.sample.path)
     height, width = original.shape[:2]
@@ -147,10 +129,7 @@ def measure(job: Job, metrics: Sequence[Metric]) -> Row:
 def read_rows(file: Path) -> list[Row]:
     """Read the rows of a file; none if it does not exist.
 
-    Raises
-    ------
-    InputError
-        If a line is not a row.
+    Raises InputError if a line is not a row.
     """
     if not file.exists():
         return []
@@ -163,19 +142,24 @@ def read_rows(file: Path) -> list[Row]:
     return rows
 
 
-def repair(file: Path) -> None:
-    """Cut off an incomplete last line; complete one that lacks only its newline."""
-    if not file.exists():
-        return
-    data = file.read_bytes()
+def resumed(file: Path) -> list[Row]:
+    """Read the rows of a file to go on with; an incomplete last line is cut off, the folder made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = file.read_bytes() if file.exists() else b""
     end = data.rfind(b"\n") + 1
-    if end == len(data):
-        return
-    if _parsed(data[end:].decode("utf-8", "replace")) is not None:
-        with file.open("ab") as sink:
-            sink.write(b"\n")
-    else:
-        os.truncate(file, end)
+    if end < len(data):
+        if _parsed(data[end:].decode("utf-8", "replace")) is not None:
+            with file.open("ab") as sink:
+                sink.write(b"\n")
+        else:
+            os.truncate(file, end)
+    return read_rows(file)
+
+
+def append(file: Path, row: Row) -> None:
+    """Append a row to a file."""
+    with file.open("a", encoding="utf-8") as sink:
+        sink.write(json.dumps(row, allow_nan=False) + "\n")
 
 
 def _round_trip(codec: Codec, quality: int, original: Pixels) -> tuple[Pixels, dict[str, Any]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-import numpy as np
-
 from cotam.guide.content import Content, examine
 from cotam.image.read import Pixels
 from cotam.standard import files, jpeg, prefilter
 from cotam.standard.files import Format
 from cotam_lab.bench.baselines import Codec
+from cotam_lab.metrics.base import remember_last_image
 
 __all__ = ["tailored"]
 
@@ -27,10 +26,10 @@ def tailored(plain: Codec, format: Format) -> Codec:
 
 
 def _encode(pixels: Pixels, quality: int, *, format: Format) -> bytes:
-    content = _content(pixels.shape, pixels.tobytes())
+    content = _content(pixels)
     return files.make(pixels, format, quality, importance=content.importance, page=content.is_page).data
 
 
-@functools.lru_cache(maxsize=1)  # a sweep goes image by image
-def _content(shape: tuple[int, ...], data: bytes) -> Content:
-    return examine(np.frombuffer(data, np.uint8).reshape(shape))
+@remember_last_image
+def _content(pixels: Pixels) -> Content:
+    return examine(pixels)

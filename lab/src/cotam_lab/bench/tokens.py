@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import time
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from cotam.image.read import to_rgb
 from cotam.options import Profile
 from cotam_lab.bench.cli import errors_shown
 from cotam_lab.bench.images import find_images
-from cotam_lab.bench.sweep import Row, read_rows, repair
+from cotam_lab.bench.sweep import Row, append, resumed
 from cotam_lab.metrics.features import (
     decibels,
     feature_distances,
@@ -41,10 +40,7 @@ __all__ = ["main", "token_row"]
 def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile) -> Row:
     """Make the row of an image at a quality, with the scores of the features metric.
 
-    Raises
-    ------
-    InputError
-        If the adapter was trained for another weight set than that of ``profile``.
+    Raises InputError if the adapter was trained for another weight set than that of ``profile``.
     """
     pixels = to_rgb(path)
     height, width = pixels.shape[:2]
@@ -96,9 +92,7 @@ def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, 
     name = "tokens"
     version = f"profile {profile}, guide none, weights {set_digest}, tokens {digest} for {adapter.encoder}"
     rows = out / "rows.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    repair(rows)
-    made = [row for row in read_rows(rows) if (row["codec"], row["version"]) == (name, version)]
+    made = [row for row in resumed(rows) if (row["codec"], row["version"]) == (name, version)]
     done = {(row["image"], row["quality"]) for row in made}
     make = functools.partial(token_row, adapter=adapter, profile=profile)
     wanted = [
@@ -109,8 +103,7 @@ def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, 
     ]
     for sample, quality in tqdm(wanted, unit="row", disable=None):
         row = {"codec": name, "version": version, "image": sample.name} | make(sample.path, quality)
-        with rows.open("a", encoding="utf-8") as sink:
-            sink.write(json.dumps(row) + "\n")
+        append(rows, row)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ score the mean over them.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -23,8 +22,7 @@ import click
 import numpy as np
 
 import cotam
-from cotam.cli.options import model_name
-from cotam.errors import CotamError, InputError, MissingExtraError
+from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
@@ -32,13 +30,14 @@ from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
-from cotam_lab.bench.sweep import read_rows, repair
+from cotam_lab.bench.sweep import Row, Rows, append, resumed
 from cotam_lab.metrics.base import Metric, metric
 from cotam_lab.metrics.scores import score_named
 
 __all__ = ["CODECS", "SCORES", "VideoCodec", "table", "video"]
 
 Frames = Sequence[tuple[float, Pixels]]
+REFERENCES = ("x264", "cotam one by one")
 SCORES = ("features", "patch", "shallow", "middle", "late", "deep", "whole")
 
 
@@ -48,10 +47,8 @@ class VideoCodec:
 
     Attributes
     ----------
-    code : callable
-        (frames with their seconds, setting) → (bytes, decoded frames).
-    settings : tuple of int
-        Four, whose rates and scores overlap with those of the other codecs.
+    code : (frames with their seconds, setting) → (bytes, decoded frames)
+    settings : four, whose rates and scores overlap with those of the other codecs
     """
 
     code: Callable[[Frames, int], tuple[int, list[Pixels]]]
@@ -73,10 +70,8 @@ def _library(name: str, **options: str) -> Callable[[Frames, int], tuple[int, li
 
     def code(frames: Frames, crf: int) -> tuple[int, list[Pixels]]:
         os.environ.setdefault("SVT_LOG", "1")
-        try:
-            import av
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("video", error.name or "av") from error
+        import av
+
         height, width = frames[0][1].shape[:2]
         clock = Fraction(1, 1000)
         file, size = BytesIO(), 0
@@ -130,21 +125,17 @@ def version_of(codec: str, sampled: str) -> str:
 
 def measured(
     clips: Sequence[str], codecs: Iterable[str], out: Path, scored: Metric, sampling: dict[str, Any]
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Return the rows of all clips; ``out/rows.jsonl`` is extended clip by clip.
 
     ``sampling``: ``fps`` and ``most`` select frames, ``fit`` is the model that they are resized for.
     """
     file = out / "rows.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    repair(file)
     sampled = ", ".join(f"{key} {value}" for key, value in sampling.items())
     versions = {codec: version_of(codec, sampled) for codec in codecs}
     stems = [Path(name).stem for name in clips]
     kept = [
-        row
-        for row in read_rows(file)
-        if row["image"] in stems and row["version"] == versions.get(row["codec"])
+        row for row in resumed(file) if row["image"] in stems and row["version"] == versions.get(row["codec"])
     ]
     done = {(row["image"], row["codec"], row["quality"]) for row in kept}
     with click.progressbar(clips, file=sys.stderr) as bar:
@@ -159,16 +150,14 @@ def measured(
             made = [
                 row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, scored)
             ]
-            with file.open("a", encoding="utf-8") as sink:
-                sink.writelines(json.dumps(row) + "\n" for row in made)
+            for row in made:
+                append(file, row)
             kept += made
     place = {name: number for number, name in enumerate((*stems, *versions))}
     return sorted(kept, key=lambda row: (place[row["image"]], place[row["codec"]], row["quality"]))
 
 
-def rows_of(
-    name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored: Metric
-) -> list[dict[str, Any]]:
+def rows_of(name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored: Metric) -> list[Row]:
     """Make a row for each codec and setting: bytes, bits per pixel, mean scores over the frames."""
     coded = {(codec, setting): CODECS[codec].code(frames, setting) for codec, setting in wanted}
     found: dict[tuple[str, int], list[dict[str, float | None]]] = {key: [] for key in coded}
@@ -185,7 +174,7 @@ def rows_of(
     return rows
 
 
-def table(rows: Sequence[dict[str, Any]], reference: str, scores: Sequence[str] = SCORES) -> str:
+def table(rows: Rows, reference: str, scores: Sequence[str] = SCORES) -> str:
     """Write the BD-rate of each codec against the reference, by clip and by mean curve, as Markdown."""
     clips = list(dict.fromkeys(row["image"] for row in rows))
     lines = []
@@ -208,27 +197,11 @@ def _shown(delta: Delta) -> str:
 
 @click.command()
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
-@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
-@click.option("--fps", default=1.0, show_default=True, help="Frames to take per second.")
-@click.option("--max-frames", default=10, show_default=True, help="Frames of each clip, evenly spread.")
-@click.option("--for", "fit", type=model_name, default="llava-1.5", show_default=True)
-@click.option(
-    "--codec",
-    "codecs",
-    multiple=True,
-    type=click.Choice(list(CODECS)),
-    help="Codec to measure.  [repeatable; default: all]",
-)
-@click.option("--reference", multiple=True, default=("x264", "cotam one by one"), show_default=True)
-def video(
-    clips: tuple[str, ...],
-    output: str,
-    fps: float,
-    max_frames: int,
-    fit: str,
-    codecs: tuple[str, ...],
-    reference: tuple[str, ...],
-) -> None:
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
+@click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
+@click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
+@click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
+def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
 
     All codecs get the same sampled frames; scores are feature distances of a vision encoder, level by level.
@@ -238,10 +211,10 @@ def video(
     try:
         scored = metric("features")
         scored.prepare()
-        sampling = {"fps": fps, "most": max_frames, "fit": fit}
+        sampling = {"fps": fps, "most": max_frames, "fit": "llava-1.5"}
         rows = measured(clips, codecs or CODECS, Path(output), scored, sampling)
         known = {row["codec"] for row in rows}
-        text = "\n".join(table(rows, one) for one in reference if one in known)
+        text = "\n".join(table(rows, one) for one in REFERENCES if one in known)
         write_whole(str(Path(output, "table.md")), text.encode())
     except CotamError as error:
         raise click.ClickException(str(error)) from error

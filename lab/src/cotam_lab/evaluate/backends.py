@@ -19,14 +19,7 @@ class StoppedError(CotamError):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer.
-
-    Attributes
-    ----------
-    text : str
-    prompt_tokens, completion_tokens : int or None
-        Tokens in, image tokens included, and out; None where a server does not report them.
-    """
+    """An answer, and tokens in (image tokens included) and out; None where a server does not report them."""
 
     text: str
     prompt_tokens: int | None
@@ -35,15 +28,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Coded:
-    """Files that images were decoded from, and the token adapter to read them with.
-
-    Attributes
-    ----------
-    files : tuple of bytes
-        A ``.cotam`` file for each image.
-    adapter : Path
-        See `cotam_lab.nets.adapter`.
-    """
+    """The ``.cotam`` files that images were decoded from, and the token adapter to read them with."""
 
     files: tuple[bytes, ...]
     adapter: Path
@@ -60,7 +45,7 @@ class Backend(Protocol):
 
         Raises
         ------
-        StoppedError, MissingPackageError
+        StoppedError
         """
 
     def ask(
@@ -68,10 +53,7 @@ class Backend(Protocol):
     ) -> Reply:
         """Answer a question about images, uint8 (height, width, 3) RGB, or about the files in ``coded``.
 
-        Raises
-        ------
-        StoppedError
-            If ``coded`` is given and the model does not take token adapters.
+        Raises StoppedError if ``coded`` is given and the model does not take token adapters.
         """
 
     def losses(

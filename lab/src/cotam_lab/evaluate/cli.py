@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -16,12 +13,13 @@ from cotam.errors import InputError
 from cotam.files import write_whole
 from cotam_lab.bench import baselines, report
 from cotam_lab.bench.baselines import NAMES
+from cotam_lab.bench.baselines import ladder as codec_ladder
 from cotam_lab.bench.cli import Ladders, checked, errors_shown
-from cotam_lab.bench.cli import ladder as codec_ladder
-from cotam_lab.errors import MissingPackageError
+from cotam_lab.bench.sweep import Rows
 from cotam_lab.evaluate.backends import Backend
+from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.inputs import with_tokens
-from cotam_lab.evaluate.local import DTYPES, Local
+from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import Question, check_images, read_questions
 from cotam_lab.evaluate.run import Asking, plan, run
 from cotam_lab.evaluate.summary import by_image, summarise
@@ -36,116 +34,108 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     return (NONE, ()) if spec == NONE else codec_ladder(spec)
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of ``cotam eval``; the help texts below describe them."""
-
-    model: str | None
-    endpoint: str | None
-    ladders: Ladders
-    choices: str | None
-    adapter: Path | None
-    max_tokens: int | None
-    limit: int | None
-    groups: tuple[str, ...]
-    reference: str | None
-    dtype: str
-    device: str | None
-    key_env: str
-    jobs: int
-    retries: int
-    timeout: float
-
-    def check(self) -> None:
-        """Raise UsageError for combinations that make no sense."""
-        if not (self.model or self.endpoint):
-            raise click.UsageError("no model: give --model, --endpoint, or both")
-        if self.endpoint and self.adapter:
-            raise click.UsageError("a server takes images alone: --tokens needs a local --model")
-        if self.endpoint and self.choices == "likelihood":
-            raise click.UsageError("an endpoint gives no likelihoods: use --choices letter")
-
-    def backend(self) -> Backend:
-        """Make the model that is asked."""
-        if self.endpoint is None:
-            assert self.model is not None
-            return Local(self.model, dtype=self.dtype, device=self.device)
-        try:
-            from cotam_lab.evaluate.endpoint import Endpoint
-        except ModuleNotFoundError as error:
-            raise MissingPackageError(error.name or "httpx2") from error
-        options = {"key_variable": self.key_env, "retries": self.retries, "timeout": self.timeout}
-        return Endpoint(self.endpoint, self.model, **options)  # type: ignore[arg-type]
-
-
-_OPTIONS = [
-    click.option("--model", help="Model of transformers (hub name or folder), or reference or a file of the "
-                 "reference model (lab/docs/reference_mllm.md). With --endpoint: its name there."),
-    click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1."),
-    click.option("--codec", "ladders", metavar="SPEC[@Q,…]", multiple=True, required=True,
-                 callback=checked(_ladder),
-                 help=f"Codec and its qualities: none (the originals), {', '.join(NAMES)}, or "
-                 "cotam:OPTION=VALUE,….  [repeatable; default qualities: five for text]"),
-    click.option("--choices", type=click.Choice(["letter", "likelihood"]),
-                 help="Ask for the letter of a choice, or take the most likely text.  [default: likelihood; "
-                 "with --endpoint letter]"),
-    click.option("--tokens", "adapter", metavar="FILE", type=_FILE,
-                 help="Token adapter for the model's vision encoder (docs/mllm.md). Codecs whose files it "
-                 "reads are also measured with its tokens."),
-    click.option("--max-tokens", type=click.IntRange(1),
-                 help="Most tokens of an answer.  [default: that of the metric]"),
-    click.option("--limit", type=click.IntRange(1), help="Ask N questions, chosen by a fixed seed."),
-    click.option("--group", "groups", metavar="NAME", multiple=True,
-                 help="Ask only this group.  [repeatable]"),
-    click.option("--reference", metavar="SPEC", help="Codec to compare with.  [default: the first]"),
-    click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True,
-                 help="Number format of a local model."),
-    click.option("--device", help="Torch device of a local model.  [default: a GPU if there is one]"),
-    click.option("--key-env", metavar="NAME", default="OPENAI_API_KEY", show_default=True,
-                 help="Environment variable with the endpoint's key."),
-    click.option("-j", "--jobs", type=click.IntRange(1), default=4, show_default=True,
-                 help="Questions to an endpoint at a time."),
-    click.option("--retries", type=click.IntRange(0), default=6, show_default=True,
-                 help="Retries of a request to an endpoint."),
-    click.option("--timeout", type=float, default=300.0, show_default=True,
-                 help="Seconds to wait for an endpoint's answer."),
-]  # fmt: skip
-
-
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("questions", type=_FILE)
-@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="Folder for rows.jsonl, summary.md, summary.json and curves.")  # fmt: skip
-@_with_options
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for rows.jsonl, summary.md and curves.",
+)
+@click.option(
+    "--model",
+    help="Model of transformers by hub name or folder, or the file of a reference model "
+    "(lab/docs/reference_mllm.md); with --endpoint, the server's name for it.",
+)
+@click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
+@click.option(
+    "--codec",
+    "ladders",
+    metavar="SPEC[@Q,…]",
+    multiple=True,
+    required=True,
+    callback=checked(_ladder),
+    help=f"none, for the original images; {', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with "
+    "qualities.  [repeatable]",
+)
+@click.option(
+    "--choices",
+    type=click.Choice(["letter", "likelihood"]),
+    help="Ask for a letter, or take the most likely text.  [default: likelihood; letter with --endpoint]",
+)
+@click.option(
+    "--tokens",
+    "adapter",
+    metavar="FILE",
+    type=_FILE,
+    help="Token adapter for the model's vision encoder (docs/mllm.md): codecs whose files it "
+    "reads are also measured with its tokens.",
+)
+@click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by default the metric's.")
+@click.option("--limit", type=click.IntRange(1), help="Take so many questions, a fixed random choice.")
+@click.option("--group", "groups", metavar="NAME", multiple=True, help="Ask only this group.  [repeatable]")
+@click.option("--reference", metavar="SPEC", help="Codec to compare with; by default the first.")
+@click.option("--device", help="Of a local model, as in torch; by default a GPU if there is one.")
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    help="Environment variable with the endpoint's key.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Questions to an endpoint at a time.",
+)
 @errors_shown
-def main(questions: Path, out: Path, **values: Any) -> None:
+def main(
+    questions: Path,
+    out: Path,
+    model: str | None,
+    endpoint: str | None,
+    ladders: Ladders,
+    choices: str | None,
+    adapter: Path | None,
+    max_tokens: int | None,
+    limit: int | None,
+    groups: tuple[str, ...],
+    reference: str | None,
+    device: str | None,
+    key_env: str,
+    jobs: int,
+) -> None:
     """Ask a multimodal LLM every question of QUESTIONS after every codec.
 
     QUESTIONS is a file of JSON lines (lab/docs/eval.md). Run again, it asks only what has no answer yet.
     """
-    options = Options(**values)
-    options.check()
-    letters = bool(options.endpoint) if options.choices is None else options.choices == "letter"
-    asking = Asking(letters, options.max_tokens)
-    found = _of_groups(read_questions(questions), options.groups)
-    asked = _some(found, options.limit)
+    backend: Backend
+    if endpoint:
+        if adapter or choices == "likelihood":
+            raise click.UsageError(
+                "an endpoint takes images alone, and gives no likelihoods: give a local --model"
+            )
+        backend = Endpoint(endpoint, model, key_variable=key_env)
+    elif model:
+        backend = Local(model, device=device)
+    else:
+        raise click.UsageError("no model: give --model, --endpoint, or both")
+    letters = choices == "letter" if choices else bool(endpoint)
+    found = _of_groups(read_questions(questions), groups)
+    asked = _some(found, limit)
     check_images(asked)
-    wanted = plan(asked, _codecs(options.ladders, options.adapter))
-    with closing(options.backend()) as backend:
-        jobs = options.jobs if options.endpoint else 1
-        rows = run(out / "rows.jsonl", wanted, backend, asking, jobs=jobs)
-        part = f", {len(asked)} of {len(found)} questions" if len(asked) < len(found) else ""
-        title = f"{backend.name} on {questions.name}{part}"
-    summary = summarise(asked, rows, title=title, reference=options.reference, likelihood=not letters)
+    wanted = plan(asked, _codecs(ladders, adapter))
+    with closing(backend):
+        asking = Asking(letters, max_tokens)
+        rows = run(out / "rows.jsonl", wanted, backend, asking, jobs=jobs if endpoint else 1)
+    part = f", {len(asked)} of {len(found)} questions" if len(asked) < len(found) else ""
+    title = f"{backend.name} on {questions.name}{part}"
+    summary = summarise(asked, rows, title=title, reference=reference, likelihood=not letters)
     write_whole(str(out / "summary.md"), summary.markdown().encode("utf-8"))
-    data = json.dumps(summary.data(), indent=1, allow_nan=False)
-    write_whole(str(out / "summary.json"), (data + "\n").encode("utf-8"))
     _curves(asked, rows, out, title)
     click.echo(summary.markdown())
     if all("error" in row for row in rows):
@@ -181,7 +171,7 @@ def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[baselines.Code
             found.append((None, ()))
         else:
             codec = baselines.codec(name)
-            found.append((codec, tuple(sorted(qualities_of)) or codec.text_qualities))
+            found.append((codec, tuple(sorted(qualities_of)) or codec.qualities))
     if adapter is None:
         return found
     read = [(with_tokens(codec, adapter), qualities) for codec, qualities in found if codec is not None]
@@ -191,7 +181,7 @@ def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[baselines.Code
     return [*found, *fitting]
 
 
-def _curves(questions: Sequence[Question], rows: Sequence[dict[str, Any]], out: Path, title: str) -> None:
+def _curves(questions: Sequence[Question], rows: Rows, out: Path, title: str) -> None:
     """Draw a figure for each metric of which a codec has several qualities."""
     metrics = {question.id: question.metric for question in questions}
     for metric in dict.fromkeys(metrics.values()):

@@ -32,18 +32,11 @@ class Endpoint:
 
     Parameters
     ----------
-    address : str
-        With its version path, such as ``http://localhost:8000/v1``.
-    model : str, optional
-        The server's name for it; by default the first of its list.
-    key_variable : str
-        Environment variable with the key; without it none is sent.
-    retries : int
-        After 429, 5xx and broken connections; waits double, or are those of Retry-After.
-    timeout : float
-        Seconds for an answer.
-    first_wait : float
-        Seconds before the first retry.
+    address : with its version path, such as ``http://localhost:8000/v1``
+    model : the server's name for it; by default the first of its list
+    key_variable : environment variable with the key; without it none is sent
+    retries : after 429, 5xx and broken connections; waits double, or are those of Retry-After
+    first_wait : seconds before the first retry
     """
 
     def __init__(
@@ -53,23 +46,19 @@ class Endpoint:
         *,
         key_variable: str = "OPENAI_API_KEY",
         retries: int = 6,
-        timeout: float = 300,
         first_wait: float = 1,
     ) -> None:
         key = os.environ.get(key_variable)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._address, self._key_variable = address.rstrip("/"), key_variable
-        self._client = httpx2.Client(headers=headers, timeout=timeout)
+        self._client = httpx2.Client(headers=headers, timeout=300)
         self._retries, self._first_wait = retries, first_wait
         self.name = model or ""
 
     def prepare(self) -> None:
         """Request the list of models.
 
-        Raises
-        ------
-        StoppedError
-            If the server does not answer or refuses, or lists no model and none was given.
+        Raises StoppedError if the server does not answer or refuses, or lists no model and none was given.
         """
         try:
             answer = self._client.get(f"{self._address}/models")

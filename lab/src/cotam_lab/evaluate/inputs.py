@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from cotam.format.header import read_header
 from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.ours import ours
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.evaluate.backends import Coded
 from cotam_lab.evaluate.questions import Question
+from cotam_lab.nets.adapter import TokenAdapter
 
 __all__ = ["Shown", "WithTokens", "shown", "with_tokens"]
 
@@ -34,17 +33,8 @@ class WithTokens(Codec):
 def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
     """Combine a codec with a token adapter; None if it makes no files that the adapter reads.
 
-    Raises
-    ------
-    InputError
-        If the file is not a token adapter.
-    MissingPackageError
-        If torch is not installed.
+    Raises InputError if the file is not a token adapter.
     """
-    try:
-        from cotam_lab.nets.adapter import TokenAdapter
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "torch") from error
     adapter = TokenAdapter.load(file)
     if not codec.name.startswith("cotam") or "view=human" in codec.name:
         return None
@@ -59,17 +49,9 @@ def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
 
 @dataclass(frozen=True)
 class Shown:
-    """Images as a model gets them.
+    """Images as a model gets them, uint8 (H, W, 3), and the files that it reads with a token adapter.
 
-    Attributes
-    ----------
-    images : tuple of uint8 (H, W, 3)
-    coded : Coded or None
-        Files and token adapter, where the model reads these.
-    bytes : int
-        Of all files: coded, or the originals.
-    seconds : float
-        To encode and decode.
+    ``bytes`` are those of all files, coded or the originals; ``seconds`` those of encoding and decoding.
     """
 
     images: tuple[Pixels, ...]
@@ -84,39 +66,21 @@ class Shown:
 
 
 def shown(question: Question, codec: Codec | None, quality: int | None) -> Shown:
-    """Return the images of a question after a codec; unchanged if it is None.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read.
-    """
-    return _coded(tuple(question.paths()), codec, quality)
+    """Return the images of a question after a codec; unchanged if it is None."""
+    return _shown(tuple(question.paths()), codec, quality)
 
 
 # Questions about one image are adjacent; a larger cache would only use memory.
 @functools.lru_cache(maxsize=4)
-def _coded(paths: tuple[Path, ...], codec: Codec | None, quality: int | None) -> Shown:
-    originals = tuple(_read(path) for path in paths)
+def _shown(paths: tuple[Path, ...], codec: Codec | None, quality: int | None) -> Shown:
+    originals = tuple(to_rgb(path) for path in paths)
     if codec is None or quality is None:
         return Shown(originals, None, sum(path.stat().st_size for path in paths), 0.0)
-    return _round_trip(originals, codec, quality)
-
-
-def _round_trip(originals: Sequence[Pixels], codec: Codec, quality: int) -> Shown:
     start = time.perf_counter()
-    files = [codec.encode(pixels, quality) for pixels in originals]
+    files = tuple(codec.encode(pixels, quality) for pixels in originals)
     decoded = tuple(codec.decode(file) for file in files)
     seconds = time.perf_counter() - start
-    for before, after in zip(originals, decoded, strict=True):
-        if before.shape != after.shape:
-            raise InputError(f"an image of {before.shape} was decoded as {after.shape}")
-    coded = Coded(tuple(files), codec.adapter) if isinstance(codec, WithTokens) else None
+    if [one.shape for one in decoded] != [one.shape for one in originals]:
+        raise InputError("an image was decoded in another size")
+    coded = Coded(files, codec.adapter) if isinstance(codec, WithTokens) else None
     return Shown(decoded, coded, sum(map(len, files)), seconds)
-
-
-def _read(path: Path) -> Pixels:
-    try:
-        return to_rgb(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error

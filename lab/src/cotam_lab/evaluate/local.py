@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from PIL import Image
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.utils.import_utils import is_torchvision_available
 
 from cotam.errors import CotamError, InputError
 from cotam.image.read import Pixels
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
+from cotam_lab.llava import attach
+from cotam_lab.reference.model import load
 
-__all__ = ["DTYPES", "REFERENCE", "Local"]
-
-REFERENCE = "reference"
-TRAINED = Path(__file__).parent.parent / "weights" / "reference.safetensors"
-"""Name of the model of `cotam_lab.reference.model`, and its file."""
-
-DTYPES = ("auto", "bfloat16", "float16", "float32")
+__all__ = ["Local"]
 
 
 class Local:
@@ -31,23 +29,18 @@ class Local:
 
     Parameters
     ----------
-    name : str
-        Hub name or folder; `REFERENCE`, or a file .safetensors that its training wrote, is our own model.
-    dtype : str
-        One of `DTYPES`; ``auto`` is that of the weights.
-    device : str, optional
-        As in torch; by default the first GPU, else the CPU.
+    name : hub name or folder; a file .safetensors is our own model (`cotam_lab.reference.model`)
+    device : as in torch; by default the first GPU, else the CPU
     """
 
-    def __init__(self, name: str, *, dtype: str = "auto", device: str | None = None) -> None:
+    def __init__(self, name: str, *, device: str | None = None) -> None:
         self.name = name
-        own = name == REFERENCE or name.endswith(".safetensors")
-        self._trained = (TRAINED if name == REFERENCE else Path(name)) if own else None
+        self._trained = Path(name) if name.endswith(".safetensors") else None
         if self._trained is not None and self._trained.is_file():
             # Another training is another model, with rows of its own.
             digest = hashlib.sha256(self._trained.read_bytes()).hexdigest()
-            self.name = f"{REFERENCE}-{digest[:8]}"
-        self._dtype, self._device = dtype, device
+            self.name = f"reference-{digest[:8]}"
+        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model: Any = None
         self._processor: Any = None
         self._attached: dict[Path, Any] = {}
@@ -61,24 +54,16 @@ class Local:
             If there is no such model, or it takes no images.
         InputError
             If the reference model is not trained, or its parts are not installed.
-        MissingPackageError
         """
         if self._model is not None:
             return
         try:
-            import torch
-
-            transformers: Any = importlib.import_module("transformers")
-        except ImportError as error:
-            raise MissingPackageError(error.name or "transformers") from error
-        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
             if self._trained is not None:
-                model = self._reference(self._trained)
+                model, self._processor = load(self._trained)
             else:
                 self._processor = _processor(self.name)
-                model = transformers.AutoModelForImageTextToText.from_pretrained(self.name, dtype=self._dtype)
-            self._model = model.to(device).eval()
+                model = transformers.AutoModelForImageTextToText.from_pretrained(self.name, dtype="auto")
+            self._model = model.to(self._device).eval()
         except CotamError:
             raise
         except (ImportError, OSError, RuntimeError, ValueError) as error:
@@ -87,20 +72,10 @@ class Local:
         if not getattr(self._processor, "chat_template", None):
             raise StoppedError(f"{self.name} has no chat template, which questions need: choose a chat model")
 
-    def _reference(self, file: Path) -> Any:
-        import torch
-
-        from cotam_lab.reference.model import load
-
-        model, self._processor = load(file)
-        return model if self._dtype == "auto" else model.to(getattr(torch, self._dtype))
-
     def ask(
         self, images: Sequence[Pixels], prompt: str, max_tokens: int, coded: Coded | None = None
     ) -> Reply:
         """Decode greedily."""
-        import torch
-
         inputs = self._inputs(images, prompt, coded)
         length = inputs["input_ids"].shape[1]
         # Unset the model's own sampling options, which would cause warnings.
@@ -117,8 +92,6 @@ class Local:
 
         Images and prompt are processed once; each choice continues from their cache.
         """
-        import torch
-
         inputs = self._inputs(images, prompt, coded)
         length = inputs["input_ids"].shape[1]
         found = []
@@ -156,8 +129,6 @@ class Local:
     def _reader(self, adapter: Path) -> Any:
         """Attach a token adapter; without files, answers do not change."""
         if adapter not in self._attached:
-            from cotam_lab.llava import attach
-
             try:
                 self._attached[adapter] = attach(self._model, adapter, processor=self._processor)
             except InputError as error:
@@ -172,13 +143,14 @@ def _cache_name(model: Any) -> str:
 
 def _processor(name: str) -> Any:
     """Load a model's processor; without torchvision, one that takes images but no videos."""
-    transformers: Any = importlib.import_module("transformers")
-    if transformers.utils.is_torchvision_available():
+    if is_torchvision_available():
         return transformers.AutoProcessor.from_pretrained(name)
-    known: Any = importlib.import_module("transformers.models.auto.processing_auto").PROCESSOR_MAPPING
-    kind = _without_video(known[type(transformers.AutoConfig.from_pretrained(name))])
+    kind = _without_video(PROCESSOR_MAPPING[type(transformers.AutoConfig.from_pretrained(name))])
     settings, _ = kind.get_processor_dict(name)
-    loaders = {"tokenizer": transformers.AutoTokenizer, "image_processor": transformers.AutoImageProcessor}
+    loaders: dict[str, Any] = {
+        "tokenizer": transformers.AutoTokenizer,
+        "image_processor": transformers.AutoImageProcessor,
+    }
     parts = [
         loaders[part].from_pretrained(name) if part in loaders else None for part in kind.get_attributes()
     ]

@@ -19,7 +19,6 @@ _SHORT = "Answer the question using a single word or phrase."
 
 METRICS = {
     "exact": (_SHORT, 32),
-    "relaxed": (_SHORT, 32),
     "words": ("", 1024),
     "choice": ("Answer with the option's letter from the given choices directly.", 32),
     "yesno": ("Please answer yes or no.", 16),
@@ -33,23 +32,9 @@ _KEYS = {"id", "image", "images", "question", "answers", "choices", "metric", "g
 class Question:
     """A question with its correct answers.
 
-    Attributes
-    ----------
-    id : str
-        Unique in its file.
-    question : str
-    metric : str
-        One of `METRICS`.
-    answers : tuple of str
-        Correct answers: of ``choice`` the letter, of ``yesno`` yes or no, of ``words`` all words.
-    images : tuple of str
-        Paths, absolute or relative to the folder of the file.
-    choices : tuple of str
-        Texts of the options A, B, …
-    group : str
-        What tables group by.
-    folder : Path
-        Folder of the file.
+    ``answers`` are correct ones: of ``choice`` the letter, of ``yesno`` yes or no, of ``words`` all words.
+    ``images`` are paths, absolute or relative to ``folder``, that of the file. ``choices`` are the texts of
+    A, B, …; tables group by ``group``.
     """
 
     id: str
@@ -74,25 +59,18 @@ class Question:
 def read_questions(file: Path) -> list[Question]:
     """Read a file of questions.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read, a line is not a question, or an id occurs twice.
+    Raises InputError if it cannot be read, a line is not a question, or an id occurs twice.
     """
     try:
-        text = file.read_text("utf-8")
+        return parse_questions(file.read_text("utf-8"), file)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
-    return parse_questions(text, file)
 
 
 def parse_questions(text: str, file: Path) -> list[Question]:
     """Parse the text of a file; its name is for error messages, its folder for the images.
 
-    Raises
-    ------
-    InputError
-        As `read_questions`.
+    Raises InputError as `read_questions`.
     """
     found: dict[str, Question] = {}
     for number, line in enumerate(text.split("\n"), start=1):  # splitlines would split JSON at U+2028

@@ -5,7 +5,6 @@ A run can be interrupted and repeated: answered questions are not asked again, f
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,7 +16,7 @@ from string import ascii_uppercase
 from tqdm import tqdm
 
 from cotam_lab.bench.baselines import Codec
-from cotam_lab.bench.sweep import ORIGINAL, Row, read_rows, repair
+from cotam_lab.bench.sweep import ORIGINAL, Row, append, resumed
 from cotam_lab.evaluate.backends import Backend, StoppedError
 from cotam_lab.evaluate.inputs import Shown, shown
 from cotam_lab.evaluate.questions import METRICS, Question, digest, prompt_of
@@ -32,12 +31,8 @@ _GIVE_UP = 25
 class Asking:
     """How questions are asked; part of the key of a row.
 
-    Attributes
-    ----------
-    letters : bool
-        List choices and ask for a letter; otherwise compare their likelihoods.
-    max_tokens : int or None
-        Of an answer; None takes the metric's.
+    ``letters`` lists choices and asks for a letter, instead of comparing their likelihoods; ``max_tokens`` of
+    an answer are the metric's if None.
     """
 
     letters: bool = True
@@ -82,22 +77,8 @@ def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *
     """Ask what a file of rows has no answer to, and append the rows.
 
     A failure leaves a row with ``error`` and without ``answer``, and is asked again by the next run. The last
-    line of a key counts. One run at a time.
-
-    Parameters
-    ----------
-    file : Path
-        JSON lines; created if missing. An incomplete last line is cut off.
-    wanted : sequence of Query
-    backend : Backend
-    asking : Asking
-    jobs : int
-        Questions at a time, in threads.
-
-    Returns
-    -------
-    list of dict
-        Rows of the wanted queries, in their order, all scored anew.
+    line of a key counts. One run at a time, ``jobs`` questions at a time. Returns the rows of the wanted
+    queries, in their order, all scored anew.
 
     Raises
     ------
@@ -106,9 +87,7 @@ def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *
     StoppedError
         If the model is not available, refuses all questions, or many fail one after another.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    repair(file)
-    old = read_rows(file)
+    old = resumed(file)
     if not backend.name:  # only the server knows it, and it is part of the key
         backend.prepare()
     heads = [query.head(backend.name, asking) for query in wanted]
@@ -117,15 +96,10 @@ def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *
     if missing:
         backend.prepare()
     bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), desc=file.parent.name, disable=None)
-    with (
-        file.open("a", encoding="utf-8") as sink,
-        bar,
-        closing(_answered(missing, backend, asking, jobs)) as rows,
-    ):
+    with bar, closing(_answered(missing, backend, asking, jobs)) as rows:
         failures = 0
         for row in rows:
-            sink.write(json.dumps(row, allow_nan=False) + "\n")
-            sink.flush()
+            append(file, row)
             done[_key(row)] = row
             bar.update()
             failures = failures + 1 if "error" in row else 0

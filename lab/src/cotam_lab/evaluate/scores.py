@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from cotam_lab.evaluate.questions import Question
 from cotam_lab.metrics.text import word_score
 
-__all__ = ["Scored", "read_letter", "read_yes_no", "relaxed", "score"]
+__all__ = ["Scored", "read_letter", "read_yes_no", "score"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,7 @@ def score(question: Question, answer: str) -> Scored:
             return Scored(float(said == question.answers[0]), said)
         case "words":
             return Scored(word_score(question.answers, [answer]).recall)
-        case "relaxed":
-            return Scored(max(float(relaxed(answer, right)) for right in question.answers))
     return Scored(float(_plain(answer) in map(_plain, question.answers)))
-
-
-def relaxed(answer: str, right: str) -> bool:
-    """Return whether a number is within 5 %, or a text is the same.
-
-    Masry et al., "ChartQA", 2022: a number with % is divided by 100, so 5 is not 5 %; a correct answer of 0
-    is compared as text.
-    """
-    said, wanted = answer.strip().removesuffix("."), right.strip()
-    value, target = _number(said), _number(wanted)
-    if value is not None and target:
-        return abs(value - target) / abs(target) <= 0.05
-    return said.lower() == wanted.lower()
 
 
 def read_letter(answer: str, choices: Sequence[str]) -> str | None:
@@ -84,13 +69,6 @@ def read_yes_no(answer: str) -> str | None:
     if {"no", "not"} & set(first):
         return "no"
     return "yes" if "yes" in words else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        return None
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,27 +25,12 @@ Pair = tuple[Question, Row]
 
 @dataclass(frozen=True)
 class Cell:
-    """Scores of a codec at a quality on the questions of a metric in a group.
+    """Scores of a codec at a quality on the questions of a metric in a group; means over what was answered.
 
-    Attributes
-    ----------
-    codec, quality, metric, group : str, int or None, str, str
-    questions, images : int
-        Answered.
-    failed : int
-        Questions without an answer; they are in no mean.
-    unread : int
-        Answers in which no choice, yes or no was found; they count as wrong.
-    bytes, bpp : float or None
-        Mean over the questions.
-    score, interval : float or None, Interval or None
-        Mean 0…1, and its 95 % bootstrap interval over images; None for fewer than two.
-    chance : float
-        Score without seeing: a random choice; always the commoner of yes and no; else 0.
-    f1 : float or None
-        Of yesno, F1 of yes.
-    tokens_in, tokens_out, codec_s, model_s : float or None
-        Means.
+    ``failed`` questions have no answer; ``unread`` are answers in which no choice, yes or no was found, which
+    count as wrong. ``interval`` is a 95 % bootstrap interval over images, None for fewer than two. ``chance``
+    is the score without seeing: a random choice; always the commoner of yes and no; else 0. ``f1`` is that of
+    yes.
     """
 
     codec: str
@@ -70,44 +55,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """Results of a run.
-
-    Attributes
-    ----------
-    title : str
-    cells : list of Cell
-    comparisons : dict
-        Metric → table of BD-rates at equal score, as Markdown, and the comparisons.
-    remarks : list of str
-        What failed, was left out, or says nothing.
-    versions : str
-        Library and settings of each codec.
-    """
+    """Results of a run; ``comparisons`` are tables, ``remarks`` say what failed or says nothing."""
 
     title: str
     cells: list[Cell]
-    comparisons: dict[str, tuple[str, list[Any]]]
+    comparisons: list[str]
     remarks: list[str]
     versions: str
 
     def markdown(self) -> str:
         """Write the summary as Markdown."""
-        parts = [f"# {self.title}\n", "".join(f"- {remark}\n" for remark in self.remarks), _table(self.cells)]
-        for metric, (text, _) in self.comparisons.items():
-            parts.append(f"## At equal score: {metric}\n\n{text}")
-        return "\n".join([part for part in parts if part] + [self.versions])
-
-    def data(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "title": self.title,
-            "remarks": self.remarks,
-            "cells": [asdict(cell) for cell in self.cells],
-            "comparisons": {
-                name: [asdict(one) for one in found] for name, (_, found) in self.comparisons.items()
-            },
-            "versions": self.versions.splitlines(),
-        }
+        said = "".join(f"- {remark}\n" for remark in self.remarks)
+        return "\n".join([f"# {self.title}\n", said, _table(self.cells), *self.comparisons, self.versions])
 
 
 def summarise(
@@ -214,11 +173,9 @@ def _mean(rows: Sequence[Row], key: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _comparisons(
-    pairs: Sequence[Pair], reference: str | None
-) -> tuple[dict[str, tuple[str, list[Any]]], list[str]]:
-    found: dict[str, tuple[str, list[Any]]] = {}
-    remarks = []
+def _comparisons(pairs: Sequence[Pair], reference: str | None) -> tuple[list[str], list[str]]:
+    """Tables of BD-rates at equal score, and what could not be compared."""
+    found, remarks = [], []
     for metric in dict.fromkeys(question.metric for question, _ in pairs):
         rows = by_image(row for question, row in pairs if question.metric == metric)
         names = [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
@@ -232,7 +189,7 @@ def _comparisons(
         kept = [row for row in rows if row["codec"] in several]
         comparisons, notes = compared(kept, ["answers"], chosen)
         if comparisons:
-            found[metric] = comparison_table(chosen, comparisons), comparisons
+            found.append(f"## At equal score: {metric}\n\n{comparison_table(chosen, comparisons)}")
         remarks += [f"{metric}: {note}" for note in notes]
     return found, remarks
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import torch
+from safetensors.torch import load_file, save_file
 
-if TYPE_CHECKING:
-    from cotam_lab.nets.guide_lite import Lite
+from cotam_lab.guides.distil import distil, export_guide, load_targets, validate
+from cotam_lab.guides.sensitivity import Teachers, cache
+from cotam_lab.nets.guide_lite import HEADS, Lite
+from cotam_lab.nets.teachers import load_teacher
+from cotam_lab.nets.text_detector import load_text_detector
+from cotam_lab.train.checkpoints import exported
+from cotam_lab.train.data import Crops, Mixture
 
 __all__ = ["guide"]
 
@@ -39,41 +46,25 @@ def guide() -> None:
 )
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
-    """Compute sensitivity and text maps of training crops. Run again, it continues."""
-    from cotam.codec import weights
-    from cotam.codec.still import Codec
-    from cotam.runtime import OnnxRunner
-    from cotam_lab.guides.sensitivity import Teachers, cache
-    from cotam_lab.nets.teachers import load_teacher
-    from cotam_lab.nets.text_detector import load_text_detector
-    from cotam_lab.train.data import Crops, Mixture
-
-    path = Path(weight_set)
-    found = weights.load(path.name, path) if path.is_dir() else weights.load(weight_set)
+    """Measure sensitivities and text of training crops. Run again, it continues."""
     mixture = Mixture(share=(("text", 0.2),), largest_shrink=LARGEST_SHRINK)
     sources = [Crops(pack, size=size, seed=seed, mixture=mixture) for size in SIZES]
-    codec = Codec(found, OnnxRunner(found.folder, threads=1))
-    teachers = Teachers(codec, load_teacher(attention=True), load_text_detector())
+    teachers = Teachers(exported(weight_set), load_teacher(attention=True), load_text_detector())
     made = cache(sources, count, out, teachers)
     with click.progressbar(made, length=count, label="targets") as bar:
         for _ in bar:
             pass
 
 
-@guide.command()
+@guide.command("distil")
 @click.argument("folder", type=_FOLDER)
 @click.option("-o", "--out", type=_OUT, required=True, help="File to write, .safetensors.")
 @click.option("--steps", default=5000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def distil(folder: Path, out: Path, **options: Any) -> None:
+def distil_command(folder: Path, out: Path, **options: Any) -> None:
     """Train a new guide on the targets in FOLDER; every tenth crop is for validation."""
-    import torch
-
-    from cotam_lab.guides.distil import distil, load_targets, validate
-    from cotam_lab.nets.guide_lite import HEADS, Lite
-
     torch.manual_seed(options["seed"])
     lite, (training, validation) = Lite(), load_targets(folder)
     for step, loss in distil(lite, training, **options):
@@ -92,10 +83,6 @@ def distil(folder: Path, out: Path, **options: Any) -> None:
 @click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
 def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
     """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
-    import torch
-
-    from cotam_lab.guides.distil import export_guide
-
     lite = load(file)
     if mixture:
         shares = [float(share) for share in mixture.split(",")]
@@ -106,18 +93,12 @@ def export(file: Path, out: Path, mixture: str | None, side: int, exponent: floa
 
 
 def load(path: Path) -> Lite:
-    """Load a network written by `save`."""
-    from safetensors.torch import load_file
-
-    from cotam_lab.nets.guide_lite import Lite
-
+    """Load a network that these commands wrote."""
     lite = Lite()
     lite.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
     return lite
 
 
 def save(lite: Lite, path: Path) -> None:
-    """Write a network in float16."""
-    from safetensors.torch import save_file
-
+    """Write a network as float16."""
     save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

@@ -32,25 +32,12 @@ def _layers(text: str) -> list[int]:
     help="Layers whose attention is used: 1-3, or 2,5,11-12.",
 )
 @click.option(
-    "--reduction",
-    type=click.Choice(["mean", "max", "rollout"]),
-    default="mean",
-    show_default=True,
-    help="Combination of the layers.",
-)
-@click.option(
-    "--revision", metavar="COMMIT", help="Commit on the hub.  [default: pinned for known names, else main]"
+    "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
 )
 @click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 def export(
-    name: str,
-    output: str,
-    layers: list[int],
-    reduction: str,
-    revision: str | None,
-    small: bool,
-    no_overwrite: bool,
+    name: str, output: str, layers: list[int], revision: str | None, small: bool, no_overwrite: bool
 ) -> None:
     """Export the first layers of a vision encoder as an ONNX guide.
 
@@ -63,7 +50,7 @@ def export(
     files.check_output(output, set(), overwrite=not no_overwrite)
     name = name.removeprefix("clip:")
     click.echo(f"reading {name}", err=True)
-    found = ClipGuide(name, revision=revision, layers=layers, reduction=reduction)  # type: ignore[arg-type]
+    found = ClipGuide(name, revision=revision, layers=layers)
     click.echo(f"exporting {found.name}, images of {found.side} pixels", err=True)
     data = found.onnx(small=small)
     files.write_whole(output, data, overwrite=not no_overwrite)

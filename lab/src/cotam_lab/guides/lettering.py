@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cotam_lab.train.text_canvas import Canvas, Colour, ink
-from cotam_lab.train.text_words import log_uniform, phrase, voice
+from cotam_lab.train.text_words import Rng, log_uniform, phrase, voice
 
 __all__ = ["lettered"]
 
@@ -17,7 +17,7 @@ _FINER = 2
 """Lettering is drawn larger by this factor and reduced, for antialiasing."""
 
 
-def lettered(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
+def lettered(rng: Rng, pixels: np.ndarray) -> np.ndarray:
     """Draw one to four blocks of lettering over an image, uint8 (H, W, 3)."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     for _ in range(int(rng.integers(1, 5))):
@@ -25,7 +25,7 @@ def lettered(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
     return np.array(image)
 
 
-def _block(rng: np.random.Generator, image: Image.Image) -> None:
+def _block(rng: Rng, image: Image.Image) -> None:
     speech, px = voice(rng, *(("display",) if rng.random() < 0.4 else ())), log_uniform(rng, *SIZES)
     rows = [phrase(rng, speech, int(rng.integers(1, 5))) for _ in range(int(rng.integers(1, 4)))]
     blank = Canvas((8, 8), (0, 0, 0), _FINER)

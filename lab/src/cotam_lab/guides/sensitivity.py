@@ -1,4 +1,4 @@
-"""Sensitivity maps of encoders and readers, and text maps: the targets of a guide.
+"""Sensitivity maps of encoders, and text maps: the targets of a guide.
 
 The sensitivity to squared error in a cell is ``‖Jᵀv‖²``, where J is the derivative of the output of the
 teacher by the pixels of the cell, and v is random with the weights of the outputs. Its expectation is the
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cotam.codec.still import Codec
 from cotam_lab.guides.lettering import lettered
-from cotam_lab.nets.teachers import LEVELS, Reader, Teacher
+from cotam_lab.nets.teachers import LEVELS, Teacher, as_tensor
 from cotam_lab.nets.text_detector import TextDetector
 from cotam_lab.train.data import Crops
 from cotam_lab.train.precision import autocast
@@ -91,25 +91,6 @@ def maps(
     return {name: (m / m.mean()).clamp(min=1e-4).reshape(cells) for name, m in found.items()}
 
 
-def reader_map(
-    reader: Reader,
-    coded: Tensor,
-    *,
-    probes: int,
-    cell: int = 16,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Compute the sensitivity of a reader's features for the image enlarged twice, on the grid of `maps`."""
-    coded = coded.detach().requires_grad_()
-    with autocast(coded.device.type):
-        seen = reader(F.interpolate(coded, scale_factor=2, mode="bilinear"))
-    flat = torch.cat(
-        [m.float().flatten() / m.float().square().mean().sqrt() / m.numel() ** 0.5 for m in seen]
-    )
-    found = cells_of(squared_gradient(flat, None, coded, probes, generator), cell)
-    return (found / found.mean()).clamp(min=1e-4)
-
-
 def text_map(detector: TextDetector, image: Tensor, cell: int = 16) -> Tensor:
     """Compute the confidence of text in each cell, 0…1, on the grid of `maps`."""
     with torch.no_grad(), autocast(image.device.type):
@@ -148,12 +129,7 @@ def _run(teacher: Teacher, image: Tensor, size: list[int], **options: bool) -> A
     if list(image.shape[2:]) != size:
         image = F.interpolate(image, size, mode="bicubic", antialias=True)
     with autocast(image.device.type):
-        return teacher.model((image - teacher.mean) / teacher.std, output_hidden_states=True, **options)
-
-
-def as_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert pixels uint8 (H, W, 3) to (1, 3, H, W) in 0 … 1."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
+        return teacher.run(image, output_hidden_states=True, **options)
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,9 @@ T = TypeVar("T")
 class Metric:
     """A comparison of a decoded image with its original.
 
-    Attributes
-    ----------
-    name : str
-        As in tables.
-    keys : tuple of str
-        Names of its scores; more is better in each.
-    main : tuple of str
-        Scores that tables show by default.
-    score : callable
-        (original, decoded, texts in the image) → value of each key, None where it does not apply. Both images
-        are RGB, uint8 (height, width, 3), of equal size.
-    prepare : callable
-        Loads models, so that missing packages are reported before a sweep starts.
+    ``score`` maps (original, decoded, texts written in the image), both uint8 (height, width, 3) RGB of equal
+    size, to a value for each of ``keys``, more is better, None where it does not apply; tables show ``main``
+    by default. ``prepare`` loads models, so that missing packages are reported before a sweep starts.
     """
 
     name: str
@@ -48,10 +38,7 @@ class Metric:
 def metric(spec: str) -> Metric:
     """Return a metric by name: one of `METRICS`, or ``features:ENCODER`` for another vision encoder.
 
-    Raises
-    ------
-    InputError
-        If there is no such metric.
+    Raises InputError if there is no such metric.
     """
     from cotam_lab.metrics import classes, features, fidelity, tesseract, text
 

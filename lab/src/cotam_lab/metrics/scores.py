@@ -11,18 +11,10 @@ __all__ = ["SCORES", "Score", "score_named"]
 
 @dataclass(frozen=True)
 class Score:
-    """Description of a score; more is better in each.
+    """A score; more is better.
 
-    Attributes
-    ----------
-    name, unit : str
-        As in tables.
-    about : str
-        Definition, as a part of a sentence.
-    factor : float
-        Converts the value in rows to the unit.
-    noisy : bool
-        Whether it may fall with rate; then curves are made monotone before rates are compared.
+    ``about`` is a part of a sentence, ``factor`` brings the rows' value to ``unit``. ``noisy`` ones need not
+    rise with the rate: curves are made monotone before rates are compared.
     """
 
     name: str
@@ -113,10 +105,7 @@ SCORES = {
 def score_named(key: str) -> Score:
     """Return the score of a key such as ``psnr`` or ``deep@openai/clip-vit-large-patch14-336``.
 
-    Raises
-    ------
-    InputError
-        If there is no such score.
+    Raises InputError if there is no such score.
     """
     base, _, teacher = key.partition("@")
     if base not in SCORES:

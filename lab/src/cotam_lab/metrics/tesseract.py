@@ -30,10 +30,7 @@ def read_with_tesseract(image: Pixels) -> list[str]:
     list of str
         Lines, from top to bottom.
 
-    Raises
-    ------
-    CotamError
-        If there is no command ``tesseract``, or it fails.
+    Raises CotamError if there is no command ``tesseract``, or it fails.
     """
     _check()
     buffer = BytesIO()

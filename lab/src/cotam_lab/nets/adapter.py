@@ -61,11 +61,11 @@ class View:
 
         Parameters
         ----------
-        picture : height and width of the image
-        resized : height and width to which the whole image is resized
-        seen : height and width of the input of the encoder; all of the resized image by default. Rows and
-            columns that fill no patch are left out, as in encoders.
-        offset : upper left corner of that input in the resized image, negative for padding
+        picture : height and width
+        resized : what the whole picture is resized to
+        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are;
+            left out, as in encoders.
+        offset : where that begins in the resized picture, negative for padding
         """
         seen = seen or (int(resized[0]), int(resized[1]))
         scale = picture[0] / resized[0], picture[1] / resized[1]
@@ -176,10 +176,7 @@ class TokenAdapter(nn.Module):
     def load(cls, path: Path) -> TokenAdapter:
         """Load an adapter in evaluation mode.
 
-        Raises
-        ------
-        InputError
-            If the file does not exist or was not written by `save`.
+        Raises InputError if the file is not there or not one that `save` wrote.
         """
         from safetensors import SafetensorError, safe_open
 

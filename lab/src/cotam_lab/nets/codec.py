@@ -299,13 +299,7 @@ class Codec(nn.Module):
         return torch.exp2(self.gains(quality) + octaves), nominal + octaves
 
     def forward(
-        self,
-        picture: Tensor,
-        quality: Tensor,
-        levels: Tensor,
-        *,
-        noise: bool = True,
-        adapted: bool = False,
+        self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool = True, adapted: bool = False
     ) -> Coded:
         """Code images for training: rounded for the decoder, with noise for the rate.
 
@@ -314,9 +308,9 @@ class Codec(nn.Module):
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : whether the rate is that of residuals with uniform noise, or of rounded ones, see
-            `total_bits`; that of hyper latents is always of rounded ones
-        adapted : whether to decode with the image adapter
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper;
+            latents are always rounded
+        adapted : decode with the picture adapter
         """
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()

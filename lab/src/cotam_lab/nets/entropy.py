@@ -20,8 +20,6 @@ STEPS_PER_OCTAVE = 4
 INDEX_OF_ONE = 12
 ANCHORS = 11
 QUALITIES = 101
-LEVEL_LIMIT = 7
-"""Largest absolute gain offset, in quarter octaves."""
 
 
 def anchor_weights() -> Tensor:

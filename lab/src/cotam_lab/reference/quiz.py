@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from cotam_lab.train import text_scenes
 from cotam_lab.train.text_canvas import Canvas, Colour, hsv, ink, luma, paper
-from cotam_lab.train.text_words import advance, digits, log_uniform, pick, voice
+from cotam_lab.train.text_words import Rng, advance, digits, log_uniform, pick, voice
 
 __all__ = ["SIDE", "TASKS", "Item", "Material", "Photo", "draw", "reading"]
 
@@ -82,10 +82,7 @@ class Photo:
 class Material:
     """Photos and words to draw with.
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than four words, named photos, or photos with captions.
+    Raises ValueError if there are fewer than four words, named photos, or photos with captions.
     """
 
     def __init__(self, photos: Sequence[Photo], words: Sequence[str]) -> None:
@@ -119,7 +116,6 @@ class Item:
     choices: tuple[str, ...] = ()
 
 
-Rng = np.random.Generator
 Task = Callable[[Rng, Material], Item]
 
 
@@ -157,7 +153,7 @@ def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96
         canvas.text(x, y, shown, face, px, fill, stroke=max(1.0, 0.07 * px), stroke_fill=edge)
     what = "number" if number else "word"
     question = f"What {what} is in the box?" if boxed else f"What {what} is written on the picture?"
-    return _open(canvas.image, question, text, _choices(rng, text, sorted(others)))
+    return _open(canvas.image, question, text, choices_among(rng, text, sorted(others)))
 
 
 def counting(rng: Rng, material: Material) -> Item:
@@ -225,7 +221,9 @@ def named(rng: Rng, material: Material) -> Item:
     """Name the class of a photo."""
     photo = pick(rng, material.named)
     others = sorted({other.name for other in material.named} - {photo.name})
-    return _open(_whole(rng, photo), "What is in the photo?", photo.name, _choices(rng, photo.name, others))
+    return _open(
+        _whole(rng, photo), "What is in the photo?", photo.name, choices_among(rng, photo.name, others)
+    )
 
 
 def kind(rng: Rng, material: Material) -> Item:
@@ -245,7 +243,7 @@ def caption(rng: Rng, material: Material) -> Item:
     photo = pick(rng, material.captioned)
     text = pick(rng, photo.captions).strip().rstrip(".")
     others = [pick(rng, other.captions).strip().rstrip(".") for other in material.captioned if other != photo]
-    item = _open(_whole(rng, photo), "Describe the photo.", text, _choices(rng, text, others))
+    item = _open(_whole(rng, photo), "Describe the photo.", text, choices_among(rng, text, others))
     return replace(item, metric="words")
 
 
@@ -261,7 +259,8 @@ def _shuffled(rng: Rng, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts[int(index)] for index in rng.permutation(len(texts)))
 
 
-def _choices(rng: Rng, answer: str, others: Sequence[str]) -> tuple[str, ...]:
+def choices_among(rng: Rng, answer: str, others: Sequence[str]) -> tuple[str, ...]:
+    """An answer among three others, in random order."""
     drawn = [others[int(index)] for index in rng.permutation(len(others))[:3]]
     return _shuffled(rng, [answer, *drawn])
 
@@ -289,7 +288,7 @@ def _ground(rng: Rng, material: Material) -> Image.Image:
 
 def _page(rng: Rng) -> Image.Image:
     scenes = (text_scenes.page, text_scenes.receipt, text_scenes.form, text_scenes.table)
-    return pick(rng, scenes)(rng, (SIDE, SIDE), 1.0, ())
+    return pick(rng, scenes)(rng, (SIDE, SIDE), 1.0)
 
 
 def _paint(rng: Rng, name: str) -> Colour:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cotam.errors import InputError
+from cotam_lab.bench.images import read_labels
 from cotam_lab.reference.quiz import Material, Photo
+from cotam_lab.study.scenes import WORDS
 from cotam_lab.train.text_words import VOCABULARY
 
 __all__ = ["LIMIT", "held_out", "read", "training", "write"]
@@ -44,10 +46,7 @@ def training(data: Path) -> tuple[list[Photo], list[str]]:
     ----------
     data : folder with train/photos and train/captions, each with ``labels.jsonl``
 
-    Raises
-    ------
-    InputError
-        If a pack is missing.
+    Raises InputError if a pack is missing.
     """
     return _photos(data, held=False), _words(data, held=False)
 
@@ -60,10 +59,7 @@ def held_out(data: Path) -> tuple[list[Photo], list[str]]:
 def write(data: Path, file: Path) -> int:
     """Write the training material as an uncompressed zip archive; return the number of photos.
 
-    Raises
-    ------
-    InputError
-        If a pack is not there, or it is more than `LIMIT`.
+    Raises InputError if a pack is not there, or it is more than `LIMIT`.
     """
     photos, words = training(data)
     size = sum(len(photo.data) for photo in photos)
@@ -83,10 +79,7 @@ def write(data: Path, file: Path) -> int:
 def read(file: Path) -> Material:
     """Read the material of a file that `write` made into memory.
 
-    Raises
-    ------
-    InputError
-        If it is not such a file.
+    Raises InputError if it is not such a file.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -105,16 +98,9 @@ def read(file: Path) -> Material:
 def labels(pack: Path) -> list[dict[str, Any]]:
     """Read the labels of a pack, sorted by image.
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
-    try:
-        lines = (pack / "labels.jsonl").read_text("utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{pack} has no readable labels.jsonl: {error}") from error
-    return sorted((json.loads(line) for line in lines), key=lambda label: str(label["image"]))
+    return sorted(read_labels(pack), key=lambda label: str(label["image"]))
 
 
 def _photos(data: Path, *, held: bool) -> list[Photo]:
@@ -138,8 +124,6 @@ def _photo(data: bytes, label: dict[str, Any]) -> Photo:
 
 def _words(data: Path, *, held: bool) -> list[str]:
     """Words of three to nine letters in class names, captions and the training vocabulary."""
-    from cotam_lab.study.scenes import WORDS  # scipy is not needed to train
-
     texts: list[str] = list(VOCABULARY["latin"])
     for label in labels(data / "train" / "photos"):
         texts.append(label["class_name"])

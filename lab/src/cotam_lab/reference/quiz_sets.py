@@ -16,10 +16,12 @@ from PIL import Image
 
 from cotam.files import write_whole
 from cotam.image.read import to_rgb
+from cotam_lab.bench.report import table
 from cotam_lab.evaluate.questions import Question, as_line, parse_questions
-from cotam_lab.reference.quiz import COUNTS, KINDS, Item, Material, draw
+from cotam_lab.reference.quiz import COUNTS, KINDS, Item, Material, choices_among, draw
 from cotam_lab.reference.quiz_pack import held_out, labels
 from cotam_lab.study.scenes import count_pack
+from cotam_lab.train.text_words import Rng
 
 __all__ = ["LEVELS", "chance", "write_sets"]
 
@@ -46,16 +48,10 @@ def write_sets(data: Path, out: Path, *, count: int = 80) -> dict[str, list[Ques
 
     Parameters
     ----------
-    data : Path
-        Folder with train/photos, train/captions, kodak, objects and ocr.
-    out : Path
-    count : int
-        Synthetic questions a task.
+    data : folder with train/photos, train/captions, kodak, objects and ocr
+    count : synthetic questions a task
 
-    Raises
-    ------
-    InputError
-        If a pack is missing.
+    Raises InputError if a pack is missing.
     """
     material = Material(*held_out(data))
     found = {
@@ -210,10 +206,8 @@ def _yesno(pixels: np.ndarray, task: str, question: str, true: bool) -> Item:
     return Item(pixels, task, question, "yes" if true else "no", "yesno")
 
 
-def _among(rng: np.random.Generator, answer: str, others: Sequence[str]) -> tuple[str, ...]:
-    wrong = [text for text in others if text != answer]
-    texts = [answer, *(wrong[int(index)] for index in rng.permutation(len(wrong))[:3])]
-    return tuple(texts[int(index)] for index in rng.permutation(len(texts)))
+def _among(rng: Rng, answer: str, others: Sequence[str]) -> tuple[str, ...]:
+    return choices_among(rng, answer, [text for text in others if text != answer])
 
 
 def _written(items: Sequence[Found], out: Path, name: str) -> list[Question]:
@@ -254,21 +248,17 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _table(sets: dict[str, list[Question]]) -> str:
     """Write the table of groups with the number of questions and chance."""
-    lines = [
-        "Held out: no training saw these images, nor the words to read. Chance is the best score without",
-        "seeing the image.",
-        "",
-        "| file | level: task | metric | questions | images | chance |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for name, questions in sets.items():
         groups: dict[tuple[str, str], list[Question]] = {}
         for question in questions:
             groups.setdefault((question.group, question.metric), []).append(question)
         for (group, metric), own in sorted(groups.items()):
             images = len({question.images for question in own})
-            lines.append(
-                f"| {name} | {group} | {metric} | {len(own)} | {images} | {100 * chance(own):.0f} % |"
-            )
+            lines.append([name, group, metric, str(len(own)), str(images), f"{100 * chance(own):.0f} %"])
+    about = (
+        "Held out: no training saw these images, nor the words to read. Chance is the best score without\n"
+    )
+    header = ["file", "level: task", "metric", "questions", "images", "chance"]
     total = sum(map(len, sets.values()))
-    return "\n".join([*lines, "", f"{total} questions."]) + "\n"
+    return f"{about}without seeing the image.\n\n{table(header, lines, numbers_from=6)}\n{total} questions.\n"

@@ -152,10 +152,7 @@ def losses(model: Any, batch: Batch) -> Tensor:
     ids, mask, labels = (torch.from_numpy(a).to(device) for a in (batch.ids, batch.mask, batch.labels))
     labels = labels[:, 1:]
     seen = model.model(
-        input_ids=ids,
-        attention_mask=mask,
-        pixel_values=(images - mean) / std,
-        use_cache=False,
+        input_ids=ids, attention_mask=mask, pixel_values=(images - mean) / std, use_cache=False
     ).last_hidden_state[:, :-1]
     where = labels != _IGNORED
     each = nn.functional.cross_entropy(model.lm_head(seen[where]).float(), labels[where], reduction="none")
@@ -182,14 +179,8 @@ def train(
     Parameters
     ----------
     model, processor : from `cotam_lab.reference.model.assemble` with the same settings
-    material : Material
-    run : Path
-        Gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``.
-    schedule : Schedule
-    settings : Settings
-    minutes : float, optional
-    workers : int
-        Processes that draw images; 0 draws them in this one.
+    run : gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``
+    workers : processes that draw images; 0 draws them in this one
     log_every, save_minutes
 
     Returns

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from cotam.files import write_whole
-from cotam_lab.bench import baselines
-from cotam_lab.bench.cli import checked, errors_shown, ladder
+from cotam_lab.bench.baselines import codec, ladder
+from cotam_lab.bench.cli import FOLDER, Ladders, checked, errors_shown
 from cotam_lab.bench.images import find_images, labelled_images
 from cotam_lab.bench.sweep import plan, sweep
 from cotam_lab.metrics.base import Metric, metric
@@ -23,14 +23,12 @@ __all__ = ["analyze"]
 
 DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@0,8,17,28,42")
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--photos", required=True, type=_FOLDER, help="Folder of photos.")
-@click.option("--pages", required=True, type=_FOLDER, help="Folder of pages, such as receipts.")
+@click.option("--photos", required=True, type=FOLDER, help="Folder of photos.")
+@click.option("--pages", required=True, type=FOLDER, help="Folder of pages, such as receipts.")
 @click.option(
-    "--objects", required=True, type=_FOLDER, help="Folder of images with boxes of objects in labels.jsonl."
+    "--objects", required=True, type=FOLDER, help="Folder of images with boxes of objects in labels.jsonl."
 )
 @click.option(
     "-o",
@@ -70,7 +68,7 @@ def analyze(
     pages: Path,
     objects: Path,
     out: Path,
-    ladders: tuple[tuple[str, tuple[int, ...]], ...],
+    ladders: Ladders,
     limit: int,
     count_scenes: int,
     seed: int,
@@ -81,7 +79,7 @@ def analyze(
     Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.html. Run again with the
     same options, it continues where it stopped; other options need another OUT.
     """
-    codecs = [(one := baselines.codec(name), qualities or one.text_qualities) for name, qualities in ladders]
+    codecs = [(one := codec(name), qualities or one.qualities) for name, qualities in ladders]
     packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)
     rows = {}
     for name, metrics in packs.items():
@@ -93,7 +91,7 @@ def analyze(
         f"a scene of {name.replace('_', ' ')}": sorted((out / "scenes" / name / "images").glob("*.png"))[0]
         for name in ("large_text", "small_text", "counting")
     }
-    page = study_page(rows, [codec.name for codec, _ in codecs], examples)
+    page = study_page(rows, [one.name for one, _ in codecs], examples)
     write_whole(str(out / "report.html"), page.encode("utf-8"))
     click.echo(f"{out / 'report.html'}")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from cotam_lab.bench.sweep import ORIGINAL
+from cotam_lab.bench.sweep import ORIGINAL, Rows
 from cotam_lab.study.metrics import LAYERS
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "verdict",
 ]
 
-Rows = Sequence[dict[str, Any]]
 Group = Literal["low-level", "semantic", "cross-level"]
 
 
@@ -34,15 +33,10 @@ class Task:
 
     Attributes
     ----------
-    name : str
-    group : str
-        What it depends on: low-level structure, coarse semantics, or both.
-    pack : str
-        Name of the pack of scenes.
-    key : str
-        Key of the score, 0…1.
-    chance : float
-        Score of a guess.
+    group : what it depends on: low-level structure, coarse semantics, or both
+    pack : name of the pack of scenes
+    key : key of the score, 0…1
+    chance : score of a guess
     """
 
     name: str
@@ -66,14 +60,9 @@ class Drop:
 
     Attributes
     ----------
-    task, codec : str
-    qualities : tuple of int
-    lost : ndarray
-        float64 (qualities,): 1 − score / score of the originals; 0 is nothing, 1 everything.
-    mean : float
-        Over the qualities.
-    resampled : ndarray
-        float64 (resamples,): bootstrap of ``mean`` over images.
+    lost : float64 (qualities,): 1 − score / score of the originals; 0 is nothing, 1 everything
+    mean : over the qualities
+    resampled : float64 (resamples,): bootstrap of ``mean`` over images
     """
 
     task: str

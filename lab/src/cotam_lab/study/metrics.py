@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.ndimage import label
 
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
 from cotam_lab.metrics.features import DEFAULT, see, teacher_named
+from cotam_lab.nets.teachers import as_tensor
 
 __all__ = ["COUNT", "LAYERS", "attention_shift", "count_like", "layers_metric"]
 
@@ -35,8 +38,7 @@ def attention_shift(ours: np.ndarray, theirs: np.ndarray) -> float:
 
     Parameters
     ----------
-    ours, theirs : ndarray
-        (layers, tokens), each row sums to 1.
+    ours, theirs : (layers, tokens), each row sums to 1
     """
     return float(0.5 * np.abs(ours - theirs).sum(axis=1).mean())
 
@@ -51,12 +53,9 @@ def count_like(tokens: np.ndarray, box: Sequence[int], patch: int) -> int:
 
     Parameters
     ----------
-    tokens : ndarray
-        (rows, columns, channels) of mean 0 over channels.
-    box : sequence of int
-        Left, top, right, bottom in pixels of the encoded image.
-    patch : int
-        Pixels a side of a token.
+    tokens : (rows, columns, channels) of mean 0 over channels
+    box : left, top, right, bottom in pixels of the encoded image
+    patch : pixels a side of a token
     """
     unit = tokens / np.linalg.norm(tokens, axis=2, keepdims=True)
     left, top, right, bottom = (side / patch for side in box)
@@ -78,14 +77,10 @@ def _prepare() -> object:
 
 def _layer_states(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
     """Normalised tokens after each layer, (layers + 1, tokens, channels); attention, (layers, tokens)."""
-    import torch
-    import torch.nn.functional as F
-
     teacher = teacher_named(DEFAULT)
-    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        fitted = (teacher.fit(batch, teacher.side) - teacher.mean) / teacher.std
-        seen = teacher.model(fitted, output_hidden_states=True, output_attentions=True)
+        fitted = teacher.fit(as_tensor(image), teacher.side)
+        seen = teacher.run(fitted, output_hidden_states=True, output_attentions=True)
         states = torch.cat(seen.hidden_states)[:, teacher.prefix :]
         attention = torch.cat([a[:, :, 0, teacher.prefix :].mean(1) for a in seen.attentions])
         tokens = F.layer_norm(states, states.shape[-1:])

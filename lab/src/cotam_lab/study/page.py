@@ -41,11 +41,8 @@ def study_page(rows: Mapping[str, Rows], codecs: Sequence[str], examples: Mappin
 
     Parameters
     ----------
-    rows : mapping
-        Pack → its rows.
-    codecs : sequence of str
-    examples : mapping
-        Caption → image file of a scene.
+    rows : pack → its rows
+    examples : caption → image file of a scene
     """
     parts = ["<h1>What compression breaks</h1>", render(_INTRODUCTION)]
     figures = [png(to_rgb(file), caption) for caption, file in examples.items()]

@@ -16,6 +16,7 @@ from scipy.ndimage import uniform_filter
 
 from cotam.errors import InputError
 from cotam.image.read import Pixels, to_rgb
+from cotam_lab.bench.images import read_labels
 
 __all__ = ["LARGE", "SIZE", "SMALL", "WORDS", "count_pack", "photo_pack", "text_pack"]
 
@@ -53,13 +54,9 @@ def text_pack(photos: Sequence[Path], folder: Path, sizes: Sequence[int], *, see
 
     Parameters
     ----------
-    photos : sequence of Path
-        Photos and pages.
-    folder : Path
-        Pack to write: ``images`` and ``labels.jsonl``.
-    sizes : sequence of int
-        Of the font (Pillow's own), in pixels.
-    seed : int
+    photos : photos and pages
+    folder : pack to write: ``images`` and ``labels.jsonl``
+    sizes : of the font (Pillow's own), in pixels
     """
     rng = np.random.default_rng(seed)
     labels = []
@@ -82,19 +79,11 @@ def count_pack(
 
     Parameters
     ----------
-    objects : Path
-        Pack whose ``labels.jsonl`` has boxes: ``objects`` with ``class`` and ``box``.
-    photos : sequence of Path
-        Backgrounds.
-    folder : Path
-        Pack to write.
-    scenes : int
-    seed : int
+    objects : pack whose ``labels.jsonl`` has boxes: ``objects`` with ``class`` and ``box``
+    photos : backgrounds
+    folder : pack to write
 
-    Raises
-    ------
-    InputError
-        If the pack has fewer than two classes of large enough cut-outs.
+    Raises InputError if the pack has fewer than two classes of large enough cut-outs.
     """
     rng = np.random.default_rng(seed)
     cuts = _cut_outs(objects)
@@ -156,12 +145,8 @@ def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
 
 def _cut_outs(objects: Path) -> dict[str, list[Image.Image]]:
     """Cut out by class the objects that are large, not too long, and not at the image's edge."""
-    try:
-        labels = [json.loads(line) for line in (objects / "labels.jsonl").read_text("utf-8").splitlines()]
-    except OSError as error:
-        raise InputError(f"{objects} has no readable labels.jsonl: {error}") from error
     found: dict[str, list[Image.Image]] = {}
-    for label in labels:
+    for label in read_labels(objects):
         for thing in label.get("objects", ()):
             left, top, right, bottom = thing["box"]
             wide, high = right - left, bottom - top

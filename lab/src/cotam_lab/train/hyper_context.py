@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.entropy import total_bits
 from cotam_lab.nets.layers import round_ste
+from cotam_lab.nets.teachers import as_tensor
 
 __all__ = ["fit", "hyper_latents"]
 
@@ -36,8 +37,7 @@ def hyper_latents(codec: Codec, images: Iterable[np.ndarray]) -> list[Tensor]:
     """
     found = []
     for image in tqdm(images, desc="hyper latents", unit="image"):
-        picture = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-        found.append(codec.hyper_analysis(codec.analysis(picture)).float().clone())
+        found.append(codec.hyper_analysis(codec.analysis(as_tensor(image))).float().clone())
     return found
 
 

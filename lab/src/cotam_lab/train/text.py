@@ -18,8 +18,8 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from cotam_lab.train import text_charts, text_scenes, text_screens
-from cotam_lab.train.text_canvas import Photos, Size, hsv, smooth
-from cotam_lab.train.text_words import log_uniform, pick
+from cotam_lab.train.text_canvas import Size, hsv, smooth
+from cotam_lab.train.text_words import Rng, log_uniform, pick
 
 # Kind → scene, share of the images, and share of these that pass a camera or scanner.
 SCENES = {
@@ -44,31 +44,15 @@ FILTERS = (
 )
 
 
-def render(seed: int, size: Size = (640, 640), photos: Photos | None = None) -> np.ndarray:
-    """Draw the image of a seed.
-
-    Parameters
-    ----------
-    seed
-        Determines the image, given the fonts and the photos.
-    size
-        Width and height in pixels, the order of Pillow.
-    photos
-        RGB photos, uint8 (H, W, 3), to put where a scene has images; without them something like photos is
-        painted.
-
-    Returns
-    -------
-    numpy.ndarray
-        RGB, uint8, of shape (height, width, 3).
-    """
+def render(seed: int, size: Size = (640, 640)) -> np.ndarray:
+    """Make the picture of a seed, uint8 (height, width, 3) RGB; ``size`` is (width, height)."""
     rng = np.random.default_rng(seed)
     shares = np.cumsum([share for _, share, _ in SCENES.values()])
     kind = list(SCENES)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
     scene, _, spoiled = SCENES[kind]
     subpixels = kind in CRISP and rng.random() < 0.12
     scale = 3.0 if subpixels else 1.0 if rng.random() < 0.6 else rng.uniform(1.1, 2.5)
-    image = scene(rng, size, scale, photos or ())
+    image = scene(rng, size, scale)
     if subpixels:
         image = _striped(image, size)
     elif scale > 1:
@@ -86,8 +70,8 @@ def _striped(image: Image.Image, size: Size) -> Image.Image:
     return Image.fromarray(np.stack(stripes, -1).round().clip(0, 255).astype(np.uint8))
 
 
-def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Pass a clean image through a model of a camera or scanner; each flaw has its own probability."""
+def degrade(rng: Rng, image: Image.Image) -> Image.Image:
+    """Send a clean picture through a model of a camera or scanner, each flaw with its own probability."""
     if rng.random() < 0.5:
         image = _turned(rng, image)
     if rng.random() < 0.55:
@@ -110,8 +94,8 @@ def degrade(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image
 
 
-def _turned(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Rotate a little, sometimes with perspective; the outside of the image is a plain colour."""
+def _turned(rng: Rng, image: Image.Image) -> Image.Image:
+    """Turn a little, and sometimes see from the side; what lies outside the picture is some plain colour."""
     width, height = image.size
     angle = rng.normal() * 0.03
     square = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
@@ -129,7 +113,7 @@ def _turned(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     return image.transform(image.size, way, solved.tolist(), Image.Resampling.BICUBIC, fillcolor=fill)
 
 
-def _lit(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+def _lit(rng: Rng, image: Image.Image) -> Image.Image:
     """Change contrast, light and colour balance, then add paper texture and sensor noise."""
     pixels = np.asarray(image, np.float32)
     if rng.random() < 0.5:

@@ -14,6 +14,7 @@ from cotam_lab.train.text_words import (
     RIGHT_TO_LEFT,
     UNSPACED,
     Face,
+    Rng,
     Voice,
     advance,
     load,
@@ -24,7 +25,7 @@ from cotam_lab.train.text_words import (
 
 Colour = tuple[int, int, int]
 Size = tuple[int, int]
-Photos = Sequence[np.ndarray]
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def hsv(hue: float, saturation: float, brightness: float) -> Colour:
@@ -38,14 +39,14 @@ def luma(colour: Colour) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def paper(rng: np.random.Generator, white: float = 0.6) -> Colour:
+def paper(rng: Rng, white: float = 0.6) -> Colour:
     """Draw a light background: pure white with probability `white`, else slightly tinted or grey."""
     if rng.random() < white:
         return 255, 255, 255
     return hsv(rng.random(), 0.15 * rng.random() ** 2, 1 - 0.2 * rng.random())
 
 
-def ink(rng: np.random.Generator, ground: Colour, plain: float = 0.6) -> Colour:
+def ink(rng: Rng, ground: Colour, plain: float = 0.6) -> Colour:
     """Draw a text colour readable on a ground: black or white with probability `plain`, else of any hue."""
     light = luma(ground) < 140
     depth = rng.random() ** 2 * (0.25 if rng.random() < 0.7 else 0.6)
@@ -63,15 +64,10 @@ def mix(first: Colour, second: Colour, part: float) -> Colour:
     return red, green, blue
 
 
-def smooth(rng: np.random.Generator, size: Size, *octaves: tuple[float, float]) -> np.ndarray:
-    """Draw a random field, (H, W) float32: a sum of smooth noises.
+def smooth(rng: Rng, size: Size, *octaves: tuple[float, float]) -> np.ndarray:
+    """Draw a random field, (H, W) float32, for a width and a height: a sum of smooth noises.
 
-    Parameters
-    ----------
-    size
-        Width and height.
-    octaves
-        For each noise, coarse ones first, its bumps along the longer side and its standard deviation.
+    ``octaves``: of each noise, coarse ones first, its bumps along the longer side and its standard deviation.
     """
     field = np.zeros((2, 2), np.float32)
     for cells, strength in octaves:
@@ -83,21 +79,13 @@ def smooth(rng: np.random.Generator, size: Size, *octaves: tuple[float, float]) 
     return np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC))
 
 
-def picture(rng: np.random.Generator, size: Size, photos: Photos = ()) -> Image.Image:
-    """Cut a piece of one of the photos, or paint something with a photo's smooth areas, edges and texture."""
+def picture(rng: Rng, size: Size) -> Image.Image:
+    """Paint something with a photo's smooth areas, edges and texture."""
     size = (max(8, size[0]), max(8, size[1]))
-    if photos and rng.random() < 0.85:
-        photo = Image.fromarray(pick(rng, photos)).convert("RGB")
-        part = min(photo.width / size[0], photo.height / size[1]) * rng.uniform(0.5, 1)
-        width, height = size[0] * part, size[1] * part
-        left, top = rng.random() * (photo.width - width), rng.random() * (photo.height - height)
-        return photo.resize(size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
     reduced = max(1.0, max(size) / 640)
     small = (max(8, int(size[0] / reduced)), max(8, int(size[1] / reduced)))
     pixels, hue = gradient(rng, small), rng.random()
-    for _ in range(
-        int(rng.random() * 5)
-    ):  # things in front of one another, each lit and textured in its own way
+    for _ in range(int(rng.random() * 5)):  # things in front of one another, each with its light and texture
         shape = smooth(rng, small, (2, 1), (8, 0.3), (30, rng.uniform(0, 0.2)), (120, rng.uniform(0, 0.1)))
         edge = ((shape - rng.normal()) * log_uniform(rng, 3, 40) + 0.5).clip(0, 1)[..., None]
         texture = smooth(rng, small, (3, 25), (15, rng.uniform(0, 15)), (250, log_uniform(rng, 0.3, 14)))
@@ -107,20 +95,16 @@ def picture(rng: np.random.Generator, size: Size, photos: Photos = ()) -> Image.
     if rng.random() < 0.5:
         draw = ImageDraw.Draw(image)
         for _ in range(int(rng.random() * 12)):
-            x, y, reach = (
-                rng.random() * small[0],
-                rng.random() * small[1],
-                log_uniform(rng, 3, max(small) / 3),
-            )
+            x, y = rng.random() * small[0], rng.random() * small[1]
+            reach = log_uniform(rng, 3, max(small) / 3)
             corners = rng.normal(0, 0.6 * reach, (4, 2)) + np.array((x, y))
-            draw.polygon(
-                list(map(tuple, corners)), hsv(hue + 0.2 * rng.normal(), rng.random() ** 2, rng.random())
-            )
+            fill = hsv(hue + 0.2 * rng.normal(), rng.random() ** 2, rng.random())
+            draw.polygon(list(map(tuple, corners)), fill)
         image = image.filter(ImageFilter.GaussianBlur(log_uniform(rng, 0.4, 4)))
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def gradient(rng: np.random.Generator, size: Size) -> np.ndarray:
+def gradient(rng: Rng, size: Size) -> np.ndarray:
     """Fill (H, W, 3) float32 with a colour that changes along a direction."""
     angle, hue = rng.uniform(0, 6.3), rng.random()
     first = np.float32(hsv(hue, rng.random(), rng.random()))
@@ -132,17 +116,7 @@ def gradient(rng: np.random.Generator, size: Size) -> np.ndarray:
 
 
 class Canvas:
-    """An RGB image drawn on in units of final pixels, held `scale` times larger so that it can be reduced.
-
-    Parameters
-    ----------
-    size
-        Width and height after the reduction.
-    ground
-        Background colour.
-    scale
-        Pixels drawn for one pixel kept.
-    """
+    """An RGB picture drawn on in units of final pixels, held `scale` times larger so that it can be reduced."""
 
     def __init__(self, size: Size, ground: Colour, scale: float) -> None:
         self.size, self.scale = size, scale
@@ -251,13 +225,11 @@ class Canvas:
         """Paste an image of canvas pixels at a position in final pixels."""
         self.image.paste(image, (round(x * self.scale), round(y * self.scale)))
 
-    def picture(
-        self, rng: np.random.Generator, x: float, y: float, width: float, height: float, photos: Photos
-    ) -> None:
-        """Fill a rectangle with a photo or something like one."""
-        self.paste(picture(rng, (round(width * self.scale), round(height * self.scale)), photos), x, y)
+    def picture(self, rng: Rng, x: float, y: float, width: float, height: float) -> None:
+        """Fill a rectangle with something like a photo."""
+        self.paste(picture(rng, (round(width * self.scale), round(height * self.scale))), x, y)
 
-    def fit(self, rng: np.random.Generator, speech: Voice, px: float, width: float) -> list[str]:
+    def fit(self, rng: Rng, speech: Voice, px: float, width: float) -> list[str]:
         """Draw words until they fill a width."""
         gap = 0.0 if speech.script in UNSPACED else self.width(" ", speech.face, px)
         words, used = [], 0.0
@@ -272,7 +244,7 @@ class Canvas:
 
     def paragraph(
         self,
-        rng: np.random.Generator,
+        rng: Rng,
         x: float,
         y: float,
         width: float,

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from cotam_lab.train.text_canvas import Canvas, Photos, Size, hsv, ink, paper
-from cotam_lab.train.text_words import Voice, log_uniform, phrase, pick, styled, voice
+from cotam_lab.train.text_canvas import Canvas, Size, hsv, ink, paper
+from cotam_lab.train.text_words import Rng, Voice, log_uniform, phrase, pick, styled, voice
 
 # It warns of families without a regular weight, which are wanted here.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -45,7 +45,7 @@ def _register(path: str) -> None:
     fontManager.addfont(path)
 
 
-def _colours(rng: np.random.Generator, count: int) -> list[Any]:
+def _colours(rng: Rng, count: int) -> list[Any]:
     """Draw a colour per series: shades of one hue, evenly spread hues, or a map of matplotlib."""
     hue, kind = rng.random(), rng.random()
     if kind < 0.3:
@@ -63,9 +63,7 @@ def _colours(rng: np.random.Generator, count: int) -> list[Any]:
     return [chosen((i + 0.5) / count) for i in range(count)]
 
 
-def _bars(
-    rng: np.random.Generator, axes: Axes, names: list[str], values: np.ndarray, colours: list[Any]
-) -> None:
+def _bars(rng: Rng, axes: Axes, names: list[str], values: np.ndarray, colours: list[Any]) -> None:
     """Draw grouped or stacked bars, upright or lying, some with their values written on them."""
     series, count = values.shape
     stacked, lying, places = rng.random() < 0.4, rng.random() < 0.4, np.arange(count)
@@ -94,7 +92,7 @@ def _bars(
         axes.set_xticks(places, labels, rotation=turn, ha="right" if 0 < turn < 90 else "center")
 
 
-def _plot(rng: np.random.Generator, axes: Axes, names: list[str]) -> None:
+def _plot(rng: Rng, axes: Axes, names: list[str]) -> None:
     """Draw one chart of a random kind into axes."""
     kind = int(rng.random() * 12)
     series = 1 + int(rng.random() * 5)
@@ -121,12 +119,7 @@ def _plot(rng: np.random.Generator, axes: Axes, names: list[str]) -> None:
 
 
 def _lines(
-    rng: np.random.Generator,
-    axes: Axes,
-    names: list[str],
-    x: np.ndarray,
-    walk: np.ndarray,
-    colours: list[Any],
+    rng: Rng, axes: Axes, names: list[str], x: np.ndarray, walk: np.ndarray, colours: list[Any]
 ) -> None:
     for values, colour, name in zip(walk, colours, names, strict=False):
         look = {
@@ -139,9 +132,7 @@ def _lines(
             axes.fill_between(x, values * 0.9, values * 1.1, color=colour, alpha=0.25, lw=0)
 
 
-def _points(
-    rng: np.random.Generator, axes: Axes, names: list[str], series: int, count: int, colours: list[Any]
-) -> None:
+def _points(rng: Rng, axes: Axes, names: list[str], series: int, count: int, colours: list[Any]) -> None:
     for index in range(series):
         points = rng.normal(rng.normal(0, 2, 2), rng.uniform(0.3, 1.5), (count * 6, 2))
         axes.scatter(
@@ -154,7 +145,7 @@ def _points(
         )
 
 
-def _pie(rng: np.random.Generator, axes: Axes, names: list[str], colours: list[Any]) -> None:
+def _pie(rng: Rng, axes: Axes, names: list[str], colours: list[Any]) -> None:
     parts = 2 + int(rng.random() * 6)
     hole = {"width": rng.uniform(0.3, 1), "edgecolor": pick(rng, ("white", "black", "none"))}
     axes.pie(
@@ -167,7 +158,7 @@ def _pie(rng: np.random.Generator, axes: Axes, names: list[str], colours: list[A
     )
 
 
-def _cells(rng: np.random.Generator, axes: Axes) -> None:
+def _cells(rng: Rng, axes: Axes) -> None:
     cells = rng.random((2 + int(rng.random() * 8), 2 + int(rng.random() * 8)))
     axes.imshow(cells, cmap=pick(rng, ("viridis", "Blues", "coolwarm", "gray", "YlOrRd")), aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
@@ -176,7 +167,7 @@ def _cells(rng: np.random.Generator, axes: Axes) -> None:
         )
 
 
-def _frame(rng: np.random.Generator, axes: Axes, *, legend: bool) -> None:
+def _frame(rng: Rng, axes: Axes, *, legend: bool) -> None:
     """Grid, spines and legend."""
     if rng.random() < 0.35:
         axes.grid(True, axis=pick(rng, ("both", "y")), ls=pick(rng, ("-", "--", ":")), alpha=0.6)
@@ -193,7 +184,7 @@ def _frame(rng: np.random.Generator, axes: Axes, *, legend: bool) -> None:
         )
 
 
-def chart(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def chart(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw a figure of one to six charts with titles, axis labels, legends and data labels."""
     speech = Voice(voice(rng, foreign=0).face, "latin")
     _register(speech.face.path)
@@ -240,7 +231,7 @@ def chart(rng: np.random.Generator, size: Size, scale: float, photos: Photos) ->
         return Image.fromarray(np.asarray(canvas.buffer_rgba())[:high, :wide, :3].copy())
 
 
-def infographic(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def infographic(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw a chart of the press: a bold title, a grey subtitle, bars with numbers, notes, a source."""
     ground = paper(rng, 0.8)
     canvas, grey = Canvas(size, ground, scale), hsv(0, 0, rng.uniform(0.3, 0.65))

@@ -1,7 +1,7 @@
 """Documents of `cotam_lab.train.text` drawn with Pillow: pages, receipts, forms and tables.
 
-Each scene is a function of a random generator, the size of the final picture, the number of pixels to draw
-for each of its pixels, and photos to use where a scene has images. Cameras, scanners and the reduction to
+Each scene is a function of a random generator, the size of the final picture, and the number of pixels to draw
+for each of its pixels. Cameras, scanners and the reduction to
 the final size belong to `cotam_lab.train.text`. The layouts are caricatures: they are meant to have the
 edges, strokes, areas and repetitions of the real thing, and no more.
 """
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from cotam_lab.train.text_canvas import Canvas, Colour, Photos, Size, hsv, ink, mix, paper, smooth
+from cotam_lab.train.text_canvas import BLACK, WHITE, Canvas, Colour, Size, hsv, ink, mix, paper, smooth
 from cotam_lab.train.text_words import (
+    Rng,
     Voice,
     digits,
     log_uniform,
@@ -28,10 +29,8 @@ from cotam_lab.train.text_words import (
     word,
 )
 
-BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
-
-def page(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def page(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw part of a printed page: columns of paragraphs, headings, lists, figures and a footer."""
     ground = paper(rng)
     canvas, fill = Canvas(size, ground, scale), ink(rng, ground, 0.85)
@@ -59,7 +58,7 @@ def page(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
                 y += px * 1.8
             elif part < 0.24:
                 high = width * rng.uniform(0.3, 0.8)
-                canvas.picture(rng, x, y, width, high, photos)
+                canvas.picture(rng, x, y, width, high)
                 y = canvas.paragraph(rng, x, y + high + 3, width, 2, speech, px * 0.8, fill) + px
             elif part < 0.36:
                 for _ in range(2 + int(rng.random() * 4)):
@@ -72,27 +71,24 @@ def page(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
     return canvas.image
 
 
-def _scribble(rng: np.random.Generator, canvas: Canvas) -> None:
+def _scribble(rng: Rng, canvas: Canvas) -> None:
     """Write something with a pen over the picture: a tick, a signature, a stroke."""
     x, y = rng.random() * canvas.size[0], rng.random() * canvas.size[1]
     steps = 3 + int(rng.random() * 18)
-    path = np.cumsum(rng.normal(0, 1, (steps, 2)), 0) * log_uniform(rng, 3, 16) + np.arange(steps)[
-        :, None
-    ] * (4, 0)
+    path = np.cumsum(rng.normal(0, 1, (steps, 2)), 0) * log_uniform(rng, 3, 16)
+    path += np.arange(steps)[:, None] * (4, 0)
     fine = np.linspace(0, steps - 1, steps * 6)
-    points = [
-        (x + np.interp(t, range(steps), path[:, 0]), y + np.interp(t, range(steps), path[:, 1])) for t in fine
-    ]
-    canvas.line(
-        points, pick(rng, ((20, 30, 110), (30, 30, 30), (40, 60, 170), (20, 130, 70))), rng.uniform(0.8, 2.6)
-    )
+    across, down = (np.interp(fine, range(steps), axis) for axis in path.T)
+    points = list(zip(x + across, y + down, strict=True))
+    colour = pick(rng, ((20, 30, 110), (30, 30, 30), (40, 60, 170), (20, 130, 70)))
+    canvas.line(points, colour, rng.uniform(0.8, 2.6))
 
 
 @dataclass
 class _Till:
     """Prints the lines of a receipt."""
 
-    rng: np.random.Generator
+    rng: Rng
     canvas: Canvas
     speech: Voice
     fill: Colour
@@ -155,7 +151,7 @@ class _Till:
         return y
 
 
-def receipt(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def receipt(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw part of a thermal receipt as a scanner sees it: faded strokes, mottled paper, holes, pen marks."""
     shade = hsv(rng.random(), 0.06 * rng.random() ** 2, 1 - 0.25 * rng.random() ** 2)
     canvas = Canvas(size, WHITE if rng.random() < 0.5 else shade, scale)
@@ -181,7 +177,7 @@ def receipt(rng: np.random.Generator, size: Size, scale: float, photos: Photos) 
     return canvas.image
 
 
-def _thermal(rng: np.random.Generator, canvas: Canvas) -> None:
+def _thermal(rng: Rng, canvas: Canvas) -> None:
     """Add pen marks and holes, fade the print unevenly, and mottle the paper."""
     for _ in range(int(rng.random() ** 2 * 4)):
         _scribble(rng, canvas)
@@ -197,7 +193,7 @@ def _thermal(rng: np.random.Generator, canvas: Canvas) -> None:
     canvas.paste(Image.fromarray(level.clip(0, 255).astype(np.uint8)), 0, 0)
 
 
-def form(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def form(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw a form: labelled boxes, ruled lines, check boxes and values, some written by hand."""
     ground = paper(rng)
     canvas, fill, rule = Canvas(size, ground, scale), ink(rng, ground, 0.8), ink(rng, ground, 0.5)
@@ -231,10 +227,8 @@ def form(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
                 if rng.random() < 0.5:
                     canvas.text(x + width - px * 1.5, y, "x", value.face, px * 1.5, pen)
             if style < 2 and rng.random() < 0.75:
-                text, tall = (
-                    token(rng) if rng.random() < 0.5 else phrase(rng, value, 2),
-                    max(9, min(high - px, 30)),
-                )
+                text = token(rng) if rng.random() < 0.5 else phrase(rng, value, 2)
+                tall = max(9, min(high - px, 30))
                 text = canvas.clipped(text, value.face, tall, width - 8)
                 canvas.text(x + 6, y + px * 1.1, text, value.face, tall, pen)
             x += width
@@ -242,7 +236,7 @@ def form(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
     return canvas.image
 
 
-def table(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def table(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw a table: a heading row, words at the left, numbers at the right, rules and striped rows."""
     ground = paper(rng)
     canvas, fill = Canvas(size, ground, scale), ink(rng, ground, 0.85)

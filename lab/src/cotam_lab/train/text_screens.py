@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from cotam_lab.train.text_canvas import (
+    BLACK,
+    WHITE,
     Canvas,
     Colour,
-    Photos,
     Size,
     gradient,
     hsv,
@@ -23,16 +24,24 @@ from cotam_lab.train.text_canvas import (
     paper,
     picture,
 )
-from cotam_lab.train.text_words import Voice, digits, log_uniform, phrase, pick, styled, token, voice, word
-
-BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-
+from cotam_lab.train.text_words import (
+    Rng,
+    Voice,
+    digits,
+    log_uniform,
+    phrase,
+    pick,
+    styled,
+    token,
+    voice,
+    word,
+)
 
 SIGNS = ("=", "(", ")", "):", "==", "+", "->", "{", "}", "[", "]", ".", ",", ";", "!=", "&&", "::", "*", "//")
 """What code has between names."""
 
 
-def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def code(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw an editor or terminal: coloured tokens on light or dark, line numbers, tabs, selection."""
     dark = rng.random() < 0.55
     hue = rng.random()
@@ -74,14 +83,7 @@ def code(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
 
 
 def _tokens(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    x: float,
-    y: float,
-    speech: Voice,
-    px: float,
-    cell: float,
-    colours: list[Colour],
+    rng: Rng, canvas: Canvas, x: float, y: float, speech: Voice, px: float, cell: float, colours: list[Colour]
 ) -> None:
     """Draw a line of code from ``x``: signs, strings, numbers and names."""
     for _ in range(1 + int(rng.random() * 10)):
@@ -99,7 +101,7 @@ def _tokens(
         x += cell * (len(text) + pick(rng, (0, 1, 1)))
 
 
-def _icon(rng: np.random.Generator, canvas: Canvas, x: float, y: float, side: float) -> None:
+def _icon(rng: Rng, canvas: Canvas, x: float, y: float, side: float) -> None:
     """Draw an icon of a few flat shapes."""
     hue = rng.random()
     for _ in range(1 + int(rng.random() * 4)):
@@ -128,7 +130,7 @@ class _Look:
     radius: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> _Look:
+    def draw(cls, rng: Rng) -> _Look:
         ground = paper(rng, 0.4) if rng.random() < 0.7 else hsv(rng.random(), 0.2, rng.uniform(0.05, 0.25))
         fill, accent = ink(rng, ground, 0.9), hsv(rng.random(), rng.uniform(0.4, 1), rng.uniform(0.3, 0.9))
         speech, px = voice(rng), log_uniform(rng, 8, 17)
@@ -136,9 +138,7 @@ class _Look:
         return cls(ground, fill, accent, mix(ground, fill, 0.2), speech, bold, px, radius)
 
 
-def _window(
-    rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, high: float, photos: Photos
-) -> None:
+def _window(rng: Rng, canvas: Canvas, x: float, y: float, width: float, high: float) -> None:
     """Draw one window with a title bar, a menu or tool bar, and rows of controls."""
     look = _Look.draw(rng)
     px, row = look.px, look.px * 2
@@ -161,20 +161,19 @@ def _window(
             canvas.paragraph(rng, left, bottom, inner, 2, look.speech, px, look.fill)
             bottom += px * 3
         elif bottom + 60 < y + high:
-            canvas.picture(rng, left, bottom, inner * rng.uniform(0.2, 0.8), 56, photos)
+            canvas.picture(rng, left, bottom, inner * rng.uniform(0.2, 0.8), 56)
             bottom += 60
 
 
-def _bars(rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, look: _Look) -> None:
+def _bars(rng: Rng, canvas: Canvas, x: float, y: float, width: float, look: _Look) -> None:
     """Draw the title bar, and the menu or tool bar below it."""
     px, row = look.px, look.px * 2
     title = pick(rng, (look.accent, look.grey, look.ground))
     canvas.box(x, y, width, row, title, look.grey, radius=look.radius)
     canvas.text(x + 10, y + px * 0.45, phrase(rng, look.bold, 3), look.bold.face, px, ink(rng, title, 1))
     for place in range(3):
-        canvas.oval(
-            x + width - (place + 1) * px * 1.4, y + px * 0.5, px * 0.9, px * 0.9, hsv(place / 3, 0.7, 0.9)
-        )
+        button = x + width - (place + 1) * px * 1.4
+        canvas.oval(button, y + px * 0.5, px * 0.9, px * 0.9, hsv(place / 3, 0.7, 0.9))
     left, bottom = x + 8, y + row
     for _ in range(3 + int(rng.random() * 6)):
         item = phrase(rng, look.speech, 1, 0)
@@ -187,13 +186,7 @@ def _bars(rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: f
 
 
 def _rows(
-    rng: np.random.Generator,
-    canvas: Canvas,
-    left: float,
-    bottom: float,
-    inner: float,
-    end: float,
-    look: _Look,
+    rng: Rng, canvas: Canvas, left: float, bottom: float, inner: float, end: float, look: _Look
 ) -> float:
     """Draw rows of a list from ``bottom`` to ``end``, at most six. Returns where they end."""
     px, face = look.px, look.speech.face
@@ -212,7 +205,7 @@ def _rows(
     return bottom
 
 
-def _buttons(rng: np.random.Generator, canvas: Canvas, left: float, bottom: float, look: _Look) -> None:
+def _buttons(rng: Rng, canvas: Canvas, left: float, bottom: float, look: _Look) -> None:
     px, face = look.px, look.bold.face
     for _ in range(1 + int(rng.random() * 3)):
         colour = pick(rng, (look.accent, look.grey, look.ground))
@@ -224,9 +217,7 @@ def _buttons(rng: np.random.Generator, canvas: Canvas, left: float, bottom: floa
         left += wide + px
 
 
-def _field(
-    rng: np.random.Generator, canvas: Canvas, left: float, bottom: float, inner: float, look: _Look
-) -> None:
+def _field(rng: Rng, canvas: Canvas, left: float, bottom: float, inner: float, look: _Look) -> None:
     """Draw a label and an entry."""
     px, face = look.px, look.speech.face
     label = canvas.clipped(phrase(rng, look.speech, 2, 0), face, px, inner * 0.5)
@@ -237,24 +228,22 @@ def _field(
     canvas.text(left + gap + 5, bottom + px * 0.35, entry, face, px, (60, 60, 60))
 
 
-def interface(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def interface(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw a screen: one window that fills it, or a few on a desktop."""
     canvas = Canvas(size, hsv(rng.random(), rng.random(), rng.uniform(0.1, 0.9)), scale)
     if rng.random() < 0.6:
-        _window(rng, canvas, -2, -2, size[0] + 4, size[1] + 4, photos)
+        _window(rng, canvas, -2, -2, size[0] + 4, size[1] + 4)
     else:
         if rng.random() < 0.5:
-            canvas.picture(rng, 0, 0, *size, photos)
+            canvas.picture(rng, 0, 0, *size)
         for _ in range(2 + int(rng.random() * 3)):
             width, high = size[0] * rng.uniform(0.4, 0.95), size[1] * rng.uniform(0.4, 0.95)
             x, y = (size[0] - width) * rng.random(), (size[1] - high) * rng.random()
-            _window(rng, canvas, x, y, width, high, photos)
+            _window(rng, canvas, x, y, width, high)
     return canvas.image
 
 
-def _lettering(
-    rng: np.random.Generator, canvas: Canvas, x: float, y: float, width: float, px: float
-) -> float:
+def _lettering(rng: Rng, canvas: Canvas, x: float, y: float, width: float, px: float) -> float:
     """Write large decorated letters that keep apart from what is below them; return the y below."""
     speech = voice(rng, *pick(rng, (("display",), ("bold",), ("hand",), ())))
     text = phrase(rng, speech, 1 + int(rng.random() * 4), 0.15)
@@ -275,26 +264,26 @@ def _lettering(
     return y + px * rng.uniform(1.1, 1.6)
 
 
-def _backdrop(rng: np.random.Generator, size: Size, photos: Photos) -> Image.Image:
+def _backdrop(rng: Rng, size: Size) -> Image.Image:
     """Fill with one colour, a gradient or a photo."""
     kind = rng.random()
     if kind < 0.3:
         return Image.new("RGB", size, hsv(rng.random(), rng.random(), rng.random()))
     if kind < 0.65:
         return Image.fromarray(gradient(rng, size).astype(np.uint8))
-    return picture(rng, size, photos)
+    return picture(rng, size)
 
 
-def banner(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def banner(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw web banners or a poster: flat, gradient or photo grounds, large letters, small print, buttons."""
     canvas, y = Canvas(size, paper(rng), scale), 0.0
     while y < size[1]:
         high = size[1] if rng.random() < 0.3 else rng.uniform(90, 330)
         whole = (canvas.image.width, max(8, round(high * scale)))
-        canvas.paste(_backdrop(rng, whole, photos), 0, y)
+        canvas.paste(_backdrop(rng, whole), 0, y)
         if rng.random() < 0.4:
             wide = rng.uniform(0.2, 0.5) * size[0]
-            canvas.picture(rng, rng.random() * (size[0] - wide), y + high * 0.1, wide, high * 0.8, photos)
+            canvas.picture(rng, rng.random() * (size[0] - wide), y + high * 0.1, wide, high * 0.8)
         for _ in range(int(rng.random() * 4)):
             _icon(rng, canvas, rng.random() * size[0], y + rng.random() * high, rng.uniform(10, 90))
         x, top = rng.uniform(5, size[0] * 0.5), y + rng.uniform(2, high * 0.3)
@@ -306,10 +295,10 @@ def banner(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -
     return canvas.image
 
 
-def sign(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
+def sign(rng: Rng, size: Size, scale: float) -> Image.Image:
     """Draw lettering on and over a photo: signs, plates, labels and captions, turned and blurred a little."""
     canvas = Canvas(size, BLACK, scale)
-    canvas.picture(rng, 0, 0, *size, photos)
+    canvas.picture(rng, 0, 0, *size)
     for _ in range(5 + int(rng.random() * 14)):
         speech = voice(rng, *pick(rng, (("display",), ("bold",), ())))
         px, text = log_uniform(rng, 8, 70), phrase(rng, speech, 1 + int(rng.random() * 3), 0.2)
@@ -329,14 +318,14 @@ def sign(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> 
     return canvas.image
 
 
-def slide(rng: np.random.Generator, size: Size, scale: float, photos: Photos) -> Image.Image:
-    """Draw a slide: a title, bullet points, an image or boxes joined by lines, a footer."""
+def slide(rng: Rng, size: Size, scale: float) -> Image.Image:
+    """Draw a slide: a title, bullet points, a picture or boxes joined by lines, a footer."""
     dark = rng.random() < 0.25
     ground = hsv(rng.random(), rng.random(), 0.3 * rng.random()) if dark else paper(rng)
     canvas = Canvas(size, ground, scale)
     accent = hsv(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.3, 0.9))
     if rng.random() < 0.3:
-        canvas.paste(_backdrop(rng, canvas.image.size, photos), 0, 0)
+        canvas.paste(_backdrop(rng, canvas.image.size), 0, 0)
         ground = canvas.mean(0, 0, *size)
     speech, fill, px = voice(rng), ink(rng, ground, 0.85), log_uniform(rng, 13, 32)
     head, left = styled(voice(rng), True), rng.uniform(10, 60)
@@ -352,7 +341,7 @@ def slide(rng: np.random.Generator, size: Size, scale: float, photos: Photos) ->
             canvas.box(x, y + small * 0.4, small * 0.4, small * 0.4, accent)
             y = canvas.paragraph(rng, x + px, y, size[0] - x - px * 2, 1 + (level == 0), speech, small, fill)
         elif rng.random() < 0.5:
-            canvas.picture(rng, left, y, size[0] * rng.uniform(0.3, 0.8), px * 5, photos)
+            canvas.picture(rng, left, y, size[0] * rng.uniform(0.3, 0.8), px * 5)
             y += px * 5.5
         else:
             for place in range(3):

@@ -19,6 +19,7 @@ from matplotlib.ft2font import FaceFlags, FT2Font
 from PIL import ImageFont
 
 T = TypeVar("T")
+Rng = np.random.Generator
 
 SYSTEM_FONTS = Path("/usr/share/fonts")
 BUNDLED_FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -128,12 +129,12 @@ class Voice(NamedTuple):
     script: str
 
 
-def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+def pick(rng: Rng, options: Sequence[T]) -> T:
     """Draw one of the options, each as likely (ten times faster than `Generator.choice`)."""
     return options[int(rng.random() * len(options))]
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     """Draw a positive number whose logarithm is uniform."""
     return low * (high / low) ** rng.random()
 
@@ -175,18 +176,15 @@ def _families(script: str, digits: bool, traits: frozenset[str]) -> tuple[tuple[
     return tuple(map(tuple, groups.values()))
 
 
-def voice(rng: np.random.Generator, *traits: str, foreign: float = 0.25, digits: bool = True) -> Voice:
+def voice(rng: Rng, *traits: str, foreign: float = 0.25, digits: bool = True) -> Voice:
     """Draw a script and a face that can write it.
 
     Parameters
     ----------
-    traits
-        Wanted properties of the face among `mono`, `hand`, `display`, `bold` and `italic`; ignored if no face
-        has them. Faces that are `mono` or `hand` are for those who ask, but for a few `mono` ones.
-    foreign
-        Probability of a script other than plain Latin.
-    digits
-        Whether the face must hold ASCII as well.
+    traits : wanted properties of the face among `mono`, `hand`, `display`, `bold` and `italic`; ignored if no
+        face has them. Faces that are `mono` or `hand` are for those who ask, but for a few `mono` ones.
+    foreign : probability of a script other than plain Latin
+    digits : whether the face must hold ASCII as well
     """
     script = pick(rng, tuple(VOCABULARY)) if rng.random() < foreign else "latin"
     if not traits and rng.random() < 0.12:
@@ -221,17 +219,17 @@ def advance(path: str, px: float, text: str) -> float:
     return load(path, px).getlength(text)
 
 
-def digits(rng: np.random.Generator, count: int) -> str:
+def digits(rng: Rng, count: int) -> str:
     """Draw a string of decimal digits."""
     return "".join(str(int(rng.random() * 10)) for _ in range(count))
 
 
-def price(rng: np.random.Generator) -> str:
+def price(rng: Rng) -> str:
     """Draw an amount of money, small amounts being frequent."""
     return f"{log_uniform(rng, 0.3, 900):.2f}"
 
 
-def token(rng: np.random.Generator) -> str:
+def token(rng: Rng) -> str:
     """Draw a string that is no word: a number, price, date, time, code, address, percentage or the like."""
     day, month, year = 1 + int(rng.random() * 28), 1 + int(rng.random() * 12), 1950 + int(rng.random() * 90)
     name = pick(rng, VOCABULARY["latin"])
@@ -262,7 +260,7 @@ def token(rng: np.random.Generator) -> str:
     return f"{rng.normal() * 10:.3f}"
 
 
-def word(rng: np.random.Generator, speech: Voice, tokens: float = 0.06) -> str:
+def word(rng: Rng, speech: Voice, tokens: float = 0.06) -> str:
     """Draw one word, with early words of the list more likely, or a token where the face has ASCII."""
     if "latin" in speech.face.scripts and rng.random() < tokens:
         return token(rng)
@@ -270,7 +268,7 @@ def word(rng: np.random.Generator, speech: Voice, tokens: float = 0.06) -> str:
     return listed[int(len(listed) * rng.random() ** 1.7)]
 
 
-def phrase(rng: np.random.Generator, speech: Voice, count: int, tokens: float = 0.06) -> str:
+def phrase(rng: Rng, speech: Voice, count: int, tokens: float = 0.06) -> str:
     """Draw a run of words, cased at random as a label or heading is."""
     words = [word(rng, speech, tokens) for _ in range(max(1, count))]
     text = ("" if speech.script in UNSPACED else " ").join(words)
