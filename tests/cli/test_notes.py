@@ -62,6 +62,12 @@ def test_a_repaired_image_is_noted() -> None:
     }
 
 
+@pytest.mark.parametrize("arguments", ["info cut.jpg --for claude --for o3", "guide show cut.jpg -o map.png"])
+def test_commands_that_only_look_note_it_too(arguments: str) -> None:
+    result = invoke(*arguments.split())
+    assert (result.exit_code, result.stderr) == (0, f"cotam: note: cut.jpg: {MISSING}\n")
+
+
 def test_strict_makes_notes_errors() -> None:
     result = invoke("encode", "photo.png", "cut.jpg", "--strict", "--json")
     assert result.exit_code == 1
