@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.format.header import MAX_PIXELS, MAX_SIDE
+from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
 from cotam.image.repair import repaired
 
 __all__ = [
@@ -177,6 +177,8 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         return reader(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = "not an image of a known format"
+    if prefix.startswith(MAGIC):  # which `cotam.pillow` reads, where it is imported
+        reason = "is a .cotam file already: cotam decode reads it"
     tried: set[str] = set()
     for import_readers in (Image.preinit, Image.init):  # the common ones; then all, another 30 ms
         import_readers()
