@@ -156,8 +156,8 @@ class Upstream:
     ) -> httpx2.Response:
         """Send a request. The body of the answer is still to be read.
 
-        Raises RefusedError: 502 if the upstream cannot be reached or breaks off, 504 if it says nothing, 414 for
-        an address that is too long.
+        Raises RefusedError: 502 if the upstream cannot be reached or breaks off, 504 if it says nothing, 414
+        for an address that is too long.
         """
         assert self._client
         try:
