@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -117,7 +116,7 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     if isinstance(image, Image.Image):
         yield _loaded(image, name) if load else Opened(image)
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
-        with Path(image).open("rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
+        with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
             opened = _open_or_repair(file, name, load)
             with opened.image:
