@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
 def grown(before: int, after: int) -> str:
     """Return the note for a file that grew from ``before`` to ``after`` bytes."""
-    return f"grew from {before} to {after} bytes: keep the original, or give a target size"
+    return f"grew from {before} to {after} bytes: keep the original, or give a target size below {before}"
 
 
 def plan_outputs(

@@ -52,3 +52,40 @@ def test_a_sheet_is_png(source: Path) -> None:
     result = run(source, "-o", "sheet.pdf")
     assert result.exit_code == 2
     assert "ends in .png" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--files .", "--files sub/..", "-o a.png"])
+def test_an_input_is_never_replaced(source: Path, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
+    monkeypatch.chdir(source.parent)
+    Path("sub").mkdir()
+    Image.open(source).save("a.jpg")
+    before = Path("a.png").read_bytes(), Path("a.jpg").read_bytes()
+    name = "a.png" if "-o" in arguments else "a.jpg"
+    result = run(name, *arguments.split())
+    assert result.exit_code == 1
+    assert f"{name}: is an input, and is not overwritten" in result.stderr
+    assert (Path("a.png").read_bytes(), Path("a.jpg").read_bytes()) == before
+    assert not Path("a.cotam").exists()
+
+
+def test_files_of_one_name_do_not_replace_each_other(source: Path, tmp_path: Path) -> None:
+    Image.open(source).save(tmp_path / "a.bmp")
+    result = run(source, tmp_path / "a.bmp", "--files", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "would both be written to" in result.stderr
+
+
+def test_a_sheet_that_cannot_be_written_is_refused_before_the_work(source: Path) -> None:
+    result = run(source, "-o", "missing/sheet.png")
+    assert result.exit_code == 1
+    assert (result.stdout, "missing/sheet.png: cannot be written" in result.stderr) == ("", True)
+
+
+def test_what_was_repaired_is_noted(source: Path) -> None:
+    cut = source.with_name("cut.jpg")
+    Image.open(source).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-2])
+    result = run(cut)
+    assert result.exit_code == 0
+    notes = [line for line in result.stderr.splitlines() if "cut.jpg" in line]
+    assert notes == [f"cotam: note: {cut}: the end of the file is missing, but all pixels are there"]

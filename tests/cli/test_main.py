@@ -199,7 +199,7 @@ def test_info_as_json_goes_on_after_an_error() -> None:
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "cotam: error: missing.cotam: No such file or directory",
-        "cotam: error: text.txt: 6 bytes: not an image of a known format",
+        "cotam: error: text.txt: not an image of a known format",
     ]
 
 
@@ -235,6 +235,8 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
         ("encode .", ".: is a folder: cotam batch . OUT encodes what is in it"),
         ("encode text.txt", "text.txt: not an image of a known format"),
         ("encode empty", "empty: the file is empty"),
+        ("encode coded.png", "coded.png: is a .cotam file already: cotam decode reads it"),
+        ("guide show coded.png -o map.png", "coded.png: is a .cotam file already: cotam decode reads it"),
         (
             "encode photo.png -o missing/a.cotam",
             "missing/a.cotam: cannot be written: No such file or directory",
@@ -278,6 +280,7 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
 def test_errors_are_one_line_that_names_the_file(arguments: str, message: str) -> None:
     Path("text.txt").write_text("hello\n")
     Path("empty").touch()
+    Path("coded.png").write_bytes(CODED)
     Path("soft.png").symlink_to("photo.png")
     Path("hard.png").hardlink_to("photo.png")
     Path("short.cotam").write_bytes(CODED[:12])
@@ -323,6 +326,14 @@ def test_an_empty_name_is_seen(command: str) -> None:
         (
             "encode photo.png -o out.tiff",
             "out.tiff: the output is a .cotam file: give a name that ends in .cotam",
+        ),
+        (
+            "encode photo.png -o out.gif",
+            "out.gif: the output is a .cotam file: give a name that ends in .cotam",
+        ),
+        (
+            "encode photo.png --fps 1 -o out.mp4",
+            "out.mp4: the output is a .cotam file: give a name that ends in .cotam",
         ),
         ("decode coded.cotam --view robot", "'robot' is not"),
         ("decode coded.cotam --size-limit 0", "0 is not in the range x>=1"),

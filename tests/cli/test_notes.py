@@ -62,6 +62,12 @@ def test_a_repaired_image_is_noted() -> None:
     }
 
 
+@pytest.mark.parametrize("arguments", ["info cut.jpg --for claude --for o3", "guide show cut.jpg -o map.png"])
+def test_commands_that_only_look_note_it_too(arguments: str) -> None:
+    result = invoke(*arguments.split())
+    assert (result.exit_code, result.stderr) == (0, f"cotam: note: cut.jpg: {MISSING}\n")
+
+
 def test_strict_makes_notes_errors() -> None:
     result = invoke("encode", "photo.png", "cut.jpg", "--strict", "--json")
     assert result.exit_code == 1
@@ -183,6 +189,26 @@ def test_an_animation_that_is_cut_says_so() -> None:
     assert result.exit_code == 0
     assert 1 <= len(list(cotam.decode_frames(Path("moving.cotam").read_bytes()))) < 4
     assert "the rest is left out" in result.stderr
+
+
+def test_a_gif_without_its_last_frames_says_so() -> None:
+    """Pillow ends in silence where a frame was cut off before its pixels."""
+    frames = [Image.fromarray(picture(48, 64, seed=n)) for n in range(4)]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=500)
+    data = Path("moving.gif").read_bytes()
+    last = data.rindex(b"\x21\xf9\x04")  # the graphic control extension before a frame
+    for cut, note in ((data + b"junk", ""), (data[:last], "the end of the file is missing after frame 2")):
+        Path("moving.gif").write_bytes(cut)
+        result = invoke("encode", "moving.gif", "--fps", 2)
+        assert (result.exit_code, note in result.stderr, bool(result.stderr)) == (0, True, bool(note))
+
+
+def test_pages_of_a_tiff_as_a_video() -> None:
+    """FFmpeg reads the first alone."""
+    pages = [Image.fromarray(picture(48, 64, seed=n)) for n in range(3)]
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    assert invoke("encode", "pages.tif", "--fps", 10).exit_code == 0
+    assert len(list(cotam.decode_frames(Path("pages.cotam").read_bytes()))) == 3
 
 
 @pytest.mark.parametrize("text", ["3500", "3.5k", "3.5kP", "0.0035M", "0.0035MP"])

@@ -69,6 +69,17 @@ def test_words_count_as_often_as_they_are_written() -> None:
     assert words.kept([" - "], ["x"]) is None
 
 
+@pytest.mark.skipif(not words.available(), reason=f"needs: {words.INSTALL}")
+def test_a_strip_is_searched_for_words() -> None:
+    """RapidOCR refused it; of shorter ones it made gigabytes."""
+    assert words.read(np.zeros((2100, 1, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300)])
+def test_the_crop_of_a_strip(size: tuple[int, int]) -> None:
+    assert crop_corner(np.zeros((*size, 3), np.uint8)) == (0, 0)
+
+
 def test_the_crop_shows_where_most_varies() -> None:
     pixels = np.full((600, 900, 3), 128, np.uint8)
     pixels[304:514, 512:792] = np.random.default_rng(0).integers(0, 256, (210, 280, 3))

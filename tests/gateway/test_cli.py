@@ -95,6 +95,19 @@ def test_errors_of_the_upstream_are_lines_of_the_log() -> None:
     assert "http://127.0.0.1:9 cannot be reached" in line["error"]
 
 
+def test_repairs_are_lines_of_the_log(upstream: str) -> None:
+    cut = jpeg(picture(60, 90), orientation=6)[:-2]
+    with process("edge", "--upstream", upstream) as (program, address):
+        body = {"model": "gpt-4o", "messages": messages(cut)}
+        assert httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
+        assert program.stderr
+        lines = [json.loads(program.stderr.readline()) for _ in range(2)]
+    assert (lines[0]["level"], lines[1]["status"]) == ("warning", 200)
+    assert (
+        lines[0]["message"] == f"{len(cut)} bytes: the end of the file is missing, but all pixels are there"
+    )
+
+
 def test_a_port_that_is_taken(upstream: str) -> None:
     port = upstream.rpartition(":")[2]
     result = invoke("serve", "--upstream", upstream, "--port", port)

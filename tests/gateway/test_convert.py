@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tracemalloc
 from collections.abc import Sequence
 from typing import Any
@@ -188,14 +189,18 @@ def test_what_would_grow_passes() -> None:
     assert (job.notes[0].result, job.notes[0].bytes_out) == ("webp", len(small))
 
 
-def test_what_is_not_understood_passes() -> None:
+def test_what_is_not_understood_passes(caplog: pytest.LogCaptureFixture) -> None:
     found = parts_of(
         data_url("image/vnd.cotam", CODED),
         data_url("image/x-portable-pixmap", saved(PIXELS, "PPM")),
         "https://example.com/a.png",
         "file-123",
     )
-    assert ToCotam(Wish(), 10**6)(found, Job()) == {}
+    with caplog.at_level(logging.WARNING, "cotam.gateway"):
+        assert ToCotam(Wish(), 10**6)(found, Job()) == {}
+    (record,) = caplog.records
+    assert record.fields["part"] == found[1].name  # type: ignore[attr-defined]
+    assert record.fields["reason"] == "not an image of a known format"  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_read_passes() -> None:

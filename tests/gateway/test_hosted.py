@@ -21,6 +21,7 @@ from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.media import Media, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.wish import Wish
 from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
@@ -321,6 +322,16 @@ def test_what_cannot_be_read_passes_with_a_line_of_the_log(caplog: pytest.LogCap
     reasons = [record.fields["reason"] for record in caplog.records]  # type: ignore[attr-defined]
     assert len(reasons) == 3
     assert "100×100" in reasons[2]
+
+
+def test_an_image_that_lacks_pixels_passes_too(caplog: pytest.LogCaptureFixture) -> None:
+    data = saved(PIXELS, "JPEG")
+    cut, whole = data_url("image/jpeg", data[: len(data) * 3 // 4]), url_of(PIXELS)
+    with caplog.at_level(logging.WARNING, "cotam.gateway"):
+        news = budget(fit="none")(turns_of(cut, whole), Job(wish=Wish(max_pixels=1000), model="gpt-4o"))
+    assert [part.place[1] for part in news] == [1]
+    (record,) = caplog.records
+    assert "image file is truncated" in record.fields["reason"]  # type: ignore[attr-defined]
 
 
 def test_tokens_are_counted() -> None:

@@ -66,6 +66,29 @@ def test_bytes_of_headers_of_answers_pass_too(echo: str) -> None:
     assert dict(answer.headers.raw)[b"x-model"] == "é".encode()
 
 
+def test_cookies_are_not_kept_for_the_next_client() -> None:
+    async def answer(request: Request) -> Response:
+        return Response(request.headers.get("cookie", "none"), headers={"Set-Cookie": "session=first"})
+
+    with running(Starlette(routes=[Route("/v1/models", answer)])) as upstream, gateway(upstream) as address:
+        found = httpx2.get(f"{address}/v1/models")
+        assert (found.text, found.headers["set-cookie"]) == ("none", "session=first")
+        assert httpx2.get(f"{address}/v1/models").text == "none"
+        assert httpx2.get(f"{address}/v1/models", headers={"cookie": "a=1"}).text == "a=1"
+
+
+def test_an_address_that_is_too_long(echo: str) -> None:
+    """For httpx, in the client of this test too, which therefore is none."""
+    with gateway(echo) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as raw, raw.makefile("rb") as answer:
+            path = b"/v1/" + b"a" * 65_600
+            raw.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414 ")
+    assert "path and query cannot be sent on" in json.loads(body)["error"]["message"]
+
+
 def test_an_answer_has_one_request_id(model: Model) -> None:
     async def answer(request: Request) -> Response:
         return Response(headers={"X-Request-ID": "req_upstream"})

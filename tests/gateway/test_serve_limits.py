@@ -14,7 +14,7 @@ import httpx2
 import openai
 import pytest
 from gateway_client import CODED, URL, client, gateway, send
-from gateway_servers import Model, error_of, running
+from gateway_servers import Model, data_url, error_of, running
 
 from cotam.format.header import read_file, write_file
 from cotam.gateway.app import application
@@ -82,6 +82,16 @@ def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part:
         body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
         assert httpx2.post(f"{address}/v1/chat/completions", json=body).status_code == 400
     assert not model.bodies
+
+
+def test_a_model_server_sees_the_key_that_was_looked_at(upstream: str, model: Model) -> None:
+    """Of two equal keys Python takes the last, and some servers the first."""
+    image = json.dumps(data_url("image/webp", b"webp"))
+    part = f'{{"image_url": {{"url": "http://169.254.169.254/"}}, "image_url": {{"url": {image}}}}}'
+    body = f'{{"model": "echo", "messages": [{{"role": "user", "content": [{part}]}}]}}'
+    with gateway(upstream) as address:
+        httpx2.post(f"{address}/v1/chat/completions", content=body)
+    assert (b"169.254" in model.bodies[0], image.encode() in model.bodies[0]) == (False, True)
 
 
 def test_remote_images_are_refused_unless_allowed(upstream: str, model: Model) -> None:

@@ -187,6 +187,11 @@ def test_other_arrays_are_refused(array: Any) -> None:
         to_rgb(array)
 
 
+def test_an_empty_name_is_not_the_working_folder() -> None:
+    with pytest.raises(FileNotFoundError):
+        to_rgb("")
+
+
 @pytest.mark.parametrize(
     "nothing", [np.zeros((0, 5, 3), np.uint8), np.zeros((5, 0), np.uint8), Image.new("L", (0, 5))]
 )

@@ -203,6 +203,18 @@ def test_all_eight_orientations(matrix: tuple[int, int, int, int]) -> None:
     assert psnr(pixels, expected) > 25
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photo_with_exif(orientation: int) -> None:
+    """PyAV 18 does not know FFmpeg's side data for EXIF."""
+    upright, file = picture(48, 64), io.BytesIO()
+    turns = {1: 0, 3: 2, 6: 1, 8: 3}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.rot90(upright, turns)).save(file, "JPEG", quality=95, exif=exif)
+    _, (found,), _ = seen(file.getvalue(), None)
+    assert psnr(found, upright) > 25
+
+
 # Names
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
+from cotam.cli.progress import planned
 from cotam.screen import Screen, columns
 
 if TYPE_CHECKING:
@@ -49,24 +51,33 @@ def compare(
     from cotam.compare import features, words
     from cotam.compare.sheet import draw
     from cotam.compare.table import compare as compared
-    from cotam.image.read import to_rgb
+    from cotam.image.read import read_noted
 
     if output and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
     screen = Screen()
+    pairs = [(source, "") for source in inputs]
+    if folder is not None:
+        pairs = planned(inputs, os.path.join(folder, ""), ".cotam", screen)
+    check = partial(files.check_output, sources=files.identities(inputs), overwrite=not no_overwrite)
+    if output:
+        check(output)
     if not features.available():
         screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
     if not words.available():
         screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
     found = []
-    for source in inputs:
-        with screen.reporting(source):
-            pixels = to_rgb(files.image_input(source))
+    for source, target in pairs:
+        with screen.reporting(source) as report, screen.progress(0):
+            targets = _targets(target) if target else {}
+            for one in targets.values():
+                check(one)
+            pixels = read_noted(files.image_input(source), note=report.note).pixels
             rows = compared(pixels, quality=quality, target_size=target_size)
             found.append((os.path.basename(source), pixels, rows))
             _print(source, rows, as_json)
-            if folder:
-                _write(folder, source, rows, overwrite=not no_overwrite)
+            for row in rows if targets else ():
+                files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
     if output and found:
         with screen.reporting(output):
             buffer = io.BytesIO()
@@ -112,9 +123,10 @@ def _numbers(row: Row) -> dict[str, Any]:
     }
 
 
-def _write(folder: str, source: str, rows: Sequence[Row], *, overwrite: bool) -> None:
-    os.makedirs(folder, exist_ok=True)
-    stem = os.path.splitext(os.path.basename(source))[0]
-    for row in rows:
-        suffix = {"jpeg": "jpg"}.get(row.format.name, row.format.name)
-        files.write_whole(os.path.join(folder, f"{stem}.{suffix}"), row.data, overwrite=overwrite)
+def _targets(target: str) -> dict[str, str]:
+    """The file of each format, by its name, beside that of CoTAM."""
+    from cotam.compare.formats import COTAM, installed
+
+    names = [one.name for one in (COTAM, *installed())]
+    stem = target.removesuffix("cotam")
+    return {name: stem + {"jpeg": "jpg"}.get(name, name) for name in names}

@@ -23,7 +23,6 @@ from cotam.cli.options import (
 )
 from cotam.cli.progress import planned, run
 from cotam.errors import InputError
-from cotam.format.header import MAGIC
 from cotam.options import Options
 from cotam.screen import Report, Screen
 
@@ -78,7 +77,7 @@ def encode(
     sources = files.identities(source for source, _ in pairs)
     if form == "cotam":
         for _, target in pairs:
-            if form_named(target) and not files.identities([target]) & sources:
+            if _names_another(target) and not files.identities([target]) & sources:
                 raise click.UsageError(
                     f"{target}: the output is a .cotam file: give a name that ends in .cotam"
                 )
@@ -92,6 +91,12 @@ def encode(
     if moving := [pair for pair in pairs if pair[0] in videos]:
         video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
     screen.end()
+
+
+def _names_another(target: str) -> bool:
+    """Whether the suffix of an output is that of other images or videos."""
+    suffix = os.path.splitext(target)[1].lower()
+    return bool(form_named(target)) or suffix in video.SUFFIXES | {".gif", ".heic", ".heif", ".jxl"}
 
 
 def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
@@ -183,10 +188,6 @@ def _read(source: str) -> tuple[str | bytes, int]:
     if os.path.isdir(source):
         raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
     if os.path.isfile(source):
-        if source.lower().endswith(".cotam"):
-            with open(source, "rb") as file:
-                if file.read(len(MAGIC)) == MAGIC:
-                    raise InputError(f"{source}: is a .cotam file already: cotam decode reads it")
         return source, os.path.getsize(source)
     data = files.read_input(source)  # a pipe can be read only once
     return data, len(data)

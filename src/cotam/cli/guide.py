@@ -39,16 +39,16 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     from cotam.codec.planes import Grid
     from cotam.codec.shared import codec
     from cotam.guide.draw import draw
-    from cotam.image.read import to_rgb
+    from cotam.image.read import read_noted
     from cotam.options import Options
 
     if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: a map is written as PNG: give a name that ends in .png")
     screen = Screen()
-    with screen.reporting(source):
+    with screen.reporting(source) as report, screen.progress(0):
         files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
         buffer = io.BytesIO()
-        pixels = to_rgb(files.image_input(source))
+        pixels = read_noted(files.image_input(source), note=report.note).pixels
         plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
         if plan.guidance is None:
             raise InputError("guide 'none' has no map to show")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +18,9 @@ from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
 from cotam.screen import Screen, columns
+
+if TYPE_CHECKING:
+    from cotam.image.read import Pixels
 
 __all__ = ["info"]
 
@@ -45,17 +50,21 @@ def info(
     The gain offset map has a number for every 32×32 pixels, in quarter octaves of gain: above 0 is coded
     finer than the quality says, below 0 coarser.
     """
+    from cotam.image.read import read_noted
+
     screen = Screen()
     for source in inputs:
         text = ""
-        with screen.reporting(source):
+        with screen.reporting(source) as report, screen.progress(0):
             data = files.read_input(source, HEADER_BYTES, _check)
             if _is_cotam(data):
                 text = _coded(source, data, names, as_json, with_map)
             elif with_map:
                 raise InputError("--map is for .cotam files: this is none")
             else:
-                text = _image(source, data, names, quality, as_json)
+                image = source if os.path.isfile(source) else data
+                pixels = read_noted(image, note=report.note).pixels
+                text = _image(source, len(data), pixels, names, quality, as_json)
         if text:
             click.echo(text)
     screen.end()
@@ -102,19 +111,19 @@ def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str],
     return found
 
 
-def _image(source: str, data: bytes, names: Sequence[str], quality: int, as_json: bool) -> str:
-    from cotam.image.read import outline
+def _image(source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool) -> str:
+    """What is said of an image in a file of ``size`` bytes."""
 
     def coded(name: str | None) -> int:
-        return len(cotam.encode(data, quality=quality, fit=name))
+        return len(cotam.encode(pixels, quality=quality, fit=name))
 
-    width, height, _ = outline(data)
+    height, width = pixels.shape[:2]
     views, whole = _views(width, height, names, coded), None if names else coded(None)
     if as_json:
-        row = {"file": source, "width": width, "height": height, "bytes": len(data), "quality": quality}
+        row = {"file": source, "width": width, "height": height, "bytes": size, "quality": quality}
         found = {"models": [asdict(view) for view in views]} if names else {"cotam_bytes": whole}
         return json.dumps(row | found)
-    rows = {"image": f"{width} x {height}", "file": f"{len(data):,} bytes"}
+    rows = {"image": f"{width} x {height}", "file": f"{size:,} bytes"}
     if whole:
         rows[".cotam"] = f"{whole:,} bytes at quality {quality}"
     return "\n".join([click.format_filename(source), _table(rows), *_view_lines(views, quality)])

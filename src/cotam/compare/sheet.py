@@ -23,6 +23,8 @@ def crop_corner(pixels: Pixels) -> tuple[int, int]:
     """Return left and top of the crop with most detail, where luma changes most from pixel to pixel."""
     luma = pixels.mean(2)
     change = np.minimum(np.abs(np.diff(luma, axis=1)), 64).astype(np.float64)
+    if not change.size:  # one pixel wide
+        return 0, 0
     sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     width, height = min(CROP[0] - 1, change.shape[1]), min(CROP[1], change.shape[0])
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]

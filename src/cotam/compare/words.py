@@ -17,6 +17,10 @@ __all__ = ["INSTALL", "available", "kept", "read", "words"]
 
 INSTALL = "pip install rapidocr"
 
+_THINNEST = 8
+"""Long side by short side, at most: RapidOCR enlarges the short one to 736 pixels, and takes more than 16 GB
+for a strip of 1 × 256."""
+
 
 def available() -> bool:
     """Whether RapidOCR is installed."""
@@ -29,7 +33,10 @@ def read(pixels: Pixels) -> list[str]:
     Lines are recognised one by one: in RapidOCR's batches a line is padded to the longest, and what is read
     depends on the other lines.
     """
-    result = _reader()(np.ascontiguousarray(pixels[:, :, ::-1]))  # BGR
+    height, width = pixels.shape[:2]
+    below, beside = max(0, -(-width // _THINNEST) - height), max(0, -(-height // _THINNEST) - width)
+    padded = np.pad(pixels, ((0, below), (0, beside), (0, 0)))
+    result = _reader()(np.ascontiguousarray(padded[:, :, ::-1]))  # BGR
     return list(result.txts or ())
 
 

@@ -98,6 +98,7 @@ class _Image:
     size : (width, height) in pixels that is sent at the best rung
     fits : the API takes it as it is
     useful : it has no pixels that the model does not see
+    unreadable : its pixels are damaged: it passes as it is
     """
 
     part: Part
@@ -107,6 +108,7 @@ class _Image:
     size: tuple[int, int]
     fits: bool
     useful: bool
+    unreadable: bool = False
     seconds: float = 0.0
     cached: bool = True
 
@@ -201,7 +203,8 @@ class _Request:
             chosen, size = self._best(image, rung)
             result = image.kind
             if chosen != BEST:
-                news[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
+                with part_errors(image.part):
+                    news[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
                 result = self.form
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 news[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
@@ -213,12 +216,18 @@ class _Request:
         """The rung that an image takes, this one or a lower one, and the bytes of its file."""
         if image.fits and len(image.part.text) <= self._small:
             rung = BEST
-        if image.fits and image.useful and rung == BEST:
+        if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
         limit = self.file_bytes
         rung = max(rung, 0)
-        while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
-            rung += 1
+        with part_errors(image.part):
+            try:
+                while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
+                    rung += 1
+            except InputError as error:  # the API may know better, and answers for itself if not
+                log_passing(image.part, error)
+                image.unreadable = True
+                return BEST, len(image.data)
         if image.fits and len(image.data) <= size:
             return BEST, len(image.data)  # the API shrinks it itself
         if limit is not None and size > limit:
@@ -239,8 +248,7 @@ class _Request:
         def make() -> bytes:
             return _coded(self._pixels_of(image), RUNGS[rung], self.form)
 
-        with part_errors(image.part):
-            data, cached = self._converter.coded.get((image.key, self.form, rung), make)
+        data, cached = self._converter.coded.get((image.key, self.form, rung), make)
         image.cached = image.cached and cached
         image.seconds += time.perf_counter() - started
         return data

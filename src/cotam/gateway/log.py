@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 
 __all__ = ["begin", "info", "warning"]
 
@@ -23,13 +24,15 @@ def warning(message: str, **fields: object) -> None:
 
 
 def begin() -> None:
-    """Write events to standard error from now on, and warnings of the server."""
+    """Write events to standard error from now on, and warnings of the server and of libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     for name, level in ((_LOG.name, logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+    warnings.showwarning = lambda message, *_, **__: warning(" ".join(str(message).split()))
+    warnings.simplefilter("always", UserWarning)
 
 
 class _JsonLines(logging.Formatter):

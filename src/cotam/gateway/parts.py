@@ -8,7 +8,7 @@ unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -147,10 +147,22 @@ Frames = Sequence[tuple[str, Media]]
 """Images that take the place of one part: a text, which may be empty, and the image that follows it."""
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply."""
+def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
+    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
+
+    Parameters
+    ----------
+    repeated : called for an object that has a key twice: the last counts here, with some programs the first
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            repeated()
+        return found
+
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is not JSON: {error}") from error
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -146,7 +147,8 @@ class Relay:
         body = self._bodies.decoded(body, headers)
         if job is None:
             return body
-        value = self._parsed(body, scope, headers)
+        repeated = Event()
+        value = self._parsed(body, scope, headers, repeated)
         if value is None:
             if not self._converter.passes_cotam and has_cotam(body):
                 raise RefusedError(
@@ -165,12 +167,12 @@ class Relay:
             raise RefusedError(
                 f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
             )
-        if not marks.news:
-            return body
+        if not marks.news and not repeated.is_set():
+            return body  # else what was looked at is what is sent
         content = marks.filled(to_json(value))
         return b"".join(content) if self._sender else content
 
-    def _parsed(self, body: bytes, scope: Scope, headers: Headers) -> Any:
+    def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind.endswith(("/json", "+json"))
@@ -178,7 +180,7 @@ class Relay:
         if not (is_json or named or body.lstrip()[:1] in [bytes([byte]) for byte in _JSON_STARTS]):
             return None
         try:
-            return parse_json(body)
+            return parse_json(body, repeated.set)
         except InputError as error:
             if is_json or named:
                 raise RefusedError(str(error)) from error

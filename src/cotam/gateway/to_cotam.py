@@ -14,7 +14,7 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, image_in, log_passing, part_errors
+from cotam.gateway.jobs import Job, find_cotam, image_in, log_passing, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, url_length, video_format
 from cotam.gateway.parts import Part
@@ -55,6 +55,8 @@ class ToCotam:
             job.check()
             is_video = part.kind == "video"
             found = video_in(part) if is_video else image_in(part)
+            if not found and part.kind == "image" and part.address is None and find_cotam(part.text) is None:
+                log_passing(part, "not an image of a known format")
             if not found or (is_video and request.wish.max_frames == 0):
                 continue
             data, kind = found

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -103,7 +104,9 @@ class Upstream:
         limits = httpx2.Limits(max_connections=self._connections, keepalive_expiry=2)
         # With a transport of its own the client looks for no proxy in the environment.
         transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=self._proxy)
-        async with httpx2.AsyncClient(timeout=timeout, transport=transport) as self._client:
+        # Cookies are the client's own: one must not get what was set for another.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        async with httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies) as self._client:
             yield
 
     def url(self, path: str, query: str = "") -> str:
@@ -154,7 +157,8 @@ class Upstream:
     ) -> httpx2.Response:
         """Send a request; the body of the answer is not read yet.
 
-        Raises RefusedError: 502 if the upstream cannot be reached or disconnects, 504 if it sends nothing.
+        Raises RefusedError: 502 if the upstream cannot be reached or disconnects, 504 if it sends nothing,
+        414 if the address is too long.
         """
         assert self._client
         try:
@@ -170,6 +174,8 @@ class Upstream:
         except httpx2.TimeoutException as error:
             message = f"the upstream {self.name} has sent nothing for {self._silence:g} s"
             raise RefusedError(message, 504) from error
+        except httpx2.InvalidURL as error:
+            raise RefusedError(f"path and query cannot be sent on: {error}", 414) from error
         except httpx2.HTTPError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error

@@ -1,4 +1,4 @@
-"""Read animated GIF, WebP, PNG and AVIF files as videos with Pillow; open other videos with PyAV."""
+"""Read animated GIF, WebP, PNG, AVIF and TIFF files as videos with Pillow; open other videos with PyAV."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from cotam.errors import InputError
 from cotam.image.open import READER_ERRORS, one_line, opened_image
@@ -45,11 +45,11 @@ def open_clip(
 
 
 def _is_animation(head: bytes) -> bool:
-    """Whether a file is GIF, WebP, AVIF or animated PNG, by its first 4 kB."""
+    """Whether a file is GIF, WebP, AVIF, TIFF or animated PNG, by its first 4 kB."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
-    return head.startswith((b"GIF87a", b"GIF89a")) or webp or avif
+    return head.startswith((b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")) or webp or avif
 
 
 class Animation:
@@ -106,12 +106,21 @@ class Animation:
             stated = number if image.format == "GIF" else getattr(image, "n_frames", number)
             if number < stated:
                 notes.append(f"the file ends after {number} of {stated} frames")
+            if image.format == "GIF" and self._lacks_trailer():
+                notes.append(f"the end of the file is missing after frame {number - 1}")
         except READER_ERRORS as error:
             if not found:
                 raise InputError(f"{self._name}: cannot be read: {one_line(error)}") from error
             notes.append(f"damaged after frame {found - 1}, the rest is left out: {one_line(error)}")
         if not found:
             raise InputError(f"{self._name}: there is no frame that can be decoded")
+
+    def _lacks_trailer(self) -> bool:
+        """Whether a GIF, of which all blocks were read, ends without the semicolon that each has."""
+        file = cast("ImageFile.ImageFile", self._image).fp
+        assert file
+        file.seek(-1, os.SEEK_CUR)
+        return file.read(1) != b";"
 
     def _duration(self) -> float:
         milliseconds = float(self._image.info.get("duration") or 0)

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.format.header import MAX_PIXELS, MAX_SIDE
+from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
 from cotam.image.repair import repaired
 
 __all__ = [
@@ -117,7 +116,7 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     if isinstance(image, Image.Image):
         yield _loaded(image, name) if load else Opened(image)
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
-        with Path(image).open("rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
+        with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
             opened = _open_or_repair(file, name, load)
             with opened.image:
@@ -177,6 +176,8 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         return reader(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = "not an image of a known format"
+    if prefix.startswith(MAGIC):  # which `cotam.pillow` reads, where it is imported
+        reason = "is a .cotam file already: cotam decode reads it"
     tried: set[str] = set()
     for import_readers in (Image.preinit, Image.init):  # the common ones; then all, another 30 ms
         import_readers()

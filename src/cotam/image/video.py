@@ -5,6 +5,7 @@ Needs the extra ``video``.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -267,7 +268,12 @@ def _is_cover(stream: Any) -> bool:
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
     """Return a, b, c, d of the display matrix, which maps (x, y) to (a x + c y, b x + d y); else None."""
-    data = next((part for part in frame.side_data if part.type.name == "DISPLAYMATRIX"), None)
+    try:
+        data = next((part for part in frame.side_data if part.type.name == "DISPLAYMATRIX"), None)
+    except ValueError:  # PyAV fails on all side data if it does not know one kind, such as EXIF
+        angle = math.radians(frame.rotation)
+        a, b = round(math.cos(angle)), round(-math.sin(angle))
+        return (a, b, -b, a) if angle else None
     if data is None:
         return None
     values = np.frombuffer(bytes(data), np.int32)
