@@ -80,19 +80,6 @@ def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
     assert all(name.startswith("adapter.") == (part == "adapter") for name in changed)
 
 
-def test_evaluation_is_logged_with_its_step(crops, tmp_path):
-    seen = []
-
-    def evaluate(network: Codec, step: int) -> dict[str, float]:
-        seen.append(step)
-        assert not network.training
-        return {"psnr": 30.0}
-
-    run(crops, tmp_path / "run", evaluate=evaluate, evaluate_every=4)
-    assert seen == [4]
-    assert '{"step": 4, "psnr": 30.0}' in (tmp_path / "run/log.jsonl").read_text()
-
-
 def test_rate_rises_then_falls_to_zero():
     schedule = Schedule(steps=100, warmup=10, decay=0.5)
     factors = [schedule.factor(step) for step in range(100)]

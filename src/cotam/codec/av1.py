@@ -30,12 +30,11 @@ _THREADS = 2
 """The bytes are the same for any number of threads above one, and differ for one."""
 
 TUNING = {
-    "deltaq-mode": "0",
     "enable-paeth-intra": "0",
     "disable-trellis-quant": "1",
     "enable-restoration": "0",
 }
-"""Settings that need 17 % fewer bytes on screens and charts than those of libavif (lab/docs/screens.md)."""
+"""Settings that need fewer bytes on screens than the defaults of libavif (lab/docs/screens.md)."""
 
 
 def can_encode_av1(width: int, height: int) -> bool:

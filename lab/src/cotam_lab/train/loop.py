@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +22,9 @@ from cotam_lab.train.losses import Batch, Loss, Parts, rate_distortion
 from cotam_lab.train.precision import bf16_pays
 from cotam_lab.train.schedule import Schedule
 
-__all__ = ["Evaluate", "Part", "train"]
+__all__ = ["Part", "train"]
 
 Part = Literal["codec", "adapter"]
-
-Evaluate = Callable[[Any, int], dict[str, float]]
-"""(network with averaged weights, step) → values to log."""
 
 TRACK_EVERY, TRACKED = 32, 8
 """Training steps between two updates of the step sizes of activations, and crops used for an update."""
@@ -124,13 +119,6 @@ class _Run:
             with (self.folder / "log.jsonl").open("a") as file:
                 print(json.dumps({"step": self.step, **numbers}), file=file)
 
-    def evaluate(self, evaluate: Evaluate) -> None:
-        """Log the evaluation of the averaged weights."""
-        if self.accelerator.is_main_process:
-            averaged = copy.deepcopy(self.model)
-            averaged.load_state_dict(self.average.state)
-            self.log(evaluate(averaged.eval(), self.step))
-
     def agree(self, over: bool) -> bool:
         """Whether any process wants to stop; processes must agree, or one would wait for gradients forever."""
         if self.accelerator.num_processes == 1:
@@ -150,8 +138,6 @@ def train(
     loss: Loss = rate_distortion,
     part: Part = "codec",
     minutes: float | None = None,
-    evaluate: Evaluate | None = None,
-    evaluate_every: int = 10_000,
     log_every: int = 100,
     save_minutes: float = 5.0,
 ) -> None:
@@ -190,8 +176,6 @@ def train(
         if now - saved > 60 * save_minutes:
             run.save()
             saved = now
-        if evaluate and run.step % evaluate_every == 0:
-            run.evaluate(evaluate)
         if run.agree(bool(stops) or (minutes is not None and now - started > 60 * minutes)):
             break
     run.save()
