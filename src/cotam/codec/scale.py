@@ -12,11 +12,11 @@ from collections.abc import Sequence
 __all__ = ["av1_quality_for", "error_at"]
 
 _QUALITIES = (0, 20, 50, 80, 100)
-_ERRORS = (852.0, 335.0, 100.0, 37.0, 14.0)
+_ERRORS = (828.0, 341.0, 97.0, 33.0, 14.0)
 """Errors at `_QUALITIES`, in squared grey levels; the logarithm is interpolated linearly."""
 
 _AV1_QUALITIES = (2, 12, 30, 60, 80)
-_AV1_ERRORS = (1270.0, 466.0, 186.0, 33.8, 19.5)
+_AV1_ERRORS = (492.0, 266.0, 132.0, 27.3, 17.4)
 """Errors of AV1 as coded by `cotam.codec.av1`, at `_AV1_QUALITIES` of AVIF."""
 
 
