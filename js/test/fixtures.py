@@ -117,7 +117,15 @@ def contents(folder: Path) -> None:
     samples = {name: np.asarray(Image.open(ROOT / "samples" / f"{name}.webp")) for name in names}
     photo = samples["kodim15"]
     large = np.tile(np.concatenate([photo, samples["kodim23"]]), (2, 3, 1))[:2000, :2101]
-    made = {"large": large, "strip": photo[200:231, :700], "small": photo[:40, :50], "dot": photo[:1, :1]}
+    lettered = photo.copy()
+    lettered[100:210, 60:360] = samples["page"][100:210, 60:360]
+    made = {
+        "large": large,
+        "lettered": lettered,
+        "strip": photo[200:231, :700],
+        "small": photo[:40, :50],
+        "dot": photo[:1, :1],
+    }
     index = {}
     for name, pixels in (samples | made).items():
         pixels = np.ascontiguousarray(pixels[..., :3])
