@@ -18,9 +18,9 @@ from synthetic import picture
 
 import cotam
 import cotam.pillow
-from cotam.errors import DamagedError
+from cotam.errors import DamagedError, InputError
 from cotam.format.header import MAGIC, File, Header, write_file
-from cotam.image.read import read_image, to_rgb
+from cotam.image.read import read_image
 
 IMAGE = Image.fromarray(picture(30, 40))
 DATA = cotam.encode(IMAGE)
@@ -56,7 +56,11 @@ def test_every_source(file: Path) -> None:
             with Image.open(source) as image:
                 np.testing.assert_array_equal(np.asarray(image), PIXELS)
         assert not opened.closed
-    np.testing.assert_array_equal(to_rgb(DATA), PIXELS)
+
+
+def test_a_coded_file_is_no_image_to_encode() -> None:
+    with pytest.raises(InputError, match="file already: cotam decode reads it"):
+        cotam.encode(DATA)
 
 
 def test_feeding_the_parser() -> None:

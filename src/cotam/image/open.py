@@ -171,13 +171,13 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
     prefix = file.read(16)
     if not prefix:
         raise InputError(f"{name}: the file is empty")
+    if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
+        raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     if reader := _heic_reader(prefix + file.read(_HEIC_SEARCHED), name):
         file.seek(0)
         return reader(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = "not an image of a known format"
-    if prefix.startswith(MAGIC):  # which `cotam.pillow` reads, where it is imported
-        reason = "is a .cotam file already: cotam decode reads it"
     tried: set[str] = set()
     for import_readers in (Image.preinit, Image.init):  # the common ones; then all, another 30 ms
         import_readers()
