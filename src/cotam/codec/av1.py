@@ -23,7 +23,7 @@ SPEED = 6
 DRAFT_SPEED = 8
 """Takes a sixth of the time of speed 6, for a nearly constant multiple of its bytes (lab/docs/screens.md)."""
 
-_LARGE = 1 << 20
+_LARGE = 3 << 19
 """Images of more pixels are coded at speed 7 instead of 6, in half the time and a tenth more bytes."""
 
 _THREADS = 2
