@@ -323,17 +323,11 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("decode coded.cotam -o out", "out: the suffix is none of png, jpg"),
         ("decode coded.cotam --format gif", "'gif' is not one of"),
         ("decode coded.cotam -o out.jpg --format png", "out.jpg: its suffix and --format png contradict"),
-        (
-            "encode photo.png -o out.tiff",
-            "out.tiff: the output is a .cotam file: give a name that ends in .cotam",
-        ),
-        (
-            "encode photo.png -o out.gif",
-            "out.gif: the output is a .cotam file: give a name that ends in .cotam",
-        ),
+        ("encode photo.png -o out.tiff", "out.tiff: the output is a .cotam file: give a name"),
+        ("encode photo.png -o out.gif", "out.gif: the output is a .cotam file: give a name"),
         (
             "encode photo.png --fps 1 -o out.mp4",
-            "out.mp4: the output is a .cotam file: give a name that ends in .cotam",
+            "out.mp4: the output is a .cotam file: give a name that ends",
         ),
         ("decode coded.cotam --view robot", "'robot' is not"),
         ("decode coded.cotam --size-limit 0", "0 is not in the range x>=1"),

@@ -51,6 +51,19 @@ def checked(check: Callable[[str], Any]) -> Callable[..., Any]:
     return callback
 
 
+def codecs_option(check: Callable[[str], Any], more: str = "") -> Callable[[Any], Any]:
+    """``--codec``, repeatable: argument ``ladders``, values of ``check``; its help begins with ``more``."""
+    return click.option(
+        "--codec",
+        "ladders",
+        metavar="SPEC[@Q,…]",
+        multiple=True,
+        required=True,
+        callback=checked(check),
+        help=f"{more}{', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with qualities.  [repeatable]",
+    )
+
+
 def _score(key: str) -> str:
     score_named(key)
     return key
@@ -98,15 +111,7 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
     callback=checked(metric),
     help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
 )
-@click.option(
-    "--codec",
-    "ladders",
-    metavar="SPEC[@Q,…]",
-    multiple=True,
-    required=True,
-    callback=checked(ladder),
-    help=f"{', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with qualities.  [repeatable]",
-)
+@codecs_option(ladder)
 @_references
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder.")

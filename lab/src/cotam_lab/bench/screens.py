@@ -58,6 +58,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "avif-ssim": _UNTILED | {"advanced": {"tune": "ssim"}},
     "avif-ssim-deltaq0": _UNTILED | {"advanced": {"tune": "ssim", "deltaq-mode": "0"}},
     "avif-ours": _UNTILED | {"advanced": TUNING},
+    "avif-ours-deltaq0": _UNTILED | {"advanced": TUNING | {"deltaq-mode": "0"}},
     "avif-ours-s7": _UNTILED | {"speed": 7, "advanced": TUNING},
     "avif-ours-s8": _UNTILED | {"speed": 8, "advanced": TUNING},
 }

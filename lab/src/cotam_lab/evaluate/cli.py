@@ -12,9 +12,8 @@ import numpy as np
 from cotam.errors import InputError
 from cotam.files import write_whole
 from cotam_lab.bench import baselines, report
-from cotam_lab.bench.baselines import NAMES
 from cotam_lab.bench.baselines import ladder as codec_ladder
-from cotam_lab.bench.cli import Ladders, checked, errors_shown
+from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown
 from cotam_lab.bench.sweep import Rows
 from cotam_lab.evaluate.backends import Backend
 from cotam_lab.evaluate.endpoint import Endpoint
@@ -49,16 +48,7 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     "(lab/docs/reference_mllm.md); with --endpoint, the server's name for it.",
 )
 @click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
-@click.option(
-    "--codec",
-    "ladders",
-    metavar="SPEC[@Q,…]",
-    multiple=True,
-    required=True,
-    callback=checked(_ladder),
-    help=f"none, for the original images; {', '.join(NAMES)}, or cotam:OPTION=VALUE,…, with "
-    "qualities.  [repeatable]",
-)
+@codecs_option(_ladder, "none, for the original images; ")
 @click.option(
     "--choices",
     type=click.Choice(["letter", "likelihood"]),
