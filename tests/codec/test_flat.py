@@ -89,6 +89,18 @@ def test_metadata_are_kept() -> None:
 
 
 @av1
+def test_more_colours_between_the_bands_of_the_sample() -> None:
+    rng = np.random.default_rng(0)
+    palette = rng.integers(0, 250, (40, 3)).astype(np.uint8)
+    index = rng.integers(0, 2, (1024, 1024))
+    between = np.arange(1024) // 64 % 4 > 0
+    index[between] += 2 * (np.arange(1024)[between] // 16 % 19)[:, None]
+    found = FlatCoder(palette[index] + rng.integers(0, 3, (1024, 1024, 3), np.uint8)).encode(80)
+    assert found.file.kind is Kind.LOSSLESS
+    assert found.error <= error_at(80)
+
+
+@av1
 @pytest.mark.parametrize("share", [1.1, 1.5])
 def test_budgets_are_kept_and_used(share: float) -> None:
     coder = FlatCoder(SOFT)

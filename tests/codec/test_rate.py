@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic import picture
 
 from cotam.codec.allocation import fixed
 from cotam.codec.planes import Grid
-from cotam.codec.rate import largest_within, level_costs
+from cotam.codec.rate import SizeCurve, largest_within, level_costs
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import TargetSizeError
@@ -53,6 +55,27 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
         moved, index = CODEC.quantise(pixels, quality, fixed(np.full(grid.levels, level)))
         foretold = costs[level + LIMIT].sum() / costs[LIMIT].sum()
         assert foretold == pytest.approx(TABLES.bits(moved.y, index) / plain, rel=0.25)
+
+
+@given(
+    st.dictionaries(st.integers(0, 100), st.floats(3, 14), min_size=1, max_size=4),
+    st.integers(0, 100),
+    st.integers(20, 1_000_000),
+)
+def test_size_curves_go_through_a_file_that_was_made(
+    points: dict[int, float], quality: int, size: int
+) -> None:
+    curve = SizeCurve(points).through(quality, size)
+    if len(points) < 3:  # else the curve need not increase
+        assert curve.quality_for(size) == quality
+        assert curve.quality_for(size / 1.5) < quality or quality == 0
+
+
+def test_size_curves_follow_their_points() -> None:
+    curve = SizeCurve({20: np.log(1000), 40: np.log(1500), 60: np.log(2250)})
+    assert [curve.quality_for(size) for size in (1000, 1500, 2250)] == [20, 40, 60]
+    assert curve.quality_for(1225) == 30
+    assert (curve.quality_for(1), curve.quality_for(1e9)) == (0, 100)
 
 
 def test_costs_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from cotam.codec.av1 import DRAFT_SPEED, can_encode_av1, decode_av1, encode_av1,
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.lossless import can_encode_lossless, encode_lossless
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.rate import SizeCurve
 from cotam.codec.scale import av1_quality_for, error_at
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import MAX_QUALITY, File, Header, Kind
@@ -48,14 +49,14 @@ _PALETTE_PIXELS = 16_000_000
 _SLOPE = 0.5
 """Bytes times error to this power is about constant along the rate curve of either payload."""
 
-_GROWTH = 0.02
-"""Approximate growth of the logarithm of the file size per quality step."""
+_DRAFTS = 3
+"""Largest number of drafts to find a quality for a file size."""
 
-_TRIES = 3
-"""Largest number of drafts to find a quality for a file size, and of files made at the end."""
+_AIMS = (0.92, 0.97, 0.93, 0.8)
+"""Shares of a byte budget to aim at, one after the other, until a file fits."""
 
-_FULL = 0.94
-"""A file that fills this share of its budget is accepted."""
+_FULL = 0.8
+"""A first file that fills this share of its budget is accepted."""
 
 _SAMPLE = 1 << 18
 """Approximate pixels of the sample on which the payload of larger images is chosen."""
@@ -163,22 +164,24 @@ class FlatCoder:
         TargetSizeError
             If the file of quality 0 is larger.
         """
+        curve = self._draft_curve(_AIMS[0] * size)
+        choice = self._choose(curve.quality_for(_AIMS[0] * size))
         best: Coded | None = None
-        low, high, quality = -1, MAX_QUALITY + 1, self._quality_for(size)
-        choice = self._choose(quality)
-        for _ in range(_TRIES + 1):
+        low, high = -1, MAX_QUALITY + 1
+        for aim in _AIMS:
+            quality = min(max(curve.quality_for(aim * size), low + 1), high - 1)
             coded = self._encode(quality, choice)
             length = len(coded.file.data)
             if length <= size:
                 best, low = coded, quality
-            elif best is None and self._has_av1 and Kind.LOSSLESS in choice.kinds:
-                choice = _Choice({Kind.AV1}, ())  # the quality was found by drafts of AV1
+            elif coded.file.kind is Kind.LOSSLESS and self._has_av1:
+                choice = _Choice({Kind.AV1}, ())  # palettes do not follow the curve
                 continue
             else:
                 high = quality
-            if high - low <= 1 or (low == quality and length >= _FULL * size):
+            if high - low <= 1 or (best and (aim != _AIMS[0] or length >= _FULL * size)):
                 break
-            quality = min(max(math.floor(quality + math.log(size / length) / _GROWTH), low + 1), high - 1)
+            curve = curve.through(quality, length)
         if best is None:
             best = self._encode(0, choice)
         if len(best.file.data) > size:
@@ -219,20 +222,19 @@ class FlatCoder:
         kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
 
-    def _quality_for(self, size: int) -> int:
-        """Find the quality for a file size approximately, by the secant method on drafts of the sample."""
-        quality, slope, known = MAX_QUALITY // 2, _GROWTH, list[tuple[int, float]]()
+    def _draft_curve(self, size: float) -> SizeCurve:
+        """Estimate file sizes near ``size`` bytes by drafts of the sample as AV1."""
+        quality = MAX_QUALITY // 2
         if not self._has_av1:
-            return quality
+            return SizeCurve({quality: math.log(size)})
         scale = self._pixels.size / self._sample._pixels.size / _DRAFTED[self._speed]
-        for _ in range(_TRIES):
+        container = len(self._file(Kind.AV1, 0, b"").data)
+        points: dict[int, float] = {}
+        while quality not in points and len(points) < _DRAFTS:
             drafted = len(self._sample._av1(quality, DRAFT_SPEED).file.payload)
-            known.append((quality, math.log(drafted * scale + len(self._file(Kind.AV1, 0, b"").data))))
-            if len(known) > 1 and known[-1][0] != known[-2][0]:
-                (first, low), (second, high) = known[-2:]
-                slope = min(max((high - low) / (second - first), _GROWTH / 3), 3 * _GROWTH)
-            quality = min(max(round(quality + (math.log(size) - known[-1][1]) / slope), 0), MAX_QUALITY)
-        return quality
+            points[quality] = math.log(drafted * scale + container)
+            quality = SizeCurve(points).quality_for(size)
+        return SizeCurve(points)
 
     @cached_property
     def _sample(self) -> FlatCoder:
@@ -247,14 +249,21 @@ class FlatCoder:
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
-        found = self._few_colours(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
-        palette = found[0] if found else None
+        palette = self._palette(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
         if palette and Kind.AV1 not in choice.kinds:
             return palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
         av1 = self._av1(quality, self._speed)
         return better(palette, av1, quality) if palette else av1
+
+    def _palette(self, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
+        """Code the image in few colours; if no trial is within the error, in the largest palettes."""
+        found = self._few_colours(quality, trials)
+        larger = [trial for trial in TRIALS[-2:] if trial not in trials]
+        if found is None and larger:  # the whole image has more colours than its sample
+            found = self._few_colours(quality, larger)
+        return found[0] if found else None
 
     def _file(self, kind: Kind, quality: int, payload: bytes) -> File:
         return File(Header(self._width, self._height, quality, kind), payload, self._metadata)

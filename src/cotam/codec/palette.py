@@ -26,7 +26,7 @@ __all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "reduce_colours"]
 MAX_COLOURS = 1024
 """More colours are first merged on a coarser grid."""
 
-TRIALS = ((4, 1.0), (4, 0.5), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
+TRIALS = ((4, 1.0), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
 """Palettes to try: largest number of colours, and share of the allowed error for the palette; the rest is for
 smoothing. VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from cotam.format.header import MAX_QUALITY, File
 from cotam.format.level_map import LIMIT
 from cotam.format.symbols import Tables
 
-__all__ = ["largest_within", "level_costs"]
+__all__ = ["SizeCurve", "largest_within", "level_costs"]
 
 SURELY = 1.25
 """Upper bound of estimated size / real size."""
@@ -19,6 +21,44 @@ SURELY = 1.25
 CLEARLY, WORD = 1.008, 8
 """Estimates corrected by the real size at the quality below are nearly always within this factor plus this
 many bytes; otherwise the search stops one quality too low."""
+
+GROWTH = 0.02
+"""Approximate growth of the logarithm of the file size per quality step."""
+
+
+@dataclass(frozen=True)
+class SizeCurve:
+    """File size by quality; its logarithm is linear between known points, and beyond them.
+
+    Attributes
+    ----------
+    points : quality → logarithm of the bytes; at least one
+    """
+
+    points: Mapping[int, float]
+
+    def quality_for(self, size: float) -> int:
+        """Return the highest quality, 0 … 100, of a file of at most ``size`` bytes."""
+        goal = math.log(size)
+        start, slope = self._line(sum(one < goal for one in self.points.values()))
+        quality = start + (goal - self.points[start]) / slope
+        return min(max(math.floor(quality + 1e-9), 0), MAX_QUALITY)
+
+    def through(self, quality: int, size: int) -> SizeCurve:
+        """Return the curve scaled so that a file of ``quality`` has ``size`` bytes."""
+        start, slope = self._line(sum(one < quality for one in self.points))
+        shift = math.log(size) - self.points[start] - slope * (quality - start)
+        return SizeCurve({at: known + shift for at, known in self.points.items()})
+
+    def _line(self, below: int) -> tuple[int, float]:
+        """Return a quality, and the slope, of the line between the points with ``below`` points below it."""
+        known = sorted(self.points)
+        if len(known) == 1:
+            return known[0], GROWTH
+        right = min(max(below, 1), len(known) - 1)
+        first, second = known[right - 1], known[right]
+        slope = (self.points[second] - self.points[first]) / (second - first)
+        return first, min(max(slope, GROWTH / 3), 3 * GROWTH)
 
 
 def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:

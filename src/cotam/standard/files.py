@@ -279,7 +279,7 @@ def _exact(pixels: Pixels) -> list[Image.Image]:
 _FLAT = 0.5
 """Smallest share of pixels equal to their left and upper neighbours of flat graphics."""
 
-_TRIALS = TRIALS[3:]
+_TRIALS = TRIALS[2:]
 """Palettes of at most 16 colours, smoothed, and of at most 64."""
 
 _TAILORED: dict[Format, Callable[[_Seen], _Writer]] = {
