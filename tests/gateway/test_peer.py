@@ -20,6 +20,7 @@ from synthetic import picture
 from cotam.gateway import peer
 from cotam.gateway.app import application
 from cotam.gateway.limits import Limits
+from cotam.gateway.once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
@@ -30,8 +31,11 @@ BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}
 
 
 @contextmanager
-def edge(to: str, token: str | None = None) -> Iterator[str]:
-    app = application(Upstream(to, token=token), ToCotam(Wish(), 10**7), LIMITS, local=True, to_gateway=True)
+def edge(to: str, token: str | None = None, sender: Sender | None = None) -> Iterator[str]:
+    converter = ToCotam(Wish(), 10**7)
+    app = application(
+        Upstream(to, token=token), converter, LIMITS, sender=sender, local=True, to_gateway=True
+    )
     with running(app, **SERVER) as address:
         yield address
 
@@ -100,7 +104,7 @@ def test_a_refusal_of_the_model_server_is_not_taken_for_one_of_the_gateway(log: 
 
 
 def test_what_is_no_gateway_gets_images_as_they_are(upstream: str, model: Model, log: Any) -> None:
-    with edge(upstream) as address:
+    with edge(upstream, sender=Sender()) as address:
         assert ask(address).status_code == 200
         packed = gzip.compress(json.dumps(BODY).encode())
         headers = {"content-encoding": "gzip", "content-type": "application/json"}

@@ -85,14 +85,16 @@ class Relay:
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | Outgoing = b""
+        sender = None
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
                 content = await in_thread(self._pool, partial(self._converted, body, scope, job))
-            exchange.tokens = job.tokens if job else None
+            if job:
+                exchange.tokens, sender = job.tokens, self._sender
         try:
             with exchange.stage("upstream"):
-                answer = await self._open(scope, content, exchange)
+                answer = await self._open(scope, content, exchange, sender)
         except RefusedError:
             if self._peer:
                 self._peer.start()
@@ -120,20 +122,22 @@ class Relay:
         job.formats = await self._detector.formats() if self._detector else None
         return job
 
-    async def _open(self, scope: Scope, content: bytes | Outgoing, exchange: Exchange) -> httpx2.Response:
+    async def _open(
+        self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
+    ) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
         path = scope["path"]
         url = self._upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
         exchange.bytes_upstream = len(content)
-        if not self._sender or not content or isinstance(content, Outgoing):
+        if not sender or not content or isinstance(content, Outgoing):
             return await self._upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
             return self._upstream.open(scope["method"], url, with_type(headers, media_type), body)
 
         kind = Headers(raw=headers).get("content-type", "")
-        answer, sent = await self._sender.send(open_, self._pool, content, kind)
+        answer, sent = await sender.send(open_, self._pool, content, kind)
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
