@@ -44,6 +44,7 @@ class ForModel:
     """
 
     passes_cotam = False
+    checks_addresses = True
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class ForApi:
     """
 
     passes_cotam = False
+    checks_addresses = False
 
     def __init__(
         self,

@@ -6,14 +6,14 @@ import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Note
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam
-from cotam.gateway.parts import Frames, Part, Where, strings
+from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
 from cotam.gateway.wish import Wish
@@ -25,9 +25,9 @@ __all__ = [
     "check_count",
     "cotam_in",
     "count_images",
-    "find_cotam",
     "has_cotam",
     "image_in",
+    "is_cotam_text",
     "log_passing",
     "part_errors",
 ]
@@ -75,9 +75,11 @@ class Converter(Protocol):
     Attributes
     ----------
     passes_cotam : whether the upstream reads .cotam files; otherwise none may be left
+    checks_addresses : whether addresses are refused, so that a body must be clear to every server
     """
 
     passes_cotam: bool
+    checks_addresses: bool
 
     def __call__(self, parts: Sequence[Part], job: Job) -> News: ...
 
@@ -129,13 +131,10 @@ def image_in(part: Part) -> tuple[bytes, str] | None:
     return None
 
 
-def find_cotam(value: Any) -> Where | None:
-    """Where a .cotam file is in JSON, at any place; None if there is none."""
-    for where, text in strings(value):
-        media_type, start = head_of(text)
-        if media_type == COTAM or start.startswith(_BEGINNING):
-            return where
-    return None
+def is_cotam_text(text: str) -> bool:
+    """Whether a string of JSON is a .cotam file, as a data URL or in base64."""
+    media_type, start = head_of(text)
+    return media_type == COTAM or start.startswith(_BEGINNING)
 
 
 def has_cotam(body: bytes) -> bool:

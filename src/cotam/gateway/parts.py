@@ -16,7 +16,18 @@ from typing import Any
 from cotam.errors import InputError
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 
-__all__ = ["Frames", "Part", "Where", "dotted", "parse_json", "parts", "replaced", "strings", "to_json"]
+__all__ = [
+    "Frames",
+    "Part",
+    "Where",
+    "dotted",
+    "find_string",
+    "misspelled",
+    "parse_json",
+    "parts",
+    "replaced",
+    "to_json",
+]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
@@ -24,6 +35,16 @@ Where = tuple[str | int, ...]
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
 
+_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
+"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
+
+_INLINE = {"inline_data", "inlineData"}
+_LINKED = {"file_data", "fileData"}
+_MIME_TYPES = ("mime_type", "mimeType")
+_URIS = ("file_uri", "fileUri")
+"""Gemini's keys, which its own client mixes: ``{"inlineData": {"mime_type": …}}``."""
+
+_MEDIA = {"source": "source"} | dict.fromkeys((*_KINDS, *_LINKED), "media")
 _TABLE: dict[str, dict[str, str]] = {
     "request": {
         "messages": "turn",  # OpenAI's chat completions, Anthropic's messages; vLLM's embeddings and pooling
@@ -59,29 +80,26 @@ _TABLE: dict[str, dict[str, str]] = {
         "content": "part",
         "output": "part",  # of a tool or a computer, in OpenAI's responses
         "parts": "part",  # Gemini
+        **_MEDIA,
     },
     "part": {
         "content": "part",  # Anthropic's tool_result
-        "source": "source",  # Anthropic's document made of parts
         "functionResponse": "turn",  # Gemini
         "function_response": "turn",
+        **_MEDIA,
     },
-    "source": {"content": "part"},
+    "source": {"content": "part", "url": "address"},  # Anthropic; content is that of a document made of parts
+    "media": dict.fromkeys(("url", *_URIS), "address"),
+    "address": {},
 }
-"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them.
+"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them;
+a medium may be a string, an address is one.
 
 Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
 (``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
 """
 
-_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
-"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
-
-_INLINE = {"inline_data", "inlineData"}
-_LINKED = {"file_data", "fileData"}
-_MIME_TYPES = ("mime_type", "mimeType")
-_URIS = ("file_uri", "fileUri")
-"""Gemini's keys, which its own client mixes: ``{"inlineData": {"mime_type": …}}``."""
+_FOLDED = {level: {key.casefold(): key for key in table} for level, table in _TABLE.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,23 +199,45 @@ def dotted(where: Where) -> str:
 
 def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
-    return list(_below(body, "request", ())) if isinstance(body, dict) else []
+    return [
+        part
+        for where, level, value in _objects(body)
+        if level in ("turn", "part")
+        for part in _media_of(value, where)
+    ]
 
 
-def _below(value: dict[str, Any], level: str, where: Where) -> Iterator[Part]:
-    if len(where) > MAX_DEPTH:
+def misspelled(body: Any) -> tuple[Where, str] | None:
+    """Return the place of a key that leads to addresses if case is ignored, and the key as it should be.
+
+    Python and `parts` take ``Image_URL`` for an unknown key. Servers written in Go read it as ``image_url``.
+    """
+    for where, level, value in _objects(body):
+        for key, child in value.items():
+            name = _FOLDED[level].get(key.casefold(), key)
+            if name == key or key in _TABLE[level]:
+                continue
+            may_be_text = _TABLE[level][name] in ("media", "address")
+            if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
+                return (*where, key), name
+    return None
+
+
+def _objects(
+    value: Any, level: str = "request", where: Where = ()
+) -> Iterator[tuple[Where, str, dict[str, Any]]]:
+    """Yield the objects of a body that `_TABLE` leads to, each with its place and level."""
+    if not isinstance(value, dict) or len(where) > MAX_DEPTH:
         return
-    if level in ("turn", "part"):
-        yield from _media_of(value, where)
+    yield where, level, value
     table = _TABLE[level]
     for key, child in value.items():
         below = table.get(key, table.get("*"))
-        if below and isinstance(child, dict):
-            yield from _below(child, below, (*where, key))
-        elif below and isinstance(child, list):
+        if below and isinstance(child, list):
             for number, item in enumerate(child):
-                if isinstance(item, dict):
-                    yield from _below(item, below, (*where, key, number))
+                yield from _objects(item, below, (*where, key, number))
+        elif below:
+            yield from _objects(child, below, (*where, key))
 
 
 def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
@@ -213,9 +253,10 @@ def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
             if isinstance(data, str):
                 yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
         elif isinstance(value, dict) and key in _LINKED:
-            kind, uri = _kind(_text(value, _MIME_TYPES)), _present(value, _URIS)
-            if isinstance(value.get(uri), str):
-                yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
+            kind = _kind(_text(value, _MIME_TYPES))
+            for uri in _URIS:
+                if isinstance(value.get(uri), str):
+                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
 
 
 def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
@@ -235,7 +276,7 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
     if isinstance(data, str) and source.get("type") != "text":
         media_type = media_type if isinstance(media_type, str) else ""
         yield Part(where, ("source", "data"), kind, data, media_type)
-    elif isinstance(url, str):
+    if isinstance(url, str):  # also beside data: which of them a server reads depends on the type
         yield Part(where, ("source", "url"), kind, url)
 
 
@@ -261,17 +302,23 @@ def _resolution(part: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def strings(value: Any) -> Iterator[tuple[Where, str]]:
-    """Yield all strings in JSON, except keys, with their places."""
-    stack: list[tuple[Where, Any]] = [((), value)]
-    while stack:
-        where, item = stack.pop()
-        if isinstance(item, str):
-            yield where, item
-        elif isinstance(item, dict):
-            stack += [((*where, key), child) for key, child in item.items()]
-        elif isinstance(item, list):
-            stack += [((*where, number), child) for number, child in enumerate(item)]
+def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
+    """Return the place of the first string in JSON, except keys, that is wanted; None if there is none."""
+    where: list[str | int] = []
+    levels: list[Iterator[tuple[str | int, Any]]] = [enumerate([value])]
+    while levels:
+        for key, item in levels[-1]:
+            if isinstance(item, str):
+                if is_wanted(item):
+                    return (*where, key)[1:]
+            elif isinstance(item, dict | list):
+                where.append(key)
+                levels.append(iter(item.items()) if isinstance(item, dict) else enumerate(item))
+                break
+        else:
+            levels.pop()
+            del where[-1:]
+    return None
 
 
 def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:

@@ -19,10 +19,10 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
+from cotam.gateway.jobs import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.outgoing import Marks, Outgoing
-from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
+from cotam.gateway.parts import dotted, find_string, misspelled, parse_json, parts, replaced, to_json
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.peer import Detector, Peer
 from cotam.gateway.refusal import RefusedError
@@ -35,6 +35,9 @@ __all__ = ["Relay"]
 
 _JSON_STARTS = b"{[\xef\xff\xfe\0"
 """First bytes of JSON that has parts: an object or a list, in UTF-8, UTF-16 or UTF-32."""
+
+_JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+"""Paths whose bodies are JSON, whatever their media type says."""
 
 
 class Relay:
@@ -160,6 +163,13 @@ class Relay:
                     "decode it with POST /v1/cotam/decode first"
                 )
             return body
+        if self._converter.checks_addresses and (odd := misspelled(value)):
+            where, name = odd
+            raise RefusedError(
+                f"{dotted(where)}: write this key as {name!r}. Some model servers ignore case, and would "
+                "open an address that is not checked here",
+                param=dotted(where),
+            )
         found = parts(value)
         check_count(count_images(found), self._most)
         job.wish, job.check = wish, check
@@ -167,7 +177,7 @@ class Relay:
         job.rest = len(body) - sum(len(part.text) for part in found)
         marks = Marks(self._converter(found, job))
         value = replaced(value, marks.news)
-        if not self._converter.passes_cotam and (where := find_cotam(value)):
+        if not self._converter.passes_cotam and (where := find_string(value, is_cotam_text)):
             raise RefusedError(
                 f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
             )
@@ -179,14 +189,17 @@ class Relay:
     def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_json = kind.endswith(("/json", "+json"))
-        named = scope["path"] in ("/v1/chat/completions", "/v1/responses", "/v1/messages")
-        if not (is_json or named or body.lstrip()[:1] in [bytes([byte]) for byte in _JSON_STARTS]):
+        first = body.lstrip()[:1]
+        is_json = kind.endswith(("/json", "+json")) or scope["path"] in _JSON_PATHS
+        if not (is_json or (first and first in _JSON_STARTS)):
             return None
         try:
             return parse_json(body, repeated.set)
         except InputError as error:
-            if is_json or named:
+            # A server may read more as JSON: a value with other text behind it, or text that is not UTF-8.
+            # A file may have lines of JSON.
+            is_file = scope["path"].startswith("/v1/files")
+            if is_json or (self._converter.checks_addresses and first in b"{[" and not is_file):
                 raise RefusedError(str(error)) from error
             return None
 

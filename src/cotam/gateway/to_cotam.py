@@ -14,7 +14,7 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, find_cotam, image_in, log_passing, part_errors
+from cotam.gateway.jobs import Job, image_in, is_cotam_text, log_passing, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, url_length, video_format
 from cotam.gateway.parts import Part
@@ -41,6 +41,7 @@ class ToCotam:
     """
 
     passes_cotam = True
+    checks_addresses = False
 
     def __init__(
         self, wish: Wish, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
@@ -55,7 +56,7 @@ class ToCotam:
             job.check()
             is_video = part.kind == "video"
             found = video_in(part) if is_video else image_in(part)
-            if not found and part.kind == "image" and part.address is None and find_cotam(part.text) is None:
+            if not found and part.kind == "image" and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "not an image of a known format")
             if not found or (is_video and request.wish.max_frames == 0):
                 continue
