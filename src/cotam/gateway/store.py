@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -48,7 +49,7 @@ def digest_of(data: bytes) -> bytes:
 class Store:
     """A bounded store of files, safe to use from several threads.
 
-    Raises InputError if ``folder`` cannot be created or read.
+    Raises InputError if ``folder`` cannot be created, read or written.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ class Store:
     def _scan(self, folder: Path) -> None:
         """Take over the files of an earlier process."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # it can be written
         files.remove_temporaries(str(folder))
         found = []
         for path in folder.glob("*/*"):
