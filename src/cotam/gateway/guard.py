@@ -18,10 +18,9 @@ from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.tokens import Tokens
+from cotam.gateway.upstream import is_loopback
 
 __all__ = ["Guard"]
-
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Guard:
@@ -87,13 +86,17 @@ class Guard:
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        if self._local and _place_of(f"//{host}")[0] not in _LOOPBACK:
+        if self._local and not is_loopback(_place_of(f"//{host}")[0]):
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
         origin = headers.get("origin")
         if origin and origin not in self._origins and _place_of(origin) != _place_of(f"//{host}"):
             message = f"web pages of {origin[:100]!r} are not served: --allow-origin lets them in"
             raise RefusedError(message, 403)
+        if headers.get("upgrade", "").lower() == "websocket":
+            raise RefusedError(
+                "WebSockets are not relayed: use the API over HTTP, with server-sent events", 501
+            )
         if path is None:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
