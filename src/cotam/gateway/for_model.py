@@ -14,7 +14,7 @@ from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, check_count, cotam_in, count_images, image_in, log_passing, part_errors
+from cotam.gateway.jobs import Job, check_count, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patches import MAX_CHAIN, base_of, is_patch, paste, read_patch
@@ -65,7 +65,7 @@ class ForModel:
             job.check()
             with part_errors(part):
                 data = cotam_in(part)
-                if data is None and self._roundtrip and (found := image_in(part)):
+                if data is None and self._roundtrip and (found := media_in(part, "image")):
                     data = found[0]
                 if data is not None:
                     (width, height, _), frames = check_size(data, self._limit), count_frames(data)
@@ -84,7 +84,7 @@ class ForModel:
 
     def _openable(self, part: Part, job: Job) -> Media | None:
         """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
-        found = image_in(part) if job.formats else None
+        found = media_in(part, "image") if job.formats else None
         if not found or found[1] in (job.formats or ()):
             return None
         (data, kind), started = found, time.perf_counter()

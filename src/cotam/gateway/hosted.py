@@ -12,7 +12,7 @@ from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, cotam_in, count_images, image_in, log_passing, part_errors
+from cotam.gateway.jobs import Job, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
@@ -43,10 +43,9 @@ class ForApi:
 
     Parameters
     ----------
-    form : format of re-encoded images: "jpeg" or "webp"
-    fit : model; "auto" is the one that the request names, "none" keeps sizes
-    image_bytes : largest file of an image; None is the limit of the model's API
-    request_bytes : largest body; None is the limit of the model's API
+    form : format of re-encoded images
+    fit : as in `Wish`
+    image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
     cache : bytes of encoded images to cache
     """
@@ -149,7 +148,7 @@ class _Request:
             data = cotam_in(part)
             if data is not None and is_sequence(data):
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
-        found = (data, "cotam") if data is not None else image_in(part)
+        found = (data, "cotam") if data is not None else media_in(part, "image")
         if not found:
             if part.kind == "image" and part.address is None:
                 log_passing(part, "not an image of a known format")
@@ -219,8 +218,7 @@ class _Request:
             rung = BEST
         if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
-        limit = self.file_bytes
-        rung = max(rung, 0)
+        limit, rung = self.file_bytes, max(rung, 0)
         with part_errors(image.part):
             try:
                 while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):

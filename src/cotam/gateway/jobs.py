@@ -6,13 +6,13 @@ import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Note
-from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam
+from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import Held, Store
@@ -26,9 +26,9 @@ __all__ = [
     "cotam_in",
     "count_images",
     "has_cotam",
-    "image_in",
     "is_cotam_text",
     "log_passing",
+    "media_in",
     "part_errors",
 ]
 
@@ -46,12 +46,11 @@ class Job:
     Attributes
     ----------
     wish : options of the client
-    model : model that the request names, if any
-    detail : level of detail of images without their own, if the request has one for all
+    model : model that the request names
+    detail : level of detail of images without their own
     rest : bytes of the body that are not media
     most : largest number of images and frames
     check : raises if the client has disconnected
-    notes : conversions so far
     formats : image formats that the upstream reads, if its server is known
     held : stored files that patches in the request may be based on
     tokens : visual tokens of all images, set by converters that know the model
@@ -97,8 +96,8 @@ def part_errors(part: Part) -> Iterator[None]:
 
 def log_passing(part: Part, reason: object) -> None:
     """Log why an image or video is sent on as it is."""
-    article = "a video" if part.kind == "video" else "an image"
-    log.warning(f"{article} passes as it is", part=part.name, reason=str(reason))
+    what = "a video" if part.kind == "video" else "an image"
+    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason))
 
 
 def cotam_in(part: Part) -> bytes | None:
@@ -120,14 +119,13 @@ def cotam_in(part: Part) -> bytes | None:
     return None
 
 
-def image_in(part: Part) -> tuple[bytes, str] | None:
-    """Data and format of the ordinary image that a part carries; None for other parts, broken ones too."""
-    if part.kind != "image":
-        return None
-    with suppress(InputError):
-        found = part.media
-        if found and (kind := format_of(found.data)):
-            return found.data, kind
+def media_in(part: Part, *kinds: Literal["image", "video"]) -> tuple[bytes, str] | None:
+    """Data and format of the image or video that a part carries; None for other parts, broken ones too."""
+    if part.kind in kinds:
+        with suppress(InputError):
+            found = part.media
+            if found and (kind := (format_of if part.kind == "image" else video_format)(found.data)):
+                return found.data, kind
     return None
 
 
@@ -151,7 +149,5 @@ def count_images(parts: Sequence[Part]) -> int:
 def check_count(images: int, most: int) -> None:
     """Raise `RefusedError` for more images and frames than a request may have."""
     if images > most:
-        message = (
-            f"the request has {images} images and frames, more than the limit of {most}: raise --max-images"
-        )
-        raise RefusedError(message, 413)
+        message = f"the request has {images} images and frames, more than the limit of {most}"
+        raise RefusedError(f"{message}: raise --max-images", 413)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from cotam.errors import InputError
@@ -329,19 +329,30 @@ def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
     news : parts from `parts`, in their order, each with its replacement
     """
     for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
-        if not isinstance(new, Media):
-            content = _at(body, part.place[:-1])
-            number = int(part.place[-1])
-            body = _with(
-                body,
-                part.place[:-1],
-                [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]],
-            )
-        else:
+        if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
-            holder = _at(body, place)
-            body = _with(body, place, holder | _written(part, holder, new))
+            body = _changed(body, place, partial(_with_media, part, new))
+        else:
+            body = _changed(body, part.place[:-1], partial(_with_frames, part, new))
     return body
+
+
+def _changed(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
+    """A copy of JSON in which the value at a place is changed; the rest is shared."""
+    if not where:
+        return change(value)
+    copy = value.copy()
+    copy[where[0]] = _changed(value[where[0]], where[1:], change)
+    return copy
+
+
+def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
+    return holder | _written(part, holder, new)
+
+
+def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
+    number = int(part.place[-1])
+    return [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]]
 
 
 def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
@@ -388,17 +399,3 @@ def _image_like(
         return {"type": "text"}, {"type": "image_url", "image_url": shown}
     kept.setdefault("detail", "auto")
     return {"type": "input_text"}, {"type": "input_image", "image_url": data_url(media)}
-
-
-def _at(value: Any, where: Where) -> Any:
-    for key in where:
-        value = value[key]
-    return value
-
-
-def _with(value: Any, where: Where, new: Any) -> Any:
-    if not where:
-        return new
-    copy = value.copy()
-    copy[where[0]] = _with(value[where[0]], where[1:], new)
-    return copy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -14,9 +14,9 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, image_in, is_cotam_text, log_passing, part_errors
+from cotam.gateway.jobs import Job, is_cotam_text, log_passing, media_in, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
-from cotam.gateway.media import COTAM, Media, Outlines, url_length, video_format
+from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patches import is_patch
 from cotam.gateway.patching import Patcher, Source
@@ -55,7 +55,7 @@ class ToCotam:
         for part in parts:
             job.check()
             is_video = part.kind == "video"
-            found = video_in(part) if is_video else image_in(part)
+            found = media_in(part, "image", "video")
             if not found and part.kind == "image" and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "not an image of a known format")
             if not found or (is_video and request.wish.max_frames == 0):
@@ -141,14 +141,5 @@ class _Request:
 
     def tokens(self) -> int | None:
         """Visual tokens of all images; None where that is not known."""
-        known = self._counts and None not in self._counts
-        return sum(count or 0 for count in self._counts) if known else None
-
-
-def video_in(part: Part) -> tuple[bytes, str] | None:
-    """Data and format of the video file that a part carries; None for other parts, broken ones too."""
-    with suppress(InputError):
-        found = part.media
-        if found and (kind := video_format(found.data)):
-            return found.data, kind
-    return None
+        known = [count for count in self._counts if count is not None]
+        return sum(known) if known and len(known) == len(self._counts) else None
