@@ -28,7 +28,7 @@ from cotam.gateway.limits import Limits
 from cotam.gateway.once import Receiver, Sender
 from cotam.gateway.peer import ABOUT, SERVER, Detector, Peer
 from cotam.gateway.refusal import RefusedError, refusal
-from cotam.gateway.relay import Relay
+from cotam.gateway.relay import JSON_PATHS, Relay
 from cotam.gateway.store import Store
 from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
@@ -47,16 +47,10 @@ _PAGE_HEADERS = {
 }
 
 _METHODS = ("GET", "POST", "DELETE")
-_EXPOSED = [
-    *("X-Cotam-Bytes", "X-Cotam-Error", "X-Cotam-Saved", "X-Cotam-Size", "X-Cotam-Quality"),
-    "X-Request-Id",
-]
-"""Headers that pages of other origins may send, and read in answers."""
+_EXPOSED = ["X-Request-Id", *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size"))]
+"""Methods of requests from pages of other origins, and headers of answers that these may read."""
 
-_RELAYED = (
-    *("/v1/chat/completions", "/v1/responses", "/v1/messages"),
-    *("/v1/{rest:path}", "/{version:str}/{rest:path}"),
-)
+_RELAYED = (*JSON_PATHS, "/v1/{rest:path}", "/{version:str}/{rest:path}")
 """Paths to the upstream, as counted in metrics."""
 
 
@@ -79,7 +73,6 @@ def application(
 
     Parameters
     ----------
-    converter : changes the images of a request
     tokens : tokens of which clients must send one; without any, all clients are accepted
     sender : sends images once over the link to a gateway; for an edge
     store : files that edges need not send again; for a gateway
@@ -124,7 +117,7 @@ def application(
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with upstream.connected():
+        async with upstream.client:
             if peer:
                 peer.start()
             yield

@@ -31,12 +31,12 @@ from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.wish import wish_in_headers
 
-__all__ = ["Relay"]
+__all__ = ["JSON_PATHS", "Relay"]
 
 _JSON_STARTS = b"{[\xef\xff\xfe\0"
 """First bytes of JSON that has parts: an object or a list, in UTF-8, UTF-16 or UTF-32."""
 
-_JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """Paths whose bodies are JSON, whatever their media type says."""
 
 
@@ -108,7 +108,7 @@ class Relay:
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await self._relay(answer, send, answer_headers)
+            await _relay(answer, send, answer_headers)
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
             exchange.error = f"the upstream {self._upstream.name} broke off: {error or type(error).__name__}"
@@ -190,7 +190,7 @@ class Relay:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         first = body.lstrip()[:1]
-        is_json = kind.endswith(("/json", "+json")) or scope["path"] in _JSON_PATHS
+        is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
         if not (is_json or (first and first in _JSON_STARTS)):
             return None
         try:
@@ -207,10 +207,9 @@ class Relay:
         self, answer: httpx2.Response, exchange: Exchange, method: str
     ) -> list[tuple[bytes, bytes]]:
         added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
-        if exchange.tokens is not None:
-            added.append((b"x-cotam-tokens", str(exchange.tokens).encode()))
-        if exchange.saved is not None:
-            added.append((b"x-cotam-saved", str(exchange.saved).encode()))
+        for name, count in ((b"x-cotam-tokens", exchange.tokens), (b"x-cotam-saved", exchange.saved)):
+            if count is not None:
+                added.append((name, b"%d" % count))
         ours = {name for name, _ in added} | {STORED_HEADER.encode()}
         kept = []
         for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
@@ -221,23 +220,25 @@ class Relay:
                 kept.append((name, value))
         return [*kept, *added]
 
-    async def _relay(self, answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
-        async for chunk in answer.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+async def _relay(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
+    async for chunk in answer.aiter_raw():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _detail(value: Any) -> str | None:
     """Gemini's resolution of all media of a request."""
-    for name in ("generationConfig", "generation_config"):
-        config = value.get(name) if isinstance(value, dict) else None
-        for key in ("mediaResolution", "media_resolution"):
-            if isinstance(config, dict) and isinstance(config.get(key), str):
-                return str(config[key])
-    return None
+    config = _of(value, "generationConfig") or _of(value, "generation_config")
+    found = _of(config, "mediaResolution") or _of(config, "media_resolution")
+    return found if isinstance(found, str) else None
 
 
 def _model(value: Any) -> str | None:
-    model = value.get("model") if isinstance(value, dict) else None
+    model = _of(value, "model")
     return model if isinstance(model, str) else None
+
+
+def _of(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
