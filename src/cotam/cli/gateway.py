@@ -328,7 +328,7 @@ def edge(
         _refuse("--gateway", "form", "max_image_bytes", "max_request_bytes", "upstream_key")
         wish = Wish(quality, target_size, fit, fps=fps, max_frames=max_frames)
         patcher = Patcher() if send_once and patches else None
-        sender = Sender(patcher.base if patcher else None) if send_once else None
+        sender = (Sender(patcher.base) if patcher else Sender()) if send_once else None
         to = _upstream(gateway, limits, listening, token=token)
         converter = ToCotam(wish, limits.pixels, patcher=patcher)
         _run("edge to", to, converter, limits, listening, note, sender=sender, to_gateway=True)

@@ -57,7 +57,6 @@ class Store:
     age : seconds after its last use at which a file is removed
     folder : folder of the files, which survive a restart; None keeps them in memory. It belongs to one
         process and is created with access for its user only. Damaged files are treated as absent.
-    clock : returns seconds since the epoch
     """
 
     def __init__(
