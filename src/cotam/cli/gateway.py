@@ -124,12 +124,7 @@ def _package(given: Path | None) -> Path | None:
 
 @click.command(context_settings=_HELP)
 @option(
-    "--upstream",
-    "URL",
-    str,
-    None,
-    "Base URL of the model server: http://localhost:8000/v1.",
-    required=True,
+    "--upstream", "URL", str, None, "Base URL of the model server: http://localhost:8000/v1.", required=True
 )
 @_secret("--upstream-key", "KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
@@ -373,13 +368,8 @@ def _refuse(given: str, *names: str) -> None:
 
 
 def _limits(listening: dict[str, Any]) -> Limits:
-    return Limits(
-        body=listening["max_body"],
-        requests=listening["max_requests"],
-        images=listening["max_images"],
-        pixels=listening["size_limit"] * 1_000_000,
-        jobs=listening["jobs"],
-    )
+    counts = {name: listening[f"max_{name}"] for name in ("body", "requests", "images")}
+    return Limits(**counts, pixels=listening["size_limit"] * 1_000_000, jobs=listening["jobs"])
 
 
 def _upstream(address: str, limits: Limits, listening: dict[str, Any], **secrets: str | None) -> Upstream:

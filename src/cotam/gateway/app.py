@@ -160,15 +160,13 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
     async def settings(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "token": needs_token,
-                "package": "/page/package/dist/browser.js" if package else None,
-                "formats": [{"name": one.name, "title": one.title} for one in installed()],
-                "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
-            },
-            headers={"cache-control": "no-cache"},
-        )
+        known = {
+            "token": needs_token,
+            "package": "/page/package/dist/browser.js" if package else None,
+            "formats": [{"name": one.name, "title": one.title} for one in installed()],
+            "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
+        }
+        return JSONResponse(known, headers={"cache-control": "no-cache"})
 
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []
     return [

@@ -8,7 +8,7 @@ import numpy as np
 
 from cotam.image.read import Pixels
 
-__all__ = ["CELL", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
+__all__ = ["CELL", "Area", "area_size", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
 
 CELL = 16
 """Side of a cell in pixels."""
@@ -84,7 +84,7 @@ def rectangles(cells: np.ndarray) -> list[Area]:
 
 def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
     """Return cost and rectangles of the set cells in an area."""
-    size = _size(area)
+    size = area_size(area)
     alone = size + _STILL_CELLS, [area]
     if not depth or size <= _STILL_CELLS or _count(sums, area) == size:
         return alone
@@ -132,7 +132,8 @@ def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
     )
 
 
-def _size(area: Area) -> int:
+def area_size(area: Area) -> int:
+    """The number of cells in a rectangle."""
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
 
 

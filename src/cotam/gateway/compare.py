@@ -61,14 +61,8 @@ def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
     """Find the quality with decibels nearest to ``wanted``, by bisection.
 
-    Parameters
-    ----------
-    decibel : quality → decibels, roughly increasing; called at most ⌈log2(qualities)⌉ + 1 times
-
-    Returns
-    -------
-    The quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer, else
-    None.
+    ``decibel`` of a quality increases roughly, and is asked for at most ⌈log2(qualities)⌉ + 1 times. Returns
+    the quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer.
     """
     seen: dict[int, float] = {}
 
@@ -109,8 +103,8 @@ class _Coded:
     """A file of a format, its decibels, and the end of the quality range that it is at, see `nearest`."""
 
     format: Format
-    data: bytes
     decibel: float
+    data: bytes
     end: str | None = None
 
 
@@ -181,18 +175,15 @@ class _Comparer:
 
     def _ours(self, pixels: Pixels, wish: Wish, check: Callable[[], None]) -> _Coded:
         options = Wish(wish.quality, wish.target_size).options()
-        decibel, data = self._look(
-            pixels, COTAM, repr(options), lambda: cotam.encode(pixels, **options), check
-        )
-        return _Coded(COTAM, data, decibel)
+        look = self._look(pixels, COTAM, repr(options), lambda: cotam.encode(pixels, **options), check)
+        return _Coded(COTAM, *look)
 
     def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Callable[[], None]) -> _Coded:
         def look(quality: int) -> tuple[float, bytes]:
             return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
         quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
-        decibel, file = look(quality)
-        return _Coded(format, file, decibel, end)
+        return _Coded(format, *look(quality), end)
 
     def _look(
         self,

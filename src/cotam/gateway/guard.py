@@ -70,11 +70,10 @@ class Guard:
         try:
             try:
                 self._check(path, headers, counts, exchange)
+                answer: ASGIApp = self._app
             except RefusedError as error:
-                response = await refusal(Request(scope), error)
-                await response(scope, receive, counted)
-                return
-            await self._app(scope, receive, counted)
+                answer = await refusal(Request(scope), error)
+            await answer(scope, receive, counted)
         except ClientGoneError:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
@@ -104,10 +103,8 @@ class Guard:
         if self._tokens:
             exchange.owner = self._tokens.check(headers)
         if counts and self._running > self._limit:
-            message = (
-                f"{self._limit} requests are in progress, the limit (--max-requests): try again in a second"
-            )
-            raise RefusedError(message, 429, headers={"Retry-After": "1"})
+            message = f"{self._limit} requests are in progress, the limit (--max-requests)"
+            raise RefusedError(f"{message}: try again in a second", 429, headers={"Retry-After": "1"})
 
 
 def _place_of(address: str) -> tuple[str, int | None]:

@@ -95,7 +95,7 @@ class _Image:
     Attributes
     ----------
     content : SHA-256 of ``data``
-    size : (width, height) in pixels that is sent at the best rung
+    size : width and height in pixels that are sent at the best rung
     fits : the API takes it as it is
     useful : it has no pixels that the model does not see
     unreadable : its pixels are damaged: it passes as it is
@@ -118,14 +118,7 @@ class _Image:
 
 
 class _Request:
-    """The images of one request, and what its API takes. None is coded before its size is asked for.
-
-    Attributes
-    ----------
-    formats : that the API opens
-    form : of images that are coded again: jpeg, png or webp
-    file_bytes, request_bytes : limits; None is no limit
-    """
+    """The images of one request, and what its API takes. None is coded before its size is asked for."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
         wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(converter.wish)
@@ -230,10 +223,9 @@ class _Request:
         if image.fits and len(image.data) <= size:
             return BEST, len(image.data)  # the API shrinks it itself
         if limit is not None and size > limit:
-            message = (
-                f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
-            )
-            raise RefusedError(f"{image.part.name}: {message}", 413, param=image.part.name)
+            name = image.part.name
+            reason = f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
+            raise RefusedError(f"{name}: {reason}", 413, param=name)
         return rung, size
 
     def _coded_size(self, image: _Image, rung: int) -> int:

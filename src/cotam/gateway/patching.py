@@ -12,7 +12,7 @@ import numpy as np
 import cotam
 from cotam.format.header import read_header
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.changes import CELL, Area, cell_hashes, changed_cells, rectangles, shared_share
+from cotam.gateway.changes import CELL, Area, area_size, cell_hashes, changed_cells, rectangles, shared_share
 from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patches import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.store import Store, digest_of
@@ -47,9 +47,7 @@ class Source:
 class Patcher:
     """Encodes images, each once, and keeps the bases of patches. Safe to share by threads.
 
-    Parameters
-    ----------
-    cache : bytes of encoded images to keep, by source and again by SHA-256
+    So many bytes of encoded images are kept by their source, and again by their SHA-256.
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
@@ -62,14 +60,9 @@ class Patcher:
         return self.files.get(_OWNER, digest)
 
     def __call__(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> tuple[bytes, bool]:
-        """Encode an image.
+        """Encode an image as the client sent it; ``earlier`` are those before it in the same request.
 
         Returns its file, a still or a patch whose bases are all kept here, and whether it was made before.
-
-        Parameters
-        ----------
-        data : the image as the client sent it
-        earlier : the images before it in the same request
         """
         key = digest_of(data), wish
         file, cached = self._coded.get(key, lambda: self._encode(data, wish, earlier))
@@ -91,8 +84,7 @@ class Patcher:
             return _whole(pixels, wish)
         cells = changed_cells(pixels, _pixels(best.data, best.wish))
         areas = rectangles(cells)
-        covered = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in areas)
-        if covered > COVERED * cells.size:
+        if sum(map(area_size, areas)) > COVERED * cells.size:
             return _whole(pixels, wish)
         self.files.put(_OWNER, best.file)
         patch = _patch(pixels, wish, areas, best.file)
@@ -118,10 +110,11 @@ class Patcher:
 
     def _hashed(self, data: bytes, wish: Wish, pixels: Pixels | None = None) -> np.ndarray:
         """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""
-        key = digest_of(data), wish.fit, wish.max_pixels
-        return self._hashes.get(key, lambda: cell_hashes(_pixels(data, wish) if pixels is None else pixels))[
-            0
-        ]
+
+        def make() -> np.ndarray:
+            return cell_hashes(_pixels(data, wish) if pixels is None else pixels)
+
+        return self._hashes.get((digest_of(data), wish.fit, wish.max_pixels), make)[0]
 
 
 def _pixels(data: bytes, wish: Wish) -> Pixels:

@@ -37,15 +37,13 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 
 class Plain:
-    """An ASGI application that processes the image in the body.
+    """An ASGI application that processes the image in the body in a thread of the pool.
 
     Parameters
     ----------
-    pool : threads for the work
     size_limit : largest image in pixels
     names : options that the query may have, see `cotam.gateway.wish`
-    most : largest number of requests at a time, waiting ones included; more are refused with 429. None is no
-        limit
+    most : largest number of requests at a time, waiting ones included; more are refused with 429
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
@@ -67,10 +65,8 @@ class Plain:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
         if self._most is not None and self._running >= self._most:
-            message = (
-                f"{self._most} requests of this kind are in progress, the limit: try again in a few seconds"
-            )
-            raise RefusedError(message, 429, headers={"Retry-After": "5"})
+            message = f"{self._most} requests of this kind are in progress, the limit"
+            raise RefusedError(f"{message}: try again in a few seconds", 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
             await self._bodies.answer(scope, receive, partial(self._answer, scope, receive, send))

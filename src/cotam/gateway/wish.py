@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
 from cotam.gateway import log
@@ -102,9 +102,8 @@ def _value(name: str, meaning: str, text: str) -> str | float:
         return text
     if meaning == "fps":
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
-            raise RefusedError(
-                f"{name}: {text!r} is not a number of frames a second, such as 0.5", param=name
-            )
+            message = f"{name}: {text!r} is not a number of frames a second, such as 0.5"
+            raise RefusedError(message, param=name)
         return float(text)
     low, high = _RANGES[meaning]
     if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
@@ -114,18 +113,11 @@ def _value(name: str, meaning: str, text: str) -> str | float:
 
 # Models
 
-_MOST_NAMES = 1000
-_lock = Lock()
-_told: set[str] = set()
-
 
 def model_for(fit: str | None, requested: str | None) -> Model | None:
     """Return the model to whose size images are shrunk; None keeps sizes.
 
-    Parameters
-    ----------
-    fit : as in `Wish`
-    requested : model that the request names; an unknown name is logged once
+    ``fit`` is that of `Wish`, ``requested`` the model that the request names.
     """
     if fit is None or fit == NONE:
         return None
@@ -133,13 +125,13 @@ def model_for(fit: str | None, requested: str | None) -> Model | None:
         return models.find(fit)
     found = models.find(requested) if requested else None
     if requested and found is None:
-        with _lock:
-            if is_new := requested not in _told and len(_told) < _MOST_NAMES:
-                _told.add(requested)
-        if is_new:
-            name = requested[:200]
-            log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
+        _tell_unknown(requested[:200])
     return found
+
+
+@lru_cache(maxsize=1000)  # once for a name
+def _tell_unknown(name: str) -> None:
+    log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
 
 
 def named(model: Model, detail: str | None) -> str:
