@@ -18,8 +18,9 @@ import cotam
 from cotam.errors import CotamError, InputError
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.jobs import Job
+from cotam.gateway.json_body import parse_json, to_json
 from cotam.gateway.media import Media
-from cotam.gateway.parts import parse_json, parts, replaced, to_json
+from cotam.gateway.parts import parts, replaced
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.wish import Wish

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
+from cotam.gateway.json_body import Where, find_string, parse_json, to_json
 from cotam.gateway.media import Media, data_url, read_data_url
-from cotam.gateway.parts import Where, find_string, misspelled, parse_json, parts, replaced, to_json
+from cotam.gateway.parts import misspelled, parts, replaced
 
 CHAT: dict[str, Any] = {
     "model": "m",

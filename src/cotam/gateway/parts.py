@@ -7,30 +7,15 @@ unchanged.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from cotam.errors import InputError
+from cotam.gateway.json_body import Where, dotted
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 
-__all__ = [
-    "Frames",
-    "Part",
-    "Where",
-    "dotted",
-    "find_string",
-    "misspelled",
-    "parse_json",
-    "parts",
-    "replaced",
-    "to_json",
-]
-
-Where = tuple[str | int, ...]
-"""Keys and indices that lead from the body to a value in it."""
+__all__ = ["Frames", "Part", "misspelled", "parts", "replaced"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
@@ -165,38 +150,6 @@ Frames = Sequence[tuple[str, Media]]
 """Images that take the place of one part: a text, which may be empty, and the image that follows it."""
 
 
-def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
-    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
-
-    Parameters
-    ----------
-    repeated : called for an object that has a key twice: the last counts here, with some programs the first
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            repeated()
-        return found
-
-    try:
-        return json.loads(body, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON: {error}") from error
-
-
-def to_json(value: Any) -> bytes:
-    """Write JSON in as few bytes as it allows."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
-
-
-def dotted(where: Where) -> str:
-    """Format a place: ``messages[0].content[1]``."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
-    return text.removeprefix(".")
-
-
 def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
     return [
@@ -300,25 +253,6 @@ def _resolution(part: dict[str, Any]) -> str | None:
     given = part.get("media_resolution", part.get("mediaResolution"))
     given = given.get("level") if isinstance(given, dict) else given
     return given if isinstance(given, str) else None
-
-
-def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
-    """Return the place of the first string in JSON, except keys, that is wanted; None if there is none."""
-    where: list[str | int] = []
-    levels: list[Iterator[tuple[str | int, Any]]] = [enumerate([value])]
-    while levels:
-        for key, item in levels[-1]:
-            if isinstance(item, str):
-                if is_wanted(item):
-                    return (*where, key)[1:]
-            elif isinstance(item, dict | list):
-                where.append(key)
-                levels.append(iter(item.items()) if isinstance(item, dict) else enumerate(item))
-                break
-        else:
-            levels.pop()
-            del where[-1:]
-    return None
 
 
 def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:

@@ -20,9 +20,10 @@ from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.jobs import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
+from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
 from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.outgoing import Marks, Outgoing
-from cotam.gateway.parts import dotted, find_string, misspelled, parse_json, parts, replaced, to_json
+from cotam.gateway.parts import misspelled, parts, replaced
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.peer import Detector, Peer
 from cotam.gateway.refusal import RefusedError
@@ -164,23 +165,22 @@ class Relay:
                 )
             return body
         if self._converter.checks_addresses and (odd := misspelled(value)):
-            where, name = odd
+            place, name = dotted(odd[0]), odd[1]
             raise RefusedError(
-                f"{dotted(where)}: write this key as {name!r}. Some model servers ignore case, and would "
-                "open an address that is not checked here",
-                param=dotted(where),
+                f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
+                "address that is not checked here",
+                param=place,
             )
         found = parts(value)
         check_count(count_images(found), self._most)
         job.wish, job.check = wish, check
-        job.model, job.detail = _model(value) or model_in(scope["path"]), _detail(value)
+        job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         marks = Marks(self._converter(found, job))
         value = replaced(value, marks.news)
         if not self._converter.passes_cotam and (where := find_string(value, is_cotam_text)):
-            raise RefusedError(
-                f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
-            )
+            place = dotted(where)
+            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
         if not marks.news and not repeated.is_set():
             return body  # else what was looked at is what is sent
         content = marks.filled(to_json(value))
@@ -226,19 +226,3 @@ async def _relay(answer: httpx2.Response, send: Send, headers: RawHeaders) -> No
     async for chunk in answer.aiter_raw():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _detail(value: Any) -> str | None:
-    """Gemini's resolution of all media of a request."""
-    config = _of(value, "generationConfig") or _of(value, "generation_config")
-    found = _of(config, "mediaResolution") or _of(config, "media_resolution")
-    return found if isinstance(found, str) else None
-
-
-def _model(value: Any) -> str | None:
-    model = _of(value, "model")
-    return model if isinstance(model, str) else None
-
-
-def _of(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
