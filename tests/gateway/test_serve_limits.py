@@ -165,7 +165,7 @@ def test_paths_that_are_not_there(
         ({"x-cotam-quality": "4", "x-cotam-target-size": "9000"}, "x-cotam-quality and x-cotam-target-size"),
     ],
 )
-def test_wishes_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
+def test_options_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
     answer = send(address, URL, headers=headers)
     assert answer.status_code == 400
     assert error_of(answer).startswith(reason)

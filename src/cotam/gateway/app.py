@@ -19,19 +19,19 @@ from starlette.types import ASGIApp, Lifespan
 
 import cotam
 from cotam.compare.formats import installed
-from cotam.gateway import compare, plain
+from cotam.gateway import compare, single_image
+from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies
+from cotam.gateway.converter import Converter
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
-from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
-from cotam.gateway.once import Receiver, Sender
-from cotam.gateway.peer import ABOUT, SERVER, Detector, Peer
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import JSON_PATHS, Relay
+from cotam.gateway.send_once import Receiver, Sender
 from cotam.gateway.store import Store
-from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.upstream_kind import ABOUT, SERVER, Detector, Peer
 from cotam.image import models
 
 __all__ = ["application"]
@@ -147,7 +147,7 @@ def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> 
 
     return [
         Route(ABOUT, about),
-        *plain.routes(pool, bodies, size_limit),
+        *single_image.routes(pool, bodies, size_limit),
         *compare.routes(comparing, bodies, size_limit),
         Mount(ABOUT, routes=[]),  # other paths are not for the upstream
     ]

@@ -25,9 +25,9 @@ from cotam.gateway.bodies import Bodies
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
-from cotam.gateway.plain import Plain, Work, ordinary
+from cotam.gateway.request_options import STILL, Options
+from cotam.gateway.single_image import SingleImage, Work, ordinary
 from cotam.gateway.store import digest_of
-from cotam.gateway.wish import STILL, Wish
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
@@ -86,7 +86,9 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     comparer = _Comparer("features" if features.available() else "psnr")
 
     def route(path: str, work: Work) -> Route:
-        return Route(path, Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS))
+        return Route(
+            path, SingleImage(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
+        )
 
     return [
         route("/v1/cotam/compare", comparer.ours),
@@ -117,13 +119,13 @@ class _Comparer:
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
-    def ours(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+    def ours(self, body: bytes, options: Options, check: Callable[[], None]) -> tuple[Response, Note | None]:
         """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
         The original is one of them if it was shrunk.
         """
-        pixels = _pixels(body, wish)
-        coded = self._ours(pixels, wish, check)
+        pixels = _pixels(body, options)
+        coded = self._ours(pixels, options, check)
         height, width = pixels.shape[:2]
         panels = [
             _panel("importance", _importance(pixels), "webp", quality=80),
@@ -145,21 +147,21 @@ class _Comparer:
         return JSONResponse(result), None
 
     def other(
-        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
+        self, format: Format, body: bytes, options: Options, check: Callable[[], None]
     ) -> tuple[Response, Note | None]:
         """Encode to another format, at the quality nearest to the score of the .cotam file."""
-        pixels = _pixels(body, wish)
-        coded = self._as_near(pixels, format, self._ours(pixels, wish, check).decibel, check)
+        pixels = _pixels(body, options)
+        coded = self._as_near(pixels, format, self._ours(pixels, options, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
         return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)}), None
 
     def words(
-        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
+        self, format: Format, body: bytes, options: Options, check: Callable[[], None]
     ) -> tuple[Response, Note | None]:
         """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
-        pixels = _pixels(body, wish)
+        pixels = _pixels(body, options)
         key = digest_of(pixels.tobytes())
         if self._lines[0] != key:
             self._lines = key, words.read(pixels)
@@ -167,15 +169,15 @@ class _Comparer:
         count = sum(len(words.words(line)) for line in lines)
         share = None
         if count:
-            ours = self._ours(pixels, wish, check)
+            ours = self._ours(pixels, options, check)
             one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
             share = words.kept(lines, words.read(format.decode(one.data)))
         return JSONResponse({"count": count, "share": share}), None
 
-    def _ours(self, pixels: Pixels, wish: Wish, check: Callable[[], None]) -> _Coded:
-        options = Wish(wish.quality, wish.target_size).options()
-        look = self._look(pixels, COTAM, repr(options), lambda: cotam.encode(pixels, **options), check)
+    def _ours(self, pixels: Pixels, options: Options, check: Callable[[], None]) -> _Coded:
+        arguments = Options(options.quality, options.target_size).for_encode()
+        look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
         return _Coded(COTAM, *look)
 
     def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Callable[[], None]) -> _Coded:
@@ -217,10 +219,10 @@ class _Comparer:
         }
 
 
-def _pixels(body: bytes, wish: Wish) -> Pixels:
+def _pixels(body: bytes, options: Options) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
     ordinary(body)
-    return fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+    return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
 
 
 def _distance(decibel: float) -> float:

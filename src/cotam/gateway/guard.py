@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
+from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
-from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import is_loopback
 
 __all__ = ["Guard"]

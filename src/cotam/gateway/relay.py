@@ -17,20 +17,20 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
+from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, in_thread
+from cotam.gateway.body_stream import Marks, Outgoing
+from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.jobs import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
-from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
-from cotam.gateway.outgoing import Marks, Outgoing
 from cotam.gateway.parts import misspelled, parts, replaced
 from cotam.gateway.paths import api_of, is_relayed, model_in
-from cotam.gateway.peer import Detector, Peer
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.request_options import options_in_headers
+from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.store import Held, Store
-from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
-from cotam.gateway.wish import wish_in_headers
+from cotam.gateway.upstream_kind import Detector, Peer
 
 __all__ = ["JSON_PATHS", "Relay"]
 
@@ -151,7 +151,7 @@ class Relay:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
-        wish = wish_in_headers(headers)
+        options = options_in_headers(headers)
         body = self._bodies.decoded(body, headers)
         if job is None:
             return body
@@ -173,7 +173,7 @@ class Relay:
             )
         found = parts(value)
         check_count(count_images(found), self._most)
-        job.wish, job.check = wish, check
+        job.options, job.check = options, check
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         marks = Marks(self._converter(found, job))

@@ -13,10 +13,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from cotam.gateway.outgoing import Outgoing
+from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
+from cotam.gateway.body_stream import Outgoing
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 
 __all__ = ["RawHeaders", "Upstream", "end_to_end", "is_loopback", "proxy_for"]
 

@@ -22,7 +22,7 @@ import httpx2
 
 from cotam.errors import CotamError, LimitError
 from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
-from cotam.gateway.patches import base_of, is_patch
+from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.store import Held, Store
 

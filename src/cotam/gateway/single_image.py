@@ -20,29 +20,29 @@ from cotam.gateway.bodies import Bodies, in_thread
 from cotam.gateway.exchange import Note, exchange_of
 from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, saved, video_format
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.wish import STILL, Wish, wish_in_query
+from cotam.gateway.request_options import STILL, Options, options_in_query
 
-__all__ = ["Plain", "Work", "ordinary", "routes"]
+__all__ = ["SingleImage", "Work", "ordinary", "routes"]
 
-Work = Callable[[bytes, Wish, Callable[[], None]], tuple[Response, Note | None]]
-"""Body, wish and a function that raises when nobody waits → the answer, and what became of the image."""
+Work = Callable[[bytes, Options, Callable[[], None]], tuple[Response, Note | None]]
+"""Body, options and a function that raises when nobody waits → the answer, and what became of the image."""
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     """The routes, for images of at most ``size_limit`` pixels."""
     return [
-        Route("/v1/cotam/encode", Plain(pool, bodies, size_limit, _encode, STILL)),
-        Route("/v1/cotam/decode", Plain(pool, bodies, size_limit, _decode)),
+        Route("/v1/cotam/encode", SingleImage(pool, bodies, size_limit, _encode, STILL)),
+        Route("/v1/cotam/decode", SingleImage(pool, bodies, size_limit, _decode)),
     ]
 
 
-class Plain:
+class SingleImage:
     """An ASGI application that processes the image in the body in a thread of the pool.
 
     Parameters
     ----------
     size_limit : largest image in pixels
-    names : options that the query may have, see `cotam.gateway.wish`
+    names : options that the query may have, see `cotam.gateway.request_options`
     most : largest number of requests at a time, waiting ones included; more are refused with 429
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
@@ -75,8 +75,8 @@ class Plain:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
-        wish = wish_in_query(Request(scope).query_params, self._names)
-        work = partial(self._done, body, Headers(scope=scope), wish)
+        options = options_in_query(Request(scope).query_params, self._names)
+        work = partial(self._done, body, Headers(scope=scope), options)
         with exchange.stage("images"):
             response, note = await in_thread(self._pool, work, self._seconds)
         if note:
@@ -84,7 +84,7 @@ class Plain:
         await response(scope, receive, send)
 
     def _done(
-        self, body: bytes, headers: Headers, wish: Wish, check: Callable[[], None]
+        self, body: bytes, headers: Headers, options: Options, check: Callable[[], None]
     ) -> tuple[Response, Note | None]:
         check()
         body = self._bodies.decoded(body, headers)
@@ -94,24 +94,24 @@ class Plain:
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"
                 )
             check_size(body, self._limit)
-            return self._work(body, wish, check)
+            return self._work(body, options, check)
         except CotamError as error:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
             raise RefusedError("not enough memory for the image", 503) from error
 
 
-def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+def _encode(body: bytes, options: Options, check: Callable[[], None]) -> tuple[Response, Note | None]:
     started = time.perf_counter()
     kind = ordinary(body)
-    data = cotam.encode(body, **wish.options())
+    data = cotam.encode(body, **options.for_encode())
     found = cotam.info(data)
     headers = {"x-cotam-size": f"{found.width}x{found.height}", "x-cotam-quality": str(found.quality)}
     note = Note(kind, "cotam", len(body), len(data), time.perf_counter() - started, cached=False)
     return Response(data, media_type=COTAM, headers=headers), note
 
 
-def _decode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+def _decode(body: bytes, options: Options, check: Callable[[], None]) -> tuple[Response, Note | None]:
     started = time.perf_counter()
     png = saved(cotam.decode(body))
     note = Note("cotam", "png", len(body), len(png), time.perf_counter() - started, cached=False)

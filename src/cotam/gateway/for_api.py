@@ -10,14 +10,14 @@ from typing import Literal, cast
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
+from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
+from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, cotam_in, count_images, log_passing, media_in, part_errors
-from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.wish import Wish, model_for
+from cotam.gateway.request_options import Options, model_for
 from cotam.guide.content import examine
 from cotam.image.fit import resized, target_size
 from cotam.image.models import Limits
@@ -44,7 +44,7 @@ class ForApi:
     Parameters
     ----------
     form : format of re-encoded images
-    fit : as in `Wish`
+    fit : as in `Options`
     image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
     cache : bytes of encoded images to cache
@@ -62,7 +62,7 @@ class ForApi:
         size_limit: int,
         cache: int = 128_000_000,
     ) -> None:
-        self.form, self.wish = form, Wish(fit=fit)
+        self.form, self.options = form, Options(fit=fit)
         self.image_bytes, self.request_bytes = image_bytes, request_bytes
         self.coded: Cache[bytes] = Cache(cache)
         # Sizes are known for longer than files.
@@ -121,9 +121,9 @@ class _Request:
     """The images of one request, and what its API takes. None is coded before its size is asked for."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
-        wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(converter.wish)
+        options = Options(fit=job.options.fit, max_pixels=job.options.max_pixels).over(converter.options)
         self._converter, self._job, self._count = converter, job, count
-        self._max_pixels, self._model = wish.max_pixels, model_for(wish.fit, job.model)
+        self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)

@@ -15,8 +15,8 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.request_options import Options
 from cotam.gateway.store import Held, Store
-from cotam.gateway.wish import Wish
 
 __all__ = [
     "Converter",
@@ -45,7 +45,7 @@ class Job:
 
     Attributes
     ----------
-    wish : options of the client
+    options : options of the client
     model : model that the request names
     detail : level of detail of images without their own
     rest : bytes of the body that are not media
@@ -56,7 +56,7 @@ class Job:
     tokens : visual tokens of all images, set by converters that know the model
     """
 
-    wish: Wish = field(default_factory=Wish)
+    options: Options = field(default_factory=Options)
     model: str | None = None
     detail: str | None = None
     rest: int = 0
