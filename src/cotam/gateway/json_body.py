@@ -17,9 +17,7 @@ Where = tuple[str | int, ...]
 def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
     """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
 
-    Parameters
-    ----------
-    repeated : called for an object that has a key twice: the last counts here, with some programs the first
+    Calls ``repeated`` for an object that has a key twice: the last counts here, with some programs the first.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
