@@ -90,7 +90,7 @@ class Guard:
             raise RefusedError(message, 403)
         origin = headers.get("origin")
         if origin and origin not in self._origins and _place_of(origin) != _place_of(f"//{host}"):
-            message = f"web pages of {origin[:100]!r} are not served: --allow-origin lets them in"
+            message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
             raise RefusedError(message, 403)
         if headers.get("upgrade", "").lower() == "websocket":
             raise RefusedError(
