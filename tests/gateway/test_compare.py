@@ -126,13 +126,13 @@ def test_words_are_read_in_each_file() -> None:
     comparer.formats = [Format("jpeg", "JPEG", range(90, 96))]
     shares = {}
     for one in (formats.COTAM, comparer.formats[0]):
-        found = _json(comparer.words(one, png(text), Options(quality=80), lambda: None)[0])
+        found = _json(comparer.words(one, png(text), Options(quality=80), lambda: None))
         assert found["count"] > 10
         shares[one.name] = found["share"]
     assert shares["cotam"] > 0.8
     assert shares["jpeg"] > 0.8
     blank = png(np.full((64, 64, 3), 200, np.uint8))
-    found = _json(comparer.words(formats.COTAM, blank, Options(), lambda: None)[0])
+    found = _json(comparer.words(formats.COTAM, blank, Options(), lambda: None))
     assert found == {"count": 0, "share": None}
 
 
@@ -147,7 +147,7 @@ def test_words_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_end_of_a_codec_is_said() -> None:
     for qualities, quality, end in ((range(90, 95), 0, "lowest"), (range(1, 3), 100, "highest")):
         jpeg = Format("jpeg", "JPEG", qualities)
-        answer, _ = compare._Comparer("psnr").other(jpeg, png(), Options(quality=quality), lambda: None)
+        answer = compare._Comparer("psnr").other(jpeg, png(), Options(quality=quality), lambda: None)
         assert _json(answer)["row"]["end"] == end
 
 
@@ -167,10 +167,10 @@ def test_looks_are_few_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     jpeg = comparer.formats[0]
     comparer.ours(png(), Options(quality=50), lambda: None)
     assert len(looked) == 2  # the original, and ours
-    first, _ = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
+    first = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
     assert len(looked) <= 2 + 8
     looked.clear()
-    again, _ = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
+    again = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
     assert again.body == first.body
     assert not looked
     comparer.other(jpeg, png(), Options(quality=55), lambda: None)

@@ -22,12 +22,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread"]
+__all__ = ["Bodies", "Check", "ClientGoneError", "decoded", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
 
 Done = TypeVar("Done")
+Check = Callable[[], None]
+"""Called regularly by long work, in its thread: raises if the client has disconnected, or time is over."""
 
 
 class ClientGoneError(Exception):
@@ -113,13 +115,10 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) ->
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def in_thread(
-    pool: Executor, work: Callable[[Callable[[], None]], Done], seconds: float | None = None
-) -> Done:
+async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: float | None = None) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
-    It gets a function to call regularly, which raises if the client has disconnected, and RefusedError (503)
-    after so many seconds, waiting for a thread included.
+    Raises RefusedError: 503 after so many seconds, waiting for a thread included.
     """
     gone, began = threading.Event(), time.perf_counter()
 

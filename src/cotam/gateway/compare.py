@@ -21,12 +21,11 @@ import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
 from cotam.errors import InputError
-from cotam.gateway.bodies import Bodies
+from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
 from cotam.gateway.request_options import STILL, Options
-from cotam.gateway.single_image import SingleImage, Work, ordinary
+from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
 from cotam.guide import multiscale
 from cotam.guide.base import load
@@ -119,7 +118,7 @@ class _Comparer:
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
-    def ours(self, body: bytes, options: Options, check: Callable[[], None]) -> tuple[Response, Note | None]:
+    def ours(self, body: bytes, options: Options, check: Check) -> Response:
         """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
         The original is one of them if it was shrunk.
@@ -144,20 +143,16 @@ class _Comparer:
             "panels": panels,
             "row": self._row(coded, pixels),
         }
-        return JSONResponse(result), None
+        return JSONResponse(result)
 
-    def other(
-        self, format: Format, body: bytes, options: Options, check: Callable[[], None]
-    ) -> tuple[Response, Note | None]:
+    def other(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
         """Encode to another format, at the quality nearest to the score of the .cotam file."""
         pixels = _pixels(body, options)
         coded = self._as_near(pixels, format, self._ours(pixels, options, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
-        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)}), None
+        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)})
 
-    def words(
-        self, format: Format, body: bytes, options: Options, check: Callable[[], None]
-    ) -> tuple[Response, Note | None]:
+    def words(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
         """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
@@ -173,14 +168,14 @@ class _Comparer:
             one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
             share = words.kept(lines, words.read(format.decode(one.data)))
-        return JSONResponse({"count": count, "share": share}), None
+        return JSONResponse({"count": count, "share": share})
 
-    def _ours(self, pixels: Pixels, options: Options, check: Callable[[], None]) -> _Coded:
+    def _ours(self, pixels: Pixels, options: Options, check: Check) -> _Coded:
         arguments = Options(options.quality, options.target_size).for_encode()
         look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
         return _Coded(COTAM, *look)
 
-    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Callable[[], None]) -> _Coded:
+    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Check) -> _Coded:
         def look(quality: int) -> tuple[float, bytes]:
             return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
@@ -188,12 +183,7 @@ class _Comparer:
         return _Coded(format, *look(quality), end)
 
     def _look(
-        self,
-        pixels: Pixels,
-        format: Format,
-        setting: object,
-        encode: Callable[[], bytes],
-        check: Callable[[], None],
+        self, pixels: Pixels, format: Format, setting: object, encode: Callable[[], bytes], check: Check
     ) -> tuple[float, bytes]:
         """Decibels of a file, and the file, which is kept."""
         key = digest_of(pixels.tobytes())
@@ -221,7 +211,7 @@ class _Comparer:
 
 def _pixels(body: bytes, options: Options) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
-    ordinary(body)
+    refuse_cotam(body)
     return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
 
 

@@ -6,7 +6,7 @@ Answers are relayed byte for byte, so server-sent events, compression and future
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from functools import partial
 from threading import Event
@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import Bodies, in_thread
+from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.body_stream import Marks, Outgoing
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
@@ -145,9 +145,7 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _converted(
-        self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]
-    ) -> bytes | Outgoing:
+    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
