@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.json_body import Where, find_string, parse_json, to_json
+from cotam.gateway.json_body import Where, dotted, find_string, parse_json, to_json
 from cotam.gateway.media import Media, data_url, read_data_url
-from cotam.gateway.parts import misspelled, parts, replaced
+from cotam.gateway.parts import check_clear, parts, replaced
+from cotam.gateway.refusal import RefusedError
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -255,7 +256,9 @@ def test_every_address_of_a_part_is_found() -> None:
     ],
 )
 def test_keys_in_other_case_are_found(body: Any, where: Where, name: str) -> None:
-    assert misspelled(body) == (where, name)
+    with pytest.raises(RefusedError, match=f"write this key as '{name}'") as found:
+        check_clear(body)
+    assert found.value.param == dotted(where)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +272,18 @@ def test_keys_in_other_case_are_found(body: Any, where: Where, name: str) -> Non
     ],
 )
 def test_other_keys_may_be_written_as_one_likes(body: Any) -> None:
-    assert misspelled(body) is None
+    check_clear(body)
+
+
+def test_parts_that_are_nested_too_deep_are_not_passed_over() -> None:
+    content: list[Any] = [{"type": "image_url", "image_url": {"url": "https://a"}}]
+    for _ in range(10):
+        content = [{"type": "tool_result", "content": content}]
+    body = {"messages": [{"role": "user", "content": content}]}
+    check_clear(body)
+    assert [part.address for part in parts(body)] == ["https://a"]
+    with pytest.raises(RefusedError, match="nested more than 24"):
+        check_clear({"messages": [{"content": [{"content": content}]}]})
 
 
 def test_strings_are_found_in_deep_json_in_little_memory() -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 from cotam.gateway.json_body import Where, dotted
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
+from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Frames", "Part", "misspelled", "parts", "replaced"]
+__all__ = ["Frames", "Part", "check_clear", "parts", "replaced"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
@@ -155,34 +156,43 @@ def parts(body: Any) -> list[Part]:
     return [
         part
         for where, level, value in _objects(body)
-        if level in ("turn", "part")
+        if level in ("turn", "part") and len(where) <= MAX_DEPTH
         for part in _media_of(value, where)
     ]
 
 
-def misspelled(body: Any) -> tuple[Where, str] | None:
-    """Return the place of a key that leads to addresses if case is ignored, and the key as it should be.
+def check_clear(body: Any) -> None:
+    """Raise RefusedError for a body in which a server may find addresses that `parts` does not.
 
-    Python and `parts` take ``Image_URL`` for an unknown key. Servers written in Go read it as ``image_url``.
+    Servers written in Go read ``Image_URL`` as ``image_url``. No API nests parts more than `MAX_DEPTH` deep.
     """
     for where, level, value in _objects(body):
+        if len(where) > MAX_DEPTH and level not in ("media", "address"):
+            place = dotted(where)
+            raise RefusedError(f"{place}: nested more than {MAX_DEPTH} keys and indices deep", param=place)
         for key, child in value.items():
             name = _FOLDED[level].get(key.casefold(), key)
             if name == key or key in _TABLE[level]:
                 continue
             may_be_text = _TABLE[level][name] in ("media", "address")
             if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
-                return (*where, key), name
-    return None
+                place = dotted((*where, key))
+                raise RefusedError(
+                    f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
+                    "address that is not checked here",
+                    param=place,
+                )
 
 
 def _objects(
     value: Any, level: str = "request", where: Where = ()
 ) -> Iterator[tuple[Where, str, dict[str, Any]]]:
-    """Yield the objects of a body that `_TABLE` leads to, each with its place and level."""
-    if not isinstance(value, dict) or len(where) > MAX_DEPTH:
+    """Yield the objects that `_TABLE` leads to, with place and level; below `MAX_DEPTH` the first alone."""
+    if not isinstance(value, dict):
         return
     yield where, level, value
+    if len(where) > MAX_DEPTH:
+        return
     table = _TABLE[level]
     for key, child in value.items():
         below = table.get(key, table.get("*"))

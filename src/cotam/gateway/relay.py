@@ -23,7 +23,7 @@ from cotam.gateway.body_stream import Marks, Outgoing
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
-from cotam.gateway.parts import misspelled, parts, replaced
+from cotam.gateway.parts import check_clear, parts, replaced
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
@@ -162,13 +162,8 @@ class Relay:
                     "decode it with POST /v1/cotam/decode first"
                 )
             return body
-        if self._converter.checks_addresses and (odd := misspelled(value)):
-            place, name = dotted(odd[0]), odd[1]
-            raise RefusedError(
-                f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
-                "address that is not checked here",
-                param=place,
-            )
+        if self._converter.checks_addresses:
+            check_clear(value)
         found = parts(value)
         check_count(count_images(found), self._most)
         job.options, job.check = options, check
