@@ -142,6 +142,8 @@ def unpack(data: bytes, limit: int) -> Body:
     if count + files > 2 * _MOST:
         raise LimitError(f"the link body has {count + files:,} files: more than the limit of {2 * _MOST:,}")
     media_type = take(kind_length).decode("latin-1")
+    if re.search("[\r\n\0]", media_type):
+        raise InputError(f"the link body has the media type {media_type!r}, which no header can have")
     places, offset = [], 0
     for _ in range(count):
         before, digest = fields(">I32s")
