@@ -9,7 +9,7 @@ import numpy as np
 from gateway_servers import data_url
 from PIL import Image
 
-from cotam.gateway.jobs import Job
+from cotam.gateway.converter import Job
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Part
 

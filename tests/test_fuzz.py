@@ -50,7 +50,7 @@ KEYS = (
     )
 )
 def test_requests_of_any_shape(body: object) -> None:
-    from cotam.gateway.parts import to_json
+    from cotam.gateway.json_body import to_json
 
     TARGETS["rewrite"](to_json(body))
     TARGETS["convert"](to_json(body))

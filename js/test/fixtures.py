@@ -26,7 +26,7 @@ from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.lossless import encode_lossless  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
-from cotam.gateway.patches import Patch, Rectangle, paste, write_patch  # noqa: E402
+from cotam.gateway.patch_format import Patch, Rectangle, paste, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
 from cotam.guide.resize import resized  # noqa: E402
 from cotam.image.psnr import psnr  # noqa: E402

@@ -16,13 +16,14 @@ from PIL import Image
 
 import cotam
 from cotam.errors import CotamError, InputError
+from cotam.gateway.converter import Job
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.jobs import Job
+from cotam.gateway.json_body import parse_json, to_json
 from cotam.gateway.media import Media
-from cotam.gateway.parts import parse_json, parts, replaced, to_json
+from cotam.gateway.parts import parts, replaced
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.request_options import Options
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.wish import Wish
 
 __all__ = ["FOUND", "TARGETS", "seeds"]
 
@@ -73,8 +74,8 @@ def rewrite(data: bytes) -> None:
     assert [(part.place, part.key, part.text) for part in parts(parse_json(to_json(body)))] == before
 
 
-_for_model = ForModel(_PIXELS, roundtrip=Wish(quality=10))
-_to_cotam = ToCotam(Wish(quality=10), _PIXELS)
+_for_model = ForModel(_PIXELS, roundtrip=Options(quality=10))
+_to_cotam = ToCotam(Options(quality=10), _PIXELS)
 
 
 def convert(data: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
-from gateway_servers import PROGRAM, Model, jpeg, messages, process
+from gateway_servers import PROGRAM, Model, error_of, jpeg, messages, process
 from synthetic import picture
 
 import cotam
@@ -95,6 +95,18 @@ def test_errors_of_the_upstream_are_lines_of_the_log() -> None:
     assert "http://127.0.0.1:9 cannot be reached" in line["error"]
 
 
+def test_a_websocket_is_refused_with_a_reason(upstream: str) -> None:
+    headers = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    headers["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    with process("serve", "--upstream", upstream) as (program, address):
+        answer = httpx2.get(f"{address}/v1/realtime", headers=headers)
+        assert program.stderr
+        line = json.loads(program.stderr.readline())
+    message = "WebSockets are not relayed: use the API over HTTP, with server-sent events"
+    assert (answer.status_code, error_of(answer)) == (501, message)
+    assert (line["status"], line["error"]) == (501, message)
+
+
 def test_repairs_are_lines_of_the_log(upstream: str) -> None:
     cut = jpeg(picture(60, 90), orientation=6)[:-2]
     with process("edge", "--upstream", upstream) as (program, address):
@@ -142,6 +154,13 @@ def test_a_port_that_is_taken(upstream: str) -> None:
 def test_wrong_usage(arguments: list[str], reason: str) -> None:
     result = invoke(*arguments)
     assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
+
+
+def test_all_names_of_this_machine_are_served(upstream: str) -> None:
+    hosts = {"127.0.0.2:80": 200, "[::1]:8400": 200, "app.localhost": 200, "a.example": 403, "": 403}
+    with process("serve", "--upstream", upstream) as (_, address):
+        for host, status in hosts.items():
+            assert httpx2.get(f"{address}/v1/models", headers={"host": host}).status_code == status
 
 
 @pytest.mark.parametrize(("token", "status"), [({}, 403), ({"COTAM_TOKEN": "s3cret"}, 200)])

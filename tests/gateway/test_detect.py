@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from synthetic import picture
 
-from cotam.gateway import peer
+from cotam.gateway import upstream_kind
 from cotam.gateway.app import application
+from cotam.gateway.converter import Converter
+from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import ForApi
-from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
@@ -97,13 +97,13 @@ def test_an_edge_does_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_is_not_there_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "AGAIN_SECONDS", 0)
-    monkeypatch.setattr(peer, "SECONDS", 0.001)
+    monkeypatch.setattr(upstream_kind, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(upstream_kind, "SECONDS", 0.001)
     server = Server("llamacpp")
     with in_front_of(server, ForModel(10**7)) as address:
         assert send(address, "WEBP") == 200
         assert server.types == ["data:image/webp"]
-        monkeypatch.setattr(peer, "SECONDS", 10)
+        monkeypatch.setattr(upstream_kind, "SECONDS", 10)
         assert send(address, "WEBP") == 200
     assert server.types == ["data:image/png"]
 
@@ -113,4 +113,4 @@ def test_a_server_that_is_not_there_yet_is_asked_again(monkeypatch: pytest.Monke
     [b"", b"[", b"[]", b"{}", b'{"data": []}', b'{"data": [{"owned_by": 3}]}', b"[1]"],
 )
 def test_odd_lists_of_models(body: bytes) -> None:
-    assert peer._name({}, body) is None
+    assert upstream_kind._name({}, body) is None

@@ -16,13 +16,13 @@ from synthetic import picture
 
 import cotam
 from cotam.gateway.app import application
+from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.hosted import ForApi
 from cotam.gateway.limits import Limits
+from cotam.gateway.request_options import Options
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
-from cotam.gateway.wish import Wish
 
 LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 
@@ -37,7 +37,7 @@ def api(upstream: str) -> Iterator[openai.OpenAI]:
     serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
     with running(serve, **SERVER) as cloud:
         to = Upstream(cloud, token="s3cret")
-        edge = application(to, ToCotam(Wish(), 10**7), LIMITS, local=True)
+        edge = application(to, ToCotam(Options(), 10**7), LIMITS, local=True)
         with (
             running(edge, **SERVER) as address,
             openai.OpenAI(base_url=f"{address}/v1", api_key="sk-client", max_retries=0) as client,

@@ -93,6 +93,12 @@ def test_what_is_cut_off_is_refused() -> None:
         unpack(packed + b"\0", 10**6)
 
 
+def test_a_media_type_carries_no_header_with_it() -> None:
+    data = pack(split(b"{}", "text/plain\r\nX-Other: 1"), [])
+    with pytest.raises(InputError, match="which no header can have"):
+        unpack(data, 100)
+
+
 def test_what_inflates_too_far_is_refused() -> None:
     packed = pack(split(b" " * 10**6, "application/json"), ())
     assert len(packed) < 2000

@@ -53,7 +53,7 @@ def test_other_pages_are_refused(model: Model, upstream: str, origin: str) -> No
         asked = httpx2.options(f"{address}/v1/models", headers={"Origin": origin} | ASKS)
         answer = httpx2.get(f"{address}/v1/models", headers={"Origin": origin})
     assert (asked.status_code, answer.status_code) == (400, 403)
-    assert "--allow-origin" in answer.json()["error"]["message"]
+    assert "cotam serve has --allow-origin" in answer.json()["error"]["message"]
     assert not {"access-control-allow-origin"} & {*asked.headers, *answer.headers}
     assert model.bodies == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
+from cotam.gateway.json_body import Where, dotted, find_string, parse_json, to_json
 from cotam.gateway.media import Media, data_url, read_data_url
-from cotam.gateway.parts import parse_json, parts, replaced, strings, to_json
+from cotam.gateway.parts import check_clear, parts, replaced
+from cotam.gateway.refusal import RefusedError
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -46,10 +49,15 @@ RESPONSES: dict[str, Any] = {
 }
 
 
-def texts_but_media(body: Any) -> list[str]:
+def all_but_media(body: Any) -> str:
     """The body with its media left out, to compare what is around them."""
-    places = {(*part.place, *part.key) for part in parts(body)}
-    return sorted(f"{where} {text}" for where, text in strings(body) if where not in places)
+    body = copy.deepcopy(body)
+    for part in parts(body):
+        holder = body
+        for key in (*part.place, *part.key[:-1]):
+            holder = holder[key]
+        holder[part.key[-1]] = None
+    return json.dumps(body)
 
 
 json_values = st.recursive(
@@ -99,7 +107,7 @@ def test_replaced_changes_media_alone(body: Any) -> None:
     assert body == before
     assert [part.media for part in parts(changed)] == list(news.values())
     assert parts(changed)[0].name == found[0].name
-    assert texts_but_media(changed) == texts_but_media(before)
+    assert all_but_media(changed) == all_but_media(before)
     assert list(changed) == list(before)  # the order of keys too
 
 
@@ -210,3 +218,84 @@ def test_sounds_and_files_have_addresses_too() -> None:
         ("image", "https://c"),
         ("video", "https://d"),
     ]
+
+
+def test_every_address_of_a_part_is_found() -> None:
+    """Servers differ in which of two they take."""
+    gemini = {"fileData": {"file_uri": "https://a", "fileUri": "https://b"}}
+    source = {"type": "url", "media_type": "image/png", "data": "AAAA", "url": "https://c"}
+    found = parts({"contents": [{"parts": [gemini]}], "messages": [{"content": [{"source": source}]}]})
+    assert [part.address for part in found] == ["https://a", "https://b", None, "https://c"]
+
+
+@pytest.mark.parametrize(
+    ("body", "where", "name"),
+    [
+        ({"Messages": [{"content": []}]}, ("Messages",), "messages"),
+        ({"meſſages": [{"content": []}]}, ("meſſages",), "messages"),  # as Go folds it
+        (
+            {"messages": [{"content": [{"type": "image_url", "Image_URL": "x"}]}]},
+            ("messages", 0, "content", 0, "Image_URL"),
+            "image_url",
+        ),
+        (
+            {"messages": [{"content": [{"image_url": {"url": "data:,", "URL": "x"}}]}]},
+            ("messages", 0, "content", 0, "image_url", "URL"),
+            "url",
+        ),
+        (
+            {"contents": [{"parts": [{"fileData": {"FileUri": "x"}}]}]},
+            ("contents", 0, "parts", 0, "fileData", "FileUri"),
+            "fileUri",
+        ),
+        (
+            {"messages": [{"content": [{"type": "image", "source": {"Url": "x"}}]}]},
+            ("messages", 0, "content", 0, "source", "Url"),
+            "url",
+        ),
+    ],
+)
+def test_keys_in_other_case_are_found(body: Any, where: Where, name: str) -> None:
+    with pytest.raises(RefusedError, match=f"write this key as '{name}'") as found:
+        check_clear(body)
+    assert found.value.param == dotted(where)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(CHAT, RESPONSES),
+        {"documents": [{"Title": "a", "Content": "b", "URL": "c"}]},
+        {"messages": [{"role": "user", "tool_calls": [{"Content": [], "Image_URL": "x"}]}], "Metadata": {}},
+        {"prompt": {"variables": {"Content": {"type": "input_text", "text": "x"}}}},
+        {"contents": [{"parts": [{"fileData": {"fileUri": "x", "mimeType": "y"}}]}]},
+    ],
+)
+def test_other_keys_may_be_written_as_one_likes(body: Any) -> None:
+    check_clear(body)
+
+
+def test_parts_that_are_nested_too_deep_are_not_passed_over() -> None:
+    content: list[Any] = [{"type": "image_url", "image_url": {"url": "https://a"}}]
+    for _ in range(10):
+        content = [{"type": "tool_result", "content": content}]
+    body = {"messages": [{"role": "user", "content": content}]}
+    check_clear(body)
+    assert [part.address for part in parts(body)] == ["https://a"]
+    with pytest.raises(RefusedError, match="nested more than 24"):
+        check_clear({"messages": [{"content": [{"content": content}]}]})
+
+
+def test_strings_are_found_in_deep_json_in_little_memory() -> None:
+    value: Any = ["a"] * 100_000 + ["b"]
+    for _ in range(500):
+        value = [value]
+    tracemalloc.start()
+    try:
+        assert find_string(value, lambda text: text == "b") == (*[0] * 500, 100_000)
+        assert find_string({"a": ["", {"b": 1}], "c": {"d": "e"}}, lambda text: text == "e") == ("c", "d")
+        assert find_string("e", lambda text: text == "e") == ()
+        assert find_string([value], lambda text: text == "c") is None
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -18,6 +18,7 @@ from gateway_servers import Model, data_url, error_of, running
 
 from cotam.format.header import read_file, write_file
 from cotam.gateway.app import application
+from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
@@ -72,6 +73,9 @@ def test_what_is_no_json_is_refused(address: str, body: bytes) -> None:
     "part",
     [
         {"image_url": "http://10.0.0.1/a"},  # vLLM takes it without a type
+        {"type": "image_url", "Image_Url": {"URL": "http://10.0.0.1/a"}},  # Go ignores case
+        {"type": "image", "source": {"type": "url", "data": "AAAA", "url": "http://10.0.0.1/a"}},
+        {"fileData": {"file_uri": "https://fine.example/a", "fileUri": "http://10.0.0.1/a"}},
         {"type": "image_url", "uuid": "1", "image_url": "http://10.0.0.1/a"},
         {"type": "audio_url", "audio_url": {"url": "http://10.0.0.1/a"}},
         {"type": "image_url", "image_url": {"url": "http://10.0.0.1\\@fine.example/a"}},
@@ -82,6 +86,15 @@ def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part:
         body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
         assert httpx2.post(f"{address}/v1/chat/completions", json=body).status_code == 400
     assert not model.bodies
+
+
+@pytest.mark.parametrize("more", [b"x", b"{}"])
+def test_what_only_another_parser_reads_is_refused(address: str, model: Model, more: bytes) -> None:
+    """Decoders in Go stop behind the first value."""
+    body = b'{"contents": [{"parts": [{"fileData": {"fileUri": "http://10.0.0.1/a"}}]}]}' + more
+    answer = httpx2.post(f"{address}/v1beta/models/m:embedContent", content=body)
+    assert (answer.status_code, model.bodies) == (400, [])
+    assert "the body is not JSON" in answer.json()["error"]["message"]
 
 
 def test_a_model_server_sees_the_key_that_was_looked_at(upstream: str, model: Model) -> None:
@@ -152,7 +165,7 @@ def test_paths_that_are_not_there(
         ({"x-cotam-quality": "4", "x-cotam-target-size": "9000"}, "x-cotam-quality and x-cotam-target-size"),
     ],
 )
-def test_wishes_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
+def test_options_that_are_not_understood(address: str, headers: dict[str, str], reason: str) -> None:
     answer = send(address, URL, headers=headers)
     assert answer.status_code == 400
     assert error_of(answer).startswith(reason)
@@ -162,10 +175,12 @@ def test_wishes_that_are_not_understood(address: str, headers: dict[str, str], r
 
 
 def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCaptureFixture) -> None:
-    def broken(parts: Any, job: Any) -> Any:
-        raise RuntimeError("a mistake in the program")
+    class Broken(ForModel):
+        def __call__(self, parts: Any, job: Any) -> Any:
+            raise RuntimeError("a mistake in the program")
 
-    with running(application(Upstream(upstream), broken, Limits(10**6, 8, 8, 10**6, 1)), **SERVER) as address:
+    app = application(Upstream(upstream), Broken(10**6), Limits(10**6, 8, 8, 10**6, 1))
+    with running(app, **SERVER) as address:
         answer = send(address, URL)
     assert answer.status_code == 500
     assert error_of(answer) == "internal error of the gateway: see its log"

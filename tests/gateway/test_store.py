@@ -137,6 +137,12 @@ def test_others_cannot_read_files_on_disk(tmp_path: Path) -> None:
     assert modes == [0o600, 0o700, 0o700]
 
 
+@pytest.mark.skipif(not Path("/sys/class").is_dir(), reason="where nobody may write, not even root")
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="/sys/class: cannot be used as a store"):
+        Store(100_000, folder=Path("/sys/class"))
+
+
 def test_a_disk_that_cannot_be_written_to_keeps_nothing(tmp_path: Path) -> None:
     store = Store(100_000, folder=tmp_path)
     (tmp_path / "one").write_text("in the way")

@@ -124,12 +124,7 @@ def _package(given: Path | None) -> Path | None:
 
 @click.command(context_settings=_HELP)
 @option(
-    "--upstream",
-    "URL",
-    str,
-    None,
-    "Base URL of the model server: http://localhost:8000/v1.",
-    required=True,
+    "--upstream", "URL", str, None, "Base URL of the model server: http://localhost:8000/v1.", required=True
 )
 @_secret("--upstream-key", "KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
@@ -215,14 +210,14 @@ def serve(
     at /metrics, and a line of JSON on standard error for each request.
     """
     from cotam.gateway.for_model import ForModel
+    from cotam.gateway.request_options import Options
     from cotam.gateway.server import appender
     from cotam.gateway.store import Store
-    from cotam.gateway.wish import Wish
 
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for need --roundtrip")
     limits = _limits(listening)
-    options: dict[str, Any] = {"roundtrip": Wish(quality=quality, fit=fit)} if roundtrip else {}
+    options: dict[str, Any] = {"roundtrip": Options(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:
         file, options["log"] = appender(log_bytes)
         click.get_current_context().call_on_close(file.close)
@@ -320,20 +315,20 @@ def edge(
     limits = _limits(listening)
     note = "everybody who reaches {host} may use this, with the token or key that was given here"
     if gateway and not upstream:
-        from cotam.gateway.once import Sender
-        from cotam.gateway.patching import Patcher
+        from cotam.gateway.patch_encoder import Patcher
+        from cotam.gateway.request_options import Options
+        from cotam.gateway.send_once import Sender
         from cotam.gateway.to_cotam import ToCotam
-        from cotam.gateway.wish import Wish
 
         _refuse("--gateway", "form", "max_image_bytes", "max_request_bytes", "upstream_key")
-        wish = Wish(quality, target_size, fit, fps=fps, max_frames=max_frames)
+        options = Options(quality, target_size, fit, fps=fps, max_frames=max_frames)
         patcher = Patcher() if send_once and patches else None
-        sender = Sender(patcher.base if patcher else None) if send_once else None
+        sender = (Sender(patcher.base) if patcher else Sender()) if send_once else None
         to = _upstream(gateway, limits, listening, token=token)
-        converter = ToCotam(wish, limits.pixels, patcher=patcher)
+        converter = ToCotam(options, limits.pixels, patcher=patcher)
         _run("edge to", to, converter, limits, listening, note, sender=sender, to_gateway=True)
     elif upstream and not gateway:
-        from cotam.gateway.hosted import ForApi
+        from cotam.gateway.for_api import ForApi
 
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
         to = _upstream(upstream, limits, listening, key=upstream_key)
@@ -373,13 +368,8 @@ def _refuse(given: str, *names: str) -> None:
 
 
 def _limits(listening: dict[str, Any]) -> Limits:
-    return Limits(
-        body=listening["max_body"],
-        requests=listening["max_requests"],
-        images=listening["max_images"],
-        pixels=listening["size_limit"] * 1_000_000,
-        jobs=listening["jobs"],
-    )
+    counts = {name: listening[f"max_{name}"] for name in ("body", "requests", "images")}
+    return Limits(**counts, pixels=listening["size_limit"] * 1_000_000, jobs=listening["jobs"])
 
 
 def _upstream(address: str, limits: Limits, listening: dict[str, Any], **secrets: str | None) -> Upstream:

@@ -19,19 +19,19 @@ from starlette.types import ASGIApp, Lifespan
 
 import cotam
 from cotam.compare.formats import installed
-from cotam.gateway import compare, plain
+from cotam.gateway import compare, single_image
+from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies
+from cotam.gateway.converter import Converter
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
-from cotam.gateway.jobs import Converter
 from cotam.gateway.limits import Limits
-from cotam.gateway.once import Receiver, Sender
-from cotam.gateway.peer import ABOUT, SERVER, Detector, Peer
 from cotam.gateway.refusal import RefusedError, refusal
-from cotam.gateway.relay import Relay
+from cotam.gateway.relay import JSON_PATHS, Relay
+from cotam.gateway.send_once import Receiver, Sender
 from cotam.gateway.store import Store
-from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import Upstream
+from cotam.gateway.upstream_kind import ABOUT, SERVER, Detector, Peer
 from cotam.image import models
 
 __all__ = ["application"]
@@ -47,16 +47,10 @@ _PAGE_HEADERS = {
 }
 
 _METHODS = ("GET", "POST", "DELETE")
-_EXPOSED = [
-    *("X-Cotam-Bytes", "X-Cotam-Error", "X-Cotam-Saved", "X-Cotam-Size", "X-Cotam-Quality"),
-    "X-Request-Id",
-]
-"""Headers that pages of other origins may send, and read in answers."""
+_EXPOSED = ["X-Request-Id", *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size"))]
+"""Methods of requests from pages of other origins, and headers of answers that these may read."""
 
-_RELAYED = (
-    *("/v1/chat/completions", "/v1/responses", "/v1/messages"),
-    *("/v1/{rest:path}", "/{version:str}/{rest:path}"),
-)
+_RELAYED = (*JSON_PATHS, "/v1/{rest:path}", "/{version:str}/{rest:path}")
 """Paths to the upstream, as counted in metrics."""
 
 
@@ -79,7 +73,6 @@ def application(
 
     Parameters
     ----------
-    converter : changes the images of a request
     tokens : tokens of which clients must send one; without any, all clients are accepted
     sender : sends images once over the link to a gateway; for an edge
     store : files that edges need not send again; for a gateway
@@ -124,7 +117,7 @@ def application(
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with upstream.connected():
+        async with upstream.client:
             if peer:
                 peer.start()
             yield
@@ -154,7 +147,7 @@ def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> 
 
     return [
         Route(ABOUT, about),
-        *plain.routes(pool, bodies, size_limit),
+        *single_image.routes(pool, bodies, size_limit),
         *compare.routes(comparing, bodies, size_limit),
         Mount(ABOUT, routes=[]),  # other paths are not for the upstream
     ]
@@ -167,15 +160,13 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
     async def settings(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "token": needs_token,
-                "package": "/page/package/dist/browser.js" if package else None,
-                "formats": [{"name": one.name, "title": one.title} for one in installed()],
-                "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
-            },
-            headers={"cache-control": "no-cache"},
-        )
+        known = {
+            "token": needs_token,
+            "package": "/page/package/dist/browser.js" if package else None,
+            "formats": [{"name": one.name, "title": one.title} for one in installed()],
+            "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
+        }
+        return JSONResponse(known, headers={"cache-control": "no-cache"})
 
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []
     return [

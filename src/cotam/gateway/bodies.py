@@ -22,12 +22,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "ClientGoneError", "decoded", "in_thread"]
+__all__ = ["Bodies", "Check", "ClientGoneError", "decoded", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
 
 Done = TypeVar("Done")
+Check = Callable[[], None]
+"""Called regularly by long work, in its thread: raises if the client has disconnected, or time is over."""
 
 
 class ClientGoneError(Exception):
@@ -35,12 +37,7 @@ class ClientGoneError(Exception):
 
 
 class Bodies:
-    """Reads bodies into memory.
-
-    Parameters
-    ----------
-    limit : largest body in bytes; all bodies in memory have at most eight times as many
-    """
+    """Reads bodies into memory: each has at most ``limit`` bytes, and all of them eight times as many."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._most, self._held = limit, 8 * limit, 0
@@ -84,13 +81,12 @@ class Bodies:
                 if size > self.limit:
                     raise self._too_large()
                 if self._held > self._most:
-                    message_ = "too many bytes are being received: try again in a second"
-                    raise RefusedError(message_, 429, headers={"Retry-After": "1"})
+                    reason = "too many bytes are being received: try again in a second"
+                    raise RefusedError(reason, 429, headers={"Retry-After": "1"})
                 if not message.get("more_body"):
                     return b"".join(chunks)
         except BaseException:
             self._held -= size
-            size = 0
             raise
 
     def decoded(self, body: bytes, headers: Headers) -> bytes:
@@ -119,17 +115,10 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) ->
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def in_thread(
-    pool: Executor, work: Callable[[Callable[[], None]], Done], seconds: float | None = None
-) -> Done:
+async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: float | None = None) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
-    Raises RefusedError: 503 after ``seconds``.
-
-    Parameters
-    ----------
-    work : gets a function to call regularly, which raises if the client has disconnected or time is over
-    seconds : time limit, waiting for a thread included; None is no limit
+    Raises RefusedError: 503 after so many seconds, waiting for a thread included.
     """
     gone, began = threading.Event(), time.perf_counter()
 
@@ -171,15 +160,10 @@ _DECODERS: dict[str, Callable[[], Any]] = {
 
 
 def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body.
+    """Decode a body by the value of ``Content-Encoding``.
 
-    Raises RefusedError: 415 for an unknown encoding or several at once, 413 above the limit, 400 for damaged
-    or truncated data.
-
-    Parameters
-    ----------
-    encoding : the value of ``Content-Encoding``
-    limit : largest result in bytes
+    Raises RefusedError: 415 for an unknown encoding or several at once, 413 if the result has more than
+    ``limit`` bytes, 400 for damaged or truncated data.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
@@ -212,9 +196,8 @@ def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:
         pieces.append(stream.decompress(body, limit - size + 1))
         size += len(pieces[-1])
         if size > limit:
-            raise RefusedError(
-                f"the body is larger than {limit:,} bytes when it is decoded: raise --max-body", 413
-            )
+            reason = f"the body is larger than {limit:,} bytes when it is decoded: raise --max-body"
+            raise RefusedError(reason, 413)
         if not stream.eof:
             raise EOFError("it ends too early")
         body = stream.unused_data

@@ -18,10 +18,7 @@ OVERHEAD = 1000
 class Cache(Generic[Result]):
     """A cache of the most recently used results, safe to share by threads.
 
-    Parameters
-    ----------
-    limit : largest total size
-    size : returns the size of a result; by default its bytes plus `OVERHEAD`
+    ``limit`` bounds the sum of their sizes, by default their bytes plus `OVERHEAD`.
     """
 
     def __init__(

@@ -21,13 +21,12 @@ import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
 from cotam.errors import InputError
-from cotam.gateway.bodies import Bodies
+from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
-from cotam.gateway.plain import Plain, Work, ordinary
+from cotam.gateway.request_options import STILL, Options
+from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
-from cotam.gateway.wish import STILL, Wish
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
@@ -61,14 +60,8 @@ def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
     """Find the quality with decibels nearest to ``wanted``, by bisection.
 
-    Parameters
-    ----------
-    decibel : quality → decibels, roughly increasing; called at most ⌈log2(qualities)⌉ + 1 times
-
-    Returns
-    -------
-    The quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer, else
-    None.
+    ``decibel`` of a quality increases roughly, and is asked for at most ⌈log2(qualities)⌉ + 1 times. Returns
+    the quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer.
     """
     seen: dict[int, float] = {}
 
@@ -92,7 +85,9 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     comparer = _Comparer("features" if features.available() else "psnr")
 
     def route(path: str, work: Work) -> Route:
-        return Route(path, Plain(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS))
+        return Route(
+            path, SingleImage(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
+        )
 
     return [
         route("/v1/cotam/compare", comparer.ours),
@@ -109,8 +104,8 @@ class _Coded:
     """A file of a format, its decibels, and the end of the quality range that it is at, see `nearest`."""
 
     format: Format
-    data: bytes
     decibel: float
+    data: bytes
     end: str | None = None
 
 
@@ -123,13 +118,13 @@ class _Comparer:
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
-    def ours(self, body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
+    def ours(self, body: bytes, options: Options, check: Check) -> Response:
         """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
         The original is one of them if it was shrunk.
         """
-        pixels = _pixels(body, wish)
-        coded = self._ours(pixels, wish, check)
+        pixels = _pixels(body, options)
+        coded = self._ours(pixels, options, check)
         height, width = pixels.shape[:2]
         panels = [
             _panel("importance", _importance(pixels), "webp", quality=80),
@@ -148,24 +143,20 @@ class _Comparer:
             "panels": panels,
             "row": self._row(coded, pixels),
         }
-        return JSONResponse(result), None
+        return JSONResponse(result)
 
-    def other(
-        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
-    ) -> tuple[Response, Note | None]:
+    def other(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
         """Encode to another format, at the quality nearest to the score of the .cotam file."""
-        pixels = _pixels(body, wish)
-        coded = self._as_near(pixels, format, self._ours(pixels, wish, check).decibel, check)
+        pixels = _pixels(body, options)
+        coded = self._as_near(pixels, format, self._ours(pixels, options, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
-        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)}), None
+        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)})
 
-    def words(
-        self, format: Format, body: bytes, wish: Wish, check: Callable[[], None]
-    ) -> tuple[Response, Note | None]:
+    def words(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
         """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
-        pixels = _pixels(body, wish)
+        pixels = _pixels(body, options)
         key = digest_of(pixels.tobytes())
         if self._lines[0] != key:
             self._lines = key, words.read(pixels)
@@ -173,34 +164,26 @@ class _Comparer:
         count = sum(len(words.words(line)) for line in lines)
         share = None
         if count:
-            ours = self._ours(pixels, wish, check)
+            ours = self._ours(pixels, options, check)
             one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
             share = words.kept(lines, words.read(format.decode(one.data)))
-        return JSONResponse({"count": count, "share": share}), None
+        return JSONResponse({"count": count, "share": share})
 
-    def _ours(self, pixels: Pixels, wish: Wish, check: Callable[[], None]) -> _Coded:
-        options = Wish(wish.quality, wish.target_size).options()
-        decibel, data = self._look(
-            pixels, COTAM, repr(options), lambda: cotam.encode(pixels, **options), check
-        )
-        return _Coded(COTAM, data, decibel)
+    def _ours(self, pixels: Pixels, options: Options, check: Check) -> _Coded:
+        arguments = Options(options.quality, options.target_size).for_encode()
+        look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
+        return _Coded(COTAM, *look)
 
-    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Callable[[], None]) -> _Coded:
+    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Check) -> _Coded:
         def look(quality: int) -> tuple[float, bytes]:
             return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
         quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
-        decibel, file = look(quality)
-        return _Coded(format, file, decibel, end)
+        return _Coded(format, *look(quality), end)
 
     def _look(
-        self,
-        pixels: Pixels,
-        format: Format,
-        setting: object,
-        encode: Callable[[], bytes],
-        check: Callable[[], None],
+        self, pixels: Pixels, format: Format, setting: object, encode: Callable[[], bytes], check: Check
     ) -> tuple[float, bytes]:
         """Decibels of a file, and the file, which is kept."""
         key = digest_of(pixels.tobytes())
@@ -226,10 +209,10 @@ class _Comparer:
         }
 
 
-def _pixels(body: bytes, wish: Wish) -> Pixels:
+def _pixels(body: bytes, options: Options) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
-    ordinary(body)
-    return fitted(pixels_of(body), wish.fit, min(wish.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+    refuse_cotam(body)
+    return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
 
 
 def _distance(decibel: float) -> float:

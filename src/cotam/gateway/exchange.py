@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter as Tally
+from collections import Counter as Counts
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +19,7 @@ __all__ = ["Exchange", "Metrics", "Note", "exchange_of"]
 
 @dataclass(frozen=True)
 class Note:
-    """The conversion of one image or video: kinds and bytes of its file before and after.
-
-    Attributes
-    ----------
-    seconds : duration, without waiting
-    cached : whether the result was cached
-    """
+    """The conversion of an image or video: kinds and bytes of its file before and after, and duration."""
 
     source: str
     result: str
@@ -42,10 +36,7 @@ class Exchange:
     Attributes
     ----------
     id : for the log; sent as ``X-Request-Id`` unless the upstream sends one
-    status : HTTP status of the answer
-    bytes_in, bytes_upstream, bytes_out : bytes of the body from the client, of that to the upstream, and of
-        the answer
-    notes : conversions of images and videos
+    bytes_in, bytes_upstream, bytes_out : of the bodies from the client, to the upstream, and of the answer
     tokens : visual tokens of the images for the model of the request; None if unknown
     seconds : stage → duration
     owner : owner of the stored files that the request may name
@@ -78,7 +69,6 @@ class Exchange:
 
     def line(self) -> dict[str, Any]:
         """Return the fields of the line in the log."""
-        images = Tally(f"{note.source}>{note.result}" for note in self.notes)
         line = {
             "id": self.id,
             "method": self.method,
@@ -89,13 +79,14 @@ class Exchange:
             "bytes_in": self.bytes_in,
             "bytes_upstream": self.bytes_upstream,
             "bytes_out": self.bytes_out,
-            "images": dict(images),
+            "images": Counts(f"{note.source}>{note.result}" for note in self.notes),
             "image_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
             "cached": sum(note.cached for note in self.notes),
         }
-        names = ("upstream_id", "tokens", "saved", "error")
-        others = {name: getattr(self, name) for name in names}
-        return line | {name: value for name, value in others.items() if value is not None}
+        for name in ("upstream_id", "tokens", "saved", "error"):
+            if (value := getattr(self, name)) is not None:
+                line[name] = value
+        return line
 
 
 class Metrics:

@@ -13,13 +13,21 @@ import cotam
 from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import OVERHEAD, Cache
+from cotam.gateway.converter import (
+    Job,
+    check_count,
+    cotam_in,
+    count_images,
+    log_passing,
+    media_in,
+    part_errors,
+)
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, check_count, cotam_in, count_images, image_in, log_passing, part_errors
 from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
 from cotam.gateway.parts import Frames, Part
-from cotam.gateway.patches import MAX_CHAIN, base_of, is_patch, paste, read_patch
+from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
+from cotam.gateway.request_options import Options
 from cotam.gateway.store import digest_of
-from cotam.gateway.wish import Wish
 
 __all__ = ["ForModel"]
 
@@ -44,13 +52,14 @@ class ForModel:
     """
 
     passes_cotam = False
+    checks_addresses = True
 
     def __init__(
         self,
         size_limit: int,
         hosts: frozenset[str] = frozenset(),
         cache: int = 128_000_000,
-        roundtrip: Wish | None = None,
+        roundtrip: Options | None = None,
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
@@ -64,7 +73,7 @@ class ForModel:
             job.check()
             with part_errors(part):
                 data = cotam_in(part)
-                if data is None and self._roundtrip and (found := image_in(part)):
+                if data is None and self._roundtrip and (found := media_in(part, "image")):
                     data = found[0]
                 if data is not None:
                     (width, height, _), frames = check_size(data, self._limit), count_frames(data)
@@ -83,7 +92,7 @@ class ForModel:
 
     def _openable(self, part: Part, job: Job) -> Media | None:
         """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
-        found = image_in(part) if job.formats else None
+        found = media_in(part, "image") if job.formats else None
         if not found or found[1] in (job.formats or ()):
             return None
         (data, kind), started = found, time.perf_counter()
@@ -126,9 +135,9 @@ class ForModel:
         started = time.perf_counter()
         file, source = data, "cotam"
         if self._roundtrip and (kind := format_of(data)):
-            wish, source = job.wish.over(self._roundtrip), kind
-            key = job.held.owner, digest_of(data), wish
-            file, _ = self._coded.get(key, partial(cotam.encode, data, **wish.options()))
+            options, source = job.options.over(self._roundtrip), kind
+            key = job.held.owner, digest_of(data), options
+            file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._png(file, job)
         job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))

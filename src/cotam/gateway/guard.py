@@ -13,15 +13,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
+from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
-from cotam.gateway.tokens import Tokens
+from cotam.gateway.upstream import is_loopback
 
 __all__ = ["Guard"]
-
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Guard:
@@ -71,11 +70,10 @@ class Guard:
         try:
             try:
                 self._check(path, headers, counts, exchange)
+                answer: ASGIApp = self._app
             except RefusedError as error:
-                response = await refusal(Request(scope), error)
-                await response(scope, receive, counted)
-                return
-            await self._app(scope, receive, counted)
+                answer = await refusal(Request(scope), error)
+            await answer(scope, receive, counted)
         except ClientGoneError:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
@@ -87,13 +85,17 @@ class Guard:
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        if self._local and _place_of(f"//{host}")[0] not in _LOOPBACK:
+        if self._local and not is_loopback(_place_of(f"//{host}")[0]):
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
         origin = headers.get("origin")
         if origin and origin not in self._origins and _place_of(origin) != _place_of(f"//{host}"):
-            message = f"web pages of {origin[:100]!r} are not served: --allow-origin lets them in"
+            message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
             raise RefusedError(message, 403)
+        if headers.get("upgrade", "").lower() == "websocket":
+            raise RefusedError(
+                "WebSockets are not relayed: use the API over HTTP, with server-sent events", 501
+            )
         if path is None:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
@@ -101,10 +103,8 @@ class Guard:
         if self._tokens:
             exchange.owner = self._tokens.check(headers)
         if counts and self._running > self._limit:
-            message = (
-                f"{self._limit} requests are in progress, the limit (--max-requests): try again in a second"
-            )
-            raise RefusedError(message, 429, headers={"Retry-After": "1"})
+            message = f"{self._limit} requests are in progress, the limit (--max-requests)"
+            raise RefusedError(f"{message}: try again in a second", 429, headers={"Retry-After": "1"})
 
 
 def _place_of(address: str) -> tuple[str, int | None]:

@@ -15,15 +15,9 @@ MAX_IMAGES = 600
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a gateway.
+    """Limits of a gateway: bytes of a request, requests in progress, images in a request, pixels of an image.
 
-    Attributes
-    ----------
-    body : bytes of a request
-    requests : requests in progress
-    images : images in a request
-    pixels : pixels of an image
-    jobs : threads that process images; one more makes comparisons for the page
+    ``jobs`` threads process images; one more makes comparisons for the page.
     """
 
     body: int

@@ -26,6 +26,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 from cotam.errors import InputError, LimitError
@@ -55,7 +56,6 @@ class Body:
 
     Attributes
     ----------
-    media_type : media type of the body
     text : the body without its files
     places : positions of files: offset in ``text``, ascending, and SHA-256
     files : SHA-256 → file; for a body from the link, only the files sent with it
@@ -125,25 +125,37 @@ def unpack(data: bytes, limit: int) -> Body:
     Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
     ``limit`` bytes.
     """
-    reader = _Reader(data)
+    stream = BytesIO(data)
+
+    def take(size: int) -> bytes:
+        piece = stream.read(size)
+        if len(piece) < size:
+            raise InputError(f"the link body was cut off: it has {len(data)} bytes, and more to come")
+        return piece
+
+    def fields(form: str) -> tuple[Any, ...]:
+        return struct.unpack(form, take(struct.calcsize(form)))
+
     if not data.startswith(_MAGIC):
         raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
-    _, kind_length, text_length, count, files = reader.unpack(_HEAD)
+    _, kind_length, text_length, count, files = fields(_HEAD)
     if count + files > 2 * _MOST:
         raise LimitError(f"the link body has {count + files:,} files: more than the limit of {2 * _MOST:,}")
-    media_type = reader.take(kind_length).decode("latin-1")
+    media_type = take(kind_length).decode("latin-1")
+    if re.search("[\r\n\0]", media_type):
+        raise InputError(f"the link body has the media type {media_type!r}, which no header can have")
     places, offset = [], 0
     for _ in range(count):
-        before, digest = reader.unpack(">I32s")
+        before, digest = fields(">I32s")
         offset += before
         places.append((offset, digest))
-    lengths = reader.unpack(f">{files}I")
-    text = _inflated(reader.take(text_length), limit)
+    lengths = fields(f">{files}I")
+    text = _inflated(take(text_length), limit)
     if offset > len(text):
         raise InputError(f"the link body has a place at {offset} in a text of {len(text)} bytes")
-    sent = [reader.take(length) for length in lengths]
-    if left := len(data) - reader.at:
-        raise InputError(f"the link body has {left} bytes behind its end")
+    sent = [take(length) for length in lengths]
+    if left := stream.read():
+        raise InputError(f"the link body has {len(left)} bytes behind its end")
     return Body(media_type, text, tuple(places), {digest_of(file): file for file in sent})
 
 
@@ -158,20 +170,3 @@ def _inflated(data: bytes, limit: int) -> bytes:
     if not inflater.eof:
         raise InputError("the text of the link body was cut off")
     return text
-
-
-class _Reader:
-    """Reads fields one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self.at = data, 0
-
-    def take(self, size: int) -> bytes:
-        piece = self._data[self.at : self.at + size]
-        if len(piece) < size:
-            raise InputError(f"the link body was cut off: it has {len(self._data)} bytes, and more to come")
-        self.at += size
-        return piece
-
-    def unpack(self, form: str) -> tuple[Any, ...]:
-        return struct.unpack(form, self.take(struct.calcsize(form)))

@@ -10,6 +10,9 @@ import warnings
 
 __all__ = ["begin", "info", "warning"]
 
+_LEFT_OUT = ("Unsupported upgrade request.", "No supported WebSocket library")
+"""Beginnings of uvicorn's warnings about WebSockets; such a request has its own line."""
+
 _LOG = logging.getLogger("cotam.gateway")
 
 
@@ -27,6 +30,7 @@ def begin() -> None:
     """Write events to standard error from now on, and warnings of the server and of libraries."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
+    handler.addFilter(lambda record: not record.getMessage().startswith(_LEFT_OUT))
     for name, level in ((_LOG.name, logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

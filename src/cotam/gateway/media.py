@@ -198,29 +198,21 @@ def check_size(data: bytes, limit: int) -> Outline:
     """
     if is_cotam(data):
         header = read_header(data)
-        return _checked((header.width, header.height, True), limit)
-    if not format_of(data):
+        width, height, is_upright = header.width, header.height, True
+    elif format_of(data):
+        width, height, is_upright = outline(data)
+    else:
         raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
-    return _checked(outline(data), limit)
-
-
-def _checked(found: Outline, limit: int) -> Outline:
-    width, height, _ = found
     if width * height > limit:
         raise LimitError(
             f"the image is {width}×{height}, {width * height / 1e6:.1f} MP: more than the limit of "
             f"{limit / 1e6:g} MP (--size-limit)"
         )
-    return found
+    return width, height, is_upright
 
 
 class Outlines:
-    """Outlines of the images seen last: of a PNG all is read to find the orientation.
-
-    Parameters
-    ----------
-    limit : pixels of an image
-    """
+    """Outlines of the images seen last: of a PNG all is read to find the orientation."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

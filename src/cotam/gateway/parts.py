@@ -7,23 +7,30 @@ unchanged.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from cotam.errors import InputError
+from cotam.gateway.json_body import Where, dotted
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
+from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Frames", "Part", "Where", "dotted", "parse_json", "parts", "replaced", "strings", "to_json"]
-
-Where = tuple[str | int, ...]
-"""Keys and indices that lead from the body to a value in it."""
+__all__ = ["Frames", "Part", "check_clear", "parts", "replaced"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
 
+_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
+"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
+
+_INLINE = {"inline_data", "inlineData"}
+_LINKED = {"file_data", "fileData"}
+_MIME_TYPES = ("mime_type", "mimeType")
+_URIS = ("file_uri", "fileUri")
+"""Gemini's keys, which its own client mixes: ``{"inlineData": {"mime_type": …}}``."""
+
+_MEDIA = {"source": "source"} | dict.fromkeys((*_KINDS, *_LINKED), "media")
 _TABLE: dict[str, dict[str, str]] = {
     "request": {
         "messages": "turn",  # OpenAI's chat completions, Anthropic's messages; vLLM's embeddings and pooling
@@ -59,29 +66,26 @@ _TABLE: dict[str, dict[str, str]] = {
         "content": "part",
         "output": "part",  # of a tool or a computer, in OpenAI's responses
         "parts": "part",  # Gemini
+        **_MEDIA,
     },
     "part": {
         "content": "part",  # Anthropic's tool_result
-        "source": "source",  # Anthropic's document made of parts
         "functionResponse": "turn",  # Gemini
         "function_response": "turn",
+        **_MEDIA,
     },
-    "source": {"content": "part"},
+    "source": {"content": "part", "url": "address"},  # Anthropic; content is that of a document made of parts
+    "media": dict.fromkeys(("url", *_URIS), "address"),
+    "address": {},
 }
-"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them.
+"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them;
+a medium may be a string, an address is one.
 
 Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
 (``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
 """
 
-_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
-"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
-
-_INLINE = {"inline_data", "inlineData"}
-_LINKED = {"file_data", "fileData"}
-_MIME_TYPES = ("mime_type", "mimeType")
-_URIS = ("file_uri", "fileUri")
-"""Gemini's keys, which its own client mixes: ``{"inlineData": {"mime_type": …}}``."""
+_FOLDED = {level: {key.casefold(): key for key in table} for level, table in _TABLE.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,57 +151,56 @@ Frames = Sequence[tuple[str, Media]]
 """Images that take the place of one part: a text, which may be empty, and the image that follows it."""
 
 
-def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
-    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
-
-    Parameters
-    ----------
-    repeated : called for an object that has a key twice: the last counts here, with some programs the first
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            repeated()
-        return found
-
-    try:
-        return json.loads(body, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON: {error}") from error
-
-
-def to_json(value: Any) -> bytes:
-    """Write JSON in as few bytes as it allows."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
-
-
-def dotted(where: Where) -> str:
-    """Format a place: ``messages[0].content[1]``."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
-    return text.removeprefix(".")
-
-
 def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
-    return list(_below(body, "request", ())) if isinstance(body, dict) else []
+    return [
+        part
+        for where, level, value in _objects(body)
+        if level in ("turn", "part") and len(where) <= MAX_DEPTH
+        for part in _media_of(value, where)
+    ]
 
 
-def _below(value: dict[str, Any], level: str, where: Where) -> Iterator[Part]:
+def check_clear(body: Any) -> None:
+    """Raise RefusedError for a body in which a server may find addresses that `parts` does not.
+
+    Servers written in Go read ``Image_URL`` as ``image_url``. No API nests parts more than `MAX_DEPTH` deep.
+    """
+    for where, level, value in _objects(body):
+        if len(where) > MAX_DEPTH and level not in ("media", "address"):
+            place = dotted(where)
+            raise RefusedError(f"{place}: nested more than {MAX_DEPTH} keys and indices deep", param=place)
+        for key, child in value.items():
+            name = _FOLDED[level].get(key.casefold(), key)
+            if name == key or key in _TABLE[level]:
+                continue
+            may_be_text = _TABLE[level][name] in ("media", "address")
+            if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
+                place = dotted((*where, key))
+                raise RefusedError(
+                    f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
+                    "address that is not checked here",
+                    param=place,
+                )
+
+
+def _objects(
+    value: Any, level: str = "request", where: Where = ()
+) -> Iterator[tuple[Where, str, dict[str, Any]]]:
+    """Yield the objects that `_TABLE` leads to, with place and level; below `MAX_DEPTH` the first alone."""
+    if not isinstance(value, dict):
+        return
+    yield where, level, value
     if len(where) > MAX_DEPTH:
         return
-    if level in ("turn", "part"):
-        yield from _media_of(value, where)
     table = _TABLE[level]
     for key, child in value.items():
         below = table.get(key, table.get("*"))
-        if below and isinstance(child, dict):
-            yield from _below(child, below, (*where, key))
-        elif below and isinstance(child, list):
+        if below and isinstance(child, list):
             for number, item in enumerate(child):
-                if isinstance(item, dict):
-                    yield from _below(item, below, (*where, key, number))
+                yield from _objects(item, below, (*where, key, number))
+        elif below:
+            yield from _objects(child, below, (*where, key))
 
 
 def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
@@ -213,9 +216,10 @@ def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
             if isinstance(data, str):
                 yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
         elif isinstance(value, dict) and key in _LINKED:
-            kind, uri = _kind(_text(value, _MIME_TYPES)), _present(value, _URIS)
-            if isinstance(value.get(uri), str):
-                yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
+            kind = _kind(_text(value, _MIME_TYPES))
+            for uri in _URIS:
+                if isinstance(value.get(uri), str):
+                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
 
 
 def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
@@ -235,7 +239,7 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
     if isinstance(data, str) and source.get("type") != "text":
         media_type = media_type if isinstance(media_type, str) else ""
         yield Part(where, ("source", "data"), kind, data, media_type)
-    elif isinstance(url, str):
+    if isinstance(url, str):  # also beside data: which of them a server reads depends on the type
         yield Part(where, ("source", "url"), kind, url)
 
 
@@ -261,19 +265,6 @@ def _resolution(part: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def strings(value: Any) -> Iterator[tuple[Where, str]]:
-    """Yield all strings in JSON, except keys, with their places."""
-    stack: list[tuple[Where, Any]] = [((), value)]
-    while stack:
-        where, item = stack.pop()
-        if isinstance(item, str):
-            yield where, item
-        elif isinstance(item, dict):
-            stack += [((*where, key), child) for key, child in item.items()]
-        elif isinstance(item, list):
-            stack += [((*where, number), child) for number, child in enumerate(item)]
-
-
 def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
@@ -282,19 +273,30 @@ def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
     news : parts from `parts`, in their order, each with its replacement
     """
     for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
-        if not isinstance(new, Media):
-            content = _at(body, part.place[:-1])
-            number = int(part.place[-1])
-            body = _with(
-                body,
-                part.place[:-1],
-                [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]],
-            )
-        else:
+        if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
-            holder = _at(body, place)
-            body = _with(body, place, holder | _written(part, holder, new))
+            body = _changed(body, place, partial(_with_media, part, new))
+        else:
+            body = _changed(body, part.place[:-1], partial(_with_frames, part, new))
     return body
+
+
+def _changed(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
+    """A copy of JSON in which the value at a place is changed; the rest is shared."""
+    if not where:
+        return change(value)
+    copy = value.copy()
+    copy[where[0]] = _changed(value[where[0]], where[1:], change)
+    return copy
+
+
+def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
+    return holder | _written(part, holder, new)
+
+
+def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
+    number = int(part.place[-1])
+    return [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]]
 
 
 def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
@@ -341,17 +343,3 @@ def _image_like(
         return {"type": "text"}, {"type": "image_url", "image_url": shown}
     kept.setdefault("detail", "auto")
     return {"type": "input_text"}, {"type": "input_image", "image_url": data_url(media)}
-
-
-def _at(value: Any, where: Where) -> Any:
-    for key in where:
-        value = value[key]
-    return value
-
-
-def _with(value: Any, where: Where, new: Any) -> Any:
-    if not where:
-        return new
-    copy = value.copy()
-    copy[where[0]] = _with(value[where[0]], where[1:], new)
-    return copy

@@ -6,7 +6,7 @@ Answers are relayed byte for byte, so server-sent events, compression and future
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from functools import partial
 from threading import Event
@@ -17,24 +17,28 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
-from cotam.gateway.bodies import Bodies, in_thread
+from cotam.gateway.access_tokens import Tokens
+from cotam.gateway.bodies import Bodies, Check, in_thread
+from cotam.gateway.body_stream import Marks, Outgoing
+from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.jobs import Converter, Job, check_count, count_images, find_cotam, has_cotam
-from cotam.gateway.once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
-from cotam.gateway.outgoing import Marks, Outgoing
-from cotam.gateway.parts import dotted, parse_json, parts, replaced, to_json
+from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
+from cotam.gateway.parts import check_clear, parts, replaced
 from cotam.gateway.paths import api_of, is_relayed, model_in
-from cotam.gateway.peer import Detector, Peer
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.request_options import options_in_headers
+from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.store import Held, Store
-from cotam.gateway.tokens import Tokens
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
-from cotam.gateway.wish import wish_in_headers
+from cotam.gateway.upstream_kind import Detector, Peer
 
-__all__ = ["Relay"]
+__all__ = ["JSON_PATHS", "Relay"]
 
 _JSON_STARTS = b"{[\xef\xff\xfe\0"
 """First bytes of JSON that has parts: an object or a list, in UTF-8, UTF-16 or UTF-32."""
+
+JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
+"""Paths whose bodies are JSON, whatever their media type says."""
 
 
 class Relay:
@@ -85,14 +89,16 @@ class Relay:
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | Outgoing = b""
+        sender = None
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
                 content = await in_thread(self._pool, partial(self._converted, body, scope, job))
-            exchange.tokens = job.tokens if job else None
+            if job:
+                exchange.tokens, sender = job.tokens, self._sender
         try:
             with exchange.stage("upstream"):
-                answer = await self._open(scope, content, exchange)
+                answer = await self._open(scope, content, exchange, sender)
         except RefusedError:
             if self._peer:
                 self._peer.start()
@@ -103,7 +109,7 @@ class Relay:
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await self._relay(answer, send, answer_headers)
+            await _relay(answer, send, answer_headers)
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
             exchange.error = f"the upstream {self._upstream.name} broke off: {error or type(error).__name__}"
@@ -120,30 +126,30 @@ class Relay:
         job.formats = await self._detector.formats() if self._detector else None
         return job
 
-    async def _open(self, scope: Scope, content: bytes | Outgoing, exchange: Exchange) -> httpx2.Response:
+    async def _open(
+        self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
+    ) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
         path = scope["path"]
         url = self._upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
         exchange.bytes_upstream = len(content)
-        if not self._sender or not content or isinstance(content, Outgoing):
+        if not sender or not content or isinstance(content, Outgoing):
             return await self._upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
             return self._upstream.open(scope["method"], url, with_type(headers, media_type), body)
 
         kind = Headers(raw=headers).get("content-type", "")
-        answer, sent = await self._sender.send(open_, self._pool, content, kind)
+        answer, sent = await sender.send(open_, self._pool, content, kind)
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _converted(
-        self, body: bytes, scope: Scope, job: Job | None, check: Callable[[], None]
-    ) -> bytes | Outgoing:
+    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
         """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
         check()
         headers = Headers(scope=scope)
-        wish = wish_in_headers(headers)
+        options = options_in_headers(headers)
         body = self._bodies.decoded(body, headers)
         if job is None:
             return body
@@ -156,17 +162,18 @@ class Relay:
                     "decode it with POST /v1/cotam/decode first"
                 )
             return body
+        if self._converter.checks_addresses:
+            check_clear(value)
         found = parts(value)
         check_count(count_images(found), self._most)
-        job.wish, job.check = wish, check
-        job.model, job.detail = _model(value) or model_in(scope["path"]), _detail(value)
+        job.options, job.check = options, check
+        job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         marks = Marks(self._converter(found, job))
         value = replaced(value, marks.news)
-        if not self._converter.passes_cotam and (where := find_cotam(value)):
-            raise RefusedError(
-                f"{dotted(where)}: a .cotam file is not decoded at this place", param=dotted(where)
-            )
+        if not self._converter.passes_cotam and (where := find_string(value, is_cotam_text)):
+            place = dotted(where)
+            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
         if not marks.news and not repeated.is_set():
             return body  # else what was looked at is what is sent
         content = marks.filled(to_json(value))
@@ -175,14 +182,17 @@ class Relay:
     def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_json = kind.endswith(("/json", "+json"))
-        named = scope["path"] in ("/v1/chat/completions", "/v1/responses", "/v1/messages")
-        if not (is_json or named or body.lstrip()[:1] in [bytes([byte]) for byte in _JSON_STARTS]):
+        first = body.lstrip()[:1]
+        is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
+        if not (is_json or (first and first in _JSON_STARTS)):
             return None
         try:
             return parse_json(body, repeated.set)
         except InputError as error:
-            if is_json or named:
+            # A server may read more as JSON: a value with other text behind it, or text that is not UTF-8.
+            # A file may have lines of JSON.
+            is_file = scope["path"].startswith("/v1/files")
+            if is_json or (self._converter.checks_addresses and first in b"{[" and not is_file):
                 raise RefusedError(str(error)) from error
             return None
 
@@ -190,10 +200,9 @@ class Relay:
         self, answer: httpx2.Response, exchange: Exchange, method: str
     ) -> list[tuple[bytes, bytes]]:
         added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
-        if exchange.tokens is not None:
-            added.append((b"x-cotam-tokens", str(exchange.tokens).encode()))
-        if exchange.saved is not None:
-            added.append((b"x-cotam-saved", str(exchange.saved).encode()))
+        for name, count in ((b"x-cotam-tokens", exchange.tokens), (b"x-cotam-saved", exchange.saved)):
+            if count is not None:
+                added.append((name, b"%d" % count))
         ours = {name for name, _ in added} | {STORED_HEADER.encode()}
         kept = []
         for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
@@ -204,23 +213,9 @@ class Relay:
                 kept.append((name, value))
         return [*kept, *added]
 
-    async def _relay(self, answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
-        async for chunk in answer.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-
-def _detail(value: Any) -> str | None:
-    """Gemini's resolution of all media of a request."""
-    for name in ("generationConfig", "generation_config"):
-        config = value.get(name) if isinstance(value, dict) else None
-        for key in ("mediaResolution", "media_resolution"):
-            if isinstance(config, dict) and isinstance(config.get(key), str):
-                return str(config[key])
-    return None
-
-
-def _model(value: Any) -> str | None:
-    model = value.get("model") if isinstance(value, dict) else None
-    return model if isinstance(model, str) else None
+async def _relay(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
+    async for chunk in answer.aiter_raw():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -23,6 +23,7 @@ GRACE_SECONDS = 30
 SERVER: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
+    "ws": "none",  # a request for a WebSocket is refused like any other, whatever is installed
     # Those of the upstream are relayed.
     "server_header": False,
     "date_header": False,

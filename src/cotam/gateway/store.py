@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -48,7 +49,7 @@ def digest_of(data: bytes) -> bytes:
 class Store:
     """A bounded store of files, safe to use from several threads.
 
-    Raises InputError if ``folder`` cannot be created or read.
+    Raises InputError if ``folder`` cannot be created, read or written.
 
     Parameters
     ----------
@@ -56,7 +57,6 @@ class Store:
     age : seconds after its last use at which a file is removed
     folder : folder of the files, which survive a restart; None keeps them in memory. It belongs to one
         process and is created with access for its user only. Damaged files are treated as absent.
-    clock : returns seconds since the epoch
     """
 
     def __init__(
@@ -125,6 +125,8 @@ class Store:
     def _scan(self, folder: Path) -> None:
         """Take over the files of an earlier process."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass  # it can be written
         files.remove_temporaries(str(folder))
         found = []
         for path in folder.glob("*/*"):

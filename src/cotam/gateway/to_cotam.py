@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -13,15 +13,15 @@ import cotam
 from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
+from cotam.gateway.converter import Job, is_cotam_text, log_passing, media_in, part_errors
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, find_cotam, image_in, log_passing, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
-from cotam.gateway.media import COTAM, Media, Outlines, url_length, video_format
+from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
-from cotam.gateway.patches import is_patch
-from cotam.gateway.patching import Patcher, Source
+from cotam.gateway.patch_encoder import Patcher, Source
+from cotam.gateway.patch_format import is_patch
+from cotam.gateway.request_options import Options, model_for, named
 from cotam.gateway.store import digest_of
-from cotam.gateway.wish import Wish, model_for, named
 from cotam.image.read import Pixels
 
 __all__ = ["ToCotam"]
@@ -34,30 +34,31 @@ class ToCotam:
 
     Parameters
     ----------
-    wish : default options
+    options : default options
     size_limit : pixels; larger images, and videos with larger frames, pass unchanged
     cache : bytes of encoded images to cache
     patcher : encodes images as patches onto earlier ones; None encodes each whole
     """
 
     passes_cotam = True
+    checks_addresses = False
 
     def __init__(
-        self, wish: Wish, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
+        self, options: Options, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
     ) -> None:
-        self._wish, self._limit, self._patcher = wish, size_limit, patcher
+        self._options, self._limit, self._patcher = options, size_limit, patcher
         self._outlines = Outlines(size_limit)
         self._coded: Cache[bytes] = Cache(cache)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
-        request = _Request(job, job.wish.over(self._wish))
+        request = _Request(job, job.options.over(self._options))
         for part in parts:
             job.check()
             is_video = part.kind == "video"
-            found = video_in(part) if is_video else image_in(part)
-            if not found and part.kind == "image" and part.address is None and find_cotam(part.text) is None:
+            found = media_in(part, "image", "video")
+            if not found and part.kind == "image" and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "not an image of a known format")
-            if not found or (is_video and request.wish.max_frames == 0):
+            if not found or (is_video and request.options.max_frames == 0):
                 continue
             data, kind = found
             result, size, started, cached = kind, len(data), time.perf_counter(), False
@@ -70,7 +71,7 @@ class ToCotam:
                         result, size = "patch" if is_patch(file) else "cotam", len(file)
                     if not is_video:
                         sent = file if part in request.news else data
-                        request.earlier.append(Source(data, request.wish_for(part), sent))
+                        request.earlier.append(Source(data, request.options_for(part), sent))
                 except (InputError, LimitError, MissingExtraError) as error:
                     log_passing(part, error)
             job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
@@ -81,21 +82,21 @@ class ToCotam:
         """The .cotam file of an image, and whether it was in the cache."""
         key, (width, height, _) = self._outlines.get(data)
         request.count(width, height, part)
-        wish = request.wish_for(part)
+        options = request.options_for(part)
         if self._patcher:
-            return self._patcher(data, wish, request.earlier)
-        return self._coded.get((key, wish), partial(cotam.encode, data, **wish.options()))
+            return self._patcher(data, options, request.earlier)
+        return self._coded.get((key, options), partial(cotam.encode, data, **options.for_encode()))
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """The .cotam sequence of a video, and whether it was in the cache."""
-        key = digest_of(data), request.wish, "video"
+        key = digest_of(data), request.options, "video"
         return self._coded.get(key, partial(self._sequence, data, part, request))
 
     def _sequence(self, data: bytes, part: Part, request: _Request) -> bytes:
         from cotam.image.sampling import read_clip
         from cotam.image.video import Clip
 
-        wish, check = request.wish, request.job.check
+        options, check = request.options, request.job.check
 
         def note(text: str) -> None:
             log.warning("a video is not sent whole", part=part.name, note=text)
@@ -109,27 +110,27 @@ class ToCotam:
                 yield seconds, pixels
 
         with closing(Clip(BytesIO(data), "the video")) as clip:
-            fps, most = wish.fps or FPS, wish.max_frames or MAX_FRAMES
+            fps, most = options.fps or FPS, options.max_frames or MAX_FRAMES
             frames = read_clip(clip, fps, most, advance=lambda seconds: check(), note=note)
-            coding = replace(wish, target_size=None).options()  # a budget is for an image
+            coding = replace(options, target_size=None).for_encode()  # a budget is for an image
             return b"".join(cotam.encode_frames(checked(frames), **coding))
 
 
 class _Request:
     """The model of one request, and what was made of its images so far."""
 
-    def __init__(self, job: Job, wish: Wish) -> None:
+    def __init__(self, job: Job, options: Options) -> None:
         self.job = job
-        self._model = model_for(wish.fit, job.model)
-        self.wish = replace(wish, fit=named(self._model, job.detail) if self._model else None)
+        self._model = model_for(options.fit, job.model)
+        self.options = replace(options, fit=named(self._model, job.detail) if self._model else None)
         self.news: dict[Part, Media] = {}
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
 
-    def wish_for(self, part: Part) -> Wish:
+    def options_for(self, part: Part) -> Options:
         if not self._model or not part.detail:
-            return self.wish
-        return replace(self.wish, fit=named(self._model, part.detail))
+            return self.options
+        return replace(self.options, fit=named(self._model, part.detail))
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
@@ -140,14 +141,5 @@ class _Request:
 
     def tokens(self) -> int | None:
         """Visual tokens of all images; None where that is not known."""
-        known = self._counts and None not in self._counts
-        return sum(count or 0 for count in self._counts) if known else None
-
-
-def video_in(part: Part) -> tuple[bytes, str] | None:
-    """Data and format of the video file that a part carries; None for other parts, broken ones too."""
-    with suppress(InputError):
-        found = part.media
-        if found and (kind := video_format(found.data)):
-            return found.data, kind
-    return None
+        known = [count for count in self._counts if count is not None]
+        return sum(known) if known and len(known) == len(self._counts) else None

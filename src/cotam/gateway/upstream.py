@@ -6,17 +6,17 @@ import ipaddress
 import os
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from cotam.gateway.outgoing import Outgoing
+from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
+from cotam.gateway.body_stream import Outgoing
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 
 __all__ = ["RawHeaders", "Upstream", "end_to_end", "is_loopback", "proxy_for"]
 
@@ -61,8 +61,7 @@ def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
 class Upstream:
     """The server to which requests are forwarded.
 
-    Raises ValueError if the address is not valid, or the environment names a proxy for it that cannot be
-    used.
+    Raises ValueError for an address that is not valid, or a proxy of the environment that cannot be used.
 
     Parameters
     ----------
@@ -92,22 +91,14 @@ class Upstream:
         self.name = _shown(parsed)
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
         self._key, self._token, self._silence = key, token, silence
-        self._connections = connections
-        self._proxy = proxy_for(address)
-        self._client: httpx2.AsyncClient | None = None
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Requests can be sent within."""
-        timeout = httpx2.Timeout(self._silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
         # Servers drop idle connections, uvicorn after 5 s: a request must not be sent into that moment.
-        limits = httpx2.Limits(max_connections=self._connections, keepalive_expiry=2)
+        limits = httpx2.Limits(max_connections=connections, keepalive_expiry=2)
         # With a transport of its own the client looks for no proxy in the environment.
-        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=self._proxy)
+        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
         # Cookies are the client's own: one must not get what was set for another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        async with httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies) as self._client:
-            yield
+        self.client = httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies)
 
     def url(self, path: str, query: str = "") -> str:
         """Return the address of the upstream for a normal path of a client.
@@ -129,9 +120,7 @@ class Upstream:
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Return the headers of the client, unchanged except for those of this connection or this gateway.
 
-        Parameters
-        ----------
-        tokens : tokens of this gateway; headers that carry one are not forwarded
+        Headers that carry one of the gateway's own ``tokens`` are left out.
         """
         kept = []
         for name, value in end_to_end(given):
@@ -160,15 +149,14 @@ class Upstream:
         Raises RefusedError: 502 if the upstream cannot be reached or disconnects, 504 if it sends nothing,
         414 if the address is too long.
         """
-        assert self._client
         try:
-            content: bytes | AsyncIterator[bytes] | None
+            content: bytes | AsyncIterator[bytes] | None = None
             if isinstance(body, Outgoing):
                 headers, content = [*headers, (b"content-length", b"%d" % len(body))], aiter(body)
-            else:
-                content = body or None
-            request = self._client.build_request(method, url, headers=headers, content=content)
-            return await self._client.send(request, stream=True)
+            elif body:
+                content = body
+            request = self.client.build_request(method, url, headers=headers, content=content)
+            return await self.client.send(request, stream=True)
         except httpx2.ConnectTimeout as error:
             raise RefusedError(f"the upstream {self.name} cannot be reached: no answer", 502) from error
         except httpx2.TimeoutException as error:
@@ -183,12 +171,8 @@ class Upstream:
     def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
         """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.
 
-        Raises RefusedError: 502 for a redirect that would take a request with a body to another server.
-
-        Parameters
-        ----------
-        asked : requested address of the upstream
-        takes_body : whether a client that follows sends the body of its request again
+        ``asked`` is the requested address of the upstream. Raises RefusedError: 502 for a redirect to another
+        server if the client would send the body of its request again (``takes_body``).
         """
         target = urljoin(asked, value.decode("latin-1"))
         found, base = urlsplit(target), urlsplit(self._base)
@@ -206,12 +190,10 @@ class Upstream:
         if path.startswith(base + "/"):
             return normal_path(f"/v1/{path[len(base) + 1 :]}".encode("latin-1", "replace"))
         root = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base)
-        rest = path[len(root) :] if path.startswith(root + "/") else ""
-        return (
-            normal_path(rest.encode("latin-1", "replace"))
-            if re.match(r"/v1(alpha|beta)[0-9]?/", rest)
-            else None
-        )
+        rest = path.removeprefix(root)
+        if path.startswith(root + "/") and re.match(r"/v1(alpha|beta)[0-9]?/", rest):
+            return normal_path(rest.encode("latin-1", "replace"))
+        return None
 
 
 # Proxies of the environment
@@ -251,16 +233,10 @@ def proxy_for(address: str) -> str | None:
 def _is_excluded(host: str) -> bool:
     """NO_PROXY with a network in it, such as 10.0.0.0/8, which `proxy_bypass` does not know."""
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
     for item in listed.split(","):
-        try:
-            if address in ipaddress.ip_network(item.strip().strip("[]"), strict=False):
+        with suppress(ValueError):  # a name
+            if ipaddress.ip_address(host) in ipaddress.ip_network(item.strip().strip("[]"), strict=False):
                 return True
-        except ValueError:
-            continue
     return False
 
 

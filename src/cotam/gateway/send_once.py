@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -23,18 +22,11 @@ import httpx2
 
 from cotam.errors import CotamError, LimitError
 from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
-from cotam.gateway.patches import base_of, is_patch
+from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.store import Held, Store
 
-__all__ = [
-    "STORED_HEADER",
-    "Received",
-    "Receiver",
-    "Sender",
-    "is_link",
-    "with_type",
-]
+__all__ = ["STORED_HEADER", "Received", "Receiver", "Sender", "is_link", "with_type"]
 
 MISSING_STATUS = 412
 STORED_HEADER = "x-cotam-stored"
@@ -65,13 +57,9 @@ def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[t
 
 @dataclass(frozen=True)
 class Received:
-    """A request that was put together.
+    """A request that was put together: body and media type as the client of the edge sent them.
 
-    Attributes
-    ----------
-    body, media_type : those of the client of the edge
-    held : files for patches in it
-    stored : whether all of its files are stored, to be named by their SHA-256 next time
+    ``held`` has the files for patches in it; ``stored`` is whether all its files are stored for next time.
     """
 
     body: bytes
@@ -81,27 +69,16 @@ class Received:
 
 
 class Receiver:
-    """The gateway's end.
-
-    Parameters
-    ----------
-    store : where files are stored
-    limit : largest whole body in bytes
-    """
+    """The gateway's end, which stores files; whole bodies may have ``limit`` bytes."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self.store, self._limit = store, limit
 
     def __call__(self, data: bytes, owner: str) -> Received:
-        """Put the request together.
+        """Put the request of a link body together, with files stored for ``owner``.
 
         Raises RefusedError: 412 for files that were neither sent nor stored, after storing those that were
         sent; 400 for data that are not a link body, 413 for one that is too large.
-
-        Parameters
-        ----------
-        data : a link body
-        owner : among whose files those that were not sent are looked up
         """
         try:
             parts = unpack(data, self._limit)
@@ -150,28 +127,22 @@ def _resolve(
 class Sender:
     """The edge's end, which remembers what the gateway has.
 
-    Parameters
-    ----------
-    base : returns the base of a patch by its SHA-256, if the request does not have it
+    ``base`` returns the base of a patch by its SHA-256, if the request does not have it.
     """
 
-    def __init__(self, base: Callable[[bytes], bytes | None] | None = None) -> None:
-        self._base = base or (lambda digest: None)
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+    def __init__(self, base: Callable[[bytes], bytes | None] = lambda digest: None) -> None:
+        self._base = base
+        self._known: dict[bytes, None] = {}
         self._has_started = False
         self._lock = Lock()
 
     async def send(
         self, open_: Open, pool: Executor, body: bytes, media_type: str
     ) -> tuple[httpx2.Response, int]:
-        """Send a body, and again with the files that the gateway lacks.
+        """Send a body, taken apart in a thread of the pool, and again with the files that the gateway lacks.
 
         Returns the answer, and the number of bytes sent over the link. Raises RefusedError as ``open_``; 502
         if the gateway asks again for what it was sent, 503 if it asks for a file that the edge no longer has.
-
-        Parameters
-        ----------
-        pool : whose threads take the body apart
         """
         loop = asyncio.get_running_loop()
         parts = await loop.run_in_executor(pool, split, body, media_type)
@@ -213,10 +184,10 @@ class Sender:
         with self._lock:
             self._has_started = True
             for digest in digests:
+                self._known.pop(digest, None)
                 self._known[digest] = None
-                self._known.move_to_end(digest)
-            while len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
+            for digest in list(self._known)[:-_KNOWN]:
+                del self._known[digest]
 
     def _forget(self, digests: Iterable[bytes]) -> None:
         with self._lock:

@@ -134,14 +134,10 @@ def read_patch(data: bytes) -> Patch:
 
 
 def paste(patch: Patch, base: Pixels) -> Pixels:
-    """Decode the stills of a patch and paste them onto its base.
+    """Decode the stills of a patch and paste them onto its decoded base, uint8 (H, W, 3).
 
     Returns uint8 (patch.height, patch.width, 3). Raises FormatError if neither base nor rectangles cover a
     pixel, and FormatError, LimitError, UnknownWeightsError as `cotam.decode`.
-
-    Parameters
-    ----------
-    base : uint8 (H, W, 3), the decoded base
     """
     pixels = np.empty((patch.height, patch.width, 3), np.uint8)
     is_open = np.ones(pixels.shape[:2], bool)

@@ -16,36 +16,36 @@ from starlette.types import Receive, Scope, Send
 
 import cotam
 from cotam.errors import CotamError, InputError
-from cotam.gateway.bodies import Bodies, in_thread
+from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.exchange import Note, exchange_of
-from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, saved, video_format
+from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, is_cotam, saved, video_format
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.wish import STILL, Wish, wish_in_query
+from cotam.gateway.request_options import STILL, Options, options_in_query
 
-__all__ = ["Plain", "Work", "ordinary", "routes"]
+__all__ = ["SingleImage", "Work", "refuse_cotam", "routes"]
 
-Work = Callable[[bytes, Wish, Callable[[], None]], tuple[Response, Note | None]]
-"""Body, wish and a function that raises when nobody waits → the answer, and what became of the image."""
+Work = Callable[[bytes, Options, Check], Response]
+
+_KINDS = {COTAM: "cotam", MEDIA_TYPES["png"]: "png"}
+"""Media types of answers that count as conversions."""
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     """The routes, for images of at most ``size_limit`` pixels."""
     return [
-        Route("/v1/cotam/encode", Plain(pool, bodies, size_limit, _encode, STILL)),
-        Route("/v1/cotam/decode", Plain(pool, bodies, size_limit, _decode)),
+        Route("/v1/cotam/encode", SingleImage(pool, bodies, size_limit, _encode, STILL)),
+        Route("/v1/cotam/decode", SingleImage(pool, bodies, size_limit, _decode)),
     ]
 
 
-class Plain:
-    """An ASGI application that processes the image in the body.
+class SingleImage:
+    """An ASGI application that processes the image in the body in a thread of the pool.
 
     Parameters
     ----------
-    pool : threads for the work
     size_limit : largest image in pixels
-    names : options that the query may have, see `cotam.gateway.wish`
-    most : largest number of requests at a time, waiting ones included; more are refused with 429. None is no
-        limit
+    names : options that the query may have, see `cotam.gateway.request_options`
+    most : largest number of requests at a time, waiting ones included; more are refused with 429
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
@@ -67,10 +67,8 @@ class Plain:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
         if self._most is not None and self._running >= self._most:
-            message = (
-                f"{self._most} requests of this kind are in progress, the limit: try again in a few seconds"
-            )
-            raise RefusedError(message, 429, headers={"Retry-After": "5"})
+            message = f"{self._most} requests of this kind are in progress, the limit"
+            raise RefusedError(f"{message}: try again in a few seconds", 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
             await self._bodies.answer(scope, receive, partial(self._answer, scope, receive, send))
@@ -79,17 +77,16 @@ class Plain:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
-        wish = wish_in_query(Request(scope).query_params, self._names)
-        work = partial(self._done, body, Headers(scope=scope), wish)
+        options = options_in_query(Request(scope).query_params, self._names)
+        work = partial(self._done, body, Headers(scope=scope), options)
         with exchange.stage("images"):
-            response, note = await in_thread(self._pool, work, self._seconds)
-        if note:
-            exchange.notes.append(note)
+            response, notes = await in_thread(self._pool, work, self._seconds)
+        exchange.notes += notes
         await response(scope, receive, send)
 
     def _done(
-        self, body: bytes, headers: Headers, wish: Wish, check: Callable[[], None]
-    ) -> tuple[Response, Note | None]:
+        self, body: bytes, headers: Headers, options: Options, check: Check
+    ) -> tuple[Response, list[Note]]:
         check()
         body = self._bodies.decoded(body, headers)
         try:
@@ -98,33 +95,31 @@ class Plain:
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"
                 )
             check_size(body, self._limit)
-            return self._work(body, wish, check)
+            started = time.perf_counter()
+            response = self._work(body, options, check)
+            seconds = time.perf_counter() - started
         except CotamError as error:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
             raise RefusedError("not enough memory for the image", 503) from error
+        source, result = format_of(body) or "cotam", _KINDS.get(response.media_type or "")
+        made = len(response.body)
+        return response, [Note(source, result, len(body), made, seconds, cached=False)] if result else []
 
 
-def _encode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
-    started = time.perf_counter()
-    kind = ordinary(body)
-    data = cotam.encode(body, **wish.options())
+def _encode(body: bytes, options: Options, check: Check) -> Response:
+    refuse_cotam(body)
+    data = cotam.encode(body, **options.for_encode())
     found = cotam.info(data)
     headers = {"x-cotam-size": f"{found.width}x{found.height}", "x-cotam-quality": str(found.quality)}
-    note = Note(kind, "cotam", len(body), len(data), time.perf_counter() - started, cached=False)
-    return Response(data, media_type=COTAM, headers=headers), note
+    return Response(data, media_type=COTAM, headers=headers)
 
 
-def _decode(body: bytes, wish: Wish, check: Callable[[], None]) -> tuple[Response, Note | None]:
-    started = time.perf_counter()
-    png = saved(cotam.decode(body))
-    note = Note("cotam", "png", len(body), len(png), time.perf_counter() - started, cached=False)
-    return Response(png, media_type=MEDIA_TYPES["png"]), note
+def _decode(body: bytes, options: Options, check: Check) -> Response:
+    return Response(saved(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
 
 
-def ordinary(body: bytes) -> str:
-    """The format of the image, see `format_of`. Raises InputError if it is a .cotam file."""
-    kind = format_of(body)
-    if not kind:
+def refuse_cotam(body: bytes) -> None:
+    """Raise InputError for a .cotam file."""
+    if is_cotam(body):
         raise InputError("the body is a .cotam file already: send an image of another format")
-    return kind

@@ -15,13 +15,13 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.gateway.hosted import RUNGS, ForApi
-from cotam.gateway.jobs import Job
-from cotam.gateway.ladder import BEST, plan, quantised_room
+from cotam.gateway.byte_budget import BEST, plan, quantised_room
+from cotam.gateway.converter import Job
+from cotam.gateway.for_api import RUNGS, ForApi
 from cotam.gateway.media import Media, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.wish import Wish
+from cotam.gateway.request_options import Options
 from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
@@ -328,7 +328,7 @@ def test_an_image_that_lacks_pixels_passes_too(caplog: pytest.LogCaptureFixture)
     data = saved(PIXELS, "JPEG")
     cut, whole = data_url("image/jpeg", data[: len(data) * 3 // 4]), url_of(PIXELS)
     with caplog.at_level(logging.WARNING, "cotam.gateway"):
-        news = budget(fit="none")(turns_of(cut, whole), Job(wish=Wish(max_pixels=1000), model="gpt-4o"))
+        news = budget(fit="none")(turns_of(cut, whole), Job(options=Options(max_pixels=1000), model="gpt-4o"))
     assert [part.place[1] for part in news] == [1]
     (record,) = caplog.records
     assert "image file is truncated" in record.fields["reason"]  # type: ignore[attr-defined]

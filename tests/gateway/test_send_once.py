@@ -24,14 +24,14 @@ from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
-from cotam.gateway.once import Sender
-from cotam.gateway.patches import Patch, is_patch, write_patch
-from cotam.gateway.patching import Patcher
+from cotam.gateway.patch_encoder import Patcher
+from cotam.gateway.patch_format import Patch, is_patch, write_patch
+from cotam.gateway.request_options import Options
+from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store, digest_of
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
-from cotam.gateway.wish import Wish
 
 LIMITS = Limits(body=2_000_000, requests=8, images=32, pixels=10**6, jobs=2)
 SCREEN = np.concatenate([page(160, 144, 12), picture(160, 112)], 1)
@@ -95,7 +95,7 @@ class Session:
         self.edges.close()
         patcher = Patcher() if patches else None
         sender = Sender(patcher.base if patcher else None) if once else None
-        converter = ToCotam(Wish(), 10**6, patcher=patcher)
+        converter = ToCotam(Options(), 10**6, patcher=patcher)
         edge = application(Upstream(self.cloud, token=token), converter, LIMITS, sender=sender, local=True)
         self.edge = self.edges.enter_context(running(edge, **SERVER))
 

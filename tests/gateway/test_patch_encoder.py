@@ -1,4 +1,4 @@
-"""`cotam.gateway.patching`: which images become patches, and onto what."""
+"""`cotam.gateway.patch_encoder`: which images become patches, and onto what."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import Image
 from synthetic import page, picture
 
 import cotam
-from cotam.gateway.patches import Patch, base_of, depth_of, is_patch, paste, read_patch
-from cotam.gateway.patching import Patcher, Source
+from cotam.gateway.patch_encoder import Patcher, Source
+from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, paste, read_patch
+from cotam.gateway.request_options import Options
 from cotam.gateway.store import digest_of
-from cotam.gateway.wish import Wish
 
 SCREEN = page(208, 320, 12)
-WISH = Wish()
+DEFAULT = Options()
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -39,10 +39,10 @@ class Conversation:
         self.patcher = patcher or Patcher()
         self.sources: list[Source] = []
 
-    def add(self, pixels: np.ndarray, wish: Wish = WISH) -> bytes:
+    def add(self, pixels: np.ndarray, options: Options = DEFAULT) -> bytes:
         data = png(pixels)
-        file, _ = self.patcher(data, wish, self.sources)
-        self.sources.append(Source(data, wish, file))
+        file, _ = self.patcher(data, options, self.sources)
+        self.sources.append(Source(data, options, file))
         return file
 
     def seen(self, file: bytes) -> np.ndarray:
@@ -113,7 +113,7 @@ def test_an_image_is_encoded_once() -> None:
     talk = Conversation()
     talk.add(SCREEN)
     file = talk.add(step(3))
-    again = talk.patcher(png(step(3)), WISH, [])
+    again = talk.patcher(png(step(3)), DEFAULT, [])
     assert again == (file, True)  # in another conversation too: its base is kept
 
 
@@ -124,7 +124,7 @@ def test_without_its_base_an_image_is_whole_and_stays_so() -> None:
     assert is_patch(talk.add(step(3)))
     for seed in range(8):  # other conversations push the base out
         Conversation(patcher).add(picture(64, 64, seed))
-    files = [patcher(png(step(3)), WISH, [])[0] for _ in range(2)]
+    files = [patcher(png(step(3)), DEFAULT, [])[0] for _ in range(2)]
     assert files[0] == files[1] == cotam.encode(step(3))
 
 
@@ -135,19 +135,19 @@ def test_a_new_edge_makes_the_same_patches() -> None:
 
 
 def test_images_that_are_shrunk_become_patches_of_what_the_model_sees() -> None:
-    wish = Wish(max_pixels=30_000)
+    options = Options(max_pixels=30_000)
     talk = Conversation()
-    talk.add(SCREEN, wish)
-    file = talk.add(step(3), wish)
+    talk.add(SCREEN, options)
+    file = talk.add(step(3), options)
     assert is_patch(file)
     assert talk.seen(file).shape == (139, 214, 3)
 
 
 def test_a_byte_budget_is_for_the_whole_image() -> None:
-    wish = Wish(target_size=3000)
+    options = Options(target_size=3000)
     talk = Conversation()
-    talk.add(SCREEN, wish)
-    file = talk.add(step(3), wish)
+    talk.add(SCREEN, options)
+    file = talk.add(step(3), options)
     assert not is_patch(file)
     assert len(file) <= 3000
 
@@ -157,5 +157,5 @@ def test_an_equal_image_in_other_bytes_is_a_patch_without_rectangles() -> None:
     first = talk.add(SCREEN)
     buffer = io.BytesIO()
     Image.fromarray(SCREEN).save(buffer, "PNG", compress_level=1)
-    file, _ = talk.patcher(buffer.getvalue(), WISH, talk.sources)
+    file, _ = talk.patcher(buffer.getvalue(), DEFAULT, talk.sources)
     assert read_patch(file) == Patch(320, 208, digest_of(first), 1, [])

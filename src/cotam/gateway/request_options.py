@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
 from cotam.gateway import log
+from cotam.gateway.access_tokens import TOKEN_HEADER
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.tokens import TOKEN_HEADER
 from cotam.image import models
 from cotam.image.models import Model
 
-__all__ = ["STILL", "Wish", "model_for", "named", "wish_in_headers", "wish_in_query"]
+__all__ = ["STILL", "Options", "model_for", "named", "options_in_headers", "options_in_query"]
 
 AUTO, NONE = "auto", "none"
 """In place of a model's name: the model that the request names; no model, so that images keep their size."""
@@ -33,7 +33,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class Options:
     """Encoding options of a request; None is the default of the codec. The last two are for videos.
 
     ``fit`` is the name of a model, "auto" or "none".
@@ -46,7 +46,7 @@ class Wish:
     fps: float | None = None
     max_frames: int | None = None
 
-    def options(self) -> dict[str, Any]:
+    def for_encode(self) -> dict[str, Any]:
         """Return the arguments of `cotam.encode`."""
         names = ("quality", "target_size", "fit", "max_pixels")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
@@ -56,7 +56,7 @@ class Wish:
             given.pop("fit")
         return given
 
-    def over(self, other: Wish) -> Wish:
+    def over(self, other: Options) -> Options:
         """Return these options, with those of ``other`` where they are None; a quality overrides its size."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if "quality" in given and "target_size" not in given:
@@ -64,7 +64,7 @@ class Wish:
         return replace(other, **given)
 
 
-def wish_in_headers(headers: Mapping[str, str]) -> Wish:
+def options_in_headers(headers: Mapping[str, str]) -> Options:
     """Read the options in headers ``X-Cotam-…``, except the token.
 
     Raises RefusedError for an unknown name, a value that is not valid, or two options that exclude each
@@ -72,16 +72,16 @@ def wish_in_headers(headers: Mapping[str, str]) -> Wish:
     """
     given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
     given.pop(TOKEN_HEADER, None)
-    return _wish(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _ALL})
+    return _options(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _ALL})
 
 
-def wish_in_query(query: Mapping[str, str], names: Iterable[str]) -> Wish:
-    """Read the options in a query that may only have these names. Raises as `wish_in_headers`."""
-    return _wish(query, {name: name for name in names})
+def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> Options:
+    """Read the options in a query that may only have these names. Raises as `options_in_headers`."""
+    return _options(query, {name: name for name in names})
 
 
-def _wish(given: Mapping[str, str], meanings: Mapping[str, str]) -> Wish:
-    """The wish of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
+def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> Options:
+    """The options of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
     found: dict[str, Any] = {}
     for name, text in given.items():
         if name not in meanings:
@@ -92,7 +92,7 @@ def _wish(given: Mapping[str, str], meanings: Mapping[str, str]) -> Wish:
     if "quality" in found and "target_size" in found:
         quality, size = (name for name, meaning in meanings.items() if meaning in ("quality", "target_size"))
         raise RefusedError(f"{quality} and {size} exclude each other", param=quality)
-    return Wish(**found)
+    return Options(**found)
 
 
 def _value(name: str, meaning: str, text: str) -> str | float:
@@ -102,9 +102,8 @@ def _value(name: str, meaning: str, text: str) -> str | float:
         return text
     if meaning == "fps":
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
-            raise RefusedError(
-                f"{name}: {text!r} is not a number of frames a second, such as 0.5", param=name
-            )
+            message = f"{name}: {text!r} is not a number of frames a second, such as 0.5"
+            raise RefusedError(message, param=name)
         return float(text)
     low, high = _RANGES[meaning]
     if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
@@ -114,18 +113,11 @@ def _value(name: str, meaning: str, text: str) -> str | float:
 
 # Models
 
-_MOST_NAMES = 1000
-_lock = Lock()
-_told: set[str] = set()
-
 
 def model_for(fit: str | None, requested: str | None) -> Model | None:
     """Return the model to whose size images are shrunk; None keeps sizes.
 
-    Parameters
-    ----------
-    fit : as in `Wish`
-    requested : model that the request names; an unknown name is logged once
+    ``fit`` is that of `Options`, ``requested`` the model that the request names.
     """
     if fit is None or fit == NONE:
         return None
@@ -133,13 +125,13 @@ def model_for(fit: str | None, requested: str | None) -> Model | None:
         return models.find(fit)
     found = models.find(requested) if requested else None
     if requested and found is None:
-        with _lock:
-            if is_new := requested not in _told and len(_told) < _MOST_NAMES:
-                _told.add(requested)
-        if is_new:
-            name = requested[:200]
-            log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
+        _tell_unknown(requested[:200])
     return found
+
+
+@lru_cache(maxsize=1000)  # once for a name
+def _tell_unknown(name: str) -> None:
+    log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
 
 
 def named(model: Model, detail: str | None) -> str:

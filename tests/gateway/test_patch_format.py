@@ -1,4 +1,4 @@
-"""`cotam.gateway.patches`: the file, and what it makes of its base."""
+"""`cotam.gateway.patch_format`: the file, and what it makes of its base."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synthetic import page, picture
 
 import cotam
 from cotam.errors import CotamError, FormatError, LimitError, TruncatedError
-from cotam.gateway.patches import (
+from cotam.gateway.patch_format import (
     Patch,
     Rectangle,
     base_of,

@@ -12,11 +12,19 @@ import numpy as np
 import cotam
 from cotam.format.header import read_header
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.changes import CELL, Area, cell_hashes, changed_cells, rectangles, shared_share
+from cotam.gateway.changed_areas import (
+    CELL,
+    Area,
+    area_size,
+    cell_hashes,
+    changed_cells,
+    rectangles,
+    shared_share,
+)
 from cotam.gateway.media import check_size, is_cotam
-from cotam.gateway.patches import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
+from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
+from cotam.gateway.request_options import Options
 from cotam.gateway.store import Store, digest_of
-from cotam.gateway.wish import Wish
 from cotam.image.fit import fitted, target_size
 from cotam.image.read import Pixels, outline, to_rgb
 
@@ -40,16 +48,14 @@ class Source:
     """An image of a request: the file from the client, its encoding, and the file to send."""
 
     data: bytes
-    wish: Wish
+    options: Options
     file: bytes
 
 
 class Patcher:
     """Encodes images, each once, and keeps the bases of patches. Safe to share by threads.
 
-    Parameters
-    ----------
-    cache : bytes of encoded images to keep, by source and again by SHA-256
+    So many bytes of encoded images are kept by their source, and again by their SHA-256.
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
@@ -61,20 +67,15 @@ class Patcher:
         """A file that was made here, by its SHA-256; None if it is not kept any more."""
         return self.files.get(_OWNER, digest)
 
-    def __call__(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> tuple[bytes, bool]:
-        """Encode an image.
+    def __call__(self, data: bytes, options: Options, earlier: Sequence[Source]) -> tuple[bytes, bool]:
+        """Encode an image as the client sent it; ``earlier`` are those before it in the same request.
 
         Returns its file, a still or a patch whose bases are all kept here, and whether it was made before.
-
-        Parameters
-        ----------
-        data : the image as the client sent it
-        earlier : the images before it in the same request
         """
-        key = digest_of(data), wish
-        file, cached = self._coded.get(key, lambda: self._encode(data, wish, earlier))
+        key = digest_of(data), options
+        file, cached = self._coded.get(key, lambda: self._encode(data, options, earlier))
         if None in self._chain(file):
-            file, cached = self._coded.get((*key, "whole"), lambda: _whole(_pixels(data, wish), wish))
+            file, cached = self._coded.get((*key, "whole"), lambda: _whole(_pixels(data, options), options))
         self.files.put(_OWNER, file)
         return file, cached
 
@@ -84,76 +85,78 @@ class Patcher:
             file = self.base(base_of(file))
             yield file
 
-    def _encode(self, data: bytes, wish: Wish, earlier: Sequence[Source]) -> bytes:
-        pixels = _pixels(data, wish)
-        best = None if wish.target_size else self._base_for(data, wish, pixels, earlier)
+    def _encode(self, data: bytes, options: Options, earlier: Sequence[Source]) -> bytes:
+        pixels = _pixels(data, options)
+        best = None if options.target_size else self._base_for(data, options, pixels, earlier)
         if best is None:
-            return _whole(pixels, wish)
-        cells = changed_cells(pixels, _pixels(best.data, best.wish))
+            return _whole(pixels, options)
+        cells = changed_cells(pixels, _pixels(best.data, best.options))
         areas = rectangles(cells)
-        covered = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in areas)
-        if covered > COVERED * cells.size:
-            return _whole(pixels, wish)
+        if sum(map(area_size, areas)) > COVERED * cells.size:
+            return _whole(pixels, options)
         self.files.put(_OWNER, best.file)
-        patch = _patch(pixels, wish, areas, best.file)
+        patch = _patch(pixels, options, areas, best.file)
         *_, whole = best.file, *self._chain(best.file)
         if whole is not None and len(patch) <= SURE * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
-        return min(patch, _whole(pixels, wish), key=len)
+        return min(patch, _whole(pixels, options), key=len)
 
-    def _base_for(self, data: bytes, wish: Wish, pixels: Pixels, earlier: Sequence[Source]) -> Source | None:
+    def _base_for(
+        self, data: bytes, options: Options, pixels: Pixels, earlier: Sequence[Source]
+    ) -> Source | None:
         """Return the earlier image that has most in common with this one, of equals the latest.
 
         None if they have little in common, or its chain of patches is full.
         """
-        hashes = self._hashed(data, wish, pixels)
+        hashes = self._hashed(data, options, pixels)
         best, found = SHARED, None
         for source in earlier:
             if not _is_as_seen(source):
                 continue
-            share = shared_share(hashes, self._hashed(source.data, source.wish))
+            share = shared_share(hashes, self._hashed(source.data, source.options))
             if share >= best:
                 best, found = share, source
         return None if found is None or depth_of(found.file) == MAX_CHAIN else found
 
-    def _hashed(self, data: bytes, wish: Wish, pixels: Pixels | None = None) -> np.ndarray:
+    def _hashed(self, data: bytes, options: Options, pixels: Pixels | None = None) -> np.ndarray:
         """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""
-        key = digest_of(data), wish.fit, wish.max_pixels
-        return self._hashes.get(key, lambda: cell_hashes(_pixels(data, wish) if pixels is None else pixels))[
-            0
-        ]
+
+        def make() -> np.ndarray:
+            return cell_hashes(_pixels(data, options) if pixels is None else pixels)
+
+        return self._hashes.get((digest_of(data), options.fit, options.max_pixels), make)[0]
 
 
-def _pixels(data: bytes, wish: Wish) -> Pixels:
-    return fitted(to_rgb(data), wish.fit, wish.max_pixels)
+def _pixels(data: bytes, options: Options) -> Pixels:
+    return fitted(to_rgb(data), options.fit, options.max_pixels)
 
 
-def _whole(pixels: Pixels, wish: Wish) -> bytes:
-    return cotam.encode(pixels, **_coding(wish))
+def _whole(pixels: Pixels, options: Options) -> bytes:
+    return cotam.encode(pixels, **_coding(options))
 
 
-def _patch(pixels: Pixels, wish: Wish, areas: Sequence[Area], base: bytes) -> bytes:
+def _patch(pixels: Pixels, options: Options, areas: Sequence[Area], base: bytes) -> bytes:
     stills = []
     for rows, columns in areas:
         top, left = rows.start * CELL, columns.start * CELL
         area = np.ascontiguousarray(pixels[top : rows.stop * CELL, left : columns.stop * CELL])
-        stills.append(Rectangle(left, top, cotam.encode(area, **_coding(wish))))
+        stills.append(Rectangle(left, top, cotam.encode(area, **_coding(options))))
     height, width = pixels.shape[:2]
     quality = max((read_header(still.still).quality for still in stills), default=0)
     return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)
 
 
-def _coding(wish: Wish) -> dict[str, Any]:
+def _coding(options: Options) -> dict[str, Any]:
     """Arguments of `cotam.encode` for pixels that are fitted already."""
-    return {name: value for name, value in wish.options().items() if name not in ("fit", "max_pixels")}
+    return {name: value for name, value in options.for_encode().items() if name not in ("fit", "max_pixels")}
 
 
 def _is_as_seen(source: Source) -> bool:
     """Whether the file has the pixels that the image is compared by: it was not shrunk otherwise."""
     if is_cotam(source.file):
-        return not source.wish.target_size
+        return not source.options.target_size
     width, height, _ = outline(source.data)
-    return target_size(width, height, source.wish.fit, source.wish.max_pixels) == (width, height)
+    return target_size(width, height, source.options.fit, source.options.max_pixels) == (width, height)
 
 
 def _bytes_per_pixel(file: bytes) -> float:

@@ -10,9 +10,10 @@ import pytest
 from gateway_client import URL, send
 from gateway_servers import Model
 
+from cotam.gateway.body_stream import Marks
+from cotam.gateway.json_body import to_json
 from cotam.gateway.media import Media
-from cotam.gateway.outgoing import Marks
-from cotam.gateway.parts import parts, replaced, to_json
+from cotam.gateway.parts import parts, replaced
 
 
 def chat(*urls: str) -> dict[str, Any]:

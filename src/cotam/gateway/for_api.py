@@ -10,14 +10,14 @@ from typing import Literal, cast
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import is_sequence
+from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
+from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.exchange import Note
-from cotam.gateway.jobs import Job, cotam_in, count_images, image_in, log_passing, part_errors
-from cotam.gateway.ladder import BEST, plan, quantised_room
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.wish import Wish, model_for
+from cotam.gateway.request_options import Options, model_for
 from cotam.guide.content import examine
 from cotam.image.fit import resized, target_size
 from cotam.image.models import Limits
@@ -43,15 +43,15 @@ class ForApi:
 
     Parameters
     ----------
-    form : format of re-encoded images: "jpeg" or "webp"
-    fit : model; "auto" is the one that the request names, "none" keeps sizes
-    image_bytes : largest file of an image; None is the limit of the model's API
-    request_bytes : largest body; None is the limit of the model's API
+    form : format of re-encoded images
+    fit : as in `Options`
+    image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
     cache : bytes of encoded images to cache
     """
 
     passes_cotam = False
+    checks_addresses = False
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ForApi:
         size_limit: int,
         cache: int = 128_000_000,
     ) -> None:
-        self.form, self.wish = form, Wish(fit=fit)
+        self.form, self.options = form, Options(fit=fit)
         self.image_bytes, self.request_bytes = image_bytes, request_bytes
         self.coded: Cache[bytes] = Cache(cache)
         # Sizes are known for longer than files.
@@ -95,7 +95,7 @@ class _Image:
     Attributes
     ----------
     content : SHA-256 of ``data``
-    size : (width, height) in pixels that is sent at the best rung
+    size : width and height in pixels that are sent at the best rung
     fits : the API takes it as it is
     useful : it has no pixels that the model does not see
     unreadable : its pixels are damaged: it passes as it is
@@ -118,19 +118,12 @@ class _Image:
 
 
 class _Request:
-    """The images of one request, and what its API takes. None is coded before its size is asked for.
-
-    Attributes
-    ----------
-    formats : that the API opens
-    form : of images that are coded again: jpeg, png or webp
-    file_bytes, request_bytes : limits; None is no limit
-    """
+    """The images of one request, and what its API takes. None is coded before its size is asked for."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
-        wish = Wish(fit=job.wish.fit, max_pixels=job.wish.max_pixels).over(converter.wish)
+        options = Options(fit=job.options.fit, max_pixels=job.options.max_pixels).over(converter.options)
         self._converter, self._job, self._count = converter, job, count
-        self._max_pixels, self._model = wish.max_pixels, model_for(wish.fit, job.model)
+        self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
@@ -148,7 +141,7 @@ class _Request:
             data = cotam_in(part)
             if data is not None and is_sequence(data):
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
-        found = (data, "cotam") if data is not None else image_in(part)
+        found = (data, "cotam") if data is not None else media_in(part, "image")
         if not found:
             if part.kind == "image" and part.address is None:
                 log_passing(part, "not an image of a known format")
@@ -218,8 +211,7 @@ class _Request:
             rung = BEST
         if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
-        limit = self.file_bytes
-        rung = max(rung, 0)
+        limit, rung = self.file_bytes, max(rung, 0)
         with part_errors(image.part):
             try:
                 while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
@@ -231,10 +223,9 @@ class _Request:
         if image.fits and len(image.data) <= size:
             return BEST, len(image.data)  # the API shrinks it itself
         if limit is not None and size > limit:
-            message = (
-                f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
-            )
-            raise RefusedError(f"{image.part.name}: {message}", 413, param=image.part.name)
+            name = image.part.name
+            reason = f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
+            raise RefusedError(f"{name}: {reason}", 413, param=name)
         return rung, size
 
     def _coded_size(self, image: _Image, rung: int) -> int:

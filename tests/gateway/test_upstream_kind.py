@@ -17,21 +17,25 @@ from gateway_client import gateway
 from gateway_servers import Model, error_of, jpeg, messages, running
 from synthetic import picture
 
-from cotam.gateway import peer
+from cotam.gateway import upstream_kind
 from cotam.gateway.app import application
 from cotam.gateway.limits import Limits
+from cotam.gateway.request_options import Options
+from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
-from cotam.gateway.wish import Wish
 
 LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}
 
 
 @contextmanager
-def edge(to: str, token: str | None = None) -> Iterator[str]:
-    app = application(Upstream(to, token=token), ToCotam(Wish(), 10**7), LIMITS, local=True, to_gateway=True)
+def edge(to: str, token: str | None = None, sender: Sender | None = None) -> Iterator[str]:
+    converter = ToCotam(Options(), 10**7)
+    app = application(
+        Upstream(to, token=token), converter, LIMITS, sender=sender, local=True, to_gateway=True
+    )
     with running(app, **SERVER) as address:
         yield address
 
@@ -39,7 +43,7 @@ def edge(to: str, token: str | None = None) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "cotam.gateway")
-    monkeypatch.setattr(peer, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(upstream_kind, "AGAIN_SECONDS", 0)
     return caplog
 
 
@@ -100,7 +104,7 @@ def test_a_refusal_of_the_model_server_is_not_taken_for_one_of_the_gateway(log: 
 
 
 def test_what_is_no_gateway_gets_images_as_they_are(upstream: str, model: Model, log: Any) -> None:
-    with edge(upstream) as address:
+    with edge(upstream, sender=Sender()) as address:
         assert ask(address).status_code == 200
         packed = gzip.compress(json.dumps(BODY).encode())
         headers = {"content-encoding": "gzip", "content-type": "application/json"}

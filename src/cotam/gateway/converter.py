@@ -6,17 +6,17 @@ import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Note
-from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam
-from cotam.gateway.parts import Frames, Part, Where, strings
+from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
+from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.request_options import Options
 from cotam.gateway.store import Held, Store
-from cotam.gateway.wish import Wish
 
 __all__ = [
     "Converter",
@@ -25,10 +25,10 @@ __all__ = [
     "check_count",
     "cotam_in",
     "count_images",
-    "find_cotam",
     "has_cotam",
-    "image_in",
+    "is_cotam_text",
     "log_passing",
+    "media_in",
     "part_errors",
 ]
 
@@ -45,19 +45,18 @@ class Job:
 
     Attributes
     ----------
-    wish : options of the client
-    model : model that the request names, if any
-    detail : level of detail of images without their own, if the request has one for all
+    options : options of the client
+    model : model that the request names
+    detail : level of detail of images without their own
     rest : bytes of the body that are not media
     most : largest number of images and frames
     check : raises if the client has disconnected
-    notes : conversions so far
     formats : image formats that the upstream reads, if its server is known
     held : stored files that patches in the request may be based on
     tokens : visual tokens of all images, set by converters that know the model
     """
 
-    wish: Wish = field(default_factory=Wish)
+    options: Options = field(default_factory=Options)
     model: str | None = None
     detail: str | None = None
     rest: int = 0
@@ -75,9 +74,11 @@ class Converter(Protocol):
     Attributes
     ----------
     passes_cotam : whether the upstream reads .cotam files; otherwise none may be left
+    checks_addresses : whether addresses are refused, so that a body must be clear to every server
     """
 
     passes_cotam: bool
+    checks_addresses: bool
 
     def __call__(self, parts: Sequence[Part], job: Job) -> News: ...
 
@@ -95,8 +96,8 @@ def part_errors(part: Part) -> Iterator[None]:
 
 def log_passing(part: Part, reason: object) -> None:
     """Log why an image or video is sent on as it is."""
-    article = "a video" if part.kind == "video" else "an image"
-    log.warning(f"{article} passes as it is", part=part.name, reason=str(reason))
+    what = "a video" if part.kind == "video" else "an image"
+    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason))
 
 
 def cotam_in(part: Part) -> bytes | None:
@@ -118,24 +119,20 @@ def cotam_in(part: Part) -> bytes | None:
     return None
 
 
-def image_in(part: Part) -> tuple[bytes, str] | None:
-    """Data and format of the ordinary image that a part carries; None for other parts, broken ones too."""
-    if part.kind != "image":
-        return None
-    with suppress(InputError):
-        found = part.media
-        if found and (kind := format_of(found.data)):
-            return found.data, kind
+def media_in(part: Part, *kinds: Literal["image", "video"]) -> tuple[bytes, str] | None:
+    """Data and format of the image or video that a part carries; None for other parts, broken ones too."""
+    if part.kind in kinds:
+        with suppress(InputError):
+            found = part.media
+            if found and (kind := (format_of if part.kind == "image" else video_format)(found.data)):
+                return found.data, kind
     return None
 
 
-def find_cotam(value: Any) -> Where | None:
-    """Where a .cotam file is in JSON, at any place; None if there is none."""
-    for where, text in strings(value):
-        media_type, start = head_of(text)
-        if media_type == COTAM or start.startswith(_BEGINNING):
-            return where
-    return None
+def is_cotam_text(text: str) -> bool:
+    """Whether a string of JSON is a .cotam file, as a data URL or in base64."""
+    media_type, start = head_of(text)
+    return media_type == COTAM or start.startswith(_BEGINNING)
 
 
 def has_cotam(body: bytes) -> bool:
@@ -152,7 +149,5 @@ def count_images(parts: Sequence[Part]) -> int:
 def check_count(images: int, most: int) -> None:
     """Raise `RefusedError` for more images and frames than a request may have."""
     if images > most:
-        message = (
-            f"the request has {images} images and frames, more than the limit of {most}: raise --max-images"
-        )
-        raise RefusedError(message, 413)
+        message = f"the request has {images} images and frames, more than the limit of {most}"
+        raise RefusedError(f"{message}: raise --max-images", 413)

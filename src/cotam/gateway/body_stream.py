@@ -24,13 +24,7 @@ _MARK = 15
 
 
 class Outgoing:
-    """A body that is read once, in pieces.
-
-    Parameters
-    ----------
-    texts : parts of the JSON, one more than files
-    files : files between them, sent as base64
-    """
+    """A body that is read once, in pieces: texts of JSON, and the files between them as base64."""
 
     def __init__(self, texts: list[bytes], files: list[bytes]) -> None:
         self._texts, self._files = texts, files
@@ -57,9 +51,7 @@ class Outgoing:
 class Marks:
     """Placeholders for the files of a request, with which its JSON is written.
 
-    Attributes
-    ----------
-    news : as given, with a mark in place of the bytes of each file
+    ``news`` are as given, with a mark in place of the bytes of each file.
     """
 
     def __init__(self, news: Mapping[Part, Media | Frames]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cotam.image.read import Pixels
 
-__all__ = ["CELL", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
+__all__ = ["CELL", "Area", "area_size", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
 
 CELL = 16
 """Side of a cell in pixels."""
@@ -26,12 +26,7 @@ _WEIGHTS = np.frombuffer(secrets.token_bytes(CELL * CELL * 3), np.uint64).reshap
 
 
 def cell_hashes(pixels: Pixels) -> np.ndarray:
-    """Return a hash of each whole cell, uint64 (H // 16, W // 16), valid within this process.
-
-    Parameters
-    ----------
-    pixels : uint8 (H, W, 3)
-    """
+    """Return a hash of each whole cell of uint8 (H, W, 3): uint64 (H // 16, W // 16), for this process."""
     rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
     words = _words(pixels[: rows * CELL, : columns * CELL])
     words = words ^ (words >> np.uint64(32))  # the low bits decide most
@@ -48,9 +43,7 @@ def shared_share(new: np.ndarray, old: np.ndarray) -> float:
 def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
     """Return the cells of ``new`` that differ from ``old`` in any pixel, bool (⌈H/16⌉, ⌈W/16⌉).
 
-    Parameters
-    ----------
-    new, old : uint8 (H, W, 3), of any two sizes
+    Both are uint8 (H, W, 3), of any two sizes.
     """
     height, width = min(new.shape[0], old.shape[0]), min(new.shape[1], old.shape[1])
     rows, columns = -(-new.shape[0] // CELL), -(-new.shape[1] // CELL)
@@ -66,14 +59,10 @@ def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
 
 
 def rectangles(cells: np.ndarray) -> list[Area]:
-    """Cover the set cells by few rectangles without overlap; returns rows and columns of each.
+    """Cover the set cells of a bool (rows, columns) by few rectangles without overlap.
 
     Areas are split recursively, as in growing a decision tree, where the halves are purest. Then splits that
     save less than the cost of a further still are undone.
-
-    Parameters
-    ----------
-    cells : bool (rows, columns)
     """
     sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int64)
     sums[1:, 1:] = cells.cumsum(0).cumsum(1)
@@ -84,7 +73,7 @@ def rectangles(cells: np.ndarray) -> list[Area]:
 
 def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
     """Return cost and rectangles of the set cells in an area."""
-    size = _size(area)
+    size = area_size(area)
     alone = size + _STILL_CELLS, [area]
     if not depth or size <= _STILL_CELLS or _count(sums, area) == size:
         return alone
@@ -132,7 +121,8 @@ def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
     )
 
 
-def _size(area: Area) -> int:
+def area_size(area: Area) -> int:
+    """The number of cells in a rectangle."""
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
 
 

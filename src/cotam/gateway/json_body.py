@@ -1,0 +1,81 @@
+"""Parse, search and write the JSON of requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cotam.errors import InputError
+
+__all__ = ["Where", "detail_of", "dotted", "find_string", "model_of", "parse_json", "to_json"]
+
+Where = tuple[str | int, ...]
+"""Keys and indices that lead from the body to a value in it."""
+
+
+def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
+    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
+
+    Calls ``repeated`` for an object that has a key twice: the last counts here, with some programs the first.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            repeated()
+        return found
+
+    try:
+        return json.loads(body, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON: {error}") from error
+
+
+def to_json(value: Any) -> bytes:
+    """Write JSON in as few bytes as it allows."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
+
+
+def dotted(where: Where) -> str:
+    """Format a place: ``messages[0].content[1]``."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
+    return text.removeprefix(".")
+
+
+def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
+    """Return the place of the first string in JSON, except keys, that is wanted; None if there is none."""
+    where: list[str | int] = []
+    levels: list[Iterator[tuple[str | int, Any]]] = [enumerate([value])]
+    while levels:
+        for key, item in levels[-1]:
+            if isinstance(item, str):
+                if is_wanted(item):
+                    return (*where, key)[1:]
+            elif isinstance(item, dict | list):
+                where.append(key)
+                levels.append(iter(item.items()) if isinstance(item, dict) else enumerate(item))
+                break
+        else:
+            levels.pop()
+            del where[-1:]
+    return None
+
+
+def model_of(body: Any) -> str | None:
+    """Return the model that the body of a request names."""
+    model = _value(body, "model")
+    return model if isinstance(model, str) else None
+
+
+def detail_of(body: Any) -> str | None:
+    """Return Gemini's resolution of all media of a request."""
+    config = _value(body, "generationConfig", "generation_config")
+    found = _value(config, "mediaResolution", "media_resolution")
+    return found if isinstance(found, str) else None
+
+
+def _value(holder: Any, *keys: str) -> Any:
+    """The value of the first of these keys that an object has; None for other JSON."""
+    return next((holder[key] for key in keys if key in holder), None) if isinstance(holder, dict) else None
