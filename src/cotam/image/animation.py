@@ -33,7 +33,7 @@ def open_clip(
     Parameters
     ----------
     name : name of the source in error messages
-    background : colour behind transparent pixels of animated images
+    background : colour behind transparent pixels of image files
     """
     head = b""
     if not isinstance(source, str):
@@ -41,7 +41,7 @@ def open_clip(
     elif os.path.isfile(source):
         with open(source, "rb") as file:
             head = file.read(_HEAD)
-    return Animation(source, name, background) if _is_animation(head) else Clip(source, name)
+    return Animation(source, name, background) if _is_animation(head) else Clip(source, name, background)
 
 
 def _is_animation(head: bytes) -> bool:

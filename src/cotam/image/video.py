@@ -17,7 +17,8 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import container_notes
-from cotam.image.read import Pixels
+from cotam.image.fit import resized
+from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
 
 if TYPE_CHECKING:
@@ -62,15 +63,18 @@ class Clip:
     ----------
     source : path, address, device, or binary stream
     name : name of the source in error messages
+    background : colour behind transparent pixels of image files
 
     Attributes
     ----------
     notes : what was left out, repaired or assumed, one line each; reading frames may add more
     """
 
-    def __init__(self, source: str | BinaryIO, name: str) -> None:
+    def __init__(
+        self, source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
+    ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
-        self._source, self._name = source, name
+        self._source, self._name, self._background = source, name, background
         self._timeline, self._damage = Timeline(None, None, None), Damage()
         self._own_notes: list[str] = []
         self._container_notes = self._inspected()
@@ -186,6 +190,9 @@ class Clip:
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
         self._timeline, count = timeline, 0
+        if self._holds_images():
+            yield from self._images(timeline)
+            return
         for frame in self._decoded(damage):
             seconds = timeline.place(frame.pts, frame.duration)
             if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
@@ -199,6 +206,29 @@ class Clip:
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
         self._own_notes += self._missing()
+
+    def _holds_images(self) -> bool:
+        """Whether the source is an image file, or several in a row."""
+        form = self._container.format.name
+        is_split = form in {"image2", "mjpeg"} or form.endswith("_pipe")
+        return is_split and self._stream.codec_context.name in _STILL_CODECS
+
+    def _images(self, timeline: Timeline) -> Iterator[tuple[float, Callable[[], Pixels]]]:
+        """Yield images that FFmpeg splits and Pillow decodes: PyAV hides a mirrored EXIF orientation."""
+        for packet in self._packets(self._damage):
+            if packet.size:
+                seconds = timeline.place(packet.pts, packet.duration)
+                yield seconds, partial(self._image, bytes(packet), seconds)
+
+    def _image(self, data: bytes, seconds: float) -> Pixels:
+        try:
+            image = read_image(data, background=self._background)
+        except InputError as error:
+            raise InputError(f"image at {seconds:.1f} s: {error}") from error
+        self._own_notes += image.notes
+        self._watch_size((image.pixels.shape[1], image.pixels.shape[0]), seconds)
+        assert self._size
+        return resized(image.pixels, self._size)
 
     def _missing(self) -> Iterator[str]:
         """Notes on frames that are gone without an error."""
