@@ -179,6 +179,20 @@ def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
     assert all(p.read_bytes() == CODED for p in Path("out").iterdir())
 
 
+@unix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_process_that_is_ended_leaves_no_unfinished_file(folder: Path, name: str) -> None:
+    code = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)"
+    code += "; from cotam.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "encode", "-", "--frames", "raw:8x8@1", "-o", "out.cotam"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        while not list(folder.glob(".cotam-*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.Signals[name])
+        assert process.wait(60) == -signal.Signals[name]
+    assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
+
+
 def on_terminal(*arguments: object, stdout: bool = False) -> tuple[int, str]:
     """Exit code and what is shown on a terminal that is standard error, and standard output if asked."""
     terminal, inner = os.openpty()

@@ -5,6 +5,10 @@ NumPy, Pillow and ONNX Runtime are imported by the commands that use them, when 
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -37,14 +41,44 @@ class _Program(click.Group):
             ctx.exit(1)
 
 
+class _Ended(BaseException):
+    """SIGTERM or SIGHUP has come."""
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Remove unfinished files before the process ends by SIGTERM or SIGHUP, as by Ctrl-C."""
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise _Ended
+
+    names = [signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
+    caught = [number for number in names if signal.getsignal(number) == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+        for last in ended:  # whatever became of the exception: ONNX Runtime replaces it while it is loaded
+            signal.raise_signal(last)
+
+
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(cotam.__version__, "-V", "--version", message="cotam %(version)s")
 def main() -> None:
     """Images for multimodal LLMs in a few kB."""
 
 
+for _own in (encode, decode, info, models, batch, compare):
+    assert _own.callback
+    _own.callback = _ending_cleanly()(_own.callback)
+    main.add_command(_own)
+
 for _command in (
-    *(encode, decode, info, models, batch, compare),
     of_module("guide", "guide", "", "Draw importance maps and export guides."),
     of_module("serve", "gateway", "serve", "Decode .cotam in front of a model server (extra serve)."),
     of_module("edge", "gateway", "serve", "Shrink and encode the images of a client (extra serve)."),
