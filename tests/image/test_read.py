@@ -79,8 +79,11 @@ MODES: list[tuple[Image.Image, tuple[int, ...] | list[int]]] = [
     (pixel("I;16B", 30000), (117, 117, 117)),
     (pixel("I;16N", 30000), (117, 117, 117)),
     (pixel("F", 12.4), (12, 12, 12)),
-    (pixel("F", -3.0), (0, 0, 0)),
-    (pixel("F", 1e9), (255, 255, 255)),
+    (pixel("F", -0.4), (0, 0, 0)),
+    (pixel("F", 0.0), (0, 0, 0)),
+    (pixel("F", 0.5), (128, 128, 128)),
+    (pixel("F", 1.0), (255, 255, 255)),
+    (pixel("F", 255.4), (255, 255, 255)),
 ]
 
 
@@ -108,6 +111,12 @@ def test_lab() -> None:
 def test_float_must_be_finite(value: float) -> None:
     with pytest.raises(InputError, match="not finite"):
         to_rgb(pixel("F", value))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-3.0, 0), (1e9, 255)])
+def test_floats_that_are_clipped_are_noted(value: float, expected: int) -> None:
+    with pytest.warns(UserWarning, match=r"pixels from .* are clipped to 0…255"):
+        assert to_rgb(pixel("F", value))[0, 0, 0] == expected
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
