@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError
+from cotam.image.open import check_size
 from cotam.image.read import Pixels, read_image
 from cotam.image.sampling import Note, warn
 from cotam.image.video import import_av
@@ -34,13 +35,13 @@ class PipeFormat:
 
     @classmethod
     def parse(cls, text: str) -> PipeFormat:
-        """Parse ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError for other text."""
+        """Parse ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError for other text and sizes."""
         found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
         if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
             raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
         size = (int(found[1]), int(found[2])) if found[1] else None
-        if size and 0 in size:
-            raise ValueError(f"{text!r}: frames have at least one pixel")
+        if size:
+            check_size(*size, text)
         return cls(size, float(found[3]) if found[3] else None)
 
 
