@@ -17,11 +17,11 @@ from cotam.cli.options import (
     check_together,
     encode_options,
     file_options,
-    form_named,
     given_flags,
     message_options,
 )
 from cotam.cli.progress import planned, run
+from cotam.datasets.conversion import IMAGE_SUFFIXES
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -75,12 +75,12 @@ def encode(
     given = _without_coded(inputs, screen)
     pairs = planned(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
-    if form == "cotam":
-        for _, target in pairs:
-            if _names_another(target) and not files.identities([target]) & sources:
-                raise click.UsageError(
-                    f"{target}: the output is a .cotam file: give a name that ends in .cotam"
-                )
+    for _, target in pairs:
+        if _names_another(target, form) and not files.identities([target]) & sources:
+            suffix = standard.suffix_of(form)
+            raise click.UsageError(
+                f"{target}: the output is a {suffix} file: give a name that ends in {suffix}"
+            )
     videos = video.among([source for source, _ in pairs], clip)
     if videos:
         video.check_together(options, form)
@@ -93,10 +93,12 @@ def encode(
     screen.end()
 
 
-def _names_another(target: str) -> bool:
-    """Whether the suffix of an output is that of other images or videos."""
+def _names_another(target: str, form: str) -> bool:
+    """Whether the suffix of an output is that of other images or of videos."""
     suffix = os.path.splitext(target)[1].lower()
-    return bool(form_named(target)) or suffix in video.SUFFIXES | {".gif", ".heic", ".heif", ".jxl"}
+    if suffix in standard.SUFFIXES:
+        return standard.SUFFIXES[suffix] != form
+    return suffix in IMAGE_SUFFIXES or suffix in video.SUFFIXES
 
 
 def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
