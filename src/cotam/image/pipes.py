@@ -6,7 +6,8 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from itertools import chain, count
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -86,21 +87,14 @@ def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
     """Split JPEG images with FFmpeg's parser, which ends an image where other data begin."""
     parser: Any = import_av().CodecContext.create("mjpeg", "r")
     read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
-    number = 0
-    while True:
-        part = read(1 << 16)
-        for packet in parser.parse(part or None):
-            yield _jpeg(bytes(packet), number)
-            number += 1
-        if not part:
-            return
+    parts = chain(iter(partial(read, 1 << 16), b""), [None])  # None flushes the parser
+    packets = (packet for part in parts for packet in parser.parse(part))
+    for number, packet in enumerate(packets):
+        yield partial(_jpeg, bytes(packet), number)
 
 
-def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
-    def pixels() -> Pixels:
-        try:
-            return read_image(data).pixels
-        except InputError as error:
-            raise InputError(f"frame {number} of the pipe: {error}") from error
-
-    return pixels
+def _jpeg(data: bytes, number: int) -> Pixels:
+    try:
+        return read_image(data).pixels
+    except InputError as error:
+        raise InputError(f"frame {number} of the pipe: {error}") from error

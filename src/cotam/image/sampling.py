@@ -28,23 +28,6 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-class _SampleTimes:
-    """Times 0, 1/rate, 2/rate, …; all times where ``rate`` is None."""
-
-    def __init__(self, rate: float | None) -> None:
-        self._rate, self._next = rate, 0
-
-    def any_before(self, until: float) -> bool:
-        """Whether there is an unused time before ``until`` seconds; uses up those times."""
-        if self._rate is None:
-            return True
-        if self._next / self._rate >= until:
-            return False
-        if math.isfinite(until):
-            self._next = max(self._next + 1, math.ceil(until * self._rate))
-        return True
-
-
 def sampled(
     frames: Iterable[Frame],
     fps: float | None = None,
@@ -74,12 +57,14 @@ def sampled(
     if fps is not None and fps * _ROUNDED > 1:
         fps = None
     spread = most is not None and length and (fps is None or length * fps - 1e-3 > most)
-    times = _SampleTimes(max(most - 1, 1) / length if spread else fps)  # type: ignore[operator]
-    count = 0
+    rate = max(most - 1, 1) / length if spread else fps  # type: ignore[operator]
+    count = sample = 0  # of the images taken, and of the next time: sample / rate
     last_until = partial(_last_until, length=math.inf if spread else length)
     for seconds, get, until in _with_ends(frames, last_until, advance):
-        if not times.any_before(until):
+        if rate is not None and sample / rate >= until:
             continue
+        if rate is not None and math.isfinite(until):
+            sample = max(sample + 1, math.ceil(until * rate))
         try:
             image = get()
         except InputError as error:
