@@ -103,13 +103,13 @@ class _Decoding:
             head = file.read(KIND_BYTES)
             whole = files.put_back(head, file)
             if is_sequence(head):
-                self._frames(whole, source, f"{_without(target, self.suffix)}.frames", report)
+                self._frames(whole, source, f"{target.removesuffix(self.suffix)}.frames", report)
             else:
                 self._image(whole, source, target, form_of(target, self.form), report)
 
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The inputs but the folders of frames that an earlier run wrote for other inputs."""
-        folders = {os.path.abspath(f"{_without(target, self.suffix)}.frames") for _, target in pairs}
+        folders = {os.path.abspath(f"{target.removesuffix(self.suffix)}.frames") for _, target in pairs}
         kept = []
         for source, target in pairs:
             if os.path.isdir(source) and os.path.abspath(source) in folders:
@@ -132,10 +132,6 @@ class _Decoding:
         width, height = decoded.size
         sizes = {"bytes": len(image), "bytes_in": len(data), "width": width, "height": height}
         report.written(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
-
-
-def _without(target: str, suffix: str) -> str:
-    return target.removesuffix(suffix)
 
 
 def form_of(target: str, given: str | None) -> str:

@@ -141,7 +141,10 @@ class _Encoding:
     def encode(self, source: str, target: str, report: Report) -> None:
         """Encode one image."""
         files.check_output(target, self.sources, overwrite=self.overwrite)
-        image, size = _read(source)
+        if os.path.isdir(source):
+            raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
+        image = files.image_input(source)
+        size = len(image) if isinstance(image, bytes) else os.path.getsize(image)
         write = self._cotam if self.form == "cotam" else self._standard
         data, text, fields = write(source, image, report)
         if len(data) > size:
@@ -167,12 +170,7 @@ class _Encoding:
         fields = {"format": self.form, "frames": loaded.frames, "bytes": len(file.data)}
         fields |= {name: getattr(file, name) for name in ("width", "height", "quality")}
         quality = "lossless" if file.quality is None else f"quality {file.quality}"
-        text = f"{file.width}×{file.height}, {quality}"
-        return (
-            file.data,
-            text,
-            fields,
-        )
+        return file.data, f"{file.width}×{file.height}, {quality}", fields
 
     def _hint(self, source: str, width: int, height: int) -> None:
         """Say, once for all inputs, that an image is larger than models see."""
@@ -183,13 +181,3 @@ class _Encoding:
         hint = oversize_hint(width, height)
         if hint and self.hinted.acquire(blocking=False):
             self.screen.note(f"{source}: {hint}")
-
-
-def _read(source: str) -> tuple[str | bytes, int]:
-    """An image as `cotam.image.read.read_image` takes it, and the bytes of its file."""
-    if os.path.isdir(source):
-        raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
-    if os.path.isfile(source):
-        return source, os.path.getsize(source)
-    data = files.read_input(source)  # a pipe can be read only once
-    return data, len(data)

@@ -196,16 +196,12 @@ class _Sequence:
         """A `Clip`, or an `Animation` for an image file that is given as a video."""
         from cotam.image.animation import open_clip
 
-        background = self.coding["background"]
-        if self.source != files.STANDARD:
-            with closing(open_clip(self.source, self.source, background)) as clip:
-                yield clip
-        else:
-            with (
-                files.reading(self.source) as file,
-                closing(open_clip(file, "standard input", background)) as clip,
-            ):
-                yield clip
+        with ExitStack() as stack:
+            source: str | BinaryIO = self.source
+            if source == files.STANDARD:
+                source = stack.enter_context(files.reading(files.STANDARD))
+            name = self.source if isinstance(source, str) else "standard input"
+            yield stack.enter_context(closing(open_clip(source, name, self.coding["background"])))
 
 
 class _Interrupted(BaseException):

@@ -38,9 +38,7 @@ class LoadedImage:
     Attributes
     ----------
     pixels : uint8 (H, W, 3), upright sRGB
-    metadata : the requested kinds that the image has. "exif" is the block without its ``Exif`` prefix, as in
-        PNG and WebP, and missing if it is broken; "xmp" is the packet; in both the orientation becomes 1,
-        since pixels are upright. "icc" is an sRGB profile, if the image had a profile.
+    metadata : the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
     frames : number of frames of the file, if counted; ``pixels`` are those of the first
     notes : what was repaired or ignored, one line each, without the name of the image
     """
