@@ -349,6 +349,7 @@ def test_a_cut_sequence_leaves_its_whole_frames_and_says_so() -> None:
         (["decode", "clip.cotam", "-o", "-"], "frames need a folder"),
         (["decode", "clip.cotam", "-o", "one.png"], "frames need a folder"),
         (["decode", "clip.cotam", "-o", "clip.avi"], "frames need a folder"),
+        (["decode", "clip.cotam", "-o", "a.mp4", "--format", "jpg"], "a.mp4: its suffix and --format jpg"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:

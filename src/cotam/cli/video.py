@@ -255,16 +255,18 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
 # Decoding
 
 
-def target_of(source: str, output: str | None) -> str:
+def target_of(source: str, output: str | None, form: str | None) -> str:
     """Where a sequence is decoded to: a folder, or a name that ends in .mp4; beside the input by default.
 
-    Raises click.UsageError for another output.
+    Raises click.UsageError for another output, and for an MP4 file if a ``form`` of images is given.
     """
     if output is None and source != files.STANDARD:
         return f"{source}.frames"
     suffix = os.path.splitext(output or "")[1].lower()
     if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
+    if form and suffix == ".mp4" and not os.path.isdir(output):
+        raise click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
     return output
 
 
