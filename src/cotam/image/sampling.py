@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
+from cotam.image.fit import resized
 from cotam.image.read import Pixels
 
-__all__ = ["Note", "read_clip", "sampled", "warn"]
+__all__ = ["Note", "of_one_size", "read_clip", "sampled", "warn"]
 
 Note = Callable[[str], None]
 """Takes one line on what was left out, repaired or assumed."""
@@ -99,6 +100,18 @@ def _last_until(seconds: float, length: float | None) -> float:
     return max(length - 1e-3, 1e-3)
 
 
+def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> Iterator[tuple[float, Pixels]]:
+    """Scale frames, uint8 (H, W, 3), to the size of the first; a note names the first of another size."""
+    size = last = None
+    for seconds, pixels in frames:
+        found = (pixels.shape[1], pixels.shape[0])
+        size = size or found
+        if found != size and last == size:
+            note(f"from {seconds:.1f} s on frames are {found[0]}×{found[1]}: scaled to the first one's size")
+        last = found
+        yield seconds, resized(pixels, size)
+
+
 def read_clip(
     clip: Any,
     fps: float | None = None,
@@ -106,8 +119,11 @@ def read_clip(
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Pixels]]:
-    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`."""
+    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`.
+
+    They have the size of the first.
+    """
     length = clip.seconds if most else clip.stated_seconds
-    yield from sampled(clip.frames(), fps, most, length, advance=advance, note=note)
+    yield from of_one_size(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
     for text in clip.notes:
         note(text)

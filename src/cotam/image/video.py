@@ -17,7 +17,6 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import container_notes
-from cotam.image.fit import resized
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
 
@@ -97,7 +96,6 @@ class Clip:
             self._container.close()
             raise
         self._stream.thread_type = "AUTO"
-        self._size: tuple[int, int] | None = None
         self._matrix = (1, 0, 0, 1)
 
     def _chosen(self) -> Any:
@@ -184,8 +182,7 @@ class Clip:
         Yields
         ------
         (float, function)
-            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3),
-            scaled to the size of the first frame.
+            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3).
         """
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
@@ -198,7 +195,6 @@ class Clip:
             if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
                 continue
             count += 1
-            self._watch_size((frame.width, frame.height), seconds)
             self._matrix = _display_matrix(frame) or self._matrix
             yield seconds, partial(self._pixels, frame, self._matrix)
         if not count and damage.error:
@@ -226,9 +222,7 @@ class Clip:
         except InputError as error:
             raise InputError(f"image at {seconds:.1f} s: {error}") from error
         self._own_notes += image.notes
-        self._watch_size((image.pixels.shape[1], image.pixels.shape[0]), seconds)
-        assert self._size
-        return resized(image.pixels, self._size)
+        return image.pixels
 
     def _missing(self) -> Iterator[str]:
         """Notes on frames that are gone without an error."""
@@ -239,15 +233,6 @@ class Clip:
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
-
-    def _watch_size(self, size: tuple[int, int], seconds: float) -> None:
-        """Note the first frame of another size than the first frame's."""
-        if self._size is None:
-            self._size = self._last_size = size
-        if size != self._last_size == self._size:
-            text = f"from {seconds:.1f} s on frames are {size[0]}×{size[1]}: scaled to the first one's size"
-            self._own_notes.append(text)
-        self._last_size = size
 
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
@@ -275,12 +260,11 @@ class Clip:
         damage.cut = True
 
     def _pixels(self, frame: Any, matrix: tuple[int, int, int, int]) -> Pixels:
-        assert self._size
         aspect = self._stream.sample_aspect_ratio
-        width, height = self._size
+        width = frame.width
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
-        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=height), matrix)
+        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=frame.height), matrix)
 
     def close(self) -> None:
         """Close the file."""
