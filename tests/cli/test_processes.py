@@ -8,16 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from synthetic import picture
 
 import cotam
+from cotam.cli.main import main
 
 PIXELS = picture(70, 100)
 CODED = cotam.encode(PIXELS)
@@ -191,6 +194,13 @@ def test_a_process_that_is_ended_leaves_no_unfinished_file(folder: Path, name: s
         process.send_signal(signal.Signals[name])
         assert process.wait(60) == -signal.Signals[name]
     assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
+
+
+def test_commands_run_in_any_thread() -> None:
+    """Only the main thread may set handlers of signals."""
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(CliRunner().invoke, main, ["encode", "photo.png"]).result()
+    assert (result.exit_code, result.output) == (0, "")
 
 
 def on_terminal(*arguments: object, stdout: bool = False) -> tuple[int, str]:

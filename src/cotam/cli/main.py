@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 import click
@@ -54,8 +55,10 @@ def _ending_cleanly() -> Iterator[None]:
         ended.append(number)
         raise _Ended
 
-    names = [signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
-    caught = [number for number in names if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
+    if current_thread() is not main_thread():  # which alone may set handlers
+        numbers = []
+    caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     for number in caught:
         signal.signal(number, end)
     try:
