@@ -29,7 +29,7 @@ from picture_files import (
     png_of_size,
     saved,
 )
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cotam.errors import InputError
 from cotam.image import convert as module
@@ -128,6 +128,12 @@ def test_wide_integers_have_no_scale(value: int) -> None:
 def test_one_bright_pixel_makes_all_of_mode_i_sixteen_bit() -> None:
     image = Image.fromarray(np.array([[100, 65535]], np.int32))
     np.testing.assert_array_equal(to_rgb(image)[0, :, 0], [0, 255])
+
+
+def test_sixteen_bits_of_a_tiff_that_stores_white_as_zero() -> None:
+    image = Image.fromarray(np.array([[0, 0x4040, 0xFFFF]], np.uint16))
+    file = saved(image, "TIFF", tiffinfo={TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: 0})
+    np.testing.assert_array_equal(to_rgb(file)[0, :, 0], [255, 255 - 0x40, 0])
 
 
 def test_sixteen_bit_colour_png_with_a_transparent_colour() -> None:

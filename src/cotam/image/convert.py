@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms, TiffImagePlugin
 
 from cotam.image.open import READER_ERRORS, Opened, one_line
 
@@ -26,6 +26,7 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     orientation = orientation_of(image)
     to_srgb = _to_srgb(image, opened.notes)
     scale = _gray_scale(image, opened.notes)
+    inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
     upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
     stored = _as_stored(upright, orientation)
@@ -33,6 +34,8 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
         colours, alpha = _split_alpha(strip, scale)
+        if inverted:
+            colours = ImageChops.invert(colours)
         if to_srgb:
             colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
         colours = colours.convert("RGB")
@@ -84,6 +87,12 @@ def _gray_scale(image: Image.Image, notes: list[str]) -> float:
     if low < -0.5 or high > 255.5:
         notes.append(f"pixels from {low:g} to {high:g} are clipped to 0…255")
     return 255 if low >= 0 and 0 < high <= 1 else 1
+
+
+def _stores_white_as_zero(image: Image.Image) -> bool:
+    """Whether a TIFF image is stored as its negative, which Pillow undoes for 8 bits, but not for 16."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def orientation_of(image: Image.Image) -> int:
