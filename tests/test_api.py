@@ -77,11 +77,11 @@ def test_transparency_lies_on_the_background() -> None:
             ({"quality": wrong}, "quality must be a whole number from 0 to 100")
             for wrong in (-1, 101, 50.0, True, "50", None)
         ),
-        ({"target_size": 0}, "target_size must be a whole number above 0, got 0"),
-        ({"target_size": 1.5}, "target_size must be a whole number above 0, got 1.5"),
-        ({"target_size": "5k"}, "target_size must be a whole number above 0, got '5k'"),
-        ({"max_pixels": 0}, "max_pixels must be a whole number above 0, got 0"),
-        ({"max_pixels": 1.5}, "max_pixels must be a whole number above 0, got 1.5"),
+        *(
+            ({name: wrong}, f"{name} must be a whole number above 0, got {wrong!r}")
+            for name in ("target_size", "max_pixels")
+            for wrong in (0, 1.5, "5k")
+        ),
         ({"levels": [[0.5] * 4] * 3}, "levels must be integers of shape"),
         ({"metadata": None}, "metadata must be any of exif, icc, xmp, got None"),
         ({"metadata": 5}, "metadata must be any of exif, icc, xmp, got 5"),
@@ -349,10 +349,9 @@ def test_metadata_are_on_the_image() -> None:
 def test_size_limit() -> None:
     data = cotam.encode(PIXELS)
     assert cotam.decode(data, size_limit=7000).size == (100, 70)
-    with pytest.raises(LimitError, match="100×70"):
-        cotam.decode(data, size_limit=6999)
-    with pytest.raises(LimitError):
-        cotam.decode(data, size_limit=0)
+    for limit in (0, 6999):
+        with pytest.raises(LimitError, match="100×70"):
+            cotam.decode(data, size_limit=limit)
 
 
 def test_damage_is_named() -> None:
@@ -370,7 +369,6 @@ def test_damage_is_named() -> None:
         with pytest.raises(error) as caught:
             cotam.decode(wrong)
         assert "\n" not in str(caught.value)
-        assert isinstance(caught.value, cotam.CotamError)
         assert isinstance(caught.value, ValueError)
 
 

@@ -58,11 +58,11 @@ def left_over(folder: Path) -> list[Path]:
     ],
 )
 def test_outputs_take_the_names_of_inputs(inputs: list[str], output: str | None, expected: list[str]) -> None:
-    assert [Path(p) for _, p in plan_outputs(inputs, output, ".cotam").pairs] == [Path(p) for p in expected]
+    assert [Path(p) for _, p in plan_outputs(inputs, output, ".cotam")[0]] == [Path(p) for p in expected]
 
 
 def test_folder_that_exists_needs_no_slash(tmp_path: Path) -> None:
-    assert plan_outputs(["a.png"], str(tmp_path), ".cotam").pairs == [("a.png", str(tmp_path / "a.cotam"))]
+    assert plan_outputs(["a.png"], str(tmp_path), ".cotam")[0] == [("a.png", str(tmp_path / "a.cotam"))]
 
 
 def test_suffix_is_kept_beside_the_input_only(tmp_path: Path) -> None:
@@ -72,16 +72,17 @@ def test_suffix_is_kept_beside_the_input_only(tmp_path: Path) -> None:
     source = str(tmp_path / "here" / "a.cotam")
 
     def name(output: str | None) -> str:
-        return Path(plan_outputs([source], output, ".png", keep_suffix_beside=True).pairs[0][1]).name
+        return Path(plan_outputs([source], output, ".png", keep_suffix_beside=True)[0][0][1]).name
 
     assert name(None) == name(str(tmp_path / "here")) == name(str(tmp_path / "link")) == "a.cotam.png"
     assert name(str(tmp_path / "there")) == "a.png"
 
 
 def test_outputs_of_other_inputs_are_skipped() -> None:
-    plan = plan_outputs(["x/a.cotam", "x/a.cotam.png", "./x/b.cotam"], None, ".png", keep_suffix_beside=True)
-    assert plan.pairs == [("x/a.cotam", "x/a.cotam.png"), ("./x/b.cotam", "x/b.cotam.png")]
-    assert plan.skipped == {"x/a.cotam.png": "is the output of x/a.cotam: skipped"}
+    inputs = ["x/a.cotam", "x/a.cotam.png", "./x/b.cotam"]
+    pairs, skipped = plan_outputs(inputs, None, ".png", keep_suffix_beside=True)
+    assert pairs == [("x/a.cotam", "x/a.cotam.png"), ("./x/b.cotam", "x/b.cotam.png")]
+    assert skipped == {"x/a.cotam.png": "is the output of x/a.cotam: skipped"}
 
 
 @pytest.mark.parametrize(

@@ -105,17 +105,14 @@ def encode(
     image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of an image file. It is turned
         upright and converted to sRGB; an animation gives its first frame.
     quality : 0 … 100, about 0.05 to 1.6 bits per pixel on photographs
-    target_size : largest file in bytes. The highest quality that fits is used instead of ``quality``; if none
-        fits, the image is shrunk, unless ``levels`` are given.
+    target_size : largest file in bytes, for the highest quality that fits instead of ``quality``. If none
+        does, the image is shrunk, unless ``levels`` are given.
     profile : weight set: "mllm" for vision encoders, "page" for text, "base" for least squared error. "auto"
-        is "page" for images that are mostly text, else "mllm". With "auto", and without ``levels`` or a guide
-        other than "none", flat graphics become AV1 or lossless WebP, and pages AV1 if that is better.
-    guide : decides where bits are spent: "none", "text" or "lite" (the built-in network), "PATH.onnx",
-        "clip:NAME_OR_FOLDER", or an object with the method ``importance`` (`cotam.guide.base.Guide`). "auto"
-        is "text" with the weight set "mllm" and without ``levels``, else "none". Decoders need no guide.
+        is "page" for images that are mostly text, else "mllm"; see `cotam.options.Options.resolve`.
+    guide : decides where bits are spent: "none", "text", "lite" (the built-in network), "PATH.onnx",
+        "clip:NAME_OR_FOLDER" or a `cotam.guide.base.Guide`. "auto" is "text" with "mllm", else "none".
     guide_strength : 0 … 16, scales the guide's gain offsets; 0 is no guidance
-    guide_policy : "log" keeps the file size that the quality has without a guide; "ternary" is the rule of
-        the paper (arXiv 2509.24258)
+    guide_policy : "log" keeps the size that the quality has without a guide; "ternary" is the paper's rule
     levels : gain offset map instead of a guide: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain
     metadata : which of "exif", "icc", "xmp" to keep
     background : colour behind transparent pixels: (r, g, b) in 0 … 255, a name or "#rrggbb"
@@ -125,16 +122,10 @@ def encode(
 
     Raises
     ------
-    InputError
-        If the image or an argument is not valid.
-    TargetSizeError
-        If even the smallest version of the image does not fit ``target_size``.
-    UnknownWeightsError, MissingLabError
-        If the weight set or the guide is part of cotam-lab, which is not installed.
-    MissingExtraError
-        If the image is HEIC, and the extra ``heic`` is not installed.
-    OSError
-        If the image file cannot be read.
+    InputError, TargetSizeError, OSError
+        If an argument or the image is not valid, no version of it fits, or its file cannot be read.
+    UnknownWeightsError, MissingLabError, MissingExtraError
+        If a weight set or guide of cotam-lab, or the extra ``heic`` for a HEIC image, is not installed.
     """
     options = Options(
         quality=quality,

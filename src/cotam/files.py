@@ -10,11 +10,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, cast
 
 __all__ = [
     "STANDARD",
-    "Plan",
     "check_output",
     "grown",
     "identities",
@@ -37,19 +36,6 @@ _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
 
 
-class Plan(NamedTuple):
-    """Inputs and their outputs.
-
-    Attributes
-    ----------
-    pairs : (input, output)
-    skipped : input → reason, one line
-    """
-
-    pairs: list[tuple[str, str]]
-    skipped: dict[str, str]
-
-
 def grown(before: int, after: int) -> str:
     """Return the note for a file that grew from ``before`` to ``after`` bytes."""
     return f"grew from {before} to {after} bytes: keep the original, or give a target size below {before}"
@@ -57,8 +43,8 @@ def grown(before: int, after: int) -> str:
 
 def plan_outputs(
     inputs: Sequence[str], output: str | None, suffix: str, *, keep_suffix_beside: bool = False
-) -> Plan:
-    """Choose one output for each input.
+) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """Choose one output for each input: return (input, output) pairs, and skipped input → reason.
 
     An input that is the output of another input is skipped, so that a command that writes beside its inputs
     can be run again with the same pattern. Raises ValueError, with a message of one line, if an input has no
@@ -90,7 +76,7 @@ def plan_outputs(
             f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
         )
     else:
-        return Plan([(inputs[0], output)], {})
+        return [(inputs[0], output)], {}
     pairs = [(source, _inside(folder, source, suffix, keep_suffix_beside)) for source in inputs]
     outputs = {_key(target): source for source, target in pairs if _key(source) != _key(target)}
     skipped = {
@@ -99,8 +85,12 @@ def plan_outputs(
         if source != STANDARD and _key(source) in outputs
     }
     pairs = [pair for pair in pairs if pair[0] not in skipped]
-    _check_different(pairs)
-    return Plan(pairs, skipped)
+    taken: dict[str, str] = {}
+    for source, target in pairs:
+        if _key(target) in taken:
+            raise ValueError(f"{taken[_key(target)]} and {source} would both be written to {target}")
+        taken[_key(target)] = source
+    return pairs, skipped
 
 
 def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: bool) -> str:
@@ -115,14 +105,6 @@ def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: b
 
 def _key(path: str) -> str:
     return path if path == STANDARD else os.path.normcase(os.path.abspath(path))
-
-
-def _check_different(pairs: Sequence[tuple[str, str]]) -> None:
-    seen: dict[str, str] = {}
-    for source, target in pairs:
-        if _key(target) in seen:
-            raise ValueError(f"{seen[_key(target)]} and {source} would both be written to {target}")
-        seen[_key(target)] = source
 
 
 def make_folder(output: str | None) -> None:

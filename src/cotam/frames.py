@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from itertools import islice
 from numbers import Real
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
 from cotam.errors import FormatError, InputError
 from cotam.format.header import Header, Kind, check_size, require_bytes
@@ -206,8 +209,8 @@ def decode_frames(
         As `cotam.decode`; the frames yielded before are valid.
     """
     check_choice("view", view, get_args(View))
-    source: Any = data if hasattr(data, "read") else BytesIO(require_bytes(data))
-    return _decode(source, view, size_limit)
+    source = data if hasattr(data, "read") else BytesIO(require_bytes(data))
+    return _decode(cast("BinaryIO", source), view, size_limit)
 
 
 def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
@@ -217,12 +220,20 @@ def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tu
 
     reader = SequenceReader(source)
     decoder = _decoder(reader.header, size_limit)
-    for ticks, fields, frame in reader.frames():
+    for ticks, draw in _decoded(reader.frames(), decoder):
+        yield ticks / TICKS, Image.fromarray(draw(view))
+
+
+def _decoded(
+    frames: Iterator[tuple[int, bytes, CodedFrame]], decoder: FrameDecoder, first: int = 0
+) -> Iterator[tuple[int, Callable[[View], np.ndarray]]]:
+    """Yield the ticks of each frame, and a function that draws its pixels; ``first`` is a key frame."""
+    for number, (ticks, fields, frame) in enumerate(frames, first):
         try:
             decoded = decoder.decode(frame, fields)
         except FormatError as error:
-            raise type(error)(f"frame {reader.count - 1}: {error}") from error
-        yield ticks / TICKS, Image.fromarray(decoder.draw(decoded, view))
+            raise type(error)(f"frame {number}: {error}") from error
+        yield ticks, partial(decoder.draw, decoded)
 
 
 def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:
@@ -278,8 +289,7 @@ class FrameSequence:
         check_size(header.width, header.height, size_limit)
         self._data, self._view, self._header, self._entries = data, view, header, entries
         self._next = 0
-        self._frames: Iterator[tuple[int, bytes, CodedFrame]] | None = None
-        self._decoder: FrameDecoder | None = None
+        self._frames: Iterator[tuple[int, Callable[[View], np.ndarray]]] = iter(())
         self._decoding = Lock()
         self.info = SequenceInfo(
             width=header.width,
@@ -311,39 +321,20 @@ class FrameSequence:
         """
         from PIL import Image
 
+        from cotam.format.sequence import SequenceReader
+
         if not -len(self) <= number < len(self):
             raise IndexError(f"there is no frame {number}: the sequence has 0 to {len(self) - 1}")
         number %= len(self)
         with self._decoding:
             key = max(n for n in range(number + 1) if self._entries[n].key)
-            if self._frames is None or self._decoder is None or not key < self._next <= number:
-                self._start(key)
-            assert self._decoder is not None
-            try:
-                decoded = None
-                while self._next <= number:
-                    decoded = self._decode_next()
-                assert decoded is not None
-            except FormatError:
-                self._frames = None
-                raise
-            pixels = self._decoder.draw(decoded, self._view)
+            start = self._next if key < self._next <= number else key
+            self._next = 0  # in case of an error
+            if start == key:
+                reader = SequenceReader(BytesIO(self._data))
+                decoder = _decoder(self._header, self._header.width * self._header.height)
+                self._frames = _decoded(reader.frames_from(self._entries, key), decoder, key)
+            ((_, draw),) = deque(islice(self._frames, number + 1 - start), maxlen=1)
+            self._next = number + 1
+            pixels = draw(self._view)
         return self.info.times[number], Image.fromarray(pixels)
-
-    def _start(self, key: int) -> None:
-        from cotam.format.sequence import SequenceReader
-
-        self._decoder = _decoder(self._header, self._header.width * self._header.height)
-        self._frames = SequenceReader(BytesIO(self._data)).frames_from(self._entries, key)
-        self._next = key
-
-    def _decode_next(self) -> Any:
-        assert self._frames is not None
-        assert self._decoder is not None
-        try:
-            _, fields, frame = next(self._frames)
-            decoded = self._decoder.decode(frame, fields)
-        except FormatError as error:
-            raise type(error)(f"frame {self._next}: {error}") from error
-        self._next += 1
-        return decoded

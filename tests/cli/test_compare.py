@@ -89,3 +89,11 @@ def test_what_was_repaired_is_noted(source: Path) -> None:
     assert result.exit_code == 0
     notes = [line for line in result.stderr.splitlines() if "cut.jpg" in line]
     assert notes == [f"cotam: note: {cut}: the end of the file is missing, but all pixels are there"]
+
+
+def test_an_image_that_is_shrunk_for_a_budget_is_compared_at_its_size(source: Path) -> None:
+    result = run(source, "--target-size", "80", "--json")
+    assert "shrunk to" in result.stderr
+    first = json.loads(result.stdout.splitlines()[0])
+    assert first["bytes"] <= 80
+    assert 5 < first["psnr"] < 100

@@ -325,6 +325,9 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("decode coded.cotam -o out.jpg --format png", "out.jpg: its suffix and --format png contradict"),
         ("encode photo.png -o out.tiff", "out.tiff: the output is a .cotam file: give a name"),
         ("encode photo.png -o out.gif", "out.gif: the output is a .cotam file: give a name"),
+        ("encode photo.png -o out.jp2", "out.jp2: the output is a .cotam file: give a name"),
+        ("encode photo.png -o out.cotam --format jpeg", "out.cotam: its suffix and --format jpeg contradict"),
+        ("encode photo.png -o out.tif --format webp", "out.tif: the output is a .webp file: give a name"),
         (
             "encode photo.png --fps 1 -o out.mp4",
             "out.mp4: the output is a .cotam file: give a name that ends",

@@ -180,6 +180,20 @@ def test_animated_images_as_videos(form: str) -> None:
     assert times == pytest.approx([0, 1.5], abs=0.01)
 
 
+@pytest.mark.parametrize("options", [["--fps", "10"], ["--frames", "mjpeg@10"]])
+def test_pages_and_frames_of_another_size_are_scaled(options: list[str]) -> None:
+    images = [Image.new("RGB", size, "teal") for size in ((64, 48), (32, 24), (32, 24))]
+    if options[0] == "--fps":
+        images[0].save("in", "TIFF", save_all=True, append_images=images[1:])
+    else:
+        with open("in", "wb") as file:
+            for image in images:
+                image.save(file, "JPEG")
+    result = invoke("encode", "in", *options)
+    assert "in: from 0.1 s on frames are 32×24: scaled to the first one's size" in result.stderr
+    assert cotam.open_sequence("in.cotam").info.times == (0, 0.1, 0.2)
+
+
 def test_an_animation_that_is_cut_says_so() -> None:
     frames = [Image.fromarray(picture(48, 64, seed=n)) for n in range(4)]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=500)

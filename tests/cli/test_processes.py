@@ -8,16 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from synthetic import picture
 
 import cotam
+from cotam.cli.main import main
 
 PIXELS = picture(70, 100)
 CODED = cotam.encode(PIXELS)
@@ -177,6 +180,27 @@ def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
     assert 1 <= len(lines) < len(inputs)
     assert {line.split()[2].rstrip(":") for line in lines} == {str(p) for p in Path("out").iterdir()}
     assert all(p.read_bytes() == CODED for p in Path("out").iterdir())
+
+
+@unix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_process_that_is_ended_leaves_no_unfinished_file(folder: Path, name: str) -> None:
+    code = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)"
+    code += "; from cotam.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "encode", "-", "--frames", "raw:8x8@1", "-o", "out.cotam"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        while not list(folder.glob(".cotam-*")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.Signals[name])
+        assert process.wait(60) == -signal.Signals[name]
+    assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
+
+
+def test_commands_run_in_any_thread() -> None:
+    """Only the main thread may set handlers of signals."""
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(CliRunner().invoke, main, ["encode", "photo.png"]).result()
+    assert (result.exit_code, result.output) == (0, "")
 
 
 def on_terminal(*arguments: object, stdout: bool = False) -> tuple[int, str]:

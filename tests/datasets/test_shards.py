@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,32 @@ def test_a_cut_tar_shard_leaves_nothing(tmp_path: Path, name: str, size: int) ->
     assert list((tmp_path / "dst").iterdir()) == []
 
 
+def test_a_damaged_gzip_shard_leaves_nothing(tmp_path: Path) -> None:
+    """Its images may decode, but the checksum is wrong."""
+    path = tar_shard(tmp_path / "src/s.tar.gz", {"1.jpg": PHOTOS[0], "2.cls": b"7" * 999})
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    row = convert(tmp_path, "s.tar.gz", Encoding())
+    assert row.output is None
+    assert "CRC check failed" in row.failed[0]["error"]
+    assert list((tmp_path / "dst").iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "name", "link"), [(b"1", "2.jpg", "a/1.jpg"), (b"2", "a/2.jpg", "1.jpg")])
+def test_links_to_converted_members_are_failures(tmp_path: Path, kind: bytes, name: str, link: str) -> None:
+    path = tar_shard(tmp_path / "src/s.tar", {"a/1.jpg": PHOTOS[0]})
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        tar.addfile(member)
+    row = convert(tmp_path, "s.tar", Encoding())
+    assert list(members_of(tmp_path / "dst/s.tar")) == ["a/1.cotam"]
+    assert row.failed == [
+        {"image": f"s.tar:{name}", "error": f"s.tar:{name}: is a link to {link}, which is converted"}
+    ]
+
+
 def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -136,6 +163,17 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]])
     row = convert(tmp_path, "t.parquet", Encoding(), column="photo")
     assert row.failed[0]["error"] == "t.parquet: there is no column 'photo': choose from id, image"
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "src").mkdir()
+    table = pyarrow.table([pyarrow.array([PHOTOS[0]])] * 2, names=["image", "image"])
+    parquet.write_table(table, tmp_path / "src/t.parquet")
+    row = convert(tmp_path, "t.parquet", Encoding())
+    assert row.failed[0]["error"] == "t.parquet: there are several columns 'image'"
 
 
 @pytest.mark.parametrize(("column", "kind"), [("id", "int64"), ("text", "string")])
@@ -258,6 +296,12 @@ def test_members_to_convert_can_be_named(tmp_path: Path) -> None:
     assert (found, row.notes) == (expected, [])
     row, found = tar_row(tmp_path, {"0.jpg": PHOTOS[0], "0.png": PHOTOS[1]}, members=("jpg", "png"))
     assert found == {"0.cotam": CODED[0], "0.png.cotam": CODED[1]}  # neither replaces the other
+
+
+def test_a_name_of_members_that_no_image_has_is_noted(tmp_path: Path) -> None:
+    row, found = tar_row(tmp_path, {"0.jpg": PHOTOS[0]}, members=("jpeg",))
+    assert (row.images, list(found)) == (0, ["0.jpg"])
+    assert row.notes[0]["note"] == "none of 1 images, such as 0.jpg, is among --members jpeg"
 
 
 def test_strict_asks_which_members_are_meant(tmp_path: Path) -> None:

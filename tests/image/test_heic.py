@@ -13,8 +13,10 @@ from synthetic import picture
 
 import cotam
 from cotam.errors import MissingExtraError
+from cotam.image.animation import open_clip
 from cotam.image.psnr import psnr
 from cotam.image.read import outline, read_image
+from cotam.image.sampling import read_clip
 
 PIXELS = picture(48, 64)
 
@@ -55,6 +57,15 @@ def test_orientation_is_applied_once(orientation: int) -> None:
     expected = read_image(file.getvalue()).pixels
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).mean() < 5
+
+
+@pytest.mark.parametrize("orientation", [1, 5])
+def test_a_photo_as_a_video_is_read_by_the_same_reader(orientation: int) -> None:
+    """FFmpeg reads a tile of a photo that is stored in tiles."""
+    data = heic(Image.fromarray(PIXELS), exif=exif(orientation).tobytes())
+    for file in (data, generic(data)):
+        ((_, pixels),) = read_clip(open_clip(io.BufferedReader(io.BytesIO(file)), "photo"))
+        assert np.array_equal(pixels, read_image(file).pixels)
 
 
 def test_metadata_are_kept() -> None:

@@ -29,7 +29,7 @@ from picture_files import (
     png_of_size,
     saved,
 )
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cotam.errors import InputError
 from cotam.image import convert as module
@@ -79,8 +79,11 @@ MODES: list[tuple[Image.Image, tuple[int, ...] | list[int]]] = [
     (pixel("I;16B", 30000), (117, 117, 117)),
     (pixel("I;16N", 30000), (117, 117, 117)),
     (pixel("F", 12.4), (12, 12, 12)),
-    (pixel("F", -3.0), (0, 0, 0)),
-    (pixel("F", 1e9), (255, 255, 255)),
+    (pixel("F", -0.4), (0, 0, 0)),
+    (pixel("F", 0.0), (0, 0, 0)),
+    (pixel("F", 0.5), (128, 128, 128)),
+    (pixel("F", 1.0), (255, 255, 255)),
+    (pixel("F", 255.4), (255, 255, 255)),
 ]
 
 
@@ -110,6 +113,12 @@ def test_float_must_be_finite(value: float) -> None:
         to_rgb(pixel("F", value))
 
 
+@pytest.mark.parametrize(("value", "expected"), [(-3.0, 0), (1e9, 255)])
+def test_floats_that_are_clipped_are_noted(value: float, expected: int) -> None:
+    with pytest.warns(UserWarning, match=r"pixels from .* are clipped to 0…255"):
+        assert to_rgb(pixel("F", value))[0, 0, 0] == expected
+
+
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_wide_integers_have_no_scale(value: int) -> None:
     with pytest.raises(InputError, match="known scale"):
@@ -119,6 +128,12 @@ def test_wide_integers_have_no_scale(value: int) -> None:
 def test_one_bright_pixel_makes_all_of_mode_i_sixteen_bit() -> None:
     image = Image.fromarray(np.array([[100, 65535]], np.int32))
     np.testing.assert_array_equal(to_rgb(image)[0, :, 0], [0, 255])
+
+
+def test_sixteen_bits_of_a_tiff_that_stores_white_as_zero() -> None:
+    image = Image.fromarray(np.array([[0, 0x4040, 0xFFFF]], np.uint16))
+    file = saved(image, "TIFF", tiffinfo={TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: 0})
+    np.testing.assert_array_equal(to_rgb(file)[0, :, 0], [255, 255 - 0x40, 0])
 
 
 def test_sixteen_bit_colour_png_with_a_transparent_colour() -> None:

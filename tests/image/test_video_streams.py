@@ -16,7 +16,9 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.errors import InputError
+from cotam.image.animation import open_clip
 from cotam.image.psnr import psnr
+from cotam.image.read import to_rgb
 from cotam.image.sampling import read_clip
 from cotam.image.timeline import Damage, Timeline
 from cotam.image.video import Clip, is_live
@@ -203,16 +205,25 @@ def test_all_eight_orientations(matrix: tuple[int, int, int, int]) -> None:
     assert psnr(pixels, expected) > 25
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_a_photo_with_exif(orientation: int) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_images_as_videos_are_upright(form: str, copies: int, orientation: int) -> None:
     """PyAV 18 does not know FFmpeg's side data for EXIF."""
-    upright, file = picture(48, 64), io.BytesIO()
-    turns = {1: 0, 3: 2, 6: 1, 8: 3}[orientation]
-    exif = Image.Exif()
+    exif, file = Image.Exif(), io.BytesIO()
     exif[0x0112] = orientation
-    Image.fromarray(np.rot90(upright, turns)).save(file, "JPEG", quality=95, exif=exif)
-    _, (found,), _ = seen(file.getvalue(), None)
-    assert psnr(found, upright) > 25
+    Image.fromarray(picture(48, 64)).save(file, form, exif=exif)
+    _, found, _ = seen(file.getvalue() * copies, None)
+    assert len(found) == copies
+    assert all(np.array_equal(pixels, to_rgb(file.getvalue())) for pixels in found)
+
+
+def test_an_image_as_a_video_lies_on_the_background() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(file, "PNG")
+    with closing(open_clip(io.BytesIO(file.getvalue()), "image", "red")) as found:
+        ((_, pixels),) = read_clip(found)
+    assert np.array_equal(pixels, np.full((8, 8, 3), (255, 0, 0)))
 
 
 # Names

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import cotam
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
 from cotam.cli.progress import planned
@@ -74,6 +75,9 @@ def compare(
                 check(one)
             pixels = read_noted(files.image_input(source), note=report.note).pixels
             rows = compared(pixels, quality=quality, target_size=target_size)
+            coded = cotam.info(rows[0].data)
+            if (coded.height, coded.width) != pixels.shape[:2]:
+                report.note(f"shrunk to {coded.width}×{coded.height} to fit, and compared at its full size")
             found.append((os.path.basename(source), pixels, rows))
             _print(source, rows, as_json)
             for row in rows if targets else ():

@@ -11,7 +11,7 @@ import click
 import cotam
 from cotam import files
 from cotam.cli import video
-from cotam.cli.options import decode_options, file_options, form_named, message_options
+from cotam.cli.options import decode_options, file_options, message_options
 from cotam.cli.progress import planned, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
@@ -84,7 +84,7 @@ class _Decoding:
         head = file.read(KIND_BYTES)
         whole = files.put_back(head, file)
         if is_sequence(head):
-            target = video.target_of(source, self.output)
+            target = video.target_of(source, self.output, self.form)
             with self.screen.reporting(source) as report, self.screen.progress(0):
                 self._frames(whole, source, target, report)
             return
@@ -103,13 +103,13 @@ class _Decoding:
             head = file.read(KIND_BYTES)
             whole = files.put_back(head, file)
             if is_sequence(head):
-                self._frames(whole, source, f"{_without(target, self.suffix)}.frames", report)
+                self._frames(whole, source, f"{target.removesuffix(self.suffix)}.frames", report)
             else:
                 self._image(whole, source, target, form_of(target, self.form), report)
 
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The inputs but the folders of frames that an earlier run wrote for other inputs."""
-        folders = {os.path.abspath(f"{_without(target, self.suffix)}.frames") for _, target in pairs}
+        folders = {os.path.abspath(f"{target.removesuffix(self.suffix)}.frames") for _, target in pairs}
         kept = []
         for source, target in pairs:
             if os.path.isdir(source) and os.path.abspath(source) in folders:
@@ -134,17 +134,14 @@ class _Decoding:
         report.written(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
 
 
-def _without(target: str, suffix: str) -> str:
-    return target.removesuffix(suffix)
-
-
 def form_of(target: str, given: str | None) -> str:
     """Format of an output, by its suffix or ``given``; PNG for a pipe or a device."""
-    named = form_named(target)
-    if named and given and named != given:
+    suffix = os.path.splitext(target)[1][1:].lower()
+    named = {"jpeg": "jpg", "tif": "tiff"}.get(suffix, suffix)
+    if given and named in FORMS and named != given:
         raise click.UsageError(f"{target}: its suffix and --format {given} contradict each other")
-    if form := given or named:
-        return form
+    if given or named in FORMS:
+        return given or named
     if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):
         return "png"
     raise click.UsageError(f"{target}: the suffix is none of {', '.join(FORMS)}: give one, or --format")

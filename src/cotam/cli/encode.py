@@ -17,11 +17,11 @@ from cotam.cli.options import (
     check_together,
     encode_options,
     file_options,
-    form_named,
     given_flags,
     message_options,
 )
 from cotam.cli.progress import planned, run
+from cotam.datasets.conversion import IMAGE_SUFFIXES
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -75,12 +75,12 @@ def encode(
     given = _without_coded(inputs, screen)
     pairs = planned(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
-    if form == "cotam":
-        for _, target in pairs:
-            if _names_another(target) and not files.identities([target]) & sources:
-                raise click.UsageError(
-                    f"{target}: the output is a .cotam file: give a name that ends in .cotam"
-                )
+    for _, target in pairs:
+        if _names_another(target, form) and not files.identities([target]) & sources:
+            suffix = standard.suffix_of(form)
+            raise click.UsageError(
+                f"{target}: the output is a {suffix} file: give a name that ends in {suffix}"
+            )
     videos = video.among([source for source, _ in pairs], clip)
     if videos:
         video.check_together(options, form)
@@ -93,10 +93,12 @@ def encode(
     screen.end()
 
 
-def _names_another(target: str) -> bool:
-    """Whether the suffix of an output is that of other images or videos."""
+def _names_another(target: str, form: str) -> bool:
+    """Whether the suffix of an output is that of other images or of videos."""
     suffix = os.path.splitext(target)[1].lower()
-    return bool(form_named(target)) or suffix in video.SUFFIXES | {".gif", ".heic", ".heif", ".jxl"}
+    if suffix in standard.SUFFIXES:
+        return standard.SUFFIXES[suffix] != form
+    return suffix in IMAGE_SUFFIXES or suffix in video.SUFFIXES
 
 
 def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
@@ -139,7 +141,10 @@ class _Encoding:
     def encode(self, source: str, target: str, report: Report) -> None:
         """Encode one image."""
         files.check_output(target, self.sources, overwrite=self.overwrite)
-        image, size = _read(source)
+        if os.path.isdir(source):
+            raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
+        image = files.image_input(source)
+        size = len(image) if isinstance(image, bytes) else os.path.getsize(image)
         write = self._cotam if self.form == "cotam" else self._standard
         data, text, fields = write(source, image, report)
         if len(data) > size:
@@ -165,12 +170,7 @@ class _Encoding:
         fields = {"format": self.form, "frames": loaded.frames, "bytes": len(file.data)}
         fields |= {name: getattr(file, name) for name in ("width", "height", "quality")}
         quality = "lossless" if file.quality is None else f"quality {file.quality}"
-        text = f"{file.width}×{file.height}, {quality}"
-        return (
-            file.data,
-            text,
-            fields,
-        )
+        return file.data, f"{file.width}×{file.height}, {quality}", fields
 
     def _hint(self, source: str, width: int, height: int) -> None:
         """Say, once for all inputs, that an image is larger than models see."""
@@ -181,13 +181,3 @@ class _Encoding:
         hint = oversize_hint(width, height)
         if hint and self.hinted.acquire(blocking=False):
             self.screen.note(f"{source}: {hint}")
-
-
-def _read(source: str) -> tuple[str | bytes, int]:
-    """An image as `cotam.image.read.read_image` takes it, and the bytes of its file."""
-    if os.path.isdir(source):
-        raise InputError(f"{source}: is a folder: cotam batch {source} OUT encodes what is in it")
-    if os.path.isfile(source):
-        return source, os.path.getsize(source)
-    data = files.read_input(source)  # a pipe can be read only once
-    return data, len(data)

@@ -166,34 +166,28 @@ def _coded(source: str, data: bytes, names: Sequence[str], as_json: bool, with_m
 
 
 def _lines(found: Info | SequenceInfo) -> str:
+    rows: dict[str, object]
     if isinstance(found, SequenceInfo):
-        return _table(_of_sequence(found))
-    return _table(
-        {
-            "image": f"{found.width} x {found.height}",
-            "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
+        count, times = len(found.times), f"{found.times[0]:g} to {found.times[-1]:g} s"
+        rows = {
+            "frames": f"{count} of {found.width} x {found.height}, {times}",
+            "file": f"{found.bytes} bytes, {found.bytes / count:.0f} a frame, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
-            "kind": found.kind,
-            **({} if found.kind != "learned" else _learned(found)),
-            "metadata": ", ".join(found.metadata) or "none",
+            "weights": found.weights,
+            "keys": f"{len(found.keys)} frames decode without those before",
         }
-    )
-
-
-def _learned(found: Info) -> dict[str, object]:
-    bits = "spread by a level map" if found.has_levels else "spread evenly"
-    return {"weights": found.weights, "bits": bits}
-
-
-def _of_sequence(found: SequenceInfo) -> dict[str, object]:
-    count = len(found.times)
-    return {
-        "frames": f"{count} of {found.width} x {found.height}, {found.times[0]:g} to {found.times[-1]:g} s",
-        "file": f"{found.bytes} bytes, {found.bytes / count:.0f} a frame, {found.bpp:.3f} bits per pixel",
+        return _table(rows)
+    rows = {
+        "image": f"{found.width} x {found.height}",
+        "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
         "quality": found.quality,
-        "weights": found.weights,
-        "keys": f"{len(found.keys)} frames decode without those before",
+        "kind": found.kind,
     }
+    if found.kind == "learned":
+        rows["weights"] = found.weights
+        rows["bits"] = "spread by a level map" if found.has_levels else "spread evenly"
+    rows["metadata"] = ", ".join(found.metadata) or "none"
+    return _table(rows)
 
 
 def _table(rows: Mapping[str, object]) -> str:

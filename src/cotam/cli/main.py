@@ -5,6 +5,11 @@ NumPy, Pillow and ONNX Runtime are imported by the commands that use them, when 
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 import click
@@ -37,14 +42,46 @@ class _Program(click.Group):
             ctx.exit(1)
 
 
+class _Ended(BaseException):
+    """SIGTERM or SIGHUP has come."""
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Remove unfinished files before the process ends by SIGTERM or SIGHUP, as by Ctrl-C."""
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise _Ended
+
+    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
+    if current_thread() is not main_thread():  # which alone may set handlers
+        numbers = []
+    caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+        for last in ended:  # whatever became of the exception: ONNX Runtime replaces it while it is loaded
+            signal.raise_signal(last)
+
+
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(cotam.__version__, "-V", "--version", message="cotam %(version)s")
 def main() -> None:
     """Images for multimodal LLMs in a few kB."""
 
 
+for _own in (encode, decode, info, models, batch, compare):
+    assert _own.callback
+    _own.callback = _ending_cleanly()(_own.callback)
+    main.add_command(_own)
+
 for _command in (
-    *(encode, decode, info, models, batch, compare),
     of_module("guide", "guide", "", "Draw importance maps and export guides."),
     of_module("serve", "gateway", "serve", "Decode .cotam in front of a model server (extra serve)."),
     of_module("edge", "gateway", "serve", "Shrink and encode the images of a client (extra serve)."),

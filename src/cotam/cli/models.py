@@ -20,16 +20,6 @@ __all__ = ["format_names", "limits_text", "models"]
 
 Size = tuple[int, int]
 
-_FORMATS = {
-    "png": "PNG",
-    "jpeg": "JPEG",
-    "webp": "WebP",
-    "gif": "GIF",
-    "heic": "HEIC",
-    "heif": "HEIF",
-    "bmp": "BMP",
-}
-
 
 def _size(text: str) -> Size:
     """Parse a size such as 1920x1080."""
@@ -116,7 +106,9 @@ def _described(model: Model, size: Size) -> str:
 
 def format_names(formats: Sequence[str] | None) -> str:
     """Names of formats as people write them."""
-    return "what the server opens" if formats is None else ", ".join(_FORMATS[name] for name in formats)
+    if formats is None:
+        return "what the server opens"
+    return ", ".join("WebP" if name == "webp" else name.upper() for name in formats)
 
 
 def limits_text(limits: Limits) -> str:

@@ -27,7 +27,6 @@ __all__ = [
     "encode_options",
     "file_options",
     "fit_option",
-    "form_named",
     "given_flags",
     "guide_options",
     "message_options",
@@ -265,8 +264,6 @@ def check_together(options: dict[str, Any]) -> None:
 
 # Inputs and outputs
 
-_OTHER_SUFFIXES = {"jpeg": "jpg", "tif": "tiff"}
-
 
 def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
@@ -297,10 +294,3 @@ def message_options(as_json: str) -> Option:
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     )
-
-
-def form_named(target: str) -> str | None:
-    """The image format that a file's suffix names, a key of `FORMS`; None if it names none."""
-    suffix = os.path.splitext(target)[1][1:].lower()
-    form = _OTHER_SUFFIXES.get(suffix, suffix)
-    return form if form in FORMS else None

@@ -43,13 +43,13 @@ def planned(
 ) -> list[tuple[str, str]]:
     """Plan outputs as `files.plan_outputs` and make their folder; binary data are kept off the terminal."""
     try:
-        plan = files.plan_outputs(inputs, output, suffix, **rule)
+        pairs, skipped = files.plan_outputs(inputs, output, suffix, **rule)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if any(target == files.STANDARD for _, target in plan.pairs) and sys.stdout and sys.stdout.isatty():
+    if any(target == files.STANDARD for _, target in pairs) and sys.stdout and sys.stdout.isatty():
         raise click.UsageError("standard output is a terminal: give an output with -o, or redirect it")
-    for source, reason in plan.skipped.items():
+    for source, reason in skipped.items():
         with screen.reporting(source) as report:
             report.note(reason)
     files.make_folder(output)
-    return plan.pairs
+    return pairs

@@ -14,7 +14,16 @@ __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_option
 
 # Not imported from `cotam.standard.files`, which takes NumPy and Pillow: usage errors and help do without.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
-SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", ".png": "png"}
+SUFFIXES = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".jfif": "jpeg",
+    ".webp": "webp",
+    ".avif": "avif",
+    ".png": "png",
+    ".cotam": "cotam",
+}
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")
 
 standard_options: Option = together(
@@ -44,7 +53,7 @@ def format_of(output: str | None, form: str | None) -> str:
 
 def suffix_of(form: str) -> str:
     """Return the suffix of files of a format."""
-    return next((suffix for suffix, one in SUFFIXES.items() if one == form), ".cotam")
+    return next(suffix for suffix, one in SUFFIXES.items() if one == form)
 
 
 def check(form: str) -> None:

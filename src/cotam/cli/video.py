@@ -157,12 +157,13 @@ class _Sequence:
     def encode(self) -> None:
         """Read, encode and write the frames one by one."""
         from cotam.image.pipes import read_pipe
-        from cotam.image.sampling import read_clip, sampled
+        from cotam.image.sampling import of_one_size, read_clip, sampled
 
         note, fps, most = self.report.note, self.clip["fps"], self.clip["max_frames"]
         if form := self.clip["frames"]:
             with files.reading(self.source) as file, self.screen.progress(0):
-                self._write(sampled(read_pipe(file, form, note=note), fps, most, note=note))
+                frames = sampled(read_pipe(file, form, note=note), fps, most, note=note)
+                self._write(of_one_size(frames, note))
         else:
             with self._opened() as clip:
                 length = clip.stated_seconds or 0
@@ -196,16 +197,12 @@ class _Sequence:
         """A `Clip`, or an `Animation` for an image file that is given as a video."""
         from cotam.image.animation import open_clip
 
-        background = self.coding["background"]
-        if self.source != files.STANDARD:
-            with closing(open_clip(self.source, self.source, background)) as clip:
-                yield clip
-        else:
-            with (
-                files.reading(self.source) as file,
-                closing(open_clip(file, "standard input", background)) as clip,
-            ):
-                yield clip
+        with ExitStack() as stack:
+            source: str | BinaryIO = self.source
+            if source == files.STANDARD:
+                source = stack.enter_context(files.reading(files.STANDARD))
+            name = self.source if isinstance(source, str) else "standard input"
+            yield stack.enter_context(closing(open_clip(source, name, self.coding["background"])))
 
 
 class _Interrupted(BaseException):
@@ -259,16 +256,18 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
 # Decoding
 
 
-def target_of(source: str, output: str | None) -> str:
+def target_of(source: str, output: str | None, form: str | None) -> str:
     """Where a sequence is decoded to: a folder, or a name that ends in .mp4; beside the input by default.
 
-    Raises click.UsageError for another output.
+    Raises click.UsageError for another output, and for an MP4 file if a ``form`` of images is given.
     """
     if output is None and source != files.STANDARD:
         return f"{source}.frames"
     suffix = os.path.splitext(output or "")[1].lower()
     if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
+    if form and suffix == ".mp4" and not os.path.isdir(output):
+        raise click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
     return output
 
 

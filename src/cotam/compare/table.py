@@ -12,6 +12,7 @@ import numpy as np
 import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
+from cotam.image.fit import resized
 from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
 
@@ -26,7 +27,7 @@ class Row:
     ----------
     format : the format
     data : the file
-    pixels : uint8 (H, W, 3), decoded
+    pixels : uint8 (H, W, 3), decoded, and enlarged to the size of the original if the file is smaller
     features : distance of DINOv2-S features to those of the original, 0 is equal; None where not measured
     words : share of the words read in the original that are read here, 0 … 1; None where there are none
     psnr : dB, at most 100
@@ -99,7 +100,8 @@ class _Sight:
         return float(np.mean(np.square(features.tokens(decoded) - self._tokens), dtype=np.float64))
 
     def row(self, format: Format, data: bytes) -> Row:
-        decoded = format.decode(data)
+        height, width = self.pixels.shape[:2]
+        decoded = resized(format.decode(data), (width, height))  # smaller if shrunk for a target size
         return Row(
             format,
             data,

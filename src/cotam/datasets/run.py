@@ -118,7 +118,8 @@ def plan(work: Work, name: str | None = None) -> Plan:
         if special := _special(os.path.join(work.source, source)):
             found.special[source] = special
         elif output is None:
-            found.other[os.path.splitext(source)[1].lower() or "without suffix"] += 1
+            if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
+                found.other[os.path.splitext(source)[1].lower() or "without suffix"] += 1
         elif output in taken:
             error = f"{source}: would be written to {output}, as {taken[output]} is"
             found.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))

@@ -6,11 +6,14 @@ process.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -146,45 +149,52 @@ class Work:
 
     def _tar(self, source: str, target: str, row: Row) -> None:
         """Convert members of a tar file. A failed image is left out; all other members stay."""
-        if source.lower().endswith(".tar") and os.path.getsize(source) % tarfile.BLOCKSIZE:
-            raise InputError("the tar file is cut: its end is missing")  # which tarfile does not notice
         try:
             outputs = self._member_outputs(source, row)
             with (
                 files.writing(target) as file,
-                tarfile.open(source, "r|*") as old,
+                _opened_tar(source) as old,
                 tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as new,
             ):
                 for member in old:
+                    name = f"{row.source}:{member.name}"
+                    if _linked(member) in outputs:
+                        error = f"{name}: is a link to {member.linkname}, which is converted"
+                        row.failed.append({"image": name, "error": error})
+                        continue
                     content = old.extractfile(member) if member.isfile() else None
                     if content is None or member.name not in outputs:
                         new.addfile(member, content)
                         continue
-                    data = row.add(self.conversion, content.read(), f"{row.source}:{member.name}")
+                    data = row.add(self.conversion, content.read(), name)
                     if data is not None:
                         member.name = outputs[member.name]
                         member.size, member.pax_headers = len(data), {}
                         new.addfile(member, io.BytesIO(data))
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"the tar file cannot be read: {error}") from error
 
     def _member_outputs(self, source: str, row: Row) -> dict[str, str]:
         """Return member to convert → name of its output, and note images that are not converted."""
-        with tarfile.open(source, "r|*") as tar:
+        with _opened_tar(source) as tar:
             names = [member.name for member in tar if member.isfile()]
         images = [name for name in names if posixpath.splitext(name)[1].lower() in self.conversion.takes]
         chosen = self._chosen(images)
-        if kept := [name for name in images if name not in chosen]:
-            text = f"{len(kept)} images stay as they are, such as {kept[0]}: "
-            text += (
-                "--members names those to convert"
-                if self.members
-                else ("another image of their sample is converted; --members names those to convert")
+        kept = [name for name in images if name not in chosen]
+        text = ""
+        if kept and not self.members:
+            text = (
+                f"{len(kept)} images stay as they are, such as {kept[0]}: another image of their sample is "
             )
-            if self.strict and not self.members:
-                raise InputError(text)
-            if not self.members:
-                row.notes.append({"image": row.source, "note": text})
+            text += "converted; --members names those to convert"
+        elif kept and not chosen:
+            text = (
+                f"none of {len(kept)} images, such as {kept[0]}, is among --members {','.join(self.members)}"
+            )
+        if text and self.strict:
+            raise InputError(text)
+        if text:
+            row.notes.append({"image": row.source, "note": text})
         taken = set(names) - chosen
         outputs: dict[str, str] = {}
         for name in images:
@@ -208,6 +218,26 @@ class Work:
         return chosen
 
 
+@contextmanager
+def _opened_tar(path: str) -> Iterator[tarfile.TarFile]:
+    """Open a tar file, compressed or not, and check its end and its checksum, which tarfile does not."""
+    with open(path, "rb") as plain:
+        file = gzip.GzipFile(fileobj=plain) if plain.peek(2).startswith(b"\x1f\x8b") else plain
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            yield tar
+        while file.read(1 << 20):
+            pass
+        if file.tell() % tarfile.BLOCKSIZE:
+            raise InputError("the tar file is cut: its end is missing")
+
+
+def _linked(member: tarfile.TarInfo) -> str | None:
+    """Return the name of the member that a link stands for; None for other members."""
+    if member.issym():
+        return posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    return member.linkname if member.islnk() else None
+
+
 def _key(name: str) -> tuple[str, str]:
     """Split the name of a member at the first dot, as WebDataset does, into sample key and extension."""
     folder, base = posixpath.split(name)
@@ -224,6 +254,8 @@ def _preference(name: str) -> int:
 def _schema(pyarrow: Any, schema: pyarrow.Schema, column: str) -> pyarrow.Schema:
     """Return the schema of the output: the column holds files; Hugging Face's metadata are removed."""
     at = schema.get_field_index(column)
+    if schema.names.count(column) > 1:
+        raise InputError(f"there are several columns {column!r}")
     if at < 0:
         raise InputError(f"there is no column {column!r}: choose from {', '.join(schema.names)}")
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key != b"huggingface"}

@@ -1,4 +1,4 @@
-"""Read animated GIF, WebP, PNG, AVIF and TIFF files as videos with Pillow; open other videos with PyAV."""
+"""Read GIF, WebP, PNG, AVIF, HEIC and TIFF files as videos with Pillow; open other videos with PyAV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError
-from cotam.image.open import READER_ERRORS, one_line, opened_image
+from cotam.image.open import READER_ERRORS, is_heic, one_line, opened_image
 from cotam.image.read import Pixels, read_image
 from cotam.image.video import Clip
 
@@ -33,7 +33,7 @@ def open_clip(
     Parameters
     ----------
     name : name of the source in error messages
-    background : colour behind transparent pixels of animated images
+    background : colour behind transparent pixels of image files
     """
     head = b""
     if not isinstance(source, str):
@@ -41,15 +41,15 @@ def open_clip(
     elif os.path.isfile(source):
         with open(source, "rb") as file:
             head = file.read(_HEAD)
-    return Animation(source, name, background) if _is_animation(head) else Clip(source, name)
+    return Animation(source, name, background) if _is_animation(head) else Clip(source, name, background)
 
 
 def _is_animation(head: bytes) -> bool:
-    """Whether a file is GIF, WebP, AVIF, TIFF or animated PNG, by its first 4 kB."""
+    """Whether a file is GIF, WebP, AVIF, HEIC, TIFF or animated PNG, by its first 4 kB."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
-    return head.startswith((b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")) or webp or avif
+    return head.startswith((b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")) or webp or avif or is_heic(head)
 
 
 class Animation:

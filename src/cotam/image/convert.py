@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms, TiffImagePlugin
 
 from cotam.image.open import READER_ERRORS, Opened, one_line
 
@@ -25,14 +25,17 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     image = opened.image
     orientation = orientation_of(image)
     to_srgb = _to_srgb(image, opened.notes)
-    sixteen_bit = _is_sixteen_bit(image)
+    scale = _gray_scale(image, opened.notes)
+    inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
     upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
     stored = _as_stored(upright, orientation)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        colours, alpha = _split_alpha(strip, sixteen_bit)
+        colours, alpha = _split_alpha(strip, scale)
+        if inverted:
+            colours = ImageChops.invert(colours)
         if to_srgb:
             colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
         colours = colours.convert("RGB")
@@ -44,10 +47,10 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     return upright
 
 
-def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Image.Image | None]:
+def _split_alpha(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.Image | None]:
     """Return 8-bit colours in any mode that converts to RGB, and alpha if there is any."""
     if strip.mode.startswith("I") or strip.mode == "F":
-        return _eight_bits(strip, sixteen_bit)
+        return _eight_bits(strip, scale)
     if strip.mode == "CMYK" or not strip.has_transparency_data:
         return strip, None
     if strip.mode == "La":
@@ -60,27 +63,36 @@ def _split_alpha(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Im
     return strip.convert("RGB"), strip.getchannel("A")
 
 
-def _eight_bits(strip: Image.Image, sixteen_bit: bool) -> tuple[Image.Image, Image.Image | None]:
+def _eight_bits(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.Image | None]:
     values = np.asarray(strip)
-    if sixteen_bit:
-        gray = (values.astype(np.uint32) + 128) // 257
-    elif not np.isfinite(values).all():
-        raise ValueError("pixels that are not finite numbers")
-    else:
-        gray = np.rint(values).clip(0, 255)
+    gray = np.rint(values * scale).clip(0, 255)
     transparent = strip.info.get("transparency")
     alpha = None if transparent is None else Image.fromarray((values != transparent).astype(np.uint8) * 255)
     return Image.fromarray(gray.astype(np.uint8)), alpha
 
 
-def _is_sixteen_bit(image: Image.Image) -> bool:
-    """Whether gray values are 0…65535 rather than 0…255."""
-    if image.mode != "I":
-        return image.mode.startswith("I;16")
-    low, high = cast("tuple[int, int]", image.getextrema())
-    if low < 0 or high > 65535:
-        raise ValueError(f"pixels from {low} to {high}: only 0…255 or 0…65535 has a known scale")
-    return high > 255
+def _gray_scale(image: Image.Image, notes: list[str]) -> float:
+    """Return the factor from gray values to 0…255: they are 0…255, 0…65535, or as "F" 0…1 or 0…255."""
+    if image.mode.startswith("I;16"):
+        return 1 / 257
+    if image.mode not in ("I", "F"):
+        return 1
+    low, high = cast("tuple[float, float]", image.getextrema())
+    if image.mode == "I":
+        if low < 0 or high > 65535:
+            raise ValueError(f"pixels from {low} to {high}: only 0…255 or 0…65535 has a known scale")
+        return 1 / 257 if high > 255 else 1
+    if not np.isfinite(np.asarray(image)).all():
+        raise ValueError("pixels that are not finite numbers")
+    if low < -0.5 or high > 255.5:
+        notes.append(f"pixels from {low:g} to {high:g} are clipped to 0…255")
+    return 255 if low >= 0 and 0 < high <= 1 else 1
+
+
+def _stores_white_as_zero(image: Image.Image) -> bool:
+    """Whether a TIFF image is stored as its negative, which Pillow undoes for 8 bits, but not for 16."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -50,36 +50,11 @@ _SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
 
 
 class Rule(Protocol):
-    """A rule of one kind; the fields of its class are its parameters."""
+    """A rule of one kind: a class of `sizes` or `tilings`, whose fields are its parameters."""
 
     def see(self, width: int, height: int) -> Seen:
         """Return the size that the model sees, and the visual tokens, of an image in pixels."""
         ...
-
-
-_KINDS: dict[str, Any] = {
-    "keep": sizes.Keep,
-    "box": sizes.Box,
-    "area": sizes.Area,
-    "gpt-tiles": sizes.GptTiles,
-    "gpt-patches": sizes.GptPatches,
-    "claude-patches": sizes.ClaudePatches,
-    "gemini-crops": sizes.GeminiCrops,
-    "patch-rows": sizes.PatchRows,
-    "native-patches": sizes.NativePatches,
-    "multiples": sizes.Multiples,
-    "grid": sizes.Grid,
-    "padded-grid": sizes.PaddedGrid,
-    "squeeze": sizes.Squeeze,
-    "canvases": tilings.Canvases,
-    "stretched-tiles": tilings.StretchedTiles,
-    "padded-tiles": tilings.PaddedTiles,
-    "slices": tilings.Slices,
-    "crops": tilings.Crops,
-    "overlapping-crops": tilings.OverlappingCrops,
-    "enlarged-tiles": tilings.EnlargedTiles,
-}
-"""Kind in ``models.json`` → class, whose fields are the parameters there."""
 
 
 @dataclass(frozen=True)
@@ -370,6 +345,8 @@ def _optional_tuple(values: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
-    """Build the rule of an entry such as ``{"kind": "grid", "cell": 48, "budget": 280}``."""
-    rule: Rule = _KINDS[entry["kind"]](**{k: v for k, v in entry.items() if k not in ("kind", "send")})
+    """Build the rule of an entry such as ``{"kind": "padded-grid", "cell": 48, …}``: here a `PaddedGrid`."""
+    name = entry["kind"].title().replace("-", "")
+    kind = getattr(sizes, name, None) or getattr(tilings, name)
+    rule: Rule = kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})
     return rule

@@ -26,6 +26,7 @@ __all__ = [
     "PathInput",
     "as_input_error",
     "check_size",
+    "is_heic",
     "name_of",
     "one_line",
     "opened_image",
@@ -173,9 +174,10 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         raise InputError(f"{name}: the file is empty")
     if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
-    if reader := _heic_reader(prefix + file.read(_HEIC_SEARCHED), name):
+    if is_heic(prefix + file.read(_HEIC_SEARCHED)):
         file.seek(0)
-        return reader(file, filename)
+        heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
+        return heic
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = "not an image of a known format"
     tried: set[str] = set()
@@ -199,18 +201,18 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
     raise InputError(f"{name}: {reason}")
 
 
-def _heic_reader(start: bytes, name: str) -> Any:
-    """Return pillow-heif's reader if the file is HEIC (ISO/IEC 23008-12), else None.
-
-    The reader is not registered, which would change Pillow for the whole process.
-    """
+def is_heic(start: bytes) -> bool:
+    """Whether a file is HEIC (ISO/IEC 23008-12), by its first 4 kB."""
     if start[4:8] != b"ftyp":
-        return None
+        return False
     size = int.from_bytes(start[:4], "big")
     brands = {start[at : at + 4] for at in (8, *range(16, min(size, len(start)) - 3, 4))}
     generic = brands & {b"mif1", b"msf1"} and b"hvc1" in start
-    if brands & {b"avif", b"avis"} or not (brands & _HEIC_BRANDS or generic):
-        return None
+    return not brands & {b"avif", b"avis"} and bool(brands & _HEIC_BRANDS or generic)
+
+
+def _heic_reader(name: str) -> Any:
+    """Return pillow-heif's reader. Registering it would change Pillow for the whole process."""
     try:
         from pillow_heif import HeifImageFile
     except ModuleNotFoundError as error:

@@ -6,12 +6,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from itertools import chain, count
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from cotam.errors import InputError
+from cotam.image.open import check_size
 from cotam.image.read import Pixels, read_image
 from cotam.image.sampling import Note, warn
 from cotam.image.video import import_av
@@ -34,13 +36,13 @@ class PipeFormat:
 
     @classmethod
     def parse(cls, text: str) -> PipeFormat:
-        """Parse ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError for other text."""
+        """Parse ``mjpeg``, ``mjpeg@FPS`` or ``raw:WxH@FPS``. Raises ValueError for other text and sizes."""
         found = re.fullmatch(r"(?:mjpeg|raw:(\d{1,7})x(\d{1,7}))(?:@(\d{1,7}(?:\.\d+)?))?", text)
         if not found or (found[1] and not found[3]) or (found[3] and float(found[3]) <= 0):
             raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
         size = (int(found[1]), int(found[2])) if found[1] else None
-        if size and 0 in size:
-            raise ValueError(f"{text!r}: frames have at least one pixel")
+        if size:
+            check_size(*size, text)
         return cls(size, float(found[3]) if found[3] else None)
 
 
@@ -85,21 +87,14 @@ def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
     """Split JPEG images with FFmpeg's parser, which ends an image where other data begin."""
     parser: Any = import_av().CodecContext.create("mjpeg", "r")
     read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
-    number = 0
-    while True:
-        part = read(1 << 16)
-        for packet in parser.parse(part or None):
-            yield _jpeg(bytes(packet), number)
-            number += 1
-        if not part:
-            return
+    parts = chain(iter(partial(read, 1 << 16), b""), [None])  # None flushes the parser
+    packets = (packet for part in parts for packet in parser.parse(part))
+    for number, packet in enumerate(packets):
+        yield partial(_jpeg, bytes(packet), number)
 
 
-def _jpeg(data: bytes, number: int) -> Callable[[], Pixels]:
-    def pixels() -> Pixels:
-        try:
-            return read_image(data).pixels
-        except InputError as error:
-            raise InputError(f"frame {number} of the pipe: {error}") from error
-
-    return pixels
+def _jpeg(data: bytes, number: int) -> Pixels:
+    try:
+        return read_image(data).pixels
+    except InputError as error:
+        raise InputError(f"frame {number} of the pipe: {error}") from error

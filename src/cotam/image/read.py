@@ -38,9 +38,7 @@ class LoadedImage:
     Attributes
     ----------
     pixels : uint8 (H, W, 3), upright sRGB
-    metadata : the requested kinds that the image has. "exif" is the block without its ``Exif`` prefix, as in
-        PNG and WebP, and missing if it is broken; "xmp" is the packet; in both the orientation becomes 1,
-        since pixels are upright. "icc" is an sRGB profile, if the image had a profile.
+    metadata : the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
     frames : number of frames of the file, if counted; ``pixels`` are those of the first
     notes : what was repaired or ignored, one line each, without the name of the image
     """
@@ -66,8 +64,8 @@ def read_image(
 
     Orientation (EXIF, or XMP where EXIF has none) is applied, colours are converted to sRGB by the embedded
     ICC profile, and transparency is composited onto ``background``. Gray of more than 8 bits is scaled to 8:
-    "I;16" from 0…65535; "I" likewise if any value is above 255, else unchanged; "F" is rounded and clipped
-    to 0…255.
+    "I;16" from 0…65535; "I" likewise if any value is above 255, else unchanged; "F" from 0…1 if all values
+    are within, else rounded and clipped to 0…255, with a note.
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused.

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
+from cotam.image.fit import resized
 from cotam.image.read import Pixels
 
-__all__ = ["Note", "read_clip", "sampled", "warn"]
+__all__ = ["Note", "of_one_size", "read_clip", "sampled", "warn"]
 
 Note = Callable[[str], None]
 """Takes one line on what was left out, repaired or assumed."""
@@ -26,23 +27,6 @@ _ROUNDED = 5e-4
 def warn(text: str) -> None:
     """Issue a UserWarning; the default for notes."""
     warnings.warn(text, stacklevel=3)
-
-
-class _SampleTimes:
-    """Times 0, 1/rate, 2/rate, …; all times where ``rate`` is None."""
-
-    def __init__(self, rate: float | None) -> None:
-        self._rate, self._next = rate, 0
-
-    def any_before(self, until: float) -> bool:
-        """Whether there is an unused time before ``until`` seconds; uses up those times."""
-        if self._rate is None:
-            return True
-        if self._next / self._rate >= until:
-            return False
-        if math.isfinite(until):
-            self._next = max(self._next + 1, math.ceil(until * self._rate))
-        return True
 
 
 def sampled(
@@ -74,12 +58,14 @@ def sampled(
     if fps is not None and fps * _ROUNDED > 1:
         fps = None
     spread = most is not None and length and (fps is None or length * fps - 1e-3 > most)
-    times = _SampleTimes(max(most - 1, 1) / length if spread else fps)  # type: ignore[operator]
-    count = 0
+    rate = max(most - 1, 1) / length if spread else fps  # type: ignore[operator]
+    count = sample = 0  # of the images taken, and of the next time: sample / rate
     last_until = partial(_last_until, length=math.inf if spread else length)
     for seconds, get, until in _with_ends(frames, last_until, advance):
-        if not times.any_before(until):
+        if rate is not None and sample / rate >= until:
             continue
+        if rate is not None and math.isfinite(until):
+            sample = max(sample + 1, math.ceil(until * rate))
         try:
             image = get()
         except InputError as error:
@@ -114,6 +100,18 @@ def _last_until(seconds: float, length: float | None) -> float:
     return max(length - 1e-3, 1e-3)
 
 
+def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> Iterator[tuple[float, Pixels]]:
+    """Scale frames, uint8 (H, W, 3), to the size of the first; a note names the first of another size."""
+    size = last = None
+    for seconds, pixels in frames:
+        found = (pixels.shape[1], pixels.shape[0])
+        size = size or found
+        if found != size and last == size:
+            note(f"from {seconds:.1f} s on frames are {found[0]}×{found[1]}: scaled to the first one's size")
+        last = found
+        yield seconds, resized(pixels, size)
+
+
 def read_clip(
     clip: Any,
     fps: float | None = None,
@@ -121,8 +119,11 @@ def read_clip(
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Pixels]]:
-    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`."""
+    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`.
+
+    They have the size of the first.
+    """
     length = clip.seconds if most else clip.stated_seconds
-    yield from sampled(clip.frames(), fps, most, length, advance=advance, note=note)
+    yield from of_one_size(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
     for text in clip.notes:
         note(text)

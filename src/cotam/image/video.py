@@ -17,7 +17,7 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import container_notes
-from cotam.image.read import Pixels
+from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
 
 if TYPE_CHECKING:
@@ -62,15 +62,18 @@ class Clip:
     ----------
     source : path, address, device, or binary stream
     name : name of the source in error messages
+    background : colour behind transparent pixels of image files
 
     Attributes
     ----------
     notes : what was left out, repaired or assumed, one line each; reading frames may add more
     """
 
-    def __init__(self, source: str | BinaryIO, name: str) -> None:
+    def __init__(
+        self, source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
+    ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
-        self._source, self._name = source, name
+        self._source, self._name, self._background = source, name, background
         self._timeline, self._damage = Timeline(None, None, None), Damage()
         self._own_notes: list[str] = []
         self._container_notes = self._inspected()
@@ -93,7 +96,6 @@ class Clip:
             self._container.close()
             raise
         self._stream.thread_type = "AUTO"
-        self._size: tuple[int, int] | None = None
         self._matrix = (1, 0, 0, 1)
 
     def _chosen(self) -> Any:
@@ -180,18 +182,19 @@ class Clip:
         Yields
         ------
         (float, function)
-            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3),
-            scaled to the size of the first frame.
+            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3).
         """
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
         self._timeline, count = timeline, 0
+        if self._holds_images():
+            yield from self._images(timeline)
+            return
         for frame in self._decoded(damage):
             seconds = timeline.place(frame.pts, frame.duration)
             if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
                 continue
             count += 1
-            self._watch_size((frame.width, frame.height), seconds)
             self._matrix = _display_matrix(frame) or self._matrix
             yield seconds, partial(self._pixels, frame, self._matrix)
         if not count and damage.error:
@@ -199,6 +202,27 @@ class Clip:
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
         self._own_notes += self._missing()
+
+    def _holds_images(self) -> bool:
+        """Whether the source is an image file, or several in a row."""
+        form = self._container.format.name
+        is_split = form in {"image2", "mjpeg"} or form.endswith("_pipe")
+        return is_split and self._stream.codec_context.name in _STILL_CODECS
+
+    def _images(self, timeline: Timeline) -> Iterator[tuple[float, Callable[[], Pixels]]]:
+        """Yield images that FFmpeg splits and Pillow decodes: PyAV hides a mirrored EXIF orientation."""
+        for packet in self._packets(self._damage):
+            if packet.size:
+                seconds = timeline.place(packet.pts, packet.duration)
+                yield seconds, partial(self._image, bytes(packet), seconds)
+
+    def _image(self, data: bytes, seconds: float) -> Pixels:
+        try:
+            image = read_image(data, background=self._background)
+        except InputError as error:
+            raise InputError(f"image at {seconds:.1f} s: {error}") from error
+        self._own_notes += image.notes
+        return image.pixels
 
     def _missing(self) -> Iterator[str]:
         """Notes on frames that are gone without an error."""
@@ -209,15 +233,6 @@ class Clip:
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
-
-    def _watch_size(self, size: tuple[int, int], seconds: float) -> None:
-        """Note the first frame of another size than the first frame's."""
-        if self._size is None:
-            self._size = self._last_size = size
-        if size != self._last_size == self._size:
-            text = f"from {seconds:.1f} s on frames are {size[0]}×{size[1]}: scaled to the first one's size"
-            self._own_notes.append(text)
-        self._last_size = size
 
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
@@ -245,12 +260,11 @@ class Clip:
         damage.cut = True
 
     def _pixels(self, frame: Any, matrix: tuple[int, int, int, int]) -> Pixels:
-        assert self._size
         aspect = self._stream.sample_aspect_ratio
-        width, height = self._size
+        width = frame.width
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
-        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=height), matrix)
+        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=frame.height), matrix)
 
     def close(self) -> None:
         """Close the file."""
