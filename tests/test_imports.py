@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -143,9 +143,10 @@ def modules(source: Path) -> dict[str, Path]:
     return {name.removesuffix(".__init__"): path for name, path in names.items()}
 
 
-def imports_of(path: Path, known: Iterable[str]) -> set[str]:
-    """Modules of ours that a file imports, inside functions too, but not for type checkers only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def imports_in(text: str, known: frozenset[str]) -> set[str]:
+    """Modules of ours that a source imports, inside functions too, but not for type checkers only."""
+    tree = ast.parse(text)
     checked = [
         node
         for node in ast.walk(tree)
@@ -193,8 +194,9 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 def package_imports(source: Path = SOURCE) -> dict[str, set[str]]:
     """What each module of the package imports."""
-    known = modules(source)
-    return {name: imports_of(path, known) for name, path in known.items()}
+    found = modules(source)
+    known = frozenset(found)
+    return {name: imports_in(path.read_text(encoding="utf-8"), known) for name, path in found.items()}
 
 
 def test_imports_go_one_way() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
@@ -21,6 +22,13 @@ SMALL = {
     "patch_size": 14,
     "image_size": 112,
 }
+
+
+def waves(height: int = 150, width: int = 201) -> np.ndarray:
+    """Smooth waves of all directions, uint8 (height, width, 3)."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = np.stack([np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 15), np.cos(x * y / 900)], -1)
+    return (planes * 60 + 128).clip(0, 255).astype(np.uint8)
 
 
 def codec(seed: int = 0, shape: Shape = CODEC) -> Codec:

@@ -16,7 +16,7 @@ from cotam.compare.sheet import crop_corner, draw
 from cotam.compare.table import compare, smallest_as_near
 from cotam.image.psnr import psnr
 
-PIXELS = picture(120, 160)
+PIXELS = picture(60, 80)
 ROWS = compare(PIXELS, quality=40)
 
 
@@ -46,8 +46,8 @@ def test_the_file_for_equal_features_is_as_near_and_no_smaller_quality_is() -> N
     for row in others:
         if row.equal_features is None:
             continue
-        sizes = {len(row.format.encode(PIXELS, q)): q for q in row.format.qualities}
-        near = row.format.decode(row.format.encode(PIXELS, sizes[row.equal_features]))
+        files = (row.format.encode(PIXELS, quality) for quality in row.format.qualities)
+        near = row.format.decode(next(file for file in files if len(file) == row.equal_features))
         assert np.mean((features.tokens(near) - seen) ** 2) <= ours.features
 
 
@@ -91,6 +91,5 @@ def test_the_crop_shows_where_most_varies() -> None:
 def test_the_sheet_shows_each_decoded_image() -> None:
     sheet = np.asarray(draw([("a.png", PIXELS, ROWS)]))
     for pixels in (PIXELS, *(row.pixels for row in ROWS)):
-        row = pixels[60]
-        windows = np.lib.stride_tricks.sliding_window_view(sheet, len(row), axis=1)
-        assert any(np.array_equal(window.T, row) for line in windows for window in line)
+        row = pixels[30].tobytes()
+        assert any(row in line.tobytes() for line in sheet)

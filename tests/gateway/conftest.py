@@ -1,9 +1,10 @@
-"""Without the packages of the extra [serve], and a client, there is nothing to test here."""
+"""Model server and gateway of a test; without the packages of the extra [serve] nothing is collected."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,17 @@ NEEDED = ("httpx2", "openai", "prometheus_client", "starlette", "uvicorn")
 
 if any(importlib.util.find_spec(name) is None for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority() -> Iterator[None]:
+    """Trust a single certificate authority: each HTTP client loads all, which takes longer than a request.
+
+    Nothing here speaks TLS.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("authority.pem")))
+        yield
 
 
 @pytest.fixture

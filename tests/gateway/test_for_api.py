@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -43,6 +44,12 @@ def turns_of(*urls: str, detail: str | None = None) -> list[Part]:
 def length(media: Media) -> int:
     """Characters of a data URL."""
     return url_length(media.media_type, len(media.data))
+
+
+@cache
+def square() -> str:
+    """A large photograph, as PNG."""
+    return url_of(picture(1200, 1200))
 
 
 def url_of(pixels: np.ndarray, form: str = "PNG", **options: Any) -> str:
@@ -295,7 +302,7 @@ def test_patches_are_limited() -> None:
     ],
 )
 def test_detail_is_honoured(model: str, detail: str | None, expected: tuple[int, int]) -> None:
-    (media,) = sent(model, url_of(picture(1200, 1200)), detail=detail)
+    (media,) = sent(model, square(), detail=detail)
     assert opened(media)[1].size == expected
 
 

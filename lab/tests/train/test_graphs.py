@@ -8,59 +8,26 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from tiny import CODEC
+from tiny import CODEC, waves
 
 from cotam.codec import weights
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import DamagedError
 from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.runtime import OnnxRunner
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.entropy import STEPS_PER_OCTAVE
-from cotam_lab.nets.integers import WEIGHT_LIMIT, set_tracking
-from cotam_lab.train.export import export
-
-
-def picture(height: int = 150, width: int = 201) -> np.ndarray:
-    y, x = np.mgrid[0:height, 0:width]
-    planes = np.stack([np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 15), np.cos(x * y / 900)], -1)
-    return (planes * 60 + 128).clip(0, 255).astype(np.uint8)
+from cotam_lab.nets.integers import WEIGHT_LIMIT
 
 
 @pytest.fixture(scope="module")
-def network() -> Codec:
-    torch.manual_seed(0)
-    codec = Codec(CODEC)
-    start_from_dct(codec)
-    for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
-        torch.nn.init.normal_(residual.leave.weight, std=0.02)
-    torch.nn.init.uniform_(codec.hyper_context.leave.weight, -0.4, 0.4)
-    torch.nn.init.uniform_(codec.z_index.anchors, -1, 3)  # of 8 tables: some are below the first one
-    set_tracking(codec.train(), True)
-    seen = torch.from_numpy(picture(128, 128)).permute(2, 0, 1)[None].float() / 255
-    with torch.no_grad():
-        codec(seen, torch.tensor([50]), torch.zeros(1, 1, 4, 4), adapted=True)
-    set_tracking(codec, False)
-    return codec.eval()
-
-
-@pytest.fixture(scope="module")
-def folder(network, tmp_path_factory):
-    out = tmp_path_factory.mktemp("sets") / "tiny"
-    export(network, out, [picture(128, 128)] * 2)
-    return out
-
-
-@pytest.fixture(scope="module")
-def codec(folder) -> RuntimeCodec:
-    return RuntimeCodec(weights.load("tiny", folder), OnnxRunner(folder, threads=1))
+def codec(exported) -> RuntimeCodec:
+    return RuntimeCodec(weights.load("tiny", exported), OnnxRunner(exported, threads=1))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (150, 201), (65, 330)])
 @pytest.mark.parametrize("quality", [5, 60, 95])
 def test_what_is_encoded_is_decoded(codec, size, quality):
-    pixels = picture(*size)
+    pixels = waves(*size)
     symbols, _ = codec.quantise(pixels, quality)
     data = codec.encode(pixels, quality)
     assert codec.decode_symbols(data)[0].equals(symbols)
@@ -94,7 +61,7 @@ def test_hyper_latents_come_back_and_skipped_cells_stay_zero(codec, shape):
 
 
 def test_a_changed_byte_of_the_hyper_latents_is_noticed(codec):
-    file = codec.encode(picture(), 50)
+    file = codec.encode(waves(), 50)
     payload = bytearray(file.payload)
     payload[8] ^= 0x10
     with pytest.raises(DamagedError):
@@ -102,7 +69,7 @@ def test_a_changed_byte_of_the_hyper_latents_is_noticed(codec):
 
 
 @pytest.mark.parametrize("level", ["none", "basic", "extended", "all"])
-def test_graphs_run_in_integers_at_every_level_of_optimisation(folder, tmp_path, level):
+def test_graphs_run_in_integers_at_every_level_of_optimisation(exported, tmp_path, level):
     levels = {
         "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
         "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -114,7 +81,7 @@ def test_graphs_run_in_integers_at_every_level_of_optimisation(folder, tmp_path,
         options.log_severity_level = 4
         options.graph_optimization_level = levels[level]
         options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-        ort.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(exported / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(tmp_path / "optimised.onnx").graph.node
         count = Counter(node.op_type for node in nodes)
         assert count["QLinearConv"] == 3 * blocks + 2 * residuals
@@ -122,9 +89,11 @@ def test_graphs_run_in_integers_at_every_level_of_optimisation(folder, tmp_path,
         assert not count["Conv"] + count["FusedConv"] + count["MatMul"]
 
 
-def test_stored_weights_are_within_63(folder):
+def test_stored_weights_are_within_63(exported):
     for name in ("analysis", "synthesis"):
-        arrays = [onnx.numpy_helper.to_array(t) for t in onnx.load(folder / f"{name}.onnx").graph.initializer]
+        arrays = [
+            onnx.numpy_helper.to_array(t) for t in onnx.load(exported / f"{name}.onnx").graph.initializer
+        ]
         found = [np.abs(a.astype(int)).max() for a in arrays if a.dtype == np.int8 and a.ndim > 1]
         assert found
         assert max(found) == WEIGHT_LIMIT
@@ -138,9 +107,9 @@ def pixels_of(network, latents, levels, nominal, adapted):
     return torch.round(found.clamp(0, 1) * 255).permute(0, 2, 3, 1).numpy()
 
 
-def test_transforms_give_what_the_network_gives(network, folder):
-    runner = OnnxRunner(folder)
-    pixels = picture(112, 176)[None]
+def test_transforms_give_what_the_network_gives(network, exported):
+    runner = OnnxRunner(exported)
+    pixels = waves(112, 176)[None]
     (latents,) = runner("analysis", {"pixels": pixels})
     with torch.no_grad():
         expected = network.analysis(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).numpy()
@@ -162,10 +131,10 @@ def test_transforms_give_what_the_network_gives(network, folder):
 
 
 @pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 1)])
-def test_context_graph_gives_what_the_network_gives(network, folder, size):
+def test_context_graph_gives_what_the_network_gives(network, exported, size):
     rng = np.random.default_rng(0)
     height, width = size
-    runner = OnnxRunner(folder)
+    runner = OnnxRunner(exported)
     channels, hyper = CODEC.latents, CODEC.hyper
     latents = rng.normal(scale=4, size=(1, channels, height, width)).astype(np.float32)
     z = rng.integers(-40, 40, (1, hyper, -(-height // 4), -(-width // 4))).astype(np.float32)

@@ -18,7 +18,6 @@ from cotam_lab.bench.sweep import Rows
 from cotam_lab.evaluate.backends import Backend
 from cotam_lab.evaluate.endpoint import Endpoint
 from cotam_lab.evaluate.inputs import with_tokens
-from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import Question, check_images, read_questions
 from cotam_lab.evaluate.run import Asking, plan, run
 from cotam_lab.evaluate.summary import by_image, summarise
@@ -111,6 +110,9 @@ def main(
             )
         backend = Endpoint(endpoint, model, key_variable=key_env)
     elif model:
+        # Loads torch and transformers, which a server's client does without.
+        from cotam_lab.evaluate.local import Local
+
         backend = Local(model, device=device)
     else:
         raise click.UsageError("no model: give --model, --endpoint, or both")

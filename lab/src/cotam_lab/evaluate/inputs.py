@@ -18,7 +18,6 @@ from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.ours import ours
 from cotam_lab.evaluate.backends import Coded
 from cotam_lab.evaluate.questions import Question
-from cotam_lab.nets.adapter import TokenAdapter
 
 __all__ = ["Shown", "WithTokens", "shown", "with_tokens"]
 
@@ -35,6 +34,8 @@ def with_tokens(codec: Codec, file: Path) -> WithTokens | None:
 
     Raises InputError if the file is not a token adapter.
     """
+    from cotam_lab.nets.adapter import TokenAdapter  # loads torch
+
     adapter = TokenAdapter.load(file)
     if not codec.name.startswith("cotam") or "view=human" in codec.name:
         return None
