@@ -106,6 +106,11 @@ def test_target_size_counts_metadata_and_levels() -> None:
     assert data.header.quality < plain
 
 
+def test_target_size_counts_metadata_as_they_are_written() -> None:
+    data = CODEC.encode_within(picture(64, 64), 2000, metadata={"exif": bytes(50_000)})
+    assert len(data.data) <= 2000
+
+
 def test_a_target_that_no_quality_reaches() -> None:
     smallest = len(CODEC.encode(picture(64, 64), 0).data)
     with pytest.raises(TargetSizeError, match=rf"about {smallest} bytes, more than {smallest - 1}"):

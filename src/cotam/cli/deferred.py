@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -63,6 +62,8 @@ def of_lab(path: str, help: str) -> click.Command:
     """The command ``cotam <path>`` of cotam-lab, found through the entry-point group ``cotam.commands``."""
 
     def load() -> click.Command:
+        from importlib.metadata import entry_points
+
         for point in entry_points(group="cotam.commands", name=path.replace(" ", "-")):
             found: click.Command = point.load()
             return found

@@ -25,6 +25,7 @@ from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
 from cotam.format.level_map import LIMIT, checked_levels
+from cotam.format.metadata import write_boxes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
 __all__ = ["Codec", "Quantised"]
@@ -106,7 +107,7 @@ class Codec(PayloadCoder):
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
-        fixed = HEADER_BYTES // 3 + sum(map(len, (metadata or {}).values()))
+        fixed = HEADER_BYTES // 3 + len(write_boxes(metadata or {}))
 
         def encode_at(quality: int) -> File:
             quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
