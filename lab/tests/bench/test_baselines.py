@@ -74,8 +74,20 @@ def test_ours_round_trip(picture: np.ndarray) -> None:
     assert decoded.dtype == np.uint8
 
 
-def test_only_ours_has_options() -> None:
-    with pytest.raises(InputError, match="only cotam takes options"):
+def test_options_of_avif_are_those_of_pillow_and_of_libaom(picture: np.ndarray) -> None:
+    plain, fast = baselines.codec("avif"), baselines.codec("avif:speed=9")
+    assert fast.name == "avif:speed=9"
+    assert fast.version == f"{plain.version}; speed=9"
+    assert fast.encode(picture, 40) != plain.encode(picture, 40)
+    tuned = baselines.codec("avif:tune=psnr")
+    assert tuned.encode(picture, 40) == baselines.codec("avif-psnr").encode(picture, 40)
+    for wrong in ("subsampling=7", "speed=slow", "tune=loud"):
+        with pytest.raises(InputError, match=f"^avif:{wrong}: "):
+            baselines.codec(f"avif:{wrong}")
+
+
+def test_other_codecs_have_no_options() -> None:
+    with pytest.raises(InputError, match="only cotam and avif take options"):
         baselines.codec("jpeg:subsampling=0")
 
 

@@ -59,6 +59,17 @@ def test_a_sweep_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> Non
     assert (out / "rows.jsonl").stat().st_size == size
 
 
+def test_images_are_reduced_first(pack: Path, tmp_path: Path) -> None:
+    arguments = ["sweep", str(pack), "-o", str(tmp_path / "out"), "-j", "1", "--metric", "contrast"]
+    result = CliRunner().invoke(bench, [*arguments, "--codec", "avif:speed=9@20,70", "--side", "90"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
+    assert [(row["image"], row["width"], row["height"]) for row in rows[::2]] == [
+        ("images/0.png", 90, 85),
+        ("images/1.png", 90, 85),
+    ]
+
+
 def test_two_runs_give_equal_rows(pack: Path, tmp_path: Path) -> None:
     found = []
     for name, jobs in (("one", 1), ("two", 2)):

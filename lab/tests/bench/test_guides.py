@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from guides import contrast_graph
@@ -13,8 +11,10 @@ from click.testing import CliRunner
 from tiny import teacher
 
 from cotam.errors import InputError
-from cotam_lab.bench.guides import QUALITIES, Maps, Spec, held_out, main, table
-from cotam_lab.bench.levels import Subject, measure
+from cotam_lab.bench.guides import QUALITIES, Maps, Spec, held_out, main, table, whole_patches
+from cotam_lab.bench.images import find_images, redrawn
+from cotam_lab.bench.sweep import plan, sweep
+from cotam_lab.metrics.base import Metric
 from cotam_lab.train.checkpoints import exported
 
 
@@ -55,43 +55,36 @@ def test_the_papers_rule_has_three_levels_on_eight_fields():
 
 
 @pytest.fixture
-def maps(tmp_path):
-    return Maps(exported("base"), tmp_path, teacher())
+def maps():
+    return Maps(exported("base"), teacher())
 
 
-def subjects(maps):
-    images = [("a/1", picture(112, 126)), ("b/2", picture(84, 112, seed=1))]
-    return [maps.subject(name, pixels) for name, pixels in images]
+def test_maps_are_compared_in_a_table(maps, tmp_path):
+    def score(original, decoded, texts):
+        return {"features": -float(np.square(original.astype(float) - decoded).mean())}
 
-
-def test_a_stopped_comparison_goes_on_and_becomes_a_table(maps, tmp_path):
-    file, specs = tmp_path / "rows.jsonl", [Spec.parse(s) for s in ("none", "variance@0.25", "whole@0.25")]
-    variants = [maps.variant(spec) for spec in specs]
-    measure(maps.codec, subjects(maps)[:1], variants[:2], QUALITIES, file)
-    first = file.read_text()
-    file.write_text(first + '{"codec": "no')  # killed in the middle of a row
-    measure(maps.codec, subjects(maps), variants, QUALITIES, file)
-    assert file.read_text().startswith(first)
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for number in range(2):
+        Image.fromarray(picture(112, 126, seed=number)).save(tmp_path / f"{number}.png")
+    specs = [Spec.parse(s) for s in ("none", "variance@0.25", "whole@0.25")]
+    wanted = plan(find_images(tmp_path), [(maps.variant(spec), QUALITIES) for spec in specs])
+    rows = sweep(tmp_path / "rows.jsonl", wanted, [Metric("features", ("features",), (), score)])
     assert len({(row["codec"], row["image"], row["quality"]) for row in rows}) == len(rows) == 24
-    plain = {row["quality"]: row for row in rows if row["codec"] == "none" and row["image"] == "a/1"}
+    plain = {row["quality"]: row for row in rows if row["codec"] == "none" and row["image"] == "0.png"}
     assert [plain[q]["bytes"] for q in QUALITIES] == sorted(plain[q]["bytes"] for q in QUALITIES)
-    coded = maps.codec.encode(subjects(maps)[0].pixels, QUALITIES[0])
-    assert plain[QUALITIES[0]]["bytes"] == len(coded.data)
+    assert plain[QUALITIES[0]]["bytes"] == len(maps.codec.encode(picture(112, 126), QUALITIES[0]).data)
     found = table(rows, specs, ["features"])
     assert "variance @ 0.25" in found
     assert "none" not in found
     assert found.count("| 2 |") == 2
 
 
-def test_maps_are_kept_and_an_importance_is_their_sum(maps, tmp_path):
-    subject = subjects(maps)[0]
-    both = maps.importance(Spec.parse("attended+variance@1"), subject)
-    parts = [maps.importance(Spec.parse(f"{name}@1"), subject) for name in ("attended", "variance")]
+def test_an_importance_is_the_sum_of_maps(maps):
+    pixels = picture(112, 126)
+    both = maps.importance(Spec.parse("attended+variance@1"), pixels)
+    parts = [maps.importance(Spec.parse(f"{name}@1"), pixels) for name in ("attended", "variance")]
     assert both.shape == (4, 4)
     assert np.allclose(both, sum(parts))
     assert parts[0].mean() == pytest.approx(1)
-    assert len(list(tmp_path.rglob("a_1.npz"))) == 1
 
 
 def test_a_guide_file_is_run_on_the_whole_image(maps, tmp_path):
@@ -99,7 +92,7 @@ def test_a_guide_file_is_run_on_the_whole_image(maps, tmp_path):
     pixels = np.full((128, 128, 3), 90, np.uint8)
     pixels[:, 32:64] = 254
     spec = Spec.parse(f"{tmp_path}/contrast.onnx@0.25")
-    levels = maps.variant(spec).allocator(Subject("a/1", pixels, lambda decoded: {})).levels
+    levels = spec.levels(maps.importance(spec, pixels), (128, 128))
     assert levels.shape == (4, 4)
     assert (levels[:, 1].min() > levels[:, [0, 2, 3]].max(1)).all()
 
@@ -110,12 +103,14 @@ def test_held_out_images_are_no_training_images(tmp_path):
         for number in range(11):
             image = Image.fromarray(picture(15, 20, seed=number))
             image.resize((400, 300)).save(tmp_path / pack / "images" / f"{number:02}.png")
-    found = list(held_out(tmp_path, None))
-    names = [name for name, _ in found]
+    found = held_out(tmp_path, None)
+    names = [one.name for one in found]
     assert [n for n in names if n.startswith("train/photos")] == ["train/photos/00", "train/photos/10"]
     assert len(names) == 26
-    assert found[0][1].shape == (280, 378, 3)
-    assert len(list(held_out(tmp_path, 5))) == 5
+    assert len(held_out(tmp_path, 5)) == 5
+    (drawn,) = redrawn(found[:1], tmp_path / "out", whole_patches)
+    with Image.open(drawn.path) as image:
+        assert image.size == (378, 280)
 
 
 def test_a_wrong_map_is_one_line(tmp_path):

@@ -1,13 +1,14 @@
 """Images and labelled texts of folders."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam_lab.bench.images import find_images, labelled_images
+from cotam_lab.bench.images import find_images, labelled_images, redrawn, reduced
 
 
 @pytest.fixture
@@ -50,3 +51,15 @@ def test_nothing_to_measure_is_an_error(tmp_path: Path) -> None:
         find_images(tmp_path)
     with pytest.raises(InputError, match=r"no readable labels\.jsonl"):
         labelled_images(tmp_path)
+
+
+def test_images_are_redrawn_once(tmp_path: Path) -> None:
+    Image.new("RGB", (3136, 200), "red").save(tmp_path / "wide.jpg")
+    samples, draw = find_images(tmp_path), partial(reduced, side=1568)
+    (found,) = redrawn(samples, tmp_path / "out", draw)
+    assert found.name == "wide.jpg"
+    with Image.open(found.path) as image:
+        assert image.size == (1568, 100)
+    first = found.path.stat().st_mtime_ns
+    assert redrawn(samples, tmp_path / "out", draw) == [found]
+    assert found.path.stat().st_mtime_ns == first

@@ -72,7 +72,7 @@ def test_an_endpoint(file: Path, tmp_path: Path) -> None:
         (["--model", "m"], 2, "Missing option '--codec'"),
         (["--model", "m", "--codec", "gif@3"], 2, "unknown codec 'gif'"),
         (["--model", "m", "--codec", "jpeg:q=200"], 2, "whole numbers from 0 to 100"),
-        (["--model", "m", "--codec", "jpeg:effort=3,q=20"], 1, "only cotam takes options"),
+        (["--model", "m", "--codec", "jpeg:effort=3,q=20"], 1, "only cotam and avif take options"),
         (
             ["--endpoint", "http://x/v1", "--codec", "none", "--choices", "likelihood"],
             2,

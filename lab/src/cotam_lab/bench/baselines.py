@@ -6,6 +6,7 @@ included (a 6 of 6 for WebP; for AVIF its default speed), without metadata.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from PIL import AvifImagePlugin, Image, features
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 
-__all__ = ["NAMES", "Codec", "codec", "ladder", "pillow_decode", "pillow_encode"]
+__all__ = ["NAMES", "Codec", "codec", "ladder", "parse_options", "pillow_decode", "pillow_encode"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,15 @@ _STANDARD: dict[str, tuple[dict[str, Any], tuple[int, ...], str]] = {
         f"libavif {features.version('avif')}, libaom, 4:2:0, speed 6, tune psnr",
     ),
 }
+_AVIF_OPTIONS = {"speed", "subsampling", "autotiling", "max_threads", "range", "tile_rows", "tile_cols"}
 _TAILORED = ("jpeg-tailored", "webp-tailored", "avif-tailored")
 NAMES = (*_STANDARD, *_TAILORED, "cotam")
 
 
 def codec(name: str, threads: int = 1) -> Codec:
     """Make a codec: one of `NAMES`, or ours with options, such as ``cotam:view=human``.
+
+    AVIF takes those of Pillow and of libaom, such as ``avif:speed=8,deltaq-mode=0``.
 
     ``threads`` are for AVIF, which cuts images of several megapixels into tiles for more threads, at a small
     cost in bytes: take 1 where rate is measured.
@@ -84,15 +88,46 @@ def codec(name: str, threads: int = 1) -> Codec:
         raise InputError(f"unknown codec {plain!r}: choose from {', '.join(NAMES)}")
     if plain == "cotam":
         return ours(options)
-    if colon:
-        raise InputError(f"{name}: of the codecs only cotam takes options")
+    if colon and plain != "avif":
+        raise InputError(f"{name}: only cotam and avif take options")
     base = plain.removesuffix("-tailored")
     settings, qualities, version = _STANDARD[base]
     if settings["format"] == "AVIF":
-        settings = settings | {"max_threads": threads}
+        settings = {"max_threads": threads} | settings
+    if options:
+        settings, version = settings | _avif_settings(name, options), f"{version}; {options}"
     decode = partial(pillow_decode, format=settings["format"], threads=threads)
-    made = Codec(base, partial(pillow_encode, **settings), decode, qualities, version)
+    made = Codec(name if options else base, partial(pillow_encode, **settings), decode, qualities, version)
     return tailored(made, base) if plain in _TAILORED else made  # type: ignore[arg-type]
+
+
+def _avif_settings(name: str, options: str) -> dict[str, Any]:
+    """Sort options into Pillow's and libaom's. Raises InputError if one is invalid."""
+    given = parse_options(options)
+    settings = {key: value for key, value in given.items() if key in _AVIF_OPTIONS}
+    settings["advanced"] = {key: str(value) for key, value in given.items() if key not in _AVIF_OPTIONS}
+    try:
+        pillow_encode(np.zeros((32, 32, 3), np.uint8), 50, **_AOM | settings)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}") from error
+    return settings
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Parse NAME=VALUE,…: a value is a JSON number, true, false or null, or else a string.
+
+    Raises InputError if an option is not NAME=VALUE.
+    """
+    settings: dict[str, Any] = {}
+    for option in filter(None, text.split(",")):
+        name, equals, value = option.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option!r} in {text!r} is not NAME=VALUE")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
 
 
 def ladder(spec: str) -> tuple[str, tuple[int, ...]]:

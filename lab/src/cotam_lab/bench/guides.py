@@ -7,30 +7,38 @@ levels are 4 · strength · (log2 w − mean), rounded and clipped. NAME@ternary
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cotam.codec import weights
-from cotam.codec.allocation import FixedOffsets, fixed
-from cotam.codec.still import Codec
+from cotam.codec.allocation import Allocator, FixedOffsets, fixed
+from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import InputError
+from cotam.format.header import read_file
 from cotam.guide import base, multiscale
 from cotam.guide.importance import to_levels
-from cotam.image.read import Pixels, to_rgb
+from cotam.image.read import Pixels
 from cotam_lab.bench import report
+from cotam_lab.bench.baselines import Codec
+from cotam_lab.bench.cli import FOLDER, errors_shown
 from cotam_lab.bench.curves import Comparison, compare
-from cotam_lab.bench.images import find_images
-from cotam_lab.bench.levels import UNIFORM, FeatureScores, Subject, Variant, measure, rows_of
-from cotam_lab.bench.sweep import Rows
+from cotam_lab.bench.images import Sample, find_images, redrawn, reduced
+from cotam_lab.bench.sweep import Rows, plan, sweep
 from cotam_lab.guides.sensitivity import MAPS, maps
-from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
+from cotam_lab.metrics.base import metric, remember_last_image
+from cotam_lab.metrics.features import DEFAULT, teacher_named
+from cotam_lab.nets.teachers import Teacher, as_tensor
 from cotam_lab.train.checkpoints import exported
+
+UNIFORM = "none"
+"""Name of the variant without a map."""
 
 SIDE = 378
 """Long side of the coded images: 27 patches of 14 pixels."""
@@ -39,6 +47,19 @@ QUALITIES = (0, 15, 30, 45)
 PROBES = {"tokens": 2, "attended": 2, "whole": 4}
 PROBED_AT = 30
 SCORES = ("features", "attended", "whole")
+
+
+def allocated(name: str, codec: RuntimeCodec, allocator: Callable[[Pixels], Allocator | None]) -> Codec:
+    """Make a codec of the benchmark that chooses gain offsets by an allocator, made once for each image."""
+    kept = remember_last_image(allocator)
+
+    def encode(pixels: Pixels, quality: int) -> bytes:
+        return codec.encode(pixels, quality, allocator=kept(pixels)).data
+
+    def decode(data: bytes) -> Pixels:
+        return codec.decode(read_file(data))
+
+    return Codec(name, encode, decode, QUALITIES, f"weights {codec.weights.digest.hex()[:12]}")
 
 
 @dataclass(frozen=True)
@@ -74,72 +95,61 @@ class Spec:
 
 
 class Maps:
-    """Importance maps of images by name; the encoder's own, of decoded images, are kept in ``folder``."""
+    """Importance maps of images by name; the encoder's own are those of decoded images."""
 
-    def __init__(self, codec: Codec, folder: Path, teacher: Teacher | None = None) -> None:
-        self.codec, self.folder = codec, folder
-        self.teacher = teacher or load_teacher(attention=True)
+    def __init__(self, codec: RuntimeCodec, teacher: Teacher | None = None) -> None:
+        self.codec, self.teacher = codec, teacher or teacher_named(DEFAULT)
+        self._measured = remember_last_image(self._measure)
 
-    def variant(self, spec: Spec) -> Variant:
-        """Return the variant that codes with a map."""
+    def variant(self, spec: Spec) -> Codec:
+        """Return the codec that codes with a map."""
 
-        def allocator(subject: Subject) -> FixedOffsets | None:
-            size = subject.pixels.shape[0], subject.pixels.shape[1]
-            return fixed(spec.levels(self.importance(spec, subject), size) if spec.names else None)
+        def allocator(pixels: Pixels) -> FixedOffsets | None:
+            size = pixels.shape[0], pixels.shape[1]
+            return fixed(spec.levels(self.importance(spec, pixels), size) if spec.names else None)
 
-        return Variant(spec.text, allocator)
+        return allocated(spec.text, self.codec, allocator)
 
-    def importance(self, spec: Spec, subject: Subject) -> np.ndarray:
+    def importance(self, spec: Spec, pixels: Pixels) -> np.ndarray:
         """Return the sum of the spec's maps, each of mean 1, as float64."""
-        return np.sum([self._map(name, subject) for name in spec.names], axis=0)
+        return np.sum([self._map(name, pixels) for name in spec.names], axis=0)
 
-    def _map(self, name: str, subject: Subject) -> np.ndarray:
+    def _map(self, name: str, pixels: Pixels) -> np.ndarray:
         if name.endswith(".onnx"):
             guide = base.load(name)
             assert guide is not None
-            found = multiscale.importance(guide, subject.pixels)
+            found = multiscale.importance(guide, pixels)
         else:
-            found = self._measured(name, subject)
+            found = self._measured(pixels)[name].numpy()
         return found.astype(np.float64) / found.mean()
 
-    def _measured(self, name: str, subject: Subject) -> np.ndarray:
-        version = self.codec.weights.short_hash.hex()
-        path = self.folder / f"{version}_maps" / f"{subject.name.replace('/', '_')}.npz"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            coded = as_tensor(self.codec.decode(self.codec.encode(subject.pixels, PROBED_AT)))
-            generator = torch.Generator().manual_seed(0)
-            pixels = as_tensor(subject.pixels)
-            found = maps(self.teacher, pixels, coded, probes=PROBES, cell=32, generator=generator)
-            part = path.with_suffix(".part.npz")
-            np.savez(part, allow_pickle=False, **{key: value.numpy() for key, value in found.items()})
-            part.replace(path)
-        with np.load(path) as arrays:
-            return arrays[name]
-
-    def subject(self, name: str, pixels: Pixels) -> Subject:
-        """Make a subject scored by DINOv2-S."""
-        return Subject(name, pixels, FeatureScores(self.teacher, pixels))
+    def _measure(self, pixels: Pixels) -> dict[str, Tensor]:
+        coded = as_tensor(self.codec.decode(self.codec.encode(pixels, PROBED_AT)))
+        generator = torch.Generator().manual_seed(0)
+        return maps(self.teacher, as_tensor(pixels), coded, probes=PROBES, cell=32, generator=generator)
 
 
-def held_out(data: Path, limit: int | None) -> Iterator[tuple[str, Pixels]]:
-    """List names and pixels of images that no training saw, at most ``limit``, evenly spaced.
+def held_out(data: Path, limit: int | None) -> list[Sample]:
+    """List images that no training saw, at most ``limit``, evenly spaced.
 
-    Kodak, highres, and the held-out tenths of the training photographs, reduced to `SIDE` and cut to
-    multiples of 14.
+    Kodak, highres, and the held-out tenths of the training photographs.
     """
-    found: list[tuple[str, Path]] = []
+    found: list[Sample] = []
     for pack in ("kodak", "highres", "train/photos", "train/captions"):
         step = 10 if pack.startswith("train/") else 1
-        found += [(f"{pack}/{one.path.stem}", one.path) for one in find_images(data / pack)[::step]]
+        own = find_images(data / pack, every=step)
+        found += [replace(one, name=f"{pack}/{one.path.stem}") for one in own]
     if limit and limit < len(found):
         found = [found[round(i * (len(found) - 1) / max(1, limit - 1))] for i in range(limit)]
-    for name, path in found:
-        image = Image.fromarray(to_rgb(path))
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        width, height = (side // 14 * 14 for side in image.size)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        yield name, np.ascontiguousarray(np.asarray(image)[top : top + height, left : left + width])
+    return found
+
+
+def whole_patches(image: Image.Image) -> Image.Image:
+    """Reduce an image to `SIDE`, and crop it to multiples of 14 pixels around its centre."""
+    image = reduced(image, SIDE)
+    width, height = (side // 14 * 14 for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def table(rows: Rows, specs: Sequence[Spec], scores: Sequence[str]) -> str:
@@ -171,29 +181,25 @@ def _cell(one: Comparison) -> str:
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data", type=FOLDER)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option(
     "--map", "texts", multiple=True, required=True, help="NAME@STRENGTH or NAME@ternary.  [repeatable]"
 )
 @click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
 @click.option("--weights", "weight_set", default=weights.DEFAULT, show_default=True, help="Name or folder.")
+@errors_shown
 def main(data: Path, out: Path, texts: tuple[str, ...], limit: int | None, weight_set: str) -> None:
     """Compare maps on held-out images of DATA: rows and a Markdown table in OUT.
 
     Run again, it continues where it stopped; new maps and images are added to the rows.
     """
-    torch.set_num_threads(1)
-    file = out / "photos.jsonl"
-    try:
-        specs = [Spec.parse(text) for text in dict.fromkeys((UNIFORM, *texts))]
-        codec = exported(weight_set)
-        found = Maps(codec, out)
-        subjects = [found.subject(*one) for one in held_out(data, limit)]
-        measure(codec, subjects, [found.variant(spec) for spec in specs], QUALITIES, file)
-    except InputError as error:
-        raise click.ClickException(str(error)) from error
-    written = table(rows_of(codec, subjects, file), specs, SCORES)
+    specs = [Spec.parse(text) for text in dict.fromkeys((UNIFORM, *texts))]
+    found = Maps(exported(weight_set))
+    samples = redrawn(held_out(data, limit), out / "images", whole_patches)
+    ladders = [(found.variant(spec), QUALITIES) for spec in specs]
+    rows = sweep(out / "photos.jsonl", plan(samples, ladders), [metric("features")])
+    written = table(rows, specs, SCORES)
     (out / "photos.md").write_text(written, encoding="utf-8")
     click.echo(written)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cotam.errors import InputError
+from PIL import Image
 
-__all__ = ["Sample", "find_images", "labelled_images", "read_labels"]
+from cotam.errors import InputError
+from cotam.image.read import to_rgb
+
+__all__ = ["Sample", "find_images", "labelled_images", "read_labels", "redrawn", "reduced"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 
@@ -67,6 +71,26 @@ def labelled_images(pack: Path, limit: int | None = None, every: int = 1) -> lis
         if any(character.isalnum() for text in texts for character in text):
             found.append(Sample(pack / label["image"], label["image"], texts))
     return _some(found, pack, limit, every)
+
+
+def redrawn(
+    samples: Iterable[Sample], folder: Path, draw: Callable[[Image.Image], Image.Image]
+) -> list[Sample]:
+    """Write each image as PNG into a folder after ``draw``, and return these; what is there stays."""
+    found = []
+    for sample in samples:
+        path = folder / f"{sample.name}.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draw(Image.fromarray(to_rgb(sample.path))).save(path)
+        found.append(replace(sample, path=path))
+    return found
+
+
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """Reduce an image to a long side of at most ``side`` pixels."""
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
 
 
 def _some(found: list[Sample], folder: Path, limit: int | None, every: int) -> list[Sample]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ import cotam
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam.options import guide_digest, weights_digests
-from cotam_lab.bench.baselines import Codec
+from cotam_lab.bench.baselines import Codec, parse_options
 
 __all__ = ["option_defaults", "ours"]
 
@@ -38,13 +37,13 @@ def _options(function: Callable[..., Any]) -> dict[str, Any]:
 def ours(text: str = "") -> Codec:
     """Make a codec from options such as ``profile=base,guide=none,view=human``.
 
-    A value is a JSON number, true, false or null, or else a string. Other options keep the API's defaults.
+    Values are those of `parse_options`; other options keep the API's defaults.
 
     Raises InputError if an option does not exist, or its value is invalid.
     """
     encoding, decoding = option_defaults()
     defaults = {**encoding, **decoding}
-    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED} | _parsed(text)
+    settings: dict[str, Any] = {name: defaults[name] for name in _NAMED} | parse_options(text)
     if unknown := [name for name in settings if name not in defaults]:
         known = ", ".join(sorted(defaults))
         raise InputError(f"cotam has no option {', '.join(unknown)}: choose from {known}")
@@ -57,19 +56,6 @@ def ours(text: str = "") -> Codec:
         described.append(f"guide file {digest[:12]}")
     qualities = (0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100)
     return Codec(f"cotam:{text}" if text else "cotam", encode, decode, qualities, ", ".join(described))
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    for option in filter(None, text.split(",")):
-        name, equals, value = option.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"cotam:{text}: {option!r} is not NAME=VALUE")
-        try:
-            settings[name] = json.loads(value)
-        except ValueError:
-            settings[name] = value
-    return settings
 
 
 def _encode(pixels: Pixels, quality: int, *, settings: dict[str, Any]) -> bytes:
