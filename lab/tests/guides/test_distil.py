@@ -3,7 +3,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from click.testing import CliRunner
 
 from cotam.errors import InputError
 from cotam_lab.guides.distil import (
@@ -16,7 +15,6 @@ from cotam_lab.guides.distil import (
     validate,
 )
 from cotam_lab.nets.guide_lite import HEADS, MUCH_TEXT, Lite, LiteShape, structure
-from cotam_lab.train.__main__ import main
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -122,14 +120,3 @@ def test_the_file_says_what_the_contract_asks_for(exported):
     }
     assert [node.name for node in model.graph.input] == ["pixels"]
     assert [node.name for node in model.graph.output] == ["importance", "text", "structure"]
-
-
-def test_a_wrong_mixture_is_refused_in_one_line(tmp_path):
-    from cotam_lab.guides.cli import save
-
-    save(Lite(), tmp_path / "guide.safetensors")
-    arguments = ["guide", "export", str(tmp_path / "guide.safetensors"), "-o", str(tmp_path / "x.onnx")]
-    result = CliRunner().invoke(main, [*arguments, "--mixture", "1,2"])
-    assert result.exit_code == 2
-    assert "--mixture needs 4 shares, got 2" in result.output
-    assert not (tmp_path / "x.onnx").exists()

@@ -78,18 +78,11 @@ def distil_command(folder: Path, out: Path, **options: Any) -> None:
 @guide.command()
 @click.argument("file", type=_FILE)
 @click.option("-o", "--out", type=_OUT, required=True, help="File to write, .onnx.")
-@click.option("--mixture", help="Weights of the maps, comma-separated.  [default: those of FILE]")
 @click.option("--side", default=768, show_default=True, help="Largest long side of its input, in pixels.")
 @click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
-def export(file: Path, out: Path, mixture: str | None, side: int, exponent: float) -> None:
+def export(file: Path, out: Path, side: int, exponent: float) -> None:
     """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
-    lite = load(file)
-    if mixture:
-        shares = [float(share) for share in mixture.split(",")]
-        if len(shares) != len(lite.mixture):
-            raise click.BadParameter(f"--mixture needs {len(lite.mixture)} shares, got {len(shares)}")
-        lite.mixture.copy_(torch.tensor(shares))
-    export_guide(lite, out, side=side, exponent=exponent)
+    export_guide(load(file), out, side=side, exponent=exponent)
 
 
 def load(path: Path) -> Lite:
