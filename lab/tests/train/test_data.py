@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam_lab.train.data import Crops, Mixture, pack, pictures, random_levels, read_rgb
+from cotam_lab.train.data import Crops, pack, pictures, random_levels, read_rgb
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_no_batch_beyond_the_last_step_is_prepared(folder, tmp_path, monkeypatch
 def test_the_mixture_gives_text_its_share(folder, tmp_path):
     files = pictures(folder, hold_out_tenth=False)
     pack({"photos": files[:6], "text": files[6:8]}, tmp_path / "pack", smallest=64)
-    crops = Crops(tmp_path / "pack", size=64, mixture=Mixture(share=(("text", 0.4),)))
+    crops = Crops(tmp_path / "pack", size=64, text_share=0.4)
     assert dict(zip(crops.names, crops.weights, strict=True)) == {"text": 0.4, "photos": 0.6}
     _, text = crops.batch(0, 200)
     assert 0.3 < text.mean() < 0.5

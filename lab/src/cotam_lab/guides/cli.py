@@ -15,7 +15,7 @@ from cotam_lab.nets.guide_lite import HEADS, Lite
 from cotam_lab.nets.teachers import load_teacher
 from cotam_lab.nets.text_detector import load_text_detector
 from cotam_lab.train.checkpoints import exported
-from cotam_lab.train.data import Crops, Mixture
+from cotam_lab.train.data import Crops
 
 __all__ = ["guide"]
 
@@ -47,8 +47,9 @@ def guide() -> None:
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
     """Measure sensitivities and text of training crops. Run again, it continues."""
-    mixture = Mixture(share=(("text", 0.2),), largest_shrink=LARGEST_SHRINK)
-    sources = [Crops(pack, size=size, seed=seed, mixture=mixture) for size in SIZES]
+    sources = [
+        Crops(pack, size=size, seed=seed, text_share=0.2, largest_shrink=LARGEST_SHRINK) for size in SIZES
+    ]
     teachers = Teachers(exported(weight_set), load_teacher(attention=True), load_text_detector())
     made = cache(sources, count, out, teachers)
     with click.progressbar(made, length=count, label="targets") as bar:

@@ -21,7 +21,7 @@ from cotam_lab.train import hyper_context, tiles
 from cotam_lab.train.batches import Batches, PackBatches, TileBatches
 from cotam_lab.train.checkpoints import averaged_weights, load_codec
 from cotam_lab.train.curves import draw, read_log
-from cotam_lab.train.data import Crops, Mixture, pack, pictures
+from cotam_lab.train.data import Crops, pack, pictures
 from cotam_lab.train.evaluate import on_crops
 from cotam_lab.train.export import export
 from cotam_lab.train.loop import Part, train
@@ -66,10 +66,6 @@ def _objective(default: str) -> Callable[..., Any]:
         default=default, show_default=True,
         help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
     )  # fmt: skip
-
-
-def _mixture(text_share: float) -> Mixture:
-    return Mixture(share=(("text", text_share),))
 
 
 def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
@@ -158,7 +154,7 @@ def _batches(
         return TileBatches(*tiles.load(tiles_file), size, plan, device, text_share)
     if folder is None or tiles_file:
         raise click.UsageError("give either --pack or --tiles")
-    crops = Crops(folder, size=size, seed=plan.seed, mixture=_mixture(text_share))
+    crops = Crops(folder, size=size, seed=plan.seed, text_share=text_share)
     if note := crops.left_out():
         click.echo(note, err=True)
     return PackBatches(crops, plan, device)
@@ -252,7 +248,7 @@ def export_command(
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(small, out.with_suffix(".safetensors"))
-    source = Crops(folder, size=256, seed=1, mixture=_mixture(text_share))
+    source = Crops(folder, size=256, seed=1, text_share=text_share)
     examples = [source.batch(step, 1)[0][0] for step in range(crops)]
     export(load_codec(out.with_suffix(".safetensors")), out, examples, adapts)
 
@@ -269,7 +265,7 @@ def hyper_context_command(
 ) -> None:
     """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
     codec = load_codec(checkpoint).eval()
-    crops = Crops(folder, size=128, seed=1, mixture=_mixture(text_share))
+    crops = Crops(folder, size=128, seed=1, text_share=text_share)
     latents = hyper_context.hyper_latents(codec, crops.whole(images))
     hyper_context.fit(codec, latents, steps, note=click.echo)
     torch.save({"average": codec.state_dict()}, out)

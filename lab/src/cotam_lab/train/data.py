@@ -11,7 +11,6 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -65,27 +64,22 @@ def pack(folders: Mapping[str, Sequence[Path]], out: Path, *, smallest: int = 12
     return {kind: sum(row[0] == kind for row in rows) for kind in folders}
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """How crops are drawn.
+class Crops:
+    """Random crops of a pack; the same step always gives the same crops.
 
-    Attributes
+    Parameters
     ----------
-    share : (kind, share of the crops); other kinds share the rest by the square root of their number of images
+    text_share : of the crops; other kinds share the rest by the square root of their number of images, so that
+        large folders count more, but small ones still count
     largest_shrink : photographs are reduced by a random factor from 1 to this before cropping
     """
 
-    share: tuple[tuple[str, float], ...] = (("text", 0.5),)
-    largest_shrink: float = 2.0
-
-
-class Crops:
-    """Random crops of a pack; the same step always gives the same crops."""
-
-    def __init__(self, folder: Path, *, size: int, seed: int = 0, mixture: Mixture = Mixture()) -> None:
+    def __init__(
+        self, folder: Path, *, size: int, seed: int = 0, text_share: float = 0.5, largest_shrink: float = 2.0
+    ) -> None:
         rows = json.loads((folder / "index.json").read_text())
         self.pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
-        self.size, self.seed, self.mixture = size, seed, mixture
+        self.size, self.seed, self.largest_shrink = size, seed, largest_shrink
         self.kinds: dict[str, list[tuple[int, int, int]]] = {}
         self.small: Counter[str] = Counter()
         for kind, offset, height, width in rows:
@@ -95,18 +89,11 @@ class Crops:
                 self.small[kind] += 1
         if not self.kinds:
             raise InputError(f"{folder} has no image of at least {size}×{size} pixels")
-        self.names, self.weights = self._weights()
-
-    def _weights(self) -> tuple[list[str], list[float]]:
-        share = {kind: part for kind, part in self.mixture.share if kind in self.kinds}
-        others = [kind for kind in self.kinds if kind not in share]
-        # Square roots, so that large folders count more, but small ones still count.
-        count = {kind: len(self.kinds[kind]) ** 0.5 for kind in others}
-        for kind in others:
-            share[kind] = (1 - sum(p for k, p in self.mixture.share if k in self.kinds)) * (
-                count[kind] / sum(count.values())
-            )
-        return list(share), list(share.values())
+        share = {"text": text_share} if "text" in self.kinds else {}
+        roots = {kind: len(own) ** 0.5 for kind, own in self.kinds.items() if kind != "text"}
+        rest = 1 - sum(share.values())
+        share |= {kind: rest * (root / sum(roots.values())) for kind, root in roots.items()}
+        self.names, self.weights = list(share), list(share.values())
 
     def left_out(self) -> str:
         """Describe the images that are too small for crops of this size; "" if there are none."""
@@ -140,7 +127,7 @@ class Crops:
         limit = min(height, width) / self.size
         shrink = 1.0
         if kind != "text" and rng.random() < 0.6:
-            shrink = min(limit, rng.uniform(1.0, self.mixture.largest_shrink))
+            shrink = min(limit, rng.uniform(1.0, self.largest_shrink))
         side = min(round(self.size * shrink), height, width)
         top, left = rng.randint(0, height - side), rng.randint(0, width - side)
         picture = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
