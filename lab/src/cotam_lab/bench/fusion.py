@@ -25,7 +25,7 @@ from cotam_lab.bench.cli import FOLDER, errors_shown
 from cotam_lab.bench.curves import compare
 from cotam_lab.bench.guides import UNIFORM, allocated
 from cotam_lab.bench.images import find_images, labelled_images, redrawn
-from cotam_lab.bench.report import table
+from cotam_lab.bench.report import delta_text, table
 from cotam_lab.bench.sweep import Rows, plan, sweep
 from cotam_lab.metrics.base import Metric, remember_last_image
 from cotam_lab.metrics.features import DEFAULT, decibels, feature_distances, see, teacher_named
@@ -98,16 +98,14 @@ def summary(rows: Rows, name: str, scores: dict[str, str]) -> str:
     """Compare each fusion with the one in use: difference of scores at equal rate, 95 % intervals."""
     reference, lines = f"{name}@{REFERENCE:g}", []
     for coded in (UNIFORM, *(f"{name}@{fusion:g}" for fusion in FUSIONS)):
+        if coded == reference:
+            lines.append([coded] + ["0"] * len(scores))
+            continue
         cells = [coded]
-        for score in scores if coded != reference else ():
+        for score in scores:
             found, factor = compare(rows, reference, coded, score), 100 if score == "recall" else 1
-            if found.quality.value is None:
-                cells.append(f"– ({found.quality.reason})")
-                continue
-            cells.append(f"{factor * found.quality.value:+.2f}")
-            if between := found.quality_interval:
-                cells[-1] += f" [{factor * between.low:+.2f}, {factor * between.high:+.2f}]"
-        lines.append(cells + ["0"] * (1 + len(scores) - len(cells)))
+            cells.append(delta_text(found.quality, found.quality_interval, factor=factor, digits=2))
+        lines.append(cells)
     return table([f"against {reference}", *scores.values()], lines, numbers_from=1)
 
 

@@ -28,7 +28,7 @@ from cotam.image.read import Pixels
 from cotam_lab.bench import report
 from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.cli import FOLDER, errors_shown
-from cotam_lab.bench.curves import Comparison, compare
+from cotam_lab.bench.curves import compare
 from cotam_lab.bench.images import Sample, find_images, redrawn, reduced
 from cotam_lab.bench.sweep import Rows, plan, sweep
 from cotam_lab.guides.sensitivity import MAPS, maps
@@ -163,7 +163,8 @@ def table(rows: Rows, specs: Sequence[Spec], scores: Sequence[str]) -> str:
         compared = [compare(rows, UNIFORM, spec.text, score) for score in scores]
         sizes = [100 * (row["bytes"] / plain[row["image"], row["quality"]] - 1) for row in own]
         change = f"{np.mean(sizes):+.1f} ± {np.std(sizes):.1f}"
-        lines.append([label(spec), *map(_cell, compared), change, str(compared[0].images)])
+        cells = [report.delta_text(one.rate, one.rate_interval) for one in compared]
+        lines.append([label(spec), *cells, change, str(compared[0].images)])
     return report.table(["map", *scores, "size at one quality", "images"], lines, numbers_from=1)
 
 
@@ -171,13 +172,6 @@ def label(spec: Spec) -> str:
     """Name a map in a table: files by their stem."""
     head, _, rule = spec.text.rpartition("@")
     return f"{Path(head).stem if head.endswith('.onnx') else head} @ {rule}"
-
-
-def _cell(one: Comparison) -> str:
-    if one.rate.value is None:
-        return f"– ({one.rate.reason})"
-    interval = one.rate_interval
-    return f"{one.rate.value:+.1f}" + (f" [{interval.low:+.1f}, {interval.high:+.1f}]" if interval else "")
 
 
 @click.command()

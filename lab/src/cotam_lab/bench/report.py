@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
-from cotam_lab.bench.curves import Comparison, Curve, Interval, compare, points
+from cotam_lab.bench.curves import Comparison, Curve, Delta, Interval, compare, points
 from cotam_lab.bench.sweep import ORIGINAL, Row, Rows
 from cotam_lab.metrics.scores import score_named
 
@@ -27,8 +26,10 @@ __all__ = [
     "compared",
     "comparison_table",
     "curve_figure",
+    "delta_text",
     "label_ends",
     "mean_curves",
+    "panels",
     "plain",
     "point_table",
     "short_table",
@@ -93,15 +94,14 @@ def compared(rows: Rows, scores: Sequence[str], reference: str) -> tuple[list[Co
 
 
 def whole_table(rows: Rows, scores: Sequence[str], references: Sequence[str], *, title: str) -> str:
-    """Write all tables as Markdown: ours in short, comparisons, means, falls, versions."""
+    """Write all tables as Markdown: ours in short, comparisons, means, versions."""
     parts, all_compared = [], []
     for reference in references:
         comparisons, remarks = compared(rows, scores, reference)
         all_compared += comparisons
         parts.append(comparison_table(reference, comparisons) if comparisons else "")
         parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
-    steady = [score for score in scores if not score_named(score).noisy]
-    parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
+    parts += [point_table(rows, scores), versions(rows)]
     ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
     short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
     note = [DEFAULT_NOTE] if any(name == "cotam" for name in ours) else []
@@ -115,7 +115,7 @@ def short_table(comparisons: Sequence[Comparison]) -> str:
     scores = list(dict.fromkeys(one.score for one in comparisons))
     cells = {}
     for one in comparisons:
-        cells[one.reference, one.score] = _rate(one.rate.value) + _interval(one.rate_interval)
+        cells[one.reference, one.score] = delta_text(one.rate, one.rate_interval, unit=" %")
     lines = [
         (reference, *(cells.get((reference, score), "–") for score in scores))
         for reference in dict.fromkeys(one.reference for one in comparisons)
@@ -142,16 +142,18 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     for one in comparisons:
         score = score_named(one.score)
         name, unit = score.name, "points" if score.unit == "%" else score.unit
-        gain = one.quality.value
-        quality = "–" if gain is None else _signed(score.factor * gain, 2, f" {unit}")
-        quality += _interval(one.quality_interval, score.factor, 2)
-        own = f" (of {one.image_count})" if one.image_count < one.images else ""
+        quality = delta_text(
+            one.quality, one.quality_interval, factor=score.factor, digits=2, unit=f" {unit}"
+        )
+        own = "–" if one.image_rate is None else _signed(one.image_rate, 1, " %")
+        if one.image_rate is not None and one.image_count < one.images:
+            own += f" (of {one.image_count})"
         lines.append(
             (
                 one.codec,
                 name,
-                _rate(one.rate.value) + _interval(one.rate_interval),
-                _rate(one.image_rate) + (own if one.image_rate is not None else ""),
+                delta_text(one.rate, one.rate_interval, unit=" %"),
+                own,
                 quality,
                 f"{100 * one.rate.overlap:.0f} %",
                 str(one.images),
@@ -188,27 +190,6 @@ def point_table(rows: Rows, scores: Sequence[str]) -> str:
     return table(header, lines, numbers_from=1)
 
 
-def falls(rows: Rows, score: str) -> str:
-    """Write on how many images the score, or the size, of each codec falls as quality rises."""
-    lines = []
-    for name in codecs_of(rows):
-        by_image: dict[str, list[Row]] = {}
-        for row in rows:
-            if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
-                by_image.setdefault(row["image"], []).append(row)
-        counts = []
-        for key in (score, "bytes"):
-            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
-            counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
-        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
-                     f"of {len(by_image)} images")  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _quality(row: Row) -> int:
-    return int(row["quality"])
-
-
 def versions(rows: Iterable[Row]) -> str:
     """List the library and settings that made the files of each codec."""
     found = dict.fromkeys((row["codec"], row["version"]) for row in rows if row["version"])
@@ -232,12 +213,17 @@ def curve_figure(
         down = -(-len(scores) // across)
         figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        panels = list(figure.subplots(down, across, squeeze=False).flat)
-        for axes, score in zip(panels, scores, strict=False):
+        for axes, score in zip(panels(figure, len(scores), across), scores, strict=True):
             _panel(figure, axes, rows, score, log_rate)
-        for axes in panels[len(scores) :]:
-            axes.remove()
         write_figure(figure, files)
+
+
+def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes]:
+    """Add so many axes to a figure, in rows of ``across``; ``options`` are those of `Figure.subplots`."""
+    found = list(figure.subplots(-(-count // across), across, squeeze=False, **options).flat)
+    for axes in found[count:]:
+        axes.remove()
+    return found[:count]
 
 
 def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
@@ -343,14 +329,17 @@ def _signed(value: float, digits: int, unit: str = "") -> str:
     return f"{value:+.{digits}f}{unit}".replace("-", "−")
 
 
-def _rate(value: float | None) -> str:
-    return "–" if value is None else _signed(value, 1, " %")
-
-
-def _interval(interval: Interval | None, factor: float = 1.0, digits: int = 1) -> str:
-    if interval is None:
-        return ""
-    return f" [{_signed(factor * interval.low, digits)}, {_signed(factor * interval.high, digits)}]"
+def delta_text(
+    delta: Delta, interval: Interval | None = None, *, factor: float = 1.0, digits: int = 1, unit: str = ""
+) -> str:
+    """Write a delta times ``factor``, and its interval if there is one; "–" without a delta."""
+    if delta.value is None:
+        return "–"
+    text = _signed(factor * delta.value, digits, unit)
+    if interval is not None:
+        low, high = (_signed(factor * end, digits) for end in (interval.low, interval.high))
+        text += f" [{low}, {high}]"
+    return text
 
 
 def _mean(rows: Rows, key: str, factor: float, digits: int) -> str:

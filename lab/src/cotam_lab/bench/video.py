@@ -29,6 +29,7 @@ from cotam.image.read import Pixels
 from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 from cotam.options import guide_digest, weights_digests
+from cotam_lab.bench import report
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
 from cotam_lab.bench.sweep import Row, Rows, append, resumed
 from cotam_lab.metrics.base import Metric, metric
@@ -177,18 +178,19 @@ def rows_of(name: str, frames: Frames, wanted: Iterable[tuple[str, int]], scored
 def table(rows: Rows, reference: str, scores: Sequence[str] = SCORES) -> str:
     """Write the BD-rate of each codec against the reference, by clip and by mean curve, as Markdown."""
     clips = list(dict.fromkeys(row["image"] for row in rows))
-    lines = []
+    parts = []
     for score in scores:
-        lines += [f"BD-rate against {reference} by {score_named(score).name}, negative is fewer bytes:", ""]
-        lines += [f"| codec | {' | '.join(clips)} | mean curve |", "| --- " * (len(clips) + 2) + "|"]
-        first = points(rows, reference, score)
+        first, lines = points(rows, reference, score), []
         for codec in dict.fromkeys(row["codec"] for row in rows if row["codec"] != reference):
             second = points(rows, codec, score)
             chosen: list[Any] = [*([index] for index in range(len(clips))), slice(None)]
             deltas = [bd_rate(monotone(first.curve(c)), monotone(second.curve(c))) for c in chosen]
-            lines.append(f"| {codec} | {' | '.join(map(_shown, deltas))} |")
-        lines.append("")
-    return "\n".join(lines)
+            lines.append([codec, *map(_shown, deltas)])
+        parts.append(
+            f"BD-rate against {reference} by {score_named(score).name}, negative is fewer bytes:\n\n"
+            + report.table(["codec", *clips, "mean curve"], lines, numbers_from=1)
+        )
+    return "\n".join(parts)
 
 
 def _shown(delta: Delta) -> str:

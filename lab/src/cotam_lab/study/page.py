@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -12,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotam.image.read import to_rgb
-from cotam_lab.bench.page import png, render, wrap
-from cotam_lab.bench.report import versions
+from cotam_lab.bench.page import png, render, svg, wrap
+from cotam_lab.bench.report import panels, plain, table, versions
 from cotam_lab.study.findings import TASKS, Rows, drops, layer_means, reliable, sentences, usable
 
 __all__ = ["study_page"]
@@ -66,23 +65,15 @@ def study_page(rows: Mapping[str, Rows], codecs: Sequence[str], examples: Mappin
     return wrap("What compression breaks", parts)
 
 
-def _figure(panels: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
-    across = min(3, len(panels))
-    down = -(-len(panels) // across)
-    figure = Figure(figsize=(4.4 * across, 3.4 * down), layout="constrained")
-    spots = np.atleast_1d(figure.subplots(down, across, sharey=True)).ravel()
-    for axes, name in zip(spots, panels, strict=False):
-        draw(axes, name)
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
-    for axes in spots[len(panels) :]:
-        axes.remove()
-    buffer = BytesIO()
+def _figure(names: Sequence[str], draw: Callable[[Axes, str], None]) -> str:
+    across = min(3, len(names))
     with matplotlib.rc_context({"svg.hashsalt": "cotam"}):  # equal rows give an equal page
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue().decode("utf-8")
-    return text[text.index("<svg") :]
+        figure = Figure(figsize=(4.4 * across, 3.4 * -(-len(names) // across)), layout="constrained")
+        for axes, name in zip(panels(figure, len(names), across, sharey=True), names, strict=True):
+            draw(axes, name)
+            axes.set_title(name, loc="left", fontsize=10)
+            plain(axes)
+        return svg(figure)
 
 
 def _rates(rows: Rows, codec: str) -> dict[int, float]:
@@ -134,8 +125,7 @@ def _attention(axes: Axes, rows: Rows, codecs: Sequence[str]) -> None:
 
 
 def _drop_table(rows: Mapping[str, Rows], codecs: Sequence[str]) -> str:
-    lines = ["| task | depends on | originals | " + " | ".join(codecs) + " |"]
-    lines.append("| --- | --- | ---: |" + " ---: |" * len(codecs))
+    lines = []
     for task in TASKS:
         good, score = usable(rows[task.pack], task)
         cells = [task.name, task.group, f"{100 * score:.0f} %"]
@@ -146,5 +136,8 @@ def _drop_table(rows: Mapping[str, Rows], codecs: Sequence[str]) -> str:
                 cells.append(f"{100 * drop.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]".replace("-", "−"))
             else:
                 cells.append("left out")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "Mean drop over the settings, with its 95 % interval over images:\n\n" + "\n".join(lines)
+        lines.append(cells)
+    header = ["task", "depends on", "originals", *codecs]
+    return "Mean drop over the settings, with its 95 % interval over images:\n\n" + table(
+        header, lines, numbers_from=2
+    )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cotam.errors import InputError
-from cotam_lab.bench.report import label_ends, plain, write_figure
+from cotam_lab.bench.report import label_ends, panels, plain, write_figure
 
 __all__ = ["KEYS", "draw", "read_log"]
 
@@ -64,8 +64,7 @@ def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
     with rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": "#333333"}):
         down = -(-len(keys) // 3)
         figure = Figure(figsize=(14.0, 3.3 * down), dpi=120, layout="constrained")
-        panels = list(figure.subplots(down, 3, squeeze=False).flat)
-        for axes, key in zip(panels, keys, strict=False):
+        for axes, key in zip(panels(figure, len(keys), 3), keys, strict=True):
             ends = []
             for colour, (name, rows) in zip(cycle(COLOURS), runs.items(), strict=False):
                 there = [row for row in rows if key in row]
@@ -80,6 +79,4 @@ def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             plain(axes)
             label_ends(figure, axes, ends)
-        for axes in panels[len(keys) :]:
-            axes.remove()
         write_figure(figure, [file])
