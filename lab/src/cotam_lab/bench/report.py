@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,15 @@ def compared(rows: Rows, scores: Sequence[str], reference: str) -> tuple[list[Co
 
 
 def whole_table(rows: Rows, scores: Sequence[str], references: Sequence[str], *, title: str) -> str:
-    """Write all tables as Markdown: ours in short, comparisons, means, versions."""
+    """Write all tables as Markdown: ours in short, comparisons, means, falls, versions."""
     parts, all_compared = [], []
     for reference in references:
         comparisons, remarks = compared(rows, scores, reference)
         all_compared += comparisons
         parts.append(comparison_table(reference, comparisons) if comparisons else "")
         parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
-    parts += [point_table(rows, scores), versions(rows)]
+    steady = [score for score in scores if not score_named(score).noisy]
+    parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
     ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
     short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
     note = [DEFAULT_NOTE] if any(name == "cotam" for name in ours) else []
@@ -188,6 +190,27 @@ def point_table(rows: Rows, scores: Sequence[str]) -> str:
         cells += [_median(good, "encode_s"), _median(good, "decode_s"), f"{len(good)}{failed}"]
         lines.append(tuple(cells))
     return table(header, lines, numbers_from=1)
+
+
+def falls(rows: Rows, score: str) -> str:
+    """Write on how many images the score, or the size, of each codec falls as quality rises."""
+    lines = []
+    for name in codecs_of(rows):
+        by_image: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["codec"] == name and row.get(score) is not None and row["quality"] is not None:
+                by_image.setdefault(row["image"], []).append(row)
+        counts = []
+        for key in (score, "bytes"):
+            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
+            counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
+        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
+                     f"of {len(by_image)} images")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _quality(row: Row) -> int:
+    return int(row["quality"])
 
 
 def versions(rows: Iterable[Row]) -> str:
