@@ -169,9 +169,10 @@ def _lines(found: Info | SequenceInfo) -> str:
     rows: dict[str, object]
     if isinstance(found, SequenceInfo):
         count, times = len(found.times), f"{found.times[0]:g} to {found.times[-1]:g} s"
+        each = found.bytes / count
         rows = {
             "frames": f"{count} of {found.width} x {found.height}, {times}",
-            "file": f"{found.bytes:,} bytes, {found.bytes / count:,.0f} a frame, {found.bpp:.3f} bits per pixel",
+            "file": f"{found.bytes:,} bytes, {each:,.0f} a frame, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
             "weights": found.weights,
             "keys": f"{len(found.keys)} frames decode without those before",
