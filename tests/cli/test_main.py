@@ -168,7 +168,7 @@ def test_info() -> None:
     lines = dict(line.split(maxsplit=1) for line in rows)
     assert name == "coded.cotam"
     assert lines["image"] == "100 x 70"
-    assert lines["file"] == f"{len(CODED)} bytes, {8 * len(CODED) / 7000:.3f} bits per pixel"
+    assert lines["file"] == f"{len(CODED):,} bytes, {8 * len(CODED) / 7000:.3f} bits per pixel"
     assert (lines["quality"], lines["weights"], lines["metadata"]) == ("50", "mllm", "none")
     columns = [line.index(value) for line, value in zip(rows, lines.values(), strict=True)]
     assert len(set(columns)) == 1
@@ -180,7 +180,7 @@ def test_info_shows_the_map() -> None:
     Path("even.cotam").write_bytes(cotam.encode(PIXELS, guide="none"))
     shown = invoke("info", "map.cotam", "--map").stdout.splitlines()
     assert shown[-3:] == ["    . +1 -2 +3", "   +7 -7  .  .", "    .  .  . +1"]
-    assert "spread by a level map" in invoke("info", "map.cotam").stdout
+    assert "spread by a gain offset map" in invoke("info", "map.cotam").stdout
     rows = [
         json.loads(line)
         for line in invoke("info", "map.cotam", "even.cotam", "--map", "--json").stdout.splitlines()
@@ -383,6 +383,29 @@ def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_version() -> None:
     assert invoke("-V").stdout == invoke("--version").stdout == f"cotam {cotam.__version__}\n"
+
+
+def test_the_list_of_commands_is_whole_and_says_what_each_needs() -> None:
+    lines = {line.split()[0]: line for line in invoke("--help").stdout.splitlines() if line.startswith("  ")}
+    assert not [line for line in lines.values() if line.endswith("...")]
+    lab = {name for name, line in lines.items() if "(cotam-lab)" in line}
+    assert lab == {"analyze", "bench", "eval", "train"}
+    assert {name for name, line in lines.items() if "(extra serve)" in line} == {"edge", "serve"}
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "edge", "analyze", "eval", "bench sweep", "bench speed", "bench video"]
+)
+def test_options_name_their_values(command: str) -> None:
+    """Not their types, which click shows otherwise."""
+    text = invoke(*command.split(), "--help").stdout
+    assert not {"INTEGER", "FLOAT", "TEXT", "PATH", "DIRECTORY"} & {*text.split()}
+
+
+def test_batch_names_its_own_default_format() -> None:
+    text = " ".join(invoke("batch", "--help").stdout.split())
+    assert "Format of decoded images. [default: png]" in text
+    assert "suffix of OUT" not in text
 
 
 def test_help_texts_in_the_docs_are_those_of_today() -> None:

@@ -70,7 +70,7 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
 )
 @click.option("--overwrite", is_flag=True, help="Convert everything again, not only what is missing.")
 @encode_options
-@decode_options
+@decode_options("Format of decoded images.  [default: png]")
 @message_options("Print a line of JSON for each file: sizes, failures, notes.")
 def batch(
     source: str,

@@ -43,7 +43,7 @@ def compare(
     no_overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Compare CoTAM with JPEG, WebP and AVIF at the same number of bytes.
+    """Compare CoTAM, JPEG, WebP and AVIF at equal file size.
 
     Prints for each format the distance from the original in the features of DINOv2-S, the share of words that
     RapidOCR still reads, PSNR, and the bytes needed for the same feature distance as CoTAM. Metrics whose
@@ -63,10 +63,6 @@ def compare(
     check = partial(files.check_output, sources=files.identities(inputs), overwrite=not no_overwrite)
     if output:
         check(output)
-    if not features.available():
-        screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
-    if not words.available():
-        screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
     found = []
     for source, target in pairs:
         with screen.reporting(source) as report, screen.progress(0):
@@ -82,6 +78,10 @@ def compare(
             _print(source, rows, as_json)
             for row in rows if targets else ():
                 files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
+    if found and not features.available():
+        screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
+    if found and not words.available():
+        screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
     if output and found:
         with screen.reporting(output):
             buffer = io.BytesIO()

@@ -23,7 +23,7 @@ __all__ = ["decode"]
 
 
 @click.command()
-@decode_options
+@decode_options("Format of the outputs.  [default: from the suffix of OUT, else png]")
 @file_options(
     "File, - for standard output, or a folder: one that exists, or a name that ends in a slash.  "
     "[default: IN with .png added to its name]"

@@ -70,4 +70,4 @@ def of_lab(path: str, help: str) -> click.Command:
         raise MissingLabError(f"cotam {path}")
 
     absent = f"{help} Part of cotam-lab; run in a clone of cotam: pip install ./lab"
-    return _Deferred(path.rpartition(" ")[2], f"{help} (cotam-lab)", load, absent=absent)
+    return _Deferred(path.rpartition(" ")[2], f"{help.removesuffix('.')} (cotam-lab).", load, absent=absent)

@@ -38,10 +38,10 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
     """Options of both commands."""
     count = click.IntRange(1)
     return together(
-        option("--host", None, str, "127.0.0.1", "Address to listen on."),
+        option("--host", "HOST", str, "127.0.0.1", "Address to listen on."),
         option(
             "--port",
-            None,
+            "PORT",
             click.IntRange(0, 65535),
             port,
             "Port to listen on; 0 takes a free one, which the first line of the log names.",
@@ -166,7 +166,7 @@ def _package(given: Path | None) -> Path | None:
     "BYTES",
     byte_count,
     "256M",
-    "Store so many bytes of files, so that edges send each image once.",
+    "Size of the store of files, by which edges send each image once.",
 )
 @click.option("--no-store", is_flag=True, help="Store nothing: edges send every image in every turn.")
 @option(
@@ -176,7 +176,7 @@ def _package(given: Path | None) -> Path | None:
     None,
     "Store files in this folder instead of in memory, to keep them over a restart.",
 )
-@option("--cache", "BYTES", byte_count, "128M", "Cache so many bytes of decoded images for later turns.")
+@option("--cache", "BYTES", byte_count, "128M", "Size of the cache of decoded images for later turns.")
 @option(
     "--package",
     "DIR",

@@ -169,9 +169,10 @@ def _lines(found: Info | SequenceInfo) -> str:
     rows: dict[str, object]
     if isinstance(found, SequenceInfo):
         count, times = len(found.times), f"{found.times[0]:g} to {found.times[-1]:g} s"
+        each = found.bytes / count
         rows = {
             "frames": f"{count} of {found.width} x {found.height}, {times}",
-            "file": f"{found.bytes} bytes, {found.bytes / count:.0f} a frame, {found.bpp:.3f} bits per pixel",
+            "file": f"{found.bytes:,} bytes, {each:,.0f} a frame, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
             "weights": found.weights,
             "keys": f"{len(found.keys)} frames decode without those before",
@@ -179,13 +180,13 @@ def _lines(found: Info | SequenceInfo) -> str:
         return _table(rows)
     rows = {
         "image": f"{found.width} x {found.height}",
-        "file": f"{found.bytes} bytes, {found.bpp:.3f} bits per pixel",
+        "file": f"{found.bytes:,} bytes, {found.bpp:.3f} bits per pixel",
         "quality": found.quality,
         "kind": found.kind,
     }
     if found.kind == "learned":
         rows["weights"] = found.weights
-        rows["bits"] = "spread by a level map" if found.has_levels else "spread evenly"
+        rows["bits"] = "spread by a gain offset map" if found.has_levels else "spread evenly"
     rows["metadata"] = ", ".join(found.metadata) or "none"
     return _table(rows)
 

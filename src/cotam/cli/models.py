@@ -34,7 +34,7 @@ def _size(text: str) -> Size:
 @click.option("--size", metavar="WxH", type=_size, default="1920x1080", help="Size of the example image.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:
-    """List the models that --for knows: image sizes, visual tokens, limits.
+    """List the models of --for: image sizes, visual tokens, limits.
 
     With NAME, show all that is known about a model, with sources. NAME may be the model's own name, such as
     claude-opus-4-7 or Qwen/Qwen3-VL-8B-Instruct.

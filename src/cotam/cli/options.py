@@ -239,20 +239,15 @@ encode_options = together(
 )
 """The arguments of `cotam.encode`, except the image."""
 
-decode_options = together(
-    option(
-        "--format form",
-        None,
-        click.Choice(list(FORMS)),
-        None,
-        "Format of the outputs.  [default: from the suffix of OUT, else png]",
-    ),
-    option(
-        "--view", None, click.Choice(get_args(View)), "mllm", "Decode for vision encoders, or for people."
-    ),
-    size_limit_option("Refuse images with more megapixels."),
-)
-"""``form``, ``view`` and ``size_limit``, in megapixels."""
+
+def decode_options(format_help: str) -> Option:
+    """``form``, ``view`` and ``size_limit``, in megapixels."""
+    views = click.Choice(get_args(View))
+    return together(
+        option("--format form", None, click.Choice(list(FORMS)), None, format_help),
+        option("--view", None, views, "mllm", "Decode for vision encoders, or for people."),
+        size_limit_option("Refuse images with more megapixels."),
+    )
 
 
 def check_together(options: dict[str, Any]) -> None:

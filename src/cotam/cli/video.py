@@ -45,7 +45,7 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
 
 video_options = together(
     option(
-        "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; with --frames all]"
+        "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; all of --frames]"
     ),
     option(
         "--max-frames",

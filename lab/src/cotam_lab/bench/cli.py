@@ -87,21 +87,22 @@ _references = click.option(
     "references",
     metavar="SPEC",
     multiple=True,
-    help="Codec to compare with; the first by default.  [repeatable]",
+    help="Codec to compare with.  [repeatable]  [default: the first]",
 )
 _scores = click.option(
     "--score",
     "scores",
+    metavar="NAME",
     multiple=True,
     callback=checked(_score),
-    help="Scores in tables and curves; the metrics' main ones by default.  [repeatable]",
+    help="Score in tables and curves.  [repeatable]  [default: the main ones of the metrics]",
 )
 _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
-@click.option("-o", "--out", required=True, type=_OUT, help="Folder to write.")
+@click.option("-o", "--out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
 @click.option(
     "--metric",
     "metrics",
@@ -113,10 +114,19 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 )
 @codecs_option(ladder)
 @_references
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes; one per core by default.")
-@click.option("--every", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder.")
-@click.option("--limit", type=click.IntRange(1), help="Take so many of each folder, evenly spaced.")
-@click.option("--side", type=click.IntRange(1), help="Reduce images to this long side, in pixels, first.")
+@click.option("-j", "--jobs", metavar="N", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option(
+    "--every", metavar="N", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder."
+)
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Take at most N images of each folder, evenly spaced.",
+)
+@click.option(
+    "--side", metavar="PIXELS", type=click.IntRange(1), help="Shrink images to this long side first."
+)
 @_scores
 @_log_rate
 @errors_shown
@@ -155,9 +165,9 @@ def sweep(
 
 @bench.command("report")
 @click.argument("files", metavar="ROWS...", nargs=-1, required=True, type=click.Path(True, path_type=Path))
-@click.option("-o", "--out", required=True, type=_OUT, help="Page to write, .html or .md.")
+@click.option("-o", "--out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md.")
 @_references
-@click.option("--title", help="Title of the page.")
+@click.option("--title", metavar="TEXT", help="Title of the page.")
 @_scores
 @_log_rate
 @errors_shown
@@ -169,7 +179,7 @@ def report_command(
     scores: tuple[str, ...],
     log_rate: bool,
 ) -> None:
-    """Write a report of sweeps: a self-contained HTML page, or its tables as .md.
+    """Write a report of sweeps as HTML or Markdown.
 
     ROWS are files of rows, or folders with rows.jsonl; several are joined, for codecs that were measured
     separately on the same images.

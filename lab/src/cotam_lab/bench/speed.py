@@ -58,19 +58,25 @@ def setting_near(codec: Codec, pixels: Pixels, bpp: float) -> Setting:
 @click.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table here."
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table here.",
 )
 @click.option(
     "--rounds",
+    metavar="N",
     default=7,
     show_default=True,
     type=click.IntRange(1),
     help="Rounds, of which the median is taken.",
 )
 def speed(image: Path, out: Path | None, rounds: int) -> None:
-    """Time cotam, AVIF (speed 6) and WebP (method 6) on IMAGE, in this process.
+    """Time cotam, AVIF and WebP on IMAGE.
 
-    Run it on two idle cores, or under taskset -c 0,1: AVIF gets two threads, WebP has one in Pillow.
+    AVIF has speed 6, WebP method 6; all run in this process. Run it on two idle cores, or under
+    taskset -c 0,1: AVIF gets two threads, WebP has one in Pillow.
     """
     try:
         written = _measured([codec(name, THREADS) for name in CODECS], to_rgb(image), rounds)

@@ -199,16 +199,28 @@ def _shown(delta: Delta) -> str:
 
 @click.command()
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
-@click.option("-o", "--output", metavar="FOLDER", required=True, help="For rows.jsonl and table.md.")
-@click.option("--fps", default=1.0, show_default=True, help="Frames a second that are taken.")
-@click.option("--max-frames", default=10, show_default=True, help="Of each clip, evenly spread.")
-@click.option("--codec", "codecs", multiple=True, type=click.Choice(list(CODECS)), help="Only these.")
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
+@click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
+@click.option(
+    "--max-frames",
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Take at most N frames of each clip, spread evenly.",
+)
+@click.option(
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(list(CODECS)),
+    help="Compare only these codecs.  [repeatable]",
+)
 def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
-    """Compare sequences with x264, x265, SVT-AV1, and with their frames coded one by one.
+    """Compare sequences with video codecs and with single frames.
 
-    All codecs get the same sampled frames; scores are feature distances of a vision encoder, level by level.
-    The share of the score range that both curves cover is in brackets. Run again, it continues where it
-    stopped.
+    The codecs are x264, x265, SVT-AV1, and CoTAM with the frames coded one by one. All get the same sampled
+    frames; scores are feature distances of a vision encoder, level by level. The share of the score range
+    that both curves cover is in brackets. Run again, it continues where it stopped.
     """
     try:
         scored = metric("features")

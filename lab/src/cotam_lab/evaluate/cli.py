@@ -38,11 +38,13 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     "-o",
     "--out",
     required=True,
+    metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for rows.jsonl, summary.md and curves.",
 )
 @click.option(
     "--model",
+    metavar="NAME",
     help="Model of transformers by hub name or folder, or the file of a reference model "
     "(lab/docs/reference_mllm.md); with --endpoint, the server's name for it.",
 )
@@ -61,11 +63,22 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Token adapter for the model's vision encoder (docs/mllm.md): codecs whose files it "
     "reads are also measured with its tokens.",
 )
-@click.option("--max-tokens", type=click.IntRange(1), help="Of an answer; by default the metric's.")
-@click.option("--limit", type=click.IntRange(1), help="Take so many questions, a fixed random choice.")
+@click.option(
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Longest answer, in tokens.  [default: the metric's]",
+)
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1), help="Ask only N questions, a fixed random choice."
+)
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="Ask only this group.  [repeatable]")
-@click.option("--reference", metavar="SPEC", help="Codec to compare with; by default the first.")
-@click.option("--device", help="Of a local model, as in torch; by default a GPU if there is one.")
+@click.option("--reference", metavar="SPEC", help="Codec to compare with.  [default: the first]")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="Device of a local model, as torch names it.  [default: a GPU if there is one]",
+)
 @click.option(
     "--key-env",
     metavar="NAME",
@@ -76,6 +89,7 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option(
     "-j",
     "--jobs",
+    metavar="N",
     type=click.IntRange(1),
     default=4,
     show_default=True,

@@ -25,15 +25,22 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--photos", required=True, type=FOLDER, help="Folder of photos.")
-@click.option("--pages", required=True, type=FOLDER, help="Folder of pages, such as receipts.")
+@click.option("--photos", required=True, metavar="FOLDER", type=FOLDER, help="Folder of photos.")
 @click.option(
-    "--objects", required=True, type=FOLDER, help="Folder of images with boxes of objects in labels.jsonl."
+    "--pages", required=True, metavar="FOLDER", type=FOLDER, help="Folder of pages, such as receipts."
+)
+@click.option(
+    "--objects",
+    required=True,
+    metavar="FOLDER",
+    type=FOLDER,
+    help="Folder of images with boxes of objects in labels.jsonl.",
 )
 @click.option(
     "-o",
     "--out",
     required=True,
+    metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the results.",
 )
@@ -48,6 +55,7 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 )
 @click.option(
     "--limit",
+    metavar="N",
     type=click.IntRange(1),
     default=12,
     show_default=True,
@@ -55,13 +63,14 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 )
 @click.option(
     "--count-scenes",
+    metavar="N",
     type=click.IntRange(1),
     default=48,
     show_default=True,
     help="Number of scenes for counting.",
 )
-@click.option("--seed", default=1, show_default=True, help="Seed of the scenes.")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option("--seed", metavar="N", default=1, show_default=True, help="Seed of the scenes.")
+@click.option("-j", "--jobs", metavar="N", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @errors_shown
 def analyze(
     photos: Path,
