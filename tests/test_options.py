@@ -55,6 +55,13 @@ def test_auto_with_other_options(options: dict[str, Any], weights: str, guided: 
     assert (plan.allocator(PHOTO) is not None) == (guided or "levels" in options)
 
 
+def test_a_sequence_of_soft_frames_is_none_of_pages() -> None:
+    soft = np.repeat(np.repeat(PHOTO[::4, ::4], 4, axis=0), 4, axis=1)  # like skipped blocks of a video
+    assert Options().resolve(soft).payload == "flat"
+    plan = Options().resolve(soft, sequence=True)
+    assert (plan.weights, plan.payload, plan.guidance is not None) == ("mllm", "learned", True)
+
+
 def test_a_guide_of_the_caller_stays_for_a_page() -> None:
     guide = Tiles()
     plan = Options(guide=guide).resolve(PAGE)

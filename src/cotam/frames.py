@@ -157,7 +157,7 @@ def _encode(
     if begun is None:
         raise InputError("there are no frames to encode")
     ticks, pixels = begun
-    plan = options.resolve(pixels)
+    plan = options.resolve(pixels, sequence=True)
     found = codec(plan.weights)
     height, width = pixels.shape[:2]
     writer = SequenceWriter(Header(width, height, plan.quality, Kind.SEQUENCE, found.weights.short_hash))

@@ -110,17 +110,19 @@ class Options:
             return guide
         return None if guide == "auto" else load(guide)
 
-    def resolve(self, pixels: np.ndarray) -> Plan:
+    def resolve(self, pixels: np.ndarray, *, sequence: bool = False) -> Plan:
         """Resolve "auto" for an image, or for a sequence by its first frame.
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
         with the weight set "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
         ``levels`` are given and the guide is "auto" or "none", flat graphics are coded as AV1 or lossless
         WebP without a guide, and pages both as AV1 and with the learned codec, to keep the better one.
+        Sequences always use the learned codec.
 
         Parameters
         ----------
         pixels : uint8 (H, W, 3)
+        sequence : whether they are the first frame of a sequence
         """
         from cotam.guide.base import load
         from cotam.guide.content import examine
@@ -129,7 +131,7 @@ class Options:
 
         fusion = 0.0 if self.effort == "fast" else FUSION
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
-        if may_choose and _is_flat(pixels):
+        if may_choose and not sequence and _is_flat(pixels):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
         content = examine(pixels, guide="text", fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
@@ -169,7 +171,7 @@ class Plan:
     guidance : the guide, with strength and policy; None without a guide
     importance : importance map of the image, float32 (gh, gw), if already computed
     levels : gain offset map given by the caller
-    payload : how a still image is coded; sequences always use the learned codec
+    payload : how a still image is coded
     """
 
     weights: str
