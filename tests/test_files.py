@@ -6,11 +6,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from cotam import files
+from cotam.errors import InputError
 from cotam.files import STANDARD, check_output, identities, make_folder, plan_outputs, write_whole
 
 unix = pytest.mark.skipif(os.name != "posix", reason="permissions and devices of Unix")
@@ -289,3 +292,22 @@ def test_endless_input_is_not_read_if_its_head_is_wrong() -> None:
 
     with pytest.raises(ValueError, match="wrong"):
         files.read_input("/dev/zero", 64, refuse)
+
+
+@unix
+def test_a_pipe_that_does_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_PIPE", 100_000)
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with suppress(BrokenPipeError), open(pipe, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    writer = Thread(target=write)
+    writer.start()
+    with pytest.raises(InputError, match="more than 100000 bytes"):
+        files.image_input(pipe)
+    writer.join(10)
+    assert not writer.is_alive()

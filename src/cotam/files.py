@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from cotam.errors import InputError
+
 __all__ = [
     "STANDARD",
     "check_output",
@@ -31,6 +33,9 @@ __all__ = [
 
 STANDARD = "-"
 """Standard input as an input, standard output as an output."""
+
+MAX_PIPE = 1 << 30
+"""Largest image from a pipe in bytes; the largest that is read has 600 MB as raw RGB."""
 
 _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
@@ -184,8 +189,17 @@ def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object]
 
 
 def image_input(path: str) -> str | bytes:
-    """Return an image as `cotam.encode` takes it: a path, or the bytes of a pipe."""
-    return path if os.path.isfile(path) else read_input(path)
+    """Return an image as `cotam.encode` takes it: a path, or the bytes of a pipe.
+
+    Raises InputError for a pipe of more than `MAX_PIPE` bytes.
+    """
+    if os.path.isfile(path):
+        return path
+    with reading(path) as file:
+        data = file.read(MAX_PIPE + 1)
+    if len(data) > MAX_PIPE:
+        raise InputError(f"more than {MAX_PIPE} bytes came, too many for an image: does the pipe end?")
+    return data
 
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
