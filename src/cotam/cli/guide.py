@@ -27,12 +27,12 @@ def guide() -> None:
 @option("-o --output", "OUT", str, None, "PNG file, or - for standard output.", required=True)
 @quality_option("Quality for which gain offsets are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
-@guide_options("lite")
+@guide_options
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
     """Draw the importance map and the gain offset map of an image.
 
     IN is an image, or - for standard input. OUT shows importance as colours over the image, and beside it the
-    gain offsets of every 32×32 pixels, in quarter octaves.
+    gain offsets of every 32×32 pixels, in quarter octaves, with the weight set mllm.
     """
     import numpy as np
 

@@ -169,34 +169,32 @@ fit_option = option(
 )
 
 
-def guide_options(default: str) -> Option:
-    """``--guide``, ``--guide-strength`` and ``--guide-policy``."""
-    auto = "; auto is text with the weight set mllm, else none." if default == "auto" else "."
-    return together(
-        option(
-            "--guide",
-            "NAME",
-            str,
-            default,
-            f"Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER{auto}",
-            callback=_loaded,
-        ),
-        option(
-            "--guide-strength",
-            "X",
-            Finite(0, 16),
-            1.0,
-            "Scale of the guide's gain offsets; 0 is no guidance.",
-        ),
-        option(
-            "--guide-policy",
-            None,
-            click.Choice(["log", "ternary"]),
-            "log",
-            "From importance to gain offsets: log keeps the size of the file, ternary is the paper's rule.",
-        ),
-    )
-
+guide_options = together(
+    option(
+        "--guide",
+        "NAME",
+        str,
+        "auto",
+        "Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER; auto is "
+        "text with the weight set mllm, else none.",
+        callback=_loaded,
+    ),
+    option(
+        "--guide-strength",
+        "X",
+        Finite(0, 16),
+        1.0,
+        "Scale of the guide's gain offsets; 0 is no guidance.",
+    ),
+    option(
+        "--guide-policy",
+        None,
+        click.Choice(["log", "ternary"]),
+        "log",
+        "From importance to gain offsets: log keeps the size of the file, ternary is the paper's rule.",
+    ),
+)
+"""``--guide``, ``--guide-strength`` and ``--guide-policy``."""
 
 encode_options = together(
     quality_option("Higher keeps more, in more bytes."),
@@ -215,7 +213,7 @@ encode_options = together(
         "Weight set: mllm for vision encoders, page for text, base for least squared error. auto is page for "
         "images that are mostly text, else mllm; flat graphics become AV1 or lossless WebP.",
     ),
-    guide_options("auto"),
+    guide_options,
     option(
         "--metadata",
         "KINDS",
