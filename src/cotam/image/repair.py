@@ -25,6 +25,8 @@ MAX_METADATA_BYTES = 16 << 20
 _INFLATE_STEP = 1 << 20
 _XMP = b"XML:com.adobe.xmp\0"
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → samples a pixel
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
 """Data to append to a truncated file: if it has all pixels, none of them depends on these."""
@@ -135,15 +137,19 @@ def _png(data: bytes) -> Repaired | None:
     """Rebuild a PNG from the chunks for pixels, orientation, XMP and animation, with correct checksums."""
     chunks, ended = _chunks(data)
     pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
+    header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
-    if not pixels or damaged & {b"IHDR", b"PLTE"} or (b"IDAT" in damaged and not _is_whole(pixels)):
+    if header is None or b"PLTE" in damaged:
+        return None
+    stream = _whole_stream(pixels, _raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
+    if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
     kept, left_out, profile, pixels_written = [], set(), None, False
     for chunk in chunks:
         if chunk.kind == b"IDAT":
             if not pixels_written:
-                kept.append((b"IDAT", pixels))
+                kept.append((b"IDAT", stream))
             pixels_written = True
         elif chunk.kind in (b"IHDR", b"PLTE") or (chunk.kind in _ANIMATION and animated):
             kept.append((chunk.kind, chunk.body))
@@ -198,16 +204,43 @@ def _png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _is_whole(stream: bytes) -> bool:
-    """Whether a zlib stream is whole, by its own checksum."""
-    inflater = zlib.decompressobj()
+def _raw_size(header: bytes) -> int:
+    """Return the bytes of all filtered rows; 0 if the header is not valid."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * _CHANNELS.get(colour, 0)
+    if not interlaced:
+        return height * (1 + (width * bits + 7) // 8) if bits else 0
+    size = 0
+    for left, top, across, down in _ADAM7:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            size += rows * (1 + (columns * bits + 7) // 8)
+    return size
+
+
+def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
+    """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
+
+    Parameters
+    ----------
+    trusted : whether the checksums of the chunks are correct; if not, that of the stream must be
+    """
+    if size < 1 or len(stream) < 3:
+        return None
+    inflater, checksum, count, rest = zlib.decompressobj(-15), 1, 0, stream[2:]
     try:
-        while stream and not inflater.eof:
-            inflater.decompress(stream, _INFLATE_STEP)
-            stream = inflater.unconsumed_tail
+        while rest and not inflater.eof:
+            part = inflater.decompress(rest, _INFLATE_STEP)
+            checksum, count, rest = zlib.adler32(part, checksum), count + len(part), inflater.unconsumed_tail
+            if not part and not rest:
+                break
     except zlib.error:
-        return False
-    return inflater.eof
+        return None
+    stated = inflater.unused_data[:4]
+    if count < size or not (trusted or (inflater.eof and stated == struct.pack(">I", checksum))):
+        return None
+    end = len(stream) - len(inflater.unused_data)
+    return stream[:end] + (struct.pack(">I", checksum) if inflater.eof else b"")
 
 
 def _profile(body: bytes) -> bytes | None:
