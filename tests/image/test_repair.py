@@ -170,6 +170,16 @@ def test_damaged_pixels_are_refused() -> None:
             to_rgb(data)
 
 
+def test_a_png_without_all_rows_is_not_repaired() -> None:
+    (header,) = (body for kind, body in chunks_of(PNG) if kind == b"IHDR")
+    pixels = b"".join(body for kind, body in chunks_of(PNG) if kind == b"IDAT")
+    rows = zlib.decompress(pixels)
+    some = zlib.compress(rows[: len(rows) // 2])
+    data = png((b"IHDR", header), (b"tEXt", b"k\0text"), (b"IDAT", some))
+    with pytest.raises(InputError):
+        to_rgb(with_bad_checksum(data, b"tEXt"))
+
+
 # Sixteen bits
 
 
