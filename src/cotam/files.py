@@ -195,11 +195,14 @@ def image_input(path: str) -> str | bytes:
     """
     if os.path.isfile(path):
         return path
+    parts, size = [], 0
     with reading(path) as file:
-        data = file.read(MAX_PIPE + 1)
-    if len(data) > MAX_PIPE:
-        raise InputError(f"more than {MAX_PIPE} bytes came, too many for an image: does the pipe end?")
-    return data
+        while part := file.read(1 << 20):  # a large size would be allocated at once
+            parts.append(part)
+            size += len(part)
+            if size > MAX_PIPE:
+                raise InputError(f"more than {MAX_PIPE} bytes came, too many for an image: does it end?")
+    return b"".join(parts)
 
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
