@@ -22,7 +22,7 @@ from cotam.gateway.json_body import parse_json, to_json
 from cotam.gateway.media import Media
 from cotam.gateway.parts import parts, replaced
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.to_cotam import ToCotam
 
 __all__ = ["FOUND", "TARGETS", "seeds"]
@@ -74,8 +74,8 @@ def rewrite(data: bytes) -> None:
     assert [(part.place, part.key, part.text) for part in parts(parse_json(to_json(body)))] == before
 
 
-_for_model = ForModel(_PIXELS, roundtrip=Options(quality=10))
-_to_cotam = ToCotam(Options(quality=10), _PIXELS)
+_for_model = ForModel(_PIXELS, roundtrip=RequestOptions(quality=10))
+_to_cotam = ToCotam(RequestOptions(quality=10), _PIXELS)
 
 
 def convert(data: bytes) -> None:

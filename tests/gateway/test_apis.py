@@ -20,7 +20,7 @@ import cotam
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
@@ -44,7 +44,7 @@ def gateway(upstream: str) -> Iterator[str]:
 
 @pytest.fixture
 def edge(gateway: str) -> Iterator[str]:
-    app = application(Upstream(gateway, token="s3cret"), ToCotam(Options(), 10**7), LIMITS, local=True)
+    app = application(Upstream(gateway, token="s3cret"), ToCotam(RequestOptions(), 10**7), LIMITS, local=True)
     with running(app, **SERVER) as address:
         yield address
 

@@ -27,7 +27,7 @@ from cotam.gateway import compare
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 from cotam.image.psnr import psnr
@@ -126,13 +126,13 @@ def test_words_are_read_in_each_file() -> None:
     comparer.formats = [Format("jpeg", "JPEG", range(90, 96))]
     shares = {}
     for one in (formats.COTAM, comparer.formats[0]):
-        found = _json(comparer.words(one, png(text), Options(quality=80), lambda: None))
+        found = _json(comparer.words(one, png(text), RequestOptions(quality=80), lambda: None))
         assert found["count"] > 10
         shares[one.name] = found["share"]
     assert shares["cotam"] > 0.8
     assert shares["jpeg"] > 0.8
     blank = png(np.full((64, 64, 3), 200, np.uint8))
-    found = _json(comparer.words(formats.COTAM, blank, Options(), lambda: None))
+    found = _json(comparer.words(formats.COTAM, blank, RequestOptions(), lambda: None))
     assert found == {"count": 0, "share": None}
 
 
@@ -147,7 +147,7 @@ def test_words_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_end_of_a_codec_is_said() -> None:
     for qualities, quality, end in ((range(90, 95), 0, "lowest"), (range(1, 3), 100, "highest")):
         jpeg = Format("jpeg", "JPEG", qualities)
-        answer = compare._Comparer("psnr").other(jpeg, png(), Options(quality=quality), lambda: None)
+        answer = compare._Comparer("psnr").other(jpeg, png(), RequestOptions(quality=quality), lambda: None)
         assert _json(answer)["row"]["end"] == end
 
 
@@ -165,15 +165,15 @@ def test_looks_are_few_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(compare.MEASURES, "psnr", see)
     comparer = compare._Comparer("psnr")
     jpeg = comparer.formats[0]
-    comparer.ours(png(), Options(quality=50), lambda: None)
+    comparer.ours(png(), RequestOptions(quality=50), lambda: None)
     assert len(looked) == 2  # the original, and ours
-    first = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
+    first = comparer.other(jpeg, png(), RequestOptions(quality=50), lambda: None)
     assert len(looked) <= 2 + 8
     looked.clear()
-    again = comparer.other(jpeg, png(), Options(quality=50), lambda: None)
+    again = comparer.other(jpeg, png(), RequestOptions(quality=50), lambda: None)
     assert again.body == first.body
     assert not looked
-    comparer.other(jpeg, png(), Options(quality=55), lambda: None)
+    comparer.other(jpeg, png(), RequestOptions(quality=55), lambda: None)
     assert 1 < len(looked) <= 1 + 6  # ours, and where bisections part ways
 
 
@@ -210,7 +210,7 @@ def test_comparisons_stop_when_nobody_waits() -> None:
 
     comparer = compare._Comparer("psnr")
     with pytest.raises(GoneError):
-        comparer.other(comparer.formats[0], png(), Options(), check)
+        comparer.other(comparer.formats[0], png(), RequestOptions(), check)
     assert len(calls) == 5
 
 

@@ -21,7 +21,7 @@ from cotam.gateway.limits import MAX_IMAGES
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.to_cotam import ToCotam
 
 PIXELS = picture(120, 160)
@@ -95,7 +95,7 @@ def test_addresses_of_sounds_and_files_are_refused_too() -> None:
         data = Part(place, (key,), kind, data_url("image/vnd.cotam", CODED))
         assert ForModel(10**6)([data], Job()) == {}
         ordinary = Part(place, (key,), kind, data_url("image/png", saved(PIXELS)))
-        assert ToCotam(Options(), 10**6)([ordinary], Job()) == {}
+        assert ToCotam(RequestOptions(), 10**6)([ordinary], Job()) == {}
 
 
 def test_all_hosts_can_be_allowed() -> None:
@@ -150,7 +150,7 @@ def test_a_long_session_of_screenshots_passes() -> None:
 
 def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:
     rows: list[dict[str, Any]] = []
-    converter = ForModel(10**6, roundtrip=Options(quality=20), log=rows.append)
+    converter = ForModel(10**6, roundtrip=RequestOptions(quality=20), log=rows.append)
     url = only(converter, saved(PIXELS))
     assert url
     coded = cotam.encode(PIXELS, quality=20)
@@ -166,7 +166,7 @@ def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:
         "png",
     )
     assert rows[0]["bpp"] == pytest.approx(8 * len(coded) / (160 * 120), abs=1e-5)
-    job = Job(options=Options(quality=60))
+    job = Job(options=RequestOptions(quality=60))
     only(converter, saved(PIXELS), job=job)
     assert rows[-1]["quality"] == 60
 
@@ -177,7 +177,7 @@ def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_ordinary_images_become_cotam(form: str) -> None:
     data = saved(PIXELS, form)
-    url = only(ToCotam(Options(quality=30), 10**6), data)
+    url = only(ToCotam(RequestOptions(quality=30), 10**6), data)
     assert url
     assert url == Media("image/vnd.cotam", cotam.encode(data, quality=30))
 
@@ -185,7 +185,7 @@ def test_ordinary_images_become_cotam(form: str) -> None:
 def test_what_would_grow_passes() -> None:
     small = saved(PIXELS[:40, :40], "WEBP", quality=0)
     job = Job()
-    assert only(ToCotam(Options(quality=100), 10**6), small, job=job) is None
+    assert only(ToCotam(RequestOptions(quality=100), 10**6), small, job=job) is None
     assert (job.notes[0].result, job.notes[0].bytes_out) == ("webp", len(small))
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_understood_passes(caplog: pytest.LogCaptureFixture) -> None
         "file-123",
     )
     with caplog.at_level(logging.WARNING, "cotam.gateway"):
-        assert ToCotam(Options(), 10**6)(found, Job()) == {}
+        assert ToCotam(RequestOptions(), 10**6)(found, Job()) == {}
     (record,) = caplog.records
     assert record.fields["part"] == found[1].name  # type: ignore[attr-defined]
     assert record.fields["reason"] == "not an image of a known format"  # type: ignore[attr-defined]
@@ -206,21 +206,21 @@ def test_what_is_not_understood_passes(caplog: pytest.LogCaptureFixture) -> None
 def test_what_cannot_be_read_passes() -> None:
     for data, limit in ((saved(PIXELS)[:100], 10**6), (saved(PIXELS), 1000)):
         job = Job()
-        assert only(ToCotam(Options(), limit), data, job=job) is None
+        assert only(ToCotam(RequestOptions(), limit), data, job=job) is None
         assert (job.notes[0].source, job.notes[0].result, job.notes[0].bytes_out) == ("png", "png", len(data))
 
 
 def test_a_size_that_is_not_reached_is_said() -> None:
     with pytest.raises(RefusedError, match=r"messages\[0\]\.content\[0\]\.image_url: the smallest file"):
-        only(ToCotam(Options(target_size=20), 10**6), saved(PIXELS))
+        only(ToCotam(RequestOptions(target_size=20), 10**6), saved(PIXELS))
 
 
 def test_the_request_decides_over_the_options() -> None:
-    both = Options(target_size=500, fit="claude")
-    assert Options(quality=7).over(both) == Options(quality=7, fit="claude")
-    assert Options(fit="gemini-3").over(both) == Options(target_size=500, fit="gemini-3")
-    assert Options(7, 500).for_encode() == {"target_size": 500}
-    url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(options=Options(quality=7)))
+    both = RequestOptions(target_size=500, fit="claude")
+    assert RequestOptions(quality=7).over(both) == RequestOptions(quality=7, fit="claude")
+    assert RequestOptions(fit="gemini-3").over(both) == RequestOptions(target_size=500, fit="gemini-3")
+    assert RequestOptions(7, 500).for_encode() == {"target_size": 500}
+    url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(options=RequestOptions(quality=7)))
     assert url
     assert url == Media("image/vnd.cotam", cotam.encode(PIXELS, quality=7))
 
@@ -238,7 +238,7 @@ def test_work_stops_when_nobody_waits() -> None:
 
     job = Job(check=check)
     with pytest.raises(GoneError):
-        only(ToCotam(Options(), 10**6), *[saved(picture(30, 30, seed)) for seed in range(9)], job=job)
+        only(ToCotam(RequestOptions(), 10**6), *[saved(picture(30, 30, seed)) for seed in range(9)], job=job)
     assert len(job.notes) == 2
 
 
@@ -263,7 +263,7 @@ def test_small_results_do_not_fill_the_memory() -> None:
     cache = Cache(1_000_000)
     tracemalloc.start()
     for number in range(20_000):
-        cache.get((number.to_bytes(32), Options(quality=number % 101)), lambda: b"")
+        cache.get((number.to_bytes(32), RequestOptions(quality=number % 101)), lambda: b"")
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 1_000_000

@@ -19,7 +19,7 @@ from cotam.gateway.app import application
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
@@ -37,7 +37,7 @@ def api(upstream: str) -> Iterator[openai.OpenAI]:
     serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
     with running(serve, **SERVER) as cloud:
         to = Upstream(cloud, token="s3cret")
-        edge = application(to, ToCotam(Options(), 10**7), LIMITS, local=True)
+        edge = application(to, ToCotam(RequestOptions(), 10**7), LIMITS, local=True)
         with (
             running(edge, **SERVER) as address,
             openai.OpenAI(base_url=f"{address}/v1", api_key="sk-client", max_retries=0) as client,

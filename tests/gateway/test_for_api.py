@@ -22,7 +22,7 @@ from cotam.gateway.for_api import RUNGS, ForApi
 from cotam.gateway.media import Media, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.image.psnr import psnr
 
 PIXELS = picture(120, 160)
@@ -335,7 +335,9 @@ def test_an_image_that_lacks_pixels_passes_too(caplog: pytest.LogCaptureFixture)
     data = saved(PIXELS, "JPEG")
     cut, whole = data_url("image/jpeg", data[: len(data) * 3 // 4]), url_of(PIXELS)
     with caplog.at_level(logging.WARNING, "cotam.gateway"):
-        news = budget(fit="none")(turns_of(cut, whole), Job(options=Options(max_pixels=1000), model="gpt-4o"))
+        news = budget(fit="none")(
+            turns_of(cut, whole), Job(options=RequestOptions(max_pixels=1000), model="gpt-4o")
+        )
     assert [part.place[1] for part in news] == [1]
     (record,) = caplog.records
     assert "image file is truncated" in record.fields["reason"]  # type: ignore[attr-defined]

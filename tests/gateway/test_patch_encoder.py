@@ -12,11 +12,11 @@ from synthetic import page, picture
 import cotam
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, paste, read_patch
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
 
 SCREEN = page(208, 320, 12)
-DEFAULT = Options()
+DEFAULT = RequestOptions()
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -39,7 +39,7 @@ class Conversation:
         self.patcher = patcher or Patcher()
         self.sources: list[Source] = []
 
-    def add(self, pixels: np.ndarray, options: Options = DEFAULT) -> bytes:
+    def add(self, pixels: np.ndarray, options: RequestOptions = DEFAULT) -> bytes:
         data = png(pixels)
         file, _ = self.patcher(data, options, self.sources)
         self.sources.append(Source(data, options, file))
@@ -135,7 +135,7 @@ def test_a_new_edge_makes_the_same_patches() -> None:
 
 
 def test_images_that_are_shrunk_become_patches_of_what_the_model_sees() -> None:
-    options = Options(max_pixels=30_000)
+    options = RequestOptions(max_pixels=30_000)
     talk = Conversation()
     talk.add(SCREEN, options)
     file = talk.add(step(3), options)
@@ -144,7 +144,7 @@ def test_images_that_are_shrunk_become_patches_of_what_the_model_sees() -> None:
 
 
 def test_a_byte_budget_is_for_the_whole_image() -> None:
-    options = Options(target_size=3000)
+    options = RequestOptions(target_size=3000)
     talk = Conversation()
     talk.add(SCREEN, options)
     file = talk.add(step(3), options)

@@ -26,7 +26,7 @@ from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
 from cotam.gateway.patch_encoder import Patcher
 from cotam.gateway.patch_format import Patch, is_patch, write_patch
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store, digest_of
@@ -95,7 +95,7 @@ class Session:
         self.edges.close()
         patcher = Patcher() if patches else None
         sender = Sender(patcher.base if patcher else None) if once else None
-        converter = ToCotam(Options(), 10**6, patcher=patcher)
+        converter = ToCotam(RequestOptions(), 10**6, patcher=patcher)
         edge = application(Upstream(self.cloud, token=token), converter, LIMITS, sender=sender, local=True)
         self.edge = self.edges.enter_context(running(edge, **SERVER))
 

@@ -20,7 +20,7 @@ from synthetic import picture
 from cotam.gateway import upstream_kind
 from cotam.gateway.app import application
 from cotam.gateway.limits import Limits
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
@@ -32,7 +32,7 @@ BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}
 
 @contextmanager
 def edge(to: str, token: str | None = None, sender: Sender | None = None) -> Iterator[str]:
-    converter = ToCotam(Options(), 10**7)
+    converter = ToCotam(RequestOptions(), 10**7)
     app = application(
         Upstream(to, token=token), converter, LIMITS, sender=sender, local=True, to_gateway=True
     )

@@ -27,7 +27,7 @@ from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.media import read_data_url
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
@@ -131,7 +131,7 @@ def test_frames_of_earlier_turns_are_not_decoded_again(upstream: str) -> None:
 
 def test_the_log_of_bytes_counts_frames(upstream: str) -> None:
     rows: list[dict[str, Any]] = []
-    with server(upstream, ForModel(10**6, log=rows.append, roundtrip=Options(quality=10))) as address:
+    with server(upstream, ForModel(10**6, log=rows.append, roundtrip=RequestOptions(quality=10))) as address:
         ask(address, video_part(SEQUENCE, COTAM))
     (row,) = rows
     assert (row["source"], row["frames"], row["bytes"]) == ("sequence", 4, len(SEQUENCE))
@@ -192,7 +192,7 @@ def test_frames_count_before_any_is_decoded(upstream: str, model: Model) -> None
 
 def test_other_videos_pass_and_their_addresses_are_refused(upstream: str, model: Model) -> None:
     away = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
-    with server(upstream, ForModel(10**6, roundtrip=Options())) as address:
+    with server(upstream, ForModel(10**6, roundtrip=RequestOptions())) as address:
         answer = ask(address, video_part(b"\0\0\0\x18ftypmp42"), video_part(b"GIF89a"))
         assert answer.status_code == 200
         assert content_of(model) == [video_part(b"\0\0\0\x18ftypmp42"), video_part(b"GIF89a")]
@@ -240,7 +240,7 @@ def mp4() -> bytes:
 def test_a_video_goes_as_a_sequence(mp4: bytes, upstream: str, model: Model) -> None:
     with (
         server(upstream, ForModel(10**6)) as cloud,
-        server(cloud, ToCotam(Options(quality=30), 10**6)) as edge,
+        server(cloud, ToCotam(RequestOptions(quality=30), 10**6)) as edge,
     ):
         raw = ask(edge, {"type": "text", "text": "?"}, video_part(mp4))
         assert len(shown(raw)) == 5
@@ -263,7 +263,7 @@ def sent(model: Model) -> tuple[float, ...]:
 
 
 def test_headers_say_which_frames(mp4: bytes, upstream: str, model: Model) -> None:
-    with server(upstream, ToCotam(Options(quality=30, fps=0.5, target_size=9), 10**6)) as edge:
+    with server(upstream, ToCotam(RequestOptions(quality=30, fps=0.5, target_size=9), 10**6)) as edge:
         ask(edge, video_part(mp4))
         assert sent(model) == (0.0, 2.0, 4.0)
         ask(edge, video_part(mp4), x_cotam_fps="2", x_cotam_max_frames="3")
@@ -277,7 +277,7 @@ def test_headers_say_which_frames(mp4: bytes, upstream: str, model: Model) -> No
 def test_webm_and_gif(upstream: str, model: Model) -> None:
     pytest.importorskip("av")
     matroska = clip(moving_scene(3, (64, 96)), [0, 1, 2], form="matroska")
-    with server(upstream, ToCotam(Options(quality=10), 10**6)) as edge:
+    with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
         ask(edge, video_part(matroska, "video/webm"))
         assert sent(model) == (0.0, 1.0, 2.0)
         gif = io.BytesIO()
@@ -290,7 +290,7 @@ def test_webm_and_gif(upstream: str, model: Model) -> None:
 def test_what_would_grow_or_cannot_be_read_passes(mp4: bytes, upstream: str, model: Model) -> None:
     small = io.BytesIO()
     write_mp4(small, [(number / 10, Image.fromarray(FRAMES[number])) for number in range(4)])
-    with server(upstream, ToCotam(Options(quality=100, fps=10), 64 * 96)) as edge:
+    with server(upstream, ToCotam(RequestOptions(quality=100, fps=10), 64 * 96)) as edge:
         for data in (
             small.getvalue(),
             mp4[: len(mp4) // 2],
@@ -299,7 +299,7 @@ def test_what_would_grow_or_cannot_be_read_passes(mp4: bytes, upstream: str, mod
         ):
             assert ask(edge, video_part(data)).status_code == 200
             assert content_of(model) == [video_part(data)]
-    with server(upstream, ToCotam(Options(quality=10), 64 * 96 - 1)) as edge:
+    with server(upstream, ToCotam(RequestOptions(quality=10), 64 * 96 - 1)) as edge:
         assert ask(edge, video_part(mp4)).status_code == 200
         assert content_of(model) == [video_part(mp4)]
 
@@ -321,7 +321,7 @@ def test_without_the_extra_videos_pass_and_the_log_says_so(
     monkeypatch.setitem(sys.modules, "av", None)
     with (
         caplog.at_level(logging.WARNING, "cotam.gateway"),
-        server(upstream, ToCotam(Options(), 10**6)) as edge,
+        server(upstream, ToCotam(RequestOptions(), 10**6)) as edge,
     ):
         assert ask(edge, video_part(mp4)).status_code == 200
     assert content_of(model) == [video_part(mp4)]

@@ -210,14 +210,14 @@ def serve(
     at /metrics, and a line of JSON on standard error for each request.
     """
     from cotam.gateway.for_model import ForModel
-    from cotam.gateway.request_options import Options
+    from cotam.gateway.request_options import RequestOptions
     from cotam.gateway.server import appender
     from cotam.gateway.store import Store
 
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for need --roundtrip")
     limits = _limits(listening)
-    options: dict[str, Any] = {"roundtrip": Options(quality=quality, fit=fit)} if roundtrip else {}
+    options: dict[str, Any] = {"roundtrip": RequestOptions(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:
         file, options["log"] = appender(log_bytes)
         click.get_current_context().call_on_close(file.close)
@@ -316,12 +316,12 @@ def edge(
     note = "everybody who reaches {host} may use this, with the token or key that was given here"
     if gateway and not upstream:
         from cotam.gateway.patch_encoder import Patcher
-        from cotam.gateway.request_options import Options
+        from cotam.gateway.request_options import RequestOptions
         from cotam.gateway.send_once import Sender
         from cotam.gateway.to_cotam import ToCotam
 
         _refuse("--gateway", "form", "max_image_bytes", "max_request_bytes", "upstream_key")
-        options = Options(quality, target_size, fit, fps=fps, max_frames=max_frames)
+        options = RequestOptions(quality, target_size, fit, fps=fps, max_frames=max_frames)
         patcher = Patcher() if send_once and patches else None
         sender = (Sender(patcher.base) if patcher else Sender()) if send_once else None
         to = _upstream(gateway, limits, listening, token=token)

@@ -24,7 +24,7 @@ from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
-from cotam.gateway.request_options import STILL, Options
+from cotam.gateway.request_options import STILL, RequestOptions
 from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
 from cotam.guide import multiscale
@@ -118,7 +118,7 @@ class _Comparer:
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
-    def ours(self, body: bytes, options: Options, check: Check) -> Response:
+    def ours(self, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
         The original is one of them if it was shrunk.
@@ -145,14 +145,14 @@ class _Comparer:
         }
         return JSONResponse(result)
 
-    def other(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
+    def other(self, format: Format, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Encode to another format, at the quality nearest to the score of the .cotam file."""
         pixels = _pixels(body, options)
         coded = self._as_near(pixels, format, self._ours(pixels, options, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
         return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)})
 
-    def words(self, format: Format, body: bytes, options: Options, check: Check) -> Response:
+    def words(self, format: Format, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
@@ -170,8 +170,8 @@ class _Comparer:
             share = words.kept(lines, words.read(format.decode(one.data)))
         return JSONResponse({"count": count, "share": share})
 
-    def _ours(self, pixels: Pixels, options: Options, check: Check) -> _Coded:
-        arguments = Options(options.quality, options.target_size).for_encode()
+    def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
+        arguments = RequestOptions(options.quality, options.target_size).for_encode()
         look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
         return _Coded(COTAM, *look)
 
@@ -209,7 +209,7 @@ class _Comparer:
         }
 
 
-def _pixels(body: bytes, options: Options) -> Pixels:
+def _pixels(body: bytes, options: RequestOptions) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
     refuse_cotam(body)
     return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))

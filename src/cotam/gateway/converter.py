@@ -15,7 +15,7 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Held, Store
 
 __all__ = [
@@ -56,7 +56,7 @@ class Job:
     tokens : visual tokens of all images, set by converters that know the model
     """
 
-    options: Options = field(default_factory=Options)
+    options: RequestOptions = field(default_factory=RequestOptions)
     model: str | None = None
     detail: str | None = None
     rest: int = 0

@@ -17,7 +17,7 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import Options, model_for
+from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
 from cotam.image.fit import resized, target_size
 from cotam.image.models import Limits
@@ -44,7 +44,7 @@ class ForApi:
     Parameters
     ----------
     form : format of re-encoded images
-    fit : as in `Options`
+    fit : as in `RequestOptions`
     image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
     cache : bytes of encoded images to cache
@@ -62,7 +62,7 @@ class ForApi:
         size_limit: int,
         cache: int = 128_000_000,
     ) -> None:
-        self.form, self.options = form, Options(fit=fit)
+        self.form, self.options = form, RequestOptions(fit=fit)
         self.image_bytes, self.request_bytes = image_bytes, request_bytes
         self.coded: Cache[bytes] = Cache(cache)
         # Sizes are known for longer than files.
@@ -121,7 +121,9 @@ class _Request:
     """The images of one request, and what its API takes. None is coded before its size is asked for."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
-        options = Options(fit=job.options.fit, max_pixels=job.options.max_pixels).over(converter.options)
+        options = RequestOptions(fit=job.options.fit, max_pixels=job.options.max_pixels).over(
+            converter.options
+        )
         self._converter, self._job, self._count = converter, job, count
         self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
         self._limits = self._model.limits if self._model else Limits()

@@ -26,7 +26,7 @@ from cotam.gateway.exchange import Note
 from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
 
 __all__ = ["ForModel"]
@@ -59,7 +59,7 @@ class ForModel:
         size_limit: int,
         hosts: frozenset[str] = frozenset(),
         cache: int = 128_000_000,
-        roundtrip: Options | None = None,
+        roundtrip: RequestOptions | None = None,
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log

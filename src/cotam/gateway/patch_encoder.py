@@ -23,7 +23,7 @@ from cotam.gateway.changed_areas import (
 )
 from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
-from cotam.gateway.request_options import Options
+from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
 from cotam.image.fit import fitted, target_size
 from cotam.image.read import Pixels, outline, to_rgb
@@ -48,7 +48,7 @@ class Source:
     """An image of a request: the file from the client, its encoding, and the file to send."""
 
     data: bytes
-    options: Options
+    options: RequestOptions
     file: bytes
 
 
@@ -67,7 +67,7 @@ class Patcher:
         """A file that was made here, by its SHA-256; None if it is not kept any more."""
         return self.files.get(_OWNER, digest)
 
-    def __call__(self, data: bytes, options: Options, earlier: Sequence[Source]) -> tuple[bytes, bool]:
+    def __call__(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> tuple[bytes, bool]:
         """Encode an image as the client sent it; ``earlier`` are those before it in the same request.
 
         Returns its file, a still or a patch whose bases are all kept here, and whether it was made before.
@@ -85,7 +85,7 @@ class Patcher:
             file = self.base(base_of(file))
             yield file
 
-    def _encode(self, data: bytes, options: Options, earlier: Sequence[Source]) -> bytes:
+    def _encode(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> bytes:
         pixels = _pixels(data, options)
         best = None if options.target_size else self._base_for(data, options, pixels, earlier)
         if best is None:
@@ -102,7 +102,7 @@ class Patcher:
         return min(patch, _whole(pixels, options), key=len)
 
     def _base_for(
-        self, data: bytes, options: Options, pixels: Pixels, earlier: Sequence[Source]
+        self, data: bytes, options: RequestOptions, pixels: Pixels, earlier: Sequence[Source]
     ) -> Source | None:
         """Return the earlier image that has most in common with this one, of equals the latest.
 
@@ -118,7 +118,7 @@ class Patcher:
                 best, found = share, source
         return None if found is None or depth_of(found.file) == MAX_CHAIN else found
 
-    def _hashed(self, data: bytes, options: Options, pixels: Pixels | None = None) -> np.ndarray:
+    def _hashed(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
         """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""
 
         def make() -> np.ndarray:
@@ -127,15 +127,15 @@ class Patcher:
         return self._hashes.get((digest_of(data), options.fit, options.max_pixels), make)[0]
 
 
-def _pixels(data: bytes, options: Options) -> Pixels:
+def _pixels(data: bytes, options: RequestOptions) -> Pixels:
     return fitted(to_rgb(data), options.fit, options.max_pixels)
 
 
-def _whole(pixels: Pixels, options: Options) -> bytes:
+def _whole(pixels: Pixels, options: RequestOptions) -> bytes:
     return cotam.encode(pixels, **_coding(options))
 
 
-def _patch(pixels: Pixels, options: Options, areas: Sequence[Area], base: bytes) -> bytes:
+def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base: bytes) -> bytes:
     stills = []
     for rows, columns in areas:
         top, left = rows.start * CELL, columns.start * CELL
@@ -146,7 +146,7 @@ def _patch(pixels: Pixels, options: Options, areas: Sequence[Area], base: bytes)
     return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)
 
 
-def _coding(options: Options) -> dict[str, Any]:
+def _coding(options: RequestOptions) -> dict[str, Any]:
     """Arguments of `cotam.encode` for pixels that are fitted already."""
     return {name: value for name, value in options.for_encode().items() if name not in ("fit", "max_pixels")}
 

@@ -14,7 +14,7 @@ from cotam.gateway.refusal import RefusedError
 from cotam.image import models
 from cotam.image.models import Model
 
-__all__ = ["STILL", "Options", "model_for", "named", "options_in_headers", "options_in_query"]
+__all__ = ["STILL", "RequestOptions", "model_for", "named", "options_in_headers", "options_in_query"]
 
 AUTO, NONE = "auto", "none"
 """In place of a model's name: the model that the request names; no model, so that images keep their size."""
@@ -33,7 +33,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class Options:
+class RequestOptions:
     """Encoding options of a request; None is the default of the codec. The last two are for videos.
 
     ``fit`` is the name of a model, "auto" or "none".
@@ -56,7 +56,7 @@ class Options:
             given.pop("fit")
         return given
 
-    def over(self, other: Options) -> Options:
+    def over(self, other: RequestOptions) -> RequestOptions:
         """Return these options, with those of ``other`` where they are None; a quality overrides its size."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         if "quality" in given and "target_size" not in given:
@@ -64,7 +64,7 @@ class Options:
         return replace(other, **given)
 
 
-def options_in_headers(headers: Mapping[str, str]) -> Options:
+def options_in_headers(headers: Mapping[str, str]) -> RequestOptions:
     """Read the options in headers ``X-Cotam-…``, except the token.
 
     Raises RefusedError for an unknown name, a value that is not valid, or two options that exclude each
@@ -75,12 +75,12 @@ def options_in_headers(headers: Mapping[str, str]) -> Options:
     return _options(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _ALL})
 
 
-def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> Options:
+def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> RequestOptions:
     """Read the options in a query that may only have these names. Raises as `options_in_headers`."""
     return _options(query, {name: name for name in names})
 
 
-def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> Options:
+def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> RequestOptions:
     """The options of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
     found: dict[str, Any] = {}
     for name, text in given.items():
@@ -92,7 +92,7 @@ def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> Options:
     if "quality" in found and "target_size" in found:
         quality, size = (name for name, meaning in meanings.items() if meaning in ("quality", "target_size"))
         raise RefusedError(f"{quality} and {size} exclude each other", param=quality)
-    return Options(**found)
+    return RequestOptions(**found)
 
 
 def _value(name: str, meaning: str, text: str) -> str | float:
@@ -117,7 +117,7 @@ def _value(name: str, meaning: str, text: str) -> str | float:
 def model_for(fit: str | None, requested: str | None) -> Model | None:
     """Return the model to whose size images are shrunk; None keeps sizes.
 
-    ``fit`` is that of `Options`, ``requested`` the model that the request names.
+    ``fit`` is that of `RequestOptions`, ``requested`` the model that the request names.
     """
     if fit is None or fit == NONE:
         return None

@@ -20,11 +20,11 @@ from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.exchange import Note, exchange_of
 from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, is_cotam, saved, video_format
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import STILL, Options, options_in_query
+from cotam.gateway.request_options import STILL, RequestOptions, options_in_query
 
 __all__ = ["SingleImage", "Work", "refuse_cotam", "routes"]
 
-Work = Callable[[bytes, Options, Check], Response]
+Work = Callable[[bytes, RequestOptions, Check], Response]
 
 _KINDS = {COTAM: "cotam", MEDIA_TYPES["png"]: "png"}
 """Media types of answers that count as conversions."""
@@ -85,7 +85,7 @@ class SingleImage:
         await response(scope, receive, send)
 
     def _done(
-        self, body: bytes, headers: Headers, options: Options, check: Check
+        self, body: bytes, headers: Headers, options: RequestOptions, check: Check
     ) -> tuple[Response, list[Note]]:
         check()
         body = self._bodies.decoded(body, headers)
@@ -107,7 +107,7 @@ class SingleImage:
         return response, [Note(source, result, len(body), made, seconds, cached=False)] if result else []
 
 
-def _encode(body: bytes, options: Options, check: Check) -> Response:
+def _encode(body: bytes, options: RequestOptions, check: Check) -> Response:
     refuse_cotam(body)
     data = cotam.encode(body, **options.for_encode())
     found = cotam.info(data)
@@ -115,7 +115,7 @@ def _encode(body: bytes, options: Options, check: Check) -> Response:
     return Response(data, media_type=COTAM, headers=headers)
 
 
-def _decode(body: bytes, options: Options, check: Check) -> Response:
+def _decode(body: bytes, options: RequestOptions, check: Check) -> Response:
     return Response(saved(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
 
 

@@ -20,7 +20,7 @@ from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
-from cotam.gateway.request_options import Options, model_for, named
+from cotam.gateway.request_options import RequestOptions, model_for, named
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels
 
@@ -44,7 +44,11 @@ class ToCotam:
     checks_addresses = False
 
     def __init__(
-        self, options: Options, size_limit: int, cache: int = 64_000_000, patcher: Patcher | None = None
+        self,
+        options: RequestOptions,
+        size_limit: int,
+        cache: int = 64_000_000,
+        patcher: Patcher | None = None,
     ) -> None:
         self._options, self._limit, self._patcher = options, size_limit, patcher
         self._outlines = Outlines(size_limit)
@@ -119,7 +123,7 @@ class ToCotam:
 class _Request:
     """The model of one request, and what was made of its images so far."""
 
-    def __init__(self, job: Job, options: Options) -> None:
+    def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
         self._model = model_for(options.fit, job.model)
         self.options = replace(options, fit=named(self._model, job.detail) if self._model else None)
@@ -127,7 +131,7 @@ class _Request:
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
 
-    def options_for(self, part: Part) -> Options:
+    def options_for(self, part: Part) -> RequestOptions:
         if not self._model or not part.detail:
             return self.options
         return replace(self.options, fit=named(self._model, part.detail))
