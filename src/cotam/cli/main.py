@@ -9,26 +9,34 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from threading import current_thread, main_thread
 from typing import Any
 
 import click
 
 import cotam
-from cotam.cli.batch import batch
-from cotam.cli.compare import compare
-from cotam.cli.decode import decode
 from cotam.cli.deferred import of_lab, of_module
-from cotam.cli.encode import encode
-from cotam.cli.info import info
-from cotam.cli.models import models
 from cotam.screen import ERRORS, Screen, describe
 
 __all__ = ["main"]
 
+_OWN = ("batch", "compare", "decode", "encode", "info", "models")
+"""Commands whose module has their name and needs no extra."""
+
 
 class _Program(click.Group):
-    """Shows an error as one line, without a traceback."""
+    """Imports the module of a command when it is asked for; shows an error as one line, without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*_OWN, *self.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            for name in (cmd_name,) if cmd_name in _OWN else _OWN:  # all: click suggests one for a wrong name
+                self.add_command(_own(name))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -70,16 +78,19 @@ def _ending_cleanly() -> Iterator[None]:
             signal.raise_signal(last)
 
 
+@cache
+def _own(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(f"cotam.cli.{name}"), name)
+    assert command.callback
+    command.callback = _ending_cleanly()(command.callback)
+    return command
+
+
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(cotam.__version__, "-V", "--version", message="cotam %(version)s")
 def main() -> None:
     """Images for multimodal LLMs in a few kB."""
 
-
-for _own in (encode, decode, info, models, batch, compare):
-    assert _own.callback
-    _own.callback = _ending_cleanly()(_own.callback)
-    main.add_command(_own)
 
 for _command in (
     of_module("guide", "guide", "", "Draw importance maps and export guides."),
