@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from synthetic import picture
 
 import cotam
 
@@ -65,10 +67,11 @@ def imported(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("code", "left_out"),
     [
-        ("import cotam", EXTRAS + HEAVY + ["click"]),
+        ("import cotam", EXTRAS + HEAVY + ["click", "cotam.api"]),
         ("import cotam.cli.main, cotam.files", EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["--version"]), [*EXTRAS, *HEAVY, "cotam.api", "cotam.cli.encode"]),
         (COMMAND.format(arguments=["--help"]), EXTRAS + HEAVY),
-        (COMMAND.format(arguments=["encode", "-h"]), EXTRAS + HEAVY),
+        (COMMAND.format(arguments=["encode", "-h"]), [*EXTRAS, *HEAVY, "cotam.cli.batch", "cotam.cli.info"]),
         (COMMAND.format(arguments=["batch", "-h"]), EXTRAS + HEAVY),
         (COMMAND.format(arguments=["guide", "show", "-h"]), EXTRAS + HEAVY),
         (FAILING_COMMAND, [*EXTRAS, "onnxruntime"]),
@@ -77,6 +80,7 @@ def imported(code: str) -> set[str]:
     ids=[
         "import",
         "import-cli",
+        "version",
         "help",
         "encode-help",
         "batch-help",
@@ -97,6 +101,27 @@ def test_flat_graphics_need_no_networks() -> None:
     drawing = ROUND_TRIP.replace("numpy.arange(1800) * 97 % 251", "numpy.zeros(1800)")
     assert drawing != ROUND_TRIP
     assert not imported(drawing) & {"onnxruntime", "cotam.codec.still"}
+
+
+SELDOM_NEEDED = [
+    "PIL.GifImagePlugin",
+    "PIL.ImageCms",
+    "PIL.JpegImagePlugin",
+    "PIL.TiffImagePlugin",
+    "cotam.codec.flat",
+    "cotam.image.models",
+    "cotam.image.repair",
+]
+
+
+@pytest.mark.parametrize(("form", "reader"), [("PNG", "Png"), ("JPEG", "Jpeg"), ("WEBP", "WebP")])
+def test_a_photograph_imports_what_it_needs(tmp_path: Path, form: str, reader: str) -> None:
+    """All that is listed takes 60 ms."""
+    Image.fromarray(picture(64, 96)).save(tmp_path / "photo", form)
+    arguments = ["encode", str(tmp_path / "photo"), "-o", str(tmp_path / "photo.cotam")]
+    found = imported(COMMAND.format(arguments=arguments))
+    assert {"onnxruntime", f"PIL.{reader}ImagePlugin"} <= found
+    assert not found & {*SELDOM_NEEDED} - {f"PIL.{reader}ImagePlugin"}
 
 
 def test_constriction_is_imported_where_its_stand_in_is():

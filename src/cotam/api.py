@@ -188,6 +188,8 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
 
 def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
     """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
+    if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
+        return _encode_learned(pixels, plan, metadata)
     from cotam.codec.av1 import can_encode_av1
     from cotam.codec.flat import FlatCoder, better
 
@@ -199,26 +201,29 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
 
     if is_flat:
         return coded().file
-    from cotam.codec.shared import codec  # slow, and not needed above
-
-    learned, allocator = codec(plan.weights), plan.allocator(pixels)
-    tries_av1 = plan.payload == "either" and plan.effort != "fast" and can_encode_av1(*pixels.shape[1::-1])
+    if not can_encode_av1(*pixels.shape[1::-1]):
+        return _encode_learned(pixels, plan, metadata)
     try:
-        if target is None:
-            file = learned.encode(pixels, quality, allocator=allocator, metadata=metadata)
-        else:
-            file = learned.encode_within(pixels, target, allocator=allocator, metadata=metadata)
+        file = _encode_learned(pixels, plan, metadata)
     except TargetSizeError:
-        if not tries_av1:
-            raise
         return coded().file
-    if not tries_av1:
-        return file
     try:
         other = coded()
     except TargetSizeError:
         return file
-    return better(coder.measure(file, learned.decode(file)), other, None if target else quality).file
+    from cotam.codec.shared import codec  # slow, and not needed above
+
+    first = coder.measure(file, codec(plan.weights).decode(file))
+    return better(first, other, None if target else quality).file
+
+
+def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
+    from cotam.codec.shared import codec
+
+    learned, allocator = codec(plan.weights), plan.allocator(pixels)
+    if plan.target_size is None:
+        return learned.encode(pixels, plan.quality, allocator=allocator, metadata=metadata)
+    return learned.encode_within(pixels, plan.target_size, allocator=allocator, metadata=metadata)
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:
@@ -318,15 +323,18 @@ def info(data: bytes) -> Info:
 
 def info_of(file: File) -> Info:
     """Describe a file that was parsed, or that `encode_image` returned."""
-    from cotam.codec.weights import label_of
+    weights = ""
+    if file.header.weights:
+        from cotam.codec.weights import label_of
 
+        weights = label_of(file.header.weights)
     size = len(file.data)
     return Info(
         width=file.width,
         height=file.height,
         quality=file.header.quality,
         kind=file.kind.name.lower(),
-        weights=label_of(file.header.weights) if file.header.weights else "",
+        weights=weights,
         bytes=size,
         bpp=8 * size / (file.width * file.height),
         has_levels=file.header.has_levels,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -154,10 +153,13 @@ class Options:
 
 def _is_flat(pixels: np.ndarray) -> bool:
     """Whether an image is flat graphics that Pillow can code."""
-    from cotam.codec.flat import can_encode_flat
     from cotam.guide.content import is_flat
 
-    return is_flat(pixels) and can_encode_flat(pixels.shape[1], pixels.shape[0])
+    if not is_flat(pixels):
+        return False
+    from cotam.codec.flat import can_encode_flat
+
+    return can_encode_flat(pixels.shape[1], pixels.shape[0])
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,8 @@ def weights_digests(profile: Profile) -> str:
 
 def guide_digest(guide: str, profile: Profile) -> str | None:
     """Return the SHA-256, in hexadecimal, of the ONNX guide that is used; None without one."""
+    import hashlib
+
     from cotam.guide.base import LITE, file_of
 
     file = file_of(guide)

@@ -345,6 +345,14 @@ def test_wrong_usage(arguments: str, message: str) -> None:
     assert sorted(Path().iterdir()) == before
 
 
+def test_a_command_like_a_misspelt_one_is_suggested() -> None:
+    result = invoke("encod")
+    assert result.exit_code == 2
+    assert "No such command 'encod'" in result.stderr
+    if hasattr(click, "NoSuchCommand"):  # click 8.4
+        assert "'encode'" in result.stderr
+
+
 # Groups of the extras
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import models_page
@@ -12,6 +13,7 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
+from cotam.cli.encode import HINT_FROM
 from cotam.cli.main import main
 from cotam.image import models
 
@@ -120,3 +122,9 @@ def test_encode_hints_once_at_large_images(tmp_path: Path) -> None:
     assert hints(*names) == 1
     assert hints(*names, "--for", "gpt-4o") == hints(*names, "--max-pixels", "100000") == 0
     assert hints(names[0], "--quiet") == 0
+
+
+def test_small_images_get_no_hint() -> None:
+    """`cotam encode` does not load the table for them."""
+    sides = [*range(1, HINT_FROM, 97), HINT_FROM - 1]
+    assert not [size for size in product(sides, sides) if models.oversize_hint(*size)]

@@ -21,7 +21,6 @@ from cotam.cli.options import (
     message_options,
 )
 from cotam.cli.progress import planned, run
-from cotam.datasets.conversion import IMAGE_SUFFIXES
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from cotam.image.read import ImageInput
 
 __all__ = ["encode"]
+
+HINT_FROM = 2048
+"""Images with no side of this many pixels get no `oversize_hint`: its table of models takes 20 ms to load."""
 
 
 @click.command()
@@ -98,6 +100,8 @@ def _names_another(target: str, form: str) -> bool:
     suffix = os.path.splitext(target)[1].lower()
     if suffix in standard.SUFFIXES:
         return standard.SUFFIXES[suffix] != form
+    from cotam.datasets.conversion import IMAGE_SUFFIXES
+
     return suffix in IMAGE_SUFFIXES or suffix in video.SUFFIXES
 
 
@@ -174,7 +178,7 @@ class _Encoding:
 
     def _hint(self, source: str, width: int, height: int) -> None:
         """Say, once for all inputs, that an image is larger than models see."""
-        if self.options["fit"] or self.options["max_pixels"]:
+        if self.options["fit"] or self.options["max_pixels"] or max(width, height) < HINT_FROM:
             return
         from cotam.image.models import oversize_hint
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import click
@@ -31,6 +30,8 @@ def run(
     with screen.progress(len(pairs)) as advance, ExitStack() as stack:
         results: Iterable[None] = map(one, pairs)
         if min(jobs, len(pairs)) > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
             pool = ThreadPoolExecutor(jobs)
             stack.callback(pool.shutdown, cancel_futures=True)
             results = pool.map(one, pairs)

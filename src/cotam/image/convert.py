@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageChops, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageChops
 
 from cotam.image.open import READER_ERRORS, Opened, one_line
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
 
 __all__ = ["converted", "orientation_of"]
 
@@ -92,7 +95,7 @@ def _gray_scale(image: Image.Image, notes: list[str]) -> float:
 def _stores_white_as_zero(image: Image.Image) -> bool:
     """Whether a TIFF image is stored as its negative, which Pillow undoes for 8 bits, but not for 16."""
     tags = getattr(image, "tag_v2", {})
-    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    return tags.get(ExifTags.Base.PhotometricInterpretation) == 0
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -120,6 +123,8 @@ def _to_srgb(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform
     data = image.info.get("icc_profile")
     if not data:
         return None
+    from PIL import ImageCms
+
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         space = profile.profile.xcolor_space.strip().upper()

@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 from cotam.errors import InputError
-from cotam.image import models
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -30,7 +29,11 @@ def target_size(
     """
     if max_pixels is not None and (not isinstance(max_pixels, Integral) or max_pixels < 1):
         raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")
-    size = models.get(fit).size_for(width, height) if fit is not None else (width, height)
+    size = width, height
+    if fit is not None:
+        from cotam.image import models  # 20 ms
+
+        size = models.get(fit).size_for(width, height)
     if max_pixels is not None and size[0] * size[1] > max_pixels:
         scale = math.sqrt(max_pixels / (size[0] * size[1]))
         size = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))

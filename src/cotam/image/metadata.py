@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from PIL import ExifTags, ImageCms
+from PIL import ExifTags
 
 __all__ = ["upright_metadata"]
 
@@ -53,6 +53,8 @@ def _upright_exif(exif: bytes) -> bytes:
 
 
 def _srgb_profile() -> bytes:
+    from PIL import ImageCms
+
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes(12)  # the creation time: equal images must give equal files
     return bytes(profile)

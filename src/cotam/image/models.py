@@ -15,9 +15,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Protocol
 
 from cotam.errors import InputError
@@ -237,6 +236,8 @@ def get(name: str) -> Model:
 
 def unknown(name: str) -> str:
     """Return the error message for a name that `find` does not know."""
+    from difflib import get_close_matches
+
     names = [name for model in all_models() for name in (model.name, *model.aliases)]
     near = get_close_matches(name.strip().lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -307,7 +308,7 @@ def _find(typed: str) -> Model | None:
 
 @cache
 def _document() -> Any:
-    return json.loads(files("cotam.image").joinpath("models.json").read_text(encoding="utf-8"))
+    return json.loads(Path(__file__).with_name("models.json").read_text(encoding="utf-8"))
 
 
 @cache

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +18,6 @@ from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
-from cotam.image.repair import repaired
 
 __all__ = [
     "MAX_PIXELS",
@@ -36,6 +37,12 @@ PathInput = str | os.PathLike[str]
 FileBytes = bytes | bytearray | memoryview
 
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
+_PLUGINS = {  # place and magic bytes → the module of Pillow that reads them
+    (0, b"\x89PNG"): "PngImagePlugin",
+    (0, b"\xff\xd8\xff"): "JpegImagePlugin",
+    (8, b"WEBP"): "WebPImagePlugin",
+    (4, b"ftypavif"): "AvifImagePlugin",
+}
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted files
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIC_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec
@@ -132,6 +139,8 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
     except _WrongSizeError:
         raise
     except InputError:
+        from cotam.image.repair import repaired
+
         file.seek(0)
         found = repaired(file.read(), _decode)
         if found is None:
@@ -181,7 +190,8 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = "not an image of a known format"
     tried: set[str] = set()
-    for import_readers in (Image.preinit, Image.init):  # the common ones; then all, another 30 ms
+    # The likely one; the common ones, another 5 ms; then all, another 30 ms.
+    for import_readers in (partial(_import_likely, prefix), Image.preinit, Image.init):
         import_readers()
         for reader_id in [known for known in Image.ID if known not in tried]:
             tried.add(reader_id)
@@ -199,6 +209,12 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
                     if accept:
                         reason = f"cannot be read: {one_line(error)}"
     raise InputError(f"{name}: {reason}")
+
+
+def _import_likely(prefix: bytes) -> None:
+    for (place, magic), plugin in _PLUGINS.items():
+        if prefix.startswith(magic, place):
+            import_module(f"PIL.{plugin}")
 
 
 def is_heic(start: bytes) -> bool:
