@@ -218,8 +218,10 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
 
 
 def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
-    from cotam.codec.shared import codec
+    from cotam.codec.shared import codec, open_ahead
+    from cotam.runtime import ENCODING
 
+    open_ahead(plan.weights, ENCODING)
     learned, allocator = codec(plan.weights), plan.allocator(pixels)
     if plan.target_size is None:
         return learned.encode(pixels, plan.quality, allocator=allocator, metadata=metadata)
@@ -273,8 +275,9 @@ def decode_file(file: File, view: View = "mllm") -> np.ndarray:
     """
     if file.kind is Kind.LEARNED:
         from cotam.codec.shared import codec_of
+        from cotam.runtime import DECODING
 
-        return codec_of(file.header.weights).decode(file, view=view)
+        return codec_of(file.header.weights, DECODING).decode(file, view=view)
     if file.kind is Kind.AV1:
         from cotam.codec.av1 import decode_av1
 

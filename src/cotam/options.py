@@ -132,6 +132,8 @@ class Options:
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
         if may_choose and not sequence and _is_flat(pixels):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
+        if self.profile in ("auto", "mllm"):
+            _open_ahead()
         content = examine(pixels, guide="text", fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
         guide = self._given_guide
@@ -160,6 +162,14 @@ def _is_flat(pixels: np.ndarray) -> bool:
     from cotam.codec.flat import can_encode_flat
 
     return can_encode_flat(pixels.shape[1], pixels.shape[0])
+
+
+def _open_ahead() -> None:
+    """Open the graphs of the weight set "mllm", which most images need, while the guide is opened and run."""
+    from cotam.codec.shared import open_ahead
+    from cotam.runtime import ENCODING
+
+    open_ahead("mllm", ENCODING)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
+    "DECODING",
+    "ENCODING",
     "GRAPHS",
     "OnnxRunner",
     "Optimisation",
@@ -40,6 +42,10 @@ __all__ = [
 
 Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
+
+ENCODING = ("analysis", "hyper_analysis", "scales", "context", "hyper_context")
+DECODING = ("hyper_context", "scales", "context", "synthesis")
+"""Graphs in the order in which an image needs them."""
 
 EXACT = ("scales", "hyper_context")
 """Graphs that choose the tables of symbols, in integers: they always run on the CPU, where they are exact."""
@@ -134,7 +140,7 @@ def open_session(
 
 
 class OnnxRunner:
-    """Runs the graphs in a folder; each is opened at its first run.
+    """Runs the graphs in a folder; each is opened at its first run, or before by `open`.
 
     Parameters
     ----------
@@ -145,14 +151,18 @@ class OnnxRunner:
     def __init__(self, folder: Path, threads: int = 0, *, optimisation: Optimisation = "all") -> None:
         self._folder, self._threads, self._optimisation = folder, threads, optimisation
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        self._loading = Lock()
+        self._opening = {graph: Lock() for graph in GRAPHS}
 
-    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the outputs of a graph. Safe to call from several threads."""
-        with self._loading:
+    def open(self, graph: str) -> onnxruntime.InferenceSession:
+        """Return the session of a graph. Safe to call from several threads."""
+        with self._opening[graph]:
             if graph not in self._sessions:
                 path, exact = self._folder / f"{graph}.onnx", graph in EXACT
                 self._sessions[graph] = open_session(
                     path, self._threads, optimisation=self._optimisation, exact=exact
                 )
-        return self._sessions[graph].run(None, dict(inputs))
+            return self._sessions[graph]
+
+    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of a graph. Safe to call from several threads."""
+        return self.open(graph).run(None, dict(inputs))

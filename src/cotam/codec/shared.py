@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from cotam.codec import weights
 from cotam.codec.still import Codec
-from cotam.runtime import OnnxRunner
+from cotam.runtime import OnnxRunner, usable_processors
 
-__all__ = ["codec", "codec_of"]
+__all__ = ["codec", "codec_of", "open_ahead"]
 
 _codecs: dict[str, Codec] = {}
 _loading = Lock()
@@ -29,12 +31,38 @@ def codec(name: str = weights.DEFAULT) -> Codec:
         return _codecs[name]
 
 
-def codec_of(short_hash: bytes) -> Codec:
+def codec_of(short_hash: bytes, ahead: Sequence[str] = ()) -> Codec:
     """Return the codec of the weight set that a header names.
+
+    Parameters
+    ----------
+    short_hash : see `cotam.codec.weights.by_hash`
+    ahead : graphs to open ahead, see `open_ahead`
 
     Raises
     ------
     UnknownWeightsError
         If that set is not installed.
     """
-    return codec(weights.by_hash(short_hash).name)
+    name = weights.by_hash(short_hash).name
+    open_ahead(name, ahead)
+    return codec(name)
+
+
+def open_ahead(name: str, graphs: Sequence[str]) -> None:
+    """Load a weight set and open graphs, in this order, in a thread that then ends.
+
+    Errors are raised where the set is used. A set that was loaded is left as it is, and with one processor
+    all are, since a thread would save no time.
+    """
+    if graphs and name not in _codecs and usable_processors() > 1:
+        pool = ThreadPoolExecutor(1)
+        pool.submit(_open, name, graphs)
+        pool.shutdown(wait=False)
+
+
+def _open(name: str, graphs: Sequence[str]) -> None:
+    runner = codec(name).runner
+    assert isinstance(runner, OnnxRunner)
+    for graph in graphs:
+        runner.open(graph)

@@ -1,0 +1,50 @@
+"""Codecs are loaded once; their graphs may be opened ahead, in a thread that ends."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cotam import runtime
+from cotam.codec import shared
+from cotam.errors import UnknownWeightsError
+
+
+@pytest.fixture(autouse=True)
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process with two processors."""
+    monkeypatch.setattr(shared, "_codecs", {})
+    monkeypatch.setattr(runtime, "_limit", 2)
+
+
+def open_ahead(name: str) -> set[threading.Thread]:
+    """Open two graphs of a set ahead; return the threads that were seen to do so, after they have ended."""
+    before = set(threading.enumerate())
+    shared.open_ahead(name, ["scales", "hyper_context"])
+    started = set(threading.enumerate()) - before
+    for thread in started:
+        thread.join(60)
+        assert not thread.is_alive()
+    return started
+
+
+def test_graphs_are_opened_ahead_once() -> None:
+    assert len(open_ahead("mllm")) == 1
+    runner = shared.codec("mllm").runner
+    assert isinstance(runner, runtime.OnnxRunner)
+    assert list(runner._sessions) == ["scales", "hyper_context"]
+    assert not open_ahead("mllm")
+    assert shared.codec("mllm").runner is runner
+
+
+def test_one_processor_opens_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_limit", 1)
+    assert not open_ahead("mllm")
+
+
+def test_errors_are_raised_where_a_set_is_used(capfd: pytest.CaptureFixture[str]) -> None:
+    open_ahead("nothing")
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(UnknownWeightsError, match="nothing"):
+        shared.codec("nothing")
