@@ -111,6 +111,7 @@ SELDOM_NEEDED = [
     "cotam.codec.flat",
     "cotam.image.models",
     "cotam.image.repair",
+    "cotam.image.video",
 ]
 
 

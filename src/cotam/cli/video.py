@@ -91,15 +91,21 @@ def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
 
     Raises click.UsageError if none are videos and an option is for these.
     """
-    from cotam.image.video import is_live
-
     if options["fps"] or options["max_frames"] or options["frames"]:
         return set(inputs)
-    found = {name for name in inputs if is_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES}
+    found = {name for name in inputs if _is_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES}
     if not found:
         for flag in given_flags(OPTIONS):
             raise click.UsageError(f"{flag} is for videos: these are images")
     return found
+
+
+def _is_live(name: str) -> bool:
+    if os.path.isfile(name):
+        return False
+    from cotam.image.video import is_live
+
+    return is_live(name)
 
 
 def check_together(options: Mapping[str, Any], form: str) -> None:
