@@ -7,7 +7,6 @@ replaces constriction where it is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -92,28 +91,54 @@ class Tables:
     def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Return the bits, float32, of each integer symbol, given its table ``index``; all of one shape."""
         found = np.zeros(symbols.size, np.float32)
-        for number, where in _groups(index):
-            cost, away = self._costs[number], np.abs(symbols.reshape(-1)[where])
-            found[where] = cost[np.minimum(away, len(cost) - 1)] + TOTAL_BITS * (away > len(cost) - 2)
+        order = _Order(index)
+        away = np.abs(symbols.reshape(-1)[order.where])
+        for number, part in order.parts:
+            cost = self._costs[number]
+            escaped = away[part] > len(cost) - 2
+            found[order.where[part]] = cost[np.minimum(away[part], len(cost) - 1)] + TOTAL_BITS * escaped
         return found.reshape(symbols.shape)
 
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
         """Return the sum of `costs`."""
         return float(self.costs(symbols, index).sum(dtype=np.float64))
 
+    @cached_property
+    def largest(self) -> np.ndarray:
+        """Largest absolute value that each table codes without the escape, int32."""
+        return np.array([len(half) - 2 for half in self.halves], np.int32)
 
-def _groups(index: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the tables in use, except table 0, in rising order, with the flat positions that use each."""
-    flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
-    pieces = []  # sorted one by one: faster than all at once, in a quarter of the memory
-    for start in range(0, flat.size, _PIECE):
-        piece = flat[start : start + _PIECE]
-        order = (np.argsort(piece, kind="stable") + start).astype(np.uint32)
-        pieces.append((order, np.cumsum(np.bincount(piece, minlength=256))))
-    for number in range(1, 256):
-        where = [order[ends[number - 1] : ends[number]] for order, ends in pieces]
-        if any(map(len, where)):
-            yield number, np.concatenate(where)
+
+class _Order:
+    """Coding order of symbols: by table, without table 0.
+
+    Attributes
+    ----------
+    where : uint32, flat positions of the symbols in coding order
+    parts : each table in use, and the slice of ``where`` that has its symbols
+    """
+
+    def __init__(self, index: np.ndarray) -> None:
+        flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
+        pieces = []  # sorted one by one: faster than all at once, in less memory
+        total = np.zeros(256, np.int64)
+        for start in range(0, flat.size, _PIECE):
+            piece = flat[start : start + _PIECE]
+            coded = np.flatnonzero(piece != 0)
+            tables = piece[coded]
+            counts = np.bincount(tables, minlength=256)
+            order = coded[np.argsort(tables, kind="stable")] + start
+            pieces.append((order.astype(np.uint32), np.cumsum(counts)))
+            total += counts
+        used, ends = np.flatnonzero(total), np.cumsum(total)
+        self.parts = [(int(n), slice(int(ends[n - 1]), int(ends[n]))) for n in used]
+        found = [order[stops[n - 1] : stops[n]] for n in used for order, stops in pieces]
+        self.where = np.concatenate([np.empty(0, np.uint32), *found])
+
+    def tables(self) -> np.ndarray:
+        """Return the table of each symbol, uint8."""
+        numbers = np.array([number for number, _ in self.parts], np.uint8)
+        return np.repeat(numbers, [part.stop - part.start for _, part in self.parts])
 
 
 @dataclass
@@ -128,15 +153,15 @@ class SymbolWriter:
 
         Symbols with index 0 must be 0.
         """
-        flat = symbols.reshape(-1)
-        for number, where in _groups(index):
-            values = flat[where].astype(np.int32)
-            last = len(self.tables.halves[number]) - 2
-            escaped = np.abs(values) > last
-            codes = np.where(escaped, 2 * last + 1, values + last).astype(np.int32)
-            self._coder.encode(codes, self.tables.models[number])
-            if escaped.any():
-                self._coder.encode(values[escaped] + SYMBOL_LIMIT, _ESCAPED)
+        order = _Order(index)
+        values = symbols.reshape(-1)[order.where].astype(np.int32)
+        largest = self.tables.largest[order.tables()]
+        escaped = np.abs(values) > largest
+        codes = np.where(escaped, 2 * largest + 1, values + largest)
+        for number, part in order.parts:
+            self._coder.encode(codes[part], self.tables.models[number])
+            if escaped[part].any():
+                self._coder.encode(values[part][escaped[part]] + SYMBOL_LIMIT, _ESCAPED)
 
     def put_uniform(self, values: np.ndarray, size: int) -> None:
         """Write integers 0 … size-1, log2(size) bits each."""
@@ -168,14 +193,17 @@ class SymbolReader:
 
     def get(self, index: np.ndarray) -> np.ndarray:
         """Read symbols, int16, of the shape of ``index``."""
-        flat = np.zeros(index.size, np.int16)
-        for number, where in _groups(index):
-            last = len(self.tables.halves[number]) - 2
-            values = self._decode(self.tables.models[number], len(where)) - last
-            escaped = values == last + 1
+        order = _Order(index)
+        values = np.empty(len(order.where), np.int32)
+        for number, part in order.parts:
+            last = self.tables.largest[number]
+            found = self._decode(self.tables.models[number], part.stop - part.start) - last
+            escaped = found == last + 1
             if escaped.any():
-                values[escaped] = self._decode(_ESCAPED, int(np.count_nonzero(escaped))) - SYMBOL_LIMIT
-            flat[where] = values
+                found[escaped] = self._decode(_ESCAPED, int(np.count_nonzero(escaped))) - SYMBOL_LIMIT
+            values[part] = found
+        flat = np.zeros(index.size, np.int16)
+        flat[order.where] = values
         return flat.reshape(index.shape)
 
     def get_uniform(self, count: int, size: int) -> np.ndarray:
