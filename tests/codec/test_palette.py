@@ -78,7 +78,7 @@ def test_errors_where_contrast_is_count_more() -> None:
 @pytest.mark.parametrize("max_error", [6.0, 20.0, 80.0])
 def test_reduced_images_keep_the_error(max_error: float) -> None:
     pixels = smoothed_screen(120, 203)
-    found = reduce_colours(Colours.of(pixels), max_error)
+    found = list(reduce_colours(Colours.of(pixels), max_error))
     assert found
     for reduced in found:
         assert reduced.error <= max_error
@@ -108,7 +108,7 @@ def test_photographs_do_not_fit_into_a_palette() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (80, 90, 3), np.uint8)
     colours = Colours.of(noise)
     assert colours.exact > MAX_COLOURS >= len(colours.counts)
-    assert reduce_colours(colours, 10.0) == []
+    assert list(reduce_colours(colours, 10.0)) == []
 
 
 def test_merged_colours_have_their_error_counted() -> None:
