@@ -6,12 +6,16 @@
     pixels ─┬─▸ palette ─▸ lossless ───────────────┐
             ├─▸ lossless, if colours are few ──────┼─▸ fewest bytes for the error
             └─▸ AV1 ───────────────────────────────┘
+
+Pillow's encoders run in threads beside the search for palettes. Threads only save time: files are the same
+for any number of cores.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +25,7 @@ import numpy as np
 from cotam.codec.av1 import DRAFT_SPEED, can_encode_av1, decode_av1, encode_av1, speed_for
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.lossless import can_encode_lossless, encode_lossless
-from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.palette import TRIALS, Colours, can_reduce, has_more_colours, reduce_colours
 from cotam.codec.rate import SizeCurve
 from cotam.codec.scale import av1_quality_for, error_at
 from cotam.errors import MissingCodecError, TargetSizeError
@@ -199,7 +203,7 @@ class FlatCoder:
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
         enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
-        if self._has_av1 and not (kinds and self._colours.exact <= enough):
+        if self._has_av1 and not (kinds and not has_more_colours(self._pixels, enough)):
             kinds.add(Kind.AV1)
         if not kinds:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
@@ -213,12 +217,16 @@ class FlatCoder:
 
     def _as_sample(self, quality: int, speed: int) -> _Choice:
         """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
-        target, found = error_at(quality), self._few_colours(quality, TRIALS)
-        if found is None:
+        target = error_at(quality)
+        if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
             return _Choice({Kind.AV1}, ())
-        palette, trial = found
-        drafted = self._av1(quality, DRAFT_SPEED).cost(target) / _DRAFTED[speed]
-        lead = math.log(drafted / palette.cost(target))
+        with ThreadPoolExecutor(1) as beside:
+            drafted = beside.submit(lambda: self._av1(quality, DRAFT_SPEED).cost(target))
+            found = self._few_colours(quality, TRIALS)
+            if found is None:
+                return _Choice({Kind.AV1}, ())
+            (palette, trial), cost = found, found[0].cost(target)
+            lead = math.log(drafted.result() / _DRAFTED[speed] / cost)
         kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
 
@@ -249,13 +257,19 @@ class FlatCoder:
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
+        if choice.kinds == {Kind.LOSSLESS, Kind.AV1}:
+            with ThreadPoolExecutor(1) as beside:
+                av1 = beside.submit(self._av1, quality, self._speed)
+                palette = self._palette(quality, choice.trials)
+                if palette:
+                    palette.cost(error_at(quality))
+                return better(palette, av1.result(), quality) if palette else av1.result()
         palette = self._palette(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
-        if palette and Kind.AV1 not in choice.kinds:
+        if palette:
             return palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        av1 = self._av1(quality, self._speed)
-        return better(palette, av1, quality) if palette else av1
+        return self._av1(quality, self._speed)
 
     def _palette(self, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
         """Code the image in few colours; if no trial is within the error, in the largest palettes."""
@@ -286,15 +300,19 @@ class FlatCoder:
     ) -> tuple[Coded, tuple[int, float]] | None:
         """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
         target = error_at(quality)
-        reduced = [
-            (encode_lossless(one.pixels), one) for one in reduce_colours(self._colours, target, trials)
-        ]
+        with ThreadPoolExecutor(2) as beside:
+            exact = beside.submit(lambda: self._exact)
+            coding = [
+                (beside.submit(encode_lossless, one.pixels), one)
+                for one in reduce_colours(self._colours, target, trials)
+            ]
+            reduced = [(payload.result(), one) for payload, one in coding]
         found = []
         if reduced:
             payload, one = min(reduced, key=lambda pair: _cost(len(pair[0]), pair[1].error, target))
             found.append((self._coded(Kind.LOSSLESS, quality, payload, one.pixels), one.trial))
-        if self._exact is not None:
-            found.append((self._coded(Kind.LOSSLESS, quality, self._exact, self._pixels), TRIALS[-1]))
+        if exact.result() is not None:
+            found.append((self._coded(Kind.LOSSLESS, quality, exact.result(), self._pixels), TRIALS[-1]))
         return min(found, key=lambda one: one[0].cost(target), default=None)
 
     def _av1(self, quality: int, speed: int) -> Coded:
