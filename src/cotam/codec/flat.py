@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +48,7 @@ _FAST_COLOURS = 512
 _FAST_TRIALS = ((16, 1.0), (64, 1.0))
 
 _PALETTE_PIXELS = 16_000_000
-"""Larger images are not reduced to a palette, which takes some 50 bytes of memory per pixel."""
+"""Larger images are not reduced to a palette, which takes some 65 bytes of memory per pixel beside AV1."""
 
 _SLOPE = 0.5
 """Bytes times error to this power is about constant along the rate curve of either payload."""
@@ -203,7 +203,7 @@ class FlatCoder:
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
         enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
-        if self._has_av1 and not (kinds and not has_more_colours(self._pixels, enough)):
+        if self._has_av1 and (not kinds or has_more_colours(self._pixels, enough)):
             kinds.add(Kind.AV1)
         if not kinds:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
@@ -225,7 +225,8 @@ class FlatCoder:
             found = self._few_colours(quality, TRIALS)
             if found is None:
                 return _Choice({Kind.AV1}, ())
-            (palette, trial), cost = found, found[0].cost(target)
+            palette, trial = found
+            cost = palette.cost(target)  # before waiting for the draft
             lead = math.log(drafted.result() / _DRAFTED[speed] / cost)
         kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
@@ -261,9 +262,10 @@ class FlatCoder:
             with ThreadPoolExecutor(1) as beside:
                 av1 = beside.submit(self._av1, quality, self._speed)
                 palette = self._palette(quality, choice.trials)
-                if palette:
-                    palette.cost(error_at(quality))
-                return better(palette, av1.result(), quality) if palette else av1.result()
+                if palette is None:
+                    return av1.result()
+                palette.cost(error_at(quality))  # measures the error before waiting for AV1
+                return better(palette, av1.result(), quality)
         palette = self._palette(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
         if palette:
             return palette
@@ -299,20 +301,21 @@ class FlatCoder:
         self, quality: int, trials: Sequence[tuple[int, float]]
     ) -> tuple[Coded, tuple[int, float]] | None:
         """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
-        target = error_at(quality)
+        target, colours = error_at(quality), self._colours
         with ThreadPoolExecutor(2) as beside:
             exact = beside.submit(lambda: self._exact)
             coding = [
                 (beside.submit(encode_lossless, one.pixels), one)
-                for one in reduce_colours(self._colours, target, trials)
+                for one in reduce_colours(colours, target, trials)
             ]
             reduced = [(payload.result(), one) for payload, one in coding]
         found = []
         if reduced:
             payload, one = min(reduced, key=lambda pair: _cost(len(pair[0]), pair[1].error, target))
-            found.append((self._coded(Kind.LOSSLESS, quality, payload, one.pixels), one.trial))
-        if exact.result() is not None:
-            found.append((self._coded(Kind.LOSSLESS, quality, exact.result(), self._pixels), TRIALS[-1]))
+            file = self._file(Kind.LOSSLESS, quality, payload)
+            found.append((Coded(file, partial(self._error_of, one.pixels)), one.trial))
+        if (same := exact.result()) is not None:
+            found.append((Coded(self._file(Kind.LOSSLESS, quality, same), lambda: 0.0), TRIALS[-1]))
         return min(found, key=lambda one: one[0].cost(target), default=None)
 
     def _av1(self, quality: int, speed: int) -> Coded:
@@ -325,9 +328,6 @@ class FlatCoder:
             self._file(Kind.AV1, quality, payload),
             lambda: self._error_of(decode_av1(payload, self._width, self._height)),
         )
-
-    def _coded(self, kind: Kind, quality: int, payload: bytes, decoded: np.ndarray) -> Coded:
-        return Coded(self._file(kind, quality, payload), lambda: self._error_of(decoded))
 
     def _error_of(self, decoded: np.ndarray) -> float:
         return balanced_error(self._pixels, decoded, self._weights)
