@@ -100,6 +100,12 @@ def test_more_colours_between_the_bands_of_the_sample() -> None:
     assert found.error <= error_at(80)
 
 
+def test_encoders_in_threads_give_one_file() -> None:
+    for effort in ("fast", "default"):
+        first, second = (FlatCoder(SOFT, effort=effort).encode(60) for _ in range(2))
+        assert first.file.data == second.file.data
+
+
 @av1
 def test_budgets_are_kept_and_used() -> None:
     coder = FlatCoder(SOFT)

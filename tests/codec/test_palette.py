@@ -8,7 +8,7 @@ from synthetic import screen
 
 from cotam.codec.contrast import COARSE_WORTH, OPPONENT, balanced_error, contrast_error, contrast_weights
 from cotam.codec.lossless import encode_lossless
-from cotam.codec.palette import MAX_COLOURS, Colours, reduce_colours
+from cotam.codec.palette import MAX_COLOURS, TRIALS, Colours, can_reduce, has_more_colours, reduce_colours
 
 
 def smoothed_screen(height: int, width: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_errors_where_contrast_is_count_more() -> None:
 @pytest.mark.parametrize("max_error", [6.0, 20.0, 80.0])
 def test_reduced_images_keep_the_error(max_error: float) -> None:
     pixels = smoothed_screen(120, 203)
-    found = reduce_colours(Colours.of(pixels), max_error)
+    found = list(reduce_colours(Colours.of(pixels), max_error))
     assert found
     for reduced in found:
         assert reduced.error <= max_error
@@ -108,7 +108,28 @@ def test_photographs_do_not_fit_into_a_palette() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (80, 90, 3), np.uint8)
     colours = Colours.of(noise)
     assert colours.exact > MAX_COLOURS >= len(colours.counts)
-    assert reduce_colours(colours, 10.0) == []
+    assert list(reduce_colours(colours, 10.0)) == []
+    assert not can_reduce(colours, 10.0)
+
+
+@pytest.mark.parametrize("max_error", [6.0, 80.0])
+def test_trials_do_not_depend_on_each_other(max_error: float) -> None:
+    """Palettes are shared by trials, and equal ones are given once."""
+    colours = Colours.of(smoothed_screen(120, 203))
+    alone = [one for trial in TRIALS for one in reduce_colours(colours, max_error, [trial])]
+    together = [(one.colours, one.error) for one in reduce_colours(colours, max_error)]
+    assert together == list(dict.fromkeys((one.colours, one.error) for one in alone))
+    assert can_reduce(colours, max_error)
+
+
+def test_colours_are_counted_in_all_rows() -> None:
+    pixels = np.zeros((40, 30, 3), np.uint8)
+    pixels[:, :, 1] = np.arange(30)
+    assert has_more_colours(pixels, 29)
+    assert not has_more_colours(pixels, 30)
+    pixels[17, 4] = 99
+    assert has_more_colours(pixels, 30)
+    assert not has_more_colours(pixels, 31)
 
 
 def test_merged_colours_have_their_error_counted() -> None:

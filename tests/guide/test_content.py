@@ -71,11 +71,13 @@ def test_the_guide_text_raises_text() -> None:
 def test_flatness() -> None:
     assert flatness(np.zeros((20, 30, 3), np.uint8)) == 1
     assert flatness(np.zeros((20, 1, 3), np.uint8)) == 0
+    pixels = np.array([[[1, 2, 3], [1, 2, 3], [1, 2, 4]], [[5, 6, 7], [5, 6, 7], [5, 6, 7]]], np.uint8)
+    assert flatness(pixels) == flatness(pixels[:, ::-1]) == 0.75
     assert flatness(screen(300, 400)) > FLAT > 0.2 > flatness(picture(300, 400))
 
 
 def test_flat_graphics() -> None:
-    dither = np.indices((60, 80)).sum(axis=0) % 2 * np.uint8(255)
+    dither = (np.indices((60, 80)).sum(axis=0) % 2 * 255).astype(np.uint8)
     assert is_flat(screen(300, 400))
     assert is_flat(np.repeat(dither[..., None], 3, axis=2))
     assert is_flat(np.zeros((1, 1, 3), np.uint8))

@@ -70,21 +70,18 @@ def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None)
     """Contrast-weighted error, and the squared error of means of 8×8 pixels; band by band."""
     weights = contrast_weights(pixels) if weights is None else weights
     height, width = pixels.shape[:2]
-    columns = weights.shape[1] * BLOCK
+    edges, cells = np.arange(0, width, BLOCK), np.arange(0, width, _COARSE)
+    across, cells_across = np.diff(edges, append=width), np.diff(cells, append=width)
     fine = coarse = total = 0.0
     for row, weight in enumerate(weights):
         band = slice(row * BLOCK, (row + 1) * BLOCK)
-        difference = (pixels[band].astype(np.float32) - decoded[band]) @ OPPONENT.T
-        squares = np.square(difference).sum(axis=(0, 2))
-        blocks = np.pad(squares, (0, columns - width)).reshape(-1, BLOCK).sum(axis=1)
-        fine += float(blocks @ weight)
-        counts = np.full(len(weight), BLOCK * len(difference))
-        counts[-1] -= (columns - width) * len(difference)
-        total += float(counts @ weight)
-        sums = np.add.reduceat(
-            np.add.reduceat(difference, range(0, len(difference), _COARSE)), range(0, width, _COARSE), axis=1
-        )
-        rows = np.diff(np.arange(0, len(difference), _COARSE), append=len(difference))
-        across = np.diff(np.arange(0, width, _COARSE), append=width)
-        coarse += float((np.square(sums).sum(axis=2) / (rows[:, None] * across)).sum())
+        difference = pixels[band].astype(np.float32) - decoded[band]
+        away = (OPPONENT @ difference.reshape(-1, 3).T).reshape(3, -1, width)
+        squares = np.einsum("chw,chw->w", away, away)
+        fine += float(np.add.reduceat(squares, edges) @ weight)
+        total += away.shape[1] * float(across @ weight)
+        for top in range(0, away.shape[1], _COARSE):
+            rows = away[:, top : top + _COARSE]
+            sums = np.add.reduceat(rows.sum(axis=1), cells, axis=1)
+            coarse += float((np.square(sums).sum(axis=0) / cells_across).sum()) / rows.shape[1]
     return fine / total, coarse / (height * width)

@@ -6,14 +6,18 @@
     pixels ─┬─▸ palette ─▸ lossless ───────────────┐
             ├─▸ lossless, if colours are few ──────┼─▸ fewest bytes for the error
             └─▸ AV1 ───────────────────────────────┘
+
+Pillow's encoders run in threads beside the search for palettes. Threads only save time: files are the same
+for any number of cores.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +25,7 @@ import numpy as np
 from cotam.codec.av1 import DRAFT_SPEED, can_encode_av1, decode_av1, encode_av1, speed_for
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.lossless import can_encode_lossless, encode_lossless
-from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.palette import TRIALS, Colours, can_reduce, has_more_colours, reduce_colours
 from cotam.codec.rate import SizeCurve
 from cotam.codec.scale import av1_quality_for, error_at
 from cotam.errors import MissingCodecError, TargetSizeError
@@ -44,7 +48,7 @@ _FAST_COLOURS = 512
 _FAST_TRIALS = ((16, 1.0), (64, 1.0))
 
 _PALETTE_PIXELS = 16_000_000
-"""Larger images are not reduced to a palette, which takes some 50 bytes of memory per pixel."""
+"""Larger images are not reduced to a palette, which takes some 65 bytes of memory per pixel beside AV1."""
 
 _SLOPE = 0.5
 """Bytes times error to this power is about constant along the rate curve of either payload."""
@@ -199,7 +203,7 @@ class FlatCoder:
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
         enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
-        if self._has_av1 and not (kinds and self._colours.exact <= enough):
+        if self._has_av1 and (not kinds or has_more_colours(self._pixels, enough)):
             kinds.add(Kind.AV1)
         if not kinds:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
@@ -213,12 +217,17 @@ class FlatCoder:
 
     def _as_sample(self, quality: int, speed: int) -> _Choice:
         """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
-        target, found = error_at(quality), self._few_colours(quality, TRIALS)
-        if found is None:
+        target = error_at(quality)
+        if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
             return _Choice({Kind.AV1}, ())
-        palette, trial = found
-        drafted = self._av1(quality, DRAFT_SPEED).cost(target) / _DRAFTED[speed]
-        lead = math.log(drafted / palette.cost(target))
+        with ThreadPoolExecutor(1) as beside:
+            drafted = beside.submit(lambda: self._av1(quality, DRAFT_SPEED).cost(target))
+            found = self._few_colours(quality, TRIALS)
+            if found is None:
+                return _Choice({Kind.AV1}, ())
+            palette, trial = found
+            cost = palette.cost(target)  # before waiting for the draft
+            lead = math.log(drafted.result() / _DRAFTED[speed] / cost)
         kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
         return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
 
@@ -249,13 +258,20 @@ class FlatCoder:
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
+        if choice.kinds == {Kind.LOSSLESS, Kind.AV1}:
+            with ThreadPoolExecutor(1) as beside:
+                av1 = beside.submit(self._av1, quality, self._speed)
+                palette = self._palette(quality, choice.trials)
+                if palette is None:
+                    return av1.result()
+                palette.cost(error_at(quality))  # measures the error before waiting for AV1
+                return better(palette, av1.result(), quality)
         palette = self._palette(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
-        if palette and Kind.AV1 not in choice.kinds:
+        if palette:
             return palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        av1 = self._av1(quality, self._speed)
-        return better(palette, av1, quality) if palette else av1
+        return self._av1(quality, self._speed)
 
     def _palette(self, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
         """Code the image in few colours; if no trial is within the error, in the largest palettes."""
@@ -285,16 +301,21 @@ class FlatCoder:
         self, quality: int, trials: Sequence[tuple[int, float]]
     ) -> tuple[Coded, tuple[int, float]] | None:
         """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
-        target = error_at(quality)
-        reduced = [
-            (encode_lossless(one.pixels), one) for one in reduce_colours(self._colours, target, trials)
-        ]
+        target, colours = error_at(quality), self._colours
+        with ThreadPoolExecutor(2) as beside:
+            exact = beside.submit(lambda: self._exact)
+            coding = [
+                (beside.submit(encode_lossless, one.pixels), one)
+                for one in reduce_colours(colours, target, trials)
+            ]
+            reduced = [(payload.result(), one) for payload, one in coding]
         found = []
         if reduced:
             payload, one = min(reduced, key=lambda pair: _cost(len(pair[0]), pair[1].error, target))
-            found.append((self._coded(Kind.LOSSLESS, quality, payload, one.pixels), one.trial))
-        if self._exact is not None:
-            found.append((self._coded(Kind.LOSSLESS, quality, self._exact, self._pixels), TRIALS[-1]))
+            file = self._file(Kind.LOSSLESS, quality, payload)
+            found.append((Coded(file, partial(self._error_of, one.pixels)), one.trial))
+        if (same := exact.result()) is not None:
+            found.append((Coded(self._file(Kind.LOSSLESS, quality, same), lambda: 0.0), TRIALS[-1]))
         return min(found, key=lambda one: one[0].cost(target), default=None)
 
     def _av1(self, quality: int, speed: int) -> Coded:
@@ -307,9 +328,6 @@ class FlatCoder:
             self._file(Kind.AV1, quality, payload),
             lambda: self._error_of(decode_av1(payload, self._width, self._height)),
         )
-
-    def _coded(self, kind: Kind, quality: int, payload: bytes, decoded: np.ndarray) -> Coded:
-        return Coded(self._file(kind, quality, payload), lambda: self._error_of(decoded))
 
     def _error_of(self, decoded: np.ndarray) -> float:
         return balanced_error(self._pixels, decoded, self._weights)

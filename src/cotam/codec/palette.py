@@ -13,15 +13,17 @@ makes runs longer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 
-__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "reduce_colours"]
+__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "has_more_colours", "reduce_colours"]
 
 MAX_COLOURS = 1024
 """More colours are first merged on a coarser grid."""
@@ -39,6 +41,7 @@ _AGREEMENTS = (6.0, 2.0)
 _PLAIN = 8
 """Pixels of a run of one colour that counts as plain ground."""
 
+_LARGEST = max(size for size, _ in TRIALS)
 _ROUNDS = 6
 _PASSES = 2
 _STEPS = 7
@@ -69,6 +72,11 @@ class Colours:
     pixel_weights: np.ndarray
     merged_error: float
     exact: int
+
+    @cached_property
+    def weighted(self) -> np.ndarray:
+        """Values times weights, float64 (3, n)."""
+        return np.ascontiguousarray((self.weights[:, None] * self.values).T)
 
     @classmethod
     def of(cls, pixels: np.ndarray, block_weights: np.ndarray | None = None) -> Colours:
@@ -128,36 +136,52 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Runs continue over the ends of rows. Drawings have few runs, so only these are sorted.
     """
-    packed = np.asarray(Image.fromarray(pixels).convert("RGBX")).view(">u4").reshape(-1)
-    starts = np.flatnonzero(np.concatenate([[True], packed[1:] != packed[:-1]]))
-    found, runs = np.unique(packed[starts].astype(np.uint32) >> 8, return_inverse=True)
+    packed = np.asarray(Image.fromarray(pixels).convert("RGBX")).view(np.uint32).reshape(-1)
+    starts = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1])
+    found, runs = np.unique(packed[starts].view(">u4").astype(np.uint32) >> 8, return_inverse=True)
     return found, runs, np.diff(starts, append=packed.size)
+
+
+def has_more_colours(pixels: np.ndarray, limit: int) -> bool:
+    """Whether pixels uint8 (H, W, 3) have more than ``limit`` colours."""
+    return any(Image.fromarray(pixels[::step]).getcolors(limit) is None for step in (16, 1))
 
 
 def reduce_colours(
     colours: Colours, max_error: float, trials: Sequence[tuple[int, float]] = TRIALS
-) -> list[Reduced]:
+) -> Iterator[Reduced]:
     """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
     Parameters
     ----------
     colours : colours of the image
     max_error : largest estimated error
-    trials : subset of `TRIALS`; time is proportional to their number
+    trials : subset of `TRIALS`; time is about proportional to their number
 
-    Returns
-    -------
-    list of Reduced
-        Candidates; empty if none is within the error.
+    Yields
+    ------
+    Reduced
+        Candidates, all different; none if none is within the error.
     """
-    found: dict[tuple[int, float], Reduced] = {}
+    quantiser = _Quantiser(colours)
+    palettes: list[_Palette] = []
+    found: set[tuple[int, float]] = set()
     for size, share in trials:
-        palette = _best_palette(colours, size, max_error * share)
-        if palette is not None:
-            pixels, error = _smoothed(colours, palette, max_error)
-            count = len(palette.values)
-            found.setdefault((count, error), Reduced(pixels, count, error, (size, share)))
-    return list(found.values())
+        palette = quantiser.best(size, max_error * share)
+        if palette is None or any(palette is one for one in palettes):
+            continue
+        palettes.append(palette)
+        pixels, error = _smoothed(colours, palette, max_error)
+        count = len(palette.values)
+        if (count, error) not in found:
+            found.add((count, error))
+            yield Reduced(pixels, count, error, (size, share))
+
+
+def can_reduce(colours: Colours, max_error: float) -> bool:
+    """Whether the largest of `TRIALS` is probably within an error; much faster than `reduce_colours`."""
+    size, share = TRIALS[-2]
+    return _Quantiser(colours).palette(_TRADES[0], size).error <= max_error * share
 
 
 @dataclass(frozen=True)
@@ -170,33 +194,99 @@ class _Palette:
     trade: float
 
 
-def _best_palette(colours: Colours, size: int, max_error: float) -> _Palette | None:
-    """Return the cheapest palette within an error, by bisection of the worth of a bit."""
-    low, high = _TRADES
-    best = None
-    for step in range(_STEPS):
-        trade = low if step == 0 else (low + high) / 2
-        palette = _quantised(colours, 2.0**trade, size)
-        if palette.error <= max_error:
-            best, low = palette, trade
-        elif step == 0:
-            return None
-        else:
-            high = trade
-    return best
+class _Quantiser:
+    """Finds palettes for the colours of one image; each is computed once."""
+
+    def __init__(self, colours: Colours) -> None:
+        self._colours, self._points = colours, colours.values @ OPPONENT.T
+        self._seeds, self._gains = _spread(self._points, colours.weights)
+        self._known: dict[tuple[int, float], _Palette] = {}
+
+    def best(self, size: int, max_error: float) -> _Palette | None:
+        """Return the cheapest palette within an error, by bisection of the worth of a bit."""
+        low, high = _TRADES
+        best = None
+        for step in range(_STEPS):
+            trade = low if step == 0 else (low + high) / 2
+            palette = self.palette(trade, size)
+            if palette.error <= max_error:
+                best, low = palette, trade
+            elif step == 0:
+                return None
+            else:
+                high = trade
+        return best
+
+    def palette(self, trade: float, size: int) -> _Palette:
+        """Return a palette of at most ``size`` colours for which a bit is worth 2 to the power ``trade``."""
+        worth = 2.0**trade
+        cheap = np.flatnonzero(self._gains[:size] < worth)
+        count = int(cheap[0]) if len(cheap) else min(size, len(self._seeds))
+        if (count, trade) not in self._known:
+            self._known[count, trade] = self._quantised(worth, self._seeds[:count])
+        return self._known[count, trade]
+
+    def _quantised(self, trade: float, seeds: np.ndarray) -> _Palette:
+        """Return the palette, from initial colours, for which a bit is worth ``trade`` in squared error."""
+        colours = self._colours
+        palette = colours.values[seeds]
+        chosen = _distances(self._points, palette).argmin(axis=1)
+        for _ in range(_ROUNDS):
+            previous, counts = chosen, np.bincount(chosen, colours.counts, len(palette))
+            used = counts > 0
+            total = np.bincount(chosen, colours.weights, len(palette))[used]
+            sums = [np.bincount(chosen, one, len(palette))[used] for one in colours.weighted]
+            palette = np.rint(np.stack(sums, axis=1) / total[:, None]).astype(np.float32)
+            bits = -np.log2(counts[used] / counts.sum())
+            away = _distances(self._points, palette)
+            cost = colours.weights[:, None] * away
+            cost += (trade * colours.counts)[:, None] * bits
+            chosen = cost.argmin(axis=1)
+            if used.all() and np.array_equal(chosen, previous):
+                break
+        nearest = away[np.arange(len(chosen)), chosen]
+        error = float(colours.weights @ nearest / colours.counts.sum()) + colours.merged_error
+        names, chosen = np.unique(chosen, return_inverse=True)
+        return _Palette(palette[names].astype(np.uint8), chosen.reshape(-1).astype(np.int16), error, trade)
+
+
+def _spread(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return initial colours for the largest palette, and what each gains in weighted error.
+
+    The first is that of largest weight, then repeatedly the one with the largest error. The gain of the first
+    is infinite.
+    """
+    chosen, gains = [int(weights.argmax())], [math.inf]
+    away = np.square(points - points[chosen[0]]).sum(axis=1)
+    while len(chosen) < min(_LARGEST, len(points)):
+        gain = weights * away
+        place = int(gain.argmax())
+        chosen.append(place)
+        gains.append(float(gain[place]))
+        away = np.minimum(away, np.square(points - points[place]).sum(axis=1))
+    return np.array(chosen), np.array(gains)
+
+
+def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return squared distances, float32 (n, k), of colours in the space of `OPPONENT` to a palette in RGB."""
+    centres = palette @ OPPONENT.T
+    squares = np.square(points).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
+    squares -= 2 * points @ centres.T
+    return np.maximum(squares, 0, out=squares)
 
 
 def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
     """Return the image in the palette, smoothed as far as the error allows, and its error."""
-    labels = palette.chosen[colours.index]
+    labels = palette.chosen.take(colours.index)
     table = _distances(colours.values @ OPPONENT.T, palette.values)
     for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
         moved = _agreeing(labels, table, colours, agreement * palette.trade)
-        away = table[colours.index, moved]
-        error = float(np.mean(colours.pixel_weights * away, dtype=np.float64)) + colours.merged_error
+        away = table.take(colours.index * np.int32(len(palette.values)) + moved)
+        away *= colours.pixel_weights
+        error = float(np.mean(away, dtype=np.float64)) + colours.merged_error
         if error <= max_error:
-            return palette.values[moved], error
-    return palette.values[labels], palette.error
+            return palette.values.take(moved, axis=0), error
+    return palette.values.take(labels, axis=0), palette.error
 
 
 def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
@@ -205,15 +295,16 @@ def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: fl
     The cost of a label is the pixel's weighted error minus ``worth`` for each direct neighbour that has it,
     and half of that for each diagonal one. Pixels are updated alternately, as on a checkerboard.
     """
-    padded = np.pad(labels, 1, mode="edge").astype(np.int16)
+    padded = np.pad(labels, 1, mode="edge")
     for _ in range(_PASSES):
         inner = padded[1:-1, 1:-1]
         edges = (inner != padded[1:-1, :-2]) | (inner != padded[1:-1, 2:])
         edges |= (inner != padded[:-2, 1:-1]) | (inner != padded[2:, 1:-1])
-        rows, columns = np.nonzero(edges)
-        for parity in (0, 1):
-            half = (rows + columns) % 2 == parity
-            _move(padded, rows[half], columns[half], table, colours, worth)
+        places = np.flatnonzero(edges)
+        rows, columns = np.divmod(places, labels.shape[1])
+        odd = (rows + columns) % 2 == 1
+        for half in (~odd, odd):
+            _move(padded, places[half], rows[half], table, colours, worth)
         padded[0], padded[-1] = padded[1], padded[-2]
         padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
     return padded[1:-1, 1:-1]
@@ -221,69 +312,35 @@ def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: fl
 
 def _move(
     padded: np.ndarray,
+    places: np.ndarray,
     rows: np.ndarray,
-    columns: np.ndarray,
     table: np.ndarray,
     colours: Colours,
     worth: float,
 ) -> None:
-    """Give the pixels at these places their best labels; ``padded`` has a border of one."""
+    """Give pixels, of these places in the flattened image, their best labels.
+
+    ``padded`` are the labels with a border of one pixel.
+    """
     flat, stride = padded.reshape(-1), padded.shape[1]
-    places = (rows + 1) * stride + columns + 1
-    direct = np.stack([flat[places + step] for step in (-1, 1, -stride, stride)])
-    diagonal = np.stack([flat[places + step] for step in (-stride - 1, 1 - stride, stride - 1, stride + 1)])
-    weights, colour = colours.pixel_weights[rows, columns], colours.index[rows, columns]
-    best, lowest = flat[places], None
-    for label in (best, *direct):
-        near = (direct == label).sum(axis=0, dtype=np.float32)
-        near += (diagonal == label).sum(axis=0, dtype=np.float32) / 2
-        cost = weights * table[colour, label] - np.float32(worth) * near
+    weights = colours.pixel_weights.take(places)
+    offsets = colours.index.take(places).astype(np.intp) * table.shape[1]
+    corners = places + 2 * rows  # of the 3×3 labels around each
+    around = [flat[row * stride + column :].take(corners) for row in range(3) for column in range(3)]
+    best, lowest = around[4], None
+    direct, diagonal = around[1::2], around[0:4:2] + around[6::2]
+    for label in (best.copy(), around[3], around[5], around[1], around[7]):
+        near = np.zeros(len(label), np.uint8)
+        for one in direct:
+            near += one == label
+        near *= 2
+        for one in diagonal:
+            near += one == label
+        cost = weights * table.take(offsets + label)
+        cost -= np.float32(worth) / 2 * near
         if lowest is None:
             lowest = cost
-        best = np.where(cost < lowest, label, best)
-        lowest = np.minimum(cost, lowest)
-    flat[places] = best
-
-
-def _quantised(colours: Colours, trade: float, size: int) -> _Palette:
-    """Return the palette for which a bit is worth ``trade`` in squared error of a pixel."""
-    points = colours.values @ OPPONENT.T
-    palette = colours.values[_spread(points, colours.weights, trade, size)]
-    chosen = _distances(points, palette).argmin(axis=1)
-    for _ in range(_ROUNDS):
-        counts = np.bincount(chosen, colours.counts, len(palette))
-        used = counts > 0
-        total = np.bincount(chosen, colours.weights, len(palette))[used]
-        sums = [
-            np.bincount(chosen, colours.weights * colours.values[:, k], len(palette))[used] for k in range(3)
-        ]
-        palette = np.rint(np.stack(sums, axis=1) / total[:, None]).astype(np.float32)
-        bits = -np.log2(counts[used] / counts.sum())
-        cost = colours.weights[:, None] * _distances(points, palette)
-        cost += trade * colours.counts[:, None] * bits
-        chosen = cost.argmin(axis=1)
-    away = _distances(points, palette)[np.arange(len(points)), chosen]
-    error = float(colours.weights @ away / colours.counts.sum()) + colours.merged_error
-    names, chosen = np.unique(chosen, return_inverse=True)
-    return _Palette(palette[names].astype(np.uint8), chosen.reshape(-1), error, trade)
-
-
-def _spread(points: np.ndarray, weights: np.ndarray, trade: float, size: int) -> list[int]:
-    """Return initial colours: the one of largest weight, then repeatedly the one with the largest cost."""
-    chosen = [int(weights.argmax())]
-    away = np.square(points - points[chosen[0]]).sum(axis=1)
-    while len(chosen) < min(size, len(points)):
-        gain = weights * away
-        place = int(gain.argmax())
-        if gain[place] < trade:
-            break
-        chosen.append(place)
-        away = np.minimum(away, np.square(points - points[place]).sum(axis=1))
-    return chosen
-
-
-def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Return squared distances (n, k) of colours, in the space of `OPPONENT`, to a palette in RGB."""
-    centres = palette @ OPPONENT.T
-    squares = np.square(points).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
-    return np.maximum(squares - 2 * points @ centres.T, 0).astype(np.float32)
+        else:
+            best ^= (best ^ label) & -(cost < lowest).astype(np.int16)  # as np.where, which is slow here
+            lowest = np.minimum(cost, lowest)
+    flat[corners + stride + 1] = best
