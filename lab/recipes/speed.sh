@@ -7,4 +7,4 @@
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
-exec "${PYTHON:-python3}" -m cotam_lab.bench.speed "$data/kodak/images/kodim05.png" -o "${2:-results}/speed.md"
+exec "${PYTHON:-python3}" -m cotam bench speed "$data/kodak/images/kodim05.png" -o "${2:-results}/speed.md"

@@ -6,16 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from safetensors.torch import load_file, save_file
-
-from cotam_lab.guides.distil import distil, export_guide, load_targets, validate
-from cotam_lab.guides.sensitivity import Teachers, cache
-from cotam_lab.nets.guide_lite import HEADS, Lite
-from cotam_lab.nets.teachers import load_teacher
-from cotam_lab.nets.text_detector import load_text_detector
-from cotam_lab.train.checkpoints import exported
-from cotam_lab.train.data import Crops
 
 __all__ = ["guide"]
 
@@ -47,6 +37,12 @@ def guide() -> None:
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
     """Measure sensitivities and text of training crops. Run again, it continues."""
+    from cotam_lab.guides.sensitivity import Teachers, cache
+    from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.nets.text_detector import load_text_detector
+    from cotam_lab.train.checkpoints import exported
+    from cotam_lab.train.data import Crops
+
     sources = [
         Crops(pack, size=size, seed=seed, text_share=0.2, largest_shrink=LARGEST_SHRINK) for size in SIZES
     ]
@@ -66,6 +62,11 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 @click.option("--seed", default=0, show_default=True)
 def distil_command(folder: Path, out: Path, **options: Any) -> None:
     """Train a new guide on the targets in FOLDER; every tenth crop is for validation."""
+    import torch
+
+    from cotam_lab.guides.distil import distil, load_targets, save, validate
+    from cotam_lab.nets.guide_lite import HEADS, Lite
+
     torch.manual_seed(options["seed"])
     lite, (training, validation) = Lite(), load_targets(folder)
     for step, loss in distil(lite, training, **options):
@@ -83,16 +84,6 @@ def distil_command(folder: Path, out: Path, **options: Any) -> None:
 @click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
 def export(file: Path, out: Path, side: int, exponent: float) -> None:
     """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
+    from cotam_lab.guides.distil import export_guide, load
+
     export_guide(load(file), out, side=side, exponent=exponent)
-
-
-def load(path: Path) -> Lite:
-    """Load a network that these commands wrote."""
-    lite = Lite()
-    lite.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    return lite
-
-
-def save(lite: Lite, path: Path) -> None:
-    """Write a network as float16."""
-    save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

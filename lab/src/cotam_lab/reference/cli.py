@@ -8,11 +8,6 @@ from pathlib import Path
 
 import click
 
-from cotam_lab.reference.model import Settings, assemble, load_parts
-from cotam_lab.reference.quiz_pack import read, write
-from cotam_lab.reference.quiz_sets import write_sets
-from cotam_lab.reference.train import REHEARSAL, Schedule, train
-
 __all__ = ["reference"]
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -29,6 +24,8 @@ def reference() -> None:
 @click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
 def pack(data: Path, out: Path) -> None:
     """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
+    from cotam_lab.reference.quiz_pack import write
+
     count = write(data, out)
     click.echo(f"{out}: {count} photos, {out.stat().st_size / 1e6:.1f} MB")
 
@@ -39,6 +36,8 @@ def pack(data: Path, out: Path) -> None:
 @click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
     """Write held-out questions for cotam eval: synthetic.jsonl, real.jsonl, and README.md with chance."""
+    from cotam_lab.reference.quiz_sets import write_sets
+
     for name, found in write_sets(data, out, count=count).items():
         click.echo(f"{out / name}.jsonl: {len(found)} questions")
 
@@ -60,6 +59,10 @@ def fit(
     file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
 ) -> None:
     """Train, or continue training, on images drawn with PACK; writes reference.safetensors."""
+    from cotam_lab.reference.model import Settings, assemble, load_parts
+    from cotam_lab.reference.quiz_pack import read
+    from cotam_lab.reference.train import REHEARSAL, Schedule, train
+
     schedule = REHEARSAL if rehearse else Schedule()
     if batch:
         schedule = replace(schedule, batch=batch)
