@@ -1,9 +1,11 @@
-"""Help of the lab's commands does not wait for torch."""
+"""Help of the lab's commands."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+import pytest
 
 HEAVY = {
     *("PIL", "httpx2", "matplotlib", "numpy", "onnx", "onnxruntime", "safetensors", "scipy", "torch", "tqdm"),
@@ -28,7 +30,17 @@ for point in importlib.metadata.entry_points(group="cotam.commands"):
 """
 
 
-def test_help_of_every_command_imports_no_heavy_package() -> None:
+@pytest.fixture(scope="module")
+def pages() -> str:
+    """Help of all commands. Fails if one of them imports a heavy package."""
     result = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("Usage: cotam") == 25
+    return result.stdout
+
+
+def test_no_command_imports_a_heavy_package_for_help(pages: str) -> None:
+    assert pages.count("Usage: cotam") == 25
+
+
+def test_outputs_are_named_as_in_the_product(pages: str) -> None:
+    assert pages.count("-o, --output ") == pages.count("-o, ") == 20

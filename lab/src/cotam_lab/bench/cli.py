@@ -95,7 +95,7 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
-@click.option("-o", "--out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
+@click.option("-o", "--output", "out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
 @click.option(
     "--metric",
     "metrics",
@@ -163,7 +163,9 @@ def sweep(
 
 @bench.command("report")
 @click.argument("files", metavar="ROWS...", nargs=-1, required=True, type=click.Path(True, path_type=Path))
-@click.option("-o", "--out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md.")
+@click.option(
+    "-o", "--output", "out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md."
+)
 @_references
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @_scores
@@ -204,7 +206,8 @@ def report_command(
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the table here.",

@@ -34,7 +34,8 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.argument("questions", type=_FILE)
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     required=True,
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),

@@ -25,7 +25,7 @@ def guide() -> None:
 
 @guide.command()
 @click.option("--pack", type=_FOLDER, required=True, help="Training images.")
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the targets.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder for the targets.")
 @click.option("--count", default=2400, show_default=True, help="Number of crops.")
 @click.option(
     "--weights",
@@ -55,7 +55,7 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 
 @guide.command("distil")
 @click.argument("folder", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .safetensors.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File to write, .safetensors.")
 @click.option("--steps", default=5000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
@@ -79,7 +79,7 @@ def distil_command(folder: Path, out: Path, **options: Any) -> None:
 
 @guide.command()
 @click.argument("file", type=_FILE)
-@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .onnx.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File to write, .onnx.")
 @click.option("--side", default=768, show_default=True, help="Largest long side of its input, in pixels.")
 @click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
 def export(file: Path, out: Path, side: int, exponent: float) -> None:

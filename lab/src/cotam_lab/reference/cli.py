@@ -21,7 +21,7 @@ def reference() -> None:
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
 def pack(data: Path, out: Path) -> None:
     """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
     from cotam_lab.reference.quiz_pack import write
@@ -32,7 +32,7 @@ def pack(data: Path, out: Path) -> None:
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the questions.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder for the questions.")
 @click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
     """Write held-out questions for cotam eval: synthetic.jsonl, real.jsonl, and README.md with chance."""
@@ -44,7 +44,7 @@ def questions(data: Path, out: Path, count: int) -> None:
 
 @reference.command("fit")
 @click.argument("file", metavar="PACK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
 @click.option("--minutes", type=float, help="Stop after this time; the same command continues.")
 @click.option(
     "--workers",

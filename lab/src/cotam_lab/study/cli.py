@@ -35,7 +35,8 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 )
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     required=True,
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
@@ -83,7 +84,7 @@ def analyze(
     """Study what compression breaks: features, attention, and low-level, semantic and cross-level tasks.
 
     Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.html. Run again with the
-    same options, it continues where it stopped; other options need another OUT.
+    same options, it continues where it stopped; other options need another folder.
     """
     from cotam_lab.bench.baselines import codec
     from cotam_lab.bench.images import find_images, labelled_images

@@ -75,7 +75,7 @@ def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, lis
 
 @main.command("pack")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the pack.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder of the pack.")
 @_hold_out
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
@@ -91,7 +91,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @main.command("codec")
 @click.option("--pack", "folder", type=_THERE, help="What pack wrote.")
 @click.option("--tiles", "tiles_file", type=_THERE, help="What tiles wrote: for a GPU.")
-@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
 @_size
 @click.option("--steps", default=300_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
@@ -186,7 +186,7 @@ def _loss(objective: str, teacher: str) -> Loss:
 
 @main.command("tiles")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("-o", "--output", "out", type=_FILE, required=True)
 @click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
 @_hold_out
 @_text_share
@@ -233,7 +233,12 @@ def losses_command(
 @main.command("curves")
 @click.argument("logs", nargs=-1, required=True, type=_THERE)
 @click.option(
-    "-o", "--out", type=_FILE, required=True, help="Figure; its suffix, .svg or .png, says the format."
+    "-o",
+    "--output",
+    "out",
+    type=_FILE,
+    required=True,
+    help="Figure; its suffix, .svg or .png, says the format.",
 )
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     """Draw what runs logged against steps: LOGS are folders of runs, or files."""
@@ -249,7 +254,9 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 @main.command("export")
 @click.argument("checkpoint", type=_THERE)
 @_pack
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the weight set.")
+@click.option(
+    "-o", "--output", "out", metavar="OUT", type=_OUT, required=True, help="Folder of the weight set."
+)
 @click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
 @click.option(
     "--adapts",
@@ -287,7 +294,7 @@ def export_command(
 @main.command("hyper-context")
 @click.argument("checkpoint", type=_THERE)
 @_pack
-@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("-o", "--output", "out", metavar="OUT", type=_FILE, required=True)
 @click.option("--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images.")
 @click.option("--steps", default=600, show_default=True, help="Of two images.")
 @_text_share
@@ -310,7 +317,7 @@ def hyper_context_command(
 
 @main.command("tokens")
 @click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("-o", "--output", "run", metavar="OUT", type=_OUT, required=True, help="Folder of the run.")
 @click.option(
     "--network",
     type=click.Path(exists=True, path_type=Path),
