@@ -83,20 +83,11 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     score; ``/v1/cotam/compare/words/jpeg`` and so on read the words in that file.
     """
     comparer = _Comparer("features" if features.available() else "psnr")
-
-    def route(path: str, work: Work) -> Route:
-        return Route(
-            path, SingleImage(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
-        )
-
-    return [
-        route("/v1/cotam/compare", comparer.ours),
-        *(route(f"/v1/cotam/compare/{one.name}", partial(comparer.other, one)) for one in comparer.formats),
-        *(
-            route(f"/v1/cotam/compare/words/{one.name}", partial(comparer.words, one))
-            for one in (COTAM, *comparer.formats)
-        ),
-    ]
+    works: dict[str, Work] = {"": comparer.ours}
+    works |= {f"/{one.name}": partial(comparer.other, one) for one in comparer.formats}
+    works |= {f"/words/{one.name}": partial(comparer.words, one) for one in (COTAM, *comparer.formats)}
+    made = partial(SingleImage, pool, bodies, size_limit, names=STILL, most=AT_A_TIME, seconds=SECONDS)
+    return [Route(f"/v1/cotam/compare{path}", made(work=work)) for path, work in works.items()]
 
 
 @dataclass(frozen=True)

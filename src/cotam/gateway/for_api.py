@@ -39,7 +39,7 @@ _HELD = 8
 class ForApi:
     """Turns images upright, shrinks them to the size that the model sees, and keeps to the limits of its API.
 
-    Images that are so already pass unchanged, as do images that cannot be read, with a line in the log.
+    Images that need no change pass unchanged, as do images that cannot be read, with a line in the log.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ForApi:
         others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
         job.tokens = request.tokens()
         if request.request_bytes is None:
-            return request.news([BEST] * len(request.images))
+            return request.changes([BEST] * len(request.images))
         room = quantised_room(request.request_bytes, others)
         turns = [_turn(image.part) for image in request.images]
         chosen = plan(turns, request.size, len(RUNGS), room)
@@ -85,7 +85,7 @@ class ForApi:
                 f"{request.request_bytes:,} of a request: send fewer images, or raise --max-request-bytes",
                 413,
             )
-        return request.news(chosen)
+        return request.changes(chosen)
 
 
 @dataclass
@@ -191,21 +191,21 @@ class _Request:
         chosen, size = self._best(image, rung)
         return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
 
-    def news(self, rungs: Sequence[int]) -> dict[Part, Media]:
+    def changes(self, rungs: Sequence[int]) -> dict[Part, Media]:
         """New media at these rungs; images that stay are left out, unless their media type is wrong."""
-        news: dict[Part, Media] = {}
+        changes: dict[Part, Media] = {}
         for image, rung in zip(self.images, rungs, strict=True):
             chosen, size = self._best(image, rung)
             result = image.kind
             if chosen != BEST:
                 with part_errors(image.part):
-                    news[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
+                    changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
                 result = self.form
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
-                news[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
+                changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
             note = Note(image.kind, result, len(image.data), size, image.seconds, image.cached)
             self._job.notes.append(note)
-        return news
+        return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
         """The rung that an image takes, this one or a lower one, and the bytes of its file."""

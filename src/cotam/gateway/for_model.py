@@ -63,11 +63,11 @@ class ForModel:
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
-        self._decoded: Cache[Any] = Cache(cache, size=_bytes_of)
+        self._decoded: Cache[Any] = Cache(cache, size=_cost)
         self._coded: Cache[bytes] = Cache(cache // 8)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
-        news: dict[Part, Media | Frames] = {}
+        changes: dict[Part, Media | Frames] = {}
         pixels, images, room = 0, count_images(parts), REQUEST * self._limit
         for part in parts:
             job.check()
@@ -80,15 +80,15 @@ class ForModel:
                     pixels, images = pixels + width * height * frames, images + frames - 1
                     self._check_pixels(pixels)
                     check_count(images, job.most)
-                    news[part] = self._new(part, data, job, room)
+                    changes[part] = self._new(part, data, job, room)
                 elif part.address is not None:
                     self._check_address(part, part.address)
                 elif png := self._openable(part, job):
-                    news[part] = png
-                if part in news:
-                    room -= _size(news[part])
+                    changes[part] = png
+                if part in changes:
+                    room -= _size(changes[part])
                     self._check_room(room)
-        return news
+        return changes
 
     def _openable(self, part: Part, job: Job) -> Media | None:
         """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
@@ -114,21 +114,20 @@ class ForModel:
             return [("", self._still(data, job))]
         started = time.perf_counter()
         key = job.held.owner, digest_of(data), "frames"
+        frames: list[tuple[str, Media]]
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
-        seconds, size = time.perf_counter() - started, sum(len(png) for _, png in frames)
-        job.notes.append(Note("sequence", "png", len(data), size, seconds, cached))
+        seconds = time.perf_counter() - started
+        job.notes.append(Note("sequence", "png", len(data), _size(frames), seconds, cached))
         self._log_row(data, data, "sequence")
-        png = MEDIA_TYPES["png"]
-        return [(f"<{at} seconds>", Media(png, data)) for at, data in frames]
+        return frames
 
-    def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, bytes]]:
-        """Seconds, as text, and PNG of each frame of a sequence, as far as there is room for them."""
+    def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, Media]]:
+        """Time as text and PNG of each frame of a sequence, as far as there is room for them."""
         found = []
         for seconds, image in cotam.decode_frames(data):
             job.check()
-            found.append((f"{seconds:.1f}", saved(image)))
-            room -= len(found[-1][1])
-            self._check_room(room)
+            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], saved(image))))
+            self._check_room(room - _size(found))
         return found
 
     def _still(self, data: bytes, job: Job) -> Media:
@@ -215,7 +214,6 @@ def _size(new: Media | Frames) -> int:
     return len(new.data) if isinstance(new, Media) else sum(len(media.data) for _, media in new)
 
 
-def _bytes_of(result: bytes | list[tuple[str, bytes]]) -> int:
-    """Bytes of an image, or of all frames of a sequence, in the cache."""
-    files = [result] if isinstance(result, bytes) else [png for _, png in result]
-    return sum(len(file) + OVERHEAD for file in files)
+def _cost(result: bytes | Frames) -> int:
+    """Bytes of a PNG, or of all frames of a sequence, in the cache."""
+    return len(result) + OVERHEAD if isinstance(result, bytes) else _size(result) + OVERHEAD * len(result)

@@ -55,7 +55,7 @@ class Source:
 class Patcher:
     """Encodes images, each once, and keeps the bases of patches. Safe to share by threads.
 
-    So many bytes of encoded images are kept by their source, and again by their SHA-256.
+    Encoded images are cached by their source and by their SHA-256, ``cache`` bytes each.
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
