@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -105,7 +105,7 @@ class _Comparer:
 
     def __init__(self, measure: str) -> None:
         self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
-        self._looks: Cache[tuple[float, bytes]] = Cache(32_000_000, lambda look: len(look[1]) + OVERHEAD)
+        self._coded: Cache[_Coded] = Cache(32_000_000, lambda one: len(one.data) + OVERHEAD)
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
@@ -163,30 +163,29 @@ class _Comparer:
 
     def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
         arguments = RequestOptions(options.quality, options.target_size).for_encode()
-        look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
-        return _Coded(COTAM, *look)
+        return self._code(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
 
     def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Check) -> _Coded:
-        def look(quality: int) -> tuple[float, bytes]:
-            return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
+        def code(quality: int) -> _Coded:
+            return self._code(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
-        quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
-        return _Coded(format, *look(quality), end)
+        quality, end = nearest(lambda quality: code(quality).decibel, format.qualities, wanted)
+        return replace(code(quality), end=end)
 
-    def _look(
+    def _code(
         self, pixels: Pixels, format: Format, setting: object, encode: Callable[[], bytes], check: Check
-    ) -> tuple[float, bytes]:
-        """Decibels of a file, and the file, which is kept."""
+    ) -> _Coded:
+        """Encode with a setting, and measure the decibels; cached."""
         key = digest_of(pixels.tobytes())
         if self._original[0] != key:
             self._original = key, self._see(pixels)
 
-        def make() -> tuple[float, bytes]:
+        def make() -> _Coded:
             check()
             file = encode()
-            return _decibel(self._see(format.decode(file)), self._original[1]), file
+            return _Coded(format, _decibel(self._see(format.decode(file)), self._original[1]), file)
 
-        return self._looks.get((key, format.name, setting), make)[0]
+        return self._coded.get((key, format.name, setting), make)[0]
 
     def _row(self, one: _Coded, pixels: Pixels) -> dict[str, Any]:
         return {

@@ -75,15 +75,14 @@ class SingleImage:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         options = options_in_query(Request(scope).query_params, self.names)
-        work = partial(self._done, body, Headers(scope=scope), options)
+        work = partial(self._done, body, Headers(scope=scope), options, exchange.notes)
         with exchange.stage("images"):
-            response, notes = await in_thread(self.pool, work, self.seconds)
-        exchange.notes += notes
+            response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
     def _done(
-        self, body: bytes, headers: Headers, options: RequestOptions, check: Check
-    ) -> tuple[Response, list[Note]]:
+        self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
+    ) -> Response:
         check()
         body = self.bodies.decoded(body, headers)
         try:
@@ -99,9 +98,10 @@ class SingleImage:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
             raise RefusedError("not enough memory for the image", 503) from error
-        source, result = format_of(body) or "cotam", _KINDS.get(response.media_type or "")
-        made = len(response.body)
-        return response, [Note(source, result, len(body), made, seconds, cached=False)] if result else []
+        if result := _KINDS.get(response.media_type or ""):
+            source, made = format_of(body) or "cotam", len(response.body)
+            notes.append(Note(source, result, len(body), made, seconds, cached=False))
+        return response
 
 
 def _encode(body: bytes, options: RequestOptions, check: Check) -> Response:
