@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -112,10 +112,6 @@ class _Image:
     seconds: float = 0.0
     cached: bool = True
 
-    @property
-    def key(self) -> Hashable:
-        return self.content, self.size
-
 
 class _Request:
     """The images of one request, and what its API takes. None is coded before its size is asked for."""
@@ -134,7 +130,7 @@ class _Request:
         # An image that fits stays as it is, whatever the rung, up to so many characters.
         self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
         self.images: list[_Image] = []
-        self._pixels: dict[bytes, Pixels] = {}
+        self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
 
     def add(self, part: Part) -> bool:
         """Take the image of a part; False for a part that stays as it is."""
@@ -231,7 +227,7 @@ class _Request:
         return rung, size
 
     def _coded_size(self, image: _Image, rung: int) -> int:
-        key = image.key, self.form, rung
+        key = image.content, image.size, self.form, rung
         return self._converter.sizes.get(key, lambda: len(self._code(image, rung)))[0]
 
     def _code(self, image: _Image, rung: int) -> bytes:
@@ -239,19 +235,14 @@ class _Request:
         started = time.perf_counter()
 
         def make() -> bytes:
-            return _coded(self._pixels_of(image), RUNGS[rung], self.form)
+            key = image.content, image.size
+            pixels, _ = self._pixels.get(key, lambda: resized(pixels_of(image.data), image.size))
+            return _coded(pixels, RUNGS[rung], self.form)
 
-        data, cached = self._converter.coded.get((image.key, self.form, rung), make)
+        data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
         image.cached = image.cached and cached
         image.seconds += time.perf_counter() - started
         return data
-
-    def _pixels_of(self, image: _Image) -> Pixels:
-        if image.content not in self._pixels:
-            if len(self._pixels) == _HELD:
-                self._pixels.pop(next(iter(self._pixels)))
-            self._pixels[image.content] = resized(pixels_of(image.data), image.size)
-        return self._pixels[image.content]
 
 
 def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
