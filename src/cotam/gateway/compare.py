@@ -117,8 +117,11 @@ class _Comparer:
         pixels = _pixels(body, options)
         coded = self._ours(pixels, options, check)
         height, width = pixels.shape[:2]
+        guide = load("lite")
+        assert guide
+        importance = heat(pixels, multiscale.importance(guide, pixels))
         panels = [
-            _panel("importance", _importance(pixels), "webp", quality=80),
+            _panel("importance", np.asarray(importance), "webp", quality=80),
             _panel("human", np.asarray(cotam.decode(coded.data, view="human"))),
         ]
         if outline(body)[:2] != (width, height):
@@ -208,13 +211,6 @@ def _pixels(body: bytes, options: RequestOptions) -> Pixels:
 def _distance(decibel: float) -> float:
     """Mean squared difference of features, 0 if they are equal."""
     return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
-
-
-def _importance(pixels: Pixels) -> Pixels:
-    """The importance map of the embedded guide, as an image."""
-    guide = load("lite")
-    assert guide
-    return np.asarray(heat(pixels, multiscale.importance(guide, pixels)))
 
 
 def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:
