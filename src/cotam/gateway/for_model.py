@@ -98,7 +98,7 @@ class ForModel:
         (data, kind), started = found, time.perf_counter()
         try:
             check_size(data, self._limit)
-            png, cached = self._decoded.get((digest_of(data), "png"), lambda: saved(pixels_of(data)))
+            png, cached = self._decoded.get(_key(data, job), lambda: saved(pixels_of(data)))
         except (InputError, LimitError) as error:
             log_passing(part, error)
             return None
@@ -113,8 +113,8 @@ class ForModel:
         if not is_sequence(data):
             return [("", self._still(data, job))]
         started = time.perf_counter()
-        key = job.held.owner, digest_of(data), "frames"
         frames: list[tuple[str, Media]]
+        key = *_key(data, job), "frames"
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
         seconds = time.perf_counter() - started
         job.notes.append(Note("sequence", "png", len(data), _size(frames), seconds, cached))
@@ -135,7 +135,7 @@ class ForModel:
         file, source = data, "cotam"
         if self._roundtrip and (kind := format_of(data)):
             options, source = job.options.over(self._roundtrip), kind
-            key = job.held.owner, digest_of(data), options
+            key = *_key(data, job), options
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._png(file, job)
@@ -144,9 +144,8 @@ class ForModel:
         return Media(MEDIA_TYPES["png"], png)
 
     def _png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
-        """A file as PNG, and whether it was made before. Nobody can tell what another owner has had made."""
-        key = job.held.owner, digest_of(file)
-        return self._decoded.get(key, lambda: self._decode(file, job, depth))
+        """A file as PNG, and whether it was made before."""
+        return self._decoded.get(_key(file, job), lambda: self._decode(file, job, depth))
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
@@ -207,6 +206,11 @@ class ForModel:
                 f"addresses of {host} are not allowed here (--allow-remote): "
                 f"send the {part.kind} itself, as data:{media}/…;base64,…"
             )
+
+
+def _key(data: bytes, job: Job) -> tuple[str, bytes]:
+    """The key of a file in caches. Nobody can tell what another owner has had made."""
+    return job.held.owner, digest_of(data)
 
 
 def _size(new: Media | Frames) -> int:
