@@ -172,6 +172,38 @@ def test_an_interrupt_is_one_line_and_leaves_whole_files(
     assert set(found.values()) <= {CODED[0]}
 
 
+STARTING = """
+import os, signal, sys
+from cotam.cli.main import main
+
+started = []
+
+def watch(frame, event, _):
+    if event == "return" and frame.f_code.co_name == "spawnv_passfds":
+        started.append(frame)
+        if len(started) == 2:  # after multiprocessing's resource tracker the first worker
+            os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+sys.setprofile(watch)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_end_while_a_worker_is_started(source: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTING, "batch", str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.stderr.splitlines()[1:] == [b"cotam: note: interrupted: the same command converts the rest"]
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_workers_end_without_a_word(source: Path, tmp_path: Path) -> None:
+    command = [*PROGRAM, "batch", str(source), str(tmp_path / "out"), "-j", "3"]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert all(line.startswith(b"cotam: ") for line in done.stderr.splitlines())
+
+
 @dataclass(frozen=True)
 class Wrong(Encoding):
     """Has a bug."""

@@ -49,8 +49,9 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
     running: dict[Connection, Unit] = {}
 
     def start(unit: Unit) -> None:
-        pipe, process = _started(work)
-        workers.append(process)
+        with _signals_blocked():
+            pipe, process = _started(work)
+            workers.append(process)
         give(pipe, unit)
 
     def give(pipe: Connection, unit: Unit) -> None:
@@ -80,7 +81,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
                 yield found
     finally:
         for process in workers:
-            process.terminate()
+            process.kill()
         for process in workers:
             process.join()
 
@@ -90,20 +91,22 @@ def _started(work: Work) -> tuple[Connection, SpawnProcess]:
     context = get_context("spawn")
     ours, its = context.Pipe()
     process = context.Process(target=_serve, args=(work, its), daemon=True)
-    with _interrupts_blocked():
-        process.start()
+    process.start()
     its.close()
     return ours, process
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C, here and in processes started meanwhile: a terminal sends it to them as well."""
+def _signals_blocked() -> Iterator[None]:
+    """Block signals to end, here and in processes that are started meanwhile, until `_serve` unblocks them.
+
+    A process that is interrupted while it starts, or whose parent is, would show a traceback.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    resource_tracker.ensure_running()  # process.start() would do so, and unblock it
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # process.start() would do so, and unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
@@ -112,18 +115,21 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def _serve(work: Work, pipe: Connection) -> None:
     """Convert the units that come through a pipe; the parent ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     start_worker()
     Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        unit = pipe.recv()
-        found: Row | Exception
-        try:
-            found = work(unit)
-        except Exception as error:
-            error.add_note(traceback.format_exc())
-            found = error
-        pipe.send(found)
+    with suppress(EOFError, OSError):  # the parent is gone
+        while True:
+            unit = pipe.recv()
+            found: Row | Exception
+            try:
+                found = work(unit)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                found = error
+            pipe.send(found)
 
 
 def _end_with_parent() -> None:
