@@ -1,10 +1,10 @@
 #!/bin/sh
-# speed.sh [DATA [OUT]]: time and memory of cotam, AVIF (speed 6) and WebP (method 6), in one run.
+# speed.sh [DATA [OUT]]: times of cotam, AVIF (speed 6) and WebP (method 6) on a Kodak image, in one run.
 #
-# DATA holds the folder kodak (../shared/data if not given); OUT gets speed.md (results). On a machine with two
-# free cores some four minutes, and 3 GB of memory for the images of 100 megapixels.
+# DATA holds the folder kodak (../shared/data if not given); OUT gets speed.md (results). For a machine with two
+# free cores.
 # Needs: pip install . ./lab.
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
-exec "${PYTHON:-python3}" -m cotam_lab.bench.speed "$data/kodak/images/kodim05.png" -o "${2:-results}/speed.md"
+exec "${PYTHON:-python3}" -m cotam bench speed "$data/kodak/images/kodim05.png" -o "${2:-results}/speed.md"

@@ -8,5 +8,5 @@
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
-exec "${PYTHON:-python3}" -m cotam_lab.bench.video "$data"/video/*.mp4 -o "${2:-results/video}" --fps 1 \
+exec "${PYTHON:-python3}" -m cotam bench video "$data"/video/*.mp4 -o "${2:-results/video}" --fps 1 \
     --max-frames "${MAX_FRAMES:-10}"

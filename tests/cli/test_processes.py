@@ -185,6 +185,33 @@ def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
     assert all(p.read_bytes() == CODED for p in Path("out").iterdir())
 
 
+LOADING = """
+import os, signal, sys
+from cotam.cli.main import main
+loading = False
+
+def watch(event, arguments):
+    global loading
+    if event == "import" and arguments[0].endswith("onnxruntime_pybind11_state"):
+        loading = True
+    elif loading:  # in the middle of its initialisation
+        loading = False
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.addaudithook(watch)
+main(["encode", "photo.png"])
+"""
+
+
+@unix
+def test_an_interrupt_while_onnx_runtime_is_loaded(folder: Path) -> None:
+    """An exception there is a C++ one, which aborts the process, or becomes an ImportError."""
+    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
+
+
 @unix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_process_that_is_ended_leaves_no_unfinished_file(folder: Path, name: str) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,9 +23,10 @@ from PIL import Image
 
 import cotam
 from cotam.cli.main import main
-from cotam.datasets.conversion import Conversion, Encoding
-from cotam.datasets.run import plan, processes, run
+from cotam.datasets.conversion import Conversion, Converted, Encoding
+from cotam.datasets.run import plan, run
 from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.workers import processes
 from cotam.errors import InputError
 
 PROGRAM = [sys.executable, "-m", "cotam"]
@@ -47,9 +50,9 @@ def rows_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def here(work: Work, units: Sequence[Unit]) -> Iterator[Row]:
+def here(work: Work, units: Sequence[Unit]) -> Generator[Row]:
     """An engine without processes."""
-    return map(work, units)
+    yield from map(work, units)
 
 
 def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> Work:
@@ -130,6 +133,89 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     manifest_again = found.pop("manifest.jsonl")
     assert found == {f"{n:02}.cotam": CODED[n % 8] for n in range(60)}
     assert manifest_again.count(b"\n") == 61
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+@pytest.mark.parametrize("rows", [1, 4], ids=["starting", "running"])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", -signal.SIGTERM)])
+def test_an_interrupt_is_one_line_and_leaves_whole_files(
+    tmp_path: Path, name: str, code: int, rows: int
+) -> None:
+    """Sent to all processes, as a terminal sends it."""
+    (tmp_path / "src").mkdir()
+    for number in range(100):
+        (tmp_path / "src" / f"{number}.jpg").write_bytes(PHOTOS[0])
+    # A process started in the background may have been told to ignore interrupts.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program += "; from cotam.cli.main import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "batch",
+        str(tmp_path / "src"),
+        str(tmp_path / "out"),
+        "-j",
+        "2",
+    ]
+    manifest = tmp_path / "out/manifest.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not manifest.exists() or manifest.read_bytes().count(b"\n") < rows:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.Signals[name])
+        _, said = process.communicate(timeout=60)  # until no worker holds its standard error
+    assert said == b"cotam: note: interrupted: the same command converts the rest\n"
+    assert process.returncode == code
+    found = contents(tmp_path / "out")
+    assert len(found.pop("manifest.jsonl").splitlines()) < 101
+    assert set(found.values()) <= {CODED[0]}
+
+
+STARTING = """
+import os, signal, sys
+from cotam.cli.main import main
+
+started = []
+
+def watch(frame, event, _):
+    if event == "return" and frame.f_code.co_name == "spawnv_passfds":
+        started.append(frame)
+        if len(started) == 2:  # after multiprocessing's resource tracker the first worker
+            os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+sys.setprofile(watch)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_end_while_a_worker_is_started(source: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTING, "batch", str(source), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.stderr.splitlines()[1:] == [b"cotam: note: interrupted: the same command converts the rest"]
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_workers_end_without_a_word(source: Path, tmp_path: Path) -> None:
+    command = [*PROGRAM, "batch", str(source), str(tmp_path / "out"), "-j", "3"]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert all(line.startswith(b"cotam: ") for line in done.stderr.splitlines())
+
+
+@dataclass(frozen=True)
+class Wrong(Encoding):
+    """Has a bug."""
+
+    def __call__(self, image: Any) -> Converted:
+        raise ZeroDivisionError("wrong")
+
+
+def test_a_bug_in_a_worker_ends_the_run_with_its_traceback(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError, match="wrong") as found:
+        run(work_of(source, tmp_path / "out", Wrong()), partial(processes, jobs=2))
+    assert "in __call__" in found.value.__notes__[0]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks and signals of Unix")

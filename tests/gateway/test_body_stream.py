@@ -10,7 +10,7 @@ import pytest
 from gateway_client import URL, send
 from gateway_servers import Model
 
-from cotam.gateway.body_stream import Marks
+from cotam.gateway.body_stream import Placeholders
 from cotam.gateway.json_body import to_json
 from cotam.gateway.media import Media
 from cotam.gateway.parts import parts, replaced
@@ -26,14 +26,14 @@ def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
     body = chat("data:a", "data:b", "data:c", "https://d")
     first, second, third, _ = parts(body)
     file = Media("image/png", bytes(range(256)) * (size // 256) + bytes(size % 256))
-    news: dict[Any, Any] = {
+    changes: dict[Any, Any] = {
         first: file,
         second: [("<0.0 seconds>", file), ("<1.0 seconds>", Media("image/png", b"PNG"))],
         third: Media("image/jpeg", b"JPEG"),
     }
-    marks = Marks(news)
-    content = marks.filled(to_json(replaced(body, marks.news)))
-    expected = to_json(replaced(body, news))
+    placeholders = Placeholders(changes)
+    content = placeholders.filled(to_json(replaced(body, placeholders.changes)))
+    expected = to_json(replaced(body, changes))
     assert len(content) == len(expected)
     assert b"".join(content) == expected
 
@@ -43,8 +43,8 @@ def test_files_are_not_copied_before_they_are_sent() -> None:
     body = chat(*["data:a"] * 200)
     tracemalloc.start()
     try:
-        marks = Marks({part: Media("image/png", file) for part in parts(body)})
-        content = marks.filled(to_json(replaced(body, marks.news)))
+        placeholders = Placeholders({part: Media("image/png", file) for part in parts(body)})
+        content = placeholders.filled(to_json(replaced(body, placeholders.changes)))
         length = len(content)
         assert sum(map(len, content)) == length > 200 * 1_333_000
         assert tracemalloc.get_traced_memory()[1] < 8_000_000

@@ -22,6 +22,7 @@ from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
+from cotam.gateway.store import Held, Store
 from cotam.gateway.to_cotam import ToCotam
 
 PIXELS = picture(120, 160)
@@ -56,6 +57,17 @@ def test_an_image_of_earlier_turns_is_not_decoded_again() -> None:
     first, second = only(converter, CODED, job=job), only(converter, CODED, job=job)
     assert first == second
     assert [note.cached for note in job.notes] == [False, True]
+
+
+@pytest.mark.parametrize("data", [CODED, saved(PIXELS, "WEBP")], ids=["cotam", "webp"])
+def test_no_client_can_tell_what_another_has_sent(data: bytes) -> None:
+    """By the time that it takes: what was made for another owner of tokens is not in the cache."""
+    converter, cached = ForModel(10**6), []
+    for owner in ("one", "other", "other"):
+        job = Job(formats=("png",), held=Held(Store(0), owner))
+        assert only(converter, data, job=job)
+        cached += [note.cached for note in job.notes]
+    assert cached == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,12 @@ def test_detail_is_honoured(model: str, detail: str | None, expected: tuple[int,
     assert opened(media)[1].size == expected
 
 
+def test_one_image_at_two_levels_of_detail() -> None:
+    low, high = turns_of(square(), detail="low"), turns_of("", square(), detail="high")[1:]
+    changes = budget(fit="auto")(low + high, Job(model="gpt-4o"))
+    assert [opened(changes[part])[1].size for part in low + high] == [(512, 512), (768, 768)]
+
+
 def test_unknown_models_keep_sizes_and_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     large = url_of(picture(30, 5000))
     with caplog.at_level(logging.WARNING, "cotam.gateway"):

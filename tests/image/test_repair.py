@@ -170,14 +170,25 @@ def test_damaged_pixels_are_refused() -> None:
             to_rgb(data)
 
 
-def test_a_png_without_all_rows_is_not_repaired() -> None:
-    (header,) = (body for kind, body in chunks_of(PNG) if kind == b"IHDR")
-    pixels = b"".join(body for kind, body in chunks_of(PNG) if kind == b"IDAT")
-    rows = zlib.decompress(pixels)
-    some = zlib.compress(rows[: len(rows) // 2])
-    data = png((b"IHDR", header), (b"tEXt", b"k\0text"), (b"IDAT", some))
-    with pytest.raises(InputError):
-        to_rgb(with_bad_checksum(data, b"tEXt"))
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("bad", [b"", b"tEXt"])
+def test_a_png_without_all_rows_is_refused(bad: bytes, interlaced: bool) -> None:
+    """Pillow reads it, with black for what is missing."""
+    chunks = chunks_of(interlaced_png() if interlaced else PNG)
+    rows = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
+    some = rows[: -10 * (1 + 3 * 80)]  # of the last pass
+    data = png(chunks[0], (b"tEXt", b"k\0text"), (b"IDAT", zlib.compress(some)))
+    with pytest.raises(InputError, match="truncated" if not bad else None):
+        to_rgb(with_bad_checksum(data, bad) if bad else data)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_that_is_black_below_is_read(mode: str) -> None:
+    black = Image.new(mode, (80, 48))
+    for data in (saved(black, "PNG"), saved(black, "PNG") + b"behind"):
+        loaded = read_image(data)
+        assert not loaded.notes
+        np.testing.assert_array_equal(loaded.pixels, read_image(black).pixels)
 
 
 # Sixteen bits

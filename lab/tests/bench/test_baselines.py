@@ -5,6 +5,7 @@ import pytest
 
 from cotam.errors import InputError
 from cotam_lab.bench import baselines
+from cotam_lab.bench.specs import ladder
 
 PILLOW = ("jpeg", "webp", "avif", "avif-psnr", "jpeg-tailored", "webp-tailored", "avif-tailored")
 SIGNATURES = {"jpeg": b"\xff\xd8\xff", "webp": b"RIFF", "avif": b"\0\0\0"}
@@ -56,13 +57,13 @@ def test_tune_tells_the_two_avif_apart(picture: np.ndarray) -> None:
 
 
 def test_ladder_of_a_spec() -> None:
-    assert baselines.ladder("jpeg") == ("jpeg", ())
-    assert baselines.ladder("cotam:view=human,guide=none@40,5,5") == ("cotam:view=human,guide=none", (5, 40))
-    assert baselines.ladder("jpeg:q=20") == ("jpeg", (20,))
-    assert baselines.ladder("cotam:view=human,q=7,guide=none") == ("cotam:view=human,guide=none", (7,))
+    assert ladder("jpeg") == ("jpeg", ())
+    assert ladder("cotam:view=human,guide=none@40,5,5") == ("cotam:view=human,guide=none", (5, 40))
+    assert ladder("jpeg:q=20") == ("jpeg", (20,))
+    assert ladder("cotam:view=human,q=7,guide=none") == ("cotam:view=human,guide=none", (7,))
     for wrong in ("jpeg@", "jpeg@high", "jpeg@101", "jpeg@5,"):
         with pytest.raises(InputError, match=r"whole numbers from 0 to 100, such as jpeg@"):
-            baselines.ladder(wrong)
+            ladder(wrong)
 
 
 def test_ours_round_trip(picture: np.ndarray) -> None:

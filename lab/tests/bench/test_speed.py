@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cotam_lab.bench import baselines, speed
+from cotam_lab.bench.cli import bench
 
 
 def test_setting_is_nearest_in_rate() -> None:
@@ -34,8 +35,8 @@ def test_ratios_are_to_the_first() -> None:
 
 def test_table_has_all_codecs(tmp_path: Path) -> None:
     Image.effect_noise((96, 64), 40).save(tmp_path / "noise.png")
-    arguments = [str(tmp_path / "noise.png"), "--rounds", "1", "-o", str(tmp_path / "t.md")]
-    result = CliRunner().invoke(speed.speed, arguments)
+    arguments = ["speed", str(tmp_path / "noise.png"), "--rounds", "1", "-o", str(tmp_path / "t.md")]
+    result = CliRunner().invoke(bench, arguments)
     assert result.exit_code == 0, result.output
     assert [line.split(" | ")[0] for line in result.stdout.splitlines()[2:]] == [
         "| 96×64", "| ---", "| bpp", "| encode, ms", "| decode, ms", ""

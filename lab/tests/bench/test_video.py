@@ -11,6 +11,7 @@ from clips import clip, still_scene
 
 pytest.importorskip("av")
 
+from cotam_lab.bench.specs import VIDEO_NAMES
 from cotam_lab.bench.video import CODECS, measured, table
 from cotam_lab.metrics.base import metric
 
@@ -25,6 +26,10 @@ def clips(tmp_path: Path) -> list[str]:
     for path in paths:
         path.write_bytes(data)
     return [str(path) for path in paths]
+
+
+def test_all_codecs_are_offered() -> None:
+    assert tuple(CODECS) == VIDEO_NAMES
 
 
 def test_rows_are_kept_and_what_is_missing_is_made(clips: list[str], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from synthetic import picture
 from tiny_reference import SETTINGS
 
 from cotam_lab.evaluate.local import Local
-from cotam_lab.reference import cli
+from cotam_lab.reference import model as models
 from cotam_lab.reference import train as training
 from cotam_lab.reference.model import add_low_rank, assemble, load_trained, trained
 from cotam_lab.reference.quiz import Item, Material, draw
@@ -144,8 +144,8 @@ def test_the_schedule_rises_and_falls_in_each_stage() -> None:
 
 
 def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "load_parts", tiny_reference.parts)
-    monkeypatch.setattr(cli, "Settings", lambda: SETTINGS)
+    monkeypatch.setattr(models, "load_parts", tiny_reference.parts)
+    monkeypatch.setattr(models, "Settings", lambda: SETTINGS)
 
     def called(*arguments: object) -> str:
         result = CliRunner().invoke(main, ["reference", *map(str, arguments)])

@@ -122,7 +122,7 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
         from cotam.datasets.ray import tasks
 
         return partial(tasks, jobs=jobs, address=ray)
-    from cotam.datasets.run import processes
+    from cotam.datasets.workers import processes
     from cotam.runtime import usable_processors
 
     return partial(processes, jobs=jobs or usable_processors())
@@ -153,7 +153,11 @@ def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, scre
     """Run the conversion, and say how it went."""
     from cotam.datasets.run import FAILURES, NOTES, run
 
-    found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_shown, screen))
+    try:
+        found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_shown, screen))
+    except KeyboardInterrupt:
+        screen.note("interrupted: the same command converts the rest")
+        raise
     screen.note(
         f"{found.images} images in {found.seconds:.1f} s, {found.images / found.seconds:.1f} a second: "
         f"{found.bytes_in} -> {found.bytes_out} bytes"

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from threading import current_thread, main_thread
+from threading import Timer, current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 import click
@@ -52,31 +53,40 @@ class _Program(click.Group):
             ctx.exit(1)
 
 
-class _Ended(BaseException):
-    """SIGTERM or SIGHUP has come."""
+def _loading_onnx_runtime(frame: FrameType | None) -> bool:
+    """Whether a frame is below the import of ONNX Runtime, which an exception may abort."""
+    while frame:
+        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"].startswith("onnxruntime."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """Remove unfinished files before the process ends by SIGTERM or SIGHUP, as by Ctrl-C."""
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, and then end."""
     ended: list[int] = []
 
-    def end(number: int, _: object) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
+        if _loading_onnx_runtime(frame):
+            Timer(0.05, signal.raise_signal, [number]).start()
+            return
         ended.append(number)
-        raise _Ended
+        raise KeyboardInterrupt
 
-    numbers = [signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
+    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
     if current_thread() is not main_thread():  # which alone may set handlers
         numbers = []
-    caught = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    caught = {n: h for n, h in handlers.items() if h in (signal.SIG_DFL, signal.default_int_handler)}
     for number in caught:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL)
-        for last in ended:  # whatever became of the exception: ONNX Runtime replaces it while it is loaded
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+        for last in ended:  # whatever became of the exception
             signal.raise_signal(last)
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
-from cotam.datasets.run import DEATHS, died, start_worker
 from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.workers import DEATHS, died, start_worker
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.options import View
 
@@ -148,7 +148,7 @@ class _Images:
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
 
-def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Iterator[Row]:
+def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Generator[Row]:
     """Convert units in tasks on a cluster; a `cotam.datasets.run.Engine`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Convert a data set: plan the work, skip what is done, and run processes.
+"""Convert a data set: plan the work, skip what is done, and write down what was.
 
 The first line of ``manifest.jsonl`` in the target folder has the settings of the outputs; then comes a line
 for each finished output. Lines are added as outputs are finished, so that a killed run can be resumed, and
@@ -9,29 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import stat
-import sys
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from multiprocessing import get_context, parent_process
-from threading import Thread
 from typing import Any
 
 from cotam import files
 from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
 from cotam.errors import InputError
-from cotam.runtime import limit_threads
 
 __all__ = [
-    "DEATHS",
     "FAILURES",
     "MANIFEST",
     "NOTES",
@@ -39,20 +29,14 @@ __all__ = [
     "Outcome",
     "Plan",
     "Watch",
-    "died",
     "plan",
-    "processes",
     "run",
-    "start_worker",
 ]
 
 MANIFEST, FAILURES, NOTES = "manifest.jsonl", "failures.jsonl", "notes.jsonl"
 
-DEATHS = 3
-"""A unit whose worker has died this many times has failed."""
-
-Engine = Callable[[Work, Sequence[Unit]], Iterable[Row]]
-"""Converts units in any order, and yields the row of each when it is done."""
+Engine = Callable[[Work, Sequence[Unit]], Generator[Row]]
+"""Converts units in any order, and yields the row of each when it is done. When closed, it writes no more."""
 
 
 @dataclass
@@ -274,8 +258,8 @@ def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool)
     todo = [unit for unit in found.units if unit.source not in manifest.rows]
     started, done = time.perf_counter(), list[Row]()
     try:
-        with watch(found, len(todo)) as finished:
-            for row in engine(work, todo):
+        with watch(found, len(todo)) as finished, closing(engine(work, todo)) as rows_done:
+            for row in rows_done:
                 manifest.add(row)
                 done.append(row)
                 finished(row)
@@ -304,78 +288,3 @@ def _write_list(path: str, entries: list[dict[str, str]]) -> None:
         files.write_whole(path, b"".join(map(_line, entries)))
     elif os.path.exists(path):
         os.remove(path)
-
-
-# Local processes
-
-_work: Work
-
-
-def start_worker(work: Work | None = None) -> None:
-    """Prepare this process as one of several: one thread for graphs, no warnings of libraries."""
-    global _work
-    limit_threads(1)
-    warnings.simplefilter("ignore")
-    if work:
-        _work = work
-
-
-def _start(work: Work) -> None:
-    start_worker(work)
-    Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # quietly; unfinished files are removed
-
-
-def _end_with_parent() -> None:
-    """Exit when the parent does; otherwise an idle worker would wait forever."""
-    parent = parent_process()
-    assert parent
-    parent.join()
-    os._exit(1)
-
-
-def _do(unit: Unit) -> Row:
-    return _work(unit)
-
-
-def died(unit: Unit) -> Row:
-    """Return the row of a unit whose workers died."""
-    error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
-    return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
-
-
-def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Iterator[Row]:
-    """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
-
-    Each process has its own pool, so that when it dies its unit is known, and the others go on.
-    """
-    start = partial(ProcessPoolExecutor, 1, get_context("spawn"), _start, (work,))
-    rest, deaths = iter(units), Counter[Unit]()
-    running: dict[Future[Row], tuple[Unit, ProcessPoolExecutor]] = {}
-
-    def submit(pool: ProcessPoolExecutor, unit: Unit | None) -> None:
-        if unit is None:
-            pool.shutdown()
-        else:
-            running[pool.submit(_do, unit)] = unit, pool
-
-    try:
-        for _ in range(min(jobs, len(units))):
-            submit(start(), next(rest, None))
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                unit, pool = running.pop(future)
-                try:
-                    row = future.result()
-                except BrokenProcessPool:
-                    pool.shutdown()
-                    deaths[unit] += 1
-                    if deaths[unit] < DEATHS:
-                        submit(start(), unit)
-                        continue
-                    row, pool = died(unit), start()
-                submit(pool, next(rest, None))
-                yield row
-    finally:
-        for _, pool in running.values():
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -34,21 +34,19 @@ class Tokens:
         for secret in given.values():
             if owner := self._owner(secret):
                 return owner
-        header = {"WWW-Authenticate": "Bearer"}
+        message = (
+            f"this Cotam gateway needs its token: send {TOKEN_HEADER}: TOKEN, or Authorization: Bearer TOKEN"
+        )
         if TOKEN_HEADER in given:
             message = f"the token in {TOKEN_HEADER} is not this Cotam gateway's (its --token or COTAM_TOKEN)"
-            raise RefusedError(message, 401, code="token_wrong", headers=header)
-        if given:
+        elif given:
             name = next(iter(given))
             message = (
                 f"the key in {name} is not this Cotam gateway's token: send the token there, or in "
                 f"{TOKEN_HEADER} where {name} carries the model server's key"
             )
-            raise RefusedError(message, 401, code="token_wrong", headers=header)
-        message = (
-            f"this Cotam gateway needs its token: send {TOKEN_HEADER}: TOKEN, or Authorization: Bearer TOKEN"
-        )
-        raise RefusedError(message, 401, code="token_missing", headers=header)
+        code = "token_wrong" if given else "token_missing"
+        raise RefusedError(message, 401, code=code, headers={"WWW-Authenticate": "Bearer"})
 
     def is_in(self, name: str, value: str) -> bool:
         """Whether the value of a header is one of the tokens; such headers are not forwarded."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -129,24 +130,23 @@ def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) 
     return lifespan
 
 
-def _own_routes(metrics: Metrics) -> list[BaseRoute]:
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "version": cotam.__version__})
+def _constant(path: str, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> Route:
+    """A route to JSON that does not change."""
+    return Route(path, JSONResponse(value, headers=headers), methods=["GET"])
 
+
+def _own_routes(metrics: Metrics) -> list[BaseRoute]:
     async def metrics_text(request: Request) -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/healthz", health), Route("/metrics", metrics_text)]
+    health = _constant("/healthz", {"status": "ok", "version": cotam.__version__})
+    return [health, Route("/metrics", metrics_text)]
 
 
 def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> list[BaseRoute]:
     pool, comparing = pools
-
-    async def about(request: Request) -> Response:
-        return JSONResponse({"server": SERVER, "version": cotam.__version__})
-
     return [
-        Route(ABOUT, about),
+        _constant(ABOUT, {"server": SERVER, "version": cotam.__version__}),
         *single_image.routes(pool, bodies, size_limit),
         *compare.routes(comparing, bodies, size_limit),
         Mount(ABOUT, routes=[]),  # other paths are not for the upstream
@@ -159,18 +159,15 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
     async def front(request: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
-    async def settings(request: Request) -> Response:
-        known = {
-            "token": needs_token,
-            "package": "/page/package/dist/browser.js" if package else None,
-            "formats": [{"name": one.name, "title": one.title} for one in installed()],
-            "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
-        }
-        return JSONResponse(known, headers={"cache-control": "no-cache"})
-
+    settings = {
+        "token": needs_token,
+        "package": "/page/package/dist/browser.js" if package else None,
+        "formats": [{"name": one.name, "title": one.title} for one in installed()],
+        "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
+    }
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []
     return [
         Route("/", front),
-        Route("/page/settings.json", settings),
+        _constant("/page/settings.json", settings, {"cache-control": "no-cache"}),
         *(Mount(path, StaticFiles(directory=folder)) for path, folder in [*folders, ("/page", PAGE)]),
     ]

@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Frames, Part
 
-__all__ = ["Marks", "Outgoing"]
+__all__ = ["Outgoing", "Placeholders"]
 
 _STEP = 3 << 18
 """Bytes of a file that are encoded at a time, a multiple of three."""
 
-_MARK = 15
+_PREFIX = 15
 """Length of the random prefix of placeholders, in bytes."""
 
 
@@ -48,28 +48,28 @@ class Outgoing:
             yield piece
 
 
-class Marks:
+class Placeholders:
     """Placeholders for the files of a request, with which its JSON is written.
 
-    ``news`` are as given, with a mark in place of the bytes of each file.
+    ``changes`` are as given, with a placeholder instead of the bytes of each file.
     """
 
-    def __init__(self, news: Mapping[Part, Media | Frames]) -> None:
-        self._mark = secrets.token_bytes(_MARK)
+    def __init__(self, changes: Mapping[Part, Media | Frames]) -> None:
+        self._prefix = secrets.token_bytes(_PREFIX)
         self._files: list[bytes] = []
-        self.news = {part: self._marked(new) for part, new in news.items()}
+        self.changes = {part: self._held(new) for part, new in changes.items()}
 
-    def _marked(self, new: Media | Frames) -> Media | Frames:
+    def _held(self, new: Media | Frames) -> Media | Frames:
         if isinstance(new, Media):
             return self._stand_in(new)
         return [(text, self._stand_in(media)) for text, media in new]
 
     def _stand_in(self, media: Media) -> Media:
         self._files.append(media.data)
-        return Media(media.media_type, self._mark + (len(self._files) - 1).to_bytes(3))
+        return Media(media.media_type, self._prefix + (len(self._files) - 1).to_bytes(3))
 
     def filled(self, text: bytes) -> Outgoing:
-        """The JSON in ``text`` with the files in place of their marks."""
-        texts = re.split(re.escape(base64.b64encode(self._mark)) + b"(.{4})", text)
+        """The JSON in ``text`` with the files in place of their placeholders."""
+        texts = re.split(re.escape(base64.b64encode(self._prefix)) + b"(.{4})", text)
         numbers = [int.from_bytes(base64.b64decode(number)) for number in texts[1::2]]
         return Outgoing(texts[::2], [self._files[number] for number in numbers])

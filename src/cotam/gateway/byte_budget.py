@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 __all__ = ["BEST", "KEPT", "plan", "quantised_room"]
 
@@ -57,11 +58,10 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
 
 def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield first and last image, exclusive, of each turn."""
-    start = 0
-    for number in range(1, len(turns) + 1):
-        if number == len(turns) or turns[number] != turns[start]:
-            yield start, number
-            start = number
+    end = 0
+    for _, group in groupby(turns):
+        start, end = end, end + len(list(group))
+        yield start, end
 
 
 def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tuple[int, int]]:

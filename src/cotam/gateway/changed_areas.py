@@ -64,46 +64,39 @@ def rectangles(cells: np.ndarray) -> list[Area]:
     Areas are split recursively, as in growing a decision tree, where the halves are purest. Then splits that
     save less than the cost of a further still are undone.
     """
-    sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int64)
-    sums[1:, 1:] = cells.cumsum(0).cumsum(1)
     whole = _bounds(cells, slice(0, cells.shape[0]), slice(0, cells.shape[1]))
-    found = _covered(cells, sums, whole, _DEPTH)[1] if whole else []
+    found = _covered(cells, whole, _DEPTH)[1] if whole else []
     return found if len(found) <= _MOST or not whole else [whole]
 
 
-def _covered(cells: np.ndarray, sums: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
+def _covered(cells: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
     """Return cost and rectangles of the set cells in an area."""
     size = area_size(area)
     alone = size + _STILL_CELLS, [area]
-    if not depth or size <= _STILL_CELLS or _count(sums, area) == size:
+    if not depth or size <= _STILL_CELLS or cells[area].all():
         return alone
     cost = 0
     areas: list[Area] = []
-    for half in _halves(sums, area):
+    for half in _halves(cells, area):
         if bounds := _bounds(cells, *half):
-            half_cost, half_areas = _covered(cells, sums, bounds, depth - 1)
+            half_cost, half_areas = _covered(cells, bounds, depth - 1)
             cost, areas = cost + half_cost, areas + half_areas
     return (cost, areas) if cost < alone[0] else alone
 
 
-def _halves(sums: np.ndarray, area: Area) -> tuple[Area, Area]:
+def _halves(cells: np.ndarray, area: Area) -> tuple[Area, Area]:
     """Return the split with the purest halves, by area times the shares of set and of clear cells."""
     rows, columns = area
-    best: tuple[float, int, int] | None = None
+    size, splits = area_size(area), list[tuple[float, int, int]]()
     for axis in (0, 1):
-        span, across = (rows, columns) if axis == 0 else (columns, rows)
-        line = sums if axis == 0 else sums.T
-        count = line[span.start : span.stop + 1, across.stop] - line[span.start : span.stop + 1, across.start]
-        before, after = count[1:-1] - count[0], count[-1] - count[1:-1]
-        length = across.stop - across.start
-        ahead = np.arange(1, span.stop - span.start) * length
-        behind = (span.stop - span.start) * length - ahead
-        mixed = before * (1 - before / ahead) + after * (1 - after / behind)
-        if mixed.size and (best is None or mixed.min() < best[0]):
+        count = cells[area].sum(1 - axis).cumsum()
+        before, after = count[:-1], count[-1] - count[:-1]
+        ahead = np.arange(1, len(count)) * (size // len(count))
+        mixed = before * (1 - before / ahead) + after * (1 - after / (size - ahead))
+        if mixed.size:
             at = int(mixed.argmin())
-            best = float(mixed[at]), axis, span.start + 1 + at
-    assert best
-    _, axis, at = best
+            splits.append((float(mixed[at]), axis, area[axis].start + 1 + at))
+    _, axis, at = min(splits)
     if axis == 0:
         return (slice(rows.start, at), columns), (slice(at, rows.stop), columns)
     return (rows, slice(columns.start, at)), (rows, slice(at, columns.stop))
@@ -124,12 +117,6 @@ def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
 def area_size(area: Area) -> int:
     """The number of cells in a rectangle."""
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
-
-
-def _count(sums: np.ndarray, area: Area) -> int:
-    rows, columns = area
-    lower, upper = sums[rows.stop], sums[rows.start]
-    return int(lower[columns.stop] - lower[columns.start] - upper[columns.stop] + upper[columns.start])
 
 
 def _words(pixels: Pixels) -> np.ndarray:

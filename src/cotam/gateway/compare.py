@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -83,20 +83,11 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     score; ``/v1/cotam/compare/words/jpeg`` and so on read the words in that file.
     """
     comparer = _Comparer("features" if features.available() else "psnr")
-
-    def route(path: str, work: Work) -> Route:
-        return Route(
-            path, SingleImage(pool, bodies, size_limit, work, STILL, most=AT_A_TIME, seconds=SECONDS)
-        )
-
-    return [
-        route("/v1/cotam/compare", comparer.ours),
-        *(route(f"/v1/cotam/compare/{one.name}", partial(comparer.other, one)) for one in comparer.formats),
-        *(
-            route(f"/v1/cotam/compare/words/{one.name}", partial(comparer.words, one))
-            for one in (COTAM, *comparer.formats)
-        ),
-    ]
+    works: dict[str, Work] = {"": comparer.ours}
+    works |= {f"/{one.name}": partial(comparer.other, one) for one in comparer.formats}
+    works |= {f"/words/{one.name}": partial(comparer.words, one) for one in (COTAM, *comparer.formats)}
+    made = partial(SingleImage, pool, bodies, size_limit, names=STILL, most=AT_A_TIME, seconds=SECONDS)
+    return [Route(f"/v1/cotam/compare{path}", made(work=work)) for path, work in works.items()]
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ class _Comparer:
 
     def __init__(self, measure: str) -> None:
         self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
-        self._looks: Cache[tuple[float, bytes]] = Cache(32_000_000, lambda look: len(look[1]) + OVERHEAD)
+        self._coded: Cache[_Coded] = Cache(32_000_000, lambda one: len(one.data) + OVERHEAD)
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
 
@@ -126,8 +117,11 @@ class _Comparer:
         pixels = _pixels(body, options)
         coded = self._ours(pixels, options, check)
         height, width = pixels.shape[:2]
+        guide = load("lite")
+        assert guide
+        importance = heat(pixels, multiscale.importance(guide, pixels))
         panels = [
-            _panel("importance", _importance(pixels), "webp", quality=80),
+            _panel("importance", np.asarray(importance), "webp", quality=80),
             _panel("human", np.asarray(cotam.decode(coded.data, view="human"))),
         ]
         if outline(body)[:2] != (width, height):
@@ -172,30 +166,29 @@ class _Comparer:
 
     def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
         arguments = RequestOptions(options.quality, options.target_size).for_encode()
-        look = self._look(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
-        return _Coded(COTAM, *look)
+        return self._code(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
 
     def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Check) -> _Coded:
-        def look(quality: int) -> tuple[float, bytes]:
-            return self._look(pixels, format, quality, lambda: format.encode(pixels, quality), check)
+        def code(quality: int) -> _Coded:
+            return self._code(pixels, format, quality, lambda: format.encode(pixels, quality), check)
 
-        quality, end = nearest(lambda quality: look(quality)[0], format.qualities, wanted)
-        return _Coded(format, *look(quality), end)
+        quality, end = nearest(lambda quality: code(quality).decibel, format.qualities, wanted)
+        return replace(code(quality), end=end)
 
-    def _look(
+    def _code(
         self, pixels: Pixels, format: Format, setting: object, encode: Callable[[], bytes], check: Check
-    ) -> tuple[float, bytes]:
-        """Decibels of a file, and the file, which is kept."""
+    ) -> _Coded:
+        """Encode with a setting, and measure the decibels; cached."""
         key = digest_of(pixels.tobytes())
         if self._original[0] != key:
             self._original = key, self._see(pixels)
 
-        def make() -> tuple[float, bytes]:
+        def make() -> _Coded:
             check()
             file = encode()
-            return _decibel(self._see(format.decode(file)), self._original[1]), file
+            return _Coded(format, _decibel(self._see(format.decode(file)), self._original[1]), file)
 
-        return self._looks.get((key, format.name, setting), make)[0]
+        return self._coded.get((key, format.name, setting), make)[0]
 
     def _row(self, one: _Coded, pixels: Pixels) -> dict[str, Any]:
         return {
@@ -218,13 +211,6 @@ def _pixels(body: bytes, options: RequestOptions) -> Pixels:
 def _distance(decibel: float) -> float:
     """Mean squared difference of features, 0 if they are equal."""
     return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
-
-
-def _importance(pixels: Pixels) -> Pixels:
-    """The importance map of the embedded guide, as an image."""
-    guide = load("lite")
-    assert guide
-    return np.asarray(heat(pixels, multiscale.importance(guide, pixels)))
 
 
 def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:

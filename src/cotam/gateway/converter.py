@@ -19,9 +19,9 @@ from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Held, Store
 
 __all__ = [
+    "Changes",
     "Converter",
     "Job",
-    "News",
     "check_count",
     "cotam_in",
     "count_images",
@@ -32,7 +32,7 @@ __all__ = [
     "part_errors",
 ]
 
-News = Mapping[Part, Media | Frames]
+Changes = Mapping[Part, Media | Frames]
 """Parts that change, in order, and what takes their place."""
 
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
@@ -80,7 +80,7 @@ class Converter(Protocol):
     passes_cotam: bool
     checks_addresses: bool
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> News: ...
+    def __call__(self, parts: Sequence[Part], job: Job) -> Changes: ...
 
 
 @contextmanager

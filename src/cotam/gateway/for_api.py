@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -39,7 +39,7 @@ _HELD = 8
 class ForApi:
     """Turns images upright, shrinks them to the size that the model sees, and keeps to the limits of its API.
 
-    Images that are so already pass unchanged, as do images that cannot be read, with a line in the log.
+    Images that need no change pass unchanged, as do images that cannot be read, with a line in the log.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ForApi:
         others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
         job.tokens = request.tokens()
         if request.request_bytes is None:
-            return request.news([BEST] * len(request.images))
+            return request.changes([BEST] * len(request.images))
         room = quantised_room(request.request_bytes, others)
         turns = [_turn(image.part) for image in request.images]
         chosen = plan(turns, request.size, len(RUNGS), room)
@@ -85,7 +85,7 @@ class ForApi:
                 f"{request.request_bytes:,} of a request: send fewer images, or raise --max-request-bytes",
                 413,
             )
-        return request.news(chosen)
+        return request.changes(chosen)
 
 
 @dataclass
@@ -112,10 +112,6 @@ class _Image:
     seconds: float = 0.0
     cached: bool = True
 
-    @property
-    def key(self) -> Hashable:
-        return self.content, self.size
-
 
 class _Request:
     """The images of one request, and what its API takes. None is coded before its size is asked for."""
@@ -134,7 +130,7 @@ class _Request:
         # An image that fits stays as it is, whatever the rung, up to so many characters.
         self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
         self.images: list[_Image] = []
-        self._pixels: dict[bytes, Pixels] = {}
+        self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
 
     def add(self, part: Part) -> bool:
         """Take the image of a part; False for a part that stays as it is."""
@@ -191,21 +187,21 @@ class _Request:
         chosen, size = self._best(image, rung)
         return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
 
-    def news(self, rungs: Sequence[int]) -> dict[Part, Media]:
+    def changes(self, rungs: Sequence[int]) -> dict[Part, Media]:
         """New media at these rungs; images that stay are left out, unless their media type is wrong."""
-        news: dict[Part, Media] = {}
+        changes: dict[Part, Media] = {}
         for image, rung in zip(self.images, rungs, strict=True):
             chosen, size = self._best(image, rung)
             result = image.kind
             if chosen != BEST:
                 with part_errors(image.part):
-                    news[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
+                    changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
                 result = self.form
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
-                news[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
+                changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
             note = Note(image.kind, result, len(image.data), size, image.seconds, image.cached)
             self._job.notes.append(note)
-        return news
+        return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
         """The rung that an image takes, this one or a lower one, and the bytes of its file."""
@@ -231,7 +227,7 @@ class _Request:
         return rung, size
 
     def _coded_size(self, image: _Image, rung: int) -> int:
-        key = image.key, self.form, rung
+        key = image.content, image.size, self.form, rung
         return self._converter.sizes.get(key, lambda: len(self._code(image, rung)))[0]
 
     def _code(self, image: _Image, rung: int) -> bytes:
@@ -239,19 +235,14 @@ class _Request:
         started = time.perf_counter()
 
         def make() -> bytes:
-            return _coded(self._pixels_of(image), RUNGS[rung], self.form)
+            key = image.content, image.size
+            pixels, _ = self._pixels.get(key, lambda: resized(pixels_of(image.data), image.size))
+            return _coded(pixels, RUNGS[rung], self.form)
 
-        data, cached = self._converter.coded.get((image.key, self.form, rung), make)
+        data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
         image.cached = image.cached and cached
         image.seconds += time.perf_counter() - started
         return data
-
-    def _pixels_of(self, image: _Image) -> Pixels:
-        if image.content not in self._pixels:
-            if len(self._pixels) == _HELD:
-                self._pixels.pop(next(iter(self._pixels)))
-            self._pixels[image.content] = resized(pixels_of(image.data), image.size)
-        return self._pixels[image.content]
 
 
 def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:

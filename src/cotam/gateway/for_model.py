@@ -63,11 +63,11 @@ class ForModel:
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
-        self._decoded: Cache[Any] = Cache(cache, size=_bytes_of)
+        self._decoded: Cache[Any] = Cache(cache, size=_cost)
         self._coded: Cache[bytes] = Cache(cache // 8)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
-        news: dict[Part, Media | Frames] = {}
+        changes: dict[Part, Media | Frames] = {}
         pixels, images, room = 0, count_images(parts), REQUEST * self._limit
         for part in parts:
             job.check()
@@ -80,15 +80,15 @@ class ForModel:
                     pixels, images = pixels + width * height * frames, images + frames - 1
                     self._check_pixels(pixels)
                     check_count(images, job.most)
-                    news[part] = self._new(part, data, job, room)
+                    changes[part] = self._new(part, data, job, room)
                 elif part.address is not None:
                     self._check_address(part, part.address)
                 elif png := self._openable(part, job):
-                    news[part] = png
-                if part in news:
-                    room -= _size(news[part])
+                    changes[part] = png
+                if part in changes:
+                    room -= _size(changes[part])
                     self._check_room(room)
-        return news
+        return changes
 
     def _openable(self, part: Part, job: Job) -> Media | None:
         """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
@@ -98,7 +98,7 @@ class ForModel:
         (data, kind), started = found, time.perf_counter()
         try:
             check_size(data, self._limit)
-            png, cached = self._decoded.get((digest_of(data), "png"), lambda: saved(pixels_of(data)))
+            png, cached = self._decoded.get(_key(data, job), lambda: saved(pixels_of(data)))
         except (InputError, LimitError) as error:
             log_passing(part, error)
             return None
@@ -113,22 +113,21 @@ class ForModel:
         if not is_sequence(data):
             return [("", self._still(data, job))]
         started = time.perf_counter()
-        key = job.held.owner, digest_of(data), "frames"
+        frames: list[tuple[str, Media]]
+        key = *_key(data, job), "frames"
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
-        seconds, size = time.perf_counter() - started, sum(len(png) for _, png in frames)
-        job.notes.append(Note("sequence", "png", len(data), size, seconds, cached))
+        seconds = time.perf_counter() - started
+        job.notes.append(Note("sequence", "png", len(data), _size(frames), seconds, cached))
         self._log_row(data, data, "sequence")
-        png = MEDIA_TYPES["png"]
-        return [(f"<{at} seconds>", Media(png, data)) for at, data in frames]
+        return frames
 
-    def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, bytes]]:
-        """Seconds, as text, and PNG of each frame of a sequence, as far as there is room for them."""
+    def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, Media]]:
+        """Time as text and PNG of each frame of a sequence, as far as there is room for them."""
         found = []
         for seconds, image in cotam.decode_frames(data):
             job.check()
-            found.append((f"{seconds:.1f}", saved(image)))
-            room -= len(found[-1][1])
-            self._check_room(room)
+            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], saved(image))))
+            self._check_room(room - _size(found))
         return found
 
     def _still(self, data: bytes, job: Job) -> Media:
@@ -136,7 +135,7 @@ class ForModel:
         file, source = data, "cotam"
         if self._roundtrip and (kind := format_of(data)):
             options, source = job.options.over(self._roundtrip), kind
-            key = job.held.owner, digest_of(data), options
+            key = *_key(data, job), options
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._png(file, job)
@@ -145,9 +144,8 @@ class ForModel:
         return Media(MEDIA_TYPES["png"], png)
 
     def _png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
-        """A file as PNG, and whether it was made before. Nobody can tell what another owner has had made."""
-        key = job.held.owner, digest_of(file)
-        return self._decoded.get(key, lambda: self._decode(file, job, depth))
+        """A file as PNG, and whether it was made before."""
+        return self._decoded.get(_key(file, job), lambda: self._decode(file, job, depth))
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
@@ -210,12 +208,16 @@ class ForModel:
             )
 
 
+def _key(data: bytes, job: Job) -> tuple[str, bytes]:
+    """The key of a file in caches. Nobody can tell what another owner has had made."""
+    return job.held.owner, digest_of(data)
+
+
 def _size(new: Media | Frames) -> int:
     """Bytes of an image, or of all frames of a sequence."""
     return len(new.data) if isinstance(new, Media) else sum(len(media.data) for _, media in new)
 
 
-def _bytes_of(result: bytes | list[tuple[str, bytes]]) -> int:
-    """Bytes of an image, or of all frames of a sequence, in the cache."""
-    files = [result] if isinstance(result, bytes) else [png for _, png in result]
-    return sum(len(file) + OVERHEAD for file in files)
+def _cost(result: bytes | Frames) -> int:
+    """Bytes of a PNG, or of all frames of a sequence, in the cache."""
+    return len(result) + OVERHEAD if isinstance(result, bytes) else _size(result) + OVERHEAD * len(result)

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -23,10 +24,11 @@ from cotam.gateway.upstream import is_loopback
 __all__ = ["Guard"]
 
 
+@dataclass(eq=False)
 class Guard:
     """ASGI middleware around an application.
 
-    Parameters
+    Attributes
     ----------
     tokens : tokens of which clients must send one, or None
     limit : largest number of requests in progress
@@ -34,22 +36,17 @@ class Guard:
     origins : origins of other web pages that are answered
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        metrics: Metrics,
-        *,
-        tokens: Tokens | None,
-        limit: int,
-        local: bool = False,
-        origins: Collection[str] = (),
-    ) -> None:
-        self._app, self._metrics, self._limit, self._local = app, metrics, limit, local
-        self._tokens, self._origins, self._running = tokens, origins, 0
+    app: ASGIApp
+    metrics: Metrics
+    tokens: Tokens | None
+    limit: int
+    local: bool = False
+    origins: Collection[str] = ()
+    _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         path = normal_path(scope.get("raw_path") or scope["path"].encode())
@@ -66,11 +63,11 @@ class Guard:
         quiet = path in ("/healthz", "/metrics")
         counts = not quiet and not _is_open(path)
         self._running += counts
-        self._metrics.running.set(self._running)
+        self.metrics.running.set(self._running)
         try:
             try:
                 self._check(path, headers, counts, exchange)
-                answer: ASGIApp = self._app
+                answer: ASGIApp = self.app
             except RefusedError as error:
                 answer = await refusal(Request(scope), error)
             await answer(scope, receive, counted)
@@ -78,18 +75,18 @@ class Guard:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
             self._running -= counts
-            self._metrics.running.set(self._running)
+            self.metrics.running.set(self._running)
             if not quiet:
-                self._metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
+                self.metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
                 log.info("request", **exchange.line())
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        if self._local and not is_loopback(_place_of(f"//{host}")[0]):
+        if self.local and not is_loopback(_place_of(f"//{host}")[0]):
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
         origin = headers.get("origin")
-        if origin and origin not in self._origins and _place_of(origin) != _place_of(f"//{host}"):
+        if origin and origin not in self.origins and _place_of(origin) != _place_of(f"//{host}"):
             message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
             raise RefusedError(message, 403)
         if headers.get("upgrade", "").lower() == "websocket":
@@ -100,10 +97,10 @@ class Guard:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):
             return
-        if self._tokens:
-            exchange.owner = self._tokens.check(headers)
-        if counts and self._running > self._limit:
-            message = f"{self._limit} requests are in progress, the limit (--max-requests)"
+        if self.tokens:
+            exchange.owner = self.tokens.check(headers)
+        if counts and self._running > self.limit:
+            message = f"{self.limit} requests are in progress, the limit (--max-requests)"
             raise RefusedError(f"{message}: try again in a second", 429, headers={"Retry-After": "1"})
 
 
@@ -116,7 +113,7 @@ def _place_of(address: str) -> tuple[str, int | None]:
 
 
 def _note_answer(exchange: Exchange, message: Message) -> None:
-    """Keep status and request id. An answer has one id: the upstream's, to ask its makers about, or ours."""
+    """Record status and request id of an answer, and give it one id: the upstream's, else ours."""
     exchange.status = message["status"]
     headers = [*message.get("headers", ())]
     theirs = [value for name, value in headers if name.lower() == b"x-request-id"]
@@ -128,11 +125,11 @@ def _note_answer(exchange: Exchange, message: Message) -> None:
 
 
 def _request_id(headers: Headers) -> str:
-    """The client's, if it is fit to stand in a log and a header."""
+    """The id that the client sent, if it may stand in a log and a header; else a new one."""
     given = headers.get("x-request-id", "")
     return given if re.fullmatch(r"[\w.:-]{1,64}", given, re.ASCII) else uuid.uuid4().hex[:16]
 
 
 def _is_open(path: str | None) -> bool:
-    """Paths that need no token: a browser shows the page before it can be told one."""
+    """Whether a path needs no token: a browser shows the page before it can be told one."""
     return path in ("/", "/healthz") or (path or "").startswith("/page/")

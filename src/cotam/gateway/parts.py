@@ -204,7 +204,7 @@ def _objects(
 
 
 def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
-    """What one object carries, in the ways of all APIs."""
+    """Yield the parts in one object, in the form of any API."""
     for key in part:
         value = part[key]
         if key in _KINDS:
@@ -244,7 +244,7 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
 
 
 def _present(value: dict[str, Any], names: tuple[str, str]) -> str:
-    """The one of two spellings of a key that is there, else the first."""
+    """The spelling of a key that an object has, else the first."""
     return names[1] if names[1] in value and names[0] not in value else names[0]
 
 
@@ -265,14 +265,14 @@ def _resolution(part: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def replaced(body: Any, news: Mapping[Part, Media | Frames]) -> Any:
+def replaced(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
     Parameters
     ----------
-    news : parts from `parts`, in their order, each with its replacement
+    changes : parts from `parts`, in their order, each with its replacement
     """
-    for part, new in reversed(list(news.items())):  # indices of later parts change where frames come in
+    for part, new in reversed(list(changes.items())):  # indices of later parts change where frames come in
         if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
             body = _changed(body, place, partial(_with_media, part, new))
@@ -329,7 +329,7 @@ def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[di
 def _image_like(
     old: dict[str, Any], part: Part, media: Media, kept: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A text without its text, and an image, in the way of a part; ``kept`` is what the image has beside."""
+    """Return an empty text and an image in the form of a part; ``kept`` are further keys of the image."""
     key = part.key[0]
     if key in _INLINE:
         return {}, {key: _written(part, old[key], media)}

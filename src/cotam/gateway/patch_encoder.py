@@ -55,7 +55,7 @@ class Source:
 class Patcher:
     """Encodes images, each once, and keeps the bases of patches. Safe to share by threads.
 
-    So many bytes of encoded images are kept by their source, and again by their SHA-256.
+    Encoded images are cached by their source and by their SHA-256, ``cache`` bytes each.
     """
 
     def __init__(self, cache: int = 64_000_000) -> None:
@@ -109,14 +109,13 @@ class Patcher:
         None if they have little in common, or its chain of patches is full.
         """
         hashes = self._hashed(data, options, pixels)
-        best, found = SHARED, None
-        for source in earlier:
-            if not _is_as_seen(source):
-                continue
-            share = shared_share(hashes, self._hashed(source.data, source.options))
-            if share >= best:
-                best, found = share, source
-        return None if found is None or depth_of(found.file) == MAX_CHAIN else found
+        shares = [
+            (shared_share(hashes, self._hashed(source.data, source.options)), number)
+            for number, source in enumerate(earlier)
+            if _is_as_seen(source)
+        ]
+        share, number = max(shares, default=(0.0, 0))
+        return earlier[number] if share >= SHARED and depth_of(earlier[number].file) < MAX_CHAIN else None
 
     def _hashed(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
         """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""

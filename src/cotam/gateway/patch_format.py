@@ -116,14 +116,12 @@ def read_patch(data: bytes) -> Patch:
             f"impossible patch: {count} rectangles, number {depth} of its chain: at most {MAX_RECTANGLES} "
             f"and {MAX_CHAIN} are allowed"
         )
-    places = []
-    for _ in range(count):
-        left, at = read_varint(payload, at, "rectangle")
-        top, at = read_varint(payload, at, "rectangle")
-        length, at = read_varint(payload, at, "rectangle")
-        places.append((left, top, length))
+    numbers = []
+    for _ in range(3 * count):
+        number, at = read_varint(payload, at, "rectangle")
+        numbers.append(number)
     rectangles = []
-    for left, top, length in places:
+    for left, top, length in zip(*[iter(numbers)] * 3, strict=True):
         rectangles.append(Rectangle(left, top, payload[at : at + length]))
         at += length
     if len(payload) != at:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.body_stream import Marks, Outgoing
+from cotam.gateway.body_stream import Outgoing, Placeholders
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
@@ -41,10 +42,11 @@ JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """Paths whose bodies are JSON, whatever their media type says."""
 
 
+@dataclass(eq=False)
 class Relay:
     """An ASGI application for the paths of the API.
 
-    Parameters
+    Attributes
     ----------
     converter : changes the media parts, in a thread of ``pool``
     most : largest number of images in a request, frames of decoded videos included
@@ -55,36 +57,29 @@ class Relay:
     detector : finds the image formats that the upstream reads
     """
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        converter: Converter,
-        pool: Executor,
-        bodies: Bodies,
-        *,
-        most: int,
-        tokens: Tokens | None = None,
-        sender: Sender | None = None,
-        receiver: Receiver | None = None,
-        peer: Peer | None = None,
-        detector: Detector | None = None,
-    ) -> None:
-        self._upstream, self._converter, self._pool, self._bodies = upstream, converter, pool, bodies
-        self._most, self._tokens = most, tokens
-        self._sender, self._receiver, self._peer, self._detector = sender, receiver, peer, detector
+    upstream: Upstream
+    converter: Converter
+    pool: Executor
+    bodies: Bodies
+    most: int
+    tokens: Tokens | None = None
+    sender: Sender | None = None
+    receiver: Receiver | None = None
+    peer: Peer | None = None
+    detector: Detector | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
             raise RefusedError(f"no such path: {scope['path'][:200]!r}", 404)
-        await self._bodies.answer(scope, receive, partial(self._answer, scope, send))
+        await self.bodies.answer(scope, receive, partial(self._answer, scope, send))
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         received = None
-        if self._receiver and is_link(scope["headers"]):
+        if self.receiver and is_link(scope["headers"]):
             with exchange.stage("link"):
                 loop = asyncio.get_running_loop()
-                received = await loop.run_in_executor(self._pool, self._receiver, body, exchange.owner)
+                received = await loop.run_in_executor(self.pool, self.receiver, body, exchange.owner)
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
@@ -93,37 +88,37 @@ class Relay:
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
-                content = await in_thread(self._pool, partial(self._converted, body, scope, job))
+                content = await in_thread(self.pool, partial(self._converted, body, scope, job))
             if job:
-                exchange.tokens, sender = job.tokens, self._sender
+                exchange.tokens, sender = job.tokens, self.sender
         try:
             with exchange.stage("upstream"):
                 answer = await self._open(scope, content, exchange, sender)
         except RefusedError:
-            if self._peer:
-                self._peer.start()
+            if self.peer:
+                self.peer.start()
             raise
         try:
-            if self._peer:
-                self._peer.check(answer.status_code, answer.headers)
+            if self.peer:
+                self.peer.check(answer.status_code, answer.headers)
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
             await _relay(answer, send, answer_headers)
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
-            exchange.error = f"the upstream {self._upstream.name} broke off: {error or type(error).__name__}"
+            exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
 
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
         """The job of a converter; None where nothing is to be converted."""
-        if self._peer and not await self._peer.takes_cotam():
+        if self.peer and not await self.peer.takes_cotam():
             return None
         # Without a link there may be patches of a client that makes them itself.
-        own = Held(self._receiver.store if self._receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, most=self._most, held=received.held if received else own)
-        job.formats = await self._detector.formats() if self._detector else None
+        own = Held(self.receiver.store if self.receiver else Store(0), exchange.owner)
+        job = Job(notes=exchange.notes, most=self.most, held=received.held if received else own)
+        job.formats = await self.detector.formats() if self.detector else None
         return job
 
     async def _open(
@@ -131,17 +126,17 @@ class Relay:
     ) -> httpx2.Response:
         """The answer of the upstream, of which the body is still to be read."""
         path = scope["path"]
-        url = self._upstream.url(path, Upstream.query(scope["query_string"]))
-        headers = self._upstream.headers(scope["headers"], api_of(path), self._tokens)
+        url = self.upstream.url(path, Upstream.query(scope["query_string"]))
+        headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
         if not sender or not content or isinstance(content, Outgoing):
-            return await self._upstream.open(scope["method"], url, headers, content)
+            return await self.upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
-            return self._upstream.open(scope["method"], url, with_type(headers, media_type), body)
+            return self.upstream.open(scope["method"], url, with_type(headers, media_type), body)
 
         kind = Headers(raw=headers).get("content-type", "")
-        answer, sent = await sender.send(open_, self._pool, content, kind)
+        answer, sent = await sender.send(open_, self.pool, content, kind)
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
@@ -150,34 +145,34 @@ class Relay:
         check()
         headers = Headers(scope=scope)
         options = options_in_headers(headers)
-        body = self._bodies.decoded(body, headers)
+        body = self.bodies.decoded(body, headers)
         if job is None:
             return body
         repeated = Event()
         value = self._parsed(body, scope, headers, repeated)
         if value is None:
-            if not self._converter.passes_cotam and has_cotam(body):
+            if not self.converter.passes_cotam and has_cotam(body):
                 raise RefusedError(
                     "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
                     "decode it with POST /v1/cotam/decode first"
                 )
             return body
-        if self._converter.checks_addresses:
+        if self.converter.checks_addresses:
             check_clear(value)
         found = parts(value)
-        check_count(count_images(found), self._most)
+        check_count(count_images(found), self.most)
         job.options, job.check = options, check
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
-        marks = Marks(self._converter(found, job))
-        value = replaced(value, marks.news)
-        if not self._converter.passes_cotam and (where := find_string(value, is_cotam_text)):
+        placeholders = Placeholders(self.converter(found, job))
+        value = replaced(value, placeholders.changes)
+        if not self.converter.passes_cotam and (where := find_string(value, is_cotam_text)):
             place = dotted(where)
             raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
-        if not marks.news and not repeated.is_set():
+        if not placeholders.changes and not repeated.is_set():
             return body  # else what was looked at is what is sent
-        content = marks.filled(to_json(value))
-        return b"".join(content) if self._sender else content
+        content = placeholders.filled(to_json(value))
+        return b"".join(content) if self.sender else content
 
     def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
@@ -192,7 +187,7 @@ class Relay:
             # A server may read more as JSON: a value with other text behind it, or text that is not UTF-8.
             # A file may have lines of JSON.
             is_file = scope["path"].startswith("/v1/files")
-            if is_json or (self._converter.checks_addresses and first in b"{[" and not is_file):
+            if is_json or (self.converter.checks_addresses and first in b"{[" and not is_file):
                 raise RefusedError(str(error)) from error
             return None
 
@@ -208,7 +203,7 @@ class Relay:
         for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
             if name == b"location":
                 again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
-                value = self._upstream.location(value, str(answer.url), takes_body=again)
+                value = self.upstream.location(value, str(answer.url), takes_body=again)
             if name not in ours:
                 kept.append((name, value))
         return [*kept, *added]

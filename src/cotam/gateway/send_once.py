@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
 
 import httpx2
 
@@ -35,7 +34,7 @@ _MISSING = "missing"
 """The code of the error that lists the files that a link body names and that are not stored."""
 
 ATTEMPTS = 3
-"""Of a request, at most. In the last one all files are sent."""
+"""Largest number of attempts for a request; in the last one all files are sent."""
 
 _KNOWN = 100_000
 _MAX_ANSWER = 2_000_000
@@ -134,7 +133,6 @@ class Sender:
         self._base = base
         self._known: dict[bytes, None] = {}
         self._has_started = False
-        self._lock = Lock()
 
     async def send(
         self, open_: Open, pool: Executor, body: bytes, media_type: str
@@ -175,24 +173,17 @@ class Sender:
 
         An edge that was just started asks for the images of earlier turns before sending them again.
         """
-        with self._lock:
-            if not self._has_started:
-                return {parts.places[-1][1]}
-            return {digest for digest in files if digest not in self._known}
+        return files.keys() - self._known.keys() if self._has_started else {parts.places[-1][1]}
 
-    def _learn(self, digests: Iterable[bytes]) -> None:
-        with self._lock:
-            self._has_started = True
-            for digest in digests:
-                self._known.pop(digest, None)
-                self._known[digest] = None
-            for digest in list(self._known)[:-_KNOWN]:
-                del self._known[digest]
+    def _learn(self, digests: Collection[bytes]) -> None:
+        self._has_started = True
+        self._forget(digests)
+        self._known |= dict.fromkeys(digests)
+        self._forget(list(self._known)[:-_KNOWN])
 
     def _forget(self, digests: Iterable[bytes]) -> None:
-        with self._lock:
-            for digest in digests:
-                self._known.pop(digest, None)
+        for digest in digests:
+            self._known.pop(digest, None)
 
 
 async def _missing_in(answer: httpx2.Response) -> set[bytes]:

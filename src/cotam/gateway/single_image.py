@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from functools import partial
 
 from starlette.datastructures import Headers
@@ -38,10 +39,11 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     ]
 
 
+@dataclass(eq=False)
 class SingleImage:
     """An ASGI application that processes the image in the body in a thread of the pool.
 
-    Parameters
+    Attributes
     ----------
     size_limit : largest image in pixels
     names : options that the query may have, see `cotam.gateway.request_options`
@@ -49,62 +51,57 @@ class SingleImage:
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
-    def __init__(
-        self,
-        pool: Executor,
-        bodies: Bodies,
-        size_limit: int,
-        work: Work,
-        names: Sequence[str] = (),
-        *,
-        most: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        self._pool, self._bodies, self._limit, self._work = pool, bodies, size_limit, work
-        self._names, self._most, self._seconds, self._running = names, most, seconds, 0
+    pool: Executor
+    bodies: Bodies
+    size_limit: int
+    work: Work
+    names: Sequence[str] = ()
+    most: int | None = None
+    seconds: float | None = None
+    _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
-        if self._most is not None and self._running >= self._most:
-            message = f"{self._most} requests of this kind are in progress, the limit"
+        if self.most is not None and self._running >= self.most:
+            message = f"{self.most} requests of this kind are in progress, the limit"
             raise RefusedError(f"{message}: try again in a few seconds", 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
-            await self._bodies.answer(scope, receive, partial(self._answer, scope, receive, send))
+            await self.bodies.answer(scope, receive, partial(self._answer, scope, receive, send))
         finally:
             self._running -= 1
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
-        options = options_in_query(Request(scope).query_params, self._names)
-        work = partial(self._done, body, Headers(scope=scope), options)
+        options = options_in_query(Request(scope).query_params, self.names)
+        work = partial(self._done, body, Headers(scope=scope), options, exchange.notes)
         with exchange.stage("images"):
-            response, notes = await in_thread(self._pool, work, self._seconds)
-        exchange.notes += notes
+            response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
     def _done(
-        self, body: bytes, headers: Headers, options: RequestOptions, check: Check
-    ) -> tuple[Response, list[Note]]:
+        self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
+    ) -> Response:
         check()
-        body = self._bodies.decoded(body, headers)
+        body = self.bodies.decoded(body, headers)
         try:
             if video_format(body) not in (None, "gif"):
                 raise InputError(
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"
                 )
-            check_size(body, self._limit)
+            check_size(body, self.size_limit)
             started = time.perf_counter()
-            response = self._work(body, options, check)
+            response = self.work(body, options, check)
             seconds = time.perf_counter() - started
         except CotamError as error:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
             raise RefusedError("not enough memory for the image", 503) from error
-        source, result = format_of(body) or "cotam", _KINDS.get(response.media_type or "")
-        made = len(response.body)
-        return response, [Note(source, result, len(body), made, seconds, cached=False)] if result else []
+        if result := _KINDS.get(response.media_type or ""):
+            source, made = format_of(body) or "cotam", len(response.body)
+            notes.append(Note(source, result, len(body), made, seconds, cached=False))
+        return response
 
 
 def _encode(body: bytes, options: RequestOptions, check: Check) -> Response:

@@ -71,16 +71,16 @@ class ToCotam:
                     make = self._video if is_video else self._still
                     file, cached = make(data, part, request)
                     if url_length(COTAM, len(file)) < url_length(kind, len(data)):
-                        request.news[part] = Media(COTAM, file)
+                        request.changes[part] = Media(COTAM, file)
                         result, size = "patch" if is_patch(file) else "cotam", len(file)
                     if not is_video:
-                        sent = file if part in request.news else data
+                        sent = file if part in request.changes else data
                         request.earlier.append(Source(data, request.options_for(part), sent))
                 except (InputError, LimitError, MissingExtraError) as error:
                     log_passing(part, error)
             job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
         job.tokens = request.tokens()
-        return request.news
+        return request.changes
 
     def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """The .cotam file of an image, and whether it was in the cache."""
@@ -127,7 +127,7 @@ class _Request:
         self.job = job
         self._model = model_for(options.fit, job.model)
         self.options = replace(options, fit=named(self._model, job.detail) if self._model else None)
-        self.news: dict[Part, Media] = {}
+        self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
 

@@ -155,7 +155,24 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
 def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
-    return _loaded(image, name) if load else Opened(image)
+    if not load:
+        return Opened(image)
+    opened = _loaded(image, name)
+    if image.format == "PNG" and _last_row_is_zero(image):
+        from cotam.image.repair import lacks_rows
+
+        at = file.seek(0, io.SEEK_CUR)
+        file.seek(0)
+        if lacks_rows(file.read()):
+            raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
+        file.seek(at)  # for the frames of an animation
+    return opened
+
+
+def _last_row_is_zero(image: Image.Image) -> bool:
+    """Whether the row that comes last in a PNG may be missing: Pillow begins with zeros."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return "interlace" in image.info or not any(last.tobytes())
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:

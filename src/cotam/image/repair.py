@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Repaired", "repaired"]
+__all__ = ["Repaired", "lacks_rows", "repaired"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA_BYTES = 16 << 20
@@ -162,6 +162,24 @@ def _png(data: bytes) -> Repaired | None:
         elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
             left_out.add(chunk.kind)
     return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
+
+
+def lacks_rows(data: bytes) -> bool:
+    """Whether the pixel stream of a PNG is well-formed, but ends before its last row.
+
+    Pillow reads such a file, and leaves the missing rows zero.
+    """
+    chunks, _ = _chunks(data)
+    header = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IHDR")
+    rest = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
+    inflater, size = zlib.decompressobj(), _raw_size(header) if len(header) == 13 else 0
+    try:
+        while size and rest and not inflater.eof:
+            size -= len(inflater.decompress(rest, min(size, _INFLATE_STEP)))
+            rest = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return size > 0
 
 
 def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:

@@ -6,7 +6,6 @@ included (a 6 of 6 for WebP; for AVIF its default speed), without metadata.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +17,9 @@ from PIL import AvifImagePlugin, Image, features
 
 from cotam.errors import InputError
 from cotam.image.read import Pixels
+from cotam_lab.bench.specs import NAMES, TAILORED, parse_options
 
-__all__ = ["NAMES", "Codec", "codec", "ladder", "parse_options", "pillow_decode", "pillow_encode"]
+__all__ = ["Codec", "codec", "pillow_decode", "pillow_encode"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,6 @@ _STANDARD: dict[str, tuple[dict[str, Any], tuple[int, ...], str]] = {
     ),
 }
 _AVIF_OPTIONS = {"speed", "subsampling", "autotiling", "max_threads", "range", "tile_rows", "tile_cols"}
-_TAILORED = ("jpeg-tailored", "webp-tailored", "avif-tailored")
-NAMES = (*_STANDARD, *_TAILORED, "cotam")
 
 
 def codec(name: str, threads: int = 1) -> Codec:
@@ -98,7 +96,7 @@ def codec(name: str, threads: int = 1) -> Codec:
         settings, version = settings | _avif_settings(name, options), f"{version}; {options}"
     decode = partial(pillow_decode, format=settings["format"], threads=threads)
     made = Codec(name if options else base, partial(pillow_encode, **settings), decode, qualities, version)
-    return tailored(made, base) if plain in _TAILORED else made  # type: ignore[arg-type]
+    return tailored(made, base) if plain in TAILORED else made  # type: ignore[arg-type]
 
 
 def _avif_settings(name: str, options: str) -> dict[str, Any]:
@@ -111,46 +109,6 @@ def _avif_settings(name: str, options: str) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: {error}") from error
     return settings
-
-
-def parse_options(text: str) -> dict[str, Any]:
-    """Parse NAME=VALUE,…: a value is a JSON number, true, false or null, or else a string.
-
-    Raises InputError if an option is not NAME=VALUE.
-    """
-    settings: dict[str, Any] = {}
-    for option in filter(None, text.split(",")):
-        name, equals, value = option.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"{option!r} in {text!r} is not NAME=VALUE")
-        try:
-            settings[name] = json.loads(value)
-        except ValueError:
-            settings[name] = value
-    return settings
-
-
-def ladder(spec: str) -> tuple[str, tuple[int, ...]]:
-    """Split a codec with its qualities, such as ``jpeg@5,20,60``, into the name and the rising qualities.
-
-    One quality may also stand among the options: ``jpeg:q=20``, ``cotam:view=human,q=20``.
-
-    Raises InputError if there is no such codec, or a quality is not a whole number from 0 to 100.
-    """
-    name, at, listed = spec.rpartition("@")
-    if not at:
-        plain, _, options = spec.partition(":")
-        own = options.split(",")
-        rest = [option for option in own if not option.startswith("q=")]
-        name = f"{plain}:{','.join(rest)}" if any(rest) else plain
-        listed = ",".join(option[2:] for option in own if option not in rest)
-    plain = name.partition(":")[0]
-    if plain not in NAMES:
-        raise InputError(f"unknown codec {plain!r}: choose from {', '.join(NAMES)}")
-    numbers = listed.split(",") if at or listed else []
-    if not all(number.isdecimal() and int(number) <= 100 for number in numbers):
-        raise InputError(f"{spec}: qualities are whole numbers from 0 to 100, such as {name}@10,40,80")
-    return name, tuple(sorted({int(number) for number in numbers}))
 
 
 def pillow_encode(pixels: Pixels, quality: int, **settings: Any) -> bytes:

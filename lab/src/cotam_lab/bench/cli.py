@@ -6,21 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
-from cotam_lab.bench import baselines, page, report
-from cotam_lab.bench.baselines import NAMES, ladder
-from cotam_lab.bench.images import Sample, find_images, labelled_images, redrawn, reduced
-from cotam_lab.bench.speed import speed
-from cotam_lab.bench.sweep import plan, read_rows
-from cotam_lab.bench.sweep import sweep as run_sweep
-from cotam_lab.bench.video import video
+from cotam_lab.bench.specs import NAMES, VIDEO_NAMES, ladder
 from cotam_lab.metrics.base import METRICS, Metric, metric
 from cotam_lab.metrics.scores import score_named
+
+if TYPE_CHECKING:
+    from cotam_lab.bench.images import Sample
 
 __all__ = ["FOLDER", "Ladders", "bench", "checked", "errors_shown"]
 
@@ -33,10 +30,6 @@ _OUT = click.Path(path_type=Path)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def bench() -> None:
     """Compare codecs by rate and metrics."""
-
-
-bench.add_command(speed)
-bench.add_command(video)
 
 
 def checked(check: Callable[[str], Any]) -> Callable[..., Any]:
@@ -102,7 +95,7 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
-@click.option("-o", "--out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
+@click.option("-o", "--output", "out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
 @click.option(
     "--metric",
     "metrics",
@@ -148,6 +141,11 @@ def sweep(
     Writes rows.jsonl, table.md, curve.svg and curve.png. Run again, it continues where it stopped; a new
     metric is added to old rows. The metric text takes only images whose text is in the folder's labels.jsonl.
     """
+    from cotam_lab.bench import baselines, report
+    from cotam_lab.bench.images import redrawn, reduced
+    from cotam_lab.bench.sweep import plan
+    from cotam_lab.bench.sweep import sweep as run_sweep
+
     reads = any(one.name == "text" for one in metrics)
     codecs = [(one := baselines.codec(name), qualities or one.qualities) for name, qualities in ladders]
     samples = _samples(folders, limit, every, labelled=reads)
@@ -165,7 +163,9 @@ def sweep(
 
 @bench.command("report")
 @click.argument("files", metavar="ROWS...", nargs=-1, required=True, type=click.Path(True, path_type=Path))
-@click.option("-o", "--out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md.")
+@click.option(
+    "-o", "--output", "out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md."
+)
 @_references
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @_scores
@@ -184,6 +184,9 @@ def report_command(
     ROWS are files of rows, or folders with rows.jsonl; several are joined, for codecs that were measured
     separately on the same images.
     """
+    from cotam_lab.bench import page, report
+    from cotam_lab.bench.sweep import read_rows
+
     files = tuple(path / "rows.jsonl" if path.is_dir() else path for path in files)
     rows = page.latest([row for file in files for row in read_rows(file)])
     if not rows:
@@ -199,8 +202,82 @@ def report_command(
     write_whole(str(out), written.encode("utf-8"), overwrite=True)
 
 
+@bench.command()
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table here.",
+)
+@click.option(
+    "--rounds",
+    metavar="N",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rounds, of which the median is taken.",
+)
+@errors_shown
+def speed(image: Path, out: Path | None, rounds: int) -> None:
+    """Time cotam, AVIF and WebP on IMAGE.
+
+    AVIF has speed 6, WebP method 6; all run in this process. Run it on two idle cores, or under
+    taskset -c 0,1: AVIF gets two threads, WebP has one in Pillow.
+    """
+    from cotam_lab.bench.speed import speed_table
+
+    written = speed_table(image, rounds)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(written, encoding="utf-8")
+    click.echo(written)
+
+
+@bench.command()
+@click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
+@click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
+@click.option(
+    "--max-frames",
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Take at most N frames of each clip, spread evenly.",
+)
+@click.option(
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(VIDEO_NAMES),
+    help="Compare only these codecs.  [repeatable]",
+)
+@errors_shown
+def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
+    """Compare sequences with video codecs and with single frames.
+
+    The codecs are x264, x265, SVT-AV1, and CoTAM with the frames coded one by one. All get the same sampled
+    frames; scores are feature distances of a vision encoder, level by level. The share of the score range
+    that both curves cover is in brackets. Run again, it continues where it stopped.
+    """
+    from cotam_lab.bench.video import REFERENCES, measured, table
+
+    scored = metric("features")
+    scored.prepare()
+    sampling = {"fps": fps, "most": max_frames, "fit": "llava-1.5"}
+    rows = measured(clips, codecs or VIDEO_NAMES, Path(output), scored, sampling)
+    known = {row["codec"] for row in rows}
+    text = "\n".join(table(rows, one) for one in REFERENCES if one in known)
+    write_whole(str(Path(output, "table.md")), text.encode())
+    click.echo(text)
+
+
 def _samples(folders: Sequence[Path], limit: int | None, every: int, *, labelled: bool) -> list[Sample]:
     """Images of all folders; with several, names are prefixed by the folder's."""
+    from cotam_lab.bench.images import Sample, find_images, labelled_images
+
     find = labelled_images if labelled else find_images
     found = []
     for folder in folders:

@@ -111,7 +111,7 @@ def summary(rows: Rows, name: str, scores: dict[str, str]) -> str:
 
 @click.command()
 @click.argument("data", type=FOLDER)
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
 @click.option("--guide", "name", default="lite", show_default=True)
 @click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")

@@ -176,7 +176,7 @@ def label(spec: Spec) -> str:
 
 @click.command()
 @click.argument("data", type=FOLDER)
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option(
     "--map", "texts", multiple=True, required=True, help="NAME@STRENGTH or NAME@ternary.  [repeatable]"
 )

@@ -13,7 +13,8 @@ import cotam
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam.options import guide_digest, weights_digests
-from cotam_lab.bench.baselines import Codec, parse_options
+from cotam_lab.bench.baselines import Codec
+from cotam_lab.bench.specs import parse_options
 
 __all__ = ["option_defaults", "ours"]
 

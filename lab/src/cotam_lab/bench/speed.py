@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import click
 import numpy as np
 from tqdm import tqdm
 
-from cotam.errors import CotamError
 from cotam.image.read import Pixels, to_rgb
 from cotam_lab.bench.baselines import Codec, codec
 from cotam_lab.bench.report import table
 
-__all__ = ["Setting", "setting_near", "speed", "timed"]
+__all__ = ["Setting", "setting_near", "speed_table", "timed"]
 
 CODECS = ("cotam", "avif", "webp")
 THREADS = 2
@@ -55,41 +53,10 @@ def setting_near(codec: Codec, pixels: Pixels, bpp: float) -> Setting:
     return min(settings, key=lambda one: abs(np.log(len(one.data)) - target))
 
 
-@click.command()
-@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the table here.",
-)
-@click.option(
-    "--rounds",
-    metavar="N",
-    default=7,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Rounds, of which the median is taken.",
-)
-def speed(image: Path, out: Path | None, rounds: int) -> None:
-    """Time cotam, AVIF and WebP on IMAGE.
-
-    AVIF has speed 6, WebP method 6; all run in this process. Run it on two idle cores, or under
-    taskset -c 0,1: AVIF gets two threads, WebP has one in Pillow.
-    """
-    try:
-        written = _measured([codec(name, THREADS) for name in CODECS], to_rgb(image), rounds)
-    except CotamError as error:
-        raise click.ClickException(str(error)) from error
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(written, encoding="utf-8")
-    click.echo(written)
-
-
-def _measured(codecs: Sequence[Codec], pixels: Pixels, rounds: int) -> str:
-    settings = [setting_near(codec, pixels, BPP) for codec in codecs]
+def speed_table(image: Path, rounds: int) -> str:
+    """Time `CODECS` on an image, and return the table as Markdown: bpp, ms to encode, ms to decode."""
+    pixels = to_rgb(image)
+    settings = [setting_near(codec(name, THREADS), pixels, BPP) for name in CODECS]
     area = pixels.shape[0] * pixels.shape[1]
     encoders = [partial(one.codec.encode, pixels, one.quality) for one in settings]
     decoders = [partial(one.codec.decode, one.data) for one in settings]
@@ -100,7 +67,7 @@ def _measured(codecs: Sequence[Codec], pixels: Pixels, rounds: int) -> str:
     ]
     size = f"{pixels.shape[1]}×{pixels.shape[0]}"
     header = [size, *(f"{one.codec.name} q{one.quality}" for one in settings)]
-    note = f"Two threads; in brackets the ratio to {codecs[0].name}.\n\n"
+    note = f"Two threads; in brackets the ratio to {CODECS[0]}.\n\n"
     return note + table(header, lines, numbers_from=1)
 
 
@@ -108,7 +75,3 @@ def _ratios(values: Sequence[float], factor: float) -> list[str]:
     """Format values in their unit, all but the first with the ratio to the first."""
     first, *others = values
     return [f"{factor * first:.4g}"] + [f"{factor * value:.4g} ({value / first:.2f}×)" for value in others]
-
-
-if __name__ == "__main__":
-    speed()

@@ -72,7 +72,7 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--adapter", "file", type=click.Path(path_type=Path), required=True)
 @click.option(
     "--profile",

@@ -22,8 +22,7 @@ import click
 import numpy as np
 
 import cotam
-from cotam.errors import CotamError, InputError
-from cotam.files import write_whole
+from cotam.errors import InputError
 from cotam.image.fit import fitted
 from cotam.image.read import Pixels
 from cotam.image.sampling import read_clip
@@ -32,10 +31,10 @@ from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench import report
 from cotam_lab.bench.curves import Delta, bd_rate, monotone, points
 from cotam_lab.bench.sweep import Row, Rows, append, resumed
-from cotam_lab.metrics.base import Metric, metric
+from cotam_lab.metrics.base import Metric
 from cotam_lab.metrics.scores import score_named
 
-__all__ = ["CODECS", "SCORES", "VideoCodec", "table", "video"]
+__all__ = ["CODECS", "REFERENCES", "SCORES", "VideoCodec", "measured", "table"]
 
 Frames = Sequence[tuple[float, Pixels]]
 REFERENCES = ("x264", "cotam one by one")
@@ -195,45 +194,3 @@ def table(rows: Rows, reference: str, scores: Sequence[str] = SCORES) -> str:
 
 def _shown(delta: Delta) -> str:
     return "–" if delta.value is None else f"{delta.value:+.1f} % ({100 * delta.overlap:.0f} %)"
-
-
-@click.command()
-@click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
-@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
-@click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
-@click.option(
-    "--max-frames",
-    metavar="N",
-    default=10,
-    show_default=True,
-    help="Take at most N frames of each clip, spread evenly.",
-)
-@click.option(
-    "--codec",
-    "codecs",
-    multiple=True,
-    type=click.Choice(list(CODECS)),
-    help="Compare only these codecs.  [repeatable]",
-)
-def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
-    """Compare sequences with video codecs and with single frames.
-
-    The codecs are x264, x265, SVT-AV1, and CoTAM with the frames coded one by one. All get the same sampled
-    frames; scores are feature distances of a vision encoder, level by level. The share of the score range
-    that both curves cover is in brackets. Run again, it continues where it stopped.
-    """
-    try:
-        scored = metric("features")
-        scored.prepare()
-        sampling = {"fps": fps, "most": max_frames, "fit": "llava-1.5"}
-        rows = measured(clips, codecs or CODECS, Path(output), scored, sampling)
-        known = {row["codec"] for row in rows}
-        text = "\n".join(table(rows, one) for one in REFERENCES if one in known)
-        write_whole(str(Path(output, "table.md")), text.encode())
-    except CotamError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(text)
-
-
-if __name__ == "__main__":
-    video()

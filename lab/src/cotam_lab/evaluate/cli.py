@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from cotam.errors import InputError
 from cotam.files import write_whole
-from cotam_lab.bench import baselines, report
-from cotam_lab.bench.baselines import ladder as codec_ladder
 from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown
-from cotam_lab.bench.sweep import Rows
-from cotam_lab.evaluate.backends import Backend
-from cotam_lab.evaluate.endpoint import Endpoint
-from cotam_lab.evaluate.inputs import with_tokens
-from cotam_lab.evaluate.questions import Question, check_images, read_questions
-from cotam_lab.evaluate.run import Asking, plan, run
-from cotam_lab.evaluate.summary import by_image, summarise
+from cotam_lab.bench.specs import ladder as codec_ladder
+
+if TYPE_CHECKING:
+    from cotam_lab.bench.baselines import Codec
+    from cotam_lab.bench.sweep import Rows
+    from cotam_lab.evaluate.backends import Backend
+    from cotam_lab.evaluate.questions import Question
 
 __all__ = ["main"]
 
@@ -36,7 +34,8 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.argument("questions", type=_FILE)
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     required=True,
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
@@ -116,15 +115,21 @@ def main(
 
     QUESTIONS is a file of JSON lines (lab/docs/eval.md). Run again, it asks only what has no answer yet.
     """
+    from cotam_lab.evaluate.questions import check_images, read_questions
+    from cotam_lab.evaluate.run import Asking, plan, run
+    from cotam_lab.evaluate.summary import summarise
+
     backend: Backend
     if endpoint:
         if adapter or choices == "likelihood":
             raise click.UsageError(
                 "an endpoint takes images alone, and gives no likelihoods: give a local --model"
             )
+        from cotam_lab.evaluate.endpoint import Endpoint
+
         backend = Endpoint(endpoint, model, key_variable=key_env)
     elif model:
-        # Loads torch and transformers, which a server's client does without.
+        # With torch and transformers, which a server's client does without.
         from cotam_lab.evaluate.local import Local
 
         backend = Local(model, device=device)
@@ -153,6 +158,8 @@ def _some(questions: list[Question], limit: int | None) -> list[Question]:
 
     Files repeat in short periods, so even steps would miss whole kinds of questions.
     """
+    import numpy as np
+
     order = np.random.default_rng(0).permutation(len(questions))
     return [questions[index] for index in sorted(order[:limit])]
 
@@ -166,12 +173,15 @@ def _of_groups(questions: list[Question], groups: Sequence[str]) -> list[Questio
     return [question for question in questions if not groups or question.group in groups]
 
 
-def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[baselines.Codec | None, tuple[int, ...]]]:
+def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[Codec | None, tuple[int, ...]]]:
     """Codecs with their qualities; one that is named several times is one with all of these."""
+    from cotam_lab.bench import baselines
+    from cotam_lab.evaluate.inputs import with_tokens
+
     merged: dict[str, set[int]] = {}
     for name, qualities in ladders:
         merged.setdefault(name, set()).update(qualities)
-    found: list[tuple[baselines.Codec | None, tuple[int, ...]]] = []
+    found: list[tuple[Codec | None, tuple[int, ...]]] = []
     for name, qualities_of in merged.items():
         if name == NONE:
             found.append((None, ()))
@@ -189,6 +199,9 @@ def _codecs(ladders: Ladders, adapter: Path | None) -> list[tuple[baselines.Code
 
 def _curves(questions: Sequence[Question], rows: Rows, out: Path, title: str) -> None:
     """Draw a figure for each metric of which a codec has several qualities."""
+    from cotam_lab.bench import report
+    from cotam_lab.evaluate.summary import by_image
+
     metrics = {question.id: question.metric for question in questions}
     for metric in dict.fromkeys(metrics.values()):
         own = by_image(row for row in rows if metrics[row["question"]] == metric)

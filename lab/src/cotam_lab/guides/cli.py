@@ -6,16 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from safetensors.torch import load_file, save_file
-
-from cotam_lab.guides.distil import distil, export_guide, load_targets, validate
-from cotam_lab.guides.sensitivity import Teachers, cache
-from cotam_lab.nets.guide_lite import HEADS, Lite
-from cotam_lab.nets.teachers import load_teacher
-from cotam_lab.nets.text_detector import load_text_detector
-from cotam_lab.train.checkpoints import exported
-from cotam_lab.train.data import Crops
 
 __all__ = ["guide"]
 
@@ -35,7 +25,7 @@ def guide() -> None:
 
 @guide.command()
 @click.option("--pack", type=_FOLDER, required=True, help="Training images.")
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the targets.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder for the targets.")
 @click.option("--count", default=2400, show_default=True, help="Number of crops.")
 @click.option(
     "--weights",
@@ -47,6 +37,12 @@ def guide() -> None:
 @click.option("--seed", default=8, show_default=True)
 def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> None:
     """Measure sensitivities and text of training crops. Run again, it continues."""
+    from cotam_lab.guides.sensitivity import Teachers, cache
+    from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.nets.text_detector import load_text_detector
+    from cotam_lab.train.checkpoints import exported
+    from cotam_lab.train.data import Crops
+
     sources = [
         Crops(pack, size=size, seed=seed, text_share=0.2, largest_shrink=LARGEST_SHRINK) for size in SIZES
     ]
@@ -59,13 +55,18 @@ def targets(pack: Path, out: Path, count: int, weight_set: str, seed: int) -> No
 
 @guide.command("distil")
 @click.argument("folder", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .safetensors.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File to write, .safetensors.")
 @click.option("--steps", default=5000, show_default=True)
 @click.option("--batch", default=16, show_default=True)
 @click.option("--learning-rate", "rate", default=2e-3, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def distil_command(folder: Path, out: Path, **options: Any) -> None:
     """Train a new guide on the targets in FOLDER; every tenth crop is for validation."""
+    import torch
+
+    from cotam_lab.guides.distil import distil, load_targets, save, validate
+    from cotam_lab.nets.guide_lite import HEADS, Lite
+
     torch.manual_seed(options["seed"])
     lite, (training, validation) = Lite(), load_targets(folder)
     for step, loss in distil(lite, training, **options):
@@ -78,21 +79,11 @@ def distil_command(folder: Path, out: Path, **options: Any) -> None:
 
 @guide.command()
 @click.argument("file", type=_FILE)
-@click.option("-o", "--out", type=_OUT, required=True, help="File to write, .onnx.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File to write, .onnx.")
 @click.option("--side", default=768, show_default=True, help="Largest long side of its input, in pixels.")
 @click.option("--exponent", default=0.35, show_default=True, help="Gain is importance to this power.")
 def export(file: Path, out: Path, side: int, exponent: float) -> None:
     """Write a guide as ONNX, such as src/cotam/weights/guide_lite.onnx."""
+    from cotam_lab.guides.distil import export_guide, load
+
     export_guide(load(file), out, side=side, exponent=exponent)
-
-
-def load(path: Path) -> Lite:
-    """Load a network that these commands wrote."""
-    lite = Lite()
-    lite.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    return lite
-
-
-def save(lite: Lite, path: Path) -> None:
-    """Write a network as float16."""
-    save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cotam.errors import InputError
@@ -144,3 +145,15 @@ def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 
     onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def load(path: Path) -> Lite:
+    """Load a network that `save` wrote."""
+    lite = Lite()
+    lite.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return lite
+
+
+def save(lite: Lite, path: Path) -> None:
+    """Write a network as float16."""
+    save_file({name: tensor.half().contiguous() for name, tensor in lite.state_dict().items()}, path)

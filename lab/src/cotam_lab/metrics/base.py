@@ -6,13 +6,14 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotam.errors import InputError
-from cotam.image.psnr import MAX_DECIBEL
-from cotam.image.read import Pixels
 
-__all__ = ["MAX_DECIBEL", "METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
+if TYPE_CHECKING:
+    from cotam.image.read import Pixels
+
+__all__ = ["METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
 
 METRICS = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
+from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
 from cotam_lab.nets.teachers import OFFLINE as DEFAULT
 from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from pytorch_msssim import ms_ssim as similarity_of
 
-from cotam.image.psnr import psnr
+from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import MAX_DECIBEL, Metric, check_sizes
+from cotam_lab.metrics.base import Metric, check_sizes
 
 __all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "ms_ssim"]
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from cotam.codec.contrast import balanced_error, contrast_error
 from cotam.errors import CotamError
+from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import MAX_DECIBEL, Metric, remember_last_image
+from cotam_lab.metrics.base import Metric, remember_last_image
 from cotam_lab.metrics.text import word_score, words
 
 __all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]

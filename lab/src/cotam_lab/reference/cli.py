@@ -8,11 +8,6 @@ from pathlib import Path
 
 import click
 
-from cotam_lab.reference.model import Settings, assemble, load_parts
-from cotam_lab.reference.quiz_pack import read, write
-from cotam_lab.reference.quiz_sets import write_sets
-from cotam_lab.reference.train import REHEARSAL, Schedule, train
-
 __all__ = ["reference"]
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -26,26 +21,30 @@ def reference() -> None:
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
 def pack(data: Path, out: Path) -> None:
     """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
+    from cotam_lab.reference.quiz_pack import write
+
     count = write(data, out)
     click.echo(f"{out}: {count} photos, {out.stat().st_size / 1e6:.1f} MB")
 
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder for the questions.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder for the questions.")
 @click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
     """Write held-out questions for cotam eval: synthetic.jsonl, real.jsonl, and README.md with chance."""
+    from cotam_lab.reference.quiz_sets import write_sets
+
     for name, found in write_sets(data, out, count=count).items():
         click.echo(f"{out / name}.jsonl: {len(found)} questions")
 
 
 @reference.command("fit")
 @click.argument("file", metavar="PACK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
 @click.option("--minutes", type=float, help="Stop after this time; the same command continues.")
 @click.option(
     "--workers",
@@ -60,6 +59,10 @@ def fit(
     file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
 ) -> None:
     """Train, or continue training, on images drawn with PACK; writes reference.safetensors."""
+    from cotam_lab.reference.model import Settings, assemble, load_parts
+    from cotam_lab.reference.quiz_pack import read
+    from cotam_lab.reference.train import REHEARSAL, Schedule, train
+
     schedule = REHEARSAL if rehearse else Schedule()
     if batch:
         schedule = replace(schedule, batch=batch)

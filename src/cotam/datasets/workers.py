@@ -1,0 +1,140 @@
+"""Convert the files of a data set in processes of this machine."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from os import _exit
+from threading import Thread
+from typing import TYPE_CHECKING, cast
+
+from cotam.datasets.shards import Row, Unit, Work
+from cotam.runtime import limit_threads
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+__all__ = ["DEATHS", "died", "processes", "start_worker"]
+
+DEATHS = 3
+"""A unit whose worker has died this many times has failed."""
+
+
+def start_worker() -> None:
+    """Prepare this process as one of several: one thread for graphs, no warnings of libraries."""
+    limit_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def died(unit: Unit) -> Row:
+    """Return the row of a unit whose workers died."""
+    error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
+    return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
+
+
+def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]:
+    """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
+
+    When closed or interrupted, it kills them, in the middle of a file as it may be.
+    """
+    rest, deaths = iter(units), Counter[Unit]()
+    workers: list[SpawnProcess] = []
+    running: dict[Connection, Unit] = {}
+
+    def start(unit: Unit) -> None:
+        with _signals_blocked():
+            pipe, process = _started(work)
+            workers.append(process)
+        give(pipe, unit)
+
+    def give(pipe: Connection, unit: Unit) -> None:
+        running[pipe] = unit
+        with suppress(OSError):  # it has died: to receive from it says so, too
+            pipe.send(unit)
+
+    try:
+        for unit in islice(rest, jobs):
+            start(unit)
+        while running:
+            for pipe in cast("list[Connection]", wait(list(running))):
+                unit = running.pop(pipe)
+                try:
+                    found = pipe.recv()
+                except (EOFError, OSError):
+                    pipe.close()
+                    deaths[unit] += 1
+                    if deaths[unit] < DEATHS:
+                        start(unit)
+                        continue
+                    found = died(unit)
+                if isinstance(found, Exception):
+                    raise found
+                for following in islice(rest, 1):
+                    start(following) if pipe.closed else give(pipe, following)
+                yield found
+    finally:
+        for process in workers:
+            process.kill()
+        for process in workers:
+            process.join()
+
+
+def _started(work: Work) -> tuple[Connection, SpawnProcess]:
+    """Start a worker, and return the pipe for its units and rows."""
+    context = get_context("spawn")
+    ours, its = context.Pipe()
+    process = context.Process(target=_serve, args=(work, its), daemon=True)
+    process.start()
+    its.close()
+    return ours, process
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block signals to end, here and in processes that are started meanwhile, until `_serve` unblocks them.
+
+    A process that is interrupted while it starts, or whose parent is, would show a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # process.start() would do so, and unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(work: Work, pipe: Connection) -> None:
+    """Convert the units that come through a pipe; the parent ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    start_worker()
+    Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent is gone
+        while True:
+            unit = pipe.recv()
+            found: Row | Exception
+            try:
+                found = work(unit)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                found = error
+            pipe.send(found)
+
+
+def _end_with_parent() -> None:
+    """Exit when the parent does, whatever the main thread does."""
+    parent = parent_process()
+    assert parent
+    parent.join()
+    _exit(1)
