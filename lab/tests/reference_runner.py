@@ -31,6 +31,18 @@ class QLinearConv(OpRun):
         return (found.clip(0, 255).astype(np.uint8),)
 
 
+class QLinearLeakyRelu(OpRun):
+    """ONNX Runtime's leaky ReLU of uint8."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x: np.ndarray, *steps: np.ndarray, alpha: float) -> tuple[np.ndarray]:
+        x_scale, x_zero, y_scale, y_zero = steps
+        values = (x.astype(np.float32) - x_zero.item()) * x_scale
+        found = np.rint(np.where(values < 0, np.float32(alpha) * values, values) / y_scale) + y_zero.item()
+        return (found.clip(0, 255).astype(np.uint8),)
+
+
 class MatMulIntegerToFloat(OpRun):
     """ONNX Runtime's product of integers → floats."""
 
@@ -57,6 +69,8 @@ class ReferenceRunner:
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         if graph not in self._graphs:
             model = onnx.load(self._folder / f"{graph}.onnx")
-            self._graphs[graph] = ReferenceEvaluator(model, new_ops=[QLinearConv, MatMulIntegerToFloat])
+            self._graphs[graph] = ReferenceEvaluator(
+                model, new_ops=[QLinearConv, QLinearLeakyRelu, MatMulIntegerToFloat]
+            )
         found = self._graphs[graph].run(None, dict(inputs))
         return [np.asarray(array) for array in found]

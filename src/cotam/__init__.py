@@ -47,4 +47,4 @@ if not TYPE_CHECKING:  # a checker would take any name for one of the package
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

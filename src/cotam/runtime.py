@@ -7,7 +7,7 @@ analysis        pixels uint8                                               laten
 hyper_analysis  latents                                                    hyper latents
 hyper_context   known, sums (integers in float32)                          mean, change (integers)
 scales          z, levels, sums64, sums32, offset (integers in float32)    index uint8
-context         z, levels, nominal, gain, index, symbols, latents, given   symbols int16, latents
+context         z, levels, nominal, gain, index, values, given             symbols int16, latents
 synthesis       latents, levels, nominal, adapted                          pixels uint8
 =============== ========================================================== =====================
 """

@@ -121,6 +121,15 @@ export function crop<T extends Values>(
   return { data: out, channels, height, width };
 }
 
+/** Append zeros until both sides are multiples of 4. */
+export function wholeCells<T extends Values>(latents: Plane<T>): Plane<T> {
+  const [height, width] = [latents.height, latents.width].map((side) => 4 * Math.ceil(side / 4));
+  if (height === latents.height && width === latents.width) return latents;
+  const out = plane(like(latents.data, latents.channels * height * width), latents.channels, { height, width });
+  paste(latents, [0, 0], out, [0, latents.height], [0, latents.width]);
+  return out;
+}
+
 /**
  * Copy a part of `source`, from `fromRow` and `fromColumn`, into rows and columns of `target`, all of one channel
  * count. What lies beyond the target's end is left out.

@@ -17,6 +17,7 @@ import {
   Span,
   spans,
   tiles,
+  wholeCells,
   type Plane,
   type Symbols,
   type Tile,
@@ -120,12 +121,10 @@ export class Codec extends PayloadCoder {
       paste(part, [0, 0], index, ...core(row, column, index));
     }
     for (const [row, column] of tiles(grid.cells, CONTEXT_HALO)) {
-      const near = crop(latents, ...outer(row, column, latents));
       const [found] = await this.run("context", {
         ...this.contextInputs(symbols, row, column),
-        index: tensor(crop(index, ...outer(row, column, index))),
-        symbols: tensor(plane(new Int16Array(near.data.length), channels, near)),
-        latents: tensor(near),
+        index: tensor(wholeCells(crop(index, ...outer(row, column, index)))),
+        values: tensor(wholeCells(crop(latents, ...outer(row, column, latents)))),
         given: { data: new Float32Array(1), shape: [1] },
       });
       pasteCore(asPlane(found as Tensor<Int16Array>), [row, column], 4, y);
@@ -261,14 +260,13 @@ export class Codec extends PayloadCoder {
     return values;
   }
 
-  /** Latents of the outer part of a tile. */
+  /** Latents of the outer part of a tile, in whole cells. */
   private async dequantiseTile(symbols: Symbols, row: Span, column: Span): Promise<Plane<Float32Array>> {
-    const y = crop(symbols.y, ...outer(row, column, symbols.y));
+    const y = wholeCells(crop(symbols.y, ...outer(row, column, symbols.y)));
     const [, values] = await this.run("context", {
       ...this.contextInputs(symbols, row, column),
       index: tensor(plane(new Uint8Array(y.data.length), y.channels, y)),
-      symbols: tensor(y),
-      latents: tensor(plane(new Float32Array(y.data.length), y.channels, y)),
+      values: tensor(plane(Float32Array.from(y.data), y.channels, y)),
       given: { data: Float32Array.of(1), shape: [1] },
     });
     return asPlane(values as Tensor<Float32Array>);

@@ -7,6 +7,7 @@ from tiny import codec as tiny
 from cotam_lab.nets.codec import Codec, Shape, log2_gain, tradeoff
 from cotam_lab.nets.dct import block_transform, dct_rows
 from cotam_lab.nets.entropy import bits, total_bits
+from cotam_lab.nets.integers import set_tracking
 from cotam_lab.nets.quadtree import step_masks
 
 
@@ -74,6 +75,9 @@ def test_decoder_side_rebuilds_the_latents_of_the_encoder_side():
     latents, gains = torch.randn(1, 32, 4, 6) * 5, torch.full((1, 32, 4, 6), 1.7)
     live = (torch.rand(1, 32, 4, 6) > 0.2).float()
     with torch.no_grad():
+        set_tracking(codec, True)
+        codec.means.encode(features, gain, latents, gains, live)
+        set_tracking(codec, False)
         residual, known = codec.means.encode(features, gain, latents, gains, live)
         symbols = torch.round(residual) * live
         again = codec.means.decode(features, gain, symbols / gains)

@@ -3,7 +3,7 @@ import torch
 
 from cotam_lab.nets.codec import Residual
 from cotam_lab.nets.integers import set_tracking
-from cotam_lab.nets.layers import Block
+from cotam_lab.nets.layers import NEGATIVE_SLOPE, Block
 
 
 def gradients(module, x):
@@ -16,7 +16,10 @@ def gradients(module, x):
 
 def make(kind, integers):
     torch.manual_seed(0)
-    module = Block(24, integers) if kind == "block" else Residual(24, 8)
+    if kind == "residual":
+        module = Residual(24, 8)
+    else:
+        module = Block(24, integers=integers, slope=0.0 if kind == "relu" else NEGATIVE_SLOPE)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     x = torch.randn(3, 24, 6, 5)
@@ -28,7 +31,9 @@ def make(kind, integers):
     return module, x
 
 
-@pytest.mark.parametrize(("kind", "integers"), [("block", False), ("block", True), ("residual", True)])
+@pytest.mark.parametrize(
+    ("kind", "integers"), [("leaky", False), ("leaky", True), ("relu", True), ("residual", True)]
+)
 def test_training_computes_what_evaluation_does(kind, integers):
     module, x = make(kind, integers)
     ours, our_slopes = gradients(module.train(), x)
@@ -42,7 +47,7 @@ def test_training_computes_what_evaluation_does(kind, integers):
 
 
 def test_training_in_bf16_stays_near_float32():
-    module, x = make("block", False)
+    module, x = make("leaky", False)
     ours, slopes = gradients(module.train(), x)
     with torch.autocast("cpu", torch.bfloat16):
         near = module(x)

@@ -20,7 +20,7 @@ from cotam.codec.allocation import Allocator
 from cotam.codec.payload import PayloadCoder, compare_checksums
 from cotam.codec.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
-from cotam.codec.tiling import Span, largest_tile, pad, spans, tiles
+from cotam.codec.tiling import Span, largest_tile, pad, paste, spans, tiles, whole_cells
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
@@ -184,16 +184,14 @@ class Codec(PayloadCoder):
         for row, column in tiles(*grid.cells, _CONTEXT_HALO):
             outer = (slice(None), row.outer(4), column.outer(4))
             inputs = self._context_inputs(symbols, row, column, grid) | {
-                "index": np.ascontiguousarray(index[outer])[None],
-                "symbols": np.zeros((1, *latents[outer].shape), np.int16),
-                "latents": np.ascontiguousarray(latents[outer])[None],
+                "index": whole_cells(index[outer])[None],
+                "values": whole_cells(latents[outer])[None],
                 "given": np.zeros(1, np.float32),
             }
             tile, decoded = self.runner("context", inputs)
-            core, inner = (row.core(4), column.core(4)), (row.inner(4), column.inner(4))
-            symbols.y[:, *core] = tile[0, :, *inner]
+            paste(symbols.y, tile[0], row, column)
             if values is not None:
-                values[:, *core] = decoded[0, :, *inner]
+                paste(values, decoded[0], row, column)
         return Quantised(symbols, index, values)
 
     def level_costs(self, symbols: Symbols, grid: Grid) -> np.ndarray:
@@ -321,8 +319,7 @@ class Codec(PayloadCoder):
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
         for row, column in tiles(*grid.cells, _CONTEXT_HALO):
-            tile = self._dequantise_tile(symbols, row, column, grid)
-            values[:, row.core(4), column.core(4)] = tile[:, row.inner(4), column.inner(4)]
+            paste(values, self._dequantise_tile(symbols, row, column, grid), row, column)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
     def _rows_of_latents(self, symbols: Symbols, grid: Grid) -> Iterator[tuple[Span, np.ndarray]]:
@@ -341,7 +338,8 @@ class Codec(PayloadCoder):
             fresh = Span(start, row.outer_stop, start, start).with_halo(_CONTEXT_HALO, rows)
             for column in spans(columns, _CONTEXT_HALO, largest):
                 tile = self._dequantise_tile(symbols, fresh, column, grid)
-                values[:, shared.shape[1] :, column.core(4)] = tile[:, fresh.inner(4), column.inner(4)]
+                target = values[:, shared.shape[1] :, column.core(4)]
+                target[:] = tile[:, fresh.inner(4), column.inner(4)][:, : target.shape[1], : target.shape[2]]
             yield row, values
 
     def synthesise(self, values: np.ndarray, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
@@ -369,12 +367,11 @@ class Codec(PayloadCoder):
         return core
 
     def _dequantise_tile(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
-        """Return the latents, float32 (M, h, w), of the outer part of a tile."""
-        tile = symbols.y[None, :, row.outer(4), column.outer(4)]
+        """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""
+        tile = whole_cells(symbols.y[:, row.outer(4), column.outer(4)].astype(np.float32))[None]
         inputs = self._context_inputs(symbols, row, column, grid) | {
             "index": np.zeros(tile.shape, np.uint8),
-            "symbols": np.ascontiguousarray(tile),
-            "latents": np.zeros(tile.shape, np.float32),
+            "values": tile,
             "given": np.ones(1, np.float32),
         }
         values: np.ndarray = self.runner("context", inputs)[1][0]

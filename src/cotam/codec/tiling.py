@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "spans", "tiles"]
+__all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "paste", "spans", "tiles", "whole_cells"]
 
 WHOLE = 768
 """Largest side, in pixels, of an image that is one tile."""
@@ -77,3 +77,17 @@ def pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
     """Repeat the last row and column until both axes are multiples of ``multiple``."""
     widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
     return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)
+
+
+def whole_cells(latents: np.ndarray) -> np.ndarray:
+    """Append zeros to (M, h, w) until both sides are multiples of 4."""
+    height, width = latents.shape[1:]
+    if height % 4 or width % 4:
+        return np.pad(latents, ((0, 0), (0, -height % 4), (0, -width % 4)))
+    return np.ascontiguousarray(latents)
+
+
+def paste(target: np.ndarray, tile: np.ndarray, row: Span, column: Span) -> None:
+    """Copy the core of a tile in whole cells, (M, h, w), to its place in ``target``, all latents."""
+    part = target[:, row.core(4), column.core(4)]
+    part[:] = tile[:, row.inner(4), column.inner(4)][:, : part.shape[1], : part.shape[2]]

@@ -72,9 +72,11 @@ class Analysis(nn.Module):
         super().__init__()
         first, second = shape.encoder_blocks
         self.enter = Patches(3, shape.eighth, 8)
-        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True) for _ in range(first)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True, slope=0.0) for _ in range(first)))
         self.down = Patches(shape.eighth, shape.sixteenth, 2)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, integers=True) for _ in range(second)))
+        self.sixteenth = nn.Sequential(
+            *(Block(shape.sixteenth, integers=True, slope=0.0) for _ in range(second))
+        )
         self.leave = Pointwise(shape.sixteenth, shape.latents)
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -94,7 +96,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.leave.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return space(x, self, self.space_steps, residual=False)
+        return space(x, self, self.space_steps, 0.0, residual=False)
 
 
 class PictureAdapter(nn.Module):
@@ -126,9 +128,11 @@ class Synthesis(nn.Module):
         super().__init__()
         first, second = shape.decoder_blocks
         self.enter = Pointwise(shape.latents + 1, shape.sixteenth)
-        self.sixteenth = nn.Sequential(*(Block(shape.sixteenth, integers=True) for _ in range(first)))
+        self.sixteenth = nn.Sequential(
+            *(Block(shape.sixteenth, integers=True, slope=0.0) for _ in range(first))
+        )
         self.up = Unpatch(shape.sixteenth, shape.eighth, 2)
-        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True) for _ in range(second)))
+        self.eighth = nn.Sequential(*(Block(shape.eighth, integers=True, slope=0.0) for _ in range(second)))
         self.leave = Unpatch(shape.eighth, 3, 8)
 
     def forward(
@@ -178,7 +182,10 @@ class HyperSynthesis(nn.Module):
         super().__init__()
         width = shape.context
         self.layers = nn.Sequential(
-            Unpatch(shape.hyper, width, 2), Block(width), Unpatch(width, width, 2), Block(width)
+            Unpatch(shape.hyper, width, 2),
+            Block(width, integers=True),
+            Unpatch(width, width, 2),
+            Block(width, integers=True),
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -191,7 +198,7 @@ class MeanStep(nn.Module):
     def __init__(self, shape: Shape, inputs: int) -> None:
         super().__init__()
         self.enter = Pointwise(inputs, shape.context)
-        self.block = Block(shape.context)
+        self.block = Block(shape.context, integers=True)
         self.leave = Pointwise(shape.context, shape.latents)
 
     def forward(self, *known: Tensor) -> Tensor:

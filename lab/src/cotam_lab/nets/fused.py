@@ -37,7 +37,8 @@ def mix_space(
     Parameters
     ----------
     slope : slope of the leaky ReLU
-    step : quantisation step of ``x``; the other steps are folded into the weights. None does not round.
+    step : quantisation step of ``x``; the other steps are folded into the weights, and activations are rounded as in
+        `layers`. None does not round.
     residual : whether to add ``x``
     """
     dtype = _dtype(x)
@@ -69,6 +70,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor, slope: float) -> Tensor:
     return F.leaky_relu_(F.linear(x, weight, bias), slope)
 
 
+def _inner(x: Tensor, weight: Tensor, bias: Tensor, slope: float, rounded: bool) -> Tensor:
+    """Compute product, bias and leaky ReLU; ``rounded`` as activations of int8."""
+    if not rounded:
+        return _linear(x, weight, bias, slope)
+    if not slope:
+        return _linear(x, weight, bias, 0.0).round_().clamp_(max=UNSIGNED)  # not negative
+    return F.leaky_relu_(F.linear(x, weight, bias).round_().clamp_(LOW, HIGH), slope).round_()
+
+
 def _scaled(x: Tensor, step: float) -> Tensor:
     """Return ``x`` in units of ``step``, rounded to the range of int8."""
     return (x * (1 / step)).round_().clamp_(LOW, HIGH)
@@ -82,9 +92,7 @@ class _MixSpace(torch.autograd.Function):
             shape = x.shape
             x2 = x.view(-1, shape[3])
             source = x2 if step is None else _scaled(x2, step)
-            a = _linear(source, w1, b1, slope if step is None else 0.0)
-            if step is not None:
-                a.round_().clamp_(max=UNSIGNED)  # not negative
+            a = _inner(source, w1, b1, slope, step is not None)
             a4 = a.view(*shape[:3], -1).permute(0, 3, 1, 2)
             d4 = F.conv2d(a4, w2, b2, padding=1, groups=len(w2))
             d = d4.permute(0, 2, 3, 1).reshape(a.shape)
@@ -94,7 +102,7 @@ class _MixSpace(torch.autograd.Function):
             if residual:
                 y += x2
         ctx.save_for_backward(source, a, d, w1, w2, w3)
-        ctx.slope, ctx.step, ctx.shape, ctx.residual = slope if step is None else 0.0, step, shape, residual
+        ctx.slope, ctx.step, ctx.shape, ctx.residual = slope, step, shape, residual
         return y.view(*shape[:3], -1)
 
     @staticmethod
@@ -135,13 +143,11 @@ class _MixChannels(torch.autograd.Function):
             shape = x.shape
             x2 = x.view(-1, shape[3])
             source = x2 if step is None else _scaled(x2, step)
-            a = _linear(source, w1, b1, slope if step is None else 0.0)
-            if step is not None:
-                a.round_().clamp_(max=UNSIGNED)  # not negative
+            a = _inner(source, w1, b1, slope, step is not None)
             y = F.linear(a, w2, b2)
             y += x2
         ctx.save_for_backward(source, a, w1, w2)
-        ctx.slope, ctx.step = slope if step is None else 0.0, step
+        ctx.slope, ctx.step = slope, step
         return y.view(shape)
 
     @staticmethod

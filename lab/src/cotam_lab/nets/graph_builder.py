@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
+        self._numbers = count()
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: np.ndarray | np.generic) -> str:
@@ -32,9 +35,19 @@ class GraphBuilder:
         return name
 
     def add(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: Any) -> str:
-        output = output or f"v{len(self.nodes)}"
+        output = output or f"v{next(self._numbers)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
         return output
+
+    def choose(self, condition: str, then: Callable[[], str], otherwise: Callable[[], str]) -> str:
+        """Add an If, whose branches have the nodes that each callable adds; results are float32."""
+        branches = []
+        for name, make in (("then", then), ("else", otherwise)):
+            outer, self.nodes = self.nodes, []
+            result = helper.make_tensor_value_info(make(), TensorProto.FLOAT, None)
+            branches.append(helper.make_graph(self.nodes, name, [], [result]))
+            self.nodes = outer
+        return self.add("If", condition, then_branch=branches[0], else_branch=branches[1])
 
     def half(self, value: Tensor) -> str:
         """Add a float32 constant that is stored as float16."""

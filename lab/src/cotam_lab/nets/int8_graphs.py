@@ -1,103 +1,24 @@
-"""Analysis and synthesis as ONNX graphs in integers.
-
-Quantised layers are the operators ``QLinearConv`` and ``MatMulIntegerToFloat`` of ONNX Runtime in channels-last order,
-so that they run in integers at every optimisation level, without changes of layout. The residual stream and the first
-and last layers are floats. The emulation in torch (`layers.Block`) agrees up to rounding.
-"""
+"""Analysis and synthesis as ONNX graphs in integers; the first and last layers are floats."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
 from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
-from cotam_lab.nets.graph_builder import CONTRIB, GraphBuilder
-from cotam_lab.nets.integers import Steps, weight_steps
+from cotam_lab.nets.int8_layers import IntegerGraph
 from cotam_lab.nets.layers import Block, Pointwise
 
 __all__ = ["analysis_graph", "synthesis_graph"]
 
-SIGNED_ZERO = 128
-
-
-class _IntegerGraph(GraphBuilder):
-    """A graph with quantised layers; x is (1, h, w, C)."""
-
-    def step(self, steps: Steps, number: int) -> tuple[str, str]:
-        """Add scale and zero point of an activation."""
-        zero = SIGNED_ZERO if steps.signed[number] else 0
-        return self.constant(steps.steps[number].numpy()), self.constant(np.uint8(zero))
-
-    def convolution(self, x: str, layer: Pointwise | nn.Conv2d, steps: Steps, number: int) -> str:
-        """uint8 with step ``number`` → uint8 with the next step, after a ReLU if that is unsigned."""
-        assert layer.bias is not None
-        weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
-        integers, scales = _int8(weight, layer.bias, steps.steps[number])
-        bias = torch.round(layer.bias.detach().double() / (steps.steps[number].double() * scales.double()))
-        k = weight.shape[2]
-        return self.add(
-            "QLinearConv",
-            x,
-            *self.step(steps, number),
-            self.constant(integers.numpy()),
-            self.constant(scales.numpy()),
-            self.constant(np.zeros(len(scales), np.int8)),
-            *self.step(steps, number + 1),
-            self.constant(bias.numpy().astype(np.int32)),
-            domain=CONTRIB,
-            channels_last=1,
-            kernel_shape=[k, k],
-            pads=[k // 2] * 4,
-            group=weight.shape[0] if weight.shape[1] == 1 and k > 1 else 1,
-        )
-
-    def product(self, x: str, layer: Pointwise, steps: Steps, number: int) -> str:
-        """uint8 with step ``number`` → floats."""
-        integers, scales = _int8(layer.weight, layer.bias, steps.steps[number])
-        scale, zero = self.step(steps, number)
-        return self.add(
-            "MatMulIntegerToFloat",
-            x,
-            self.constant(integers.T.numpy()),
-            scale,
-            self.constant(scales.numpy()),
-            zero,
-            self.constant(np.zeros(len(scales), np.int8)),
-            self.constant(layer.bias.detach().numpy()),
-            domain=CONTRIB,
-        )
-
-    def space(self, x: str, part: Block | Residual) -> str:
-        steps = part.space_steps
-        assert steps is not None
-        inner = self.add("QuantizeLinear", x, *self.step(steps, 0))
-        inner = self.convolution(inner, part.enter, steps, 0)
-        inner = self.convolution(inner, part.depthwise, steps, 1)
-        return self.product(inner, part.leave, steps, 2)
-
-    def block(self, x: str, block: Block) -> str:
-        steps = block.channel_steps
-        assert steps is not None
-        x = self.add("Add", x, self.space(x, block))
-        inner = self.add("QuantizeLinear", x, *self.step(steps, 0))
-        inner = self.convolution(inner, block.widen, steps, 0)
-        return self.add("Add", x, self.product(inner, block.narrow, steps, 1))
-
-
-def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Quantise a weight to int8 with a step for each output channel, large enough for biases to fit int32."""
-    found = weight_steps(weight)
-    least = bias.detach().abs() / (2.0**30 * step)
-    found = torch.maximum(found, least.view(found.shape))
-    return torch.round(weight.detach() / found).to(torch.int8), found.flatten()
-
 
 def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     """Write the graph pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
-    graph = _IntegerGraph()
+    graph = IntegerGraph()
     first, down = analysis.enter, analysis.down
     weight = first.weight.detach().unflatten(1, (3, first.k, first.k)).permute(0, 2, 3, 1).flatten(1)
     # (pixel / 255 - 0.5) · 4 is (pixel - 128) · 4/255 + 2/255
@@ -134,7 +55,7 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
 
     Its input ``adapted``, 0 … 1, is the weight of the adapter.
     """
-    graph = _IntegerGraph()
+    graph = IntegerGraph()
     height, width = graph.side("latents", 2), graph.side("latents", 3)
     gain = graph.octaves(height, width)
     x = graph.add("Concat", "latents", graph.add("Add", gain, "nominal"), axis=1)
@@ -170,20 +91,28 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
 
 
 def _through(
-    graph: _IntegerGraph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None
+    graph: IntegerGraph, x: str, blocks: nn.Sequential, residuals: nn.ModuleList | None = None
 ) -> str:
-    """Add blocks one after the other, each with the residual of an adapter if that is not zero."""
+    """Add blocks one after the other, each with the residual of an adapter if that is not zero.
+
+    Residuals are computed only where ``adapted`` is above 0.
+    """
+    if residuals is not None:
+        adapted = graph.add("Greater", "adapted", graph.constant(np.float32(0)))
     for number, block in enumerate(blocks):
         assert isinstance(block, Block)
-        added = None
-        if residuals is not None:
-            residual = residuals[number]
-            assert isinstance(residual, Residual)
-            if bool((residual.leave.weight != 0).any() or (residual.leave.bias != 0).any()):
-                added = graph.add("Mul", graph.space(x, residual), "adapted")
-        x = graph.block(x, block)
-        if added:
-            x = graph.add("Add", x, added)
+        residual = residuals[number] if residuals is not None else None
+        assert residual is None or isinstance(residual, Residual)
+        if residual is None or not bool(residual.leave.weight.any() or residual.leave.bias.any()):
+            x = graph.block(x, block)
+            continue
+        terms = graph.terms(x, block)
+
+        def with_residual(x: str = x, terms: tuple[str, str] = terms, residual: Residual = residual) -> str:
+            added = graph.add("Mul", graph.space(x, residual), "adapted")
+            return graph.add("Add", graph.add("Add", *terms), added)
+
+        x = graph.choose(adapted, with_residual, partial(graph.add, "Add", *terms))
     return x
 
 

@@ -90,42 +90,43 @@ class Block(nn.Module):
     """Two residual steps: mix space (1×1, depthwise 3×3, 1×1), then channels (1×1 wide, 1×1).
 
     This is the depthwise block of DCVC-RT (arXiv 2502.20762) without its gates. With ``integers`` both steps are
-    trained for int8 (see `integers`), with ReLUs; the residual stream stays in floats.
+    trained for int8 (see `integers`); the residual stream stays in floats. ``slope`` is that of the leaky ReLU.
     """
 
-    def __init__(self, channels: int, integers: bool = False) -> None:
+    def __init__(self, channels: int, *, integers: bool = False, slope: float = NEGATIVE_SLOPE) -> None:
         super().__init__()
+        self.slope = slope
         self.enter = Pointwise(channels, channels)
         self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.leave = Pointwise(channels, channels)
         self.widen = Pointwise(channels, 2 * channels)
         self.narrow = Pointwise(2 * channels, channels)
-        self.space_steps = Steps((True, False, True)) if integers else None
-        self.channel_steps = Steps((True, False)) if integers else None
+        self.space_steps = Steps((True, slope > 0, True)) if integers else None
+        self.channel_steps = Steps((True, slope > 0)) if integers else None
         for last in (self.leave, self.narrow):
             last.weight.data *= 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
-        return self._channels(space(x, self, self.space_steps))
+        return self._channels(space(x, self, self.space_steps, self.slope))
 
     def _channels(self, x: Tensor) -> Tensor:
         widen, narrow, steps = _pair(self.widen), _pair(self.narrow), self.channel_steps
         fused = self.training and x.device.type == "cpu"
         if steps is None:
             if fused:
-                return mix_channels(x, widen, narrow, NEGATIVE_SLOPE)
-            return x + self.narrow(act(self.widen(x)))
+                return mix_channels(x, widen, narrow, self.slope)
+            return x + self.narrow(F.leaky_relu(self.widen(x), self.slope))
         widen, narrow = _int8(widen), _int8(narrow)
         if not fused or steps.tracking:
-            inner = _apply(widen, steps.scaled(0, x), steps.steps[0]).relu()
-            found = x + _apply(narrow, steps.scaled(1, inner), steps.steps[1])
+            inner = _activated(_apply(widen, steps.scaled(0, x), steps.steps[0]), steps, self.slope)
+            found = x + _apply(narrow, inner, steps.steps[1])
             if not fused:
                 return found
         first, second = steps.steps.clone()
         widen = widen[0] * (first / second), widen[1] / second
         narrow = narrow[0] * second, narrow[1]
-        return mix_channels(x, widen, narrow, 0.0, float(first))
+        return mix_channels(x, widen, narrow, self.slope, float(first))
 
 
 class Space(Protocol):
@@ -137,19 +138,18 @@ class Space(Protocol):
     training: bool
 
 
-def space(x: Tensor, part: Space, steps: Steps | None, *, residual: bool = True) -> Tensor:
+def space(x: Tensor, part: Space, steps: Steps | None, slope: float, *, residual: bool = True) -> Tensor:
     """Return x + leave(depthwise(act(enter(x)))) with the layers of ``part``; ``residual`` False does not add ``x``."""
     pairs = _pair(part.enter), _pair(part.depthwise), _pair(part.leave)
     fused = part.training and x.device.type == "cpu"
     if steps is None:
         if fused:
-            return mix_space(x, *pairs, NEGATIVE_SLOPE, residual=residual)
-        found = part.leave(part.depthwise(act(part.enter(x))))
+            return mix_space(x, *pairs, slope, residual=residual)
+        found = part.leave(part.depthwise(F.leaky_relu(part.enter(x), slope)))
         return x + found if residual else found
     enter, depthwise, leave = (_int8(pair) for pair in pairs)
     if not fused or steps.tracking:
-        inner = _apply(enter, steps.scaled(0, x), steps.steps[0]).relu()
-        inner = steps.scaled(1, inner) * steps.steps[1]
+        inner = _activated(_apply(enter, steps.scaled(0, x), steps.steps[0]), steps, slope) * steps.steps[1]
         inner = F.conv2d(inner, *depthwise, padding=1, groups=len(depthwise[1]))
         found = _apply(leave, steps.scaled(2, inner), steps.steps[2])
         if not fused:
@@ -158,7 +158,17 @@ def space(x: Tensor, part: Space, steps: Steps | None, *, residual: bool = True)
     enter = enter[0] * (first / second), enter[1] / second
     depthwise = depthwise[0] * (second / third), depthwise[1] / third
     leave = leave[0] * third, leave[1]
-    return mix_space(x, enter, depthwise, leave, 0.0, float(first), residual=residual)
+    return mix_space(x, enter, depthwise, leave, slope, float(first), residual=residual)
+
+
+def _activated(x: Tensor, steps: Steps, slope: float) -> Tensor:
+    """Return the rounded leaky ReLU of activation 1 of a part, in units of its step.
+
+    The graphs round before a leaky ReLU and, what is negative, after it (`int8_layers`).
+    """
+    if not slope:
+        return steps.scaled(1, x.relu())
+    return round_ste(F.leaky_relu(steps.scaled(1, x), slope))
 
 
 def _pair(layer: Pointwise | nn.Conv2d) -> tuple[Tensor, Tensor]:
