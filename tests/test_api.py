@@ -36,18 +36,6 @@ from cotam.options import Options
 PIXELS = picture(70, 100)
 
 
-def test_public_names() -> None:
-    assert {*cotam.__all__} <= {*dir(cotam)}
-    assert [getattr(cotam, name).__module__ for name in ("CotamError", "info", "open_sequence")] == [
-        "cotam.errors",
-        "cotam.api",
-        "cotam.frames",
-    ]
-    assert all(hasattr(cotam, name) for name in cotam.__all__)
-    with pytest.raises(AttributeError, match="module 'cotam' has no attribute 'enc'"):
-        _ = cotam.enc
-
-
 def png_with_metadata() -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "a camera"

@@ -64,6 +64,18 @@ def imported(code: str) -> set[str]:
     return set(result.stdout.partition("modules:")[2].split())
 
 
+def test_public_names() -> None:
+    assert {*cotam.__all__} <= {*dir(cotam)}
+    assert [getattr(cotam, name).__module__ for name in ("CotamError", "info", "open_sequence")] == [
+        "cotam.errors",
+        "cotam.api",
+        "cotam.frames",
+    ]
+    assert all(hasattr(cotam, name) for name in cotam.__all__)
+    with pytest.raises(AttributeError, match="module 'cotam' has no attribute 'enc'"):
+        _ = cotam.enc
+
+
 @pytest.mark.parametrize(
     ("code", "left_out"),
     [

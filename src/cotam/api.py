@@ -211,7 +211,7 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
         other = coded()
     except TargetSizeError:
         return file
-    from cotam.codec.shared import codec  # slow, and not needed above
+    from cotam.codec.shared import codec
 
     first = coder.measure(file, codec(plan.weights).decode(file))
     return better(first, other, None if target else quality).file

@@ -92,6 +92,7 @@ def _ending_cleanly() -> Iterator[None]:
 
 @cache
 def _own(name: str) -> click.Command:
+    """Import a command of `_OWN`, which then ends cleanly when it is interrupted."""
     command: click.Command = getattr(import_module(f"cotam.cli.{name}"), name)
     assert command.callback
     command.callback = _ending_cleanly()(command.callback)
