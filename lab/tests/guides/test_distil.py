@@ -21,7 +21,9 @@ TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
 def tiny() -> Lite:
     torch.manual_seed(0)
-    return Lite(TINY)
+    guide = Lite(TINY)
+    guide.track(torch.rand(2, 3, 64, 64))
+    return guide
 
 
 def bright_is_important(count: int = 12) -> Targets:

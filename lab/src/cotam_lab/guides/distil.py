@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cotam.errors import InputError
-from cotam_lab.nets.export import stored_small, to_onnx
-from cotam_lab.nets.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite, LiteGraph
+from cotam_lab.nets.guide_graph import guide_graph
+from cotam_lab.nets.guide_lite import HEADS, MULTIPLE, RELATIVE, Lite
 from cotam_lab.train.precision import autocast
 
 HELD_OUT = 20
@@ -24,6 +24,10 @@ HELD_OUT = 20
 
 NO_TEXT = -4.0
 """Log2 of the text map without text; it is 0 where the detector is certain."""
+
+
+TRACK_EVERY = 32
+"""Steps between two updates of the step sizes of activations."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ def distil(
             rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         )
         image, targets = next(source)
+        if step % TRACK_EVERY == 0:
+            guide.track(image)
         with autocast("cpu"):
             maps = guide(image)
         loss = distillation_loss(maps.float(), targets)
@@ -128,12 +134,8 @@ def validate(guide: Lite, groups: Sequence[Targets]) -> list[float]:
 
 
 def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 0.35) -> None:
-    """Write the guide as ONNX with int8 weights and the metadata of `docs/guide.md`."""
-    example = {"pixels": torch.zeros(1, 160, 224, 3, dtype=torch.uint8)}
-    graph = LiteGraph(guide.eval())
-    model = stored_small(
-        to_onnx(graph, example, channels_last=True, outputs=["importance", "text", "structure"])
-    )
+    """Write the guide as ONNX with the metadata of `docs/guide.md`."""
+    model = guide_graph(guide.eval())
     properties = {
         "cotam.guide": "1",
         "cotam.guide.kind": "conv",
@@ -143,7 +145,6 @@ def export_guide(guide: Lite, path: Path, *, side: int = 768, exponent: float = 
         "cotam.guide.exponent": f"{exponent:g}",
     }
     onnx.helper.set_model_props(model, properties)
-    onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cotam.format.symbols import SYMBOL_LIMIT
 from cotam_lab.nets.codec import HyperSynthesis, Means, MeanStep
 from cotam_lab.nets.graph_builder import GraphBuilder
-from cotam_lab.nets.int8_layers import IntegerGraph
+from cotam_lab.nets.int8_layers import IntegerGraph, squares_first
 from cotam_lab.nets.integers import Steps
 from cotam_lab.nets.layers import Block, Unpatch
 from cotam_lab.nets.quadtree import STEPS
@@ -77,12 +77,9 @@ class _ContextGraph(IntegerGraph):
 
     def unpatch(self, x: str, layer: Unpatch, grid: _Grid) -> tuple[str, _Grid]:
         """Rows of a grid → rows of one with twice its sides."""
-        weight, bias = layer.pointwise.weight, layer.pointwise.bias
+        weight, bias = squares_first(layer)
         outputs = len(bias) // layer.k**2
-        weight, bias = (
-            t.detach().unflatten(0, (outputs, layer.k**2)).transpose(0, 1) for t in (weight, bias)
-        )
-        x = self.linear(x, self.small(weight.flatten(0, 1), 0), bias.flatten())
+        x = self.linear(x, self.small(weight, 0), bias)
         x = self.spread_squares(x, layer.k, outputs, grid.height, grid.width)
         tall, wide = (self.add("Mul", side, self.integers(layer.k)) for side in (grid.height, grid.width))
         return self.reshape(x, -1, outputs), _Grid(self, tall, wide, by_place=False)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cotam_lab.nets.integers import Steps, int8_weight, set_tracking
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, act
 
 HEADS = ("attended", "whole", "late", "text")
@@ -43,7 +44,10 @@ class LiteShape:
 
 
 class Lite(nn.Module):
-    """Images (B, 3, H, W) in 0 … 1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16)."""
+    """Images (B, 3, H, W) in 0 … 1, sides multiples of 32 → log2 maps (B, heads, H/16, W/16).
+
+    All layers but the last, and those that see means of the whole image, are trained for int8 (`integers`).
+    """
 
     mixture: Tensor
 
@@ -52,26 +56,46 @@ class Lite(nn.Module):
         super().__init__()
         first, second, third = shape.widths
         self.enter = Patches(3, first, 8)
-        self.eighth = nn.Sequential(*(Block(first) for _ in range(shape.blocks[0])))
+        self.eighth = nn.Sequential(*(Block(first, integers=True) for _ in range(shape.blocks[0])))
         self.down = Patches(first, second, 2)
-        self.sixteenth = nn.Sequential(*(Block(second) for _ in range(shape.blocks[1])))
+        self.sixteenth = nn.Sequential(*(Block(second, integers=True) for _ in range(shape.blocks[1])))
         self.further = Patches(second, third, 2)
-        self.near = nn.ModuleList(Block(third) for _ in range(shape.blocks[2]))
+        self.near = nn.ModuleList(Block(third, integers=True) for _ in range(shape.blocks[2]))
         everywhere = [Pointwise(third, third) for _ in range(shape.blocks[2])]
         self.everywhere = nn.ModuleList(everywhere)
         self.up = Unpatch(third, second, 2)
         self.leave = Pointwise(second, len(HEADS))
+        self.steps = Steps((True, True, True))  # of what ``down``, ``further`` and ``up`` see
         for layer in (self.leave, *everywhere):
             layer.weight.data *= 0.1
         self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
 
     def forward(self, picture: Tensor) -> Tensor:
-        middle = self.sixteenth(self.down(self.eighth(self.enter((picture - 0.5) * 4))))
-        x = self.further(middle)
+        middle = self.sixteenth(
+            self._patches(self.eighth(self._patches((picture - 0.5) * 4, self.enter)), self.down, 0)
+        )
+        x = self._patches(middle, self.further, 1)
         for block, everywhere in zip(self.near, self.everywhere, strict=True):
             x = block(x)
             x = x + everywhere(act(x.mean((2, 3), keepdim=True)))
-        return self.leave(act(middle + self.up(x)))
+        up = self.up.pointwise
+        x = F.conv2d(self._rounded(x, 2), int8_weight(up.weight)[:, :, None, None], up.bias)
+        return self.leave(act(middle + F.pixel_shuffle(x, self.up.k)))
+
+    def _rounded(self, x: Tensor, number: int) -> Tensor:
+        return self.steps.scaled(number, x) * self.steps.steps[number]
+
+    def _patches(self, x: Tensor, layer: Patches, number: int | None = None) -> Tensor:
+        """Apply ``layer`` with int8 weights to ``x``, rounded to its steps if it is activation ``number``."""
+        weight = int8_weight(layer.weight).unflatten(1, (x.shape[1], layer.k, layer.k))
+        return F.conv2d(x if number is None else self._rounded(x, number), weight, layer.bias, stride=layer.k)
+
+    @torch.no_grad()
+    def track(self, picture: Tensor) -> None:
+        """Update the step sizes of activations."""
+        set_tracking(self, True)
+        self(picture)
+        set_tracking(self, False)
 
     def importance(self, picture: Tensor) -> Tensor:
         """Return the importance of images, (B, H/16, W/16), see `mixed`."""
@@ -108,22 +132,3 @@ def structure(picture: Tensor, text: Tensor) -> Tensor:
     deviation = variance.clamp(min=1e-8).sqrt()
     near = F.avg_pool2d(text[:, None], 2)[:, 0]
     return torch.stack([(near * deviation).sum((1, 2)), deviation.sum((1, 2))], 1)
-
-
-class LiteGraph(nn.Module):
-    """Pixels uint8 (1, H, W, 3) → importance and text, float32 (1, H/16, W/16), and structure, float32 (1, 2).
-
-    ``text`` is importance by text alone, 1 where there is none. Its share falls with the area of text below
-    `MUCH_TEXT`: the little that is found on photographs is a fence or a window as often as it is text.
-    """
-
-    def __init__(self, guide: Lite) -> None:
-        super().__init__()
-        self.guide = guide
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        picture = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
-        relative, text = self.guide.parts(picture)
-        much = (text.mean((1, 2), keepdim=True) / MUCH_TEXT).clamp(max=1)
-        alone = self.guide.mixed(torch.ones_like(relative), text * much)
-        return self.guide.mixed(relative, text), alone, structure(picture, text)

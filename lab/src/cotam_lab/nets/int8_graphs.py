@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 import onnx
 from onnx import TensorProto
-from torch import Tensor, nn
+from torch import nn
 
 from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
-from cotam_lab.nets.int8_layers import IntegerGraph
-from cotam_lab.nets.layers import Block, Pointwise
+from cotam_lab.nets.int8_layers import IntegerGraph, pixels_first, squares_first
+from cotam_lab.nets.layers import Block
 
 __all__ = ["analysis_graph", "synthesis_graph"]
 
@@ -20,7 +20,7 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     """Write the graph pixels uint8 (1, H, W, 3) → latents float32 (1, M, H/16, W/16)."""
     graph = IntegerGraph()
     first, down = analysis.enter, analysis.down
-    weight = first.weight.detach().unflatten(1, (3, first.k, first.k)).permute(0, 2, 3, 1).flatten(1)
+    weight = pixels_first(first)
     # (pixel / 255 - 0.5) · 4 is (pixel - 128) · 4/255 + 2/255
     scale, zero = graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(128))
     squares = graph.add("DequantizeLinear", graph.gather_squares("pixels", first.k, 3), scale, zero)
@@ -28,12 +28,8 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     height, width = graph.side("pixels", 1, divisor=first.k), graph.side("pixels", 2, divisor=first.k)
     x = graph.reshape(x, 1, height, width, len(first.weight))
     x = _through(graph, x, analysis.eighth)
-    weight = down.weight.detach().unflatten(1, (len(first.weight), down.k, down.k))
-    x = graph.linear(
-        graph.gather_squares(x, down.k, len(first.weight)),
-        graph.half(weight.permute(0, 2, 3, 1).flatten(1)),
-        down.bias,
-    )
+    squares = graph.gather_squares(x, down.k, len(first.weight))
+    x = graph.linear(squares, graph.half(pixels_first(down)), down.bias)
     height, width = graph.side("pixels", 1, divisor=16), graph.side("pixels", 2, divisor=16)
     x = graph.reshape(x, 1, height, width, len(down.weight))
     x = _through(graph, x, analysis.sixteenth)
@@ -66,13 +62,13 @@ def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.Model
     )
     x = _through(graph, x, synthesis.sixteenth, adapter.sixteenth)
     up = synthesis.up
-    weight, bias = _squares_first(up.pointwise, up.k)
+    weight, bias = squares_first(up)
     x = graph.linear(graph.reshape(x, -1, len(enter.weight)), graph.half(weight), bias)
     channels = len(up.pointwise.weight) // up.k**2
     x = graph.spread_squares(x, up.k, channels, height, width)
     x = _through(graph, x, synthesis.eighth, adapter.eighth)
     leave = synthesis.leave
-    weight, bias = _squares_first(leave.pointwise, leave.k)
+    weight, bias = squares_first(leave)
     # (x / 4 + 0.5) · 255 is (x + 2) · 255/4
     x = graph.linear(graph.reshape(x, -1, channels), graph.half(weight), bias + 2)
     x = graph.add("QuantizeLinear", x, graph.constant(np.float32(4 / 255)), graph.constant(np.uint8(0)))
@@ -114,12 +110,3 @@ def _through(
 
         x = graph.choose(adapted, with_residual, partial(graph.add, "Add", *terms))
     return x
-
-
-def _squares_first(layer: Pointwise, k: int) -> tuple[Tensor, Tensor]:
-    """Return weight and bias with outputs in the order (row, column, channel), not (channel, row, column)."""
-
-    def order(t: Tensor) -> Tensor:
-        return t.detach().unflatten(0, (-1, k, k)).movedim(0, 2).flatten(0, 2)
-
-    return order(layer.weight), order(layer.bias)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from cotam_lab.nets.codec import Residual
 from cotam_lab.nets.graph_builder import CONTRIB, GraphBuilder
 from cotam_lab.nets.integers import Steps, weight_steps
-from cotam_lab.nets.layers import Block, Pointwise
+from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch
 
-__all__ = ["IntegerGraph"]
+__all__ = ["IntegerGraph", "pixels_first", "squares_first"]
 
 SIGNED_ZERO = 128
 
@@ -52,9 +52,9 @@ class IntegerGraph(GraphBuilder):
             group=weight.shape[0] if weight.shape[1] == 1 and k > 1 else 1,
         )
 
-    def product(self, x: str, layer: Pointwise, steps: Steps, number: int) -> str:
-        """uint8 with step ``number`` → floats."""
-        integers, scales = _int8(layer.weight, layer.bias, steps.steps[number])
+    def product(self, x: str, weight: Tensor, bias: Tensor, steps: Steps, number: int) -> str:
+        """uint8 with step ``number`` → floats; ``weight`` is (outputs, inputs)."""
+        integers, scales = _int8(weight, bias, steps.steps[number])
         scale, zero = self.step(steps, number)
         return self.add(
             "MatMulIntegerToFloat",
@@ -64,7 +64,7 @@ class IntegerGraph(GraphBuilder):
             self.constant(scales.numpy()),
             zero,
             self.constant(np.zeros(len(scales), np.int8)),
-            self.constant(layer.bias.detach().numpy()),
+            self.constant(bias.detach().numpy()),
             domain=CONTRIB,
         )
 
@@ -76,7 +76,7 @@ class IntegerGraph(GraphBuilder):
         if isinstance(part, Block):
             inner = self.leaky_relu(inner, part.slope, steps, 1)
         inner = self.depthwise(inner, part.depthwise, steps, 1)
-        return self.product(inner, part.leave, steps, 2)
+        return self.product(inner, part.leave.weight, part.leave.bias, steps, 2)
 
     def depthwise(self, x: str, layer: nn.Conv2d, steps: Steps, number: int) -> str:
         """As `convolution`; for layouts in which neighbours are not beside each other."""
@@ -99,7 +99,21 @@ class IntegerGraph(GraphBuilder):
         x = self.add("Add", x, self.space(x, block))
         inner = self.add("QuantizeLinear", x, *self.step(steps, 0))
         inner = self.leaky_relu(self.convolution(inner, block.widen, steps, 0), block.slope, steps, 1)
-        return x, self.product(inner, block.narrow, steps, 1)
+        return x, self.product(inner, block.narrow.weight, block.narrow.bias, steps, 1)
+
+
+def pixels_first(layer: Patches) -> Tensor:
+    """Return the weight with inputs in the order (row, column, channel), not (channel, row, column)."""
+    return layer.weight.detach().unflatten(1, (-1, layer.k**2)).transpose(1, 2).flatten(1)
+
+
+def squares_first(layer: Unpatch) -> tuple[Tensor, Tensor]:
+    """Return weight and bias with outputs in the order (row, column, channel), not (channel, row, column)."""
+
+    def order(t: Tensor) -> Tensor:
+        return t.detach().unflatten(0, (-1, layer.k**2)).transpose(0, 1).flatten(0, 1)
+
+    return order(layer.pointwise.weight), order(layer.pointwise.bias)
 
 
 def _int8(weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
