@@ -217,10 +217,11 @@ def test_a_gif_without_its_last_frames_says_so() -> None:
         assert (result.exit_code, note in result.stderr, bool(result.stderr)) == (0, True, bool(note))
 
 
-def test_pages_of_a_tiff_as_a_video() -> None:
-    """FFmpeg reads the first alone."""
+@pytest.mark.parametrize("big", [False, True])
+def test_pages_of_a_tiff_as_a_video(big: bool) -> None:
+    """FFmpeg reads the first alone, and none of a BigTIFF."""
     pages = [Image.fromarray(picture(48, 64, seed=n)) for n in range(3)]
-    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:], big_tiff=big)
     assert invoke("encode", "pages.tif", "--fps", 10).exit_code == 0
     assert len(list(cotam.decode_frames(Path("pages.cotam").read_bytes()))) == 3
 

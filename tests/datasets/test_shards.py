@@ -112,6 +112,28 @@ def test_a_damaged_gzip_shard_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "dst").iterdir()) == []
 
 
+def sparse_member(name: str, data: bytes, size: int) -> bytes:
+    """A member as ``tar --sparse`` writes it: ``data``, and a hole up to ``size``."""
+    member = tarfile.TarInfo(name)
+    member.type, member.size = tarfile.GNUTYPE_SPARSE, len(data)
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (0, len(data))
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+def test_holes_of_sparse_members_are_written_as_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "src/s.tar"
+    path.parent.mkdir()
+    members = [sparse_member("1.jpg", PHOTOS[0], 9000), sparse_member("1.npy", b"123", 2000)]
+    path.write_bytes(b"".join(members) + bytes(2 * tarfile.BLOCKSIZE))
+    assert convert(tmp_path, "s.tar", Encoding()).failed == []
+    expected = {"1.cotam": cotam.encode(PHOTOS[0]), "1.npy": b"123" + bytes(1997)}
+    assert members_of(tmp_path / "dst/s.tar") == expected
+
+
 @pytest.mark.parametrize(("kind", "name", "link"), [(b"1", "2.jpg", "a/1.jpg"), (b"2", "a/2.jpg", "1.jpg")])
 def test_links_to_converted_members_are_failures(tmp_path: Path, kind: bytes, name: str, link: str) -> None:
     path = tar_shard(tmp_path / "src/s.tar", {"a/1.jpg": PHOTOS[0]})

@@ -154,6 +154,7 @@ def test_cotam_is_decoded_on_all_paths(gateway: str, model: Model, path: str, bo
             json.dumps({"input": [{"image": data_url("image/vnd.cotam", CODED)}]}).encode(),
         ),
         ("/v1/embeddings", {}, json.dumps({"input": [CODED_TEXT]}).encode()),
+        ("/v1/embeddings", {"content-type": "application/json"}, json.dumps(CODED_TEXT).encode()),
         ("/v1/chat/completions", {}, json.dumps({"messages": [{"images": [CODED_TEXT]}]}).encode()),
         ("/v1/files", {"content-type": "image/vnd.cotam"}, CODED),
         (

@@ -135,6 +135,14 @@ def test_a_port_that_is_taken(upstream: str) -> None:
         (["serve", "--upstream", "localhost:8000"], "is not an address such as http://localhost:8000/v1"),
         (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for need --roundtrip"),
         (
+            ["serve", "--upstream", "http://a", "--no-store", "--store-folder", "."],
+            "--store-folder does nothing with --no-store",
+        ),
+        (
+            ["serve", "--upstream", "http://a", "--no-store", "--store", "1M"],
+            "--store does nothing with --no-store",
+        ),
+        (
             ["serve", "--upstream", "http://a", "--allow-remote", "https://b"],
             "'https://b' is not a host's name",
         ),

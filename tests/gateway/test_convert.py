@@ -186,9 +186,9 @@ def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:
 # For gateways
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "BigTIFF", "AVIF"])
 def test_ordinary_images_become_cotam(form: str) -> None:
-    data = saved(PIXELS, form)
+    data = saved(PIXELS, "TIFF", big_tiff=True) if form == "BigTIFF" else saved(PIXELS, form)
     url = only(ToCotam(RequestOptions(quality=30), 10**6), data)
     assert url
     assert url == Media("image/vnd.cotam", cotam.encode(data, quality=30))

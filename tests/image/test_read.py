@@ -136,6 +136,15 @@ def test_sixteen_bits_of_a_tiff_that_stores_white_as_zero() -> None:
     np.testing.assert_array_equal(to_rgb(file)[0, :, 0], [255, 255 - 0x40, 0])
 
 
+@pytest.mark.parametrize(("bits", "packed"), [(1, 0b01_000000), (2, 0b00_01_0000), (4, 0x01)])
+def test_gray_png_of_few_bits_with_a_transparent_gray(bits: int, packed: int) -> None:
+    """Its pixels are 0 and 1, and 1 is transparent."""
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    rows = zlib.compress(bytes([0, packed]))
+    file = png((b"IHDR", header), (b"tRNS", struct.pack(">H", 1)), (b"IDAT", rows))
+    np.testing.assert_array_equal(to_rgb(file, background=BACKGROUND), [[(0, 0, 0), BACKGROUND]])
+
+
 def test_sixteen_bit_colour_png_with_a_transparent_colour() -> None:
     rows = b"".join(b"\0" + struct.pack(">6H", 0x1234, 0, 0, 0xFFFF, 0x8000, 0) for _ in range(2))
     header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)

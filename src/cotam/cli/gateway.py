@@ -216,6 +216,8 @@ def serve(
 
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for need --roundtrip")
+    if no_store:
+        _refuse("--no-store", "store_bytes", "store_folder")
     limits = _limits(listening)
     options: dict[str, Any] = {"roundtrip": RequestOptions(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:

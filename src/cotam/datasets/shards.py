@@ -163,6 +163,8 @@ class Work:
                         row.failed.append({"image": name, "error": error})
                         continue
                     content = old.extractfile(member) if member.isfile() else None
+                    if member.issparse():  # its holes are read, and written, as zeros
+                        member.type, member.pax_headers = tarfile.REGTYPE, {}
                     if content is None or member.name not in outputs:
                         new.addfile(member, content)
                         continue

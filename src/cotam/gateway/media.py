@@ -149,7 +149,7 @@ def format_of(data: bytes) -> str | None:
         return "webp"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
-    if data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two are BigTIFF
         return "tiff"
     if data.startswith(b"BM") and data[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
         return "bmp"

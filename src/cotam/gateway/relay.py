@@ -166,8 +166,9 @@ class Relay:
         job.rest = len(body) - sum(len(part.text) for part in found)
         placeholders = Placeholders(self.converter(found, job))
         value = replaced(value, placeholders.changes)
-        if not self.converter.passes_cotam and (where := find_string(value, is_cotam_text)):
-            place = dotted(where)
+        where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
+        if where is not None:
+            place = dotted(where) or "body"
             raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
         if not placeholders.changes and not repeated.is_set():
             return body  # else what was looked at is what is sent

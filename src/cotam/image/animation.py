@@ -49,7 +49,8 @@ def _is_animation(head: bytes) -> bool:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
-    return head.startswith((b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")) or webp or avif or is_heic(head)
+    tiff = head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))  # the last two are BigTIFF
+    return head.startswith((b"GIF87a", b"GIF89a")) or tiff or webp or avif or is_heic(head)
 
 
 class Animation:

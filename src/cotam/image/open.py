@@ -155,6 +155,7 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
 def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
+    _scale_transparent_gray(image)
     if not load:
         return Opened(image)
     opened = _loaded(image, name)
@@ -167,6 +168,13 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
             raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
         file.seek(at)  # for the frames of an animation
     return opened
+
+
+def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
+    """Scale the transparent gray of a PNG of 2 or 4 bits a pixel to 0…255, as Pillow does with the pixels."""
+    mode = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    if mode in ("L;2", "L;4") and "transparency" in image.info:
+        image.info["transparency"] *= 85 if mode == "L;2" else 17
 
 
 def _last_row_is_zero(image: Image.Image) -> bool:
