@@ -1,21 +1,17 @@
-"""JPEG files for vision encoders and readers: tables, and coefficients chosen by rate and distortion.
-
-Pillow writes the files. Coefficients are chosen through the pixels: one that should be smaller is moved just
-inside the range that libjpeg rounds to the chosen value.
-"""
+"""JPEG files for vision encoders and readers: tables, and coefficients chosen by rate and distortion."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image.read import Pixels
-from cotam.image.write import written
+from cotam.standard.scans import ZIGZAG, Component, write
 
 __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
 
@@ -67,13 +63,11 @@ _LUMA = np.array(
 _CHROMA = np.full((8, 8), 99)
 _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-_DIAGONALS = [sorted(divmod(at, 8) for at in range(64) if sum(divmod(at, 8)) == total) for total in range(15)]
-_ZIGZAG = np.array(
-    [8 * y + x for total, one in enumerate(_DIAGONALS) for y, x in one[:: 1 if total % 2 else -1]]
+_YCBCR = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
 )
 
-_MARGIN = 0.08
-"""Quantiser steps that a moved coefficient keeps from where rounding turns; at least one grey level."""
+_LONGEST_SIDE = 65535
 
 _SIZES = 12
 """Coefficients of 8-bit images have at most 11 bits."""
@@ -94,7 +88,7 @@ def tables(quality: int, settings: Settings = PHOTO) -> tuple[np.ndarray, np.nda
 def encode(
     pixels: Pixels, quality: int, settings: Settings = PHOTO, importance: np.ndarray | None = None
 ) -> bytes:
-    """Encode pixels as a JPEG file with optimal Huffman tables, progressive where that is smaller.
+    """Encode pixels as a progressive JPEG file (`cotam.standard.scans`).
 
     Chroma is 4:2:0; grey images have luma only.
 
@@ -104,18 +98,43 @@ def encode(
     quality : 0 … 100, as libjpeg's
     settings : see `Settings`
     importance : (gh, gw), positive, covers the image evenly
+
+    Raises
+    ------
+    InputError
+        If a side is longer than 65535 pixels.
     """
-    luma, chroma = tables(quality, settings)
     height, width = pixels.shape[:2]
+    if max(height, width) > _LONGEST_SIDE:
+        raise InputError(
+            f"{width}×{height} pixels cannot be saved as JPEG: a side is at most {_LONGEST_SIDE}"
+        )
     prices = np.full((2 * -(-height // 16), 2 * -(-width // 16)), settings.price, np.float32)
     if settings.price and settings.focus and importance is not None:
         prices /= _weights(importance, prices.shape, settings.focus)
+    luma, *chroma = _planes(pixels)
+    first, second = tables(quality, settings)
+    components = [
+        _component(luma, first, prices[: luma.shape[0] // 8, : luma.shape[1] // 8], 1 + bool(chroma))
+    ]
+    halved = prices.reshape(prices.shape[0] // 2, 2, -1, 2).mean((1, 3))
+    components += [_component(plane, second, halved) for plane in chroma]
+    return write(components, width, height)
+
+
+def _planes(pixels: Pixels) -> Iterator[np.ndarray]:
+    """Yield luma and, unless the image is grey, Cb and Cr at half of its size, float32."""
     if (pixels == pixels[..., :1]).all():
-        return _saved(_grey(pixels[..., 0], luma, prices), [luma])
-    image = Image.fromarray(pixels).convert("YCbCr")
-    if settings.price:
-        image = _coloured(np.asarray(image), luma, chroma, prices)
-    return _saved(image, [luma, chroma])
+        yield _padded(pixels[..., 0].astype(np.float32), 8)
+        return
+    yield _padded(pixels @ _YCBCR[0], 8)
+    for weights in _YCBCR[1:]:
+        whole = _padded(pixels @ weights, 16)
+        yield (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4 + 128
+
+
+def _padded(plane: np.ndarray, multiple: int) -> np.ndarray:
+    return np.pad(plane, [(0, -side % multiple) for side in plane.shape], "edge")
 
 
 def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np.ndarray:
@@ -130,49 +149,7 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
     return weights
 
 
-def _saved(image: Image.Image, found: list[np.ndarray]) -> bytes:
-    """Return the smallest of a progressive file and two baseline files, which have fewer headers."""
-    options: dict[str, Any] = {"subsampling": "4:2:0"} if image.mode == "YCbCr" else {}
-    qtables = [table.reshape(-1).tolist() for table in found]
-    files = []
-    tries: list[dict[str, Any]] = [{"optimize": True, "progressive": True}, {"optimize": True}, {}]
-    for settings in tries:
-        try:
-            files.append(written(image, "JPEG", qtables=qtables, **settings, **options))
-        except InputError:
-            # Pillow gives up where an optimised file takes more than a byte for a pixel: noise.
-            if not settings:
-                raise
-            continue
-        if not settings.get("progressive"):
-            break
-    return min(files, key=len)
-
-
 # Choosing coefficients
-
-
-def _grey(plane: np.ndarray, table: np.ndarray, prices: np.ndarray) -> Image.Image:
-    height, width = plane.shape
-    if not prices.any():
-        return Image.fromarray(np.ascontiguousarray(plane))
-    padded = np.pad(plane, ((0, -height % 16), (0, -width % 16)), "edge")
-    chosen = _chosen(padded.astype(np.float32), table, prices)
-    return Image.fromarray(np.ascontiguousarray(chosen[:height, :width]))
-
-
-def _coloured(planes: np.ndarray, luma: np.ndarray, chroma: np.ndarray, prices: np.ndarray) -> Image.Image:
-    """Return YCbCr, uint8 (H, W, 3), with chosen coefficients; chroma is constant in 2×2 pixels."""
-    height, width = planes.shape[:2]
-    padded = np.pad(planes, ((0, -height % 16), (0, -width % 16), (0, 0)), "edge")
-    changed = np.empty_like(padded)
-    changed[..., 0] = _chosen(padded[..., 0].astype(np.float32), luma, prices)
-    halved_prices = prices.reshape(prices.shape[0] // 2, 2, -1, 2).mean((1, 3))
-    for index in (1, 2):
-        plane = padded[..., index].astype(np.float32)
-        halved = (plane[::2, ::2] + plane[1::2, ::2] + plane[::2, 1::2] + plane[1::2, 1::2]) / 4
-        changed[..., index] = _chosen(halved, chroma, halved_prices).repeat(2, 0).repeat(2, 1)
-    return Image.fromarray(np.ascontiguousarray(changed[:height, :width]), "YCbCr")
 
 
 @functools.cache
@@ -184,28 +161,29 @@ def _basis() -> np.ndarray:
     return basis.astype(np.float32)
 
 
-def _chosen(plane: np.ndarray, table: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """Return a plane, uint8, that libjpeg quantises to the chosen coefficients.
+def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, sampling: int = 1) -> Component:
+    """Quantise a plane.
 
     Parameters
     ----------
     plane : float32 (H, W), 0 … 255, both sides multiples of 8
     table : (8, 8), quantiser steps
     prices : float32 (H/8, W/8): `Settings.price` of each block
+    sampling : that of the component
     """
     rows, columns = plane.shape[0] // 8, plane.shape[1] // 8
-    blocks = plane.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
+    steps = table.reshape(-1)[ZIGZAG]
+    found = np.empty((rows, columns, 64), np.float32)
     basis = _basis()
-    spectrum = (basis @ (blocks - 128) @ basis.T).reshape(-1, 64)[:, _ZIGZAG]
-    steps = table.reshape(-1)[_ZIGZAG].astype(np.float32)
-    sizes = np.abs(spectrum) / steps
-    nearest = np.floor(sizes + 0.5).astype(np.int16)
-    kept = _cheapest(sizes, nearest, prices.reshape(-1))
-    inside = 0.5 - np.minimum(np.maximum(_MARGIN, 1 / steps), 0.5)
-    moves = np.zeros_like(spectrum)
-    moves[:, _ZIGZAG] = np.where(kept < nearest, np.sign(spectrum) * (kept + inside) * steps - spectrum, 0)
-    found = np.clip(np.rint(blocks + basis.T @ moves.reshape(-1, 8, 8) @ basis), 0, 255).astype(np.uint8)
-    return found.reshape(rows, columns, 8, 8).transpose(0, 2, 1, 3).reshape(plane.shape)
+    for row in range(rows):  # one by one, to save memory
+        blocks = plane[8 * row : 8 * row + 8].reshape(8, columns, 8).transpose(1, 0, 2) - 128
+        found[row] = (basis @ blocks @ basis.T).reshape(-1, 64)[:, ZIGZAG] / steps
+    levels = np.rint(found).astype(np.int16)
+    if prices.any():
+        nearest = np.abs(levels).reshape(-1, 64)
+        chosen = _cheapest(np.abs(found).reshape(-1, 64), nearest, prices.reshape(-1))
+        levels = np.copysign(chosen.reshape(levels.shape), found).astype(np.int16)
+    return Component(levels, steps, sampling)
 
 
 def _size(values: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def tailored(plain: Codec, format: Format) -> Codec:
         plain,
         name=f"{plain.name}-tailored",
         encode=functools.partial(_encode, format=format),
-        version=f"{plain.version}; {jpeg.PHOTO}, {jpeg.PAGE}, {prefilter.OCTAVES:g} octaves",
+        version=f"{plain.version}; own scans, {jpeg.PHOTO}, {jpeg.PAGE}, {prefilter.OCTAVES:g} octaves",
     )
 
 

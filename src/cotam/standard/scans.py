@@ -1,0 +1,246 @@
+"""Progressive JPEG files (ITU-T T.81) of quantised coefficients.
+
+Each component has a scan of DC coefficients and up to three of AC coefficients, with Huffman tables of their
+own. Unlike libjpeg's scans they code each coefficient at once: a refinement of DC coefficients would cost a
+bit for each block of a plain background.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["ZIGZAG", "Component", "write"]
+
+_DIAGONALS = [sorted(divmod(at, 8) for at in range(64) if sum(divmod(at, 8)) == total) for total in range(15)]
+ZIGZAG = np.array(
+    [8 * y + x for total, one in enumerate(_DIAGONALS) for y, x in one[:: 1 if total % 2 else -1]]
+)
+"""Row-major index of each coefficient in zigzag order, (64,)."""
+
+_LONGEST_RUN = 32767
+_LONGEST_CODE = 16
+_SPLITS = (2, 9, 20)
+"""Places in zigzag order where AC coefficients may be divided into scans."""
+
+_MIN_DIVIDED = 1000
+"""Smallest size in bytes of a scan that may be divided; what smaller ones save is less than a header."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A colour component of an image.
+
+    Attributes
+    ----------
+    levels : int16 (rows, columns, 64), quantised coefficients in zigzag order
+    table : (64,), quantiser steps in zigzag order, 1 … 255
+    sampling : 1, or 2 if both sides are twice those of components with 1
+    """
+
+    levels: np.ndarray
+    table: np.ndarray
+    sampling: int = 1
+
+
+def write(components: Sequence[Component], width: int, height: int) -> bytes:
+    """Write a JPEG file.
+
+    Parameters
+    ----------
+    components : grey, or Y, Cb and Cr, of which the last two share a table; as few blocks as cover the image
+    width, height : of the image in pixels, 1 … 65535
+    """
+    parts = [b"\xff\xd8", _segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")]
+    for index, one in enumerate(components[:2]):
+        parts.append(_segment(0xDB, bytes([index]) + one.table.astype(np.uint8).tobytes()))
+    frame = b"\x08" + height.to_bytes(2, "big") + width.to_bytes(2, "big") + bytes([len(components)])
+    for index, one in enumerate(components):
+        frame += bytes([index + 1, 17 * one.sampling, min(index, 1)])
+    parts.append(_segment(0xC2, frame))
+    levels = [one.levels.reshape(-1, 64) for one in components]
+    parts.append(_coded([_Scan.of_dc((0,), levels[:1])]))
+    if len(components) > 1:
+        parts.append(_coded([_Scan.of_dc((1, 2), levels[1:])]))
+    ac = [_divided(_Scan.of_ac(index, one, 1, 63), one) for index, one in enumerate(levels)]
+    parts += [_coded([scan]) for scan in ac[0]]
+    chroma = [scan for scans in ac[1:] for scan in scans]
+    shared = len(chroma) == 2 and _size(chroma) < sum(scan.size for scan in chroma)
+    parts += [_coded(group) for group in ([chroma] if shared else [[scan] for scan in chroma])]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A scan as symbols, each followed by bits of its own.
+
+    Attributes
+    ----------
+    components : indices; blocks of several alternate
+    first, last : coefficients of the scan in zigzag order
+    symbols : uint8 (n,), to be coded by a Huffman table
+    extra : uint32 (n,), the bits that follow a symbol
+    counts : uint8 (n,), how many
+    """
+
+    components: tuple[int, ...]
+    first: int
+    last: int
+    symbols: np.ndarray
+    extra: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of_dc(cls, components: tuple[int, ...], levels: Sequence[np.ndarray]) -> _Scan:
+        """Make the scan of the DC coefficients of levels, int16 (n, 64) of each component."""
+        values = np.stack([one[:, 0] for one in levels], 1).astype(np.int32)
+        sizes, extra = _sized(np.diff(values, axis=0, prepend=0).reshape(-1))
+        return cls(components, 0, 0, sizes, extra, sizes)
+
+    @classmethod
+    def of_ac(cls, component: int, levels: np.ndarray, first: int, last: int) -> _Scan:
+        """Make a scan of AC coefficients of levels, int16 (n, 64)."""
+        blocks, places = np.nonzero(levels[:, first : last + 1])
+        sizes, extra = _sized(levels[blocks, places + first])
+        opens, closes = np.diff(blocks, prepend=-1) > 0, np.diff(blocks, append=len(levels)) > 0
+        runs = places - np.where(opens, 0, np.roll(places, 1) + 1)
+        where = np.cumsum(1 + runs // 16)  # after each coefficient and the runs of 16 zeros before it
+        found = [
+            np.full(where[-1] if len(where) else 0, 0xF0),
+            *np.zeros((2, where[-1] if len(where) else 0), np.int64),
+        ]
+        for array, values in zip(found, (runs % 16 << 4 | sizes, extra, sizes), strict=True):
+            array[where - 1] = values
+        # Runs of blocks without more coefficients: one before all, and one after each block with any.
+        ended = np.concatenate([[0], places[closes] < last - first])
+        ends = np.diff(np.concatenate([[-1], blocks[closes], [len(levels)]])) - 1 + ended
+        where = np.concatenate([[0], where[closes]])
+        pieces = -(-ends // _LONGEST_RUN)
+        before = np.arange(pieces.sum()) - (np.cumsum(pieces) - pieces).repeat(pieces)
+        ends = np.minimum(ends.repeat(pieces) - before * _LONGEST_RUN, _LONGEST_RUN)
+        powers = np.frexp(ends.astype(np.float32))[1].astype(np.int64) - 1
+        run = powers << 4, ends - (1 << powers), powers
+        symbols, extra, counts = (
+            np.insert(array, where.repeat(pieces), values) for array, values in zip(found, run, strict=True)
+        )
+        return cls((component,), first, last, symbols.astype(np.uint8), extra, counts)
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """How often each symbol occurs, int64 (256,)."""
+        return np.bincount(self.symbols, minlength=256)
+
+    @property
+    def size(self) -> float:
+        """Bytes with a Huffman table of its own, but for marked bytes of 255."""
+        return _size([self])
+
+    def coded(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
+        """Return its header and its bits; ``order`` has the symbols by length of code."""
+        codes, code, length = np.zeros(256, np.uint64), 0, 0
+        for symbol in order:
+            code <<= int(lengths[symbol]) - length
+            length = int(lengths[symbol])
+            codes[symbol] = code
+            code += 1
+        head = [len(self.components), *(byte for one in self.components for byte in (one + 1, 0))]
+        bits = self.counts.astype(np.uint64)
+        whole = codes[self.symbols] << bits | self.extra.astype(np.uint64)
+        data = _packed(whole, lengths[self.symbols].astype(np.uint64) + bits)
+        return _segment(0xDA, bytes([*head, self.first, self.last, 0])) + data
+
+
+def _coded(scans: Sequence[_Scan]) -> bytes:
+    """Return the bytes of scans that share a Huffman table, and of the table."""
+    lengths = _code_lengths(np.sum([scan.frequencies for scan in scans], axis=0))
+    order = sorted(map(int, np.flatnonzero(lengths)), key=lambda symbol: (lengths[symbol], symbol))
+    counts = np.bincount(lengths[order], minlength=_LONGEST_CODE + 1)[1:]
+    table = bytes([0x10 if scans[0].first else 0, *map(int, counts), *order])
+    return _segment(0xC4, table) + b"".join(scan.coded(lengths, order) for scan in scans)
+
+
+def _size(scans: Sequence[_Scan]) -> float:
+    frequencies = np.sum([scan.frequencies for scan in scans], axis=0)
+    bits = frequencies @ _code_lengths(frequencies) + sum(scan.counts.sum(dtype=np.int64) for scan in scans)
+    return 21 + 10 * len(scans) + np.count_nonzero(frequencies) + float(bits) / 8
+
+
+def _divided(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
+    """Return scans of the same AC coefficients with the fewest bytes."""
+    best, least = [scan], scan.size
+    if least < _MIN_DIVIDED:
+        return best
+    for split in _SPLITS:
+        if scan.first <= split < scan.last:
+            ranges = (scan.first, split), (split + 1, scan.last)
+            parts = [_Scan.of_ac(scan.components[0], levels, *one) for one in ranges]
+            if (size := sum(part.size for part in parts)) < least:
+                best, least = parts, size
+    return best if len(best) == 1 else [part for one in best for part in _divided(one, levels)]
+
+
+def _sized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the size category, uint8, and the bits, uint32, of each value."""
+    values = values.astype(np.int32)
+    sizes = np.frexp(np.abs(values).astype(np.float32))[1]
+    return sizes.astype(np.uint8), np.where(values < 0, values + (1 << sizes) - 1, values).astype(np.uint32)
+
+
+def _packed(codes: np.ndarray, lengths: np.ndarray) -> bytes:
+    """Concatenate codes, uint64, of at most 32 bits each; pad with ones, and mark bytes of 255 as data."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    starts = ends - lengths
+    words = np.zeros(total // 32 + 2, np.uint64)
+    where = (starts >> np.uint64(5)).astype(np.int64)
+    shifted = codes << (np.uint64(64) - lengths - (starts & np.uint64(31)))
+    np.add.at(words, where, shifted >> np.uint64(32))
+    np.add.at(words, where + 1, shifted & np.uint64(0xFFFFFFFF))
+    data = bytearray(words.astype(">u4").tobytes()[: -(-total // 8)])
+    if total % 8:
+        data[-1] |= (1 << (8 - total % 8)) - 1
+    return bytes(data).replace(b"\xff", b"\xff\x00")
+
+
+def _code_lengths(frequencies: np.ndarray) -> np.ndarray:
+    """Return the lengths, int64 (256,), of an optimal code; 0 for symbols that do not occur.
+
+    The code of ones is left out, as T.81 asks, and codes are at most 16 bits long.
+    """
+    heap = [(int(frequencies[symbol]), int(symbol), [int(symbol)]) for symbol in np.flatnonzero(frequencies)]
+    heap.append((0, 256, [256]))
+    heapq.heapify(heap)
+    lengths = np.zeros(257, np.int64)
+    while len(heap) > 1:
+        first, second = heapq.heappop(heap), heapq.heappop(heap)
+        members = first[2] + second[2]
+        lengths[members] += 1
+        heapq.heappush(heap, (first[0] + second[0], max(first[1], second[1]), members))
+    counts = _shortened(np.bincount(lengths, minlength=_LONGEST_CODE + 1))
+    found = np.zeros(256, np.int64)
+    order = sorted(np.flatnonzero(frequencies), key=lambda symbol: -int(frequencies[symbol]))
+    found[order] = np.arange(len(counts)).repeat(counts)[: len(order)]
+    return found
+
+
+def _shortened(counts: np.ndarray) -> np.ndarray:
+    """Change how many codes have each length so that none is longer than 16 bits (T.81, figure K.3)."""
+    counts = counts.copy()
+    counts[0] = 0
+    for length in range(len(counts) - 1, _LONGEST_CODE, -1):
+        while counts[length]:
+            shorter = length - 2
+            while not counts[shorter]:
+                shorter -= 1
+            counts[length] -= 2
+            counts[length - 1] += 1
+            counts[shorter + 1] += 2
+            counts[shorter] -= 1
+    return counts[: _LONGEST_CODE + 1]
