@@ -216,6 +216,7 @@ def test_nothing_is_left_of_a_write_that_fails(
     assert target.read_bytes() == b"old"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody closes the file
 def test_an_interrupt_as_soon_as_a_file_is_made_leaves_none(tmp_path: Path) -> None:
     def interrupt(frame: object, event: str, argument: object) -> Any:
         if any(tmp_path.iterdir()):
