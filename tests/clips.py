@@ -49,7 +49,7 @@ def clip(
     file = io.BytesIO()
     clock = Fraction(1, 1000)
     with av.open(file, "w", format=form) as container:
-        known = {"crf": "4", "bf": "0", "g": "5"} if codec == "libx264" else {}
+        known = {"crf": "4", "bf": "0", "g": "5", "preset": "ultrafast"} if codec == "libx264" else {}
         stream = container.add_stream(codec, rate, options=known | options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels

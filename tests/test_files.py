@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -212,6 +214,24 @@ def test_nothing_is_left_of_a_write_that_fails(
         write_whole(str(tmp_path / "b"), b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nobody closes the file
+def test_an_interrupt_as_soon_as_a_file_is_made_leaves_none(tmp_path: Path) -> None:
+    def interrupt(frame: object, event: str, argument: object) -> Any:
+        if any(tmp_path.iterdir()):
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), files.writing(str(tmp_path / "a.bin")) as file:
+            file.write(b"never")
+    finally:
+        sys.settrace(before)
+    assert not any(tmp_path.iterdir())
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import page, picture
+from synthetic import page, picture, screen
 
 from cotam.errors import InputError
 from cotam.guide.base import load
@@ -53,6 +53,13 @@ def test_auto_with_other_options(options: dict[str, Any], weights: str, guided: 
     assert plan.weights == weights
     assert (plan.guidance is not None) == guided
     assert (plan.allocator(PHOTO) is not None) == (guided or "levels" in options)
+
+
+def test_flat_graphics() -> None:
+    dither = (np.indices((60, 80)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    drawings = screen(300, 400), np.repeat(dither[..., None], 3, axis=2), np.zeros((1, 1, 3), np.uint8)
+    assert all(Options().resolve(pixels).payload == "flat" for pixels in drawings)
+    assert Options().resolve(PHOTO).payload == "learned"
 
 
 def test_a_sequence_of_soft_frames_is_none_of_pages() -> None:

@@ -256,12 +256,15 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
             os.close(os.open(path, os.O_WRONLY))  # checks the permission, which replacing does not
         target = os.path.realpath(path)
         temporary = Path(target).with_name(f"{_TEMPORARY[0]}{os.urandom(8).hex()}{_TEMPORARY[1]}")
-        file = _Sink(path, temporary, "xb+") if regular else _Sink(path, path, "wb")
     if not regular:
+        with _naming(path):
+            file = _Sink(path, path, "wb")
         with file:
             yield cast("IO[bytes]", file)
         return
-    try:
+    try:  # an interrupt may come before the file is known by a name
+        with _naming(path):
+            file = _Sink(path, temporary, "xb+")
         with file:
             yield cast("IO[bytes]", file)
         with _naming(path):

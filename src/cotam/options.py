@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cotam.guide.importance import Policy
 
 __all__ = [
+    "FEW_COLOURS",
     "Effort",
     "Metadata",
     "Options",
@@ -36,6 +37,9 @@ __all__ = [
     "guide_digest",
     "weights_digests",
 ]
+
+FEW_COLOURS = 32
+"""Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
@@ -155,9 +159,10 @@ class Options:
 
 def _is_flat(pixels: np.ndarray) -> bool:
     """Whether an image is flat graphics that Pillow can code."""
-    from cotam.guide.content import is_flat
+    from cotam.codec.colours import has_more_colours
+    from cotam.guide.content import FLAT, flatness
 
-    if not is_flat(pixels):
+    if flatness(pixels) < FLAT and has_more_colours(pixels, FEW_COLOURS):
         return False
     from cotam.codec.flat import can_encode_flat
 

@@ -200,14 +200,15 @@ def watch(event, arguments):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.addaudithook(watch)
-main(["encode", "photo.png"])
+main(sys.argv[1:])
 """
 
 
 @unix
-def test_an_interrupt_while_onnx_runtime_is_loaded(folder: Path) -> None:
+@pytest.mark.parametrize("command", ["encode photo.png", "guide show photo.png -o map.png"])
+def test_an_interrupt_while_onnx_runtime_is_loaded(folder: Path, command: str) -> None:
     """An exception there is a C++ one, which aborts the process, or becomes an ImportError."""
-    done = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LOADING, *command.split()], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
     assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
 

@@ -49,7 +49,7 @@ def length(media: Media) -> int:
 @cache
 def square() -> str:
     """A large photograph, as PNG."""
-    return url_of(picture(1200, 1200))
+    return url_of(picture(800, 800))
 
 
 def url_of(pixels: np.ndarray, form: str = "PNG", **options: Any) -> str:
@@ -296,9 +296,9 @@ def test_patches_are_limited() -> None:
         ("gpt-4o", "high", (768, 768)),
         ("gpt-4o", "auto", (768, 768)),
         ("gpt-4o", None, (768, 768)),
-        ("gpt-5.5", "original", (1200, 1200)),
+        ("gpt-5.5", "original", (800, 800)),
         ("gpt-5.5", "low", (512, 512)),
-        ("claude-opus-4-7", "low", (1200, 1200)),
+        ("claude-opus-4-7", "low", (800, 800)),
     ],
 )
 def test_detail_is_honoured(model: str, detail: str | None, expected: tuple[int, int]) -> None:

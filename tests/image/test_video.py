@@ -157,7 +157,7 @@ def test_an_address_is_a_clip(folder: Path) -> None:
 
     Path("clip.mkv").write_bytes(clip(FRAMES, TIMES, "matroska"))  # it needs no seeking, as MP4 does
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         result = invoke("encode", f"http://127.0.0.1:{server.server_port}/clip.mkv", "-o", "a.cotam")
         server.shutdown()

@@ -243,7 +243,8 @@ LONG = still_scene(60, (96, 128), noise=6)
 
 
 def long_clip(form: str, codec: str = "libx264") -> bytes:
-    return clip(LONG, [n / 10 for n in range(60)], form, codec=codec, rate=10, pixels="yuv420p")
+    times = [n / 10 for n in range(60)]
+    return clip(LONG, times, form, codec=codec, rate=10, pixels="yuv420p", preset="medium")
 
 
 @pytest.mark.parametrize("form", ["mp4", "matroska", "mpegts", "avi", "h264"])

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from synthetic import picture
 
+from cotam.compare import features as compared
 from cotam.errors import InputError
+from cotam.guide.resize import resized
 from cotam_lab.errors import MissingPackageError
-from cotam_lab.metrics import classes
+from cotam_lab.metrics import classes, features
 from cotam_lab.metrics.base import METRICS, metric, remember_last_image
 from cotam_lab.metrics.scores import SCORES, score_named
 
@@ -60,6 +63,19 @@ def test_features_are_the_means_that_they_say(photo: np.ndarray) -> None:
     levels = [distance[key] for key in ("shallow", "middle", "late", "deep")]
     assert distance["features"] == pytest.approx(np.mean(levels))
     assert min(levels) < distance["attended"] < max(levels)
+
+
+@needs_teacher
+@pytest.mark.parametrize("size", [(90, 130), (300, 200)])
+def test_cotam_compare_measures_the_same_features(size: tuple[int, int]) -> None:
+    pixels = picture(*size)
+    decoded = spoiled(pixels, 12)
+    ours = float(np.mean((compared.tokens(decoded) - compared.tokens(pixels)) ** 2))
+    # The metric looks at the whole size; at that of the command both are to say the same.
+    small = [resized(one, compared.size_seen(*size)).copy() for one in (decoded, pixels)]
+    theirs = features.feature_distances(*(features.see(features.teacher_named(features.DEFAULT), one) for one in small))
+    assert ours == pytest.approx(theirs["features"], rel=1e-3)
+    assert ours > 0.01
 
 
 @needs_teacher

@@ -10,6 +10,7 @@ import click
 
 from cotam import files
 from cotam.cli.deferred import of_lab
+from cotam.cli.interrupts import ending_cleanly
 from cotam.cli.options import guide_options, option, quality_option
 from cotam.errors import InputError
 from cotam.screen import Screen
@@ -28,6 +29,7 @@ def guide() -> None:
 @quality_option("Quality for which gain offsets are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 @guide_options
+@ending_cleanly()
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
     """Draw the importance map and the gain offset map of an image.
 

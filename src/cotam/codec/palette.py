@@ -23,7 +23,7 @@ from PIL import Image
 
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 
-__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "has_more_colours", "reduce_colours"]
+__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "reduce_colours"]
 
 MAX_COLOURS = 1024
 """More colours are first merged on a coarser grid."""
@@ -140,11 +140,6 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     starts = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1])
     found, runs = np.unique(packed[starts].view(">u4").astype(np.uint32) >> 8, return_inverse=True)
     return found, runs, np.diff(starts, append=packed.size)
-
-
-def has_more_colours(pixels: np.ndarray, limit: int) -> bool:
-    """Whether pixels uint8 (H, W, 3) have more than ``limit`` colours."""
-    return any(Image.fromarray(pixels[::step]).getcolors(limit) is None for step in (16, 1))
 
 
 def reduce_colours(

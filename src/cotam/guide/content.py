@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cotam.guide.onnx import GraphGuide
 
-__all__ = ["FEW_COLOURS", "FLAT", "PAGE", "Content", "examine", "flatness", "is_flat"]
+__all__ = ["FLAT", "PAGE", "Content", "examine", "flatness"]
 
 PAGE = 0.4
 """Smallest share of text of a page (docs/guide.md)."""
@@ -21,9 +21,6 @@ PAGE = 0.4
 FLAT = 0.5
 """Smallest flatness of flat graphics: all training screens have more than 0.6, all training photographs less
 than 0.5 (lab/docs/screens.md)."""
-
-FEW_COLOURS = 32
-"""Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
 
 _ROWS = 512
 """Rows of pixels that `flatness` samples, evenly spaced."""
@@ -70,20 +67,6 @@ def flatness(pixels: np.ndarray) -> float:
     equal = rows[:, 3:] == rows[:, :-3]
     count = np.count_nonzero(equal[:, ::3] & equal[:, 1::3] & equal[:, 2::3])
     return count / (equal.size // 3)
-
-
-def is_flat(pixels: np.ndarray) -> bool:
-    """Whether pixels uint8 (H, W, 3) are flat graphics: at least `FLAT`, or of at most `FEW_COLOURS`."""
-    return flatness(pixels) >= FLAT or _has_few_colours(pixels)
-
-
-def _has_few_colours(pixels: np.ndarray) -> bool:
-    from PIL import Image
-
-    return all(  # a few rows rule out nearly all images
-        Image.fromarray(pixels[::step]).getcolors(FEW_COLOURS) is not None
-        for step in (max(1, len(pixels) // 16), 1)
-    )
 
 
 def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusion: float = 0.5) -> Content:
