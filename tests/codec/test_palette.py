@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from synthetic import screen
 
+from cotam.codec.colours import has_more_colours
 from cotam.codec.contrast import COARSE_WORTH, OPPONENT, balanced_error, contrast_error, contrast_weights
 from cotam.codec.lossless import encode_lossless
-from cotam.codec.colours import has_more_colours
 from cotam.codec.palette import MAX_COLOURS, TRIALS, Colours, can_reduce, reduce_colours
 
 
