@@ -73,9 +73,8 @@ def test_cotam_compare_measures_the_same_features(size: tuple[int, int]) -> None
     ours = float(np.mean((compared.tokens(decoded) - compared.tokens(pixels)) ** 2))
     # The metric looks at the whole size; at that of the command both are to say the same.
     small = [resized(one, compared.size_seen(*size)).copy() for one in (decoded, pixels)]
-    theirs = features.feature_distances(
-        *(features.see(features.teacher_named(features.DEFAULT), one) for one in small)
-    )
+    teacher = features.teacher_named(features.DEFAULT)
+    theirs = features.feature_distances(*(features.see(teacher, one) for one in small))
     assert ours == pytest.approx(theirs["features"], rel=1e-3)
     assert ours > 0.01
 
