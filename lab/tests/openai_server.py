@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving(folder: str | None = None) -> Iterator[tuple[str, Server]]:
     """Run the server in a thread; yields its address and itself."""
     server = Server(0, folder)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", server
     finally:

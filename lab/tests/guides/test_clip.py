@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,25 @@ def test_preprocessor_config_says_how_pixels_are_scaled(clip):
     assert not np.allclose(ClipGuide(str(clip)).importance(PIXELS), plain, atol=1e-3)
 
 
-@pytest.mark.parametrize(("family", "layers"), [("clip", (1, 2, 3)), ("siglip", (1, 4)), ("dinov2", (2, 4))])
-def test_an_exported_guide_gives_what_torch_gives_at_any_size(models, tmp_path, family, layers):
-    guide = ClipGuide(str(models[family]), layers=layers)
-    (tmp_path / "guide.onnx").write_bytes(guide.onnx())
+LAYERS = {"clip": (1, 3), "siglip": (2,), "dinov2": (1, 2)}
+"""Family → layers of the exported guide. Exporting a layer takes seconds."""
+
+
+@pytest.fixture(scope="module")
+def graph(models):
+    """Family → exported guide."""
+
+    @cache
+    def exported(family):
+        return ClipGuide(str(models[family]), layers=LAYERS[family]).onnx()
+
+    return exported
+
+
+@pytest.mark.parametrize("family", LAYERS)
+def test_an_exported_guide_gives_what_torch_gives_at_any_size(models, graph, tmp_path, family):
+    guide = ClipGuide(str(models[family]), layers=LAYERS[family])
+    (tmp_path / "guide.onnx").write_bytes(graph(family))
     exported = GraphGuide(tmp_path / "guide.onnx")
     for size in ((32, 32), (24, 56), (8, 40), (150, 211)):
         pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
@@ -104,9 +120,9 @@ def test_a_model_with_registers_cannot_be_exported(models):
         ClipGuide(str(models["dinov2 with registers"])).onnx()
 
 
-def test_export_writes_the_contract_and_prints_the_hash(models, tmp_path):
+def test_export_writes_the_contract_and_prints_the_hash(models, graph, tmp_path):
     out = tmp_path / "guide.onnx"
-    arguments = ["guide", "export", str(models["dinov2"]), "-o", str(out), "--layers", "2,1-3", "--small"]
+    arguments = ["guide", "export", str(models["dinov2"]), "-o", str(out), "--layers", "2,1-2", "--small"]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout == f"{hashlib.sha256(out.read_bytes()).hexdigest()}  {out}\n"
@@ -116,17 +132,17 @@ def test_export_writes_the_contract_and_prints_the_hash(models, tmp_path):
         "cotam.guide.kind": "vit",
         "cotam.guide.side": "32",
         "cotam.guide.multiple": "8",
-        "cotam.guide.name": "dinov2, mean of layers 1, 2, 3",
+        "cotam.guide.name": "dinov2, mean of layers 1, 2",
     }
     session = onnxruntime.InferenceSession(out)
     (given,), (made,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.type, given.shape[0], given.shape[3]) == ("pixels", "tensor(uint8)", 1, 3)
     assert all(isinstance(side, str) for side in given.shape[1:3])
     assert (made.name, made.type) == ("importance", "tensor(float)")
-    guide = ClipGuide(str(models["dinov2"]))
+    guide = ClipGuide(str(models["dinov2"]), layers=LAYERS["dinov2"])
     small = session.run(None, {"pixels": PIXELS[:32][None]})[0][0]
     np.testing.assert_allclose(small, guide.importance(PIXELS[:32]), atol=0.05)
-    assert out.stat().st_size < len(guide.onnx()) / 2
+    assert out.stat().st_size < len(graph("dinov2")) / 2
     again = CliRunner().invoke(main, [*arguments, "--no-overwrite"])
     assert again.exit_code == 1
     assert "exists already" in again.stderr
@@ -141,33 +157,28 @@ def test_layers_that_are_none_are_a_usage_error(models, layers, tmp_path):
     assert "numbers and ranges such as" in result.stderr
 
 
-def made(tmp_path: Path, name: str) -> subprocess.CompletedProcess[str]:
+def test_offline_a_pinned_model_is_read_and_for_others_the_command_is_named(models, tmp_path):
     """In another process: the hub's client reads the environment once."""
-    code = f"""
-from cotam.errors import CotamError
-from cotam_lab.guides.clip import ClipGuide
-try:
-    print(ClipGuide({name!r}).name)
-except CotamError as error:
-    raise SystemExit(str(error))
-"""
-    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-
-
-def test_a_pinned_model_in_the_cache_needs_no_network(models, tmp_path):
     name = "facebook/dinov2-small"
     snapshots = tmp_path / "hub" / "models--facebook--dinov2-small" / "snapshots"
     shutil.copytree(models["dinov2"], snapshots / REVISIONS[name])
     shutil.copytree(models["clip"], snapshots / ("0" * 40))
-    assert made(tmp_path, name).stdout == f"{name}@ed25f3a, mean of layers 1, 2, 3\n"
-
-
-def test_offline_names_the_command_that_fetches_the_model(tmp_path):
-    result = made(tmp_path, "someone/other-vit")
-    assert result.returncode == 1
-    assert "no vision encoder 'someone/other-vit'" in result.stderr
-    assert "hf download someone/other-vit" in result.stderr
+    code = f"""
+from cotam.errors import CotamError
+from cotam_lab.guides.clip import ClipGuide
+for name in ({name!r}, "someone/other-vit"):
+    try:
+        print(ClipGuide(name).name)
+    except CotamError as error:
+        print(error)
+"""
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    pinned, other = result.stdout.split("\n", 1)
+    assert pinned == f"{name}@ed25f3a, mean of layers 1, 2, 3"
+    assert "no vision encoder 'someone/other-vit'" in other
+    assert "hf download someone/other-vit" in other
 
 
 def test_all_revisions_are_commits():

@@ -70,9 +70,9 @@ def drawn(task: str, material: Material, count: int, *colours: int) -> list[tupl
 
 def test_answers_are_true_of_the_pictures() -> None:
     material = plain()
-    for item, (colour, *_) in drawn("counting", material, 8):
+    for item, (colour, *_) in drawn("counting", material, 4):
         assert len(places(item, colour)) == int(item.answer), item.question
-    for item, (one, other) in drawn("position", material, 8, 2):
+    for item, (one, other) in drawn("position", material, 4, 2):
         (here,), (there,) = places(item, one), places(item, other)
         axis, words = (0, ("left", "right")) if item.choices[0] == "left" else (1, ("above", "below"))
         assert item.answer == words[int(here[axis] > there[axis])], item.question
@@ -86,7 +86,7 @@ def test_answers_are_true_of_the_pictures() -> None:
 def test_text_has_its_size_and_says_the_answer() -> None:
     material = plain()
     for task, low, high in (("large text", *quiz.LARGE), ("small text", *quiz.SMALL)):
-        items = [draw(task, (2, number), material) for number in range(30)]
+        items = [draw(task, (2, number), material) for number in range(16)]
         unboxed = [item for item in items if "box" not in item.question]
         heights = []
         for item in unboxed:

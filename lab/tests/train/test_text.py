@@ -25,7 +25,7 @@ def bundled_fonts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 def test_same_seed_gives_same_picture() -> None:
-    for seed in range(12):
+    for seed in range(6):
         assert np.array_equal(text.render(seed, SMALL), text.render(seed, SMALL))
 
 

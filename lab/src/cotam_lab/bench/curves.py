@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -203,10 +204,16 @@ def bootstrap(
     if reference.images != test.images:
         raise InputError("both codecs of a bootstrap need the same images")
     count = len(reference.images)
-    draws = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    found = [delta(reference.curve(draw), test.curve(draw)).value for draw in draws]
-    values = [value for value in found if value is not None]
-    if count < 2 or len(values) < resamples / 2:
+    if count < 2:
+        return None
+
+    @cache  # few images have few different draws
+    def value(*draw: int) -> float | None:
+        return delta(reference.curve(list(draw)), test.curve(list(draw))).value
+
+    draws = np.random.default_rng(seed).integers(count, size=(resamples, count)).tolist()
+    values = [found for draw in draws if (found := value(*draw)) is not None]
+    if len(values) < resamples / 2:
         return None
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high), 1 - len(values) / resamples)

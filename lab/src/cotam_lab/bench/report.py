@@ -8,7 +8,7 @@ from contextlib import suppress
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,6 +23,7 @@ from cotam_lab.bench.sweep import ORIGINAL, Row, Rows
 from cotam_lab.metrics.scores import score_named
 
 __all__ = [
+    "End",
     "codecs_of",
     "compared",
     "comparison_table",
@@ -236,9 +237,18 @@ def curve_figure(
         down = -(-len(scores) // across)
         figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        for axes, score in zip(panels(figure, len(scores), across), scores, strict=True):
-            _panel(figure, axes, rows, score, log_rate)
+        shown = zip(panels(figure, len(scores), across), scores, strict=True)
+        label_ends(figure, [(axes, _panel(axes, rows, score, log_rate)) for axes, score in shown])
         write_figure(figure, files)
+
+
+class End(NamedTuple):
+    """The end of a line, in the units of its axes, and what the line is."""
+
+    name: str
+    colour: str
+    x: float
+    y: float
 
 
 def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes]:
@@ -258,7 +268,7 @@ def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
         figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
-def _panel(figure: Figure, axes: Axes, rows: Rows, score: str, log_rate: bool) -> None:
+def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[End]:
     named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
@@ -278,16 +288,16 @@ def _panel(figure: Figure, axes: Axes, rows: Rows, score: str, log_rate: bool) -
             markersize=4 if ours else 3,
             zorder=3 if ours else 2,
         )
-        ends.append((codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
+        ends.append(End(codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
         level = named.factor * float(np.mean(untouched))
         axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        ends.append((ORIGINAL, _INK, axes.get_xlim()[1], level))
+        ends.append(End(ORIGINAL, _INK, axes.get_xlim()[1], level))
     axes.set_xlabel("bits per pixel", color=_INK)
     axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
     plain(axes)
-    label_ends(figure, axes, ends)
+    return ends
 
 
 def plain(axes: Axes) -> None:
@@ -306,25 +316,28 @@ def _colour(codec: str, rows: Rows) -> str:
     return _COLOURS.get(codec, _INK)
 
 
-def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
-    """Label lines in a column at the right, as close to their ends as labels fit."""
+def label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[End]]]) -> None:
+    """Label the lines of each panel in a column at its right, as close to their ends as labels fit."""
     figure.draw_without_rendering()  # fixes the layout, and so the positions of the ends
     to_points = 72 / figure.dpi
-    heights = [axes.transData.transform((rate, value))[1] * to_points for _, _, rate, value in ends]
-    order = np.argsort(heights)
-    placed = _spread([heights[index] for index in order], _LABEL_GAP)
-    for index, height in zip(order, placed, strict=True):
-        codec, colour, rate, value = ends[index]
-        axes.annotate(
-            _short(codec),
-            (rate, value),
-            (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
-            textcoords="axes fraction",
-            color=colour,
-            fontweight="bold" if codec.startswith("cotam") else "normal",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4},
-        )
+    for axes, lines in ends:
+        heights = [axes.transData.transform((end.x, end.y))[1] * to_points for end in lines]
+        order = np.argsort(heights)
+        placed = _spread([heights[index] for index in order], _LABEL_GAP)
+        for index, height in zip(order, placed, strict=True):
+            end = lines[index]
+            axes.annotate(
+                _short(end.name),
+                (end.x, end.y),
+                (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
+                textcoords="axes fraction",
+                color=end.colour,
+                fontweight="bold" if end.name.startswith("cotam") else "normal",
+                va="center",
+                arrowprops={
+                    "arrowstyle": "-", "color": end.colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4
+                },
+            )  # fmt: skip
 
 
 def _short(codec: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cotam.errors import InputError
-from cotam_lab.bench.report import label_ends, panels, plain, write_figure
+from cotam_lab.bench.report import End, label_ends, panels, plain, write_figure
 
 __all__ = ["KEYS", "draw", "read_log"]
 
@@ -64,6 +64,7 @@ def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
     with rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": "#333333"}):
         down = -(-len(keys) // 3)
         figure = Figure(figsize=(14.0, 3.3 * down), dpi=120, layout="constrained")
+        labelled = []
         for axes, key in zip(panels(figure, len(keys), 3), keys, strict=True):
             ends = []
             for colour, (name, rows) in zip(cycle(COLOURS), runs.items(), strict=False):
@@ -73,10 +74,11 @@ def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
                 steps, values = [row["step"] for row in there], [row[key] for row in there]
                 few = len(there) < 20
                 axes.plot(steps, values, color=colour, linewidth=1.8, marker="o" if few else "", markersize=4)
-                ends.append((name, colour, steps[-1], values[-1]))
+                ends.append(End(name, colour, steps[-1], values[-1]))
             axes.set_title(KEYS[key], loc="left", fontsize=10)
             axes.set_xlabel("steps")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             plain(axes)
-            label_ends(figure, axes, ends)
+            labelled.append((axes, ends))
+        label_ends(figure, labelled)
         write_figure(figure, [file])
