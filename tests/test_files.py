@@ -12,10 +12,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+import cotam
 from cotam import files
-from cotam.errors import InputError
+from cotam.cli.main import main
 from cotam.files import STANDARD, check_output, identities, make_folder, plan_outputs, write_whole
 
 unix = pytest.mark.skipif(os.name != "posix", reason="permissions and devices of Unix")
@@ -315,19 +318,25 @@ def test_endless_input_is_not_read_if_its_head_is_wrong() -> None:
 
 
 @unix
-def test_a_pipe_that_does_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_a_pipe_that_does_not_end_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "MAX_PIPE", 100_000)
-    pipe = str(tmp_path / "pipe")
+    pipe, start = str(tmp_path / "pipe"), cotam.encode(np.zeros((16, 16, 3), np.uint8))
     os.mkfifo(pipe)
 
     def write() -> None:
         with suppress(BrokenPipeError), open(pipe, "wb", buffering=0) as file:
+            file.write(start)
             while True:
                 file.write(bytes(4096))
 
     writer = Thread(target=write)
     writer.start()
-    with pytest.raises(InputError, match="more than 100000 bytes"):
-        files.image_input(pipe)
+    output = [] if command == "info" else ["-o", str(tmp_path / "out")]
+    form = ["--format", "png"] if command == "decode" else []
+    result = CliRunner().invoke(main, [command, pipe, *output, *form])
+    assert (result.exit_code, "more than 100000 bytes came" in result.stderr) == (1, True)
     writer.join(10)
     assert not writer.is_alive()

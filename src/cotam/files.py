@@ -175,34 +175,37 @@ def reading(path: str) -> Iterator[BinaryIO]:
 
 
 def read_input(path: str, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
-    """Read all of a file or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes."""
+    """Read all of a file or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes.
+
+    Raises InputError for a pipe or a device of more than `MAX_PIPE` bytes.
+    """
     with reading(path) as file:
-        return read_checked(file, head, check)
+        return read_checked(file, head, check, sys.maxsize if os.path.isfile(path) else None)
 
 
-def read_checked(file: BinaryIO, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
-    """As `read_input`, for an open file."""
-    start = file.read(head)
+def read_checked(
+    file: BinaryIO,
+    head: int = 0,
+    check: Callable[[bytes], object] | None = None,
+    limit: int | None = None,
+) -> bytes:
+    """As `read_input`, for an open file. Raises InputError for more than ``limit`` bytes, or `MAX_PIPE`."""
+    most = MAX_PIPE if limit is None else limit
+    parts = [file.read(head)]
     if check:
-        check(start)
-    return start + file.read()
+        check(parts[0])
+    size = len(parts[0])
+    while part := file.read(1 << 20):  # a large size would be allocated at once
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise InputError(f"more than {most} bytes came, too many for an image: does it end?")
+    return b"".join(parts)
 
 
 def image_input(path: str) -> str | bytes:
-    """Return an image as `cotam.encode` takes it: a path, or the bytes of a pipe.
-
-    Raises InputError for a pipe of more than `MAX_PIPE` bytes.
-    """
-    if os.path.isfile(path):
-        return path
-    parts, size = [], 0
-    with reading(path) as file:
-        while part := file.read(1 << 20):  # a large size would be allocated at once
-            parts.append(part)
-            size += len(part)
-            if size > MAX_PIPE:
-                raise InputError(f"more than {MAX_PIPE} bytes came, too many for an image: does it end?")
-    return b"".join(parts)
+    """Return an image as `cotam.encode` takes it: a path, or the bytes of a pipe. Raises as `read_input`."""
+    return path if os.path.isfile(path) else read_input(path)
 
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:

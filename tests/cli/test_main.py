@@ -151,11 +151,13 @@ def test_size_limit() -> None:
     assert error.startswith("large.cotam: the image has 1000×1001 pixels")
 
 
-def test_what_a_format_cannot_hold_is_one_line() -> None:
-    Path("long.cotam").write_bytes(cotam.encode(np.zeros((1, 17000, 3), np.uint8)))
-    error = error_of(invoke("decode", "long.cotam", "-o", "long.webp"))
-    assert error.startswith("long.cotam: cannot be saved as WEBP: ")
-    assert not Path("long.webp").exists()
+@pytest.mark.parametrize(("form", "most"), [("webp", "16383"), ("jpg", "65,500")])
+def test_what_a_format_cannot_hold_is_one_line(form: str, most: str) -> None:
+    Path("long.cotam").write_bytes(cotam.encode(np.zeros((1, 65_501, 3), np.uint8)))
+    error = error_of(invoke("decode", "long.cotam", "-o", f"long.{form}"))
+    assert error.startswith("long.cotam: cannot be saved as ")
+    assert most in error
+    assert not Path(f"long.{form}").exists()
 
 
 # Information

@@ -262,8 +262,10 @@ def test_damage_in_the_middle_leaves_the_rest(form: str) -> None:
             assert np.abs(pixels.astype(int) - whole[seconds]).mean() < 2
 
 
-def test_a_second_clip_in_an_mp4_file_is_not_silent() -> None:
-    data = clip(FRAMES, TIMES)
+@pytest.mark.parametrize("form", ["mp4", "flv"])
+def test_a_second_clip_that_ffmpeg_does_not_read_is_not_silent(form: str) -> None:
+    data = clip(FRAMES, TIMES, form, pixels="yuv420p")
+    assert seen(data)[2] == []
     assert seen(data + data)[2] == ["the first of 2 clips in the file is read"]
 
 

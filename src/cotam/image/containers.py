@@ -1,4 +1,4 @@
-"""Detect what FFmpeg ignores silently: a second clip in an MP4 file, the missing end of a Matroska file."""
+"""Detect what FFmpeg ignores silently: a second clip in MP4 and FLV, the missing end of a Matroska file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def container_notes(file: BinaryIO) -> list[str]:
-    """Return notes, one line each, on an MP4 or Matroska file; the seekable stream is at its beginning."""
+    """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
     head = file.read(16)
     size = file.seek(0, 2)
-    if head[4:8] == b"ftyp":
-        clips = _moov_boxes(file, size)
+    if head[4:8] == b"ftyp" or head[:3] == b"FLV":
+        clips = _flv_headers(file, size) if head[:3] == b"FLV" else _moov_boxes(file, size)
         return [f"the first of {clips} clips in the file is read"] if clips > 1 else []
     if head[:4] == _EBML:
         end = _segment_end(file)
@@ -34,6 +34,21 @@ def _moov_boxes(file: BinaryIO, size: int) -> int:
         if length < 8:  # 0 is a box that goes on to the end
             break
         at += length
+    return found
+
+
+def _flv_headers(file: BinaryIO, size: int) -> int:
+    """Count the headers in an FLV file, each followed by tags of sound, video and data."""
+    found = at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(11)
+        if head[:3] == b"FLV":
+            found, at = found + 1, at + 13
+        elif head[0] & 31 in (8, 9, 18):
+            at += 15 + int.from_bytes(head[1:4], "big")
+        else:
+            break
     return found
 
 

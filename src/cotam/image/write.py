@@ -24,6 +24,9 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name and suffix of a format → its name and options in Pillow."""
 
+_LARGEST_JPEG = 65_500
+"""Pixels a side that libjpeg writes; beyond that Pillow's error does not say what is wrong."""
+
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 
 
@@ -47,6 +50,8 @@ def written(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
 
     Raises InputError if the format cannot hold the image.
     """
+    if pillow_format == "JPEG" and max(image.size) > _LARGEST_JPEG:
+        raise InputError(f"cannot be saved as JPEG: it holds at most {_LARGEST_JPEG:,} pixels a side")
     buffer = io.BytesIO()
     try:
         image.save(buffer, pillow_format, **options)
