@@ -10,7 +10,7 @@ from synthetic import page, picture, screen
 
 from cotam.errors import InputError
 from cotam.guide.base import load
-from cotam.options import Options, _likely_weights, guide_digest, weights_digests
+from cotam.options import Options, guide_digest, weights_digests
 
 PHOTO, PAGE = picture(200, 300, seed=6), page(200, 300)
 
@@ -60,13 +60,6 @@ def test_flat_graphics() -> None:
     drawings = screen(300, 400), np.repeat(dither[..., None], 3, axis=2), np.zeros((1, 1, 3), np.uint8)
     assert all(Options().resolve(pixels).payload == "flat" for pixels in drawings)
     assert Options().resolve(PHOTO).payload == "learned"
-
-
-def test_weights_are_guessed_before_the_image_is_examined() -> None:
-    soft = page(200, 300).astype(float) * 0.7 + np.random.default_rng(0).normal(70, 5, (200, 300, 1))
-    scan = np.clip(soft, 0, 255).astype(np.uint8)
-    for pixels, weights in ((scan, "page"), (PHOTO, "mllm")):
-        assert _likely_weights(pixels) == Options().resolve(pixels).weights == weights
 
 
 def test_a_sequence_of_soft_frames_is_none_of_pages() -> None:

@@ -41,9 +41,6 @@ __all__ = [
 FEW_COLOURS = 32
 """Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
 
-_BRIGHT, _PAPER = 170, 0.75
-"""Smallest green of bright pixels, and their share, by which a page is guessed before it is examined."""
-
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
 Payload = Literal["learned", "flat", "either"]
@@ -140,7 +137,7 @@ class Options:
         if may_choose and not sequence and _is_flat(pixels):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
         if self.profile in ("auto", "mllm"):
-            _open_ahead(_likely_weights(pixels) if self.profile == "auto" else "mllm")
+            _open_ahead()
         content = examine(pixels, guide="text", fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
         guide = self._given_guide
@@ -172,20 +169,12 @@ def _is_flat(pixels: np.ndarray) -> bool:
     return can_encode_flat(pixels.shape[1], pixels.shape[0])
 
 
-def _likely_weights(pixels: np.ndarray) -> str:
-    """Guess which weight set suits an image, uint8 (H, W, 3): paper is bright nearly everywhere.
-
-    A wrong guess costs the time in which its graphs are opened in vain.
-    """
-    return "page" if (pixels[::16, ::16, 1] > _BRIGHT).mean() > _PAPER else "mllm"
-
-
-def _open_ahead(weights: str) -> None:
-    """Open the graphs of a weight set while the guide is opened and run."""
+def _open_ahead() -> None:
+    """Open the graphs of the weight set "mllm", which most images need, while the guide is opened and run."""
     from cotam.codec.shared import open_ahead
     from cotam.runtime import ENCODING
 
-    open_ahead(weights, ENCODING)
+    open_ahead("mllm", ENCODING)
 
 
 @dataclass(frozen=True)
