@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -384,20 +382,3 @@ def test_files_of_unknown_weights() -> None:
     with pytest.raises(UnknownWeightsError, match=rf"weight set {unknown.hex()}.*{weights.DEFAULT}"):
         cotam.decode(data)
     assert cotam.info(data).weights == unknown.hex()
-
-
-def test_threads_agree() -> None:
-    images = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
-    expected = [cotam.encode(p, quality=60) for p in images]
-    decoded = [np.asarray(cotam.decode(data)) for data in expected]
-    together = threading.Barrier(8)
-
-    def both(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
-        together.wait()
-        data = cotam.encode(pixels, quality=60)
-        return data, np.asarray(cotam.decode(data))
-
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(both, images))
-    assert [data for data, _ in found] == expected
-    assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from synthetic import level_map, picture
 
+import cotam
 from cotam import runtime
 from cotam.codec.allocation import fixed
 from cotam.codec.still import Codec
@@ -188,3 +191,20 @@ def test_unknown_providers_are_refused() -> None:
         use_providers("Abacus")
     use_providers()
     assert open_session(FOLDER / "scales.onnx", 1).get_providers() == ["CPUExecutionProvider"]
+
+
+def test_threads_agree() -> None:
+    images = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
+    expected = [cotam.encode(p, quality=60) for p in images]
+    decoded = [np.asarray(cotam.decode(data)) for data in expected]
+    together = threading.Barrier(8)
+
+    def both(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
+        together.wait()
+        data = cotam.encode(pixels, quality=60)
+        return data, np.asarray(cotam.decode(data))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(both, images))
+    assert [data for data, _ in found] == expected
+    assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))

@@ -44,7 +44,7 @@ test("the frames of a sequence decode in order", async () => {
     const at = times.push(frame.time) - 1;
     const size = 3 * width * height;
     const { largest, mean } = difference(frame.data, expected.subarray(at * size, (at + 1) * size));
-    assert.ok(largest <= 4 && mean < 0.1, `frame ${at}: ${largest} off at most, ${mean} on average`);
+    assert.ok(largest <= 8 && mean < 0.3, `frame ${at}: ${largest} off at most, ${mean} on average`);
   }
   assert.deepEqual(times, Array.from({ length: frames }, (_, i) => i / 5));
   assert.equal(cotam.info(fixture("sequence")).duration, (frames - 1) / 5);
