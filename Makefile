@@ -41,7 +41,7 @@ js/node_modules/.package-lock.json: js/package-lock.json
 	touch $@
 
 announce:
-	@echo "make test: some ten minutes on two idle cores; the first time it installs 2.4 GB into $(VENV)."
+	@echo "make test: some nine minutes on two idle cores; the first time it installs 2.4 GB into $(VENV)."
 
 test-slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""The built-in guide as an ONNX graph in integers; the layers between the blocks compute in floats."""
+"""The built-in guide as an ONNX graph in integers; the last layer, and those of the image's mean, compute in floats."""
 
 from __future__ import annotations
 
@@ -51,11 +51,12 @@ class _GuideGraph(IntegerGraph):
         """Pixels → features (1, H/8, W/8, C), and luma of squares of 8×8 pixels, 0 … 1, (H/8 · W/8, 64)."""
         layer, step = guide.enter, 4 / 255
         squares = self.gather_squares("pixels", layer.k, 3)
-        # (pixel / 255 - 0.5) · 4 is (pixel - 128) · 4/255 + 2/255
+        # (pixel / 255 - 0.5) · 4 is (pixel - 128) · step + step / 2
         pixels = Steps((True,))
         pixels.steps.fill_(step)
         bias = layer.bias + int8_weight(layer.weight).sum(1) * (step / 2)
         x = self.product(squares, pixels_first(layer), bias, pixels, 0)
+        # luma, the mean of three channels / 255, is the sum of (pixel - 128) · step / 12, plus 128/255
         mean = torch.eye(layer.k**2).repeat_interleave(3, 1) / 12
         luma = self.product(squares, mean, torch.full((layer.k**2,), 128 / 255), pixels, 0)
         return self.reshape(x, 1, *self.sides(layer.k), len(layer.bias)), luma
@@ -141,7 +142,7 @@ class _GuideGraph(IntegerGraph):
         return x
 
     def patches(self, x: str, layer: Patches, steps: Steps, number: int) -> str:
-        """(1, h, w, C) → (h/k · w/k, outputs)."""
+        """Quantise activation ``number``, (1, h, w, C), and apply ``layer``: (h/k · w/k, outputs)."""
         x = self.add("QuantizeLinear", x, *self.step(steps, number))
         squares = self.gather_squares(x, layer.k, layer.weight.shape[1] // layer.k**2)
         return self.product(squares, pixels_first(layer), layer.bias, steps, number)
