@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -225,6 +226,7 @@ CUT: dict[str, Callable[[], bytes]] = {
     "gray.jpg": lambda: saved(IMAGE.convert("L"), "JPEG"),
     "cmyk.jpg": lambda: saved(IMAGE.convert("CMYK"), "JPEG"),
     "progressive.jpg": lambda: saved(IMAGE, "JPEG", **PROGRESSIVE),
+    "pictures.mpo": lambda: saved(IMAGE, "MPO", save_all=True, append_images=[IMAGE.rotate(180)]),
     "exif.png": lambda: saved(IMAGE, "PNG", exif=EXIF),
     "alpha.png": lambda: saved(IMAGE.convert("RGBA"), "PNG"),
     "plain.webp": lambda: saved(IMAGE, "WEBP"),
@@ -280,6 +282,47 @@ def test_a_progressive_jpeg_that_ends_between_scans_is_refused() -> None:
     for at in scans[1:]:
         with pytest.raises(InputError, match="truncated"):
             to_rgb(data[:at])
+
+
+END = b"\xff\xd9"
+
+
+@pytest.mark.parametrize("name", ["baseline.jpg", "restart.jpg", "gray.jpg", "cmyk.jpg", "pictures.mpo"])
+def test_a_jpeg_whose_end_marker_comes_early(name: str) -> None:
+    """libjpeg reads it, with gray where rows are missing."""
+    data = CUT[name]()
+    whole, scan = to_rgb(data), data.index(b"\xff\xda")
+    end = data.index(END, scan)
+    for part, behind in ((0.75, b""), (0.9, bytes(99))):
+        found = read_image(data[: scan + int(part * (end - scan))] + END + behind)
+        (note,) = found.notes
+        assert re.fullmatch(r"the file is cut: \d+ of 48 rows are missing or gray", note)
+        missing = int(note.split()[4])
+        np.testing.assert_array_equal(found.pixels[: 48 - missing - 2], whole[: 48 - missing - 2])
+        assert not np.array_equal(found.pixels[-missing:], whole[-missing:])
+    with pytest.raises(InputError, match=r"cannot be read: the file is cut: \d+ of 48 rows are missing"):
+        to_rgb(data[: scan + (end - scan) // 5] + END)
+
+
+def test_a_progressive_jpeg_whose_end_marker_comes_early() -> None:
+    data = CUT["progressive.jpg"]()
+    scans = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+    for at in (*scans[1:], scans[5] + 20):
+        note = notes_of(data[:at] + END)
+        assert note == "the file is cut: its last scans are missing, and with them details"
+    with pytest.raises(InputError, match="rows are missing"):
+        to_rgb(data[: (scans[0] + scans[1]) // 2] + END)
+
+
+@pytest.mark.parametrize("options", [{}, PROGRESSIVE, {"restart_marker_blocks": 1}])
+def test_a_jpeg_that_is_gray_below_is_whole(options: dict[str, Any]) -> None:
+    image = IMAGE.copy()
+    image.paste((128, 128, 128), (0, 16, 80, 48))
+    for mode in ("RGB", "L", "CMYK"):
+        data = saved(image.convert(mode), "JPEG", **options)
+        for behind in (b"", b"behind"):
+            assert not read_image(data + behind).notes
+    assert not read_image(data[:-2] + b"\xff" + END).notes  # a fill byte
 
 
 def test_webp_without_its_metadata() -> None:

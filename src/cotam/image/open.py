@@ -44,6 +44,9 @@ _PLUGINS = {  # place and magic bytes → the module of Pillow that reads them
     (4, b"ftypavif"): "AvifImagePlugin",
 }
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted files
+_MAX_MISSING = 0.5
+"""Share of rows of a JPEG that may be missing."""
+
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIC_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec
 
@@ -77,15 +80,15 @@ class Opened:
 def check_size(width: int, height: int, name: str) -> None:
     """Raise InputError if an image has no pixels, or more than `MAX_PIXELS`."""
     if width < 1 or height < 1:
-        raise _WrongSizeError(f"{name}: no pixels ({width}×{height})")
+        raise _FinalError(f"{name}: no pixels ({width}×{height})")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise _WrongSizeError(
+        raise _FinalError(
             f"{name}: {width}×{height} is too large, at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
         )
 
 
-class _WrongSizeError(InputError):
-    """The size is outside the limits; repairs do not change that."""
+class _FinalError(InputError):
+    """An error that no repair changes: a size outside the limits, or too many missing rows."""
 
 
 def one_line(error: BaseException) -> str:
@@ -136,7 +139,7 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
 def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
     try:
         return _open(file, name, load)
-    except _WrongSizeError:
+    except _FinalError:
         raise
     except InputError:
         from cotam.image.repair import repaired
@@ -159,15 +162,27 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     if not load:
         return Opened(image)
     opened = _loaded(image, name)
+    at = file.tell()
     if image.format == "PNG" and _last_row_is_zero(image):
         from cotam.image.repair import lacks_rows
 
-        at = file.seek(0, io.SEEK_CUR)
-        file.seek(0)
-        if lacks_rows(file.read()):
+        if lacks_rows(_contents(file)):
             raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
-        file.seek(at)  # for the frames of an animation
+    elif image.format in ("JPEG", "MPO"):
+        from cotam.image.repair import jpeg_cut
+
+        last = np.asarray(image.getpixel((image.width - 1, image.height - 1)))
+        rows, note = jpeg_cut(_contents(file), _decode, is_gray=bool(np.isin(last, (127, 128)).all()))
+        if rows > _MAX_MISSING * image.height:
+            raise _FinalError(f"{name}: cannot be read: {note}")
+        opened.notes += [note] if note else []
+    file.seek(at)  # for the frames of an animation
     return opened
+
+
+def _contents(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
@@ -184,8 +199,9 @@ def _last_row_is_zero(image: Image.Image) -> bool:
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
-    """Decode the pixels as stored in a file."""
-    return np.asarray(_open(io.BytesIO(data), "", load=True).image)
+    """Decode the pixels as stored in a file. Raises InputError, OSError, ValueError."""
+    with as_input_error(""):
+        return np.asarray(_loaded(_identify(io.BytesIO(data), "", ""), "").image)
 
 
 def _loaded(image: Image.Image, name: str) -> Opened:

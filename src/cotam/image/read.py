@@ -68,8 +68,9 @@ def read_image(
     are within, else rounded and clipped to 0…255, with a note.
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
-    end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a JPEG whose scan
-    is damaged, or ends early but has its end marker: libjpeg fills it with gray, and does not say so.
+    end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a JPEG that ends
+    early but has an end marker: it is read with gray rows or without details, with a note, and refused if
+    more than half of its rows are missing. Damage within the scan of a JPEG goes unnoticed.
 
     Parameters
     ----------

@@ -2,11 +2,13 @@
 
 Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
 WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
-that lack pixels are never completed.
+that lack pixels are never completed. `jpeg_cut` and `lacks_rows` find missing pixels that Pillow does not
+report.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Repaired", "lacks_rows", "repaired"]
+__all__ = ["Repaired", "jpeg_cut", "lacks_rows", "repaired"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA_BYTES = 16 << 20
@@ -27,6 +29,8 @@ _XMP = b"XML:com.adobe.xmp\0"
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → samples a pixel
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
 """Data to append to a truncated file: if it has all pixels, none of them depends on these."""
@@ -64,7 +68,7 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
         return _webp(data)
     endings: Sequence[bytes] = _ENDINGS
     if data.startswith(b"\xff\xd8"):
-        if not _jpeg_has_all_scans(data):
+        if not _jpeg_scans(data).complete:
             return None
         data = data.rstrip(b"\xff")
         endings = _jpeg_endings(data)
@@ -90,29 +94,54 @@ def _completed(
 # JPEG
 
 
-def _jpeg_has_all_scans(data: bytes) -> bool:
-    """Whether there are scans for every bit of every coefficient of every component.
+@dataclass(frozen=True)
+class _Scans:
+    """What the scans of a JPEG file hold.
 
-    Otherwise a progressive file that ends between two scans would decode without error.
+    Attributes
+    ----------
+    end : place of the end marker; the length of a file without one
+    sent : lowest bit that was sent of each coefficient, of each component
+    progressive : whether scans may hold some coefficients or bits only
     """
-    missing: dict[int, set[int]] = {}  # component → coefficients 0…63 whose last bit has not come
-    at = 2
-    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 4:
-        marker = data[at + 1]
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9:
-            at += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
+
+    end: int
+    sent: list[dict[int, int]]
+    progressive: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bit of every coefficient was sent."""
+        return bool(self.sent) and all(len(one) == 64 and not any(one.values()) for one in self.sent)
+
+    @property
+    def refined(self) -> bool:
+        """Whether no bit is missing of the coefficients that were sent."""
+        return not any(any(one.values()) for one in self.sent)
+
+    @property
+    def has_details(self) -> bool:
+        """Whether a scan of AC coefficients was sent on its own."""
+        return self.progressive and any(one.keys() - {0} for one in self.sent)
+
+
+def _jpeg_scans(data: bytes) -> _Scans:
+    sent: dict[int, dict[int, int]] = {}
+    progressive, at = False, 2
+    while (found := _JPEG_MARKER.search(data, at)) and data[found.start() + 1] != 0xD9:
+        at = found.start()
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         segment = data[at + 4 : at + 2 + length]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(segment) >= 6:
-            missing = {component: set(range(64)) for component in segment[6::3][: segment[5]]}
+            sent = {component: {} for component in segment[6::3][: segment[5]]}
+            progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
         elif marker == 0xDA and segment and len(segment) >= 4 + 2 * segment[0]:
-            start, stop, approximation = segment[1 + 2 * segment[0] :][:3]
-            if approximation & 15 == 0:
-                for component in segment[1 : 1 + 2 * segment[0] : 2]:
-                    missing.get(component, set()).difference_update(range(start, stop + 1))
+            first, last, approximation = segment[1 + 2 * segment[0] :][:3]
+            for component in segment[1 : 1 + 2 * segment[0] : 2]:
+                bits = dict.fromkeys(range(first, min(last, 63) + 1), approximation & 15)
+                sent.get(component, {}).update(bits)
         at += 2 + length
-    return bool(missing) and not any(missing.values())
+    return _Scans(found.start() if found else len(data), list(sent.values()), progressive)
 
 
 def _jpeg_endings(data: bytes) -> list[bytes]:
@@ -122,6 +151,37 @@ def _jpeg_endings(data: bytes) -> list[bytes]:
     found = data.rfind(bytes([0xFF, last]), scan) >= 0
     restart = bytes([0xFF, 0xD0 + (last - 0xD0 + 1) % 8 if found else 0xD0])
     return [ending + restart + ending + b"\xff\xd9" for ending in _ENDINGS]
+
+
+def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, is_gray: bool) -> tuple[int, str]:
+    """Find what a JPEG lacks that was cut, and got an end marker; libjpeg reads it without an error.
+
+    Pixels depend on data put before the end marker if, and from where, those of the file ran out.
+
+    Parameters
+    ----------
+    data, decode : as of `repaired`
+    is_gray : whether the last pixel is the gray that libjpeg puts where rows are missing
+
+    Returns
+    -------
+    Number of rows that are missing, and a note, empty if nothing is missing.
+    """
+    scans = _jpeg_scans(data)
+    if scans.refined and not is_gray:
+        return 0, ""
+    data = data[: scans.end].rstrip(b"\xff")
+    try:
+        first, *others = [decode(data + ending) for ending in _jpeg_endings(data)]
+    except (OSError, ValueError):
+        return 0, ""
+    differs = np.any([(first != other).reshape(len(first), -1).any(1) for other in others], axis=0)
+    if scans.refined and not differs.any():
+        return 0, ""
+    if differs.any() and not scans.has_details:
+        rows = len(first) - int(differs.argmax())
+        return rows, f"the file is cut: {rows} of {len(first)} rows are missing or gray"
+    return 0, "the file is cut: its last scans are missing, and with them details"
 
 
 # PNG
