@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
+from itertools import pairwise
 from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile
@@ -23,6 +25,13 @@ _SHORTEST_GIF = 20
 """GIF frames of fewer milliseconds last `_DEFAULT`, as in browsers."""
 
 _DEFAULT = 100
+
+_BEGINS = {
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+}
+"""What files begin with, for formats that may be concatenated."""
 
 
 def open_clip(
@@ -69,9 +78,9 @@ class Animation:
     ) -> None:
         self._name, self._background = name, background
         self._stack = ExitStack()
-        data = source if isinstance(source, (str, bytes)) else source.read()
+        self._data = source if isinstance(source, (str, bytes)) else source.read()
         try:
-            opened = self._stack.enter_context(opened_image(data))
+            opened = self._stack.enter_context(opened_image(self._data))
         except InputError as error:
             raise InputError(str(error) if isinstance(source, str) else f"{name}: {error}") from error
         self.notes = list(opened.notes)
@@ -93,21 +102,43 @@ class Animation:
             seconds += duration
 
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
-        """Yield copies of all frames, and their durations in seconds."""
-        image = self._image
+        """Yield copies of all frames, and their durations in seconds; those of concatenated files, too."""
+        yield from self._loaded_of(self._image, notes)
+        for part in self._concatenated():
+            try:
+                with opened_image(part) as opened:
+                    yield from self._loaded_of(opened.image, notes)
+            except InputError as error:
+                notes.append(f"a file concatenated to it is left out: {one_line(error)}")
+
+    def _concatenated(self) -> Iterator[bytes]:
+        """Yield the files that begin behind the first, of the same format."""
+        pattern = _BEGINS.get(self._image.format or "")
+        if pattern is None:
+            return
+        data = self._data
+        if isinstance(data, str):
+            with open(data, "rb") as file:
+                data = file.read()
+        starts = [match.start() for match in pattern.finditer(data)]
+        for start, end in pairwise([*starts, len(data)]):
+            if start:
+                yield data[start:end]
+
+    def _loaded_of(self, image: Image.Image, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
         number = 1 if image.info.get("default_image") else 0  # of an APNG, not part of the animation
         found = 0
         try:
             while True:
                 image.seek(number)
                 image.load()
-                yield image.copy(), self._duration()
+                yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
         except EOFError:
             stated = number if image.format == "GIF" else getattr(image, "n_frames", number)
             if number < stated:
                 notes.append(f"the file ends after {number} of {stated} frames")
-            if image.format == "GIF" and self._lacks_trailer():
+            if image.format == "GIF" and _lacks_trailer(image):
                 notes.append(f"the end of the file is missing after frame {number - 1}")
         except READER_ERRORS as error:
             if not found:
@@ -116,19 +147,21 @@ class Animation:
         if not found:
             raise InputError(f"{self._name}: there is no frame that can be decoded")
 
-    def _lacks_trailer(self) -> bool:
-        """Whether a GIF, of which all blocks were read, ends without the semicolon that each has."""
-        file = cast("ImageFile.ImageFile", self._image).fp
-        assert file
-        file.seek(-1, os.SEEK_CUR)
-        return file.read(1) != b";"
-
-    def _duration(self) -> float:
-        milliseconds = float(self._image.info.get("duration") or 0)
-        if milliseconds <= 0 or (self._image.format == "GIF" and milliseconds < _SHORTEST_GIF):
-            milliseconds = _DEFAULT
-        return milliseconds / 1000
-
     def close(self) -> None:
         """Close the file, if it was opened here."""
         self._stack.close()
+
+
+def _lacks_trailer(image: Image.Image) -> bool:
+    """Whether a GIF, of which all blocks were read, ends without the semicolon that each has."""
+    file = cast("ImageFile.ImageFile", image).fp
+    assert file
+    file.seek(-1, os.SEEK_CUR)
+    return file.read(1) != b";"
+
+
+def _duration(image: Image.Image) -> float:
+    milliseconds = float(image.info.get("duration") or 0)
+    if milliseconds <= 0 or (image.format == "GIF" and milliseconds < _SHORTEST_GIF):
+        milliseconds = _DEFAULT
+    return milliseconds / 1000

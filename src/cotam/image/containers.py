@@ -1,55 +1,77 @@
-"""Detect what FFmpeg ignores silently: a second clip in MP4 and FLV, the missing end of a Matroska file."""
+"""Detect what FFmpeg ignores silently: a second clip in a file, the missing end of a Matroska file."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import BinaryIO
 
 __all__ = ["container_notes"]
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_HEAD = 32
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+
+_Step = Callable[[bytes], tuple[bool, int]]
+"""From the first bytes of a box to whether a clip begins with it, and its length; below 1 if unknown."""
 
 
 def container_notes(file: BinaryIO) -> list[str]:
     """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
-    head = file.read(16)
+    head = file.read(_HEAD)
     size = file.seek(0, 2)
-    if head[4:8] == b"ftyp" or head[:3] == b"FLV":
-        clips = _flv_headers(file, size) if head[:3] == b"FLV" else _moov_boxes(file, size)
-        return [f"the first of {clips} clips in the file is read"] if clips > 1 else []
     if head[:4] == _EBML:
         end = _segment_end(file)
         return [f"the file is cut: {end - size} bytes are missing at its end"] if end > size else []
-    return []
+    step = _step(head)
+    clips = _count_clips(file, size, step) if step else 0
+    return [f"the first of {clips} clips in the file is read"] if clips > 1 else []
 
 
-def _moov_boxes(file: BinaryIO, size: int) -> int:
-    """Count movies: there are several if files were concatenated (ISO/IEC 14496-12, 4.2)."""
-    found = at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        length, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        length = large if length == 1 else length
-        found += kind == b"moov"
-        if length < 8:  # 0 is a box that goes on to the end
-            break
-        at += length
-    return found
-
-
-def _flv_headers(file: BinaryIO, size: int) -> int:
-    """Count the headers in an FLV file, each followed by tags of sound, video and data."""
-    found = at = 0
+def _count_clips(file: BinaryIO, size: int, step: _Step) -> int:
+    """Count the clips in a file: there are several if files were concatenated."""
+    clips = at = 0
     while at < size:
         file.seek(at)
-        head = file.read(11)
-        if head[:3] == b"FLV":
-            found, at = found + 1, at + 13
-        elif head[0] & 31 in (8, 9, 18):
-            at += 15 + int.from_bytes(head[1:4], "big")
-        else:
+        begins, length = step(file.read(_HEAD).ljust(_HEAD, b"\0"))
+        if length < 1:
             break
-    return found
+        clips, at = clips + begins, at + length
+    return clips
+
+
+def _step(head: bytes) -> _Step | None:
+    """Return the step of a container format, by its first bytes."""
+    if head[4:8] == b"ftyp":
+        return _mp4
+    known = {b"FLV": _flv, b"DKIF": _ivf, _ASF: _asf}
+    return next((step for magic, step in known.items() if head.startswith(magic)), None)
+
+
+def _mp4(head: bytes) -> tuple[bool, int]:
+    """A box (ISO/IEC 14496-12, 4.2); a length of 0 is one that goes on to the end."""
+    length, kind, large = struct.unpack_from(">I4sQ", head)
+    length = large if length == 1 else length
+    return kind == b"moov", length if length >= 8 else 1 << 62
+
+
+def _flv(head: bytes) -> tuple[bool, int]:
+    """A header, or a tag of sound, video or data."""
+    if head.startswith(b"FLV"):
+        return True, 13
+    return False, 15 + int.from_bytes(head[1:4], "big") if head[0] & 31 in (8, 9, 18) else 0
+
+
+def _ivf(head: bytes) -> tuple[bool, int]:
+    """A header, or a frame."""
+    if head.startswith(b"DKIF"):
+        return True, int.from_bytes(head[6:8], "little")
+    return False, 12 + int.from_bytes(head[:4], "little")
+
+
+def _asf(head: bytes) -> tuple[bool, int]:
+    """A top-level object of ASF (WMV)."""
+    return head.startswith(_ASF), int.from_bytes(head[16:24], "little")
 
 
 def _segment_end(file: BinaryIO) -> int:

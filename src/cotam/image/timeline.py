@@ -9,6 +9,7 @@ __all__ = ["Damage", "Timeline"]
 _DEFAULT_RATE = 25.0
 _LATE = 1.0
 _GAP = 10.0
+_STUCK = 2
 _HEALED = 2.0
 
 
@@ -40,7 +41,10 @@ class Timeline:
         self._rate, self._close_gaps = float(rate or 0), close_gaps
         self._begin = 0.0  # of the part since timestamps started anew
         self._last: float | None = None
+        self._timestamp: float | None = None
+        self._stuck = 0  # frames in a row with the timestamp of the one before
         self._restarts: list[float] = []
+        self._repeats: list[float] = []
         self._untimed = False
         self.end = 0.0
 
@@ -64,6 +68,12 @@ class Timeline:
     def _from_timestamp(self, time: float, expected: float, length: float) -> float:
         if self._offset is None:
             self._offset = -time
+        self._stuck = self._stuck + 1 if time == self._timestamp else 0
+        self._timestamp = time
+        if self._stuck >= _STUCK:
+            if self._stuck == _STUCK:
+                self._repeats.append(expected)
+            return expected
         seconds = time + self._offset
         if self._last is None:
             return max(seconds, 0.0)
@@ -83,6 +93,8 @@ class Timeline:
         found = []
         if self._restarts:
             found.append(f"timestamps jump at {_listed(self._restarts)} s: time goes on from there")
+        if self._repeats:
+            found.append(f"timestamps stand still at {_listed(self._repeats)} s: frames follow at their rate")
         if self._untimed:
             found.append(
                 f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"

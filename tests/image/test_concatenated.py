@@ -1,0 +1,78 @@
+"""Files of the same format, one behind the other, are read as one clip, or the rest is noted."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import clip, still_scene
+from picture_files import saved
+from PIL import Image
+
+from cotam.image.animation import open_clip
+from cotam.image.sampling import read_clip
+
+pytest.importorskip("av")
+
+FRAMES = still_scene(20, (96, 128))
+TIMES = [number / 10 for number in range(20)]
+
+
+def seen(data: bytes) -> tuple[list[float], list[str]]:
+    """Times of the frames sampled once a second, and notes."""
+    notes: list[str] = []
+    with closing(open_clip(io.BufferedReader(io.BytesIO(data)), "clip")) as opened:  # type: ignore[arg-type]
+        found = list(read_clip(opened, 1.0, None, note=notes.append))
+    return [seconds for seconds, _ in found], notes
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"), [("mp4", "libx264"), ("flv", "libx264"), ("asf", "wmv2"), ("ivf", "libvpx")]
+)
+def test_a_second_clip_that_ffmpeg_does_not_read_is_not_silent(form: str, codec: str) -> None:
+    data = clip(FRAMES, TIMES, form, codec=codec, rate=10, pixels="yuv420p")
+    assert seen(data)[1] == []
+    assert seen(data + data)[1] == ["the first of 2 clips in the file is read"]
+
+
+def test_a_second_mxf_clip_whose_timestamps_stand_still() -> None:
+    frames = still_scene(50, (96, 128))
+    data = clip(frames, [n / 25 for n in range(50)], "mxf", codec="mpeg2video", rate=25, pixels="yuv420p")
+    assert seen(data)[1] == []
+    times, notes = seen(data + data)
+    assert times == pytest.approx([0, 1, 2, 3], abs=0.1)
+    (note,) = notes
+    assert note.startswith("timestamps stand still at 2.0 s")
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
+def test_animations_that_are_concatenated_are_all_read(form: str, tmp_path: Path) -> None:
+    first, second = (
+        [Image.fromarray(np.full((64, 96, 3), level + 20 * n, np.uint8)) for n in range(3)]
+        for level in (0, 150)
+    )
+    parts = [
+        saved(frames[0], form, save_all=True, append_images=frames[1:], duration=500)
+        for frames in (first, second)
+    ]
+    path = tmp_path / "two"
+    path.write_bytes(b"".join(parts))
+    for source in (str(path), io.BufferedReader(io.BytesIO(b"".join(parts)))):
+        with closing(open_clip(source, "two")) as opened:
+            assert opened.seconds == 3
+            found = [(seconds, pixels().mean()) for seconds, pixels in opened.frames()]
+            assert opened.notes == []
+        assert [seconds for seconds, _ in found] == [0, 0.5, 1, 1.5, 2, 2.5]
+        assert [mean for _, mean in found] == pytest.approx([0, 20, 40, 150, 170, 190], abs=4)
+
+
+def test_what_is_behind_an_animation_and_no_image_is_noted() -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 90 * n, np.uint8)) for n in range(3)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    times, notes = seen(data + data[:15])
+    assert times == [0]
+    (note,) = notes
+    assert note.startswith("a file concatenated to it is left out")
