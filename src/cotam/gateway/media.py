@@ -21,6 +21,7 @@ from cotam.format.header import MAGIC, is_sequence, read_header
 from cotam.format.sequence import SequenceReader
 from cotam.gateway.cache import Cache
 from cotam.gateway.store import digest_of
+from cotam.image.open import TIFF_MAGIC
 from cotam.image.read import Pixels, outline, to_rgb
 from cotam.image.write import written
 
@@ -149,7 +150,7 @@ def format_of(data: bytes) -> str | None:
         return "webp"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # the last two are BigTIFF
+    if data.startswith(TIFF_MAGIC):
         return "tiff"
     if data.startswith(b"BM") and data[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
         return "bmp"

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError
-from cotam.image.open import READER_ERRORS, is_heic, one_line, opened_image
+from cotam.image.open import READER_ERRORS, TIFF_MAGIC, is_heic, one_line, opened_image
 from cotam.image.read import Pixels, read_image
 from cotam.image.video import Clip
 
@@ -58,8 +58,7 @@ def _is_animation(head: bytes) -> bool:
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" in head.partition(b"IDAT")[0]
     webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
-    tiff = head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))  # the last two are BigTIFF
-    return head.startswith((b"GIF87a", b"GIF89a")) or tiff or webp or avif or is_heic(head)
+    return head.startswith((b"GIF87a", b"GIF89a", *TIFF_MAGIC)) or webp or avif or is_heic(head)
 
 
 class Animation:

@@ -22,6 +22,7 @@ from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
 __all__ = [
     "MAX_PIXELS",
     "READER_ERRORS",
+    "TIFF_MAGIC",
     "FileBytes",
     "Opened",
     "PathInput",
@@ -43,6 +44,9 @@ _PLUGINS = {  # place and magic bytes → the module of Pillow that reads them
     (8, b"WEBP"): "WebPImagePlugin",
     (4, b"ftypavif"): "AvifImagePlugin",
 }
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF and, the last two, of BigTIFF."""
+
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted files
 _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
@@ -168,11 +172,10 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
 
         if lacks_rows(_contents(file)):
             raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
-    elif image.format in ("JPEG", "MPO"):
+    elif image.format in ("JPEG", "MPO") and (_last_pixel_is_gray(image) or "progressive" in image.info):
         from cotam.image.repair import jpeg_cut
 
-        last = np.asarray(image.getpixel((image.width - 1, image.height - 1)))
-        rows, note = jpeg_cut(_contents(file), _decode, is_gray=bool(np.isin(last, (127, 128)).all()))
+        rows, note = jpeg_cut(_contents(file), _decode, is_gray=_last_pixel_is_gray(image))
         if rows > _MAX_MISSING * image.height:
             raise _FinalError(f"{name}: cannot be read: {note}")
         opened.notes += [note] if note else []
@@ -196,6 +199,12 @@ def _last_row_is_zero(image: Image.Image) -> bool:
     """Whether the row that comes last in a PNG may be missing: Pillow begins with zeros."""
     last = image.crop((0, image.height - 1, image.width, image.height))
     return "interlace" in image.info or not any(last.tobytes())
+
+
+def _last_pixel_is_gray(image: Image.Image) -> bool:
+    """Whether the last row of a JPEG may be missing: libjpeg makes it gray."""
+    last = np.asarray(image.getpixel((image.width - 1, image.height - 1)))
+    return bool(np.isin(last, (127, 128)).all())
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
