@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { launch } from "puppeteer-core";
+import sharp from "sharp";
 
 import * as cotam from "cotam";
 import { FIXTURES, fixtures, golden, python, readPng } from "./files.mjs";
@@ -120,6 +121,14 @@ test("every form of an image gives the bytes of Node, which Python decodes", { s
   writeFileSync(`${OUT}photo.cotam`, Uint8Array.from(found.blob));
   copyFileSync(`${FIXTURES}photo.png`, `${OUT}photo.png`);
   assert.ok(JSON.parse(python("check", OUT)).photo.psnr > 22);
+});
+
+test("files are turned upright", { skip, timeout: 600_000 }, async () => {
+  for (const type of ["jpeg", "png", "webp"]) {
+    const image = sharp({ create: { width: 64, height: 40, channels: 3, background: "#abc" } });
+    const file = await image.withMetadata({ orientation: 6 })[type]().toBuffer();
+    assert.deepEqual([type, ...(await call("encodedSize", [...file]))], [type, 40, 64]);
+  }
 });
 
 test("threads give the same symbols", { skip, timeout: 600_000 }, async () => {

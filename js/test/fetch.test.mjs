@@ -42,15 +42,19 @@ function anthropic(options, base = link.url) {
   return new Anthropic({ baseURL: base, apiKey: "key", maxRetries: 0, ...options });
 }
 
-/** What the last request to the model had: pixels of its images. */
-async function pixels(number = 0) {
+/** An image file in the last request to the model. */
+function sentFile(number = 0) {
   const found = [];
   JSON.stringify(model.requests.at(-1).body, (key, value) => {
     const data = /^data:image\/\w+;base64,(.*)/.exec(value?.url ?? value)?.[1] ?? (value?.type === "base64" ? value.data : null);
     if (data && key !== "image_url") found.push(Buffer.from(data, "base64"));
     return value;
   });
-  return sharp(found[number]).metadata();
+  return found[number];
+}
+
+async function pixels(number = 0) {
+  return sharp(sentFile(number)).metadata();
 }
 
 test("OpenAI's client: fewer bytes on the wire than JPEG 85, and the answer", { timeout: 600_000 }, async (t) => {
@@ -163,9 +167,13 @@ test("hosted: formats that an API lacks, wrong types, orientation, and limits of
   const webp = await sharp(small).webp().toBuffer();
   assert.equal((await ask("grok-4", "webp", webp)).format, "jpeg");
   assert.equal((await ask("gpt-4o", "png", webp)).type, "image/webp");
-  const turned = await sharp(small).withMetadata({ orientation: 6 }).jpeg().toBuffer();
-  const { width, height, orientation } = await ask("gpt-4o", "jpeg", turned);
-  assert.deepEqual([width, height, orientation ?? 1], [200, 300, 1]);
+  for (const type of ["jpeg", "png", "webp"]) {
+    const turned = await sharp(small).withMetadata({ orientation: 6 })[type]().toBuffer();
+    const { width, height, orientation } = await ask("gpt-4o", type, turned);
+    assert.deepEqual([type, width, height, orientation ?? 1], [type, 200, 300, 1]);
+    const upright = await sharp(small).withMetadata({ orientation: 1 })[type]().toBuffer();
+    assert.deepEqual((await ask("gpt-4o", type, upright)).bytes, upright.length);
+  }
 
   const noise = await sharp({ create: { width: 2400, height: 2000, channels: 3, noise: { type: "gaussian", mean: 128, sigma: 60 } } })
     .png({ compressionLevel: 0 })
@@ -228,6 +236,16 @@ test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than 
     await ask({ model: "gpt-4o", messages: [{ role: "user", content: [{ type: "image_url", image_url }] }] }, "hostedFetch");
     const sized = await pixels();
     assert.deepEqual([sized.width, sized.height, sized.format], [512, 341, "jpeg"]);
+    for (const type of ["jpeg", "png", "webp"]) {
+      for (let orientation = 2; orientation <= 8; orientation++) {
+        const turned = await sharp(small).withMetadata({ orientation })[type]().toBuffer();
+        await ask({ ...turn(url(type, turned)), model: "gpt-4o" }, "hostedFetch");
+        const both = [sharp(sentFile()), sharp(turned).rotate()].map((image) => image.resize(30, 30, { fit: "fill" }));
+        const [seen, expected] = await Promise.all(both.map((image) => image.removeAlpha().raw().toBuffer()));
+        const error = seen.reduce((sum, value, i) => sum + Math.abs(value - expected[i]), 0) / seen.length;
+        assert.ok(error < 4, `${type}, orientation ${orientation}: ${error}`);
+      }
+    }
   } finally {
     await browser.close();
     for (const one of [wire, open, page]) one.close();

@@ -62,6 +62,12 @@ export async function encodings(url, quality) {
   return found;
 }
 
+/** Sides of an image file once encoded. */
+export async function encodedSize(file) {
+  const { width, height } = cotam.info(await cotam.encode(new Blob([new Uint8Array(file)]), { quality: 5 }));
+  return [width, height];
+}
+
 /** Why an encoding ended that is aborted after ten ticks of a timer: a page that does not respond has none. */
 export async function aborted() {
   const image = picture(600, 600);

@@ -1,6 +1,7 @@
 /** Files of images: base64, format, orientation; and files made of pixels by a canvas, or by sharp in Node. */
 
 import { InputError, MissingCodecError } from "../errors.js";
+import { orientationOf, uprightBitmap } from "../image/orientation.js";
 import type { RawImage } from "../image/pixels.js";
 
 /** Formats that a canvas and sharp write. */
@@ -24,37 +25,11 @@ export interface FileKind {
 export function kindOf(file: Uint8Array): FileKind | undefined {
   const at = (place: number, text: string) => [...text].every((one, i) => file[place + i] === one.charCodeAt(0));
   if (at(0, "\xff\xd8\xff")) return { format: "jpeg", isUpright: orientationOf(file) === 1 };
-  if (at(0, "\x89PNG\r\n\x1a\n")) return { format: "png", isUpright: true };
-  if (at(0, "RIFF") && at(8, "WEBP")) return { format: "webp", isUpright: true };
+  if (at(0, "\x89PNG\r\n\x1a\n")) return { format: "png", isUpright: orientationOf(file) === 1 };
+  if (at(0, "RIFF") && at(8, "WEBP")) return { format: "webp", isUpright: orientationOf(file) === 1 };
   if (at(0, "GIF8")) return { format: "gif", isUpright: true };
   if (at(4, "ftypavi")) return { format: "avif", isUpright: true };
   return undefined;
-}
-
-/** Orientation 1 … 8 of a JPEG file, 1 where it says none. */
-function orientationOf(file: Uint8Array): number {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  let at = 2;
-  while (at + 18 < file.length && file[at] === 0xff) {
-    const size = view.getUint16(at + 2);
-    if (file[at + 1] === 0xe1 && view.getUint32(at + 4) === 0x45786966) return tagOf(view, at + 10, at + 2 + size);
-    if (file[at + 1] === 0xda) break; // pixels
-    at += 2 + size;
-  }
-  return 1;
-}
-
-/** The tag of orientation in a TIFF structure that begins at `start`. */
-function tagOf(view: DataView, start: number, end: number): number {
-  const little = view.getUint16(start) === 0x4949;
-  const last = Math.min(end, view.byteLength) - 12;
-  const directory = start + view.getUint32(start + 4, little);
-  if (directory > last) return 1;
-  const count = view.getUint16(directory, little);
-  for (let entry = directory + 2; entry <= Math.min(last, directory + 2 + 12 * (count - 1)); entry += 12) {
-    if (view.getUint16(entry, little) === 0x0112) return view.getUint16(entry + 8, little);
-  }
-  return 1;
 }
 
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
@@ -86,7 +61,7 @@ export async function defaultCodec(): Promise<Codec> {
 
 const canvas: Codec = {
   async decode(file) {
-    const bitmap = await createImageBitmap(new Blob([file])).catch(() => {
+    const bitmap = await uprightBitmap(new Blob([file])).catch(() => {
       throw new InputError("the browser cannot decode the image");
     });
     const { width, height } = bitmap;

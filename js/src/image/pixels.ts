@@ -4,6 +4,7 @@ import { plane } from "../codec/planes.js";
 import type { Pixels } from "../codec/still.js";
 import { InputError, LimitError, MissingCodecError } from "../errors.js";
 import { checkSize, MAX_SIDE } from "../format/header.js";
+import { uprightBitmap } from "./orientation.js";
 
 /** Pixels in RGBA, not premultiplied, as in `ImageData`. */
 export interface RawImage {
@@ -34,7 +35,7 @@ export function toRgba({ data, width, height }: Pixels): Uint8ClampedArray<Array
   return out;
 }
 
-/** Decode an image file with the browser's own decoders. @throws InputError, MissingCodecError if it cannot */
+/** Decode an image file, upright, with the browser's own decoders. @throws InputError, MissingCodecError if it cannot */
 export async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
   if (typeof createImageBitmap === "undefined") {
     throw new MissingCodecError(
@@ -43,7 +44,7 @@ export async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
     );
   }
   try {
-    return await createImageBitmap(blob);
+    return await uprightBitmap(blob);
   } catch (error) {
     throw new InputError(`the image file (${blob.type || "of no type"}, ${blob.size} bytes) cannot be decoded`, {
       cause: error,
