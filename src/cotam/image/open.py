@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = [
     "MAX_PIXELS",
@@ -163,9 +166,11 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
+    notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
     if not load:
-        return Opened(image)
+        return Opened(image, notes)
     opened = _loaded(image, name)
+    opened.notes += notes
     at = file.tell()
     if image.format == "PNG" and _last_row_is_zero(image):
         from cotam.image.repair import lacks_rows
@@ -193,6 +198,27 @@ def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
     mode = image.tile[0][3] if image.format == "PNG" and image.tile else None
     if mode in ("L;2", "L;4") and "transparency" in image.info:
         image.info["transparency"] *= 85 if mode == "L;2" else 17
+
+
+def _prepared_tiff(image: TiffImageFile) -> list[str]:
+    """Correct how Pillow reads a TIFF, and return notes.
+
+    Uncompressed planes of 16 bits, one for each channel, are taken by Pillow for planes of 8.
+    """
+    tags = image.tag_v2
+    bits = tags.get(ExifTags.Base.BitsPerSample, ())
+    if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and {*bits} == {16}:
+        order = "L" if tags.prefix == b"II" else "B"
+        image.tile = [
+            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+            if tile.codec_name == "raw" and isinstance(tile.args, tuple)
+            else tile
+            for tile in image.tile
+        ]
+    kind = tags.get(ExifTags.Base.NewSubfileType)
+    if isinstance(kind, int) and kind & 1:  # as in raw files of cameras
+        return [f"the first image in it is a preview of another, and has {image.width}×{image.height} pixels"]
+    return []
 
 
 def _last_row_is_zero(image: Image.Image) -> bool:
