@@ -80,7 +80,10 @@ def test_lossless_keeps_noise_and_one_colour() -> None:
 
 def test_sides_beyond_the_standards_are_not_encoded() -> None:
     assert not can_encode_av1(1, (1 << 15) + 1)
-    assert not can_encode_lossless(1, (1 << 14) + 1)
+    assert not can_encode_lossless(1, 1 << 14)
+    longest = np.zeros(((1 << 14) - 1, 1, 3), np.uint8)
+    np.testing.assert_array_equal(decode_lossless(encode_lossless(longest), *longest.shape[1::-1]), longest)
+    assert cotam.decode(cotam.encode(np.zeros((1 << 14, 1, 3), np.uint8))).size == (1, 1 << 14)
     with pytest.raises(MissingCodecError):
         encode_lossless(np.zeros(((1 << 14) + 1, 1, 3), np.uint8))
 

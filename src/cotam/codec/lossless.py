@@ -16,6 +16,7 @@ from cotam.errors import DamagedError, FormatError, MissingCodecError, Truncated
 __all__ = ["MAX_VP8L_SIDE", "can_encode_lossless", "decode_lossless", "encode_lossless"]
 
 MAX_VP8L_SIDE = 1 << 14
+_MAX_ENCODED_SIDE = MAX_VP8L_SIDE - 1  # of libwebp's encoder
 
 _SIGNATURE = 0x2F
 _HEADER_BYTES = 5
@@ -23,8 +24,8 @@ _RIFF_BYTES = 20
 
 
 def can_encode_lossless(width: int, height: int) -> bool:
-    """Whether Pillow can code an image of this size: it has WebP, and no side is above 2¹⁴."""
-    return max(width, height) <= MAX_VP8L_SIDE and bool(features.check("webp"))
+    """Whether Pillow can code an image of this size: it has WebP, and no side is above 2¹⁴ − 1."""
+    return max(width, height) <= _MAX_ENCODED_SIDE and bool(features.check("webp"))
 
 
 def encode_lossless(pixels: np.ndarray) -> bytes:
@@ -33,7 +34,7 @@ def encode_lossless(pixels: np.ndarray) -> bytes:
     Raises
     ------
     MissingCodecError
-        If Pillow has no WebP encoder, or a side is above 2¹⁴ pixels.
+        If Pillow has no WebP encoder, or a side is above 2¹⁴ − 1 pixels.
     """
     height, width = pixels.shape[:2]
     if not can_encode_lossless(width, height):
