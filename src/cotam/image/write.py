@@ -24,8 +24,8 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name and suffix of a format → its name and options in Pillow."""
 
-_LARGEST_JPEG = 65_500
-"""Pixels a side that libjpeg writes; beyond that Pillow's error does not say what is wrong."""
+_LARGEST = {"JPEG": 65_500, "AVIF": 65_536}
+"""Pixels a side that formats hold; beyond that Pillow's error does not say what is wrong."""
 
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 
@@ -50,11 +50,11 @@ def written(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
 
     Raises InputError if the format cannot hold the image.
     """
-    if pillow_format == "JPEG" and max(image.size) > _LARGEST_JPEG:
-        raise InputError(f"cannot be saved as JPEG: it holds at most {_LARGEST_JPEG:,} pixels a side")
+    if max(image.size) > (most := _LARGEST.get(pillow_format, max(image.size))):
+        raise InputError(f"cannot be saved as {pillow_format}: it holds at most {most:,} pixels a side")
     buffer = io.BytesIO()
     try:
         image.save(buffer, pillow_format, **options)
-    except (OSError, ValueError) as error:  # sides or metadata too large for the format
+    except (OSError, RuntimeError, ValueError) as error:  # sides or metadata too large for the format
         raise InputError(f"cannot be saved as {pillow_format}: {error}") from error
     return buffer.getvalue()
