@@ -32,6 +32,7 @@ LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=
 PHOTO = jpeg(picture(200, 300))
 DECODED = hashlib.sha256(cotam.decode(cotam.encode(PHOTO)).tobytes()).hexdigest()
 CODED_TEXT = base64.b64encode(CODED).decode()
+GEMINI = {"contents": {"parts": {"inlineData": {"mimeType": "image/vnd.cotam", "data": CODED_TEXT}}}}
 PHOTO_TEXT = base64.b64encode(PHOTO).decode()
 
 
@@ -125,10 +126,19 @@ def test_openai_responses_with_outputs_of_tools_and_computers(edge: str) -> None
         ("/v1/score", {"data_2": {"content": [{"image_url": {"url": data_url("", CODED)}}]}}),
         ("/v1/responses/input_tokens", {"input": [{"content": [{"image_url": data_url("a/b", CODED)}]}]}),
         ("/v1/conversations/c/items", {"items": [{"content": [{"image_url": data_url("a/b", CODED)}]}]}),
+        (
+            "/v1/threads/runs",
+            {"thread": {"messages": [{"content": [{"image_url": {"url": data_url("a/b", CODED)}}]}]}},
+        ),
+        ("/v1/ocr", {"document": {"type": "image_url", "image_url": data_url("a/b", CODED)}}),
+        (
+            "/v1beta/models/g:batchGenerateContent",
+            {"batch": {"input_config": {"requests": {"requests": [{"request": GEMINI}]}}}},
+        ),
         ("/v1beta/models/g:countTokens", {"contents": [{"parts": [{"inline_data": {"data": CODED_TEXT}}]}]}),
         (
             "/v1beta/models/g:generateContent",
-            {"contents": {"parts": {"inlineData": {"mimeType": "image/vnd.cotam", "data": CODED_TEXT}}}},
+            GEMINI,
         ),
         (
             "/v1beta/models/g:batchEmbedContents",

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
@@ -71,6 +73,7 @@ _SAVED_AS: dict[str, dict[str, Any]] = {
     "webp": {"method": 4},
 }
 
+_BASE64 = re.compile(r"; *base64\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
 _STANDARD = str.maketrans("-_", "+/")
 
 
@@ -109,9 +112,9 @@ def encode_base64(data: bytes) -> str:
 def read_data_url(url: str) -> Media | None:
     """Type and bytes of a base64 data URL; None for another address. Raises as `decode_base64`."""
     head, comma, text = url.partition(",")
-    if not comma or head[:5].lower() != "data:" or not head.lower().endswith(";base64"):
+    if not comma or head[:5].lower() != "data:" or not _BASE64.search(head):
         return None
-    return Media(head[5:].partition(";")[0].strip().lower(), decode_base64(text))
+    return Media(head[5:].partition(";")[0].strip().lower(), decode_base64(unquote(text)))
 
 
 def head_of(text: str) -> tuple[str, str]:

@@ -52,6 +52,7 @@ _TABLE: dict[str, dict[str, str]] = {
         "image": "turn",
         "mask": "turn",
         "input_reference": "turn",  # OpenAI's videos
+        "document": "turn",  # Mistral's OCR
         # Requests within a request: batches, counters of tokens, lines of a batch file.
         "requests": "request",
         "params": "request",
@@ -59,6 +60,10 @@ _TABLE: dict[str, dict[str, str]] = {
         "request": "request",
         "generateContentRequest": "request",
         "generate_content_request": "request",
+        "thread": "request",  # OpenAI's assistants
+        "batch": "request",  # Gemini
+        "inputConfig": "request",
+        "input_config": "request",
     },
     "prompt": {"variables": "variables"},
     "variables": {"*": "part"},
