@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,19 @@ def test_other_kinds_are_counted(source: Path, tmp_path: Path) -> None:
         (source / name).touch()
     found = plan(Work(str(source), str(tmp_path / "out"), Encoding()))
     assert found.other == {".mp4": 2, "without suffix": 1}
+
+
+def test_files_that_macos_stores_beside_others_are_no_images(source: Path, tmp_path: Path) -> None:
+    junk = b"\0\5\x16\7junk"
+    (source / "._b.jpg").write_bytes(junk)
+    with tarfile.open(source / "shard.tar", "w") as tar:
+        for name, data in (("._0.jpg", junk), ("0.jpg", PHOTOS[0]), ("__MACOSX/._0.jpg", junk)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    result = batch(source, tmp_path / "out", "-j", 1)
+    assert result.exit_code == 0, result.stderr
+    assert "cotam: note: files of other kinds are left out: 1 ._*" in result.stderr
+    assert not (tmp_path / "out/notes.jsonl").exists()
+    with tarfile.open(tmp_path / "out/shard.tar") as tar:
+        assert tar.getnames() == ["._0.jpg", "0.cotam", "__MACOSX/._0.jpg"]

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cotam import files
-from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
+from cotam.datasets.shards import TABLES, Row, Unit, Work, is_apple_double, output_of, require_tables
 from cotam.errors import InputError
 
 __all__ = [
@@ -103,7 +103,7 @@ def plan(work: Work, name: str | None = None) -> Plan:
             found.special[source] = special
         elif output is None:
             if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
-                found.other[os.path.splitext(source)[1].lower() or "without suffix"] += 1
+                found.other[_kind(source)] += 1
         elif output in taken:
             error = f"{source}: would be written to {output}, as {taken[output]} is"
             found.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
@@ -117,6 +117,11 @@ def plan(work: Work, name: str | None = None) -> Plan:
     if any(unit.source.lower().endswith(TABLES) for unit in found.units):
         require_tables()
     return found
+
+
+def _kind(name: str) -> str:
+    """Return the suffix of a file that is not converted, in lower case, or what it is instead."""
+    return "._*" if is_apple_double(name) else os.path.splitext(name)[1].lower() or "without suffix"
 
 
 def _special(path: str) -> str | None:

@@ -25,7 +25,7 @@ from cotam.screen import ERRORS, describe
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "output_of", "require_tables"]
+__all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "is_apple_double", "output_of", "require_tables"]
 
 TABLES = (".parquet",)
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -180,7 +180,7 @@ class Work:
         """Return member to convert → name of its output, and note images that are not converted."""
         with _opened_tar(source) as tar:
             names = [member.name for member in tar if member.isfile()]
-        images = [name for name in names if posixpath.splitext(name)[1].lower() in self.conversion.takes]
+        images = [name for name in names if self._is_image(name)]
         chosen = self._chosen(images)
         kept = [name for name in images if name not in chosen]
         text = ""
@@ -205,6 +205,9 @@ class Work:
                 outputs[name] = name + self.conversion.suffix if short in taken else short
                 taken.add(outputs[name])
         return outputs
+
+    def _is_image(self, name: str) -> bool:
+        return posixpath.splitext(name)[1].lower() in self.conversion.takes and not is_apple_double(name)
 
     def _chosen(self, images: Iterable[str]) -> set[str]:
         """Choose the members to convert: those named in ``members``, or one image of each sample."""
@@ -292,9 +295,16 @@ def require_tables() -> Any:
     return pyarrow
 
 
+def is_apple_double(name: str) -> bool:
+    """Whether a file holds what macOS stores beside a file of another name, on disks of other systems."""
+    return posixpath.basename(name).startswith("._")
+
+
 def output_of(source: str, conversion: Conversion) -> str | None:
     """Return the name of the output of a file, given its name; None if it is not converted."""
     lower = source.lower()
+    if is_apple_double(source):
+        return None
     if lower.endswith(TABLES):
         return source
     for suffix in TARS:
