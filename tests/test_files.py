@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -244,6 +245,19 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
             write_whole(str(path), b"data")
         assert caught.value.filename == str(path)
     assert not left_over(tmp_path)
+
+
+def test_a_read_only_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There not even a file that does not exist can be removed: that error hid the first one."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(OSError, match="cannot be written: Read-only") as caught:
+        write_whole(str(tmp_path / "a"), b"data")
+    assert caught.value.filename == str(tmp_path / "a")
 
 
 @unix

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -275,7 +275,8 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
                 os.chmod(temporary, stat.S_IMODE(mode))
             os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system unlinking fails, too
+            temporary.unlink()
         raise
 
 
