@@ -127,7 +127,7 @@ class Screen:
 
     def _line(self, text: str) -> None:
         clear = "\r\x1b[K" if self._bar_shown else ""
-        click.echo(clear + text, err=True)
+        click.echo(clear + " ".join(text.splitlines()), err=True)
 
     def _warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
         """Show a warning of a library as a note of the input that this thread processes."""

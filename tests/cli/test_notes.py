@@ -39,6 +39,13 @@ def rows_of(result: Result) -> dict[str, dict[str, Any]]:
     return {row["file"]: row for row in map(json.loads, result.stdout.splitlines())}
 
 
+def test_each_note_is_one_line() -> None:
+    name = "cut\nshort.jpg"
+    Path(name).write_bytes(Path("cut.jpg").read_bytes())
+    assert invoke("encode", name).stderr == f"cotam: note: cut short.jpg: {MISSING}\n"
+    assert Path("cut\nshort.cotam").exists()
+
+
 MISSING = "the end of the file is missing, but all pixels are there"
 
 

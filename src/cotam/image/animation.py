@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError
+from cotam.format.header import MAGIC
 from cotam.image.open import READER_ERRORS, TIFF_MAGIC, is_heic, one_line, opened_image
 from cotam.image.read import Pixels, read_image
 from cotam.image.video import Clip
@@ -50,6 +51,8 @@ def open_clip(
     elif os.path.isfile(source):
         with open(source, "rb") as file:
             head = file.read(_HEAD)
+    if head.startswith(MAGIC):
+        raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     return Animation(source, name, background) if _is_animation(head) else Clip(source, name, background)
 
 
