@@ -103,7 +103,7 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
 
 
 def _cells(row: Row, ours: Row) -> dict[str, str]:
-    """A row of the table: head of each column → text."""
+    """Return a row of the table: column head → text."""
     cells = {"format": row.format.title, "bytes": f"{len(row.data):,}"}
     if ours.features is not None:
         equal = row.equal_features
@@ -128,7 +128,7 @@ def _numbers(row: Row) -> dict[str, Any]:
 
 
 def _targets(target: str) -> dict[str, str]:
-    """The file of each format, by its name, beside that of CoTAM."""
+    """Return the output of each format, name → path, beside that of CoTAM."""
     from cotam.compare.formats import COTAM, installed
 
     names = [one.name for one in (COTAM, *installed())]

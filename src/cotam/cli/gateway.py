@@ -77,7 +77,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
 
 
 def _secret(flag: str, metavar: str, help: str, **settings: Any) -> Option:
-    """A key or token, which may also be in the environment."""
+    """An option for a key or token, which may also be in the environment."""
     variable = f"COTAM_{flag.removeprefix('--').replace('-', '_').upper()}"
     return option(
         flag, metavar, str, None, help, envvar=variable, show_envvar=True, callback=_sendable, **settings
@@ -85,7 +85,7 @@ def _secret(flag: str, metavar: str, help: str, **settings: Any) -> Option:
 
 
 def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """Secrets that a header of HTTP can carry. The message does not quote them: logs are read by others."""
+    """Check that secrets fit into an HTTP header. Messages do not quote them, since others read logs."""
     for secret in value if isinstance(value, tuple) else (value or "-",):
         if not re.fullmatch("[!-~]+", secret):
             raise click.BadParameter("it goes in a header: printable ASCII without spaces")
@@ -97,7 +97,7 @@ def _fit(text: str) -> str:
 
 
 def _host_name(text: str) -> str:
-    """A host as addresses have it."""
+    """Check a host name or address, or *."""
     if text != "*" and not re.fullmatch(
         r"[\w.-]+|[\da-f.]*:[\da-f:.]*:[\da-f:.]*", text, re.ASCII | re.IGNORECASE
     ):
@@ -106,14 +106,14 @@ def _host_name(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers send it."""
+    """Check an origin as browsers send it."""
     if not re.fullmatch(r"[a-z-]+://[\w.:\[\]-]+", text, re.ASCII):
         raise click.BadParameter(f"{text!r} is not an origin, such as https://app.example.com")
     return text
 
 
 def _package(given: Path | None) -> Path | None:
-    """The folder of the npm package; None if there is none."""
+    """Return the folder of the built npm package; None if there is none."""
     folder = given or Path(__file__).parents[3] / "js"
     if (folder / "dist" / "browser.js").is_file():
         return folder
@@ -364,7 +364,7 @@ def _run(
 
 
 def _refuse(given: str, *names: str) -> None:
-    """Refuse options on the command line that do nothing beside another one."""
+    """Refuse options on the command line that have no effect with ``given``."""
     for flag in given_flags(names):
         raise click.UsageError(f"{flag} does nothing with {given}")
 

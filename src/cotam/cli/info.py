@@ -86,7 +86,7 @@ def _is_cotam(start: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _View:
-    """What a model makes of an image; sizes are (width, height)."""
+    """How a model sees an image; sizes are (width, height)."""
 
     model: str
     sees: tuple[int, int]
@@ -97,7 +97,7 @@ class _View:
 
 
 def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str], int] | None) -> list[_View]:
-    """Views of an image by models; ``coded`` gives the bytes of a .cotam file for a model."""
+    """Return the views of an image by models; ``coded`` returns the size of a .cotam file for a model."""
     from cotam.image import models
 
     found = []
@@ -112,7 +112,7 @@ def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str],
 
 
 def _image(source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool) -> str:
-    """What is said of an image in a file of ``size`` bytes."""
+    """Describe an image in a file of ``size`` bytes."""
 
     def coded(name: str | None) -> int:
         return len(cotam.encode(pixels, quality=quality, fit=name))
@@ -196,5 +196,5 @@ def _table(rows: Mapping[str, object]) -> str:
 
 
 def _grid(levels: list[list[int]]) -> str:
-    """A line for each row; zeros are dots, so that the rest stands out."""
+    """Format a gain offset map, with dots for zeros."""
     return "\n".join("  " + "".join(f"{level:+3d}" if level else "  ." for level in row) for row in levels)

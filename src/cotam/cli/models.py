@@ -24,7 +24,7 @@ Size = tuple[int, int]
 def _size(text: str) -> Size:
     """Parse a size such as 1920x1080."""
     found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text)
-    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
+    if not found or not int(found[1]) or not int(found[2]):
         raise click.BadParameter(f"{text!r} is not a size such as 1920x1080")
     return int(found[1]), int(found[2])
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
 
+from cotam import files
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
@@ -22,6 +23,7 @@ __all__ = [
     "Finite",
     "Option",
     "byte_count",
+    "check_json",
     "check_together",
     "decode_options",
     "encode_options",
@@ -35,6 +37,7 @@ __all__ = [
     "pixel_count",
     "quality_option",
     "size_limit_option",
+    "suffix_conflict",
     "together",
 ]
 
@@ -250,12 +253,22 @@ def decode_options(format_help: str) -> Option:
 
 def check_together(options: dict[str, Any]) -> None:
     """Refuse the `encode_options` of the running command that exclude each other."""
-    given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
-    if given and options["target_size"]:
+    if options["target_size"] and any(given_flags(("quality",))):
         raise click.UsageError("--quality and --target-size exclude each other")
 
 
 # Inputs and outputs
+
+
+def check_json(as_json: bool, inputs: Sequence[str], output: str | None) -> None:
+    """Refuse ``--json`` if the result itself goes to standard output."""
+    if as_json and files.STANDARD in (inputs if output is None else [output]):
+        raise click.UsageError("--json writes to standard output: give a file with -o")
+
+
+def suffix_conflict(output: str, form: str) -> click.UsageError:
+    """Return the error for an output whose suffix names another format than ``--format``."""
+    return click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
 
 
 def file_options(output: str) -> Option:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from cotam.cli.options import Option, given_flags, option, together
+from cotam.cli.options import Option, given_flags, option, suffix_conflict, together
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
-# Not imported from `cotam.standard.files`, which takes NumPy and Pillow: usage errors and help do without.
+# Not imported from `cotam.standard.files`, which needs NumPy and Pillow: help and usage errors do not.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
 SUFFIXES = {
     ".jpg": "jpeg",
@@ -44,10 +44,10 @@ standard_options: Option = together(
 
 
 def format_of(output: str | None, form: str | None) -> str:
-    """The format that ``--format`` names, or the suffix of the output; "cotam" where neither does."""
+    """Return the format that ``--format`` or the suffix of the output names, else "cotam"."""
     named = SUFFIXES.get(os.path.splitext(output or "")[1].lower())
     if named and form and named != form:
-        raise click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
+        raise suffix_conflict(str(output), form)
     return form or named or "cotam"
 
 
