@@ -166,7 +166,7 @@ class SequenceReader:
         data = self._take(len(MAGIC) + 4, "within its header")
         if read_kind(data) is not Kind.SEQUENCE:
             raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
-        data, _ = self._take_numbers(data, 2, "within its header")
+        data, _ = self._take_two_numbers(data, "within its header")
         self.header = read_header(data + self._take(2, "within its header"))
         self.header_size = self._read
 
@@ -217,7 +217,7 @@ class SequenceReader:
         where = f"within frame {self.count}"
         if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
             raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
-        head, (gap, length) = self._take_numbers(bytes([tag]), 2, where)
+        head, (gap, length) = self._take_two_numbers(bytes([tag]), where)
         head += self._take(4, where)
         if check16(head) != self._take(2, where):
             raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
@@ -238,10 +238,10 @@ class SequenceReader:
         self._read += count
         return b"".join(parts)
 
-    def _take_numbers(self, data: bytes, count: int, where: str) -> tuple[bytes, list[int]]:
-        """Read ``count`` varints; return ``data`` with their bytes appended, and their values."""
+    def _take_two_numbers(self, data: bytes, where: str) -> tuple[bytes, list[int]]:
+        """Read two varints; return ``data`` with their bytes appended, and their values."""
         numbers = []
-        for _ in range(count):
+        for _ in range(2):
             start = len(data)
             data += self._take(1, where)
             while data[-1] & 0x80 and len(data) < start + 5:

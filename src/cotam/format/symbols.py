@@ -36,6 +36,7 @@ SYMBOL_LIMIT = 32_767
 """Largest absolute value of a symbol."""
 
 _ESCAPED = Uniform(2 * SYMBOL_LIMIT + 1)
+_UINT16 = Uniform(1 << 16)
 
 _PIECE = 1 << 19
 
@@ -163,9 +164,9 @@ class SymbolWriter:
             if escaped[part].any():
                 self._coder.encode(values[part][escaped[part]] + SYMBOL_LIMIT, _ESCAPED)
 
-    def put_uniform(self, values: np.ndarray, size: int) -> None:
-        """Write integers 0 … size-1, log2(size) bits each."""
-        self._coder.encode(values.reshape(-1).astype(np.int32), Uniform(size))
+    def put_uint16(self, value: int) -> None:
+        """Write an integer 0 … 65535 in 16 bits."""
+        self._coder.encode(value, _UINT16)
 
     def put_one(self, code: int, model: Categorical) -> None:
         """Write one value with the given model."""
@@ -206,9 +207,9 @@ class SymbolReader:
         flat[order.where] = values
         return flat.reshape(index.shape)
 
-    def get_uniform(self, count: int, size: int) -> np.ndarray:
-        """Read ``count`` integers 0 … size-1, int32."""
-        return self._decode(Uniform(size), count)
+    def get_uint16(self) -> int:
+        """Read an integer 0 … 65535."""
+        return int(self._decode(_UINT16))
 
     def get_one(self, model: Categorical) -> int:
         """Read one value with the given model."""
