@@ -97,14 +97,11 @@ def test_golden_bytes() -> None:
 @given(
     arrays.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(-9, 9)),
     st.floats(0, 100),
-    st.integers(0, 7),
 )
-def test_fitted_levels_are_within_the_limit_and_cost_what_is_said(
-    wanted: np.ndarray, weight: float, limit: int
-) -> None:
-    levels, bits = fit_levels(wanted, np.full(wanted.shape, weight), limit)
+def test_fitted_levels_are_within_the_limit_and_cost_what_is_said(wanted: np.ndarray, weight: float) -> None:
+    levels, bits = fit_levels(wanted, np.full(wanted.shape, weight))
     assert levels.dtype == np.int8
-    assert np.abs(levels).max() <= limit
+    assert np.abs(levels).max() <= LIMIT
     assert abs(bits - 8 * len(coded(levels))) < 40  # whole words, and two to end with
 
 

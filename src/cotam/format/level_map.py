@@ -21,7 +21,7 @@ _CONTEXTS = 3
 _GAIN = 24
 
 
-def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+def checked_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
     """Validate levels; return them as int8, or None if all are zero.
 
     Raises
@@ -29,8 +29,6 @@ def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndar
     InputError
         If they are not integers of this shape within ±7.
     """
-    if levels is None:
-        return None
     levels = np.asarray(levels)
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
         raise InputError(f"levels must be integers of shape {shape}, got {levels.dtype} {levels.shape}")
@@ -87,7 +85,7 @@ class _Adaptive:
         return self._above
 
 
-def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
+def fit_levels(wanted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
     """Round levels so that they are cheap to code.
 
     Chooses, in coding order, the level that minimises weight · (level − wanted)² + bits.
@@ -96,16 +94,15 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tu
     ----------
     wanted : float (h, w)
     weight : float (h, w), at least 0: bits lost by a level that is off by one
-    limit : levels are within ±``limit``, at most 7
 
     Returns
     -------
-    levels : int8 (h, w)
+    levels : int8 (h, w) in ±7
     bits : size of the coded map
     """
     adaptive, total = _Adaptive(), 0.0
     levels = np.empty(wanted.shape, np.int8)
-    targets, losses = np.clip(wanted, -limit, limit).tolist(), weight.tolist()
+    targets, losses = np.clip(wanted, -LIMIT, LIMIT).tolist(), weight.tolist()
     for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
         costs = adaptive.bits()
         for aim, price in zip(aims, prices, strict=True):
