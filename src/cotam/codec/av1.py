@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import AvifImagePlugin, Image, features
 
+from cotam.codec.colours import is_grey
 from cotam.errors import DamagedError, FormatError, MissingCodecError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
@@ -114,11 +115,3 @@ def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     if pixels.shape != (height, width, 3):
         raise DamagedError(f"the AV1 image came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
     return pixels
-
-
-def is_grey(pixels: np.ndarray) -> bool:
-    """Whether red, green and blue are equal everywhere; checked in bands, to stop early."""
-    return all(
-        np.array_equal(band[..., 0], band[..., 1]) and np.array_equal(band[..., 0], band[..., 2])
-        for band in np.array_split(pixels, max(1, len(pixels) // 64))
-    )

@@ -212,11 +212,11 @@ class FlatCoder:
             return _Choice(kinds, trials)
         if self._effort == "fast":
             return _Choice({Kind.AV1}, trials)
-        return (
-            _Choice(kinds, trials) if self._sample is self else self._sample._as_sample(quality, self._speed)
-        )
+        if self._sample is self:
+            return _Choice(kinds, trials)
+        return self._sample._choose_for_whole(quality, self._speed)
 
-    def _as_sample(self, quality: int, speed: int) -> _Choice:
+    def _choose_for_whole(self, quality: int, speed: int) -> _Choice:
         """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):

@@ -250,10 +250,8 @@ class Codec(PayloadCoder):
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         for row, values in self._rows_of_latents(symbols, grid):
             for column in spans(grid.cells[1], _SYNTHESIS_HALO, largest_tile(*grid.cells)):
-                near = values[None, :, :, column.outer(4)]
-                tile = self._synthesise_tile(near, symbols, row, column, grid, view)
-                target = pixels[row.core(64), column.core(64)]
-                target[:] = tile[: target.shape[0], : target.shape[1]]
+                near = values[:, :, column.outer(4)]
+                self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
         return pixels
 
     def decode_latents(self, file: File) -> Latents:
@@ -346,25 +344,30 @@ class Codec(PayloadCoder):
         """Compute pixels, uint8 (H, W, 3), from latents; of ``symbols`` only quality and levels are used."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         for row, column in tiles(*grid.cells, _SYNTHESIS_HALO):
-            near = values[None, :, row.outer(4), column.outer(4)]
-            tile = self._synthesise_tile(near, symbols, row, column, grid, view)
-            target = pixels[row.core(64), column.core(64)]
-            target[:] = tile[: target.shape[0], : target.shape[1]]
+            near = values[:, row.outer(4), column.outer(4)]
+            self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
         return pixels
 
     def _synthesise_tile(
-        self, latents: np.ndarray, symbols: Symbols, row: Span, column: Span, grid: Grid, view: View
-    ) -> np.ndarray:
-        """Return the core pixels of a tile from the latents, (1, M, h, w), of its outer part."""
+        self,
+        pixels: np.ndarray,
+        latents: np.ndarray,
+        symbols: Symbols,
+        row: Span,
+        column: Span,
+        grid: Grid,
+        view: View,
+    ) -> None:
+        """Compute the core of a tile of ``pixels`` from the latents, (M, h, w), of its outer part."""
         inputs = {
-            "latents": np.ascontiguousarray(latents),
+            "latents": np.ascontiguousarray(latents[None]),
             "levels": self._padded_levels(symbols, row, column, grid),
             "nominal": self._nominal(symbols.quality),
             "adapted": self.weights.views[VIEWS.index(view)].reshape(1),
         }
         (outer,) = self.runner("synthesis", inputs)
-        core: np.ndarray = outer[0, row.inner(64), column.inner(64)]
-        return core
+        target = pixels[row.core(64), column.core(64)]
+        target[:] = outer[0, row.inner(64), column.inner(64)][: target.shape[0], : target.shape[1]]
 
     def _dequantise_tile(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
         """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image, features
 
 from cotam.codec.av1 import TUNING
+from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.errors import InputError, TargetSizeError
+from cotam.image.fit import resized
 from cotam.image.read import Pixels
 from cotam.image.write import written
 from cotam.standard import jpeg, prefilter
@@ -144,7 +146,7 @@ def _within(
         step += max(1, int(2 * np.log2(len(data) / target)) - 1)
         scale, lowest = _STEP**step, _SHRUNK[format]
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+        small = resized(pixels, size)
     best, low, high = data, lowest, 101 if format != "png" else lowest + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -260,18 +262,13 @@ def _png_writer(image: _Seen) -> _Writer:
 def _exact(pixels: Pixels) -> list[Image.Image]:
     """Return images with exactly these pixels, in the modes that may give small files."""
     image = Image.fromarray(pixels)
-    if (pixels == pixels[..., :1]).all():
-        grey = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
-        found = [grey]
-    else:
-        found = [image]
+    found = [Image.fromarray(np.ascontiguousarray(pixels[..., 0])) if is_grey(pixels) else image]
     if image.getcolors(256) is not None:
         codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
         colours, indices = np.unique(codes, return_inverse=True)
         palette = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8), "P")
-        palette.putpalette(
-            np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes()
-        )
+        values = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1)
+        palette.putpalette(values.astype(np.uint8).tobytes())
         found.append(palette)
     return found
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from cotam.codec.colours import is_grey
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam.standard.scans import ZIGZAG, Component, write
@@ -124,7 +125,7 @@ def encode(
 
 def _planes(pixels: Pixels) -> Iterator[np.ndarray]:
     """Yield luma and, unless the image is grey, Cb and Cr at half of its size, float32."""
-    if (pixels == pixels[..., :1]).all():
+    if is_grey(pixels):
         yield _padded(pixels[..., 0].astype(np.float32), 8)
         return
     yield _padded(pixels @ _YCBCR[0], 8)
