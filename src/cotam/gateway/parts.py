@@ -16,7 +16,7 @@ from cotam.gateway.json_body import Where, dotted
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Frames", "Part", "check_clear", "parts", "replaced"]
+__all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
@@ -265,7 +265,7 @@ def _resolution(part: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def replaced(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
+def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
     Parameters

@@ -24,7 +24,7 @@ from cotam.gateway.body_stream import Outgoing, Placeholders
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
-from cotam.gateway.parts import check_clear, parts, replaced
+from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
@@ -165,7 +165,7 @@ class Relay:
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         placeholders = Placeholders(self.converter(found, job))
-        value = replaced(value, placeholders.changes)
+        value = replace_media(value, placeholders.changes)
         where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
         if where is not None:
             place = dotted(where) or "body"
