@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "ClientGoneError", "decoded", "in_thread"]
+__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
@@ -89,10 +89,10 @@ class Bodies:
             self._held -= size
             raise
 
-    def decoded(self, body: bytes, headers: Headers) -> bytes:
-        """Decode a body by its Content-Encoding, within the limit. Raises as the function `decoded`."""
+    def decompress(self, body: bytes, headers: Headers) -> bytes:
+        """Decompress a body by its Content-Encoding, within the limit. Raises as the function `decompress`."""
         encoding = ", ".join(headers.getlist("content-encoding"))
-        return decoded(body, encoding, self.limit) if body else body
+        return decompress(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
         # The rest is not read: without this a client goes on sending on the same connection.
@@ -159,8 +159,8 @@ _DECODERS: dict[str, Callable[[], Any]] = {
 """Encoding → decompressor of a gzip member, zlib stream or zstd frame."""
 
 
-def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body by the value of ``Content-Encoding``.
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress a body by the value of ``Content-Encoding``.
 
     Raises RefusedError: 415 for an unknown encoding or several at once, 413 if the result has more than
     ``limit`` bytes, 400 for damaged or truncated data.
@@ -172,12 +172,12 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
         message = f"Content-Encoding {name!r} is not supported: use one of {ACCEPTED}, or none"
         raise RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
     try:
-        return _decoded(body, name, limit)
+        return _decompress(body, name, limit)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
 
 
-def _decoded(body: bytes, name: str, limit: int) -> bytes:
+def _decompress(body: bytes, name: str, limit: int) -> bytes:
     try:
         return _members(_DECODERS[name], body, limit)
     except zlib.error:

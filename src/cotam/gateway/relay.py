@@ -145,7 +145,7 @@ class Relay:
         check()
         headers = Headers(scope=scope)
         options = options_in_headers(headers)
-        body = self.bodies.decoded(body, headers)
+        body = self.bodies.decompress(body, headers)
         if job is None:
             return body
         repeated = Event()

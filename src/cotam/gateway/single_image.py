@@ -84,7 +84,7 @@ class SingleImage:
         self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
     ) -> Response:
         check()
-        body = self.bodies.decoded(body, headers)
+        body = self.bodies.decompress(body, headers)
         try:
             if video_format(body) not in (None, "gif"):
                 raise InputError(
