@@ -20,7 +20,7 @@ from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
-from cotam.gateway.request_options import RequestOptions, model_for, named
+from cotam.gateway.request_options import RequestOptions, model_for, name_with_detail
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels
 
@@ -126,7 +126,9 @@ class _Request:
     def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
         self._model = model_for(options.fit, job.model)
-        self.options = replace(options, fit=named(self._model, job.detail) if self._model else None)
+        self.options = replace(
+            options, fit=name_with_detail(self._model, job.detail) if self._model else None
+        )
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
@@ -134,7 +136,7 @@ class _Request:
     def options_for(self, part: Part) -> RequestOptions:
         if not self._model or not part.detail:
             return self.options
-        return replace(self.options, fit=named(self._model, part.detail))
+        return replace(self.options, fit=name_with_detail(self._model, part.detail))
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
