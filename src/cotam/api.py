@@ -157,11 +157,11 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
     InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
         As `encode`; arguments were checked by ``options``.
     """
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
     from cotam.image.read import read_noted
 
     loaded = read_noted(image, background=options.background, keep=options.kept_metadata, note=note)
-    pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
+    pixels = shrink_to_fit(loaded.pixels, options.fit, options.max_pixels)
     file = _encode_within(pixels, options.resolve(pixels), loaded.metadata)
     height, width = pixels.shape[:2]
     if note and (file.width, file.height) != (width, height):
@@ -172,7 +172,7 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
 
 def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
     """Encode as planned; shrink an image that does not fit into the target size at any quality."""
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
 
     whole = pixels
     while True:
@@ -183,7 +183,7 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
             if plan.target_size is None or count == 1 or plan.levels is not None:
                 raise
             share = plan.target_size / error.smallest / SHRUNK_FOR
-        pixels = fitted(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
+        pixels = shrink_to_fit(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
 
 
 def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:

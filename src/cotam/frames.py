@@ -124,7 +124,7 @@ def _read_frames(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ticks and pixels of each frame, checked."""
     from cotam.format.sequence import TICKS
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
     from cotam.image.read import to_rgb
 
     first = None
@@ -139,7 +139,7 @@ def _read_frames(
             raise InputError(f"frame {number} is {size}, the first is {first}")
         if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
             raise InputError(f"frame {number}: time must be a number of seconds from 0 on, got {seconds!r}")
-        yield round(seconds * TICKS), fitted(pixels, options.fit, options.max_pixels)
+        yield round(seconds * TICKS), shrink_to_fit(pixels, options.fit, options.max_pixels)
 
 
 def _encode(

@@ -77,10 +77,10 @@ def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: 
     from cotam.guide.base import load
     from cotam.guide.content import examine
     from cotam.guide.multiscale import importance
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
     from cotam.standard import files as standard
 
-    pixels = fitted(pixels, options["fit"], options["max_pixels"])
+    pixels = shrink_to_fit(pixels, options["fit"], options["max_pixels"])
     given: dict[str, Any] = {"target_size": options["target_size"], "prefilter": prefilter}
     if prefilter:
         content = examine(pixels)

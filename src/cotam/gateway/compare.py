@@ -30,7 +30,7 @@ from cotam.gateway.store import digest_of
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
-from cotam.image.fit import fitted
+from cotam.image.fit import shrink_to_fit
 from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels, outline
 
@@ -205,7 +205,9 @@ class _Comparer:
 def _pixels(body: bytes, options: RequestOptions) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
     refuse_cotam(body)
-    return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+    return shrink_to_fit(
+        pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS)
+    )
 
 
 def _distance(decibel: float) -> float:

@@ -25,7 +25,7 @@ from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
-from cotam.image.fit import fitted, target_size
+from cotam.image.fit import shrink_to_fit, target_size
 from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = ["Patcher", "Source"]
@@ -127,7 +127,7 @@ class Patcher:
 
 
 def _pixels(data: bytes, options: RequestOptions) -> Pixels:
-    return fitted(to_rgb(data), options.fit, options.max_pixels)
+    return shrink_to_fit(to_rgb(data), options.fit, options.max_pixels)
 
 
 def _whole(pixels: Pixels, options: RequestOptions) -> bytes:
