@@ -12,7 +12,7 @@ import numpy as np
 import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed
-from cotam.image.fit import resized
+from cotam.image.fit import resize
 from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
 
@@ -101,7 +101,7 @@ class _Sight:
 
     def row(self, format: Format, data: bytes) -> Row:
         height, width = self.pixels.shape[:2]
-        decoded = resized(format.decode(data), (width, height))  # smaller if shrunk for a target size
+        decoded = resize(format.decode(data), (width, height))  # smaller if shrunk for a target size
         return Row(
             format,
             data,

@@ -19,7 +19,7 @@ from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
-from cotam.image.fit import resized, target_size
+from cotam.image.fit import resize, target_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 from cotam.standard import files
@@ -236,7 +236,7 @@ class _Request:
 
         def make() -> bytes:
             key = image.content, image.size
-            pixels, _ = self._pixels.get(key, lambda: resized(pixels_of(image.data), image.size))
+            pixels, _ = self._pixels.get(key, lambda: resize(pixels_of(image.data), image.size))
             return _coded(pixels, RUNGS[rung], self.form)
 
         data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
@@ -249,7 +249,7 @@ def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     scale, quality = rung
     height, width = pixels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = resized(pixels, size)
+    small = resize(pixels, size)
     if form == "png":
         return saved(small, form)
     if form == "jpeg" and quality > 90:

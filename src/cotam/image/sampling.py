@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
-from cotam.image.fit import resized
+from cotam.image.fit import resize
 from cotam.image.read import Pixels
 
 __all__ = ["Note", "of_one_size", "read_clip", "sampled", "warn"]
@@ -109,7 +109,7 @@ def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> It
         if found != size and last == size:
             note(f"from {seconds:.1f} s on frames are {found[0]}×{found[1]}: scaled to the first one's size")
         last = found
-        yield seconds, resized(pixels, size)
+        yield seconds, resize(pixels, size)
 
 
 def read_clip(

@@ -20,7 +20,7 @@ from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.errors import InputError, TargetSizeError
-from cotam.image.fit import resized
+from cotam.image.fit import resize
 from cotam.image.read import Pixels
 from cotam.image.write import written
 from cotam.standard import jpeg, prefilter
@@ -146,7 +146,7 @@ def _within(
         step += max(1, int(2 * np.log2(len(data) / target)) - 1)
         scale, lowest = _STEP**step, _SHRUNK[format]
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = resized(pixels, size)
+        small = resize(pixels, size)
     best, low, high = data, lowest, 101 if format != "png" else lowest + 1
     while high - low > 1:
         middle = (low + high) // 2
