@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.format.varint import read_varint, varint
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam.image.read import Pixels
 from cotam.runtime import open_session
 
@@ -61,7 +61,7 @@ def tokens(pixels: Pixels) -> np.ndarray:
     The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. That
     of the last layer alone is not monotone in the quality of a codec, by 2 dB and more.
     """
-    seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
+    seen = (resize_bilinear(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
     found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})
     patches = np.concatenate(found)[:, 1:]  # without [CLS]
     patches -= patches.mean(2, keepdims=True)

@@ -19,7 +19,7 @@ import numpy as np
 from cotam.errors import InputError
 from cotam.guide.base import Guide, side_of
 from cotam.guide.grids import resample
-from cotam.guide.resize import reduced, resized
+from cotam.guide.resize import reduced, resize_bilinear
 
 __all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
@@ -56,8 +56,8 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
         return _checked(guide, pixels)
     pixels = reduced(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
     size = _local_size(pixels.shape[0], pixels.shape[1], side)
-    pixels = resized(pixels, size)
-    whole = _checked(guide, resized(pixels, _fitted(*size, side)))
+    pixels = resize_bilinear(pixels, size)
+    whole = _checked(guide, resize_bilinear(pixels, _fitted(*size, side)))
     if fusion == 0 or max(size) <= side:
         return whole
     return _fused(guide, pixels, side, whole, fusion)

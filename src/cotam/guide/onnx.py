@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam.runtime import open_session
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class GraphGuide:
     def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:
         from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-        seen = resized(pixels, self.size_for(*pixels.shape[:2]))
+        seen = resize_bilinear(pixels, self.size_for(*pixels.shape[:2]))
         try:
             found: list[np.ndarray] = self._session.run(outputs, {"pixels": seen[None]})
         except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:

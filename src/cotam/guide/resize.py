@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-__all__ = ["reduced", "resized"]
+__all__ = ["reduced", "resize_bilinear"]
 
 _STRIP_PIXELS = 1 << 21
 
 
-def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resize_bilinear(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize pixels, uint8 (H, W, 3), to ``size`` (h, w) with antialiasing."""
     height, width = pixels.shape[:2]
     if (height, width) == size:
