@@ -19,7 +19,7 @@ import numpy as np
 from cotam.errors import InputError
 from cotam.guide.base import Guide, side_of
 from cotam.guide.grids import resample
-from cotam.guide.resize import reduced, resize_bilinear
+from cotam.guide.resize import reduce_by, resize_bilinear
 
 __all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
@@ -54,7 +54,7 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return _checked(guide, pixels)
-    pixels = reduced(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
+    pixels = reduce_by(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
     size = _local_size(pixels.shape[0], pixels.shape[1], side)
     pixels = resize_bilinear(pixels, size)
     whole = _checked(guide, resize_bilinear(pixels, _fitted(*size, side)))
