@@ -16,7 +16,7 @@ from cotam.runtime import open_session
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["GraphGuide", "normalised", "size_seen"]
+__all__ = ["GraphGuide", "normalise", "size_seen"]
 
 VERSION = "1"
 KINDS = ("vit", "conv")
@@ -127,7 +127,7 @@ class GraphGuide:
             raise InputError(f"guide {self._path} returned shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):
             raise InputError(f"guide {self._path} returned importance that is not positive everywhere")
-        return normalised(found[0])
+        return normalise(found[0])
 
 
 def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: bool) -> tuple[int, int]:
@@ -143,7 +143,7 @@ def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: boo
     return rows * multiple, columns * multiple
 
 
-def normalised(importance: np.ndarray) -> np.ndarray:
+def normalise(importance: np.ndarray) -> np.ndarray:
     """Divide positive numbers by their mean; returns float32 of at least 1e-9."""
     wide = importance.astype(np.float64)
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
