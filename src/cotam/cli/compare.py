@@ -13,7 +13,7 @@ import click
 import cotam
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
-from cotam.cli.progress import planned
+from cotam.cli.progress import prepare_outputs
 from cotam.screen import Screen, columns
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def compare(
     screen = Screen()
     pairs = [(source, "") for source in inputs]
     if folder is not None:
-        pairs = planned(inputs, os.path.join(folder, ""), ".cotam", screen)
+        pairs = prepare_outputs(inputs, os.path.join(folder, ""), ".cotam", screen)
     check = partial(files.check_output, sources=files.identities(inputs), overwrite=not no_overwrite)
     if output:
         check(output)

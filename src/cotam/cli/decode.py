@@ -12,7 +12,7 @@ import cotam
 from cotam import files
 from cotam.cli import video
 from cotam.cli.options import check_json, decode_options, file_options, message_options, suffix_conflict
-from cotam.cli.progress import planned, run
+from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.image.write import FORMS, saved
@@ -54,7 +54,7 @@ def decode(
     check_json(as_json, inputs, output)
     decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
     if len(inputs) > 1:
-        pairs = planned(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
+        pairs = prepare_outputs(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
         pairs = decoding.without_frame_folders(pairs)
         run(pairs, decoding.decode_one_of_many, jobs=jobs, screen=screen)
     else:
@@ -86,7 +86,9 @@ class _Decoding:
             with self.screen.reporting(source) as report, self.screen.progress(0):
                 self._frames(whole, source, target, report)
             return
-        ((_, target),) = planned([source], self.output, self.suffix, self.screen, keep_suffix_beside=True)
+        ((_, target),) = prepare_outputs(
+            [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
+        )
         form = form_of(target, self.form)
         with self.screen.reporting(source) as report, self.screen.progress(0):
             self._image(whole, source, target, form, report)

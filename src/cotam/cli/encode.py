@@ -21,7 +21,7 @@ from cotam.cli.options import (
     given_flags,
     message_options,
 )
-from cotam.cli.progress import planned, run
+from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -75,7 +75,7 @@ def encode(
     if form != "cotam":
         standard.check(form)
     given = _without_coded(inputs, screen)
-    pairs = planned(given, output, standard.suffix_of(form), screen)
+    pairs = prepare_outputs(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
     for _, target in pairs:
         if _names_another(target, form) and not files.identities([target]) & sources:

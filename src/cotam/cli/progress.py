@@ -11,7 +11,7 @@ import click
 from cotam import files
 from cotam.screen import Report, Screen
 
-__all__ = ["planned", "run"]
+__all__ = ["prepare_outputs", "run"]
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
             advance(1)
 
 
-def planned(
+def prepare_outputs(
     inputs: Sequence[str], output: str | None, suffix: str, screen: Screen, **rule: bool
 ) -> list[tuple[str, str]]:
     """Plan outputs as `files.plan_outputs`, and make their folder.
