@@ -14,13 +14,13 @@ from cotam.cli.options import (
     Finite,
     Option,
     byte_count,
+    combine,
     fit_option,
     given_flags,
     model_name,
     option,
     quality_option,
     size_limit_option,
-    together,
 )
 from cotam.gateway.limits import FPS, MAX_FRAMES, MAX_IMAGES, Limits
 
@@ -37,7 +37,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
     """Options of both commands."""
     count = click.IntRange(1)
-    return together(
+    return combine(
         option("--host", "HOST", str, "127.0.0.1", "Address to listen on."),
         option(
             "--port",
@@ -153,7 +153,7 @@ def _package(given: Path | None) -> Path | None:
 @click.option(
     "--roundtrip", is_flag=True, help="Encode and decode ordinary images on their way, to measure the codec."
 )
-@together(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
+@combine(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
 @option(
     "--log-bytes",
     "FILE",

@@ -38,14 +38,14 @@ __all__ = [
     "quality_option",
     "size_limit_option",
     "suffix_conflict",
-    "together",
+    "combine",
 ]
 
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
 
-def together(*options: Option) -> Option:
+def combine(*options: Option) -> Option:
     """Combine options into one decorator; a command's help lists them in this order."""
 
     def decorate(command: Command) -> Command:
@@ -172,7 +172,7 @@ fit_option = option(
 )
 
 
-guide_options = together(
+guide_options = combine(
     option(
         "--guide",
         "NAME",
@@ -199,7 +199,7 @@ guide_options = together(
 )
 """``--guide``, ``--guide-strength`` and ``--guide-policy``."""
 
-encode_options = together(
+encode_options = combine(
     quality_option("Higher keeps more, in more bytes."),
     option(
         "--target-size",
@@ -244,7 +244,7 @@ encode_options = together(
 def decode_options(format_help: str) -> Option:
     """``form``, ``view`` and ``size_limit``, in megapixels."""
     views = click.Choice(get_args(View))
-    return together(
+    return combine(
         option("--format form", None, click.Choice(list(FORMS)), None, format_help),
         option("--view", None, views, "mllm", "Decode for vision encoders, or for people."),
         size_limit_option("Refuse images with more megapixels."),
@@ -273,7 +273,7 @@ def suffix_conflict(output: str, form: str) -> click.UsageError:
 
 def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
-    return together(
+    return combine(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
         option("-o --output", "OUT", str, None, output),
         click.option("--no-overwrite", is_flag=True, help="Do not replace existing files."),
@@ -294,7 +294,7 @@ STRICT = "Treat notes as errors: fail where something was repaired, left out or 
 
 def message_options(as_json: str) -> Option:
     """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
-    return together(
+    return combine(
         click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),

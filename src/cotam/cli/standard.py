@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cotam.cli.options import Option, given_flags, option, suffix_conflict, together
+from cotam.cli.options import Option, combine, given_flags, option, suffix_conflict
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
@@ -26,7 +26,7 @@ SUFFIXES = {
 }
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")
 
-standard_options: Option = together(
+standard_options: Option = combine(
     option(
         "--format form",
         None,

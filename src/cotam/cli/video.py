@@ -13,7 +13,7 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import FRAME_RATE, Finite, given_flags, option, suffix_conflict, together
+from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
 from cotam.screen import Report, Screen
@@ -43,7 +43,7 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
-video_options = together(
+video_options = combine(
     option(
         "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; all of --frames]"
     ),
