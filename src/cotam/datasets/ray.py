@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
 from cotam.datasets.shards import Row, Unit, Work
-from cotam.datasets.workers import DEATHS, died, start_worker
+from cotam.datasets.workers import DEATHS, killed_row, start_worker
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.options import View
 
@@ -202,6 +202,6 @@ def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
             try:
                 row = ray.get(ready)
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                row = died(unit)
+                row = killed_row(unit)
             running |= {convert(shared, unit): unit for unit in islice(rest, 1)}
             yield row

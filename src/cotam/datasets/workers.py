@@ -21,7 +21,7 @@ from cotam.runtime import limit_threads
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-__all__ = ["DEATHS", "died", "processes", "start_worker"]
+__all__ = ["DEATHS", "killed_row", "processes", "start_worker"]
 
 DEATHS = 3
 """A unit whose worker has died this many times has failed."""
@@ -33,7 +33,7 @@ def start_worker() -> None:
     warnings.simplefilter("ignore")
 
 
-def died(unit: Unit) -> Row:
+def killed_row(unit: Unit) -> Row:
     """Return the row of a unit whose workers died."""
     error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
     return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
@@ -73,7 +73,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
                     if deaths[unit] < DEATHS:
                         start(unit)
                         continue
-                    found = died(unit)
+                    found = killed_row(unit)
                 if isinstance(found, Exception):
                     raise found
                 for following in islice(rest, 1):
