@@ -65,8 +65,8 @@ def test_equal_images_have_the_highest_psnr() -> None:
 
 def test_words_count_as_often_as_they_are_written() -> None:
     assert words.words("TEL : 03-7731 (Kuala).") == ["tel", "03-7731", "kuala"]
-    assert words.kept(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
-    assert words.kept([" - "], ["x"]) is None
+    assert words.share_read(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
+    assert words.share_read([" - "], ["x"]) is None
 
 
 @pytest.mark.skipif(not words.available(), reason=f"needs: {words.INSTALL}")

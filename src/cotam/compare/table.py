@@ -107,6 +107,6 @@ class _Sight:
             data,
             decoded,
             None if self._tokens is None else self.features(decoded),
-            words.kept(self._lines, words.read(decoded)) if self._lines else None,
+            words.share_read(self._lines, words.read(decoded)) if self._lines else None,
             psnr(self.pixels, decoded),
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from cotam.image.read import Pixels
 
-__all__ = ["INSTALL", "available", "kept", "read", "words"]
+__all__ = ["INSTALL", "available", "share_read", "read", "words"]
 
 INSTALL = "pip install rapidocr"
 
@@ -71,7 +71,7 @@ def words(text: str) -> list[str]:
     return found
 
 
-def kept(original: Iterable[str], decoded: Iterable[str]) -> float | None:
+def share_read(original: Iterable[str], decoded: Iterable[str]) -> float | None:
     """Share 0 … 1 of the words of ``original`` (lines) that are among those of ``decoded``.
 
     A word that occurs three times must be found three times. None if there are no words.

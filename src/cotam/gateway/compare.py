@@ -161,7 +161,7 @@ class _Comparer:
             ours = self._ours(pixels, options, check)
             one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
-            share = words.kept(lines, words.read(format.decode(one.data)))
+            share = words.share_read(lines, words.read(format.decode(one.data)))
         return JSONResponse({"count": count, "share": share})
 
     def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
