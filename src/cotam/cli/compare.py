@@ -129,8 +129,8 @@ def _numbers(row: Row) -> dict[str, Any]:
 
 def _targets(target: str) -> dict[str, str]:
     """Return the output of each format, name → path, beside that of CoTAM."""
-    from cotam.compare.formats import COTAM, installed
+    from cotam.compare.formats import COTAM, installed_formats
 
-    names = [one.name for one in (COTAM, *installed())]
+    names = [one.name for one in (COTAM, *installed_formats())]
     stem = target.removesuffix("cotam")
     return {name: stem + {"jpeg": "jpg"}.get(name, name) for name in names}

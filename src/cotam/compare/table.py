@@ -11,7 +11,7 @@ import numpy as np
 
 import cotam
 from cotam.compare import features, words
-from cotam.compare.formats import COTAM, Format, installed
+from cotam.compare.formats import COTAM, Format, installed_formats
 from cotam.image.fit import resize
 from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
@@ -63,7 +63,7 @@ def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None
     data = cotam.encode(pixels, quality=quality, target_size=target_size)
     ours = sight.row(COTAM, data)
     rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
-    return rows + [_compared(sight, other, ours) for other in installed()]
+    return rows + [_compared(sight, other, ours) for other in installed_formats()]
 
 
 def _compared(sight: _Sight, other: Format, ours: Row) -> Row:

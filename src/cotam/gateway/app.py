@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan
 
 import cotam
-from cotam.compare.formats import installed
+from cotam.compare.formats import installed_formats
 from cotam.gateway import compare, single_image
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies
@@ -162,7 +162,7 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
     settings = {
         "token": needs_token,
         "package": "/page/package/dist/browser.js" if package else None,
-        "formats": [{"name": one.name, "title": one.title} for one in installed()],
+        "formats": [{"name": one.name, "title": one.title} for one in installed_formats()],
         "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
     }
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 import cotam
 from cotam.compare import features, words
-from cotam.compare.formats import COTAM, Format, installed
+from cotam.compare.formats import COTAM, Format, installed_formats
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
@@ -104,7 +104,7 @@ class _Comparer:
     """Makes comparisons, one at a time; caches the features of the last original, and coded files."""
 
     def __init__(self, measure: str) -> None:
-        self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
+        self._measure, self._see, self.formats = measure, MEASURES[measure], installed_formats()
         self._coded: Cache[_Coded] = Cache(32_000_000, lambda one: len(one.data) + OVERHEAD)
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
