@@ -17,7 +17,7 @@ from cotam.errors import InputError
 __all__ = [
     "STANDARD",
     "check_output",
-    "grown",
+    "growth_note",
     "identities",
     "image_input",
     "make_folder",
@@ -41,7 +41,7 @@ _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
 
 
-def grown(before: int, after: int) -> str:
+def growth_note(before: int, after: int) -> str:
     """Return the note for a file that grew from ``before`` to ``after`` bytes."""
     return f"grew from {before} to {after} bytes: keep the original, or give a target size below {before}"
 

@@ -153,7 +153,7 @@ class _Encoding:
         write = self._cotam if self.form == "cotam" else self._standard
         data, text, fields = write(source, image, report)
         if len(data) > size:
-            report.note(files.grown(size, len(data)))
+            report.note(files.growth_note(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
         report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 

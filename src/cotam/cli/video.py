@@ -191,7 +191,7 @@ class _Sequence:
                 file.write(part)
                 self.bytes += len(part)
             if os.path.isfile(self.source) and self.bytes > os.path.getsize(self.source):
-                self.report.note(files.grown(os.path.getsize(self.source), self.bytes))
+                self.report.note(files.growth_note(os.path.getsize(self.source), self.bytes))
 
     def _counted(self, frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:
