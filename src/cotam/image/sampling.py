@@ -12,7 +12,7 @@ from cotam.errors import InputError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
 
-__all__ = ["Note", "of_one_size", "read_clip", "sampled", "warn"]
+__all__ = ["Note", "scale_to_first", "read_clip", "sampled", "warn"]
 
 Note = Callable[[str], None]
 """Takes one line on what was left out, repaired or assumed."""
@@ -100,7 +100,9 @@ def _last_until(seconds: float, length: float | None) -> float:
     return max(length - 1e-3, 1e-3)
 
 
-def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> Iterator[tuple[float, Pixels]]:
+def scale_to_first(
+    frames: Iterable[tuple[float, Pixels]], note: Note = warn
+) -> Iterator[tuple[float, Pixels]]:
     """Scale frames, uint8 (H, W, 3), to the size of the first; a note names the first of another size."""
     size = last = None
     for seconds, pixels in frames:
@@ -124,6 +126,6 @@ def read_clip(
     They have the size of the first.
     """
     length = clip.seconds if most else clip.stated_seconds
-    yield from of_one_size(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
+    yield from scale_to_first(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
     for text in clip.notes:
         note(text)
