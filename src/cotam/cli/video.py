@@ -163,12 +163,12 @@ class _Sequence:
     def encode(self) -> None:
         """Read, encode and write the frames one by one."""
         from cotam.image.pipes import read_pipe
-        from cotam.image.sampling import read_clip, sampled, scale_to_first
+        from cotam.image.sampling import read_clip, sample, scale_to_first
 
         note, fps, most = self.report.note, self.clip["fps"], self.clip["max_frames"]
         if form := self.clip["frames"]:
             with files.reading(self.source) as file, self.screen.progress(0):
-                frames = sampled(read_pipe(file, form, note=note), fps, most, note=note)
+                frames = sample(read_pipe(file, form, note=note), fps, most, note=note)
                 self._write(scale_to_first(frames, note))
         else:
             with self._opened() as clip:

@@ -12,7 +12,7 @@ from cotam.errors import InputError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
 
-__all__ = ["Note", "scale_to_first", "read_clip", "sampled", "warn"]
+__all__ = ["Note", "scale_to_first", "read_clip", "sample", "warn"]
 
 Note = Callable[[str], None]
 """Takes one line on what was left out, repaired or assumed."""
@@ -29,7 +29,7 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def sampled(
+def sample(
     frames: Iterable[Frame],
     fps: float | None = None,
     most: int | None = None,
@@ -121,11 +121,11 @@ def read_clip(
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Pixels]]:
-    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`.
+    """Yield seconds and pixels, uint8 (H, W, 3), of `sample` frames of a `Clip` or `Animation`.
 
     They have the size of the first.
     """
     length = clip.seconds if most else clip.stated_seconds
-    yield from scale_to_first(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
+    yield from scale_to_first(sample(clip.frames(), fps, most, length, advance=advance, note=note), note)
     for text in clip.notes:
         note(text)
