@@ -24,7 +24,7 @@ from cotam.codec.tiling import Span, largest_tile, pad, paste, spans, tiles, who
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
-from cotam.format.level_map import LIMIT, checked_levels
+from cotam.format.level_map import LIMIT, check_levels
 from cotam.format.metadata import write_boxes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
@@ -176,7 +176,7 @@ class Codec(PayloadCoder):
             symbols.z[:, skip_mask] = 0
         if allocator is not None:
             offsets = allocator.offsets(lambda: self.level_costs(symbols, grid))
-            symbols = replace(symbols, levels=checked_levels(offsets, grid.levels))
+            symbols = replace(symbols, levels=check_levels(offsets, grid.levels))
         index = np.empty(latents.shape, np.uint8)
         for row, column in tiles(*grid.cells, SCALES_HALO):
             index[:, row.core(4), column.core(4)] = self.table_index(symbols, row, column, grid)

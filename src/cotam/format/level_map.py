@@ -9,7 +9,7 @@ import numpy as np
 from cotam.errors import DamagedError, InputError
 from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
 
-__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
+__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "check_levels", "fit_levels", "read_levels", "write_levels"]
 
 LIMIT = 7
 """Largest absolute level, a gain offset in quarter octaves."""
@@ -21,7 +21,7 @@ _CONTEXTS = 3
 _GAIN = 24
 
 
-def checked_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+def check_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
     """Validate levels; return them as int8, or None if all are zero.
 
     Raises
