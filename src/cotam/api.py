@@ -158,9 +158,9 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
         As `encode`; arguments were checked by ``options``.
     """
     from cotam.image.fit import shrink_to_fit
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
 
-    loaded = read_noted(image, background=options.background, keep=options.kept_metadata, note=note)
+    loaded = read_with_notes(image, background=options.background, keep=options.kept_metadata, note=note)
     pixels = shrink_to_fit(loaded.pixels, options.fit, options.max_pixels)
     file = _encode_within(pixels, options.resolve(pixels), loaded.metadata)
     height, width = pixels.shape[:2]

@@ -52,7 +52,7 @@ def compare(
     from cotam.compare import features, words
     from cotam.compare.sheet import draw
     from cotam.compare.table import compare as compared
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
 
     if output and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
@@ -69,7 +69,7 @@ def compare(
             targets = _targets(target) if target else {}
             for one in targets.values():
                 check(one)
-            pixels = read_noted(files.image_input(source), note=report.note).pixels
+            pixels = read_with_notes(files.image_input(source), note=report.note).pixels
             rows = compared(pixels, quality=quality, target_size=target_size)
             coded = cotam.info(rows[0].data)
             if (coded.height, coded.width) != pixels.shape[:2]:

@@ -166,9 +166,9 @@ class _Encoding:
         return encoded.file.data, f"{found.bpp:.3f} bpp", fields
 
     def _standard(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
-        from cotam.image.read import read_noted
+        from cotam.image.read import read_with_notes
 
-        loaded = read_noted(image, background=self.options["background"], note=report.note)
+        loaded = read_with_notes(image, background=self.options["background"], note=report.note)
         file = standard.make(loaded.pixels, self.form, self.quality, self.prefilter, self.options)
         for text in file.notes:
             report.note(text)

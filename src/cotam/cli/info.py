@@ -50,7 +50,7 @@ def info(
     The gain offset map has a number for every 32×32 pixels, in quarter octaves of gain: above 0 is coded
     finer than the quality says, below 0 coarser.
     """
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
 
     screen = Screen()
     for source in inputs:
@@ -63,7 +63,7 @@ def info(
                 raise InputError("--map is for .cotam files: this is none")
             else:
                 image = source if os.path.isfile(source) else data
-                pixels = read_noted(image, note=report.note).pixels
+                pixels = read_with_notes(image, note=report.note).pixels
                 text = _image(source, len(data), pixels, names, quality, as_json)
         if text:
             click.echo(text)

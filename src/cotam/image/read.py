@@ -26,7 +26,7 @@ from cotam.image.open import (
     opened_image,
 )
 
-__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_noted", "to_rgb"]
+__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_with_notes", "to_rgb"]
 
 Pixels = NDArray[np.uint8]
 
@@ -110,7 +110,7 @@ def read_image(
         return LoadedImage(pixels, upright_metadata(opened.image.info, keep), frames, tuple(opened.notes))
 
 
-def read_noted(
+def read_with_notes(
     image: ImageInput,
     *,
     background: tuple[int, int, int] | str = "white",
@@ -134,7 +134,7 @@ def read_noted(
 
 def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white") -> Pixels:
     """Return the upright sRGB pixels of an image, uint8 (H, W, 3). Raises as `read_image`."""
-    return read_noted(image, background=background).pixels
+    return read_with_notes(image, background=background).pixels
 
 
 def outline(image: ImageInput) -> tuple[int, int, bool]:
