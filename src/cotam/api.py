@@ -33,7 +33,7 @@ __all__ = [
     "pillow_info",
 ]
 
-SHRUNK_FOR = 2.0
+SHRINK_MARGIN = 2.0
 """An image that does not fit a byte budget at quality 0 is shrunk until quality 0 would take the budget
 divided by this, so that the smaller image is coded at a higher quality, at which text can be read."""
 
@@ -182,7 +182,7 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
             count = pixels.shape[0] * pixels.shape[1]
             if plan.target_size is None or count == 1 or plan.levels is not None:
                 raise
-            share = plan.target_size / error.smallest / SHRUNK_FOR
+            share = plan.target_size / error.smallest / SHRINK_MARGIN
         pixels = shrink_to_fit(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
 
 
