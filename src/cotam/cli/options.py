@@ -25,6 +25,7 @@ __all__ = [
     "byte_count",
     "check_json",
     "check_together",
+    "combine",
     "decode_options",
     "encode_options",
     "file_options",
@@ -38,7 +39,6 @@ __all__ = [
     "quality_option",
     "size_limit_option",
     "suffix_conflict",
-    "combine",
 ]
 
 Command = Callable[..., None]

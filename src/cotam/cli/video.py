@@ -163,19 +163,19 @@ class _Sequence:
     def encode(self) -> None:
         """Read, encode and write the frames one by one."""
         from cotam.image.pipes import read_pipe
-        from cotam.image.sampling import read_clip, sample, scale_to_first
+        from cotam.image.sampling import read_clip, sample_frames, scale_to_first
 
-        note, fps, most = self.report.note, self.clip["fps"], self.clip["max_frames"]
+        note, fps, max_frames = self.report.note, self.clip["fps"], self.clip["max_frames"]
         if form := self.clip["frames"]:
             with files.reading(self.source) as file, self.screen.progress(0):
-                frames = sample(read_pipe(file, form, note=note), fps, most, note=note)
+                frames = sample_frames(read_pipe(file, form, note=note), fps, max_frames, note=note)
                 self._write(scale_to_first(frames, note))
         else:
             with self._opened() as clip:
                 length = clip.stated_seconds or 0
                 with self.screen.progress(round(length * 1000)) as advance:
                     forward = _forward(advance)
-                    self._write(read_clip(clip, fps or 1.0, most, forward, note))
+                    self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
                     forward(length)
         self.report.written(
             self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames

@@ -13,7 +13,7 @@ import numpy as np
 
 from cotam.image.read import Pixels
 
-__all__ = ["INSTALL", "available", "share_read", "read", "words"]
+__all__ = ["INSTALL", "available", "read", "share_read", "words"]
 
 INSTALL = "pip install rapidocr"
 

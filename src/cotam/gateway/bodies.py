@@ -90,7 +90,7 @@ class Bodies:
             raise
 
     def decompress(self, body: bytes, headers: Headers) -> bytes:
-        """Decompress a body by its Content-Encoding, within the limit. Raises as the function `decompress`."""
+        """Decompress a body by its Content-Encoding. Raises as the function `decompress`."""
         encoding = ", ".join(headers.getlist("content-encoding"))
         return decompress(body, encoding, self.limit) if body else body
 

@@ -11,7 +11,7 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["shrink_to_fit", "resize", "target_size"]
+__all__ = ["resize", "shrink_to_fit", "target_size"]
 
 
 def target_size(
