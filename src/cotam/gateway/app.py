@@ -95,7 +95,7 @@ def application(
         converter,
         pools[0],
         bodies,
-        most=limits.images,
+        max_images=limits.images,
         tokens=own_tokens,
         sender=sender,
         receiver=Receiver(store, limits.body) if store is not None else None,

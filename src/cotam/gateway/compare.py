@@ -86,7 +86,9 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     works: dict[str, Work] = {"": comparer.ours}
     works |= {f"/{one.name}": partial(comparer.other, one) for one in comparer.formats}
     works |= {f"/words/{one.name}": partial(comparer.words, one) for one in (COTAM, *comparer.formats)}
-    made = partial(SingleImage, pool, bodies, size_limit, names=STILL, most=AT_A_TIME, seconds=SECONDS)
+    made = partial(
+        SingleImage, pool, bodies, size_limit, names=STILL, max_requests=AT_A_TIME, seconds=SECONDS
+    )
     return [Route(f"/v1/cotam/compare{path}", made(work=work)) for path, work in works.items()]
 
 

@@ -79,7 +79,7 @@ class ForModel:
                     (width, height, _), frames = check_size(data, self._limit), count_frames(data)
                     pixels, images = pixels + width * height * frames, images + frames - 1
                     self._check_pixels(pixels)
-                    check_count(images, job.most)
+                    check_count(images, job.max_images)
                     changes[part] = self._new(part, data, job, room)
                 elif part.address is not None:
                     self._check_address(part, part.address)

@@ -49,7 +49,7 @@ class Relay:
     Attributes
     ----------
     converter : changes the media parts, in a thread of ``pool``
-    most : largest number of images in a request, frames of decoded videos included
+    max_images : largest number of images in a request, frames of decoded videos included
     tokens : tokens of this gateway; one that the client sends in place of its API key is not forwarded
     sender : the edge's end of the link; None sends bodies unchanged
     receiver : the gateway's end of the link, with its store
@@ -61,7 +61,7 @@ class Relay:
     converter: Converter
     pool: Executor
     bodies: Bodies
-    most: int
+    max_images: int
     tokens: Tokens | None = None
     sender: Sender | None = None
     receiver: Receiver | None = None
@@ -117,7 +117,7 @@ class Relay:
             return None
         # Without a link there may be patches of a client that makes them itself.
         own = Held(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, most=self.most, held=received.held if received else own)
+        job = Job(notes=exchange.notes, max_images=self.max_images, held=received.held if received else own)
         job.formats = await self.detector.formats() if self.detector else None
         return job
 
@@ -160,7 +160,7 @@ class Relay:
         if self.converter.checks_addresses:
             check_clear(value)
         found = parts(value)
-        check_count(count_images(found), self.most)
+        check_count(count_images(found), self.max_images)
         job.options, job.check = options, check
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)

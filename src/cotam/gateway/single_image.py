@@ -47,7 +47,7 @@ class SingleImage:
     ----------
     size_limit : largest image in pixels
     names : options that the query may have, see `cotam.gateway.request_options`
-    most : largest number of requests at a time, waiting ones included; more are refused with 429
+    max_requests : largest number of requests at a time, waiting ones included; more are refused with 429
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
@@ -56,15 +56,15 @@ class SingleImage:
     size_limit: int
     work: Work
     names: Sequence[str] = ()
-    most: int | None = None
+    max_requests: int | None = None
     seconds: float | None = None
     _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
-        if self.most is not None and self._running >= self.most:
-            message = f"{self.most} requests of this kind are in progress, the limit"
+        if self.max_requests is not None and self._running >= self.max_requests:
+            message = f"{self.max_requests} requests of this kind are in progress, the limit"
             raise RefusedError(f"{message}: try again in a few seconds", 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
