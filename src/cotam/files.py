@@ -99,7 +99,7 @@ def plan_outputs(
 
 
 def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: bool) -> str:
-    """The output of one input in a folder; None is the input's own."""
+    """Return the output of one input in ``folder``; None is the folder of the input."""
     if source == STANDARD:
         return STANDARD
     name = Path(os.path.abspath(source))  # the folder . has no name
@@ -189,8 +189,8 @@ def read_checked(
     check: Callable[[bytes], object] | None = None,
     limit: int | None = None,
 ) -> bytes:
-    """As `read_input`, for an open file. Raises InputError for more than ``limit`` bytes, or `MAX_PIPE`."""
-    most = MAX_PIPE if limit is None else limit
+    """Read an open file as `read_input` does; ``limit`` is in bytes, None for `MAX_PIPE`."""
+    limit = MAX_PIPE if limit is None else limit
     parts = [file.read(head)]
     if check:
         check(parts[0])
@@ -198,8 +198,8 @@ def read_checked(
     while part := file.read(1 << 20):  # a large size would be allocated at once
         parts.append(part)
         size += len(part)
-        if size > most:
-            raise InputError(f"more than {most} bytes came, too many for an image: does it end?")
+        if size > limit:
+            raise InputError(f"more than {limit} bytes came, too many for an image: does it end?")
     return b"".join(parts)
 
 

@@ -105,7 +105,7 @@ def _described(model: Model, size: Size) -> str:
 
 
 def format_names(formats: Sequence[str] | None) -> str:
-    """Names of formats as people write them."""
+    """Return the names of formats as people write them."""
     if formats is None:
         return "what the server opens"
     return ", ".join("WebP" if name == "webp" else name.upper() for name in formats)

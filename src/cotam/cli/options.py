@@ -71,7 +71,7 @@ def option(flags: str, metavar: str | None, kind: Any, default: Any, help: str, 
 
 
 def given_flags(names: Container[str]) -> Iterator[str]:
-    """The flags, such as `--max-pixels`, of options in ``names`` that are on the command line."""
+    """Yield the flags, such as ``--max-pixels``, of options in ``names`` that are on the command line."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name

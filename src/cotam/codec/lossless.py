@@ -78,5 +78,5 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
 
 
 def _header(width: int, height: int) -> bytes:
-    """Signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
+    """Return the header: signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
     return bytes([_SIGNATURE]) + (width - 1 | height - 1 << 14).to_bytes(4, "little")

@@ -48,7 +48,7 @@ def available() -> bool:
 
 
 def size_seen(height: int, width: int) -> tuple[int, int]:
-    """(height, width) to which an image is reduced: whole patches, at least one and at most `MAX_TOKENS`."""
+    """Return the size (h, w) to which an image is reduced: whole patches, 1 … `MAX_TOKENS` of them."""
     scale = min(1.0, (MAX_TOKENS * _PATCH**2 / (height * width)) ** 0.5) / _PATCH
     rows = min(max(int(height * scale), 1), MAX_TOKENS)
     columns = min(max(int(width * scale), 1), MAX_TOKENS // rows)

@@ -79,9 +79,9 @@ def _compared(sight: _Sight, other: Format, ours: Row) -> Row:
 
 
 def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> int | None:
-    """The lowest quality that is near enough, by bisection; None if the highest is not.
+    """Return the lowest quality that is near enough, by bisection; None if the highest is not.
 
-    Nearness is taken to rise with quality.
+    Nearness is assumed to rise with quality.
     """
     at = bisect_left(qualities, True, key=near_enough)
     return qualities[at] if at < len(qualities) else None

@@ -28,7 +28,7 @@ def available() -> bool:
 
 
 def read(pixels: Pixels) -> list[str]:
-    """Lines of text in an image uint8 (H, W, 3), from top to bottom.
+    """Return the lines of text in an image uint8 (H, W, 3), from top to bottom.
 
     Lines are recognised one by one: in RapidOCR's batches a line is padded to the longest, and what is read
     depends on the other lines.
@@ -72,7 +72,7 @@ def words(text: str) -> list[str]:
 
 
 def share_read(original: Iterable[str], decoded: Iterable[str]) -> float | None:
-    """Share 0 … 1 of the words of ``original`` (lines) that are among those of ``decoded``.
+    """Return the share, 0 … 1, of the words in lines ``original`` that are also in ``decoded``.
 
     A word that occurs three times must be found three times. None if there are no words.
     """

@@ -191,7 +191,7 @@ def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The top-level boxes of a file: four letters → body."""
+    """Return the top-level boxes of a file, each as (four letters, body)."""
     found, at = [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -212,7 +212,7 @@ def _full_box(name: bytes, *parts: bytes, flags: int = 0) -> bytes:
 
 
 def _meta(header: SequenceHeader, offset: int, length: int) -> bytes:
-    """The metadata box (ISO/IEC 23008-12) of one AV1 item at ``offset`` of the file."""
+    """Return the metadata box (ISO/IEC 23008-12) of one AV1 item at ``offset`` of the file."""
     item = b"\0\x01"
     planes = 1 if header.monochrome else 3
     subsampling = 0b11 if header.profile == 0 else 0

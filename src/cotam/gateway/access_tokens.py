@@ -24,7 +24,7 @@ class Tokens:
         self._owners = {_digest(token): _digest(f"owner {token}").hex()[:32] for token in tokens}
 
     def check(self, headers: Headers) -> str:
-        """Return a name for the owner of the token that was sent, which reveals nothing about it.
+        """Return a name for the owner of the token that was sent; it does not reveal the token.
 
         Raises RefusedError: 401, saying whether the token is missing or wrong.
         """
@@ -48,8 +48,8 @@ class Tokens:
         code = "token_wrong" if given else "token_missing"
         raise RefusedError(message, 401, code=code, headers={"WWW-Authenticate": "Bearer"})
 
-    def is_in(self, name: str, value: str) -> bool:
-        """Whether the value of a header is one of the tokens; such headers are not forwarded."""
+    def is_token_header(self, name: str, value: str) -> bool:
+        """Whether a header carries one of the tokens; such headers are not forwarded."""
         return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
     def _owner(self, secret: str) -> str | None:

@@ -131,7 +131,7 @@ def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) 
 
 
 def _constant(path: str, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> Route:
-    """A route to JSON that does not change."""
+    """Return a route to constant JSON."""
     return Route(path, JSONResponse(value, headers=headers), methods=["GET"])
 
 
@@ -154,7 +154,7 @@ def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> 
 
 
 def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
-    """The page itself, which is open to everybody, and what it must know before it asks for anything."""
+    """Return the routes of the page and its settings, for which no token is needed."""
 
     async def front(request: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)

@@ -213,7 +213,7 @@ def _pixels(body: bytes, options: RequestOptions) -> Pixels:
 
 
 def _distance(decibel: float) -> float:
-    """Mean squared difference of features, 0 if they are equal."""
+    """Return the mean squared difference of features, 0 if they are equal."""
     return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
 
 

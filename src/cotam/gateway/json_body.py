@@ -77,5 +77,5 @@ def detail_of(body: Any) -> str | None:
 
 
 def _value(holder: Any, *keys: str) -> Any:
-    """The value of the first of these keys that an object has; None for other JSON."""
+    """Return the value of the first of these keys that an object has; None for other JSON."""
     return next((holder[key] for key in keys if key in holder), None) if isinstance(holder, dict) else None

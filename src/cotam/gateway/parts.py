@@ -131,7 +131,7 @@ class Part:
         return read_data_url(self.text)
 
     def head(self) -> tuple[str, str]:
-        """Media type, and the first characters of the base64 text, without decoding it."""
+        """Return the media type, and the first characters of the base64 text, without decoding it."""
         if self.media_type is not None:
             return self.media_type.strip().lower(), self.text[:200].lstrip()
         return head_of(self.text)
@@ -243,13 +243,13 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
         yield Part(where, ("source", "url"), kind, url)
 
 
-def _present(value: dict[str, Any], names: tuple[str, str]) -> str:
-    """The spelling of a key that an object has, else the first."""
+def _spelling(value: dict[str, Any], names: tuple[str, str]) -> str:
+    """Return the spelling of a key that an object uses, by default the first."""
     return names[1] if names[1] in value and names[0] not in value else names[0]
 
 
 def _text(value: dict[str, Any], names: tuple[str, str]) -> str:
-    found = value.get(_present(value, names))
+    found = value.get(_spelling(value, names))
     return found if isinstance(found, str) else ""
 
 
@@ -259,7 +259,7 @@ def _kind(media_type: str) -> str:
 
 
 def _resolution(part: dict[str, Any]) -> str | None:
-    """Gemini's ``media_resolution`` of a part: a name, or ``{"level": name}``."""
+    """Return Gemini's ``media_resolution`` of a part, given as a name or as ``{"level": name}``."""
     given = part.get("media_resolution", part.get("mediaResolution"))
     given = given.get("level") if isinstance(given, dict) else given
     return given if isinstance(given, str) else None
@@ -275,40 +275,40 @@ def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     for part, new in reversed(list(changes.items())):  # indices of later parts change where frames come in
         if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
-            body = _changed(body, place, partial(_with_media, part, new))
+            body = _change_at(body, place, partial(_with_media, part, new))
         else:
-            body = _changed(body, part.place[:-1], partial(_with_frames, part, new))
+            body = _change_at(body, part.place[:-1], partial(_with_frames, part, new))
     return body
 
 
-def _changed(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
-    """A copy of JSON in which the value at a place is changed; the rest is shared."""
+def _change_at(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of JSON with the value at a place changed; the rest is shared."""
     if not where:
         return change(value)
     copy = value.copy()
-    copy[where[0]] = _changed(value[where[0]], where[1:], change)
+    copy[where[0]] = _change_at(value[where[0]], where[1:], change)
     return copy
 
 
 def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
-    return holder | _written(part, holder, new)
+    return holder | _media_keys(part, holder, new)
 
 
 def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
     number = int(part.place[-1])
-    return [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]]
+    return [*content[:number], *_frame_parts(content[number], part, new), *content[number + 1 :]]
 
 
-def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
-    """The keys of a part, or of the object in it, that carry the media."""
+def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
+    """Return the keys, with values, that carry media in a part or in the object in it."""
     if part.key[0] in _INLINE:
-        return {_present(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
+        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
     if part.key == ("source", "data"):
         return {"media_type": new.media_type, "data": encode_base64(new.data)}
     return {part.key[-1]: data_url(new)}
 
 
-def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
+def _frame_parts(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
     """Yield texts and images in the form of the part that they replace.
 
     Other keys of the part are kept on each image: ``cache_control`` only on the last one, since it ends a
@@ -320,19 +320,19 @@ def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[di
             kept.pop("cache_control", None)
         if isinstance(kept.get("uuid"), str):
             kept["uuid"] = f"{kept['uuid']}-{number}"
-        texts, image = _image_like(old, part, media, kept)
+        texts, image = _text_and_image(old, part, media, kept)
         if text:
             yield texts | {"text": text}
         yield image | kept
 
 
-def _image_like(
+def _text_and_image(
     old: dict[str, Any], part: Part, media: Media, kept: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return an empty text and an image in the form of a part; ``kept`` are further keys of the image."""
     key = part.key[0]
     if key in _INLINE:
-        return {}, {key: _written(part, old[key], media)}
+        return {}, {key: _media_keys(part, old[key], media)}
     if key == "source":
         source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
         return {"type": "text"}, {"type": "image", "source": source}

@@ -88,7 +88,7 @@ class Relay:
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
-                content = await in_thread(self.pool, partial(self._converted, body, scope, job))
+                content = await in_thread(self.pool, partial(self._convert, body, scope, job))
             if job:
                 exchange.tokens, sender = job.tokens, self.sender
         try:
@@ -104,7 +104,7 @@ class Relay:
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await _relay(answer, send, answer_headers)
+            await _send_answer(answer, send, answer_headers)
         except httpx2.HTTPError as error:
             # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
@@ -112,7 +112,7 @@ class Relay:
             await answer.aclose()
 
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
-        """The job of a converter; None where nothing is to be converted."""
+        """Return the job of the converter; None if nothing is to be converted."""
         if self.peer and not await self.peer.takes_cotam():
             return None
         # Without a link there may be patches of a client that makes them itself.
@@ -124,7 +124,7 @@ class Relay:
     async def _open(
         self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
     ) -> httpx2.Response:
-        """The answer of the upstream, of which the body is still to be read."""
+        """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
         url = self.upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
@@ -140,8 +140,8 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
-        """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
+    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
+        """Return the body for the upstream. Runs in a thread, since large bodies take time."""
         check()
         headers = Headers(scope=scope)
         options = options_in_headers(headers)
@@ -149,7 +149,7 @@ class Relay:
         if job is None:
             return body
         repeated = Event()
-        value = self._parsed(body, scope, headers, repeated)
+        value = self._parse(body, scope, headers, repeated)
         if value is None:
             if not self.converter.passes_cotam and has_cotam(body):
                 raise RefusedError(
@@ -175,8 +175,8 @@ class Relay:
         content = placeholders.filled(to_json(value))
         return b"".join(content) if self.sender else content
 
-    def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
-        """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
+    def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
+        """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         first = body.lstrip()[:1]
         is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
@@ -210,7 +210,7 @@ class Relay:
         return [*kept, *added]
 
 
-async def _relay(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
+async def _send_answer(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
     await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
     async for chunk in answer.aiter_raw():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -88,7 +88,7 @@ def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> RequestO
 
 
 def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> RequestOptions:
-    """The options of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
+    """Parse options; ``meanings`` maps their names as spelled to those of `_ALL`."""
     found: dict[str, Any] = {}
     for name, text in given.items():
         if name not in meanings:
@@ -142,6 +142,6 @@ def _tell_unknown(name: str) -> None:
 
 
 def name_with_detail(model: Model, detail: str | None) -> str:
-    """The name of a model for `cotam.encode`, with the level of detail if it knows that."""
+    """Return the name of a model for `cotam.encode`, with the level of detail if the model has it."""
     level = (detail or model.detail).lower().removeprefix("media_resolution_")
     return f"{model.name}:{level}" if level != "auto" and level in model.details else model.name

@@ -49,7 +49,7 @@ def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
 
 
 def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[tuple[bytes, bytes]]:
-    """The headers, with another media type for the body; "" is none."""
+    """Return the headers with another media type; "" removes it."""
     kept = [(name, value) for name, value in headers if name != b"content-type"]
     return kept + ([(b"content-type", media_type.encode("latin-1"))] if media_type else [])
 
@@ -104,7 +104,7 @@ class Receiver:
 def _resolve(
     digests: Iterable[bytes], held: Callable[[bytes], bytes | None]
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """The files of these digests and of the bases below them, and the digests that are missing."""
+    """Return the files of these digests and of the bases below them, and the missing digests."""
     found: dict[bytes, bytes] = {}
     missing: dict[bytes, None] = {}
     left = list(digests)

@@ -32,7 +32,7 @@ _KINDS = {COTAM: "cotam", MEDIA_TYPES["png"]: "png"}
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
-    """The routes, for images of at most ``size_limit`` pixels."""
+    """Return the routes, for images of at most ``size_limit`` pixels."""
     return [
         Route("/v1/cotam/encode", SingleImage(pool, bodies, size_limit, _encode, STILL)),
         Route("/v1/cotam/decode", SingleImage(pool, bodies, size_limit, _decode)),
@@ -75,12 +75,12 @@ class SingleImage:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         options = options_in_query(Request(scope).query_params, self.names)
-        work = partial(self._done, body, Headers(scope=scope), options, exchange.notes)
+        work = partial(self._process, body, Headers(scope=scope), options, exchange.notes)
         with exchange.stage("images"):
             response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
-    def _done(
+    def _process(
         self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
     ) -> Response:
         check()

@@ -285,13 +285,13 @@ def _same_view(found: Rule, width: int, height: int) -> Size:
     views = [(size, found.see(*size)) for size in candidates]
     for tolerance in (0.0, 0.01):
         for size, view in views:
-            if view.tokens == seen.tokens and _differ(view.size, seen.size) <= tolerance:
+            if view.tokens == seen.tokens and _difference(view.size, seen.size) <= tolerance:
                 return size
     return width, height
 
 
-def _differ(one: Size, other: Size) -> float:
-    """Relative difference of the sides, the larger of the two."""
+def _difference(one: Size, other: Size) -> float:
+    """Return the relative difference of the sides, the larger of the two."""
     return max(abs(a - b) / b for a, b in zip(one, other, strict=True))
 
 
@@ -336,7 +336,7 @@ def _model(row: Mapping[str, Any]) -> Model:
 
 
 def _entry(details: Mapping[str, Any], level: str) -> Mapping[str, Any]:
-    """The rule of a level; a string is the name of another level."""
+    """Return the entry of a level; a string refers to another level."""
     entry = details[level]
     return _entry(details, entry) if isinstance(entry, str) else entry
 

@@ -207,7 +207,7 @@ def _jpeg_writer(image: _Seen) -> _Writer:
 
 
 def _webp_writer(image: _Seen) -> _Writer:
-    """Lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
+    """Write lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
     smoothed = Image.fromarray(image.smoothed)
     few = _FewColours(image.pixels) if image.flat else None
 
