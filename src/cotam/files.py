@@ -168,7 +168,7 @@ def reading(path: str) -> Iterator[BinaryIO]:
     if path != STANDARD:
         with open(path, "rb") as file:
             yield file
-    elif sys.stdin is None:  # closed by whoever started this process
+    elif sys.stdin is None:  # the parent process closed it
         raise OSError(errno.EBADF, "is closed", "standard input")
     else:
         yield sys.stdin.buffer
@@ -210,10 +210,10 @@ def image_input(path: str) -> str | bytes:
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
     """Return a stream of ``head``, which was read already, and then the rest."""
-    return cast("BinaryIO", _Begun(head, rest))
+    return cast("BinaryIO", _PrefixedStream(head, rest))
 
 
-class _Begun:
+class _PrefixedStream:
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = io.BytesIO(head), rest
 
@@ -265,7 +265,7 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         with file:
             yield cast("IO[bytes]", file)
         return
-    try:  # an interrupt may come before the file is known by a name
+    try:  # an interrupt may come right after the file is created
         with _naming(path):
             file = _Sink(path, temporary, "xb+")
         with file:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 FEW_COLOURS = 32
-"""Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
+"""Images of at most this many colours, such as QR codes, are always flat graphics."""
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]

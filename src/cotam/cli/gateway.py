@@ -335,7 +335,7 @@ def edge(
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
         to = _upstream(upstream, limits, listening, key=upstream_key)
         api = ForApi(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
-        # A vendor's API is not asked for what the table of models has.
+        # For the API of a vendor the table of models has the formats.
         _run("edge to", to, api, limits, listening, note, detect=to.name.startswith("http://"))
     else:
         raise click.UsageError("give one of --gateway and --upstream")

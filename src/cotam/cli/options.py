@@ -65,7 +65,7 @@ def option(flags: str, metavar: str | None, kind: Any, default: Any, help: str, 
     kind, default : type and default of the value; None is no default
     settings : further arguments of `click.option`
     """
-    if default is not None:  # None would be a value for click
+    if default is not None:  # click takes None for a value
         settings["default"] = default
     return click.option(*flags.split(), metavar=metavar, type=kind, help=help, **settings)
 
@@ -144,7 +144,7 @@ FRAME_RATE = Finite(0, min_open=True)
 
 
 def model_name(text: str) -> str:
-    """Check that the table of models knows an option's name."""
+    """Check that a name is in the table of models."""
     from cotam.image import models
 
     if models.find(text) is None:

@@ -83,7 +83,7 @@ def can_encode_flat(width: int, height: int) -> bool:
 
 @dataclass(frozen=True)
 class Coded:
-    """A file, and the error of its image, which is measured at the first access."""
+    """A file and its error, which is measured at the first access."""
 
     file: File
     measure: Callable[[], float]
@@ -197,7 +197,7 @@ class FlatCoder:
         """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
         return Coded(file, lambda: self._error_of(decoded))
 
-    # What to make
+    # Choice
 
     def _choose(self, quality: int) -> _Choice:
         """Choose the payloads that may be best at a quality."""
@@ -217,7 +217,7 @@ class FlatCoder:
         return self._sample._choose_for_whole(quality, self._speed)
 
     def _choose_for_whole(self, quality: int, speed: int) -> _Choice:
-        """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
+        """Choose the payloads for the image of which this is a sample; ``speed`` is that of its AV1."""
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
             return _Choice({Kind.AV1}, ())
@@ -255,7 +255,7 @@ class FlatCoder:
         bands = [self._pixels[top : top + _BAND] for top in range(0, self._height, step * _BAND)]
         return FlatCoder(np.concatenate(bands), effort=self._effort)
 
-    # Making it
+    # Coding
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""

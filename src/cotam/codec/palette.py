@@ -181,7 +181,15 @@ def can_reduce(colours: Colours, max_error: float) -> bool:
 
 @dataclass(frozen=True)
 class _Palette:
-    """Colours uint8 (k, 3), the one chosen for each of the image, the error, and the worth of a bit."""
+    """A palette for the colours of an image.
+
+    Attributes
+    ----------
+    values : uint8 (k, 3), RGB
+    chosen : int16 (n,), entry for each colour of the image
+    error : weighted error, merging included
+    trade : squared error that a bit is worth
+    """
 
     values: np.ndarray
     chosen: np.ndarray
@@ -246,10 +254,9 @@ class _Quantiser:
 
 
 def _spread(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return initial colours for the largest palette, and what each gains in weighted error.
+    """Return indices of initial colours for the largest palette, and the weighted error that each removes.
 
-    The first is that of largest weight, then repeatedly the one with the largest error. The gain of the first
-    is infinite.
+    The first is the colour of largest weight, with an infinite gain; each next one has the largest error.
     """
     chosen, gains = [int(weights.argmax())], [math.inf]
     away = np.square(points - points[chosen[0]]).sum(axis=1)

@@ -52,8 +52,8 @@ def codec_of(short_hash: bytes, ahead: Sequence[str] = ()) -> Codec:
 def open_ahead(name: str, graphs: Sequence[str]) -> None:
     """Load a weight set and open graphs, in this order, in a thread that then ends.
 
-    Errors are raised where the set is used. A set that was loaded is left as it is, and with one processor
-    all are, since a thread would save no time.
+    Errors are raised where the set is used. Does nothing if the set is loaded, or with a single processor,
+    where a thread would save no time.
     """
     if graphs and name not in _codecs and usable_processors() > 1:
         pool = ThreadPoolExecutor(1)

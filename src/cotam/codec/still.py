@@ -45,7 +45,7 @@ class Quantised:
     ----------
     symbols : see `Symbols`
     index : uint8 (M, h, w), the table of each latent
-    values : float32 (M, h, w), dequantised latents as in a decoder; None unless asked for
+    values : float32 (M, h, w), latents as dequantised by a decoder; None unless requested
     """
 
     symbols: Symbols

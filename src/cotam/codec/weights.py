@@ -135,7 +135,7 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 
 def name_of(short: bytes) -> str | None:
-    """Return the name of the installed set with this short hash, None if there is none."""
+    """Return the name of the installed set with this short hash; None if none has it."""
     for find in (_packaged, names):  # entry points are looked up last
         for name in find():
             if digest_of(_manifest(_folder(name)))[:2] == short:

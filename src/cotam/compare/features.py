@@ -78,8 +78,8 @@ def _session() -> onnxruntime.InferenceSession:
     return open_session(_with_tokens(_file().read_bytes()))
 
 
-# An ONNX file is a protocol buffer: fields of a key, a length and so many bytes, numbered by onnx.proto.
-# The package onnx, which could read it, is no part of the extra [serve].
+# An ONNX file is a protocol buffer: fields of key, length and contents, numbered by onnx.proto. The package
+# onnx, which could read it, is not part of the extra [serve].
 
 _GRAPH, _INPUTS, _OUTPUTS = 7, 11, 12
 

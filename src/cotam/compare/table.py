@@ -28,11 +28,11 @@ class Row:
     format : the format
     data : the file
     pixels : uint8 (H, W, 3), decoded, and enlarged to the size of the original if the file is smaller
-    features : distance of DINOv2-S features to those of the original, 0 is equal; None where not measured
-    words : share of the words read in the original that are read here, 0 … 1; None where there are none
+    features : distance of DINOv2-S features to those of the original, 0 is equal; None if not measured
+    words : share of the words of the original that are read here, 0 … 1; None without words
     psnr : dB, at most 100
     equal_features : bytes of the smallest file of this format that is as near in features as CoTAM's; None
-        where not measured, or where no quality is
+        if not measured, or if no file is as near
     """
 
     format: Format
@@ -59,22 +59,22 @@ def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None
     list of Row
         CoTAM first. A format whose lowest quality is larger than CoTAM's file is shown at that.
     """
-    sight = _Sight(pixels)
+    meter = _Meter(pixels)
     data = cotam.encode(pixels, quality=quality, target_size=target_size)
-    ours = sight.row(COTAM, data)
+    ours = meter.row(COTAM, data)
     rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
-    return rows + [_compared(sight, other, ours) for other in installed_formats()]
+    return rows + [_compared(meter, other, ours) for other in installed_formats()]
 
 
-def _compared(sight: _Sight, other: Format, ours: Row) -> Row:
+def _compared(meter: _Meter, other: Format, ours: Row) -> Row:
     """Make the file of another format within our size, and find its size at equal feature distance."""
-    make = cache(partial(other.encode, sight.pixels))
+    make = cache(partial(other.encode, meter.pixels))
     best = bisect_right(other.qualities, len(ours.data), key=lambda q: len(make(q)))
-    row = sight.row(other, make(other.qualities[max(0, best - 1)]))
+    row = meter.row(other, make(other.qualities[max(0, best - 1)]))
     limit = ours.features
     if limit is None:
         return row
-    near = smallest_as_near(lambda q: sight.features(other.decode(make(q))) <= limit, other.qualities)
+    near = smallest_as_near(lambda q: meter.features(other.decode(make(q))) <= limit, other.qualities)
     return replace(row, equal_features=None if near is None else len(make(near)))
 
 
@@ -87,8 +87,8 @@ def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> in
     return qualities[at] if at < len(qualities) else None
 
 
-class _Sight:
-    """What is measured of the original, once."""
+class _Meter:
+    """Measures decoded images against one original."""
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels

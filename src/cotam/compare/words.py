@@ -31,7 +31,7 @@ def read(pixels: Pixels) -> list[str]:
     """Return the lines of text in an image uint8 (H, W, 3), from top to bottom.
 
     Lines are recognised one by one: in RapidOCR's batches a line is padded to the longest, and what is read
-    depends on the other lines.
+    depends on the others.
     """
     height, width = pixels.shape[:2]
     below, beside = max(0, -(-width // _THINNEST) - height), max(0, -(-height // _THINNEST) - width)

@@ -62,7 +62,7 @@ def encode_dataset(
     column : name of this column
     output : name of the new column: binary, null where an image failed or was null
     actors : number of actors with one processor each, or (smallest, largest); None is from 1 to all
-        processors but one, which is left for reading
+        processors except one for reading
     batch_size : images per batch of an actor
     options : arguments of `cotam.encode`
 

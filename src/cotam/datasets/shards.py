@@ -163,7 +163,7 @@ class Work:
                         row.failed.append({"image": name, "error": error})
                         continue
                     content = old.extractfile(member) if member.isfile() else None
-                    if member.issparse():  # its holes are read, and written, as zeros
+                    if member.issparse():  # holes are written as zeros
                         member.type, member.pax_headers = tarfile.REGTYPE, {}
                     if content is None or member.name not in outputs:
                         new.addfile(member, content)
@@ -187,12 +187,11 @@ class Work:
         if kept and not self.members:
             text = (
                 f"{len(kept)} images stay as they are, such as {kept[0]}: another image of their sample is "
+                "converted; --members names those to convert"
             )
-            text += "converted; --members names those to convert"
         elif kept and not chosen:
-            text = (
-                f"none of {len(kept)} images, such as {kept[0]}, is among --members {','.join(self.members)}"
-            )
+            members = ",".join(self.members)
+            text = f"none of {len(kept)} images, such as {kept[0]}, is among --members {members}"
         if text and self.strict:
             raise InputError(text)
         if text:

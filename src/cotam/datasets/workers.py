@@ -42,7 +42,7 @@ def killed_row(unit: Unit) -> Row:
 def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]:
     """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
 
-    When closed or interrupted, it kills them, in the middle of a file as it may be.
+    When closed or interrupted, it kills them, even in the middle of a file.
     """
     rest, deaths = iter(units), Counter[Unit]()
     workers: list[SpawnProcess] = []
@@ -56,7 +56,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
 
     def give(pipe: Connection, unit: Unit) -> None:
         running[pipe] = unit
-        with suppress(OSError):  # it has died: to receive from it says so, too
+        with suppress(OSError):  # it has died, which receiving from it reports
             pipe.send(unit)
 
     try:
@@ -98,9 +98,9 @@ def _started(work: Work) -> tuple[Connection, SpawnProcess]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals to end, here and in processes that are started meanwhile, until `_serve` unblocks them.
+    """Block signals for termination, also in processes started meanwhile, until `_serve` unblocks them.
 
-    A process that is interrupted while it starts, or whose parent is, would show a traceback.
+    Otherwise a process that is interrupted while it starts shows a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
@@ -133,7 +133,7 @@ def _serve(work: Work, pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent does, whatever the main thread does."""
+    """Exit when the parent process does, even in the middle of a unit."""
     parent = parent_process()
     assert parent
     parent.join()

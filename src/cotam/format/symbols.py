@@ -121,7 +121,7 @@ class _Order:
 
     def __init__(self, index: np.ndarray) -> None:
         flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
-        pieces = []  # sorted one by one: faster than all at once, in less memory
+        pieces = []  # sorting pieces is faster, and takes less memory
         total = np.zeros(256, np.int64)
         for start in range(0, flat.size, _PIECE):
             piece = flat[start : start + _PIECE]
@@ -182,7 +182,7 @@ class SymbolReader:
 
     def __init__(self, tables: Tables, data: bytes) -> None:
         self.tables = tables
-        # The zeros that `finish` removed, and as many as the decoder reads ahead.
+        # Zeros that `finish` removed, and those that the decoder reads ahead.
         padded = data + bytes(8 + -len(data) % 4)
         self._coder = RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 

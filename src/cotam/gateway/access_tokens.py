@@ -18,7 +18,7 @@ CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
 class Tokens:
-    """Tokens of which clients must send one, in `TOKEN_HEADER` or in place of their API key."""
+    """The accepted tokens; clients send one in `TOKEN_HEADER` or in place of their API key."""
 
     def __init__(self, *tokens: str) -> None:
         self._owners = {_digest(token): _digest(f"owner {token}").hex()[:32] for token in tokens}
@@ -53,7 +53,7 @@ class Tokens:
         return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
     def _owner(self, secret: str) -> str | None:
-        # Digests have equal lengths, so the time tells nothing about the tokens, not even their lengths.
+        # Comparing digests, which have equal lengths, takes the same time for all tokens.
         given = _digest(secret)
         found = [owner for digest, owner in self._owners.items() if hmac.compare_digest(given, digest)]
         return found[0] if found else None

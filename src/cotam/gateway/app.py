@@ -74,7 +74,7 @@ def application(
 
     Parameters
     ----------
-    tokens : tokens of which clients must send one; without any, all clients are accepted
+    tokens : accepted tokens; if empty, all clients are accepted
     sender : sends images once over the link to a gateway; for an edge
     store : files that edges need not send again; for a gateway
     local : whether to answer only programs on this machine

@@ -37,7 +37,7 @@ class ClientGoneError(Exception):
 
 
 class Bodies:
-    """Reads bodies into memory: each has at most ``limit`` bytes, and all of them eight times as many."""
+    """Reads bodies into memory, each of at most ``limit`` bytes, and all of at most eight times as many."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._most, self._held = limit, 8 * limit, 0
@@ -47,8 +47,8 @@ class Bodies:
     ) -> None:
         """Read the body of a request, as it was sent, and run ``work`` on it unless the client goes.
 
-        Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many are
-        here; ClientGoneError if the client has gone.
+        Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many
+        bytes are held; ClientGoneError if the client has gone.
         """
         exchange = exchange_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -95,7 +95,7 @@ class Bodies:
         return decompress(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
-        # The rest is not read: without this a client goes on sending on the same connection.
+        # The rest is not read, so the connection cannot be used again.
         message = f"the body is larger than the limit of {self.limit:,} bytes: raise --max-body"
         return RefusedError(message, 413, headers={"Connection": "close"})
 
@@ -118,7 +118,7 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) ->
 async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: float | None = None) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
-    Raises RefusedError: 503 after so many seconds, waiting for a thread included.
+    Raises RefusedError: 503 after ``seconds``, waiting for a thread included.
     """
     gone, began = threading.Event(), time.perf_counter()
 

@@ -78,7 +78,7 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
 
 
 def _lowered(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit; None if there is none."""
+    """Reduce the first ``older`` images to the best rung at which all fit; None if they fit at none."""
     if not older:
         return None
 

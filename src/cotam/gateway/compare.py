@@ -47,8 +47,8 @@ MEASURES: dict[str, Callable[[Pixels], np.ndarray]] = {
     "features": features.tokens,
     "psnr": lambda pixels: pixels.astype(np.float32) / 255,
 }
-"""Functions of pixels, to float32 of a fixed shape for images of one size, whose mean squared difference is
-compared."""
+"""Functions from pixels to float32, of a fixed shape for images of one size. Scores are mean squared
+differences of their results."""
 
 
 def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
     """Find the quality with decibels nearest to ``wanted``, by bisection.
 
-    ``decibel`` of a quality increases roughly, and is asked for at most ⌈log2(qualities)⌉ + 1 times. Returns
+    ``decibel`` of a quality increases roughly, and is called at most ⌈log2(qualities)⌉ + 1 times. Returns
     the quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer.
     """
     seen: dict[int, float] = {}
@@ -94,7 +94,7 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 @dataclass(frozen=True)
 class _Coded:
-    """A file of a format, its decibels, and the end of the quality range that it is at, see `nearest`."""
+    """A file of a format, its score in decibels, and the ``end`` of `nearest`."""
 
     format: Format
     decibel: float
@@ -103,7 +103,7 @@ class _Coded:
 
 
 class _Comparer:
-    """Makes comparisons, one at a time; caches the features of the last original, and coded files."""
+    """Makes comparisons, one at a time. Caches the features of the last original, and files."""
 
     def __init__(self, measure: str) -> None:
         self._measure, self._see, self.formats = measure, MEASURES[measure], installed_formats()

@@ -127,7 +127,7 @@ class _Request:
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
         self.file_bytes = _smaller(self._limits.file_bytes, converter.image_bytes)
         self.request_bytes = _smaller(self._limits.request_bytes, converter.request_bytes)
-        # An image that fits stays as it is, whatever the rung, up to so many characters.
+        # An image of at most so many characters stays as it is at any rung, if it fits.
         self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
         self.images: list[_Image] = []
         self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
@@ -159,7 +159,7 @@ class _Request:
         return True
 
     def _allows(self, width: int, height: int) -> bool:
-        """Whether the API takes an image of this size, and the client asked for no smaller one."""
+        """Whether API and client allow an image of this size."""
         side, patches = self._limits.side_for(self._count), self._limits.patches
         if side is not None and max(width, height) > side:
             return False

@@ -30,7 +30,7 @@ class Guard:
 
     Attributes
     ----------
-    tokens : tokens of which clients must send one, or None
+    tokens : accepted tokens; None accepts all clients
     limit : largest number of requests in progress
     local : whether to answer only to host names of this machine, which other web pages cannot use
     origins : origins of other web pages that are answered
@@ -51,7 +51,7 @@ class Guard:
         headers = Headers(scope=scope)
         path = normal_path(scope.get("raw_path") or scope["path"].encode())
         exchange = Exchange(scope["method"], path or scope["path"][:200], _request_id(headers))
-        # Whatever comes after sees the normal form, escapes included, and nothing else.
+        # All other code sees the normal form of the path, escapes included.
         scope = {**scope, "path": path or "/", "raw_path": (path or "/").encode(), "cotam.exchange": exchange}
 
         async def counted(message: Message) -> None:

@@ -17,7 +17,7 @@ Where = tuple[str | int, ...]
 def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
     """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
 
-    Calls ``repeated`` for an object that has a key twice: the last counts here, with some programs the first.
+    Calls ``repeated`` if an object has a key twice. The last value counts here; some programs take the first.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> An
 def to_json(value: Any) -> bytes:
     """Write JSON in as few bytes as it allows."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
+    return text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
 
 
 def dotted(where: Where) -> str:
@@ -45,7 +45,7 @@ def dotted(where: Where) -> str:
 
 
 def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
-    """Return the place of the first string in JSON, except keys, that is wanted; None if there is none."""
+    """Return the place of the first wanted string in JSON, keys excepted; None if there is none."""
     where: list[str | int] = []
     levels: list[Iterator[tuple[str | int, Any]]] = [enumerate([value])]
     while levels:

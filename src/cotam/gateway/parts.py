@@ -22,7 +22,7 @@ MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
 
 _KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
-"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
+"""Keys of OpenAI's parts → kind. The ``type`` beside them is ignored, since vLLM does not need it."""
 
 _INLINE = {"inline_data", "inlineData"}
 _LINKED = {"file_data", "fileData"}
@@ -78,11 +78,11 @@ _TABLE: dict[str, dict[str, str]] = {
     "media": dict.fromkeys(("url", *_URIS), "address"),
     "address": {},
 }
-"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them;
-a medium may be a string, an address is one.
+"""Level → key of an object at this level, "*" for any → level of its value: an object or a list of objects;
+"media" may also be a string, "address" is one.
 
-Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
-(``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
+Turns are also searched as parts, since APIs allow a part in place of a turn. The arguments of tool calls
+(``input`` of ``tool_use``, ``args`` of ``functionCall``) are not listed, since no server opens them.
 """
 
 _FOLDED = {level: {key.casefold(): key for key in table} for level, table in _TABLE.items()}
@@ -138,7 +138,7 @@ class Part:
 
     @property
     def shows_images(self) -> bool:
-        """Whether an image, or a video, would be read here, whatever the media type says."""
+        """Whether a server reads an image or video here, regardless of the media type."""
         return self.kind in ("image", "video") or self.key[0] in _INLINE
 
     @property
@@ -272,7 +272,7 @@ def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     ----------
     changes : parts from `parts`, in their order, each with its replacement
     """
-    for part, new in reversed(list(changes.items())):  # indices of later parts change where frames come in
+    for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
             body = _change_at(body, place, partial(_with_media, part, new))

@@ -170,8 +170,9 @@ class Relay:
         if where is not None:
             place = dotted(where) or "body"
             raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
+        # A repeated key is sent once, as it was checked: programs differ in which value they take.
         if not placeholders.changes and not repeated.is_set():
-            return body  # else what was looked at is what is sent
+            return body
         content = placeholders.filled(to_json(value))
         return b"".join(content) if self.sender else content
 

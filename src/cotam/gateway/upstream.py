@@ -92,11 +92,11 @@ class Upstream:
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
         self._key, self._token, self._silence = key, token, silence
         timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        # Servers drop idle connections, uvicorn after 5 s: a request must not be sent into that moment.
+        # Servers drop idle connections, uvicorn after 5 s: close them earlier, or a request may be lost.
         limits = httpx2.Limits(max_connections=connections, keepalive_expiry=2)
-        # With a transport of its own the client looks for no proxy in the environment.
+        # Given a transport, the client does not look for proxies in the environment.
         transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
-        # Cookies are the client's own: one must not get what was set for another.
+        # Cookies belong to clients: none are kept, so that no client gets those of another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies)
 

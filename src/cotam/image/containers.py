@@ -31,7 +31,7 @@ def _moov_boxes(file: BinaryIO, size: int) -> int:
         length, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
         length = large if length == 1 else length
         found += kind == b"moov"
-        if length < 8:  # 0 is a box that goes on to the end
+        if length < 8:  # 0 is a box up to the end of the file
             break
         at += length
     return found

@@ -60,7 +60,7 @@ def _split_alpha(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.I
         strip = strip.convert("LA")  # Pillow has no conversion from La to RGBA
     transparent = strip.info.get("transparency")
     if isinstance(transparent, tuple) and max(transparent) > 255:
-        # From a PNG with 16 bits per sample, of which Pillow keeps the upper eight.
+        # From a PNG with 16 bits per sample; Pillow keeps the upper eight.
         strip.info["transparency"] = tuple(value >> 8 for value in transparent)
     strip = strip.convert("RGBA")
     return strip.convert("RGB"), strip.getchannel("A")

@@ -209,8 +209,8 @@ class Server:
 def find(name: str) -> Model | None:
     """Find a model by any name that servers and APIs use; None if it is unknown.
 
-    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". Limits that differ between clouds follow the
-    name: "anthropic.claude-opus-4-7-v1:0" is that of Bedrock.
+    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". The name that a cloud
+    uses gives the limits of that cloud: "anthropic.claude-opus-4-7-v1:0" is that of Bedrock.
     """
     typed = name.strip().lower()
     if len(typed) > _LONGEST_NAME:
@@ -269,11 +269,11 @@ def oversize_hint(width: int, height: int) -> str | None:
 
 
 def _same_view(found: Rule, width: int, height: int) -> Size:
-    """Return the smallest of some sizes that give the model the same view as ``width`` × ``height``.
+    """Return a small size that gives the model the same view as ``width`` × ``height``.
 
-    Candidates are the size that the model sees, if its aspect ratio is close enough, then sizes with the
-    aspect ratio of the image, from the one that covers it upward. If none gives exactly the same view,
-    sizes may differ by one per cent, with the same number of tokens.
+    Candidates are the size that the model sees, if its aspect ratio is close enough, then growing sizes with
+    the aspect ratio of the image that cover it. If none gives exactly the same view, views may differ by one
+    per cent, with the same number of tokens.
     """
     seen = found.see(width, height)
     smaller = min(seen.size[0], width), min(seen.size[1], height)

@@ -69,7 +69,7 @@ def read_image(
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a JPEG whose scan
-    is damaged, or ends early but has its end marker: libjpeg fills it with gray, and does not say so.
+    is damaged, or ends early but has its end marker: libjpeg fills it with gray without an error.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def read_with_notes(
     keep: frozenset[str] = frozenset(),
     note: Callable[[str], None] | None = None,
 ) -> LoadedImage:
-    """Read an image as `read_image`, and call ``note`` with one line for all that was repaired or left out.
+    """Read an image as `read_image`, and call ``note`` with a line for each repair and omission.
 
     Without ``note``, frames are not counted, and each line issues a UserWarning.
     """

@@ -284,7 +284,7 @@ class PaddedGrid:
 
 @dataclass(frozen=True)
 class Squeeze:
-    """Stretch to one size, whatever the aspect ratio."""
+    """Stretch to one size, regardless of the aspect ratio."""
 
     width: int
     height: int

@@ -25,7 +25,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 """Name and suffix of a format → its name and options in Pillow."""
 
 _LARGEST_JPEG = 65_500
-"""Pixels a side that libjpeg writes; beyond that Pillow's error does not say what is wrong."""
+"""Largest side in pixels that libjpeg writes; Pillow's error for larger ones is unclear."""
 
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
 

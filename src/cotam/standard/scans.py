@@ -51,7 +51,7 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
 
     Parameters
     ----------
-    components : grey, or Y, Cb and Cr, of which the last two share a table; as few blocks as cover the image
+    components : grey, or Y, Cb and Cr, the last two with one table; their blocks just cover the image
     width, height : of the image in pixels, 1 … 65535
     """
     parts = [b"\xff\xd8", _segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")]
@@ -139,7 +139,7 @@ class _Scan:
 
     @property
     def size(self) -> float:
-        """Bytes with a Huffman table of its own, but for marked bytes of 255."""
+        """Bytes with a Huffman table of its own, without the stuffing of bytes of 255."""
         return _size([self])
 
     def coded(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
@@ -194,7 +194,7 @@ def _sized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _packed(codes: np.ndarray, lengths: np.ndarray) -> bytes:
-    """Concatenate codes, uint64, of at most 32 bits each; pad with ones, and mark bytes of 255 as data."""
+    """Concatenate codes, uint64, of at most 32 bits each; pad with ones, and stuff bytes of 255."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     starts = ends - lengths
@@ -212,7 +212,7 @@ def _packed(codes: np.ndarray, lengths: np.ndarray) -> bytes:
 def _code_lengths(frequencies: np.ndarray) -> np.ndarray:
     """Return the lengths, int64 (256,), of an optimal code; 0 for symbols that do not occur.
 
-    The code of ones is left out, as T.81 asks, and codes are at most 16 bits long.
+    The code of all ones is not used, as T.81 requires, and codes have at most 16 bits.
     """
     heap = [(int(frequencies[symbol]), int(symbol), [int(symbol)]) for symbol in np.flatnonzero(frequencies)]
     heap.append((0, 256, [256]))
