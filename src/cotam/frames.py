@@ -220,11 +220,11 @@ def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tu
 
     reader = SequenceReader(source)
     decoder = _decoder(reader.header, size_limit)
-    for ticks, draw in _decoded(reader.frames(), decoder):
+    for ticks, draw in _decode_chunks(reader.frames(), decoder):
         yield ticks / TICKS, Image.fromarray(draw(view))
 
 
-def _decoded(
+def _decode_chunks(
     frames: Iterator[tuple[int, bytes, CodedFrame]], decoder: FrameDecoder, first: int = 0
 ) -> Iterator[tuple[int, Callable[[View], np.ndarray]]]:
     """Yield the ticks of each frame, and a function that draws its pixels; ``first`` is a key frame."""
@@ -333,7 +333,7 @@ class FrameSequence:
             if start == key:
                 reader = SequenceReader(BytesIO(self._data))
                 decoder = _decoder(self._header, self._header.width * self._header.height)
-                self._frames = _decoded(reader.frames_from(self._entries, key), decoder, key)
+                self._frames = _decode_chunks(reader.frames_from(self._entries, key), decoder, key)
             ((_, draw),) = deque(islice(self._frames, number + 1 - start), maxlen=1)
             self._next = number + 1
             pixels = draw(self._view)

@@ -129,7 +129,7 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
 
 
 @contextmanager
-def _shown(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
+def _watch(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
     """Report what is left out and what was done before, then show progress."""
     for name, what in sorted(plan.special.items()):
         with screen.reporting(name) as report:
@@ -154,7 +154,7 @@ def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, scre
     from cotam.datasets.run import FAILURES, NOTES, run
 
     try:
-        found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_shown, screen))
+        found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_watch, screen))
     except KeyboardInterrupt:
         screen.note("interrupted: the same command converts the rest")
         raise

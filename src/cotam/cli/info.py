@@ -58,13 +58,13 @@ def info(
         with screen.reporting(source) as report, screen.progress(0):
             data = files.read_input(source, HEADER_BYTES, _check)
             if _is_cotam(data):
-                text = _coded(source, data, names, as_json, with_map)
+                text = _describe_cotam(source, data, names, as_json, with_map)
             elif with_map:
                 raise InputError("--map is for .cotam files: this is none")
             else:
                 image = source if os.path.isfile(source) else data
                 pixels = read_with_notes(image, note=report.note).pixels
-                text = _image(source, len(data), pixels, names, quality, as_json)
+                text = _describe_image(source, len(data), pixels, names, quality, as_json)
         if text:
             click.echo(text)
     screen.end()
@@ -111,7 +111,9 @@ def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str],
     return found
 
 
-def _image(source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool) -> str:
+def _describe_image(
+    source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool
+) -> str:
     """Describe an image in a file of ``size`` bytes."""
 
     def coded(name: str | None) -> int:
@@ -150,7 +152,7 @@ def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
 # .cotam files
 
 
-def _coded(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
+def _describe_cotam(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
     if with_map and is_sequence(data):
         raise InputError("--map is for still images: this is a sequence of frames")
     found = cotam.open_sequence(data).info if is_sequence(data) else cotam.info(data)

@@ -119,7 +119,7 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
         raise click.UsageError("CoTAM has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
 
 
-def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
+def _load_guide(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """Load a guide named on the command line, to report an error once instead of for each image."""
     if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
         try:
@@ -180,7 +180,7 @@ guide_options = combine(
         "auto",
         "Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER; auto is "
         "text with the weight set mllm, else none.",
-        callback=_loaded,
+        callback=_load_guide,
     ),
     option(
         "--guide-strength",

@@ -171,7 +171,7 @@ class _Sequence:
                 frames = sample_frames(read_pipe(file, form, note=note), fps, max_frames, note=note)
                 self._write(scale_to_first(frames, note))
         else:
-            with self._opened() as clip:
+            with self._open() as clip:
                 length = clip.stated_seconds or 0
                 with self.screen.progress(round(length * 1000)) as advance:
                     forward = _forward(advance)
@@ -187,19 +187,19 @@ class _Sequence:
         with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
             if self.clip["frames"] or is_live(self.source):
                 frames = stack.enter_context(_until_interrupted(frames))
-            for part in cotam.encode_frames(self._counted(frames), **self.coding):
+            for part in cotam.encode_frames(self._count(frames), **self.coding):
                 file.write(part)
                 self.bytes += len(part)
             if os.path.isfile(self.source) and self.bytes > os.path.getsize(self.source):
                 self.report.note(files.growth_note(os.path.getsize(self.source), self.bytes))
 
-    def _counted(self, frames: Iterator[Any]) -> Iterator[Any]:
+    def _count(self, frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:
             self.frames += 1
             yield frame
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
+    def _open(self) -> Iterator[Any]:
         """Open a `Clip`, or an `Animation` for an image file that is given as a video."""
         from cotam.image.animation import open_clip
 

@@ -166,7 +166,7 @@ def reduce_colours(
         if palette is None or any(palette is one for one in palettes):
             continue
         palettes.append(palette)
-        pixels, error = _smoothed(colours, palette, max_error)
+        pixels, error = _smooth(colours, palette, max_error)
         count = len(palette.values)
         if (count, error) not in found:
             found.add((count, error))
@@ -226,10 +226,10 @@ class _Quantiser:
         cheap = np.flatnonzero(self._gains[:size] < worth)
         count = int(cheap[0]) if len(cheap) else min(size, len(self._seeds))
         if (count, trade) not in self._known:
-            self._known[count, trade] = self._quantised(worth, self._seeds[:count])
+            self._known[count, trade] = self._quantise(worth, self._seeds[:count])
         return self._known[count, trade]
 
-    def _quantised(self, trade: float, seeds: np.ndarray) -> _Palette:
+    def _quantise(self, trade: float, seeds: np.ndarray) -> _Palette:
         """Return the palette, from initial colours, for which a bit is worth ``trade`` in squared error."""
         colours = self._colours
         palette = colours.values[seeds]
@@ -277,12 +277,12 @@ def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return np.maximum(squares, 0, out=squares)
 
 
-def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
+def _smooth(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
     """Return the image in the palette, smoothed as far as the error allows, and its error."""
     labels = palette.chosen.take(colours.index)
     table = _distances(colours.values @ OPPONENT.T, palette.values)
     for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
-        moved = _agreeing(labels, table, colours, agreement * palette.trade)
+        moved = _smooth_labels(labels, table, colours, agreement * palette.trade)
         away = table.take(colours.index * np.int32(len(palette.values)) + moved)
         away *= colours.pixel_weights
         error = float(np.mean(away, dtype=np.float64)) + colours.merged_error
@@ -291,7 +291,7 @@ def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np
     return palette.values.take(labels, axis=0), palette.error
 
 
-def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
+def _smooth_labels(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
     """Return labels int16 (H, W) after pixels at edges took the best of their own and their neighbours'.
 
     The cost of a label is the pixel's weighted error minus ``worth`` for each direct neighbour that has it,

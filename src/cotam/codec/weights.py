@@ -86,10 +86,10 @@ def names() -> list[str]:
     """Return the names of the installed sets, those of this package first."""
     from importlib.metadata import entry_points  # 20 ms
 
-    return [*_packaged(), *sorted(point.name for point in entry_points(group=GROUP))]
+    return [*_packaged_names(), *sorted(point.name for point in entry_points(group=GROUP))]
 
 
-def _packaged() -> list[str]:
+def _packaged_names() -> list[str]:
     return sorted(p.parent.name for p in FOLDER.glob("*/manifest.json"))
 
 
@@ -136,7 +136,7 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 def name_of(short: bytes) -> str | None:
     """Return the name of the installed set with this short hash; None if none has it."""
-    for find in (_packaged, names):  # entry points are looked up last
+    for find in (_packaged_names, names):  # entry points are looked up last
         for name in find():
             if digest_of(_manifest(_folder(name)))[:2] == short:
                 return name

@@ -63,10 +63,10 @@ def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None
     data = cotam.encode(pixels, quality=quality, target_size=target_size)
     ours = meter.row(COTAM, data)
     rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
-    return rows + [_compared(meter, other, ours) for other in installed_formats()]
+    return rows + [_compare_format(meter, other, ours) for other in installed_formats()]
 
 
-def _compared(meter: _Meter, other: Format, ours: Row) -> Row:
+def _compare_format(meter: _Meter, other: Format, ours: Row) -> Row:
     """Make the file of another format within our size, and find its size at equal feature distance."""
     make = cache(partial(other.encode, meter.pixels))
     best = bisect_right(other.qualities, len(ours.data), key=lambda q: len(make(q)))

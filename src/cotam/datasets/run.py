@@ -165,7 +165,7 @@ class _Manifest:
                 first, *lines = file.read().splitlines() or [b""]
         except FileNotFoundError:
             return
-        found = _parsed(first)
+        found = _parse(first)
         if found != self._settings:
             there = found or {}
             names = sorted(n for n in {*there, *self._settings} if there.get(n) != self._settings.get(n))
@@ -173,7 +173,7 @@ class _Manifest:
             raise InputError(
                 f"{self._folder}: outputs there were made with {what}: give another folder, or --overwrite"
             )
-        for row in map(_parsed, lines):
+        for row in map(_parse, lines):
             if row and os.path.exists(os.path.join(self._folder, row["output"])):
                 self.rows[row["source"]] = row
 
@@ -191,7 +191,7 @@ class _Manifest:
         files.write_whole(self._path, _line(self._settings) + b"".join(lines))
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     """Parse an object; None for a line truncated when its writer was killed."""
     try:
         found = json.loads(line)

@@ -50,7 +50,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
 
     def start(unit: Unit) -> None:
         with _signals_blocked():
-            pipe, process = _started(work)
+            pipe, process = _start(work)
             workers.append(process)
         give(pipe, unit)
 
@@ -86,7 +86,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
             process.join()
 
 
-def _started(work: Work) -> tuple[Connection, SpawnProcess]:
+def _start(work: Work) -> tuple[Connection, SpawnProcess]:
     """Start a worker, and return the pipe for its units and rows."""
     context = get_context("spawn")
     ours, its = context.Pipe()

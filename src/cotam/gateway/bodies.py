@@ -103,7 +103,7 @@ class Bodies:
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run ``work``, and cancel it if the client disconnects. Raises ClientGoneError then."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
+    gone = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -135,7 +135,7 @@ async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: floa
         gone.set()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

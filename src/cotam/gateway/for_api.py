@@ -152,7 +152,7 @@ class _Request:
                 raise RefusedError(f"{part.name}: {error}", param=part.name) from error
             log_passing(part, error)
             return False
-        size = self._seen(width, height, part)
+        size = self._size_to_send(width, height, part)
         small = self.file_bytes is None or len(data) <= self.file_bytes
         fits = upright and small and kind in self.formats and self._allows(width, height)
         self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
@@ -167,7 +167,7 @@ class _Request:
             return False
         return self._max_pixels is None or width * height <= self._max_pixels
 
-    def _seen(self, width: int, height: int, part: Part) -> tuple[int, int]:
+    def _size_to_send(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:
             detail = part.detail or self._job.detail
             width, height = self._model.size_for(width, height, detail, images=self._count)

@@ -67,10 +67,10 @@ def to_levels(
     wanted -= wanted.mean()
     if costs is None:
         return np.clip(np.rint(wanted), -LIMIT, LIMIT).astype(np.int8)
-    return _balanced(wanted, costs)
+    return _balance(wanted, costs)
 
 
-def _balanced(wanted: np.ndarray, costs: np.ndarray) -> np.ndarray:
+def _balance(wanted: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Shift the ``wanted`` offsets together until they and their map cost as much as offset 0 everywhere."""
     place = np.ix_(*map(range, wanted.shape))
     budget = costs[LIMIT].sum(dtype=np.float64)

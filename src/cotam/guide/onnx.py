@@ -45,7 +45,7 @@ class GraphGuide:
             If the file does not exist, is not ONNX, or is not a guide.
         """
         self._path, self.output = path, output
-        self._session = _opened(path, threads)
+        self._session = _open(path, threads)
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         version = metadata.get("cotam.guide")
         if version is None:
@@ -100,7 +100,7 @@ class GraphGuide:
             If the graph fails, or its output is not positive numbers.
         """
         (found,) = self._run(pixels, self.output)
-        return self._checked(found)
+        return self._check_map(found)
 
     def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the importance map, and the output ``structure``, float32 (2,), of the built-in guide.
@@ -109,7 +109,7 @@ class GraphGuide:
         Raises as `importance`.
         """
         found, structure = self._run(pixels, self.output, "structure")
-        return self._checked(found), structure[0]
+        return self._check_map(found), structure[0]
 
     def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:
         from onnxruntime.capi import onnxruntime_pybind11_state as ort
@@ -122,7 +122,7 @@ class GraphGuide:
             raise InputError(f"{what}: {_reason(error)}") from error
         return found
 
-    def _checked(self, found: np.ndarray) -> np.ndarray:
+    def _check_map(self, found: np.ndarray) -> np.ndarray:
         if found.ndim != 3 or found.shape[0] != 1 or not found.size:
             raise InputError(f"guide {self._path} returned shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):
@@ -149,7 +149,7 @@ def normalise(importance: np.ndarray) -> np.ndarray:
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 
 
-def _opened(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     if not path.is_file():

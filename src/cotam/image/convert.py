@@ -27,7 +27,7 @@ def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.ui
     """
     image = opened.image
     orientation = orientation_of(image)
-    to_srgb = _to_srgb(image, opened.notes)
+    to_srgb = _srgb_transform(image, opened.notes)
     scale = _gray_scale(image, opened.notes)
     inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
@@ -118,7 +118,7 @@ def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8
     return upright
 
 
-def _to_srgb(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
+def _srgb_transform(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
     """Return the transform from the embedded profile to sRGB; its ``input_mode`` is that of its input."""
     data = image.info.get("icc_profile")
     if not data:

@@ -99,7 +99,7 @@ def read_image(
         raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
     if isinstance(image, np.ndarray):
-        if _checked_array(image).shape[2:] == (3,):
+        if _check_array(image).shape[2:] == (3,):
             return LoadedImage(np.ascontiguousarray(image))
         gray_or_alpha = image[:, :, 0] if image.shape[2:] == (1,) else image
         image = Image.fromarray(np.ascontiguousarray(gray_or_alpha))
@@ -156,7 +156,7 @@ def _count_frames(opened: Opened) -> int:
         return 1
 
 
-def _checked_array(array: np.ndarray) -> np.ndarray:
+def _check_array(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         raise InputError(
             f"array of {array.dtype} {array.shape}: expected uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"

@@ -105,8 +105,8 @@ def make(
     if target_size is None:
         writer = writer_of(pixels)
         chosen = DEFAULT_QUALITY[format] if quality is None else quality
-        return _described(writer(chosen), pixels, None if format == "png" else chosen)
-    return _within(pixels, format, target_size, writer_of)
+        return _describe(writer(chosen), pixels, None if format == "png" else chosen)
+    return _fit_budget(pixels, format, target_size, writer_of)
 
 
 def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int | None) -> None:
@@ -122,14 +122,14 @@ def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int
         raise InputError("this Pillow cannot write AVIF: install pillow 11.3 or later from PyPI")
 
 
-def _described(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
+def _describe(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
     return StandardFile(data, pixels.shape[1], pixels.shape[0], quality, notes)
 
 
 # Byte budgets
 
 
-def _within(
+def _fit_budget(
     pixels: Pixels, format: Format, target: int, writer_of: Callable[[Pixels], _Writer]
 ) -> StandardFile:
     """Make the best file of at most ``target`` bytes, of a smaller image if necessary."""
@@ -160,7 +160,7 @@ def _within(
         notes = (
             f"shrunk from {width}×{height} to {small.shape[1]}×{small.shape[0]} pixels to fit {target} bytes",
         )
-    return _described(best, small, None if format == "png" else low, notes)
+    return _describe(best, small, None if format == "png" else low, notes)
 
 
 # Formats
@@ -255,11 +255,11 @@ def _avif_writer(image: _Seen) -> _Writer:
 
 def _png_writer(image: _Seen) -> _Writer:
     """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
-    data = min((written(exact, "PNG", optimize=True) for exact in _exact(image.pixels)), key=len)
+    data = min((written(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len)
     return lambda quality: data
 
 
-def _exact(pixels: Pixels) -> list[Image.Image]:
+def _exact_images(pixels: Pixels) -> list[Image.Image]:
     """Return images with exactly these pixels, in the modes that may give small files."""
     image = Image.fromarray(pixels)
     found = [Image.fromarray(np.ascontiguousarray(pixels[..., 0])) if is_grey(pixels) else image]
