@@ -68,7 +68,7 @@ class Placeholders:
         self._files.append(media.data)
         return Media(media.media_type, self._prefix + (len(self._files) - 1).to_bytes(3))
 
-    def filled(self, text: bytes) -> Outgoing:
+    def fill(self, text: bytes) -> Outgoing:
         """Return the body whose JSON, with placeholders, is ``text``."""
         texts = re.split(re.escape(base64.b64encode(self._prefix)) + b"(.{4})", text)
         numbers = [int.from_bytes(base64.b64decode(number)) for number in texts[1::2]]

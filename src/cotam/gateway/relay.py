@@ -173,7 +173,7 @@ class Relay:
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
         if not placeholders.changes and not repeated.is_set():
             return body
-        content = placeholders.filled(to_json(value))
+        content = placeholders.fill(to_json(value))
         return b"".join(content) if self.sender else content
 
     def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
