@@ -71,7 +71,7 @@ class HyperCoder:
             z[mask] = found
         return z
 
-    def coded(
+    def residuals(
         self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `put` writes: symbols minus means, int16, and their table index, uint8."""

@@ -210,7 +210,7 @@ class Codec(PayloadCoder):
         """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
         symbols = Symbols(quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
-        bits = tables.bits(*self.hyper.coded(symbols.z, quality, None))
+        bits = tables.bits(*self.hyper.residuals(symbols.z, quality, None))
         for row, column in tiles(*grid.cells, SCALES_HALO):
             index = self.table_index(symbols, row, column, grid)
             used = np.bincount(index.reshape(-1), minlength=len(tables.halves))

@@ -215,7 +215,7 @@ class FrameEncoder(_FrameState):
         """Return the bits of each cell."""
         tables = self.codec.weights.tables
         bits = self._sum_cells(tables.costs(still.symbols.y, still.index).sum(0))
-        bits += tables.costs(*self.codec.hyper.coded(still.symbols.z, self.quality, None)).sum(0)
+        bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality, None)).sum(0)
         return bits
 
     def _choose_modes(self, frame: Frame, still: Quantised, bits: np.ndarray) -> np.ndarray:
