@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.json_body import Where, dotted, find_string, parse_json, to_json
+from cotam.gateway.json_body import Where, find_string, format_place, parse_json, to_json
 from cotam.gateway.media import Media, data_url, read_data_url
 from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.refusal import RefusedError
@@ -258,7 +258,7 @@ def test_every_address_of_a_part_is_found() -> None:
 def test_keys_in_other_case_are_found(body: Any, where: Where, name: str) -> None:
     with pytest.raises(RefusedError, match=f"write this key as '{name}'") as found:
         check_clear(body)
-    assert found.value.param == dotted(where)
+    assert found.value.param == format_place(where)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Where", "detail_of", "dotted", "find_string", "model_of", "parse_json", "to_json"]
+__all__ = ["Where", "detail_of", "format_place", "find_string", "model_of", "parse_json", "to_json"]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
@@ -38,7 +38,7 @@ def to_json(value: Any) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
 
 
-def dotted(where: Where) -> str:
+def format_place(where: Where) -> str:
     """Format a place: ``messages[0].content[1]``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
     return text.removeprefix(".")

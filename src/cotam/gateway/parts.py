@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from cotam.gateway.json_body import Where, dotted
+from cotam.gateway.json_body import Where, format_place
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 from cotam.gateway.refusal import RefusedError
 
@@ -112,7 +112,7 @@ class Part:
     @property
     def name(self) -> str:
         """Name in error messages: ``messages[0].content[1].image_url``."""
-        return dotted((*self.place, self.key[0]))
+        return format_place((*self.place, self.key[0]))
 
     @property
     def address(self) -> str | None:
@@ -168,7 +168,7 @@ def check_clear(body: Any) -> None:
     """
     for where, level, value in _objects(body):
         if len(where) > MAX_DEPTH and level not in ("media", "address"):
-            place = dotted(where)
+            place = format_place(where)
             raise RefusedError(f"{place}: nested more than {MAX_DEPTH} keys and indices deep", param=place)
         for key, child in value.items():
             name = _FOLDED[level].get(key.casefold(), key)
@@ -176,7 +176,7 @@ def check_clear(body: Any) -> None:
                 continue
             may_be_text = _TABLE[level][name] in ("media", "address")
             if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
-                place = dotted((*where, key))
+                place = format_place((*where, key))
                 raise RefusedError(
                     f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
                     "address that is not checked here",

@@ -23,7 +23,7 @@ from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.body_stream import Outgoing, Placeholders
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
+from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
 from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
@@ -168,7 +168,7 @@ class Relay:
         value = replace_media(value, placeholders.changes)
         where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
         if where is not None:
-            place = dotted(where) or "body"
+            place = format_place(where) or "body"
             raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
         if not placeholders.changes and not repeated.is_set():
