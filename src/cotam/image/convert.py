@@ -14,13 +14,13 @@ from cotam.image.open import READER_ERRORS, Opened, one_line
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-__all__ = ["converted", "orientation_of"]
+__all__ = ["convert_to_srgb", "orientation_of"]
 
 _STRIP_PIXELS = 1 << 20
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
-def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return the upright sRGB pixels, uint8 (H, W, 3), of a loaded image.
 
     An ICC profile that cannot be used is ignored, with a note in ``opened.notes``.

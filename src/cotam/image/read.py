@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 
 from cotam.errors import InputError
 from cotam.format.metadata import METADATA
-from cotam.image.convert import converted, orientation_of
+from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
     READER_ERRORS,
@@ -105,7 +105,7 @@ def read_image(
         image = Image.fromarray(np.ascontiguousarray(gray_or_alpha))
     with opened_image(image, load=True) as opened:
         with as_input_error(name_of(image)):
-            pixels = converted(opened, colour)
+            pixels = convert_to_srgb(opened, colour)
         frames = _count_frames(opened) if count_frames else 1
         return LoadedImage(pixels, upright_metadata(opened.image.info, keep), frames, tuple(opened.notes))
 
