@@ -62,7 +62,7 @@ class _Adaptive:
     def bits(self) -> list[list[float]]:
         return (15 - np.log2(self._parts())).tolist()
 
-    def expected(self) -> tuple[int, int]:
+    def predict(self) -> tuple[int, int]:
         """Return prediction and context of the next level."""
         left = self._row[-1] if self._row else None
         up = self._above[len(self._row)] if self._above else None
@@ -106,7 +106,7 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, floa
     for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
         costs = adaptive.bits()
         for aim, price in zip(aims, prices, strict=True):
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             cost, nearest = costs[context], round(aim)
             step = 1 if nearest >= prediction else -1
             best, least = 0, float("inf")
@@ -126,7 +126,7 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
     for values in levels.tolist():
         models = adaptive.models()
         for value in values:
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             writer.put_one(value - prediction + _SPAN, models[context])
             adaptive.take(value, prediction, context)
         adaptive.end_row()
@@ -145,7 +145,7 @@ def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     for number in range(height):
         models = adaptive.models()
         for _ in range(width):
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             level = prediction + reader.get_one(models[context]) - _SPAN
             if abs(level) > LIMIT:
                 raise DamagedError(f"the level map is damaged: it has a level of {level}")

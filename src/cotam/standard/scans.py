@@ -142,7 +142,7 @@ class _Scan:
         """Bytes with a Huffman table of its own, without the stuffing of bytes of 255."""
         return _size([self])
 
-    def coded(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
+    def encode(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
         """Return its header and its bits; ``order`` has the symbols by length of code."""
         codes, code, length = np.zeros(256, np.uint64), 0, 0
         for symbol in order:
@@ -163,7 +163,7 @@ def _code_scans(scans: Sequence[_Scan]) -> bytes:
     order = sorted(map(int, np.flatnonzero(lengths)), key=lambda symbol: (lengths[symbol], symbol))
     counts = np.bincount(lengths[order], minlength=_LONGEST_CODE + 1)[1:]
     table = bytes([0x10 if scans[0].first else 0, *map(int, counts), *order])
-    return _segment(0xC4, table) + b"".join(scan.coded(lengths, order) for scan in scans)
+    return _segment(0xC4, table) + b"".join(scan.encode(lengths, order) for scan in scans)
 
 
 def _size(scans: Sequence[_Scan]) -> float:
