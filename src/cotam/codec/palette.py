@@ -84,31 +84,21 @@ class Colours:
         height, width = pixels.shape[:2]
         blocks = contrast_weights(pixels) if block_weights is None else block_weights
         found, runs, lengths = _runs(pixels)
-        counts = np.bincount(runs, lengths)
-        wide = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
-        wide /= wide.mean(dtype=np.float64)
-        plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
-        wide += plain.repeat(lengths).reshape(height, width)
+        pixel_weights = _pixel_weights(blocks, lengths, height, width)
         starts = np.cumsum(lengths) - lengths
-        weights = np.bincount(runs, np.add.reduceat(wide.ravel(), starts, dtype=np.float64))
-        values = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-        fine = values.astype(np.float64)
-        merged, shift = np.arange(len(found)), 0
-        while merged.max() >= MAX_COLOURS:
-            shift += 1
-            cells = (values >> shift) @ np.array([1 << 16, 1 << 8, 1])
-            merged = np.unique(cells, return_inverse=True)[1].reshape(-1)
-        total = np.bincount(merged, weights)
-        means = np.stack([np.bincount(merged, weights * fine[:, k]) / total for k in range(3)], axis=1)
-        away = np.square((fine - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
-        index = merged[runs].astype(np.int16).repeat(lengths).reshape(height, width)
+        weights = np.bincount(runs, np.add.reduceat(pixel_weights.ravel(), starts, dtype=np.float64))
+        rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+        merged = _merge(rgb)
+        total, exact = np.bincount(merged, weights), rgb.astype(np.float64)
+        means = np.stack([np.bincount(merged, weights * exact[:, k]) / total for k in range(3)], axis=1)
+        away = np.square((exact - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
         return cls(
             values=means.astype(np.float32),
-            counts=np.bincount(merged, counts),
+            counts=np.bincount(merged, np.bincount(runs, lengths)),
             weights=total,
-            index=index,
-            pixel_weights=wide,
-            merged_error=float(weights @ away / index.size),
+            index=merged[runs].astype(np.int16).repeat(lengths).reshape(height, width),
+            pixel_weights=pixel_weights,
+            merged_error=float(weights @ away / (height * width)),
             exact=len(found),
         )
 
@@ -140,6 +130,25 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     starts = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1])
     found, runs = np.unique(packed[starts].view(">u4").astype(np.uint32) >> 8, return_inverse=True)
     return found, runs, np.diff(starts, append=packed.size)
+
+
+def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return `Colours.pixel_weights`, given `contrast_weights` and the lengths of runs of one colour."""
+    weights = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+    weights /= weights.mean(dtype=np.float64)
+    plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
+    weights += plain.repeat(lengths).reshape(height, width)
+    return weights
+
+
+def _merge(rgb: np.ndarray) -> np.ndarray:
+    """Return the number of each colour (n, 3) after merging to at most `MAX_COLOURS` on a coarser grid."""
+    merged, shift = np.arange(len(rgb)), 0
+    while merged.max() >= MAX_COLOURS:
+        shift += 1
+        cells = (rgb >> shift) @ np.array([1 << 16, 1 << 8, 1])
+        merged = np.unique(cells, return_inverse=True)[1].reshape(-1)
+    return merged
 
 
 def reduce_colours(
