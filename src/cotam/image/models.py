@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from cotam.errors import InputError
 from cotam.image import sizes, tilings
-from cotam.image.sizes import Box, Seen
+from cotam.image.sizes import Box, Seen, Size
 
 __all__ = [
     "Limits",
@@ -36,8 +36,6 @@ __all__ = [
     "servers",
     "unknown",
 ]
-
-Size = tuple[int, int]
 
 _STRETCH = 0.05
 """Largest change of the aspect ratio of an image to send, as a logarithm."""

@@ -24,10 +24,12 @@ __all__ = [
     "PaddedGrid",
     "PatchRows",
     "Seen",
+    "Size",
     "Squeeze",
 ]
 
 Size = tuple[int, int]
+"""(width, height) in pixels."""
 
 
 class Seen(NamedTuple):
