@@ -8,7 +8,7 @@ from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Where", "detail_of", "format_place", "find_string", "model_of", "parse_json", "to_json"]
+__all__ = ["Where", "detail_of", "find_string", "format_place", "model_of", "parse_json", "to_json"]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
