@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec.flat import Coded
+    from cotam.codec.flat import Coded, FlatCoder
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -191,30 +191,36 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
     from cotam.codec.av1 import can_encode_av1
-    from cotam.codec.flat import FlatCoder, better
+    from cotam.codec.flat import FlatCoder
 
-    target, quality, is_flat = plan.target_size, plan.quality, plan.payload == "flat"
-    coder = FlatCoder(pixels, metadata, palette=is_flat, effort=plan.effort)
-
-    def coded() -> Coded:
-        return coder.encode(quality) if target is None else coder.encode_within(target)
-
-    if is_flat:
-        return coded().file
+    coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
+    if plan.payload == "flat":
+        return _encode_flat(coder, plan).file
     if not can_encode_av1(*pixels.shape[1::-1]):
         return _encode_learned(pixels, plan, metadata)
     try:
-        file = _encode_learned(pixels, plan, metadata)
+        learned = _encode_learned(pixels, plan, metadata)
     except TargetSizeError:
-        return coded().file
+        return _encode_flat(coder, plan).file
     try:
-        other = coded()
+        av1 = _encode_flat(coder, plan)
     except TargetSizeError:
-        return file
+        return learned
+    return _choose_better(coder, learned, av1, plan)
+
+
+def _choose_better(coder: FlatCoder, learned: File, av1: Coded, plan: Plan) -> File:
+    from cotam.codec.flat import better
     from cotam.codec.shared import codec
 
-    first = coder.measure(file, codec(plan.weights).decode(file))
-    return better(first, other, None if target else quality).file
+    measured = coder.measure(learned, codec(plan.weights).decode(learned))
+    return better(measured, av1, plan.quality if plan.target_size is None else None).file
+
+
+def _encode_flat(coder: FlatCoder, plan: Plan) -> Coded:
+    if plan.target_size is None:
+        return coder.encode(plan.quality)
+    return coder.encode_within(plan.target_size)
 
 
 def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
