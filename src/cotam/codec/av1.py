@@ -57,16 +57,13 @@ def speed_for(effort: Literal["fast", "default", "best"], width: int, height: in
 def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes:
     """Encode an image as an AV1 payload.
 
+    Raises MissingCodecError if Pillow has no AVIF encoder with libaom.
+
     Parameters
     ----------
     pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or as 4:0:0 if all pixels are grey
     quality : 0 … 100, on the scale of AVIF (see `cotam.codec.scale`)
     speed : speed of libaom, 0 … 10
-
-    Raises
-    ------
-    MissingCodecError
-        If Pillow has no AVIF encoder with libaom.
     """
     height, width = pixels.shape[:2]
     if not can_encode_av1(width, height):
@@ -90,16 +87,9 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
 def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode an AV1 payload to pixels uint8 (H, W, 3), sRGB.
 
-    The size in the payload is checked before a decoder allocates memory.
-
-    Raises
-    ------
-    FormatError
-        If the payload is not one 8-bit still image of ``width`` × ``height`` pixels.
-    DamagedError
-        If it cannot be decoded.
-    MissingCodecError
-        If Pillow has no AVIF decoder.
+    The size in the payload is checked before a decoder allocates memory. Raises FormatError if the payload is
+    not one 8-bit still image of ``width`` × ``height`` pixels, DamagedError if it cannot be decoded, and
+    MissingCodecError if Pillow has no AVIF decoder.
     """
     found = read_sequence_header(payload)
     if (found.width, found.height) != (width, height):

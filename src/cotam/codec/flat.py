@@ -154,20 +154,14 @@ class FlatCoder:
     def encode(self, quality: int) -> Coded:
         """Code the image with approximately the error of ``quality``, 0 … 100 (`cotam.codec.scale`).
 
-        Raises
-        ------
-        MissingCodecError
-            If Pillow can code none of the payloads; see `can_encode_flat`.
+        Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """
         return self._encode(quality, self._choose(quality))
 
     def encode_within(self, size: int) -> Coded:
         """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
 
-        Raises
-        ------
-        TargetSizeError
-            If the file of quality 0 is larger.
+        Raises TargetSizeError if the file of quality 0 is larger.
         """
         curve = self._draft_curve(_AIMS[0] * size)
         choice = self._choose(curve.quality_for(_AIMS[0] * size))

@@ -58,10 +58,7 @@ class HyperCoder:
     ) -> np.ndarray:
         """Read the hyper latents, int16, that `put` wrote.
 
-        Raises
-        ------
-        DamagedError
-            If one is beyond ±`SYMBOL_LIMIT`, which no encoder writes.
+        Raises DamagedError if one is beyond ±`SYMBOL_LIMIT`, which no encoder writes.
         """
         z = np.zeros(shape, np.int16)
         for mask, mean, index in self._steps(z, quality, skip_mask):

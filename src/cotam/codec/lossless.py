@@ -30,10 +30,7 @@ def can_encode_lossless(width: int, height: int) -> bool:
 def encode_lossless(pixels: np.ndarray) -> bytes:
     """Encode pixels uint8 (H, W, 3) without loss.
 
-    Raises
-    ------
-    MissingCodecError
-        If Pillow has no WebP encoder, or a side is above 2¹⁴ pixels.
+    Raises MissingCodecError if Pillow has no WebP encoder, or a side is above 2¹⁴ pixels.
     """
     height, width = pixels.shape[:2]
     if not can_encode_lossless(width, height):
@@ -50,12 +47,8 @@ def encode_lossless(pixels: np.ndarray) -> bytes:
 def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode a payload to pixels uint8 (H, W, 3).
 
-    Raises
-    ------
-    FormatError
-        If the payload cannot be decoded, as `TruncatedError` or `DamagedError`, or a side is above 2¹⁴.
-    MissingCodecError
-        If Pillow has no WebP decoder.
+    Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is above 2¹⁴,
+    and MissingCodecError if Pillow has no WebP decoder.
     """
     if not features.check("webp"):
         raise MissingCodecError("decode", "WebP")

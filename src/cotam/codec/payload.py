@@ -76,12 +76,8 @@ class PayloadCoder:
     ) -> tuple[Symbols, int]:
         """Read what `put_symbols` wrote.
 
-        Returns the symbols, and the CRC-32 continued over them for the caller to compare.
-
-        Raises
-        ------
-        DamagedError
-            If a checkpoint does not match.
+        Returns the symbols, and the CRC-32 continued over them for the caller to compare. Raises DamagedError
+        if a checkpoint does not match.
         """
         symbols, check = self.get_before_latents(reader, quality, has_levels, grid, check, skip_mask)
         bands = list(grid.bands())
@@ -106,10 +102,7 @@ class PayloadCoder:
     ) -> tuple[Symbols, int]:
         """Read hyper latents and levels as `get_symbols`, and leave ``y`` uninitialised.
 
-        Raises
-        ------
-        DamagedError
-            If a checkpoint does not match.
+        Raises DamagedError if a checkpoint does not match.
         """
         shape = (self.weights.z_index.shape[1], *grid.cells)
         z = self.hyper.get(reader, quality, shape, skip_mask)

@@ -91,17 +91,13 @@ def largest_within(
     """Return the file of the highest quality that has at most ``target`` bytes.
 
     Sizes are assumed to increase with quality. Cheap estimates rule out qualities until one fits and the next
-    does not; two or three files are encoded.
+    does not; two or three files are encoded. Raises TargetSizeError if the file of quality 0 is larger;
+    ``smallest`` of the error is about its size.
 
     Parameters
     ----------
     encode_at : quality → file
     estimate_at : quality → estimated bytes; called at most once for each quality
-
-    Raises
-    ------
-    TargetSizeError
-        If the file of quality 0 is larger; ``smallest`` of the error is about its size.
     """
     estimates: dict[int, float] = {}
     ratio, tries = 1.0, 0

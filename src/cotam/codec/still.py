@@ -68,17 +68,14 @@ class Codec(PayloadCoder):
     ) -> File:
         """Encode an image.
 
+        Raises InputError if quality or offsets are out of range.
+
         Parameters
         ----------
         pixels : uint8 (H, W, 3), sRGB
         quality : 0 … 100, from about 0.05 to 1.6 bits per pixel on photographs
         allocator : chooses the gain offset map; without one all offsets are zero
         metadata : "exif", "icc", "xmp" → bytes
-
-        Raises
-        ------
-        InputError
-            If quality or offsets are out of range.
         """
         if not 0 <= quality <= MAX_QUALITY:
             raise InputError(f"quality must be 0 to {MAX_QUALITY}, got {quality}")
@@ -95,14 +92,8 @@ class Codec(PayloadCoder):
     ) -> File:
         """Encode an image at the highest quality whose file has at most ``target_size`` bytes.
 
-        Parameters as for `encode`.
-
-        Raises
-        ------
-        TargetSizeError
-            If the file of quality 0 is larger.
-        InputError
-            If offsets are out of range.
+        Parameters as for `encode`. Raises TargetSizeError if the file of quality 0 is larger, and InputError
+        if offsets are out of range.
         """
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
@@ -159,15 +150,12 @@ class Codec(PayloadCoder):
     ) -> Quantised:
         """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
+        Raises InputError if offsets are out of range.
+
         Parameters
         ----------
         skip_mask : see `Symbols`
         keep_values : also return the dequantised latents, 4 bytes per pixel
-
-        Raises
-        ------
-        InputError
-            If offsets are out of range.
         """
         symbols = Symbols(
             quality, None, self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16), skip_mask
@@ -241,10 +229,7 @@ class Codec(PayloadCoder):
     def decode(self, file: File, *, view: View = "mllm") -> np.ndarray:
         """Decode a file to pixels, uint8 (H, W, 3).
 
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Raises as `decode_symbols`.
         """
         symbols, grid = self.decode_symbols(file)
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
@@ -257,10 +242,7 @@ class Codec(PayloadCoder):
     def decode_latents(self, file: File) -> Latents:
         """Decode a file to dequantised latents, 4 bytes per pixel.
 
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Raises as `decode_symbols`.
         """
         return self.dequantise(*self.decode_symbols(file))
 
@@ -273,12 +255,8 @@ class Codec(PayloadCoder):
     def decode_symbols(self, file: File) -> tuple[Symbols, Grid]:
         """Decode a file to its symbols, and verify their checksum.
 
-        Raises
-        ------
-        FormatError
-            If the file has no learned payload.
-        DamagedError
-            If the file is damaged, or was not made with these weights.
+        Raises FormatError if the file has no learned payload, and DamagedError if the file is damaged, or was
+        not made with these weights.
         """
         header, grid = file.header, Grid(file.height, file.width)
         reader, check = self._open_payload(file)
@@ -289,12 +267,7 @@ class Codec(PayloadCoder):
     def read_levels(self, file: File) -> np.ndarray:
         """Decode the gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉), of a file.
 
-        Latents are not decoded, so the checksum is not compared.
-
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Latents are not decoded, so the checksum is not compared. Raises as `decode_symbols`.
         """
         header, grid = file.header, Grid(file.height, file.width)
         reader, check = self._open_payload(file)

@@ -105,10 +105,7 @@ class FrameDecoder(_FrameState):
     def decode(self, frame: CodedFrame, fields: bytes) -> DecodedFrame:
         """Decode a frame to latents; ``fields`` is as for `FrameEncoder.encode`.
 
-        Raises
-        ------
-        DamagedError
-            If the frame is damaged, or does not follow the frame decoded before it.
+        Raises DamagedError if the frame is damaged, or does not follow the frame decoded before it.
         """
         if not frame.key and not self._sources:
             raise DamagedError("no key frame is before it")

@@ -117,10 +117,7 @@ def _manifest(folder: Path) -> dict[str, str]:
 def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
     """Load a set by name, or from the ``folder`` of a set that is not installed.
 
-    Raises
-    ------
-    UnknownWeightsError
-        If there is no such set, or a file does not match its hash in the manifest.
+    Raises UnknownWeightsError if there is no such set, or a file does not match its hash in the manifest.
     """
     where = folder or _folder(name)
     manifest = _manifest(where)
@@ -151,10 +148,7 @@ def label_of(short: bytes) -> str:
 def by_hash(short: bytes) -> WeightSet:
     """Load the set that the header of a file names.
 
-    Raises
-    ------
-    UnknownWeightsError
-        If no installed set has this hash.
+    Raises UnknownWeightsError if no installed set has this hash.
     """
     if name := name_of(short):
         return load(name)

@@ -24,10 +24,7 @@ _GAIN = 24
 def check_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
     """Validate levels; return them as int8, or None if all are zero.
 
-    Raises
-    ------
-    InputError
-        If they are not integers of this shape within ±7.
+    Raises InputError if they are not integers of this shape within ±7.
     """
     levels = np.asarray(levels)
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
@@ -135,10 +132,7 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
 def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     """Read a level map, int8 (height, width).
 
-    Raises
-    ------
-    DamagedError
-        If a level is beyond ±7.
+    Raises DamagedError if a level is beyond ±7.
     """
     adaptive = _Adaptive()
     levels = np.empty((height, width), np.int8)

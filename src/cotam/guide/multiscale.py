@@ -39,16 +39,13 @@ OVERLAP = 0.25
 def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> np.ndarray:
     """Return the importance map, float32 (gh, gw), positive and of mean 1, of an image of any size.
 
+    Raises InputError if the guide does not return a map of positive numbers.
+
     Parameters
     ----------
     guide : runs once if it has no ``side``, or if the image is not larger than that
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
-
-    Raises
-    ------
-    InputError
-        If the guide does not return a map of positive numbers.
     """
     side = side_of(guide)
     height, width = pixels.shape[:2]

@@ -39,10 +39,7 @@ class GraphGuide:
     def __init__(self, path: Path, threads: int = 0, *, output: str = "importance") -> None:
         """Load the file. With ``threads`` 0, use all processors of this process.
 
-        Raises
-        ------
-        InputError
-            If the file does not exist, is not ONNX, or is not a guide.
+        Raises InputError if the file does not exist, is not ONNX, or is not a guide.
         """
         self._path, self.output = path, output
         self._session = _open(path, threads)
@@ -94,10 +91,7 @@ class GraphGuide:
     def importance(self, pixels: np.ndarray) -> np.ndarray:
         """Return the importance map, float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
 
-        Raises
-        ------
-        InputError
-            If the graph fails, or its output is not positive numbers.
+        Raises InputError if the graph fails, or its output is not positive numbers.
         """
         (found,) = self._run(pixels, self.output)
         return self._check_map(found)

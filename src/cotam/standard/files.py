@@ -80,6 +80,9 @@ def make(
 ) -> StandardFile:
     """Encode an image as a standard file.
 
+    Raises InputError if an argument is out of range, or the format cannot hold the image, and TargetSizeError
+    if not even one pixel fits ``target_size``.
+
     Parameters
     ----------
     pixels : uint8 (H, W, 3), RGB, at the size to be sent (`cotam.image.fit`)
@@ -92,13 +95,6 @@ def make(
     page : the image is mostly text: a document, a screen, a chart (`cotam.guide.content.Content.is_page`)
     prefilter : False writes a plain file, with optimal Huffman tables (JPEG), method 6 (WebP) or speed 6
         (AVIF) of Pillow
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or the format cannot hold the image.
-    TargetSizeError
-        If not even one pixel fits ``target_size``.
     """
     _check(pixels, format, quality, target_size)
     writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)

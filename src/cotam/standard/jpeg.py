@@ -91,7 +91,7 @@ def encode(
 ) -> bytes:
     """Encode pixels as a progressive JPEG file (`cotam.standard.scans`).
 
-    Chroma is 4:2:0; grey images have luma only.
+    Chroma is 4:2:0; grey images have luma only. Raises InputError if a side is longer than 65535 pixels.
 
     Parameters
     ----------
@@ -99,11 +99,6 @@ def encode(
     quality : 0 … 100, as libjpeg's
     settings : see `Settings`
     importance : (gh, gw), positive, covers the image evenly
-
-    Raises
-    ------
-    InputError
-        If a side is longer than 65535 pixels.
     """
     height, width = pixels.shape[:2]
     if max(height, width) > _LONGEST_SIDE:
