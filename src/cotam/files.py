@@ -66,22 +66,18 @@ def plan_outputs(
     """
     if output == "":
         raise ValueError("the name of the output is empty")
-    folder = None
     if output is None:
         for source in inputs:
-            address = "://" in source and not os.path.exists(source)
-            if address or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
-                raise ValueError(f"{source} is not in a folder: give an output with -o")
-    elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
-        if STANDARD in inputs:
-            raise ValueError("standard input has no name to use in a folder: give a file as output")
-        folder = Path(output)
-    elif len(inputs) > 1:
-        raise ValueError(
-            f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
-        )
-    else:
+            _check_has_folder(source)
+    elif output == STANDARD or not (_ends_in_slash(output) or os.path.isdir(output)):
+        if len(inputs) > 1:
+            raise ValueError(
+                f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
+            )
         return [(inputs[0], output)], {}
+    elif STANDARD in inputs:
+        raise ValueError("standard input has no name to use in a folder: give a file as output")
+    folder = None if output is None else Path(output)
     pairs = [(source, _inside(folder, source, suffix, keep_suffix_beside)) for source in inputs]
     outputs = {_key(target): source for source, target in pairs if _key(source) != _key(target)}
     skipped = {
@@ -98,17 +94,25 @@ def plan_outputs(
     return pairs, skipped
 
 
+def _check_has_folder(source: str) -> None:
+    """Raise ValueError for an address or a device, beside which no output can be written."""
+    address = "://" in source and not os.path.exists(source)
+    if address or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
+        raise ValueError(f"{source} is not in a folder: give an output with -o")
+
+
 def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: bool) -> str:
     """Return the output of one input in ``folder``; None is the folder of the input."""
     if source == STANDARD:
         return STANDARD
-    name = Path(os.path.abspath(source))  # the folder . has no name
+    path = Path(os.path.abspath(source))  # the folder . has no name
     folder = Path(source).parent if folder is None else folder
-    beside = os.path.realpath(folder) == os.path.realpath(name.parent)
-    return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
+    beside = os.path.realpath(folder) == os.path.realpath(path.parent)
+    return str(folder / (path.name if beside and keep_suffix_beside else path.stem)) + suffix
 
 
 def _key(path: str) -> str:
+    """Return a form of a path that is equal for different spellings."""
     return path if path == STANDARD else os.path.normcase(os.path.abspath(path))
 
 

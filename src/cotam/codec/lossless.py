@@ -47,8 +47,8 @@ def encode_lossless(pixels: np.ndarray) -> bytes:
 def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode a payload to pixels uint8 (H, W, 3).
 
-    Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is above 2¹⁴,
-    and MissingCodecError if Pillow has no WebP decoder.
+    Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is longer
+    than 2¹⁴, and MissingCodecError if Pillow has no WebP decoder.
     """
     if not features.check("webp"):
         raise MissingCodecError("decode", "WebP")

@@ -156,8 +156,7 @@ def _parse_sequence_header(body: bytes) -> SequenceHeader:
 def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
     """Split a temporal unit into OBUs, each as (whole OBU, its body); the last may lack its size.
 
-    Raises FormatError if a header is not a plain one, or a size is wrong, TruncatedError if the data end before
-    it.
+    Raises FormatError if a header is not a plain one or a size is wrong, TruncatedError if data are missing.
     """
     found, at = [], 0
     while at < len(data):
