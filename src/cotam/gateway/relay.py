@@ -77,10 +77,7 @@ class Relay:
         exchange = exchange_of(scope)
         received = None
         if self.receiver and is_link(scope["headers"]):
-            with exchange.stage("link"):
-                loop = asyncio.get_running_loop()
-                received = await loop.run_in_executor(self.pool, self.receiver, body, exchange.owner)
-            exchange.saved = len(received.body) - len(body)
+            received = await self._receive(self.receiver, body, exchange)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | Outgoing = b""
@@ -106,10 +103,18 @@ class Relay:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
             await _send_answer(answer, send, answer_headers)
         except httpx2.HTTPError as error:
-            # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
+            # The answer has begun: ending it early shows the client that it is incomplete.
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
+
+    async def _receive(self, receiver: Receiver, body: bytes, exchange: Exchange) -> Received:
+        """Restore the request of a link body."""
+        with exchange.stage("link"):
+            loop = asyncio.get_running_loop()
+            received = await loop.run_in_executor(self.pool, receiver, body, exchange.owner)
+        exchange.saved = len(received.body) - len(body)
+        return received
 
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
         """Return the job of the converter; None if nothing is to be converted."""
@@ -151,11 +156,7 @@ class Relay:
         repeated = Event()
         value = self._parse(body, scope, headers, repeated)
         if value is None:
-            if not self.converter.passes_cotam and has_cotam(body):
-                raise RefusedError(
-                    "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
-                    "decode it with POST /v1/cotam/decode first"
-                )
+            self._check_no_cotam(body)
             return body
         if self.converter.checks_addresses:
             check_clear(value)
@@ -166,15 +167,27 @@ class Relay:
         job.rest = len(body) - sum(len(part.text) for part in found)
         placeholders = Placeholders(self.converter(found, job))
         value = replace_media(value, placeholders.changes)
-        where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
-        if where is not None:
-            place = format_place(where) or "body"
-            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
+        self._check_none_left(value)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
         if not placeholders.changes and not repeated.is_set():
             return body
         content = placeholders.fill(to_json(value))
         return b"".join(content) if self.sender else content
+
+    def _check_no_cotam(self, body: bytes) -> None:
+        """Refuse a body that is not JSON, if it carries a .cotam file that the upstream does not read."""
+        if not self.converter.passes_cotam and has_cotam(body):
+            raise RefusedError(
+                "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
+                "decode it with POST /v1/cotam/decode first"
+            )
+
+    def _check_none_left(self, value: Any) -> None:
+        """Refuse converted JSON with a .cotam file left, if the upstream does not read these."""
+        where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
+        if where is not None:
+            place = format_place(where) or "body"
+            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
 
     def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
@@ -186,8 +199,8 @@ class Relay:
         try:
             return parse_json(body, repeated.set)
         except InputError as error:
-            # A server may read more as JSON: a value with other text behind it, or text that is not UTF-8.
-            # A file may have lines of JSON.
+            # Some servers read more as JSON: a value with text after it, or text that is not UTF-8. Uploaded
+            # files may have lines of JSON.
             is_file = scope["path"].startswith("/v1/files")
             if is_json or (self.converter.checks_addresses and first in b"{[" and not is_file):
                 raise RefusedError(str(error)) from error
