@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec.flat import Coded
+    from cotam.codec.flat import Coded, FlatCoder
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -33,7 +33,7 @@ __all__ = [
     "pillow_info",
 ]
 
-SHRUNK_FOR = 2.0
+SHRINK_MARGIN = 2.0
 """An image that does not fit a byte budget at quality 0 is shrunk until quality 0 would take the budget
 divided by this, so that the smaller image is coded at a higher quality, at which text can be read."""
 
@@ -157,11 +157,11 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
     InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
         As `encode`; arguments were checked by ``options``.
     """
-    from cotam.image.fit import fitted
-    from cotam.image.read import read_noted
+    from cotam.image.fit import shrink_to_fit
+    from cotam.image.read import read_with_notes
 
-    loaded = read_noted(image, background=options.background, keep=options.kept_metadata, note=note)
-    pixels = fitted(loaded.pixels, options.fit, options.max_pixels)
+    loaded = read_with_notes(image, background=options.background, keep=options.kept_metadata, note=note)
+    pixels = shrink_to_fit(loaded.pixels, options.fit, options.max_pixels)
     file = _encode_within(pixels, options.resolve(pixels), loaded.metadata)
     height, width = pixels.shape[:2]
     if note and (file.width, file.height) != (width, height):
@@ -172,7 +172,7 @@ def encode_image(image: ImageInput, options: Options, note: Callable[[str], None
 
 def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
     """Encode as planned; shrink an image that does not fit into the target size at any quality."""
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
 
     whole = pixels
     while True:
@@ -182,8 +182,8 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
             count = pixels.shape[0] * pixels.shape[1]
             if plan.target_size is None or count == 1 or plan.levels is not None:
                 raise
-            share = plan.target_size / error.smallest / SHRUNK_FOR
-        pixels = fitted(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
+            share = plan.target_size / error.smallest / SHRINK_MARGIN
+        pixels = shrink_to_fit(whole, max_pixels=max(1, min(int(count * share), count * 3 // 4)))
 
 
 def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
@@ -191,30 +191,36 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
     from cotam.codec.av1 import can_encode_av1
-    from cotam.codec.flat import FlatCoder, better
+    from cotam.codec.flat import FlatCoder
 
-    target, quality, is_flat = plan.target_size, plan.quality, plan.payload == "flat"
-    coder = FlatCoder(pixels, metadata, palette=is_flat, effort=plan.effort)
-
-    def coded() -> Coded:
-        return coder.encode(quality) if target is None else coder.encode_within(target)
-
-    if is_flat:
-        return coded().file
+    coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
+    if plan.payload == "flat":
+        return _encode_flat(coder, plan).file
     if not can_encode_av1(*pixels.shape[1::-1]):
         return _encode_learned(pixels, plan, metadata)
     try:
-        file = _encode_learned(pixels, plan, metadata)
+        learned = _encode_learned(pixels, plan, metadata)
     except TargetSizeError:
-        return coded().file
+        return _encode_flat(coder, plan).file
     try:
-        other = coded()
+        av1 = _encode_flat(coder, plan)
     except TargetSizeError:
-        return file
+        return learned
+    return _choose_better(coder, learned, av1, plan)
+
+
+def _choose_better(coder: FlatCoder, learned: File, av1: Coded, plan: Plan) -> File:
+    from cotam.codec.flat import better
     from cotam.codec.shared import codec
 
-    first = coder.measure(file, codec(plan.weights).decode(file))
-    return better(first, other, None if target else quality).file
+    measured = coder.measure(learned, codec(plan.weights).decode(learned))
+    return better(measured, av1, plan.quality if plan.target_size is None else None).file
+
+
+def _encode_flat(coder: FlatCoder, plan: Plan) -> Coded:
+    if plan.target_size is None:
+        return coder.encode(plan.quality)
+    return coder.encode_within(plan.target_size)
 
 
 def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:

@@ -94,7 +94,7 @@ class MissingLabError(CotamError, ImportError):
 
 
 class MissingCodecError(CotamError, ImportError):
-    """Pillow was built without an image codec; the message says which, and what to install."""
+    """Pillow was built without an image codec; the message names it and says what to install."""
 
     def __init__(self, action: str, codec: str) -> None:
         super().__init__(

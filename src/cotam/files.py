@@ -17,7 +17,7 @@ from cotam.errors import InputError
 __all__ = [
     "STANDARD",
     "check_output",
-    "grown",
+    "growth_note",
     "identities",
     "image_input",
     "make_folder",
@@ -41,7 +41,7 @@ _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
 
 
-def grown(before: int, after: int) -> str:
+def growth_note(before: int, after: int) -> str:
     """Return the note for a file that grew from ``before`` to ``after`` bytes."""
     return f"grew from {before} to {after} bytes: keep the original, or give a target size below {before}"
 
@@ -66,22 +66,18 @@ def plan_outputs(
     """
     if output == "":
         raise ValueError("the name of the output is empty")
-    folder = None
     if output is None:
         for source in inputs:
-            address = "://" in source and not os.path.exists(source)
-            if address or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
-                raise ValueError(f"{source} is not in a folder: give an output with -o")
-    elif output != STANDARD and (_ends_in_slash(output) or os.path.isdir(output)):
-        if STANDARD in inputs:
-            raise ValueError("standard input has no name to use in a folder: give a file as output")
-        folder = Path(output)
-    elif len(inputs) > 1:
-        raise ValueError(
-            f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
-        )
-    else:
+            _check_has_folder(source)
+    elif output == STANDARD or not (_ends_in_slash(output) or os.path.isdir(output)):
+        if len(inputs) > 1:
+            raise ValueError(
+                f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
+            )
         return [(inputs[0], output)], {}
+    elif STANDARD in inputs:
+        raise ValueError("standard input has no name to use in a folder: give a file as output")
+    folder = None if output is None else Path(output)
     pairs = [(source, _inside(folder, source, suffix, keep_suffix_beside)) for source in inputs]
     outputs = {_key(target): source for source, target in pairs if _key(source) != _key(target)}
     skipped = {
@@ -98,17 +94,25 @@ def plan_outputs(
     return pairs, skipped
 
 
+def _check_has_folder(source: str) -> None:
+    """Raise ValueError for an address or a device, beside which no output can be written."""
+    address = "://" in source and not os.path.exists(source)
+    if address or source.startswith(("/dev/fd/", "/dev/std", "/dev/video")):
+        raise ValueError(f"{source} is not in a folder: give an output with -o")
+
+
 def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: bool) -> str:
-    """The output of one input in a folder; None is the input's own."""
+    """Return the output of one input in ``folder``; None is the folder of the input."""
     if source == STANDARD:
         return STANDARD
-    name = Path(os.path.abspath(source))  # the folder . has no name
+    path = Path(os.path.abspath(source))  # the folder . has no name
     folder = Path(source).parent if folder is None else folder
-    beside = os.path.realpath(folder) == os.path.realpath(name.parent)
-    return str(folder / (name.name if beside and keep_suffix_beside else name.stem)) + suffix
+    beside = os.path.realpath(folder) == os.path.realpath(path.parent)
+    return str(folder / (path.name if beside and keep_suffix_beside else path.stem)) + suffix
 
 
 def _key(path: str) -> str:
+    """Return a form of a path that is equal for different spellings."""
     return path if path == STANDARD else os.path.normcase(os.path.abspath(path))
 
 
@@ -168,7 +172,7 @@ def reading(path: str) -> Iterator[BinaryIO]:
     if path != STANDARD:
         with open(path, "rb") as file:
             yield file
-    elif sys.stdin is None:  # closed by whoever started this process
+    elif sys.stdin is None:  # the parent process closed it
         raise OSError(errno.EBADF, "is closed", "standard input")
     else:
         yield sys.stdin.buffer
@@ -189,8 +193,8 @@ def read_checked(
     check: Callable[[bytes], object] | None = None,
     limit: int | None = None,
 ) -> bytes:
-    """As `read_input`, for an open file. Raises InputError for more than ``limit`` bytes, or `MAX_PIPE`."""
-    most = MAX_PIPE if limit is None else limit
+    """Read an open file as `read_input` does; ``limit`` is in bytes, None for `MAX_PIPE`."""
+    limit = MAX_PIPE if limit is None else limit
     parts = [file.read(head)]
     if check:
         check(parts[0])
@@ -198,8 +202,8 @@ def read_checked(
     while part := file.read(1 << 20):  # a large size would be allocated at once
         parts.append(part)
         size += len(part)
-        if size > most:
-            raise InputError(f"more than {most} bytes came, too many for an image: does it end?")
+        if size > limit:
+            raise InputError(f"more than {limit} bytes came, too many for an image: does it end?")
     return b"".join(parts)
 
 
@@ -210,10 +214,10 @@ def image_input(path: str) -> str | bytes:
 
 def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
     """Return a stream of ``head``, which was read already, and then the rest."""
-    return cast("BinaryIO", _Begun(head, rest))
+    return cast("BinaryIO", _PrefixedStream(head, rest))
 
 
-class _Begun:
+class _PrefixedStream:
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = io.BytesIO(head), rest
 
@@ -265,7 +269,7 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         with file:
             yield cast("IO[bytes]", file)
         return
-    try:  # an interrupt may come before the file is known by a name
+    try:  # an interrupt may come right after the file is created
         with _naming(path):
             file = _Sink(path, temporary, "xb+")
         with file:

@@ -124,7 +124,7 @@ def _read_frames(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ticks and pixels of each frame, checked."""
     from cotam.format.sequence import TICKS
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
     from cotam.image.read import to_rgb
 
     first = None
@@ -139,7 +139,7 @@ def _read_frames(
             raise InputError(f"frame {number} is {size}, the first is {first}")
         if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
             raise InputError(f"frame {number}: time must be a number of seconds from 0 on, got {seconds!r}")
-        yield round(seconds * TICKS), fitted(pixels, options.fit, options.max_pixels)
+        yield round(seconds * TICKS), shrink_to_fit(pixels, options.fit, options.max_pixels)
 
 
 def _encode(
@@ -220,11 +220,11 @@ def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tu
 
     reader = SequenceReader(source)
     decoder = _decoder(reader.header, size_limit)
-    for ticks, draw in _decoded(reader.frames(), decoder):
+    for ticks, draw in _decode_chunks(reader.frames(), decoder):
         yield ticks / TICKS, Image.fromarray(draw(view))
 
 
-def _decoded(
+def _decode_chunks(
     frames: Iterator[tuple[int, bytes, CodedFrame]], decoder: FrameDecoder, first: int = 0
 ) -> Iterator[tuple[int, Callable[[View], np.ndarray]]]:
     """Yield the ticks of each frame, and a function that draws its pixels; ``first`` is a key frame."""
@@ -333,7 +333,7 @@ class FrameSequence:
             if start == key:
                 reader = SequenceReader(BytesIO(self._data))
                 decoder = _decoder(self._header, self._header.width * self._header.height)
-                self._frames = _decoded(reader.frames_from(self._entries, key), decoder, key)
+                self._frames = _decode_chunks(reader.frames_from(self._entries, key), decoder, key)
             ((_, draw),) = deque(islice(self._frames, number + 1 - start), maxlen=1)
             self._next = number + 1
             pixels = draw(self._view)

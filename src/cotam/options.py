@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 FEW_COLOURS = 32
-"""Images of at most this many colours, such as QR codes, are flat graphics whatever their flatness."""
+"""Images of at most this many colours, such as QR codes, are always flat graphics."""
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
@@ -137,7 +137,10 @@ class Options:
         if may_choose and not sequence and _is_flat(pixels):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
         if self.profile in ("auto", "mllm"):
-            _open_ahead()
+            from cotam.codec.shared import open_ahead
+            from cotam.runtime import ENCODING
+
+            open_ahead("mllm", ENCODING)  # most images need it; it opens while the guide runs
         content = examine(pixels, guide="text", fusion=fusion) if self.profile == "auto" else None
         weights = content.profile if content else self.profile
         guide = self._given_guide
@@ -167,14 +170,6 @@ def _is_flat(pixels: np.ndarray) -> bool:
     from cotam.codec.flat import can_encode_flat
 
     return can_encode_flat(pixels.shape[1], pixels.shape[0])
-
-
-def _open_ahead() -> None:
-    """Open the graphs of the weight set "mllm", which most images need, while the guide is opened and run."""
-    from cotam.codec.shared import open_ahead
-    from cotam.runtime import ENCODING
-
-    open_ahead("mllm", ENCODING)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class CotamImageFile(ImageFile.ImageFile):
         self._size = header.width, header.height
         self.info["quality"] = header.quality
         if header.has_metadata:
-            with suppress(CotamError):  # load() raises what is wrong with the rest
+            with suppress(CotamError):  # load() raises errors in the rest
                 self._read_boxes()
 
     def _read_boxes(self) -> None:

@@ -100,7 +100,7 @@ class Screen:
         try:
             yield report
         except BrokenPipeError:
-            raise  # nobody reads the output
+            raise  # the reader of the output is gone
         except ERRORS as error:
             report.fields = {"error": describe(error, name)}
             self.error(report.fields["error"])
@@ -111,12 +111,12 @@ class Screen:
             self.row({"file": name, **report.fields, "notes": report.notes})
 
     def row(self, fields: dict[str, Any]) -> None:
-        """Print a line of JSON, if JSON was asked for."""
+        """Print a line of JSON, if ``as_json``."""
         if self._as_json:
             click.echo(json.dumps(fields))
 
     def note(self, text: str) -> None:
-        """Show a note that says what was repaired, left out or assumed."""
+        """Show a note on what was repaired, left out or assumed."""
         if not self._quiet:
             self._line(f"cotam: note: {text}")
 

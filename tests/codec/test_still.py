@@ -71,7 +71,7 @@ def test_size_and_fidelity_rise_with_quality(sample: Path) -> None:
 def test_size_is_what_the_tables_promise() -> None:
     for quality in (10, 50, 90):
         symbols, index = CODEC.quantise(picture(336, 336), quality)
-        coded = CODEC.hyper.coded(symbols.z, quality, None)
+        coded = CODEC.hyper.residuals(symbols.z, quality, None)
         bits = WEIGHTS.tables.bits(symbols.y, index) + WEIGHTS.tables.bits(*coded)
         real = 8 * len(CODEC.encode(picture(336, 336), quality).payload)
         # The coder ends on a whole word: 64 bits at most.

@@ -11,7 +11,7 @@ from synthetic import picture
 
 import cotam
 from cotam.compare import features, words
-from cotam.compare.formats import installed
+from cotam.compare.formats import installed_formats
 from cotam.compare.sheet import crop_corner, draw
 from cotam.compare.table import compare, smallest_as_near
 from cotam.image.psnr import psnr
@@ -23,7 +23,7 @@ ROWS = compare(PIXELS, quality=40)
 def test_every_format_fits_into_the_bytes_of_cotam() -> None:
     ours, *others = ROWS
     assert ours.data == cotam.encode(PIXELS, quality=40)
-    assert [row.format for row in others] == installed()
+    assert [row.format for row in others] == installed_formats()
     for row in others:
         lowest = len(row.format.encode(PIXELS, row.format.qualities[0]))
         assert len(row.data) <= max(len(ours.data), lowest)
@@ -65,8 +65,8 @@ def test_equal_images_have_the_highest_psnr() -> None:
 
 def test_words_count_as_often_as_they_are_written() -> None:
     assert words.words("TEL : 03-7731 (Kuala).") == ["tel", "03-7731", "kuala"]
-    assert words.kept(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
-    assert words.kept([" - "], ["x"]) is None
+    assert words.share_read(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
+    assert words.share_read([" - "], ["x"]) is None
 
 
 @pytest.mark.skipif(not words.available(), reason=f"needs: {words.INSTALL}")

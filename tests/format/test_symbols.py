@@ -87,28 +87,28 @@ def test_extremes_come_back(value: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(["symbols", "uniform", "one"]), max_size=12), st.integers(0, 2**32 - 1))
+@given(st.lists(st.sampled_from(["symbols", "uint16", "one"]), max_size=12), st.integers(0, 2**32 - 1))
 def test_calls_of_all_kinds_mix(calls: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
     tables, model = make_tables(seed, 3, 10), Categorical(np.array([0.5, 0.25, 0.25]), perfect=False)
     index = rng.integers(0, 4, (2, 5)).astype(np.uint8)
     values = {
         "symbols": draw_symbols(tables, index, seed),
-        "uniform": rng.integers(0, 1 << 16, 3),
+        "uint16": rng.integers(1 << 16),
         "one": np.array(rng.integers(3)),
     }
     writer = SymbolWriter(tables)
     for call in calls:
         if call == "symbols":
             writer.put(values[call], index)
-        elif call == "uniform":
-            writer.put_uniform(values[call], 1 << 16)
+        elif call == "uint16":
+            writer.put_uint16(int(values[call]))
         else:
             writer.put_one(int(values[call]), model)
     reader = SymbolReader(tables, writer.finish())
     read = {
         "symbols": lambda: reader.get(index),
-        "uniform": lambda: reader.get_uniform(3, 1 << 16),
+        "uint16": lambda: np.array(reader.get_uint16()),
         "one": lambda: np.array(reader.get_one(model)),
     }
     for call in calls:
@@ -171,11 +171,11 @@ def test_any_bytes_give_symbols_or_one_error(data: bytes, seed: int) -> None:
     reader = SymbolReader(make_tables(seed, 3, 5), data)
     try:
         symbols = reader.get(rng.integers(0, 4, 100).astype(np.uint8))
-        uniform = reader.get_uniform(5, 1 << 16)
+        number = reader.get_uint16()
     except DamagedError:
         return
     assert np.abs(symbols.astype(int)).max() <= SYMBOL_LIMIT
-    assert 0 <= uniform.min() <= uniform.max() < 1 << 16
+    assert 0 <= number < 1 << 16
 
 
 class PlainDecoder:

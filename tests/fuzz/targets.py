@@ -20,7 +20,7 @@ from cotam.gateway.converter import Job
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.json_body import parse_json, to_json
 from cotam.gateway.media import Media
-from cotam.gateway.parts import parts, replaced
+from cotam.gateway.parts import parts, replace_media
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.to_cotam import ToCotam
@@ -67,7 +67,7 @@ def rewrite(data: bytes) -> None:
         return
     found = parts(body)
     news = {part: Media("image/new", number.to_bytes(4)) for number, part in enumerate(found)}
-    new = replaced(body, news)
+    new = replace_media(body, news)
     assert [part.media or part.text for part in parts(new)] == list(news.values())
     before = [(part.place, part.key, part.text) for part in found]
     assert [(part.place, part.key, part.text) for part in parts(body)] == before  # the one given is as it was
@@ -90,7 +90,7 @@ def convert(data: bytes) -> None:
         except RefusedError as error:
             _check_text(error)
             continue
-        to_json(replaced(body, news))
+        to_json(replace_media(body, news))
 
 
 def _check_text(error: Exception) -> None:

@@ -13,7 +13,7 @@ from gateway_servers import Model
 from cotam.gateway.body_stream import Placeholders
 from cotam.gateway.json_body import to_json
 from cotam.gateway.media import Media
-from cotam.gateway.parts import parts, replaced
+from cotam.gateway.parts import parts, replace_media
 
 
 def chat(*urls: str) -> dict[str, Any]:
@@ -32,8 +32,8 @@ def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
         third: Media("image/jpeg", b"JPEG"),
     }
     placeholders = Placeholders(changes)
-    content = placeholders.filled(to_json(replaced(body, placeholders.changes)))
-    expected = to_json(replaced(body, changes))
+    content = placeholders.fill(to_json(replace_media(body, placeholders.changes)))
+    expected = to_json(replace_media(body, changes))
     assert len(content) == len(expected)
     assert b"".join(content) == expected
 
@@ -44,7 +44,7 @@ def test_files_are_not_copied_before_they_are_sent() -> None:
     tracemalloc.start()
     try:
         placeholders = Placeholders({part: Media("image/png", file) for part in parts(body)})
-        content = placeholders.filled(to_json(replaced(body, placeholders.changes)))
+        content = placeholders.fill(to_json(replace_media(body, placeholders.changes)))
         length = len(content)
         assert sum(map(len, content)) == length > 200 * 1_333_000
         assert tracemalloc.get_traced_memory()[1] < 8_000_000

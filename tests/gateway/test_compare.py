@@ -66,7 +66,7 @@ def distance(seen: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean((features.tokens(seen) - features.tokens(other)) ** 2))
 
 
-OTHERS = [one.name for one in formats.installed()]
+OTHERS = [one.name for one in formats.installed_formats()]
 
 
 @pytest.mark.skipif(not features.available(), reason=f"needs: {features.INSTALL}")

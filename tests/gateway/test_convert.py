@@ -157,7 +157,7 @@ def test_a_long_session_of_screenshots_passes() -> None:
     """200 images, each with a 25th of the pixels that an image may have, as 2 MP are of 50."""
     size = 25 * PIXELS.shape[0] * PIXELS.shape[1]
     parts = parts_of(*[data_url("image/vnd.cotam", CODED)] * 200)
-    assert len(ForModel(size)(parts, Job(most=MAX_IMAGES))) == 200
+    assert len(ForModel(size)(parts, Job(max_images=MAX_IMAGES))) == 200
 
 
 def test_roundtrip_codes_ordinary_images_and_logs_them() -> None:

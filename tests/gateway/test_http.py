@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cotam.gateway.bodies import decoded, zstd
+from cotam.gateway.bodies import decompress, zstd
 from cotam.gateway.paths import api_of, model_in, normal_path
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
@@ -148,10 +148,10 @@ def test_large_windows_of_zstd_are_refused() -> None:
         packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window})
         data = packer.compress(bytes(1 << 24)) + packer.flush()
         if whole:
-            assert len(decoded(data, "zstd", 1 << 24)) == 1 << 24
+            assert len(decompress(data, "zstd", 1 << 24)) == 1 << 24
         else:
             with pytest.raises(RefusedError, match="is not valid zstd"):
-                decoded(data, "zstd", 1 << 24)
+                decompress(data, "zstd", 1 << 24)
 
 
 def test_bytes_of_queries_are_escaped() -> None:
@@ -165,17 +165,17 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         ("deflate", zlib.compress(bomb)),
         ("zstd", zstd.compress(bomb)),
     ):
-        assert decoded(body, encoding, len(bomb)) == bomb
+        assert decompress(body, encoding, len(bomb)) == bomb
         with pytest.raises(RefusedError, match="larger than 99,999 bytes when it is decoded") as caught:
-            decoded(body, encoding, len(bomb) - 1)
+            decompress(body, encoding, len(bomb) - 1)
         assert caught.value.status == 413
         with pytest.raises(RefusedError, match="is not valid") as caught:
-            decoded(body[:-5], encoding, len(bomb))
+            decompress(body[:-5], encoding, len(bomb))
         assert caught.value.status == 400
         with pytest.raises(RefusedError, match="is not valid"):
-            decoded(body + b"more", encoding, len(bomb))
+            decompress(body + b"more", encoding, len(bomb))
     with pytest.raises(RefusedError, match="'gzip, gzip' is not supported"):
-        decoded(gzip.compress(gzip.compress(b"")), "gzip, gzip", 9)
+        decompress(gzip.compress(gzip.compress(b"")), "gzip, gzip", 9)
 
 
 # Paths

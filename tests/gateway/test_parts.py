@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotam.errors import InputError
-from cotam.gateway.json_body import Where, dotted, find_string, parse_json, to_json
+from cotam.gateway.json_body import Where, find_string, format_place, parse_json, to_json
 from cotam.gateway.media import Media, data_url, read_data_url
-from cotam.gateway.parts import check_clear, parts, replaced
+from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.refusal import RefusedError
 
 CHAT: dict[str, Any] = {
@@ -103,7 +103,7 @@ def test_replaced_changes_media_alone(body: Any) -> None:
     before = copy.deepcopy(body)
     found = parts(body)
     news = {part: Media("image/png", bytes([number])) for number, part in enumerate(found)}
-    changed = replaced(body, news)
+    changed = replace_media(body, news)
     assert body == before
     assert [part.media for part in parts(changed)] == list(news.values())
     assert parts(changed)[0].name == found[0].name
@@ -120,7 +120,7 @@ def test_frames_come_in_the_place_of_a_part() -> None:
         video: two,
         last: media(9),
     }
-    changed = replaced(CHAT, news)
+    changed = replace_media(CHAT, news)
     assert before == CHAT
     content = changed["messages"][1]["content"]
     text = {"type": "text", "text": "<0.0 seconds>"}
@@ -135,7 +135,7 @@ def test_frames_in_responses() -> None:
     found = parts(RESPONSES)
     assert [part.is_one_of_several for part in found] == [True, True, False]  # a screenshot is alone
     news = {part: [("<1.5 seconds>", media(7))] for part in found[:2]}
-    changed = replaced(RESPONSES, news)["input"]
+    changed = replace_media(RESPONSES, news)["input"]
     expected = [
         {"type": "input_text", "text": "<1.5 seconds>"},
         {"type": "input_image", "image_url": url(7), "detail": "auto"},
@@ -145,7 +145,7 @@ def test_frames_in_responses() -> None:
     video = {"input": [{"content": [{"type": "input_video", "video_url": "data:v"}]}]}
     (part,) = parts(video)
     assert part.kind == "video"
-    made = replaced(video, {part: [("<1.5 seconds>", media(7))]})
+    made = replace_media(video, {part: [("<1.5 seconds>", media(7))]})
     assert made == {"input": [{"content": expected}]}
 
 
@@ -202,7 +202,7 @@ def test_a_part_is_known_by_its_key_whatever_its_type(kind: object) -> None:
 def test_frames_in_the_place_of_a_part_without_a_type() -> None:
     body = {"messages": [{"content": [{"video_url": "data:v"}]}]}
     (part,) = parts(body)
-    made = replaced(body, {part: [("<1.5 seconds>", media(7))]})
+    made = replace_media(body, {part: [("<1.5 seconds>", media(7))]})
     text = {"type": "text", "text": "<1.5 seconds>"}
     assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": url(7)}}]
 
@@ -260,7 +260,7 @@ def test_every_address_of_a_part_is_found() -> None:
 def test_keys_in_other_case_are_found(body: Any, where: Where, name: str) -> None:
     with pytest.raises(RefusedError, match=f"write this key as '{name}'") as found:
         check_clear(body)
-    assert found.value.param == dotted(where)
+    assert found.value.param == format_place(where)
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_memory_is_bounded() -> None:
 def test_resized_is_near_to_what_pillow_makes_at_once(size: tuple[int, int], target: tuple[int, int]) -> None:
     pixels = picture(*size)
     expected = Image.fromarray(pixels).resize(target[::-1], Image.Resampling.BILINEAR)
-    found = multiscale.resized(pixels, target)
+    found = multiscale.resize_bilinear(pixels, target)
     assert found.shape == (*target, 3)
     assert np.abs(found.astype(float) - np.asarray(expected)).mean() < 2.5
-    assert multiscale.resized(pixels, size) is pixels
+    assert multiscale.resize_bilinear(pixels, size) is pixels

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from synthetic import picture
 
 from cotam.errors import InputError
-from cotam.guide.onnx import GraphGuide, normalised
+from cotam.guide.onnx import GraphGuide, normalise
 
 Make = Callable[[bytes], GraphGuide]
 
@@ -66,8 +66,8 @@ def test_the_scale_of_the_output_does_not_matter(made: Make) -> None:
     pixels = picture(40, 40)
     for value in (1e-30, 0.3, 1e30):
         assert made(constant_graph(value)).importance(pixels) == pytest.approx(np.ones((2, 3)))
-    assert normalised(np.array([[1.0, 3.0]])).tolist() == [[0.5, 1.5]]
-    assert normalised(np.array([[1e-38, 1e38]], np.float32)).min() > 0
+    assert normalise(np.array([[1.0, 3.0]])).tolist() == [[0.5, 1.5]]
+    assert normalise(np.array([[1e-38, 1e38]], np.float32)).min() > 0
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])

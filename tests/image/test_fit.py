@@ -17,7 +17,7 @@ import cotam
 import cotam.pillow
 from cotam.cli.main import main
 from cotam.errors import InputError
-from cotam.image.fit import fitted, target_size
+from cotam.image.fit import shrink_to_fit, target_size
 from cotam.image.psnr import psnr
 
 SIDES = st.integers(1, 12_000)
@@ -43,12 +43,12 @@ def test_what_is_refused() -> None:
 
 def test_pixels_are_shrunk_with_care() -> None:
     pixels = picture(400, 600)
-    small = fitted(pixels, max_pixels=60_000)
+    small = shrink_to_fit(pixels, max_pixels=60_000)
     assert small.shape == (200, 300, 3)
     means = pixels.reshape(200, 2, 300, 2, 3).mean((1, 3))
     assert psnr(small, means) > 30  # one in two pixels would give 25 dB
-    assert fitted(pixels) is pixels
-    assert fitted(pixels, "gemini-3") is pixels
+    assert shrink_to_fit(pixels) is pixels
+    assert shrink_to_fit(pixels, "gemini-3") is pixels
 
 
 def test_encode_fits_what_is_upright(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from cotam.errors import InputError
 from cotam.format.sequence import read_index
 from cotam.image.pipes import PipeFormat, read_pipe
 from cotam.image.psnr import psnr
-from cotam.image.sampling import read_clip, sampled
+from cotam.image.sampling import read_clip, sample_frames
 from cotam.image.video import Clip, write_mp4
 
 pytest.importorskip("av")
@@ -99,7 +99,7 @@ def test_sampling(
     times: tuple[float, ...], fps: float | None, most: int | None, length: float | None, expected: list[float]
 ) -> None:
     notes: list[str] = []
-    found = list(sampled(at(*times), fps, most, length, note=notes.append))
+    found = list(sample_frames(at(*times), fps, most, length, note=notes.append))
     assert len(notes) == (most == 4)
     assert [seconds for seconds, _ in found] == expected
     assert all(value == seconds for seconds, value in found)
@@ -108,7 +108,7 @@ def test_sampling(
 def test_images_are_made_of_sampled_frames_only() -> None:
     made = []
     frames = [(float(n), lambda n=n: made.append(n)) for n in range(10)]  # type: ignore[misc]
-    assert len(list(sampled(frames, 0.25, None, 10.0))) == 3
+    assert len(list(sample_frames(frames, 0.25, None, 10.0))) == 3
     assert made == [0, 4, 8]
 
 

@@ -12,7 +12,7 @@ from synthetic import picture
 
 from cotam.compare import features as compared
 from cotam.errors import InputError
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics import classes, features
 from cotam_lab.metrics.base import METRICS, metric, remember_last_image
@@ -72,7 +72,7 @@ def test_cotam_compare_measures_the_same_features(size: tuple[int, int]) -> None
     decoded = spoiled(pixels, 12)
     ours = float(np.mean((compared.tokens(decoded) - compared.tokens(pixels)) ** 2))
     # The metric looks at the whole size; at that of the command both are to say the same.
-    small = [resized(one, compared.size_seen(*size)).copy() for one in (decoded, pixels)]
+    small = [resize_bilinear(one, compared.size_seen(*size)).copy() for one in (decoded, pixels)]
     teacher = features.teacher_named(features.DEFAULT)
     theirs = features.feature_distances(*(features.see(teacher, one) for one in small))
     assert ours == pytest.approx(theirs["features"], rel=1e-3)

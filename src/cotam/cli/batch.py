@@ -129,8 +129,8 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
 
 
 @contextmanager
-def _shown(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
-    """Say what is left out and what was done before, show a bar, and say what is written."""
+def _watch(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
+    """Report what is left out and what was done before, then show progress."""
     for name, what in sorted(plan.special.items()):
         with screen.reporting(name) as report:
             report.note(f"is {what}: left out")
@@ -150,11 +150,11 @@ def _shown(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], No
 
 
 def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
-    """Run the conversion, and say how it went."""
+    """Run the conversion and report its result."""
     from cotam.datasets.run import FAILURES, NOTES, run
 
     try:
-        found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_shown, screen))
+        found = run(work, engine, name=name, overwrite=overwrite, watch=partial(_watch, screen))
     except KeyboardInterrupt:
         screen.note("interrupted: the same command converts the rest")
         raise

@@ -13,7 +13,7 @@ import click
 import cotam
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
-from cotam.cli.progress import planned
+from cotam.cli.progress import prepare_outputs
 from cotam.screen import Screen, columns
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def compare(
     from cotam.compare import features, words
     from cotam.compare.sheet import draw
     from cotam.compare.table import compare as compared
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
 
     if output and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
     screen = Screen()
     pairs = [(source, "") for source in inputs]
     if folder is not None:
-        pairs = planned(inputs, os.path.join(folder, ""), ".cotam", screen)
+        pairs = prepare_outputs(inputs, os.path.join(folder, ""), ".cotam", screen)
     check = partial(files.check_output, sources=files.identities(inputs), overwrite=not no_overwrite)
     if output:
         check(output)
@@ -69,7 +69,7 @@ def compare(
             targets = _targets(target) if target else {}
             for one in targets.values():
                 check(one)
-            pixels = read_noted(files.image_input(source), note=report.note).pixels
+            pixels = read_with_notes(files.image_input(source), note=report.note).pixels
             rows = compared(pixels, quality=quality, target_size=target_size)
             coded = cotam.info(rows[0].data)
             if (coded.height, coded.width) != pixels.shape[:2]:
@@ -103,7 +103,7 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
 
 
 def _cells(row: Row, ours: Row) -> dict[str, str]:
-    """A row of the table: head of each column → text."""
+    """Return a row of the table: column head → text."""
     cells = {"format": row.format.title, "bytes": f"{len(row.data):,}"}
     if ours.features is not None:
         equal = row.equal_features
@@ -128,9 +128,9 @@ def _numbers(row: Row) -> dict[str, Any]:
 
 
 def _targets(target: str) -> dict[str, str]:
-    """The file of each format, by its name, beside that of CoTAM."""
-    from cotam.compare.formats import COTAM, installed
+    """Return the output of each format, name → path, beside that of CoTAM."""
+    from cotam.compare.formats import COTAM, installed_formats
 
-    names = [one.name for one in (COTAM, *installed())]
+    names = [one.name for one in (COTAM, *installed_formats())]
     stem = target.removesuffix("cotam")
     return {name: stem + {"jpeg": "jpg"}.get(name, name) for name in names}

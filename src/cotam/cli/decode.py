@@ -11,8 +11,8 @@ import click
 import cotam
 from cotam import files
 from cotam.cli import video
-from cotam.cli.options import decode_options, file_options, message_options
-from cotam.cli.progress import planned, run
+from cotam.cli.options import check_json, decode_options, file_options, message_options, suffix_conflict
+from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.image.write import FORMS, saved
@@ -51,16 +51,15 @@ def decode(
     if OUT ends in .mp4.
     """
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
-    if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
-        raise click.UsageError("--json writes to standard output: give a file with -o")
+    check_json(as_json, inputs, output)
     decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
     if len(inputs) > 1:
-        pairs = planned(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
+        pairs = prepare_outputs(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
         pairs = decoding.without_frame_folders(pairs)
-        run(pairs, decoding.one_of_many, jobs=jobs, screen=screen)
+        run(pairs, decoding.decode_one_of_many, jobs=jobs, screen=screen)
     else:
         with files.reading(inputs[0]) as file:
-            decoding.only_one(inputs[0], file)
+            decoding.decode_only(inputs[0], file)
     screen.end()
 
 
@@ -79,36 +78,36 @@ class _Decoding:
     def suffix(self) -> str:
         return f".{self.form or 'png'}"
 
-    def only_one(self, source: str, file: BinaryIO) -> None:
-        """Decode the only input: what ``-o`` names depends on what it is."""
-        head = file.read(KIND_BYTES)
-        whole = files.put_back(head, file)
-        if is_sequence(head):
+    def decode_only(self, source: str, file: BinaryIO) -> None:
+        """Decode the only input: an image to a file, or a sequence to a folder or video."""
+        is_frames, whole = _peek(file)
+        if is_frames:
             target = video.target_of(source, self.output, self.form)
             with self.screen.reporting(source) as report, self.screen.progress(0):
                 self._frames(whole, source, target, report)
             return
-        ((_, target),) = planned([source], self.output, self.suffix, self.screen, keep_suffix_beside=True)
+        ((_, target),) = prepare_outputs(
+            [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
+        )
         form = form_of(target, self.form)
         with self.screen.reporting(source) as report, self.screen.progress(0):
             self._image(whole, source, target, form, report)
 
-    def one_of_many(self, source: str, target: str, report: Report) -> None:
-        """Decode one of several inputs to its own file, or to a folder for a sequence."""
+    def decode_one_of_many(self, source: str, target: str, report: Report) -> None:
+        """Decode one of several inputs: an image to a file, or a sequence to a folder."""
         if os.path.isdir(source):
             raise InputError(
                 f"{source}: is a folder: cotam batch {source} OUT --decode decodes what is in it"
             )
         with files.reading(source) as file:
-            head = file.read(KIND_BYTES)
-            whole = files.put_back(head, file)
-            if is_sequence(head):
+            is_frames, whole = _peek(file)
+            if is_frames:
                 self._frames(whole, source, f"{target.removesuffix(self.suffix)}.frames", report)
             else:
                 self._image(whole, source, target, form_of(target, self.form), report)
 
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The inputs but the folders of frames that an earlier run wrote for other inputs."""
+        """Leave out inputs that are folders of frames which an earlier run wrote for other inputs."""
         folders = {os.path.abspath(f"{target.removesuffix(self.suffix)}.frames") for _, target in pairs}
         kept = []
         for source, target in pairs:
@@ -134,12 +133,18 @@ class _Decoding:
         report.written(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
 
 
+def _peek(file: BinaryIO) -> tuple[bool, BinaryIO]:
+    """Return whether a stream holds a sequence, and a stream of the same bytes."""
+    head = file.read(KIND_BYTES)
+    return is_sequence(head), files.put_back(head, file)
+
+
 def form_of(target: str, given: str | None) -> str:
-    """Format of an output, by its suffix or ``given``; PNG for a pipe or a device."""
+    """Return the format of an output: ``given``, or by its suffix, or PNG for a pipe or device."""
     suffix = os.path.splitext(target)[1][1:].lower()
     named = {"jpeg": "jpg", "tif": "tiff"}.get(suffix, suffix)
     if given and named in FORMS and named != given:
-        raise click.UsageError(f"{target}: its suffix and --format {given} contradict each other")
+        raise suffix_conflict(target, given)
     if given or named in FORMS:
         return given or named
     if target == files.STANDARD or (os.path.exists(target) and not os.path.isfile(target)):

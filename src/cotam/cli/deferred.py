@@ -19,8 +19,8 @@ class _Deferred(click.Command):
     Parameters
     ----------
     load : imports that command
-    extra : that it needs; "" is none
-    absent : printed for --help where the command is not installed
+    extra : extra that the command needs, "" for none
+    absent : printed for --help if the command is not installed
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class _Deferred(click.Command):
 
 
 def of_module(name: str, module: str, extra: str, help: str) -> click.Command:
-    """The command ``name`` of a module of `cotam.cli`, which needs an extra, or "" for none."""
+    """Return the command ``name`` of a module of `cotam.cli`; ``extra`` is what it needs, "" for none."""
 
     def load() -> click.Command:
         found: click.Command = getattr(import_module(f"cotam.cli.{module}"), name)
@@ -59,7 +59,7 @@ def of_module(name: str, module: str, extra: str, help: str) -> click.Command:
 
 
 def of_lab(path: str, help: str) -> click.Command:
-    """The command ``cotam <path>`` of cotam-lab, found through the entry-point group ``cotam.commands``."""
+    """Return the command ``cotam <path>`` of cotam-lab, found in the entry-point group ``cotam.commands``."""
 
     def load() -> click.Command:
         from importlib.metadata import entry_points

@@ -14,13 +14,14 @@ from cotam import files
 from cotam.api import encode_image, info_of
 from cotam.cli import standard, video
 from cotam.cli.options import (
+    check_json,
     check_together,
     encode_options,
     file_options,
     given_flags,
     message_options,
 )
-from cotam.cli.progress import planned, run
+from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -69,13 +70,12 @@ def encode(
     check_together(options)
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     clip = {name: options.pop(name) for name in video.OPTIONS}
-    if as_json and files.STANDARD in (output, *(inputs if output is None else ())):
-        raise click.UsageError("--json writes to standard output: give a file with -o")
+    check_json(as_json, inputs, output)
     form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")
     if form != "cotam":
         standard.check(form)
     given = _without_coded(inputs, screen)
-    pairs = planned(given, output, standard.suffix_of(form), screen)
+    pairs = prepare_outputs(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
     for _, target in pairs:
         if _names_another(target, form) and not files.identities([target]) & sources:
@@ -96,7 +96,7 @@ def encode(
 
 
 def _names_another(target: str, form: str) -> bool:
-    """Whether the suffix of an output is that of other images or of videos."""
+    """Whether the suffix of an output is that of another image format or of a video."""
     suffix = os.path.splitext(target)[1].lower()
     if suffix in standard.SUFFIXES:
         return standard.SUFFIXES[suffix] != form
@@ -106,16 +106,16 @@ def _names_another(target: str, form: str) -> bool:
 
 
 def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
-    """The inputs but those that are .cotam files already, among others: the outputs of an earlier run."""
+    """Leave out .cotam files among several inputs: they are the outputs of an earlier run."""
     if len(inputs) == 1:
         return list(inputs)
-    kept = [
-        source for source in inputs if not source.lower().endswith(".cotam") or not os.path.isfile(source)
-    ]
+    kept = []
     for source in inputs:
-        if source not in kept:
+        if source.lower().endswith(".cotam") and os.path.isfile(source):
             with screen.reporting(source) as report:
                 report.note("is a .cotam file: skipped")
+        else:
+            kept.append(source)
     if not kept:
         raise InputError("all inputs are .cotam files already: cotam decode reads them")
     return kept
@@ -127,10 +127,11 @@ class _Encoding:
 
     Attributes
     ----------
-    form, prefilter : of a standard file, see `standard.make`; "cotam" is none
+    form : format of the outputs, one of `standard.FORMATS`
+    prefilter : whether standard files are prefiltered
     options : arguments of `cotam.encode`
     sources : `files.identities` of all inputs, which are not overwritten
-    quality : as given; None is the format's own default
+    quality : as given; None is the default of the format
     """
 
     form: str
@@ -152,12 +153,12 @@ class _Encoding:
         write = self._cotam if self.form == "cotam" else self._standard
         data, text, fields = write(source, image, report)
         if len(data) > size:
-            report.note(files.grown(size, len(data)))
+            report.note(files.growth_note(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
         report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 
     def _cotam(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
-        """The file, and what to say of it: as text, and for JSON."""
+        """Return the file, and its description as text and as fields for JSON."""
         encoded = encode_image(image, Options(**self.options), report.note)
         self._hint(source, *encoded.size)
         found = info_of(encoded.file)
@@ -165,9 +166,9 @@ class _Encoding:
         return encoded.file.data, f"{found.bpp:.3f} bpp", fields
 
     def _standard(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
-        from cotam.image.read import read_noted
+        from cotam.image.read import read_with_notes
 
-        loaded = read_noted(image, background=self.options["background"], note=report.note)
+        loaded = read_with_notes(image, background=self.options["background"], note=report.note)
         file = standard.make(loaded.pixels, self.form, self.quality, self.prefilter, self.options)
         for text in file.notes:
             report.note(text)
@@ -177,7 +178,7 @@ class _Encoding:
         return file.data, f"{file.width}×{file.height}, {quality}", fields
 
     def _hint(self, source: str, width: int, height: int) -> None:
-        """Say, once for all inputs, that an image is larger than models see."""
+        """Note that an image is larger than models see; once for all inputs."""
         if self.options["fit"] or self.options["max_pixels"] or max(width, height) < HINT_FROM:
             return
         from cotam.image.models import oversize_hint

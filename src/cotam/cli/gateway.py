@@ -14,13 +14,13 @@ from cotam.cli.options import (
     Finite,
     Option,
     byte_count,
+    combine,
     fit_option,
     given_flags,
     model_name,
     option,
     quality_option,
     size_limit_option,
-    together,
 )
 from cotam.gateway.limits import FPS, MAX_FRAMES, MAX_IMAGES, Limits
 
@@ -37,7 +37,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
     """Options of both commands."""
     count = click.IntRange(1)
-    return together(
+    return combine(
         option("--host", "HOST", str, "127.0.0.1", "Address to listen on."),
         option(
             "--port",
@@ -77,7 +77,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
 
 
 def _secret(flag: str, metavar: str, help: str, **settings: Any) -> Option:
-    """A key or token, which may also be in the environment."""
+    """An option for a key or token, which may also be in the environment."""
     variable = f"COTAM_{flag.removeprefix('--').replace('-', '_').upper()}"
     return option(
         flag, metavar, str, None, help, envvar=variable, show_envvar=True, callback=_sendable, **settings
@@ -85,7 +85,7 @@ def _secret(flag: str, metavar: str, help: str, **settings: Any) -> Option:
 
 
 def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """Secrets that a header of HTTP can carry. The message does not quote them: logs are read by others."""
+    """Check that secrets fit into an HTTP header. Messages do not quote them, since others read logs."""
     for secret in value if isinstance(value, tuple) else (value or "-",):
         if not re.fullmatch("[!-~]+", secret):
             raise click.BadParameter("it goes in a header: printable ASCII without spaces")
@@ -97,7 +97,7 @@ def _fit(text: str) -> str:
 
 
 def _host_name(text: str) -> str:
-    """A host as addresses have it."""
+    """Check a host name or address, or *."""
     if text != "*" and not re.fullmatch(
         r"[\w.-]+|[\da-f.]*:[\da-f:.]*:[\da-f:.]*", text, re.ASCII | re.IGNORECASE
     ):
@@ -106,14 +106,14 @@ def _host_name(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers send it."""
+    """Check an origin as browsers send it."""
     if not re.fullmatch(r"[a-z-]+://[\w.:\[\]-]+", text, re.ASCII):
         raise click.BadParameter(f"{text!r} is not an origin, such as https://app.example.com")
     return text
 
 
 def _package(given: Path | None) -> Path | None:
-    """The folder of the npm package; None if there is none."""
+    """Return the folder of the built npm package; None if there is none."""
     folder = given or Path(__file__).parents[3] / "js"
     if (folder / "dist" / "browser.js").is_file():
         return folder
@@ -153,7 +153,7 @@ def _package(given: Path | None) -> Path | None:
 @click.option(
     "--roundtrip", is_flag=True, help="Encode and decode ordinary images on their way, to measure the codec."
 )
-@together(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
+@combine(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
 @option(
     "--log-bytes",
     "FILE",
@@ -335,7 +335,7 @@ def edge(
         _refuse("--upstream", "quality", "target_size", "token", "fps", "max_frames", "send_once", "patches")
         to = _upstream(upstream, limits, listening, key=upstream_key)
         api = ForApi(form, fit, max_image_bytes, max_request_bytes, limits.pixels)
-        # A vendor's API is not asked for what the table of models has.
+        # For the API of a vendor the table of models has the formats.
         _run("edge to", to, api, limits, listening, note, detect=to.name.startswith("http://"))
     else:
         raise click.UsageError("give one of --gateway and --upstream")
@@ -364,7 +364,7 @@ def _run(
 
 
 def _refuse(given: str, *names: str) -> None:
-    """Refuse options on the command line that do nothing beside another one."""
+    """Refuse options on the command line that have no effect with ``given``."""
     for flag in given_flags(names):
         raise click.UsageError(f"{flag} does nothing with {given}")
 

@@ -41,7 +41,7 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     from cotam.codec.planes import Grid
     from cotam.codec.shared import codec
     from cotam.guide.draw import draw
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
     from cotam.options import Options
 
     if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
@@ -50,7 +50,7 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     with screen.reporting(source) as report, screen.progress(0):
         files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
         buffer = io.BytesIO()
-        pixels = read_noted(files.image_input(source), note=report.note).pixels
+        pixels = read_with_notes(files.image_input(source), note=report.note).pixels
         plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
         if plan.guidance is None:
             raise InputError("guide 'none' has no map to show")

@@ -50,7 +50,7 @@ def info(
     The gain offset map has a number for every 32×32 pixels, in quarter octaves of gain: above 0 is coded
     finer than the quality says, below 0 coarser.
     """
-    from cotam.image.read import read_noted
+    from cotam.image.read import read_with_notes
 
     screen = Screen()
     for source in inputs:
@@ -58,13 +58,13 @@ def info(
         with screen.reporting(source) as report, screen.progress(0):
             data = files.read_input(source, HEADER_BYTES, _check)
             if _is_cotam(data):
-                text = _coded(source, data, names, as_json, with_map)
+                text = _describe_cotam(source, data, names, as_json, with_map)
             elif with_map:
                 raise InputError("--map is for .cotam files: this is none")
             else:
                 image = source if os.path.isfile(source) else data
-                pixels = read_noted(image, note=report.note).pixels
-                text = _image(source, len(data), pixels, names, quality, as_json)
+                pixels = read_with_notes(image, note=report.note).pixels
+                text = _describe_image(source, len(data), pixels, names, quality, as_json)
         if text:
             click.echo(text)
     screen.end()
@@ -86,7 +86,7 @@ def _is_cotam(start: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _View:
-    """What a model makes of an image; sizes are (width, height)."""
+    """How a model sees an image; sizes are (width, height)."""
 
     model: str
     sees: tuple[int, int]
@@ -97,7 +97,7 @@ class _View:
 
 
 def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str], int] | None) -> list[_View]:
-    """Views of an image by models; ``coded`` gives the bytes of a .cotam file for a model."""
+    """Return the views of an image by models; ``coded`` returns the size of a .cotam file for a model."""
     from cotam.image import models
 
     found = []
@@ -111,8 +111,10 @@ def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str],
     return found
 
 
-def _image(source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool) -> str:
-    """What is said of an image in a file of ``size`` bytes."""
+def _describe_image(
+    source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool
+) -> str:
+    """Describe an image in a file of ``size`` bytes."""
 
     def coded(name: str | None) -> int:
         return len(cotam.encode(pixels, quality=quality, fit=name))
@@ -150,7 +152,7 @@ def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
 # .cotam files
 
 
-def _coded(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
+def _describe_cotam(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
     if with_map and is_sequence(data):
         raise InputError("--map is for still images: this is a sequence of frames")
     found = cotam.open_sequence(data).info if is_sequence(data) else cotam.info(data)
@@ -196,5 +198,5 @@ def _table(rows: Mapping[str, object]) -> str:
 
 
 def _grid(levels: list[list[int]]) -> str:
-    """A line for each row; zeros are dots, so that the rest stands out."""
+    """Format a gain offset map, with dots for zeros."""
     return "\n".join("  " + "".join(f"{level:+3d}" if level else "  ." for level in row) for row in levels)

@@ -1,4 +1,4 @@
-"""End a command in good order when it is interrupted."""
+"""Clean up when a command is interrupted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _loading_onnx_runtime(frame: FrameType | None) -> bool:
 
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, and then end."""
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, then exit."""
     ended: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -45,5 +45,5 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for number, handler in caught.items():
             signal.signal(number, handler)
-        for last in ended:  # whatever became of the exception
+        for last in ended:  # even if the exception was caught
             signal.raise_signal(last)

@@ -25,7 +25,7 @@ _OWN = ("batch", "compare", "decode", "encode", "info", "models")
 
 
 class _Program(click.Group):
-    """Imports a command's module when it is asked for; shows an error as one line, without a traceback."""
+    """Imports the module of a command when it is needed, and shows errors as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*_OWN, *self.commands})

@@ -24,7 +24,7 @@ Size = tuple[int, int]
 def _size(text: str) -> Size:
     """Parse a size such as 1920x1080."""
     found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text)
-    if not found or "0" in (found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"):
+    if not found or not int(found[1]) or not int(found[2]):
         raise click.BadParameter(f"{text!r} is not a size such as 1920x1080")
     return int(found[1]), int(found[2])
 
@@ -48,9 +48,9 @@ def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:
     if as_json:
         text = "\n".join(json.dumps(_row(model, size)) for model in chosen)
     elif names:
-        text = "\n\n".join(_described(model, size) for model in chosen)
+        text = "\n\n".join(_describe(model, size) for model in chosen)
     else:
-        text = "\n".join(_listed(chosen, size))
+        text = "\n".join(_list(chosen, size))
     click.echo(text)
 
 
@@ -74,23 +74,23 @@ def _row(model: Model, size: Size) -> dict[str, Any]:
     }
 
 
-def _listed(chosen: Sequence[Model], size: Size) -> list[str]:
-    lines = [["name", f"sees of {_times(size)}", "visual tokens", "models"]]
+def _list(chosen: Sequence[Model], size: Size) -> list[str]:
+    lines = [["name", f"sees of {_size_text(size)}", "visual tokens", "models"]]
     for model in chosen:
         seen = model.see(*size)
         tokens = "unknown" if seen.tokens is None else f"{seen.tokens:,}"
         mark = "" if model.verified else " *"
-        lines.append([model.name, _times(seen.size), tokens + mark, model.title])
+        lines.append([model.name, _size_text(seen.size), tokens + mark, model.title])
     return [*columns(lines), "* not verified: cotam models NAME says what it rests on"]
 
 
-def _described(model: Model, size: Size) -> str:
+def _describe(model: Model, size: Size) -> str:
     seen, sent = model.see(*size), model.size_for(*size)
     tokens = "visual tokens unknown" if seen.tokens is None else f"{seen.tokens:,} visual tokens"
     rows = [
         ("names", ", ".join((model.name, *model.aliases))),
-        ("sees", f"{_times(seen.size)} of {_times(size)}: {tokens}"),
-        ("--for", f"sends {_times(sent)}"),
+        ("sees", f"{_size_text(seen.size)} of {_size_text(size)}: {tokens}"),
+        ("--for", f"sends {_size_text(sent)}"),
     ]
     if len(model.details) > 1:
         rows.append(("details", ", ".join(f"{model.name}:{level}" for level in model.details)))
@@ -105,7 +105,7 @@ def _described(model: Model, size: Size) -> str:
 
 
 def format_names(formats: Sequence[str] | None) -> str:
-    """Names of formats as people write them."""
+    """Return the names of formats as people write them."""
     if formats is None:
         return "what the server opens"
     return ", ".join("WebP" if name == "webp" else name.upper() for name in formats)
@@ -136,5 +136,5 @@ def _bytes(count: int) -> str:
     return f"{mebibytes} MiB" if not rest else f"{count / 1e6:g} MB"
 
 
-def _times(size: Size) -> str:
+def _size_text(size: Size) -> str:
     return f"{size[0]} x {size[1]}"

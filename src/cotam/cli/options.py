@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
 
+from cotam import files
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
@@ -22,7 +23,9 @@ __all__ = [
     "Finite",
     "Option",
     "byte_count",
+    "check_json",
     "check_together",
+    "combine",
     "decode_options",
     "encode_options",
     "file_options",
@@ -35,14 +38,14 @@ __all__ = [
     "pixel_count",
     "quality_option",
     "size_limit_option",
-    "together",
+    "suffix_conflict",
 ]
 
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
 
-def together(*options: Option) -> Option:
+def combine(*options: Option) -> Option:
     """Combine options into one decorator; a command's help lists them in this order."""
 
     def decorate(command: Command) -> Command:
@@ -62,13 +65,13 @@ def option(flags: str, metavar: str | None, kind: Any, default: Any, help: str, 
     kind, default : type and default of the value; None is no default
     settings : further arguments of `click.option`
     """
-    if default is not None:  # None would be a value for click
+    if default is not None:  # click takes None for a value
         settings["default"] = default
     return click.option(*flags.split(), metavar=metavar, type=kind, help=help, **settings)
 
 
 def given_flags(names: Container[str]) -> Iterator[str]:
-    """The flags, such as `--max-pixels`, of options in ``names`` that are on the command line."""
+    """Yield the flags, such as ``--max-pixels``, of options in ``names`` that are on the command line."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name
@@ -116,7 +119,7 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
         raise click.UsageError("CoTAM has no lossless mode: for exact pixels use PNG or lossless WebP", ctx)
 
 
-def _loaded(ctx: click.Context, param: click.Parameter, name: str) -> str:
+def _load_guide(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """Load a guide named on the command line, to report an error once instead of for each image."""
     if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
         try:
@@ -141,7 +144,7 @@ FRAME_RATE = Finite(0, min_open=True)
 
 
 def model_name(text: str) -> str:
-    """Check that the table of models knows an option's name."""
+    """Check that a name is in the table of models."""
     from cotam.image import models
 
     if models.find(text) is None:
@@ -169,7 +172,7 @@ fit_option = option(
 )
 
 
-guide_options = together(
+guide_options = combine(
     option(
         "--guide",
         "NAME",
@@ -177,7 +180,7 @@ guide_options = together(
         "auto",
         "Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER; auto is "
         "text with the weight set mllm, else none.",
-        callback=_loaded,
+        callback=_load_guide,
     ),
     option(
         "--guide-strength",
@@ -196,7 +199,7 @@ guide_options = together(
 )
 """``--guide``, ``--guide-strength`` and ``--guide-policy``."""
 
-encode_options = together(
+encode_options = combine(
     quality_option("Higher keeps more, in more bytes."),
     option(
         "--target-size",
@@ -241,7 +244,7 @@ encode_options = together(
 def decode_options(format_help: str) -> Option:
     """``form``, ``view`` and ``size_limit``, in megapixels."""
     views = click.Choice(get_args(View))
-    return together(
+    return combine(
         option("--format form", None, click.Choice(list(FORMS)), None, format_help),
         option("--view", None, views, "mllm", "Decode for vision encoders, or for people."),
         size_limit_option("Refuse images with more megapixels."),
@@ -250,17 +253,27 @@ def decode_options(format_help: str) -> Option:
 
 def check_together(options: dict[str, Any]) -> None:
     """Refuse the `encode_options` of the running command that exclude each other."""
-    given = click.get_current_context().get_parameter_source("quality") == ParameterSource.COMMANDLINE
-    if given and options["target_size"]:
+    if options["target_size"] and any(given_flags(("quality",))):
         raise click.UsageError("--quality and --target-size exclude each other")
 
 
 # Inputs and outputs
 
 
+def check_json(as_json: bool, inputs: Sequence[str], output: str | None) -> None:
+    """Refuse ``--json`` if the result itself goes to standard output."""
+    if as_json and files.STANDARD in (inputs if output is None else [output]):
+        raise click.UsageError("--json writes to standard output: give a file with -o")
+
+
+def suffix_conflict(output: str, form: str) -> click.UsageError:
+    """Return the error for an output whose suffix names another format than ``--format``."""
+    return click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
+
+
 def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
-    return together(
+    return combine(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
         option("-o --output", "OUT", str, None, output),
         click.option("--no-overwrite", is_flag=True, help="Do not replace existing files."),
@@ -281,7 +294,7 @@ STRICT = "Treat notes as errors: fail where something was repaired, left out or 
 
 def message_options(as_json: str) -> Option:
     """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
-    return together(
+    return combine(
         click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from cotam.cli.options import Option, given_flags, option, together
+from cotam.cli.options import Option, combine, given_flags, option, suffix_conflict
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
-# Not imported from `cotam.standard.files`, which takes NumPy and Pillow: usage errors and help do without.
+# Not imported from `cotam.standard.files`, which needs NumPy and Pillow: help and usage errors do not.
 FORMATS = ("cotam", "jpeg", "webp", "avif", "png")
 SUFFIXES = {
     ".jpg": "jpeg",
@@ -26,7 +26,7 @@ SUFFIXES = {
 }
 _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata")
 
-standard_options: Option = together(
+standard_options: Option = combine(
     option(
         "--format form",
         None,
@@ -44,10 +44,10 @@ standard_options: Option = together(
 
 
 def format_of(output: str | None, form: str | None) -> str:
-    """The format that ``--format`` names, or the suffix of the output; "cotam" where neither does."""
+    """Return the format that ``--format`` or the suffix of the output names, else "cotam"."""
     named = SUFFIXES.get(os.path.splitext(output or "")[1].lower())
     if named and form and named != form:
-        raise click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
+        raise suffix_conflict(str(output), form)
     return form or named or "cotam"
 
 
@@ -77,10 +77,10 @@ def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: 
     from cotam.guide.base import load
     from cotam.guide.content import examine
     from cotam.guide.multiscale import importance
-    from cotam.image.fit import fitted
+    from cotam.image.fit import shrink_to_fit
     from cotam.standard import files as standard
 
-    pixels = fitted(pixels, options["fit"], options["max_pixels"])
+    pixels = shrink_to_fit(pixels, options["fit"], options["max_pixels"])
     given: dict[str, Any] = {"target_size": options["target_size"], "prefilter": prefilter}
     if prefilter:
         content = examine(pixels)

@@ -13,7 +13,7 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import FRAME_RATE, Finite, given_flags, option, together
+from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
 from cotam.image.write import saved
 from cotam.screen import Report, Screen
@@ -43,7 +43,7 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
         raise click.BadParameter(str(error)) from error
 
 
-video_options = together(
+video_options = combine(
     option(
         "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; all of --frames]"
     ),
@@ -87,9 +87,9 @@ video_options = together(
 
 
 def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
-    """The inputs that are videos: all, by an option that says so, or some, by their names.
+    """Return the inputs that are videos: all if an option says so, else by their names.
 
-    Raises click.UsageError if none are videos and an option is for these.
+    Raises click.UsageError if none is a video, and an option for videos is given.
     """
     if options["fps"] or options["max_frames"] or options["frames"]:
         return set(inputs)
@@ -109,7 +109,7 @@ def _is_live(name: str) -> bool:
 
 
 def check_together(options: Mapping[str, Any], form: str) -> None:
-    """Refuse options and formats that only images have. Raises click.UsageError."""
+    """Refuse options and formats that videos do not take. Raises click.UsageError."""
     if form != "cotam":
         raise click.UsageError(f"videos become .cotam, and not {form}")
     for name, flag in ONLY_IMAGES.items():
@@ -135,7 +135,7 @@ def encode(
     ----------
     pairs : (input, output)
     clip : values of `OPTIONS`
-    coding : options that images have, too
+    coding : options that images take as well
     sources : `files.identities` of all inputs
     """
     coding = {name: value for name, value in coding.items() if name not in ONLY_IMAGES}
@@ -148,7 +148,7 @@ def encode(
 
 @dataclass
 class _Sequence:
-    """One video and the sequence that is written of it."""
+    """Encodes one video to a sequence."""
 
     source: str
     target: str
@@ -163,19 +163,19 @@ class _Sequence:
     def encode(self) -> None:
         """Read, encode and write the frames one by one."""
         from cotam.image.pipes import read_pipe
-        from cotam.image.sampling import of_one_size, read_clip, sampled
+        from cotam.image.sampling import read_clip, sample_frames, scale_to_first
 
-        note, fps, most = self.report.note, self.clip["fps"], self.clip["max_frames"]
+        note, fps, max_frames = self.report.note, self.clip["fps"], self.clip["max_frames"]
         if form := self.clip["frames"]:
             with files.reading(self.source) as file, self.screen.progress(0):
-                frames = sampled(read_pipe(file, form, note=note), fps, most, note=note)
-                self._write(of_one_size(frames, note))
+                frames = sample_frames(read_pipe(file, form, note=note), fps, max_frames, note=note)
+                self._write(scale_to_first(frames, note))
         else:
-            with self._opened() as clip:
+            with self._open() as clip:
                 length = clip.stated_seconds or 0
                 with self.screen.progress(round(length * 1000)) as advance:
                     forward = _forward(advance)
-                    self._write(read_clip(clip, fps or 1.0, most, forward, note))
+                    self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
                     forward(length)
         self.report.written(
             self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames
@@ -187,37 +187,37 @@ class _Sequence:
         with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
             if self.clip["frames"] or is_live(self.source):
                 frames = stack.enter_context(_until_interrupted(frames))
-            for part in cotam.encode_frames(self._counted(frames), **self.coding):
+            for part in cotam.encode_frames(self._count(frames), **self.coding):
                 file.write(part)
                 self.bytes += len(part)
             if os.path.isfile(self.source) and self.bytes > os.path.getsize(self.source):
-                self.report.note(files.grown(os.path.getsize(self.source), self.bytes))
+                self.report.note(files.growth_note(os.path.getsize(self.source), self.bytes))
 
-    def _counted(self, frames: Iterator[Any]) -> Iterator[Any]:
+    def _count(self, frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:
             self.frames += 1
             yield frame
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """A `Clip`, or an `Animation` for an image file that is given as a video."""
+    def _open(self) -> Iterator[Any]:
+        """Open a `Clip`, or an `Animation` for an image file that is given as a video."""
         from cotam.image.animation import open_clip
 
+        source: str | BinaryIO = self.source
+        name = self.source
         with ExitStack() as stack:
-            source: str | BinaryIO = self.source
-            if source == files.STANDARD:
-                source = stack.enter_context(files.reading(files.STANDARD))
-            name = self.source if isinstance(source, str) else "standard input"
+            if name == files.STANDARD:
+                source, name = stack.enter_context(files.reading(name)), "standard input"
             yield stack.enter_context(closing(open_clip(source, name, self.coding["background"])))
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C while a frame was waited for."""
+    """Ctrl-C while waiting for a frame."""
 
 
 @contextmanager
 def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    """The frames before the first Ctrl-C, which ends live sources; a second one interrupts the command."""
+    """Yield the frames before the first Ctrl-C, which ends a live source; a second one ends the command."""
     ended = waiting = False
 
     def interrupt(*_: object) -> None:
@@ -248,7 +248,7 @@ def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
 
 
 def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
-    """Advance a bar that counts milliseconds to a time in seconds."""
+    """Return a function that advances a bar, which counts milliseconds, to a time in seconds."""
     done = 0
 
     def at(seconds: float) -> None:
@@ -263,9 +263,9 @@ def _forward(advance: Callable[[int], None]) -> Callable[[float], None]:
 
 
 def target_of(source: str, output: str | None, form: str | None) -> str:
-    """Where a sequence is decoded to: a folder, or a name that ends in .mp4; beside the input by default.
+    """Return the output of a sequence: a folder or .mp4 file, by default a folder beside the input.
 
-    Raises click.UsageError for another output, and for an MP4 file if a ``form`` of images is given.
+    Raises click.UsageError if it is neither, or if it is .mp4 and ``form`` names an image format.
     """
     if output is None and source != files.STANDARD:
         return f"{source}.frames"
@@ -273,7 +273,7 @@ def target_of(source: str, output: str | None, form: str | None) -> str:
     if output in (None, files.STANDARD) or not (suffix in {"", ".mp4"} or os.path.isdir(output)):
         raise click.UsageError("frames need a folder, or a name that ends in .mp4: give it with -o")
     if form and suffix == ".mp4" and not os.path.isdir(output):
-        raise click.UsageError(f"{output}: its suffix and --format {form} contradict each other")
+        raise suffix_conflict(output, form)
     return output
 
 
@@ -287,13 +287,13 @@ def decode(
     *,
     overwrite: bool,
 ) -> None:
-    """Write the frames of a sequence: each to a folder, named by its seconds, or all to an MP4 file.
+    """Write the frames of a sequence to image files named by their seconds, or to an MP4 file.
 
     Parameters
     ----------
     file, source : the sequence, and its name
-    target : name that ends in .mp4, or folder, which is made
-    form : of image files, a key of `cotam.image.write.FORMS`
+    target : name that ends in .mp4, or a folder, created if necessary
+    form : format of image files, a key of `cotam.image.write.FORMS`
     options : arguments of `cotam.decode_frames`
     """
     frames = cotam.decode_frames(file, **options)

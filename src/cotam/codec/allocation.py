@@ -1,4 +1,4 @@
-"""Allocators: what chooses the gain offset map of a still image or frame."""
+"""Allocators, which choose the gain offset map of a still image or frame."""
 
 from __future__ import annotations
 

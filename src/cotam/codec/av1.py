@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import AvifImagePlugin, Image, features
 
+from cotam.codec.colours import is_grey
 from cotam.errors import DamagedError, FormatError, MissingCodecError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
@@ -56,16 +57,13 @@ def speed_for(effort: Literal["fast", "default", "best"], width: int, height: in
 def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes:
     """Encode an image as an AV1 payload.
 
+    Raises MissingCodecError if Pillow has no AVIF encoder with libaom.
+
     Parameters
     ----------
     pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or as 4:0:0 if all pixels are grey
     quality : 0 … 100, on the scale of AVIF (see `cotam.codec.scale`)
     speed : speed of libaom, 0 … 10
-
-    Raises
-    ------
-    MissingCodecError
-        If Pillow has no AVIF encoder with libaom.
     """
     height, width = pixels.shape[:2]
     if not can_encode_av1(width, height):
@@ -89,16 +87,9 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
 def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode an AV1 payload to pixels uint8 (H, W, 3), sRGB.
 
-    The size in the payload is checked before a decoder allocates memory.
-
-    Raises
-    ------
-    FormatError
-        If the payload is not one 8-bit still image of ``width`` × ``height`` pixels.
-    DamagedError
-        If it cannot be decoded.
-    MissingCodecError
-        If Pillow has no AVIF decoder.
+    The size in the payload is checked before a decoder allocates memory. Raises FormatError if the payload is
+    not one 8-bit still image of ``width`` × ``height`` pixels, DamagedError if it cannot be decoded, and
+    MissingCodecError if Pillow has no AVIF decoder.
     """
     found = read_sequence_header(payload)
     if (found.width, found.height) != (width, height):
@@ -114,11 +105,3 @@ def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
     if pixels.shape != (height, width, 3):
         raise DamagedError(f"the AV1 image came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
     return pixels
-
-
-def is_grey(pixels: np.ndarray) -> bool:
-    """Whether red, green and blue are equal everywhere; checked in bands, to stop early."""
-    return all(
-        np.array_equal(band[..., 0], band[..., 1]) and np.array_equal(band[..., 0], band[..., 2])
-        for band in np.array_split(pixels, max(1, len(pixels) // 64))
-    )

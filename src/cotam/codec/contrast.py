@@ -67,7 +67,7 @@ def balanced_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray 
 
 
 def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
-    """Contrast-weighted error, and the squared error of means of 8×8 pixels; band by band."""
+    """Return the contrast-weighted error, and the squared error of means of 8×8 pixels."""
     weights = contrast_weights(pixels) if weights is None else weights
     height, width = pixels.shape[:2]
     edges, cells = np.arange(0, width, BLOCK), np.arange(0, width, _COARSE)

@@ -83,7 +83,7 @@ def can_encode_flat(width: int, height: int) -> bool:
 
 @dataclass(frozen=True)
 class Coded:
-    """A file, and the error of its image, which is measured at the first access."""
+    """A file and its error, which is measured at the first access."""
 
     file: File
     measure: Callable[[], float]
@@ -154,20 +154,14 @@ class FlatCoder:
     def encode(self, quality: int) -> Coded:
         """Code the image with approximately the error of ``quality``, 0 … 100 (`cotam.codec.scale`).
 
-        Raises
-        ------
-        MissingCodecError
-            If Pillow can code none of the payloads; see `can_encode_flat`.
+        Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """
         return self._encode(quality, self._choose(quality))
 
     def encode_within(self, size: int) -> Coded:
         """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
 
-        Raises
-        ------
-        TargetSizeError
-            If the file of quality 0 is larger.
+        Raises TargetSizeError if the file of quality 0 is larger.
         """
         curve = self._draft_curve(_AIMS[0] * size)
         choice = self._choose(curve.quality_for(_AIMS[0] * size))
@@ -197,7 +191,7 @@ class FlatCoder:
         """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
         return Coded(file, lambda: self._error_of(decoded))
 
-    # What to make
+    # Choice
 
     def _choose(self, quality: int) -> _Choice:
         """Choose the payloads that may be best at a quality."""
@@ -212,12 +206,12 @@ class FlatCoder:
             return _Choice(kinds, trials)
         if self._effort == "fast":
             return _Choice({Kind.AV1}, trials)
-        return (
-            _Choice(kinds, trials) if self._sample is self else self._sample._as_sample(quality, self._speed)
-        )
+        if self._sample is self:
+            return _Choice(kinds, trials)
+        return self._sample._choose_for_whole(quality, self._speed)
 
-    def _as_sample(self, quality: int, speed: int) -> _Choice:
-        """Choose the payloads for an image of which this is a sample, given its speed of AV1."""
+    def _choose_for_whole(self, quality: int, speed: int) -> _Choice:
+        """Choose the payloads for the image of which this is a sample; ``speed`` is that of its AV1."""
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
             return _Choice({Kind.AV1}, ())
@@ -255,7 +249,7 @@ class FlatCoder:
         bands = [self._pixels[top : top + _BAND] for top in range(0, self._height, step * _BAND)]
         return FlatCoder(np.concatenate(bands), effort=self._effort)
 
-    # Making it
+    # Coding
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""

@@ -58,10 +58,7 @@ class HyperCoder:
     ) -> np.ndarray:
         """Read the hyper latents, int16, that `put` wrote.
 
-        Raises
-        ------
-        DamagedError
-            If one is beyond ±`SYMBOL_LIMIT`, which no encoder writes.
+        Raises DamagedError if one is beyond ±`SYMBOL_LIMIT`, which no encoder writes.
         """
         z = np.zeros(shape, np.int16)
         for mask, mean, index in self._steps(z, quality, skip_mask):
@@ -71,7 +68,7 @@ class HyperCoder:
             z[mask] = found
         return z
 
-    def coded(
+    def residuals(
         self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `put` writes: symbols minus means, int16, and their table index, uint8."""

@@ -51,12 +51,8 @@ def encode_lossless(pixels: np.ndarray) -> bytes:
 def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode a payload to pixels uint8 (H, W, 3).
 
-    Raises
-    ------
-    FormatError
-        If the payload cannot be decoded, as `TruncatedError` or `DamagedError`, or a side is above 2¹⁴.
-    MissingCodecError
-        If Pillow has no WebP decoder.
+    Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is longer
+    than 2¹⁴, and MissingCodecError if Pillow has no WebP decoder.
     """
     if not features.check("webp"):
         raise MissingCodecError("decode", "WebP")
@@ -79,5 +75,5 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
 
 
 def _header(width: int, height: int) -> bytes:
-    """Signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
+    """Return the header: signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
     return bytes([_SIGNATURE]) + (width - 1 | height - 1 << 14).to_bytes(4, "little")

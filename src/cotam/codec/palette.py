@@ -84,31 +84,21 @@ class Colours:
         height, width = pixels.shape[:2]
         blocks = contrast_weights(pixels) if block_weights is None else block_weights
         found, runs, lengths = _runs(pixels)
-        counts = np.bincount(runs, lengths)
-        wide = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
-        wide /= wide.mean(dtype=np.float64)
-        plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
-        wide += plain.repeat(lengths).reshape(height, width)
+        pixel_weights = _pixel_weights(blocks, lengths, height, width)
         starts = np.cumsum(lengths) - lengths
-        weights = np.bincount(runs, np.add.reduceat(wide.ravel(), starts, dtype=np.float64))
-        values = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-        fine = values.astype(np.float64)
-        merged, shift = np.arange(len(found)), 0
-        while merged.max() >= MAX_COLOURS:
-            shift += 1
-            cells = (values >> shift) @ np.array([1 << 16, 1 << 8, 1])
-            merged = np.unique(cells, return_inverse=True)[1].reshape(-1)
-        total = np.bincount(merged, weights)
-        means = np.stack([np.bincount(merged, weights * fine[:, k]) / total for k in range(3)], axis=1)
-        away = np.square((fine - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
-        index = merged[runs].astype(np.int16).repeat(lengths).reshape(height, width)
+        weights = np.bincount(runs, np.add.reduceat(pixel_weights.ravel(), starts, dtype=np.float64))
+        rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+        merged = _merge(rgb)
+        total, exact = np.bincount(merged, weights), rgb.astype(np.float64)
+        means = np.stack([np.bincount(merged, weights * exact[:, k]) / total for k in range(3)], axis=1)
+        away = np.square((exact - means[merged]) @ OPPONENT.T.astype(np.float64)).sum(axis=1)
         return cls(
             values=means.astype(np.float32),
-            counts=np.bincount(merged, counts),
+            counts=np.bincount(merged, np.bincount(runs, lengths)),
             weights=total,
-            index=index,
-            pixel_weights=wide,
-            merged_error=float(weights @ away / index.size),
+            index=merged[runs].astype(np.int16).repeat(lengths).reshape(height, width),
+            pixel_weights=pixel_weights,
+            merged_error=float(weights @ away / (height * width)),
             exact=len(found),
         )
 
@@ -142,6 +132,25 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return found, runs, np.diff(starts, append=packed.size)
 
 
+def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return `Colours.pixel_weights`, given `contrast_weights` and the lengths of runs of one colour."""
+    weights = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+    weights /= weights.mean(dtype=np.float64)
+    plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
+    weights += plain.repeat(lengths).reshape(height, width)
+    return weights
+
+
+def _merge(rgb: np.ndarray) -> np.ndarray:
+    """Return the number of each colour (n, 3) after merging to at most `MAX_COLOURS` on a coarser grid."""
+    merged, shift = np.arange(len(rgb)), 0
+    while merged.max() >= MAX_COLOURS:
+        shift += 1
+        cells = (rgb >> shift) @ np.array([1 << 16, 1 << 8, 1])
+        merged = np.unique(cells, return_inverse=True)[1].reshape(-1)
+    return merged
+
+
 def reduce_colours(
     colours: Colours, max_error: float, trials: Sequence[tuple[int, float]] = TRIALS
 ) -> Iterator[Reduced]:
@@ -166,7 +175,7 @@ def reduce_colours(
         if palette is None or any(palette is one for one in palettes):
             continue
         palettes.append(palette)
-        pixels, error = _smoothed(colours, palette, max_error)
+        pixels, error = _smooth(colours, palette, max_error)
         count = len(palette.values)
         if (count, error) not in found:
             found.add((count, error))
@@ -181,7 +190,15 @@ def can_reduce(colours: Colours, max_error: float) -> bool:
 
 @dataclass(frozen=True)
 class _Palette:
-    """Colours uint8 (k, 3), the one chosen for each of the image, the error, and the worth of a bit."""
+    """A palette for the colours of an image.
+
+    Attributes
+    ----------
+    values : uint8 (k, 3), RGB
+    chosen : int16 (n,), entry for each colour of the image
+    error : weighted error, merging included
+    trade : squared error that a bit is worth
+    """
 
     values: np.ndarray
     chosen: np.ndarray
@@ -218,10 +235,10 @@ class _Quantiser:
         cheap = np.flatnonzero(self._gains[:size] < worth)
         count = int(cheap[0]) if len(cheap) else min(size, len(self._seeds))
         if (count, trade) not in self._known:
-            self._known[count, trade] = self._quantised(worth, self._seeds[:count])
+            self._known[count, trade] = self._quantise(worth, self._seeds[:count])
         return self._known[count, trade]
 
-    def _quantised(self, trade: float, seeds: np.ndarray) -> _Palette:
+    def _quantise(self, trade: float, seeds: np.ndarray) -> _Palette:
         """Return the palette, from initial colours, for which a bit is worth ``trade`` in squared error."""
         colours = self._colours
         palette = colours.values[seeds]
@@ -246,10 +263,9 @@ class _Quantiser:
 
 
 def _spread(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return initial colours for the largest palette, and what each gains in weighted error.
+    """Return indices of initial colours for the largest palette, and the weighted error that each removes.
 
-    The first is that of largest weight, then repeatedly the one with the largest error. The gain of the first
-    is infinite.
+    The first is the colour of largest weight, with an infinite gain; each next one has the largest error.
     """
     chosen, gains = [int(weights.argmax())], [math.inf]
     away = np.square(points - points[chosen[0]]).sum(axis=1)
@@ -270,12 +286,12 @@ def _distances(points: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return np.maximum(squares, 0, out=squares)
 
 
-def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
+def _smooth(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.ndarray, float]:
     """Return the image in the palette, smoothed as far as the error allows, and its error."""
     labels = palette.chosen.take(colours.index)
     table = _distances(colours.values @ OPPONENT.T, palette.values)
     for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
-        moved = _agreeing(labels, table, colours, agreement * palette.trade)
+        moved = _smooth_labels(labels, table, colours, agreement * palette.trade)
         away = table.take(colours.index * np.int32(len(palette.values)) + moved)
         away *= colours.pixel_weights
         error = float(np.mean(away, dtype=np.float64)) + colours.merged_error
@@ -284,7 +300,7 @@ def _smoothed(colours: Colours, palette: _Palette, max_error: float) -> tuple[np
     return palette.values.take(labels, axis=0), palette.error
 
 
-def _agreeing(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
+def _smooth_labels(labels: np.ndarray, table: np.ndarray, colours: Colours, worth: float) -> np.ndarray:
     """Return labels int16 (H, W) after pixels at edges took the best of their own and their neighbours'.
 
     The cost of a label is the pixel's weighted error minus ``worth`` for each direct neighbour that has it,

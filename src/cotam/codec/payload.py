@@ -53,7 +53,7 @@ class PayloadCoder:
         self.hyper.put(writer, symbols.z, symbols.quality, symbols.skip_mask)
         check = zlib.crc32(symbols.z.astype("<i2").tobytes(), check)
         if len(bands) > 1:
-            writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
+            writer.put_uint16(check & 0xFFFF)
         if symbols.levels is not None:
             write_levels(writer, symbols.levels)
             check = zlib.crc32(symbols.levels.astype("<i1").tobytes(), check)
@@ -62,7 +62,7 @@ class PayloadCoder:
             writer.put(y, index[:, row.core(4), column.core(4)])
             check = zlib.crc32(np.ascontiguousarray(y, "<i2").tobytes(), check)
             if number < len(bands) - 1:
-                writer.put_uniform(np.array([check & 0xFFFF]), 1 << 16)
+                writer.put_uint16(check & 0xFFFF)
         return check
 
     def get_symbols(
@@ -76,12 +76,8 @@ class PayloadCoder:
     ) -> tuple[Symbols, int]:
         """Read what `put_symbols` wrote.
 
-        Returns the symbols, and the CRC-32 continued over them for the caller to compare.
-
-        Raises
-        ------
-        DamagedError
-            If a checkpoint does not match.
+        Returns the symbols, and the CRC-32 continued over them for the caller to compare. Raises DamagedError
+        if a checkpoint does not match.
         """
         symbols, check = self.get_before_latents(reader, quality, has_levels, grid, check, skip_mask)
         bands = list(grid.bands())
@@ -92,7 +88,7 @@ class PayloadCoder:
             symbols.y[:, row.core(4), column.core(4)] = part
             check = zlib.crc32(part.astype("<i2").tobytes(), check)
             if number < len(bands) - 1:
-                compare_checksums(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+                compare_checksums(reader.get_uint16(), check & 0xFFFF)
         return symbols, check
 
     def get_before_latents(
@@ -106,16 +102,13 @@ class PayloadCoder:
     ) -> tuple[Symbols, int]:
         """Read hyper latents and levels as `get_symbols`, and leave ``y`` uninitialised.
 
-        Raises
-        ------
-        DamagedError
-            If a checkpoint does not match.
+        Raises DamagedError if a checkpoint does not match.
         """
         shape = (self.weights.z_index.shape[1], *grid.cells)
         z = self.hyper.get(reader, quality, shape, skip_mask)
         check = zlib.crc32(z.astype("<i2").tobytes(), check)
         if len(list(grid.bands())) > 1:
-            compare_checksums(int(reader.get_uniform(1, 1 << 16)[0]), check & 0xFFFF)
+            compare_checksums(reader.get_uint16(), check & 0xFFFF)
         levels = None
         if has_levels:
             levels = read_levels(reader, *grid.levels)

@@ -19,8 +19,8 @@ SURELY = 1.25
 """Upper bound of estimated size / real size."""
 
 CLEARLY, WORD = 1.008, 8
-"""Estimates corrected by the real size at the quality below are nearly always within this factor plus this
-many bytes; otherwise the search stops one quality too low."""
+"""Estimates, corrected by the real size at the quality below, are nearly always within this factor plus so
+many bytes of the real size; where they are not, the search stops one quality too low."""
 
 GROWTH = 0.02
 """Approximate growth of the logarithm of the file size per quality step."""
@@ -71,8 +71,8 @@ def level_costs(tables: Tables, index: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     tables : of the weight set
-    index : uint8 (M, h, w), the table of each latent if every offset is 7; at lower offsets more indices
-        would be clipped to 0
+    index : uint8 (M, h, w), the table of each latent if every offset is 7, so that the fewest indices are
+        clipped to 0
     """
     _, height, width = index.shape
     rows, columns = -(-height // 2), -(-width // 2)
@@ -91,17 +91,13 @@ def largest_within(
     """Return the file of the highest quality that has at most ``target`` bytes.
 
     Sizes are assumed to increase with quality. Cheap estimates rule out qualities until one fits and the next
-    does not; two or three files are encoded.
+    does not; two or three files are encoded. Raises TargetSizeError if the file of quality 0 is larger;
+    ``smallest`` of the error is about its size.
 
     Parameters
     ----------
     encode_at : quality → file
     estimate_at : quality → estimated bytes; called at most once for each quality
-
-    Raises
-    ------
-    TargetSizeError
-        If the file of quality 0 is larger; ``smallest`` of the error is about its size.
     """
     estimates: dict[int, float] = {}
     ratio, tries = 1.0, 0

@@ -19,10 +19,7 @@ _loading = Lock()
 def codec(name: str = weights.DEFAULT) -> Codec:
     """Return the codec of an installed weight set.
 
-    Raises
-    ------
-    UnknownWeightsError
-        If no set of this name is installed.
+    Raises UnknownWeightsError if no set of this name is installed.
     """
     with _loading:
         if name not in _codecs:
@@ -34,15 +31,12 @@ def codec(name: str = weights.DEFAULT) -> Codec:
 def codec_of(short_hash: bytes, ahead: Sequence[str] = ()) -> Codec:
     """Return the codec of the weight set that a header names.
 
+    Raises UnknownWeightsError if that set is not installed.
+
     Parameters
     ----------
     short_hash : see `cotam.codec.weights.by_hash`
     ahead : graphs to open ahead, see `open_ahead`
-
-    Raises
-    ------
-    UnknownWeightsError
-        If that set is not installed.
     """
     name = weights.by_hash(short_hash).name
     open_ahead(name, ahead)
@@ -52,8 +46,8 @@ def codec_of(short_hash: bytes, ahead: Sequence[str] = ()) -> Codec:
 def open_ahead(name: str, graphs: Sequence[str]) -> None:
     """Load a weight set and open graphs, in this order, in a thread that then ends.
 
-    Errors are raised where the set is used. A set that was loaded is left as it is, and with one processor
-    all are, since a thread would save no time.
+    Errors are raised where the set is used. Does nothing if the set is loaded, or with a single processor,
+    where a thread would save no time.
     """
     if graphs and name not in _codecs and usable_processors() > 1:
         pool = ThreadPoolExecutor(1)

@@ -24,7 +24,7 @@ from cotam.codec.tiling import Span, largest_tile, pad, paste, spans, tiles, who
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
-from cotam.format.level_map import LIMIT, checked_levels
+from cotam.format.level_map import LIMIT, check_levels
 from cotam.format.metadata import write_boxes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
@@ -45,7 +45,7 @@ class Quantised:
     ----------
     symbols : see `Symbols`
     index : uint8 (M, h, w), the table of each latent
-    values : float32 (M, h, w), dequantised latents as in a decoder; None unless asked for
+    values : float32 (M, h, w), latents as dequantised by a decoder; None unless requested
     """
 
     symbols: Symbols
@@ -68,17 +68,14 @@ class Codec(PayloadCoder):
     ) -> File:
         """Encode an image.
 
+        Raises InputError if quality or offsets are out of range.
+
         Parameters
         ----------
         pixels : uint8 (H, W, 3), sRGB
         quality : 0 … 100, from about 0.05 to 1.6 bits per pixel on photographs
         allocator : chooses the gain offset map; without one all offsets are zero
         metadata : "exif", "icc", "xmp" → bytes
-
-        Raises
-        ------
-        InputError
-            If quality or offsets are out of range.
         """
         if not 0 <= quality <= MAX_QUALITY:
             raise InputError(f"quality must be 0 to {MAX_QUALITY}, got {quality}")
@@ -95,14 +92,8 @@ class Codec(PayloadCoder):
     ) -> File:
         """Encode an image at the highest quality whose file has at most ``target_size`` bytes.
 
-        Parameters as for `encode`.
-
-        Raises
-        ------
-        TargetSizeError
-            If the file of quality 0 is larger.
-        InputError
-            If offsets are out of range.
+        Parameters as for `encode`. Raises TargetSizeError if the file of quality 0 is larger, and InputError
+        if offsets are out of range.
         """
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
@@ -159,15 +150,12 @@ class Codec(PayloadCoder):
     ) -> Quantised:
         """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
+        Raises InputError if offsets are out of range.
+
         Parameters
         ----------
         skip_mask : see `Symbols`
         keep_values : also return the dequantised latents, 4 bytes per pixel
-
-        Raises
-        ------
-        InputError
-            If offsets are out of range.
         """
         symbols = Symbols(
             quality, None, self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16), skip_mask
@@ -176,7 +164,7 @@ class Codec(PayloadCoder):
             symbols.z[:, skip_mask] = 0
         if allocator is not None:
             offsets = allocator.offsets(lambda: self.level_costs(symbols, grid))
-            symbols = replace(symbols, levels=checked_levels(offsets, grid.levels))
+            symbols = replace(symbols, levels=check_levels(offsets, grid.levels))
         index = np.empty(latents.shape, np.uint8)
         for row, column in tiles(*grid.cells, SCALES_HALO):
             index[:, row.core(4), column.core(4)] = self.table_index(symbols, row, column, grid)
@@ -210,7 +198,7 @@ class Codec(PayloadCoder):
         """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
         symbols = Symbols(quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
-        bits = tables.bits(*self.hyper.coded(symbols.z, quality, None))
+        bits = tables.bits(*self.hyper.residuals(symbols.z, quality, None))
         for row, column in tiles(*grid.cells, SCALES_HALO):
             index = self.table_index(symbols, row, column, grid)
             used = np.bincount(index.reshape(-1), minlength=len(tables.halves))
@@ -241,28 +229,20 @@ class Codec(PayloadCoder):
     def decode(self, file: File, *, view: View = "mllm") -> np.ndarray:
         """Decode a file to pixels, uint8 (H, W, 3).
 
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Raises as `decode_symbols`.
         """
         symbols, grid = self.decode_symbols(file)
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         for row, values in self._rows_of_latents(symbols, grid):
             for column in spans(grid.cells[1], _SYNTHESIS_HALO, largest_tile(*grid.cells)):
-                near = values[None, :, :, column.outer(4)]
-                tile = self._synthesise_tile(near, symbols, row, column, grid, view)
-                target = pixels[row.core(64), column.core(64)]
-                target[:] = tile[: target.shape[0], : target.shape[1]]
+                near = values[:, :, column.outer(4)]
+                self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
         return pixels
 
     def decode_latents(self, file: File) -> Latents:
         """Decode a file to dequantised latents, 4 bytes per pixel.
 
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Raises as `decode_symbols`.
         """
         return self.dequantise(*self.decode_symbols(file))
 
@@ -275,12 +255,8 @@ class Codec(PayloadCoder):
     def decode_symbols(self, file: File) -> tuple[Symbols, Grid]:
         """Decode a file to its symbols, and verify their checksum.
 
-        Raises
-        ------
-        FormatError
-            If the file has no learned payload.
-        DamagedError
-            If the file is damaged, or was not made with these weights.
+        Raises FormatError if the file has no learned payload, and DamagedError if the file is damaged, or was
+        not made with these weights.
         """
         header, grid = file.header, Grid(file.height, file.width)
         reader, check = self._open_payload(file)
@@ -291,12 +267,7 @@ class Codec(PayloadCoder):
     def read_levels(self, file: File) -> np.ndarray:
         """Decode the gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉), of a file.
 
-        Latents are not decoded, so the checksum is not compared.
-
-        Raises
-        ------
-        FormatError, DamagedError
-            As `decode_symbols`.
+        Latents are not decoded, so the checksum is not compared. Raises as `decode_symbols`.
         """
         header, grid = file.header, Grid(file.height, file.width)
         reader, check = self._open_payload(file)
@@ -346,25 +317,30 @@ class Codec(PayloadCoder):
         """Compute pixels, uint8 (H, W, 3), from latents; of ``symbols`` only quality and levels are used."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         for row, column in tiles(*grid.cells, _SYNTHESIS_HALO):
-            near = values[None, :, row.outer(4), column.outer(4)]
-            tile = self._synthesise_tile(near, symbols, row, column, grid, view)
-            target = pixels[row.core(64), column.core(64)]
-            target[:] = tile[: target.shape[0], : target.shape[1]]
+            near = values[:, row.outer(4), column.outer(4)]
+            self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
         return pixels
 
     def _synthesise_tile(
-        self, latents: np.ndarray, symbols: Symbols, row: Span, column: Span, grid: Grid, view: View
-    ) -> np.ndarray:
-        """Return the core pixels of a tile from the latents, (1, M, h, w), of its outer part."""
+        self,
+        pixels: np.ndarray,
+        latents: np.ndarray,
+        symbols: Symbols,
+        row: Span,
+        column: Span,
+        grid: Grid,
+        view: View,
+    ) -> None:
+        """Compute the core of a tile of ``pixels`` from the latents, (M, h, w), of its outer part."""
         inputs = {
-            "latents": np.ascontiguousarray(latents),
+            "latents": np.ascontiguousarray(latents[None]),
             "levels": self._padded_levels(symbols, row, column, grid),
             "nominal": self._nominal(symbols.quality),
             "adapted": self.weights.views[VIEWS.index(view)].reshape(1),
         }
         (outer,) = self.runner("synthesis", inputs)
-        core: np.ndarray = outer[0, row.inner(64), column.inner(64)]
-        return core
+        target = pixels[row.core(64), column.core(64)]
+        target[:] = outer[0, row.inner(64), column.inner(64)][: target.shape[0], : target.shape[1]]
 
     def _dequantise_tile(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
         """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""

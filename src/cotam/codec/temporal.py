@@ -105,10 +105,7 @@ class FrameDecoder(_FrameState):
     def decode(self, frame: CodedFrame, fields: bytes) -> DecodedFrame:
         """Decode a frame to latents; ``fields`` is as for `FrameEncoder.encode`.
 
-        Raises
-        ------
-        DamagedError
-            If the frame is damaged, or does not follow the frame decoded before it.
+        Raises DamagedError if the frame is damaged, or does not follow the frame decoded before it.
         """
         if not frame.key and not self._sources:
             raise DamagedError("no key frame is before it")
@@ -215,7 +212,7 @@ class FrameEncoder(_FrameState):
         """Return the bits of each cell."""
         tables = self.codec.weights.tables
         bits = self._sum_cells(tables.costs(still.symbols.y, still.index).sum(0))
-        bits += tables.costs(*self.codec.hyper.coded(still.symbols.z, self.quality, None)).sum(0)
+        bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality, None)).sum(0)
         return bits
 
     def _choose_modes(self, frame: Frame, still: Quantised, bits: np.ndarray) -> np.ndarray:

@@ -86,10 +86,10 @@ def names() -> list[str]:
     """Return the names of the installed sets, those of this package first."""
     from importlib.metadata import entry_points  # 20 ms
 
-    return [*_packaged(), *sorted(point.name for point in entry_points(group=GROUP))]
+    return [*_packaged_names(), *sorted(point.name for point in entry_points(group=GROUP))]
 
 
-def _packaged() -> list[str]:
+def _packaged_names() -> list[str]:
     return sorted(p.parent.name for p in FOLDER.glob("*/manifest.json"))
 
 
@@ -117,10 +117,7 @@ def _manifest(folder: Path) -> dict[str, str]:
 def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
     """Load a set by name, or from the ``folder`` of a set that is not installed.
 
-    Raises
-    ------
-    UnknownWeightsError
-        If there is no such set, or a file does not match its hash in the manifest.
+    Raises UnknownWeightsError if there is no such set, or a file does not match its hash in the manifest.
     """
     where = folder or _folder(name)
     manifest = _manifest(where)
@@ -135,8 +132,8 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 
 def name_of(short: bytes) -> str | None:
-    """Return the name of the installed set with this short hash, None if there is none."""
-    for find in (_packaged, names):  # entry points are looked up last
+    """Return the name of the installed set with this short hash; None if none has it."""
+    for find in (_packaged_names, names):  # entry points are looked up last
         for name in find():
             if digest_of(_manifest(_folder(name)))[:2] == short:
                 return name
@@ -151,10 +148,7 @@ def label_of(short: bytes) -> str:
 def by_hash(short: bytes) -> WeightSet:
     """Load the set that the header of a file names.
 
-    Raises
-    ------
-    UnknownWeightsError
-        If no installed set has this hash.
+    Raises UnknownWeightsError if no installed set has this hash.
     """
     if name := name_of(short):
         return load(name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.format.varint import read_varint, varint
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam.image.read import Pixels
 from cotam.runtime import open_session
 
@@ -48,7 +48,7 @@ def available() -> bool:
 
 
 def size_seen(height: int, width: int) -> tuple[int, int]:
-    """(height, width) to which an image is reduced: whole patches, at least one and at most `MAX_TOKENS`."""
+    """Return the size (h, w) to which an image is reduced: whole patches, 1 … `MAX_TOKENS` of them."""
     scale = min(1.0, (MAX_TOKENS * _PATCH**2 / (height * width)) ** 0.5) / _PATCH
     rows = min(max(int(height * scale), 1), MAX_TOKENS)
     columns = min(max(int(width * scale), 1), MAX_TOKENS // rows)
@@ -61,7 +61,7 @@ def tokens(pixels: Pixels) -> np.ndarray:
     The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. That
     of the last layer alone is not monotone in the quality of a codec, by 2 dB and more.
     """
-    seen = (resized(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
+    seen = (resize_bilinear(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
     found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})
     patches = np.concatenate(found)[:, 1:]  # without [CLS]
     patches -= patches.mean(2, keepdims=True)
@@ -78,8 +78,8 @@ def _session() -> onnxruntime.InferenceSession:
     return open_session(_with_tokens(_file().read_bytes()))
 
 
-# An ONNX file is a protocol buffer: fields of a key, a length and so many bytes, numbered by onnx.proto.
-# The package onnx, which could read it, is no part of the extra [serve].
+# An ONNX file is a protocol buffer: fields of key, length and contents, numbered by onnx.proto. The package
+# onnx, which could read it, is not part of the extra [serve].
 
 _GRAPH, _INPUTS, _OUTPUTS = 7, 11, 12
 

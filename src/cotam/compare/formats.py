@@ -14,7 +14,7 @@ import cotam
 from cotam.image.read import Pixels
 from cotam.image.write import written
 
-__all__ = ["COTAM", "Format", "installed"]
+__all__ = ["COTAM", "Format", "installed_formats"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,6 @@ _OTHERS = (
 )
 
 
-def installed() -> list[Format]:
+def installed_formats() -> list[Format]:
     """Return those of JPEG, WebP and AVIF that this Pillow supports."""
     return [one for one in _OTHERS if pillow_features.check({"jpeg": "jpg"}.get(one.name, one.name))]

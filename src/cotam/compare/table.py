@@ -11,8 +11,8 @@ import numpy as np
 
 import cotam
 from cotam.compare import features, words
-from cotam.compare.formats import COTAM, Format, installed
-from cotam.image.fit import resized
+from cotam.compare.formats import COTAM, Format, installed_formats
+from cotam.image.fit import resize
 from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
 
@@ -28,11 +28,11 @@ class Row:
     format : the format
     data : the file
     pixels : uint8 (H, W, 3), decoded, and enlarged to the size of the original if the file is smaller
-    features : distance of DINOv2-S features to those of the original, 0 is equal; None where not measured
-    words : share of the words read in the original that are read here, 0 … 1; None where there are none
+    features : distance of DINOv2-S features to those of the original, 0 is equal; None if not measured
+    words : share of the words of the original that are read here, 0 … 1; None without words
     psnr : dB, at most 100
     equal_features : bytes of the smallest file of this format that is as near in features as CoTAM's; None
-        where not measured, or where no quality is
+        if not measured, or if no file is as near
     """
 
     format: Format
@@ -59,36 +59,36 @@ def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None
     list of Row
         CoTAM first. A format whose lowest quality is larger than CoTAM's file is shown at that.
     """
-    sight = _Sight(pixels)
+    meter = _Meter(pixels)
     data = cotam.encode(pixels, quality=quality, target_size=target_size)
-    ours = sight.row(COTAM, data)
+    ours = meter.row(COTAM, data)
     rows = [replace(ours, equal_features=None if ours.features is None else len(data))]
-    return rows + [_compared(sight, other, ours) for other in installed()]
+    return rows + [_compare_format(meter, other, ours) for other in installed_formats()]
 
 
-def _compared(sight: _Sight, other: Format, ours: Row) -> Row:
+def _compare_format(meter: _Meter, other: Format, ours: Row) -> Row:
     """Make the file of another format within our size, and find its size at equal feature distance."""
-    make = cache(partial(other.encode, sight.pixels))
+    make = cache(partial(other.encode, meter.pixels))
     best = bisect_right(other.qualities, len(ours.data), key=lambda q: len(make(q)))
-    row = sight.row(other, make(other.qualities[max(0, best - 1)]))
+    row = meter.row(other, make(other.qualities[max(0, best - 1)]))
     limit = ours.features
     if limit is None:
         return row
-    near = smallest_as_near(lambda q: sight.features(other.decode(make(q))) <= limit, other.qualities)
+    near = smallest_as_near(lambda q: meter.features(other.decode(make(q))) <= limit, other.qualities)
     return replace(row, equal_features=None if near is None else len(make(near)))
 
 
 def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> int | None:
-    """The lowest quality that is near enough, by bisection; None if the highest is not.
+    """Return the lowest quality that is near enough, by bisection; None if the highest is not.
 
-    Nearness is taken to rise with quality.
+    Nearness is assumed to rise with quality.
     """
     at = bisect_left(qualities, True, key=near_enough)
     return qualities[at] if at < len(qualities) else None
 
 
-class _Sight:
-    """What is measured of the original, once."""
+class _Meter:
+    """Measures decoded images against one original."""
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
@@ -101,12 +101,12 @@ class _Sight:
 
     def row(self, format: Format, data: bytes) -> Row:
         height, width = self.pixels.shape[:2]
-        decoded = resized(format.decode(data), (width, height))  # smaller if shrunk for a target size
+        decoded = resize(format.decode(data), (width, height))  # smaller if shrunk for a target size
         return Row(
             format,
             data,
             decoded,
             None if self._tokens is None else self.features(decoded),
-            words.kept(self._lines, words.read(decoded)) if self._lines else None,
+            words.share_read(self._lines, words.read(decoded)) if self._lines else None,
             psnr(self.pixels, decoded),
         )

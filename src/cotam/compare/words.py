@@ -13,7 +13,7 @@ import numpy as np
 
 from cotam.image.read import Pixels
 
-__all__ = ["INSTALL", "available", "kept", "read", "words"]
+__all__ = ["INSTALL", "available", "read", "share_read", "words"]
 
 INSTALL = "pip install rapidocr"
 
@@ -28,10 +28,10 @@ def available() -> bool:
 
 
 def read(pixels: Pixels) -> list[str]:
-    """Lines of text in an image uint8 (H, W, 3), from top to bottom.
+    """Return the lines of text in an image uint8 (H, W, 3), from top to bottom.
 
     Lines are recognised one by one: in RapidOCR's batches a line is padded to the longest, and what is read
-    depends on the other lines.
+    depends on the others.
     """
     height, width = pixels.shape[:2]
     below, beside = max(0, -(-width // _THINNEST) - height), max(0, -(-height // _THINNEST) - width)
@@ -71,8 +71,8 @@ def words(text: str) -> list[str]:
     return found
 
 
-def kept(original: Iterable[str], decoded: Iterable[str]) -> float | None:
-    """Share 0 … 1 of the words of ``original`` (lines) that are among those of ``decoded``.
+def share_read(original: Iterable[str], decoded: Iterable[str]) -> float | None:
+    """Return the share, 0 … 1, of the words in lines ``original`` that are also in ``decoded``.
 
     A word that occurs three times must be found three times. None if there are no words.
     """

@@ -67,7 +67,7 @@ class Encoding:
         notes: list[str] = []
         data = encode_image(image, Options(**self.options), notes.append).file.data
         if isinstance(image, bytes) and len(data) > len(image):
-            notes.append(files.grown(len(image), len(data)))
+            notes.append(files.growth_note(len(image), len(data)))
         if self.strict and notes:
             raise InputError("; ".join(notes))
         return Converted(data, tuple(notes))

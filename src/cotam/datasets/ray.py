@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
 from cotam.datasets.shards import Row, Unit, Work
-from cotam.datasets.workers import DEATHS, died, start_worker
+from cotam.datasets.workers import DEATHS, killed_row, start_worker
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.options import View
 
@@ -62,7 +62,7 @@ def encode_dataset(
     column : name of this column
     output : name of the new column: binary, null where an image failed or was null
     actors : number of actors with one processor each, or (smallest, largest); None is from 1 to all
-        processors but one, which is left for reading
+        processors except one for reading
     batch_size : images per batch of an actor
     options : arguments of `cotam.encode`
 
@@ -77,7 +77,7 @@ def encode_dataset(
     InputError
         If there is no such column.
     """
-    return _converted(dataset, column, output, Encoding(options), actors, batch_size)
+    return _map_images(dataset, column, output, Encoding(options), actors, batch_size)
 
 
 def decode_dataset(
@@ -98,10 +98,10 @@ def decode_dataset(
     form : format of the files, a key of `cotam.image.write.FORMS`; "ppm" is fastest, and largest
     view, size_limit : as for `cotam.decode`
     """
-    return _converted(dataset, column, output, Decoding(form, view, size_limit), actors, batch_size)
+    return _map_images(dataset, column, output, Decoding(form, view, size_limit), actors, batch_size)
 
 
-def _converted(
+def _map_images(
     dataset: Dataset,
     column: str,
     output: str,
@@ -167,7 +167,7 @@ def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) 
                 f"no Ray cluster answers at {address!r}: {' '.join(str(error).split())}"
             ) from error
     try:
-        yield from _done(work, units, min(jobs or _processors(), _processors()))
+        yield from _run_tasks(work, units, min(jobs or _processors(), _processors()))
     finally:
         if mine:
             ray.shutdown()
@@ -188,7 +188,7 @@ def _convert(work: Work, unit: Unit) -> Row:
     return work(unit)
 
 
-def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
+def _run_tasks(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     """Yield the rows of units as their tasks finish; Ray repeats tasks whose worker dies."""
     convert = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_convert).remote
     shared, rest = ray.put(work), iter(units)
@@ -202,6 +202,6 @@ def _done(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
             try:
                 row = ray.get(ready)
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                row = died(unit)
+                row = killed_row(unit)
             running |= {convert(shared, unit): unit for unit in islice(rest, 1)}
             yield row

@@ -1,4 +1,4 @@
-"""Convert a data set: plan the work, skip what is done, and write down what was.
+"""Convert a data set: plan the work, skip what is done, and keep a manifest.
 
 The first line of ``manifest.jsonl`` in the target folder has the settings of the outputs; then comes a line
 for each finished output. Lines are added as outputs are finished, so that a killed run can be resumed, and
@@ -157,7 +157,7 @@ class _Manifest:
 
     def __init__(self, folder: str, settings: dict[str, Any], *, overwrite: bool) -> None:
         self._folder, self._path = folder, os.path.join(folder, MANIFEST)
-        self._settings = json.loads(json.dumps(settings))  # as it will be read again
+        self._settings = json.loads(json.dumps(settings))  # as they are read from the file
         self.rows: dict[str, dict[str, Any]] = {}
         if not overwrite:
             self._read()
@@ -170,7 +170,7 @@ class _Manifest:
                 first, *lines = file.read().splitlines() or [b""]
         except FileNotFoundError:
             return
-        found = _parsed(first)
+        found = _parse(first)
         if found != self._settings:
             there = found or {}
             names = sorted(n for n in {*there, *self._settings} if there.get(n) != self._settings.get(n))
@@ -178,7 +178,7 @@ class _Manifest:
             raise InputError(
                 f"{self._folder}: outputs there were made with {what}: give another folder, or --overwrite"
             )
-        for row in map(_parsed, lines):
+        for row in map(_parse, lines):
             if row and os.path.exists(os.path.join(self._folder, row["output"])):
                 self.rows[row["source"]] = row
 
@@ -196,7 +196,7 @@ class _Manifest:
         files.write_whole(self._path, _line(self._settings) + b"".join(lines))
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     """Parse an object; None for a line truncated when its writer was killed."""
     try:
         found = json.loads(line)
@@ -224,17 +224,17 @@ def run(
     Parameters
     ----------
     name : name of the only file to convert, instead of all
-    overwrite : whether to convert again what is done
+    overwrite : whether to convert everything again
     """
     found = plan(work, name)
     os.makedirs(work.target, exist_ok=True)
-    with _alone(work.target):
+    with _locked(work.target):
         return _run(work, found, engine, watch, overwrite)
 
 
 @contextmanager
-def _alone(folder: str) -> Iterator[None]:
-    """Exclude other runs on this machine, which would remove the unfinished files of this one."""
+def _locked(folder: str) -> Iterator[None]:
+    """Lock out other runs on this machine, which would remove the unfinished files of this one."""
     try:
         import fcntl
     except ModuleNotFoundError:  # on Windows
@@ -287,7 +287,7 @@ def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool)
 
 
 def _write_list(path: str, entries: list[dict[str, str]]) -> None:
-    """Write a line for each entry, or remove the file if there are none."""
+    """Write a line for each entry; without entries, remove the file."""
     if entries:
         entries.sort(key=lambda each: (each["source"], each["image"]))
         files.write_whole(path, b"".join(map(_line, entries)))

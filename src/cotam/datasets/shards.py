@@ -153,17 +153,17 @@ class Work:
             outputs = self._member_outputs(source, row)
             with (
                 files.writing(target) as file,
-                _opened_tar(source) as old,
+                _open_tar(source) as old,
                 tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as new,
             ):
                 for member in old:
                     name = f"{row.source}:{member.name}"
-                    if _linked(member) in outputs:
+                    if _link_target(member) in outputs:
                         error = f"{name}: is a link to {member.linkname}, which is converted"
                         row.failed.append({"image": name, "error": error})
                         continue
                     content = old.extractfile(member) if member.isfile() else None
-                    if member.issparse():  # its holes are read, and written, as zeros
+                    if member.issparse():  # holes are written as zeros
                         member.type, member.pax_headers = tarfile.REGTYPE, {}
                     if content is None or member.name not in outputs:
                         new.addfile(member, content)
@@ -178,21 +178,20 @@ class Work:
 
     def _member_outputs(self, source: str, row: Row) -> dict[str, str]:
         """Return member to convert → name of its output, and note images that are not converted."""
-        with _opened_tar(source) as tar:
+        with _open_tar(source) as tar:
             names = [member.name for member in tar if member.isfile()]
         images = [name for name in names if self._is_image(name)]
-        chosen = self._chosen(images)
+        chosen = self._choose_members(images)
         kept = [name for name in images if name not in chosen]
         text = ""
         if kept and not self.members:
             text = (
                 f"{len(kept)} images stay as they are, such as {kept[0]}: another image of their sample is "
+                "converted; --members names those to convert"
             )
-            text += "converted; --members names those to convert"
         elif kept and not chosen:
-            text = (
-                f"none of {len(kept)} images, such as {kept[0]}, is among --members {','.join(self.members)}"
-            )
+            members = ",".join(self.members)
+            text = f"none of {len(kept)} images, such as {kept[0]}, is among --members {members}"
         if text and self.strict:
             raise InputError(text)
         if text:
@@ -209,7 +208,7 @@ class Work:
     def _is_image(self, name: str) -> bool:
         return posixpath.splitext(name)[1].lower() in self.conversion.takes and not is_apple_double(name)
 
-    def _chosen(self, images: Iterable[str]) -> set[str]:
+    def _choose_members(self, images: Iterable[str]) -> set[str]:
         """Choose the members to convert: those named in ``members``, or one image of each sample."""
         if self.members:
             return {name for name in images if _key(name)[1] in self.members}
@@ -224,7 +223,7 @@ class Work:
 
 
 @contextmanager
-def _opened_tar(path: str) -> Iterator[tarfile.TarFile]:
+def _open_tar(path: str) -> Iterator[tarfile.TarFile]:
     """Open a tar file, compressed or not, and check its end and its checksum, which tarfile does not."""
     with open(path, "rb") as plain:
         file = gzip.GzipFile(fileobj=plain) if plain.peek(2).startswith(b"\x1f\x8b") else plain
@@ -236,7 +235,7 @@ def _opened_tar(path: str) -> Iterator[tarfile.TarFile]:
             raise InputError("the tar file is cut: its end is missing")
 
 
-def _linked(member: tarfile.TarInfo) -> str | None:
+def _link_target(member: tarfile.TarInfo) -> str | None:
     """Return the name of the member that a link stands for; None for other members."""
     if member.issym():
         return posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))

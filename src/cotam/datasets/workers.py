@@ -21,7 +21,7 @@ from cotam.runtime import limit_threads
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-__all__ = ["DEATHS", "died", "processes", "start_worker"]
+__all__ = ["DEATHS", "killed_row", "processes", "start_worker"]
 
 DEATHS = 3
 """A unit whose worker has died this many times has failed."""
@@ -33,7 +33,7 @@ def start_worker() -> None:
     warnings.simplefilter("ignore")
 
 
-def died(unit: Unit) -> Row:
+def killed_row(unit: Unit) -> Row:
     """Return the row of a unit whose workers died."""
     error = f"{unit.source}: its worker was killed {DEATHS} times: is there too little memory for it?"
     return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
@@ -42,7 +42,7 @@ def died(unit: Unit) -> Row:
 def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]:
     """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
 
-    When closed or interrupted, it kills them, in the middle of a file as it may be.
+    When closed or interrupted, it kills them, even in the middle of a file.
     """
     rest, deaths = iter(units), Counter[Unit]()
     workers: list[SpawnProcess] = []
@@ -50,13 +50,13 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
 
     def start(unit: Unit) -> None:
         with _signals_blocked():
-            pipe, process = _started(work)
+            pipe, process = _start(work)
             workers.append(process)
         give(pipe, unit)
 
     def give(pipe: Connection, unit: Unit) -> None:
         running[pipe] = unit
-        with suppress(OSError):  # it has died: to receive from it says so, too
+        with suppress(OSError):  # it has died, which receiving from it reports
             pipe.send(unit)
 
     try:
@@ -73,7 +73,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
                     if deaths[unit] < DEATHS:
                         start(unit)
                         continue
-                    found = died(unit)
+                    found = killed_row(unit)
                 if isinstance(found, Exception):
                     raise found
                 for following in islice(rest, 1):
@@ -86,7 +86,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
             process.join()
 
 
-def _started(work: Work) -> tuple[Connection, SpawnProcess]:
+def _start(work: Work) -> tuple[Connection, SpawnProcess]:
     """Start a worker, and return the pipe for its units and rows."""
     context = get_context("spawn")
     ours, its = context.Pipe()
@@ -98,9 +98,9 @@ def _started(work: Work) -> tuple[Connection, SpawnProcess]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals to end, here and in processes that are started meanwhile, until `_serve` unblocks them.
+    """Block signals for termination, also in processes started meanwhile, until `_serve` unblocks them.
 
-    A process that is interrupted while it starts, or whose parent is, would show a traceback.
+    Otherwise a process that is interrupted while it starts shows a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
@@ -133,7 +133,7 @@ def _serve(work: Work, pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent does, whatever the main thread does."""
+    """Exit when the parent process does, even in the middle of a unit."""
     parent = parent_process()
     assert parent
     parent.join()

@@ -82,10 +82,7 @@ class _Bits:
 def strip_container(avif: bytes) -> bytes:
     """Return the payload of an AVIF file with one opaque still image, as Pillow and libaom write it.
 
-    Raises
-    ------
-    FormatError
-        If the file is anything else.
+    Raises FormatError if the file is anything else.
     """
     bodies = dict(_boxes(avif))
     if bodies.keys() != {b"ftyp", b"meta", b"mdat"}:
@@ -103,11 +100,8 @@ def strip_container(avif: bytes) -> bytes:
 def read_sequence_header(payload: bytes) -> SequenceHeader:
     """Check a payload's OBUs and read its sequence header.
 
-    Raises
-    ------
-    FormatError
-        If the payload is not a sequence header and a frame, or not an 8-bit 4:2:0, 4:4:4 or 4:0:0 still
-        image; `TruncatedError` if it ends too early.
+    Raises FormatError if the payload is not a sequence header and a frame, or not an 8-bit 4:2:0, 4:4:4 or
+    4:0:0 still image, TruncatedError if it ends too early.
     """
     obus = _obus(payload)
     kinds = [whole[0] >> 3 for whole, _ in obus]
@@ -120,10 +114,7 @@ def read_sequence_header(payload: bytes) -> SequenceHeader:
 def restore_container(payload: bytes) -> bytes:
     """Return the AVIF file of a payload, byte for byte as libavif writes it.
 
-    Raises
-    ------
-    FormatError
-        As `read_sequence_header`.
+    Raises as `read_sequence_header`.
     """
     header = read_sequence_header(payload)
     (sequence, _), (frame, body) = _obus(payload)
@@ -165,10 +156,7 @@ def _parse_sequence_header(body: bytes) -> SequenceHeader:
 def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
     """Split a temporal unit into OBUs, each as (whole OBU, its body); the last may lack its size.
 
-    Raises
-    ------
-    FormatError
-        If a header is not a plain one, or a size is wrong; `TruncatedError` if the data end before it.
+    Raises FormatError if a header is not a plain one or a size is wrong, TruncatedError if data are missing.
     """
     found, at = [], 0
     while at < len(data):
@@ -191,7 +179,7 @@ def _obus(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _boxes(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The top-level boxes of a file: four letters → body."""
+    """Return the top-level boxes of a file, each as (four letters, body)."""
     found, at = [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -212,7 +200,7 @@ def _full_box(name: bytes, *parts: bytes, flags: int = 0) -> bytes:
 
 
 def _meta(header: SequenceHeader, offset: int, length: int) -> bytes:
-    """The metadata box (ISO/IEC 23008-12) of one AV1 item at ``offset`` of the file."""
+    """Return the metadata box (ISO/IEC 23008-12) of one AV1 item at ``offset`` of the file."""
     item = b"\0\x01"
     planes = 1 if header.monochrome else 3
     subsampling = 0b11 if header.profile == 0 else 0

@@ -149,10 +149,7 @@ class File:
 def require_bytes(data: Any) -> bytes:
     """Return bytes-like ``data`` as bytes.
 
-    Raises
-    ------
-    InputError
-        If ``data`` is not bytes-like, for example a path.
+    Raises InputError if ``data`` is not bytes-like, for example a path.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InputError(f"expected the bytes of a .cotam file, got {type(data).__name__}")
@@ -172,10 +169,8 @@ def check_size(width: int, height: int, limit: int | None = None) -> None:
 def write_file(file: File) -> bytes:
     """Return the bytes of a file. Computes the checksum, except that of a learned still.
 
-    Raises
-    ------
-    InputError
-        If a kind of metadata is unknown, or larger than `cotam.format.metadata.MAX_METADATA` bytes.
+    Raises InputError if a kind of metadata is unknown, or larger than `cotam.format.metadata.MAX_METADATA`
+    bytes.
     """
     header = file.header
     checksum = header.checksum if header.kind is Kind.LEARNED else _checksum(header, file.payload)
@@ -213,10 +208,8 @@ def is_sequence(data: bytes) -> bool:
 def read_header(data: bytes) -> Header:
     """Parse the header of a file of any kind; its first `HEADER_BYTES` suffice.
 
-    Raises
-    ------
-    NotCotamError, TruncatedError, DamagedError, FormatError
-        If the header is not valid; the message names the field.
+    Raises NotCotamError, TruncatedError, DamagedError or FormatError if the header is not valid; the message
+    names the field.
     """
     kind = read_kind(data)
     if len(data) < len(MAGIC) + 4:
@@ -258,10 +251,8 @@ def read_header(data: bytes) -> Header:
 def read_kind(data: bytes) -> Kind:
     """Check magic and version of a file and return its kind; its first `KIND_BYTES` suffice.
 
-    Raises
-    ------
-    NotCotamError, TruncatedError, FormatError
-        If the magic or the kind is missing, or this release does not know the version or kind.
+    Raises NotCotamError, TruncatedError or FormatError if the magic or the kind is missing, or this release
+    does not know the version or kind.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise NotCotamError("not a .cotam file: the magic bytes are missing")
@@ -280,10 +271,8 @@ def read_kind(data: bytes) -> Kind:
 def read_file(data: bytes) -> File:
     """Parse a whole file of any kind but `Kind.SEQUENCE`, without decoding payload or metadata.
 
-    Raises
-    ------
-    NotCotamError, TruncatedError, DamagedError, FormatError
-        If the file is not valid, is a sequence, or has bytes after its end.
+    Raises NotCotamError, TruncatedError, DamagedError or FormatError if the file is not valid, is a sequence,
+    or has bytes after its end.
     """
     header = read_header(data)
     if header.kind is Kind.SEQUENCE:

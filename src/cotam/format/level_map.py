@@ -9,7 +9,7 @@ import numpy as np
 from cotam.errors import DamagedError, InputError
 from cotam.format.symbols import Categorical, SymbolReader, SymbolWriter
 
-__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "checked_levels", "fit_levels", "read_levels", "write_levels"]
+__all__ = ["LEVELS_PER_OCTAVE", "LIMIT", "check_levels", "fit_levels", "read_levels", "write_levels"]
 
 LIMIT = 7
 """Largest absolute level, a gain offset in quarter octaves."""
@@ -21,16 +21,11 @@ _CONTEXTS = 3
 _GAIN = 24
 
 
-def checked_levels(levels: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+def check_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
     """Validate levels; return them as int8, or None if all are zero.
 
-    Raises
-    ------
-    InputError
-        If they are not integers of this shape within ±7.
+    Raises InputError if they are not integers of this shape within ±7.
     """
-    if levels is None:
-        return None
     levels = np.asarray(levels)
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
         raise InputError(f"levels must be integers of shape {shape}, got {levels.dtype} {levels.shape}")
@@ -64,7 +59,7 @@ class _Adaptive:
     def bits(self) -> list[list[float]]:
         return (15 - np.log2(self._parts())).tolist()
 
-    def expected(self) -> tuple[int, int]:
+    def predict(self) -> tuple[int, int]:
         """Return prediction and context of the next level."""
         left = self._row[-1] if self._row else None
         up = self._above[len(self._row)] if self._above else None
@@ -87,7 +82,7 @@ class _Adaptive:
         return self._above
 
 
-def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tuple[np.ndarray, float]:
+def fit_levels(wanted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
     """Round levels so that they are cheap to code.
 
     Chooses, in coding order, the level that minimises weight · (level − wanted)² + bits.
@@ -96,20 +91,19 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray, limit: int = LIMIT) -> tu
     ----------
     wanted : float (h, w)
     weight : float (h, w), at least 0: bits lost by a level that is off by one
-    limit : levels are within ±``limit``, at most 7
 
     Returns
     -------
-    levels : int8 (h, w)
+    levels : int8 (h, w) in ±7
     bits : size of the coded map
     """
     adaptive, total = _Adaptive(), 0.0
     levels = np.empty(wanted.shape, np.int8)
-    targets, losses = np.clip(wanted, -limit, limit).tolist(), weight.tolist()
+    targets, losses = np.clip(wanted, -LIMIT, LIMIT).tolist(), weight.tolist()
     for number, (aims, prices) in enumerate(zip(targets, losses, strict=True)):
         costs = adaptive.bits()
         for aim, price in zip(aims, prices, strict=True):
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             cost, nearest = costs[context], round(aim)
             step = 1 if nearest >= prediction else -1
             best, least = 0, float("inf")
@@ -129,7 +123,7 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
     for values in levels.tolist():
         models = adaptive.models()
         for value in values:
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             writer.put_one(value - prediction + _SPAN, models[context])
             adaptive.take(value, prediction, context)
         adaptive.end_row()
@@ -138,17 +132,14 @@ def write_levels(writer: SymbolWriter, levels: np.ndarray) -> None:
 def read_levels(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     """Read a level map, int8 (height, width).
 
-    Raises
-    ------
-    DamagedError
-        If a level is beyond ±7.
+    Raises DamagedError if a level is beyond ±7.
     """
     adaptive = _Adaptive()
     levels = np.empty((height, width), np.int8)
     for number in range(height):
         models = adaptive.models()
         for _ in range(width):
-            prediction, context = adaptive.expected()
+            prediction, context = adaptive.predict()
             level = prediction + reader.get_one(models[context]) - _SPAN
             if abs(level) > LIMIT:
                 raise DamagedError(f"the level map is damaged: it has a level of {level}")

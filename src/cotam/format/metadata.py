@@ -22,10 +22,7 @@ METADATA: dict[bytes, Metadata] = {b"E": "exif", b"I": "icc", b"X": "xmp"}
 def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
     """Return the boxes of metadata, empty if there are none.
 
-    Raises
-    ------
-    InputError
-        If a kind of metadata is unknown, or larger than `MAX_METADATA` bytes.
+    Raises InputError if a kind of metadata is unknown, or larger than `MAX_METADATA` bytes.
     """
     if unknown := set(metadata) - set(METADATA.values()):
         raise InputError(f"unknown metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
@@ -43,12 +40,8 @@ def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
 def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
     """Return the metadata whose boxes begin at ``start``, and the position after them.
 
-    Each box is inflated at its first access, which may raise DamagedError or LimitError.
-
-    Raises
-    ------
-    TruncatedError, DamagedError, FormatError
-        If the boxes are not valid.
+    Each box is inflated at its first access, which may raise DamagedError or LimitError. Raises
+    TruncatedError, DamagedError or FormatError if the boxes are not valid.
     """
     bodies: dict[str, bytes] = {}
     at = start

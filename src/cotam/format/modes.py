@@ -33,7 +33,7 @@ class _ModeModels:
             self.counts[place] += 4
 
 
-def _expected(row: list[int], above: list[int] | None) -> tuple[int, int]:
+def _predict(row: list[int], above: list[int] | None) -> tuple[int, int]:
     """Return context (0 … 2) and likely mode of the next cell of ``row``."""
     left = row[-1] if row else None
     up = above[len(row)] if above else None
@@ -51,15 +51,15 @@ def write_modes(writer: SymbolWriter, modes: np.ndarray) -> None:
         writer.put_one(value, model)
         return value
 
-    _walk(modes.shape[0], modes.shape[1], put)
+    _code_modes(modes.shape[0], modes.shape[1], put)
 
 
 def read_modes(reader: SymbolReader, height: int, width: int) -> np.ndarray:
     """Read modes, uint8 (height, width) in 0 … 3."""
-    return _walk(height, width, reader.get_one)
+    return _code_modes(height, width, reader.get_one)
 
 
-def _walk(height: int, width: int, code: Callable[[Categorical], int]) -> np.ndarray:
+def _code_modes(height: int, width: int, code: Callable[[Categorical], int]) -> np.ndarray:
     """Code modes, uint8 (height, width), by a function that codes one mode with a model."""
     adaptive, above = _ModeModels(), None
     modes = np.empty((height, width), np.uint8)
@@ -68,7 +68,7 @@ def _walk(height: int, width: int, code: Callable[[Categorical], int]) -> np.nda
         row: list[int] = []
         places: list[tuple[int, int, int]] = []
         for _ in range(width):
-            context, likely = _expected(row, above)
+            context, likely = _predict(row, above)
             row.append(code(models[context][likely]))
             places.append((context, likely, row[-1]))
         adaptive.learn(places)

@@ -111,10 +111,7 @@ class RangeDecoder:
     def decode(self, model: Categorical | Uniform, count: int | None = None) -> Any:
         """Decode one symbol, or an array int32 (count,).
 
-        Raises
-        ------
-        AssertionError
-            If no encoder writes such words; constriction raises the same error.
+        Raises AssertionError if no encoder writes such words; constriction raises the same error.
         """
         if count is None:
             return self._decode(model, model.symbol_at)

@@ -118,10 +118,8 @@ class SequenceWriter:
     def fields(self, ticks: int) -> bytes:
         """Return the header fields and the time that the checksum of a frame covers, besides its symbols.
 
-        Raises
-        ------
-        InputError
-            If the time is not after that of the previous frame, or more than `LONGEST_GAP` after it.
+        Raises InputError if the time is not after that of the previous frame, or more than `LONGEST_GAP`
+        after it.
         """
         gap = ticks - self._ticks
         if gap < 0 or (self._index.count and gap == 0):
@@ -149,16 +147,14 @@ class SequenceWriter:
 class SequenceReader:
     """Reads a sequence from a binary stream, which need not be seekable.
 
+    Raises NotCotamError, TruncatedError, DamagedError or FormatError if the stream does not begin with the
+    header of a sequence.
+
     Attributes
     ----------
     header : see `Header`
     header_size : size of the header in bytes
     count : number of frames read
-
-    Raises
-    ------
-    NotCotamError, TruncatedError, DamagedError, FormatError
-        If the stream does not begin with the header of a sequence.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -166,19 +162,15 @@ class SequenceReader:
         data = self._take(len(MAGIC) + 4, "within its header")
         if read_kind(data) is not Kind.SEQUENCE:
             raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
-        data, _ = self._take_numbers(data, 2, "within its header")
+        data, _ = self._take_two_numbers(data, "within its header")
         self.header = read_header(data + self._take(2, "within its header"))
         self.header_size = self._read
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Yield ticks, checksummed fields and chunk of each frame as soon as its bytes have arrived.
 
-        Raises
-        ------
-        TruncatedError
-            After the last whole frame, if the stream ends before the index does.
-        DamagedError, FormatError
-            If a chunk or the index is not valid.
+        Raises TruncatedError after the last whole frame, if the stream ends before the index does, and
+        DamagedError or FormatError if a chunk or the index is not valid.
         """
         ticks = 0
         while (tag := self._take(1, "before its index")[0]) != _INDEX:
@@ -196,10 +188,7 @@ class SequenceReader:
     def frames_from(self, entries: Sequence[Entry], first: int) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Yield as `frames` does, starting at frame ``first`` of a seekable stream with this index.
 
-        Raises
-        ------
-        DamagedError, FormatError
-            If a chunk is not valid, or is not where the index says.
+        Raises DamagedError or FormatError if a chunk is not valid, or is not where the index says.
         """
         for self.count in range(first, len(entries)):
             entry = entries[self.count]
@@ -217,7 +206,7 @@ class SequenceReader:
         where = f"within frame {self.count}"
         if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
             raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
-        head, (gap, length) = self._take_numbers(bytes([tag]), 2, where)
+        head, (gap, length) = self._take_two_numbers(bytes([tag]), where)
         head += self._take(4, where)
         if check16(head) != self._take(2, where):
             raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
@@ -238,10 +227,10 @@ class SequenceReader:
         self._read += count
         return b"".join(parts)
 
-    def _take_numbers(self, data: bytes, count: int, where: str) -> tuple[bytes, list[int]]:
-        """Read ``count`` varints; return ``data`` with their bytes appended, and their values."""
+    def _take_two_numbers(self, data: bytes, where: str) -> tuple[bytes, list[int]]:
+        """Read two varints; return ``data`` with their bytes appended, and their values."""
         numbers = []
-        for _ in range(count):
+        for _ in range(2):
             start = len(data)
             data += self._take(1, where)
             while data[-1] & 0x80 and len(data) < start + 5:
@@ -253,10 +242,8 @@ class SequenceReader:
 def read_index(data: bytes) -> Index:
     """Read header and index of a whole sequence, without reading its frames.
 
-    Raises
-    ------
-    NotCotamError, TruncatedError, DamagedError, FormatError
-        If there is no valid index at its end; `SequenceReader` may still read frames.
+    Raises NotCotamError, TruncatedError, DamagedError or FormatError if there is no valid index at its end;
+    `SequenceReader` may still read frames.
     """
     reader = SequenceReader(BytesIO(data))
     first, end = reader.header_size, len(data) - 4

@@ -36,6 +36,7 @@ SYMBOL_LIMIT = 32_767
 """Largest absolute value of a symbol."""
 
 _ESCAPED = Uniform(2 * SYMBOL_LIMIT + 1)
+_UINT16 = Uniform(1 << 16)
 
 _PIECE = 1 << 19
 
@@ -120,7 +121,7 @@ class _Order:
 
     def __init__(self, index: np.ndarray) -> None:
         flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
-        pieces = []  # sorted one by one: faster than all at once, in less memory
+        pieces = []  # sorting pieces is faster, and takes less memory
         total = np.zeros(256, np.int64)
         for start in range(0, flat.size, _PIECE):
             piece = flat[start : start + _PIECE]
@@ -163,9 +164,9 @@ class SymbolWriter:
             if escaped[part].any():
                 self._coder.encode(values[part][escaped[part]] + SYMBOL_LIMIT, _ESCAPED)
 
-    def put_uniform(self, values: np.ndarray, size: int) -> None:
-        """Write integers 0 … size-1, log2(size) bits each."""
-        self._coder.encode(values.reshape(-1).astype(np.int32), Uniform(size))
+    def put_uint16(self, value: int) -> None:
+        """Write an integer 0 … 65535 in 16 bits."""
+        self._coder.encode(value, _UINT16)
 
     def put_one(self, code: int, model: Categorical) -> None:
         """Write one value with the given model."""
@@ -181,7 +182,7 @@ class SymbolReader:
 
     def __init__(self, tables: Tables, data: bytes) -> None:
         self.tables = tables
-        # The zeros that `finish` removed, and as many as the decoder reads ahead.
+        # Zeros that `finish` removed, and those that the decoder reads ahead.
         padded = data + bytes(8 + -len(data) % 4)
         self._coder = RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
@@ -206,9 +207,9 @@ class SymbolReader:
         flat[order.where] = values
         return flat.reshape(index.shape)
 
-    def get_uniform(self, count: int, size: int) -> np.ndarray:
-        """Read ``count`` integers 0 … size-1, int32."""
-        return self._decode(Uniform(size), count)
+    def get_uint16(self) -> int:
+        """Read an integer 0 … 65535."""
+        return int(self._decode(_UINT16))
 
     def get_one(self, model: Categorical) -> int:
         """Read one value with the given model."""

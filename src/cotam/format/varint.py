@@ -20,12 +20,8 @@ def varint(value: int) -> bytes:
 def read_varint(data: bytes | memoryview, at: int, what: str) -> tuple[int, int]:
     """Decode the integer at position ``at``.
 
-    Returns the integer and the position after it.
-
-    Raises
-    ------
-    TruncatedError, FormatError
-        If it is truncated, longer than five bytes, or not in its shortest form.
+    Returns the integer and the position after it. Raises TruncatedError or FormatError if it is truncated,
+    longer than five bytes, or not in its shortest form.
     """
     value = 0
     for count in range(5):

@@ -18,13 +18,13 @@ CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
 class Tokens:
-    """Tokens of which clients must send one, in `TOKEN_HEADER` or in place of their API key."""
+    """The accepted tokens; clients send one in `TOKEN_HEADER` or in place of their API key."""
 
     def __init__(self, *tokens: str) -> None:
         self._owners = {_digest(token): _digest(f"owner {token}").hex()[:32] for token in tokens}
 
     def check(self, headers: Headers) -> str:
-        """Return a name for the owner of the token that was sent, which reveals nothing about it.
+        """Return a name for the owner of the token that was sent; it does not reveal the token.
 
         Raises RefusedError: 401, saying whether the token is missing or wrong.
         """
@@ -48,12 +48,12 @@ class Tokens:
         code = "token_wrong" if given else "token_missing"
         raise RefusedError(message, 401, code=code, headers={"WWW-Authenticate": "Bearer"})
 
-    def is_in(self, name: str, value: str) -> bool:
-        """Whether the value of a header is one of the tokens; such headers are not forwarded."""
+    def is_token_header(self, name: str, value: str) -> bool:
+        """Whether a header carries one of the tokens; such headers are not forwarded."""
         return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
     def _owner(self, secret: str) -> str | None:
-        # Digests have equal lengths, so the time tells nothing about the tokens, not even their lengths.
+        # Comparing digests, which have equal lengths, takes the same time for all tokens.
         given = _digest(secret)
         found = [owner for digest, owner in self._owners.items() if hmac.compare_digest(given, digest)]
         return found[0] if found else None

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Lifespan
 
 import cotam
-from cotam.compare.formats import installed
+from cotam.compare.formats import installed_formats
 from cotam.gateway import compare, single_image
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies
@@ -74,7 +74,7 @@ def application(
 
     Parameters
     ----------
-    tokens : tokens of which clients must send one; without any, all clients are accepted
+    tokens : accepted tokens; if empty, all clients are accepted
     sender : sends images once over the link to a gateway; for an edge
     store : files that edges need not send again; for a gateway
     local : whether to answer only programs on this machine
@@ -95,7 +95,7 @@ def application(
         converter,
         pools[0],
         bodies,
-        most=limits.images,
+        max_images=limits.images,
         tokens=own_tokens,
         sender=sender,
         receiver=Receiver(store, limits.body) if store is not None else None,
@@ -131,7 +131,7 @@ def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) 
 
 
 def _constant(path: str, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> Route:
-    """A route to JSON that does not change."""
+    """Return a route to constant JSON."""
     return Route(path, JSONResponse(value, headers=headers), methods=["GET"])
 
 
@@ -154,7 +154,7 @@ def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> 
 
 
 def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
-    """The page itself, which is open to everybody, and what it must know before it asks for anything."""
+    """Return the routes of the page and its settings, for which no token is needed."""
 
     async def front(request: Request) -> Response:
         return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
@@ -162,7 +162,7 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
     settings = {
         "token": needs_token,
         "package": "/page/package/dist/browser.js" if package else None,
-        "formats": [{"name": one.name, "title": one.title} for one in installed()],
+        "formats": [{"name": one.name, "title": one.title} for one in installed_formats()],
         "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
     }
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []

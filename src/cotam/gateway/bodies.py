@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "ClientGoneError", "decoded", "in_thread"]
+__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
@@ -37,7 +37,7 @@ class ClientGoneError(Exception):
 
 
 class Bodies:
-    """Reads bodies into memory: each has at most ``limit`` bytes, and all of them eight times as many."""
+    """Reads bodies into memory, each of at most ``limit`` bytes, and all of at most eight times as many."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self._most, self._held = limit, 8 * limit, 0
@@ -47,8 +47,8 @@ class Bodies:
     ) -> None:
         """Read the body of a request, as it was sent, and run ``work`` on it unless the client goes.
 
-        Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many are
-        here; ClientGoneError if the client has gone.
+        Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many
+        bytes are held; ClientGoneError if the client has gone.
         """
         exchange = exchange_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -89,13 +89,13 @@ class Bodies:
             self._held -= size
             raise
 
-    def decoded(self, body: bytes, headers: Headers) -> bytes:
-        """Decode a body by its Content-Encoding, within the limit. Raises as the function `decoded`."""
+    def decompress(self, body: bytes, headers: Headers) -> bytes:
+        """Decompress a body by its Content-Encoding. Raises as the function `decompress`."""
         encoding = ", ".join(headers.getlist("content-encoding"))
-        return decoded(body, encoding, self.limit) if body else body
+        return decompress(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
-        # The rest is not read: without this a client goes on sending on the same connection.
+        # The rest is not read, so the connection cannot be used again.
         message = f"the body is larger than the limit of {self.limit:,} bytes: raise --max-body"
         return RefusedError(message, 413, headers={"Connection": "close"})
 
@@ -103,7 +103,7 @@ class Bodies:
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Run ``work``, and cancel it if the client disconnects. Raises ClientGoneError then."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
+    gone = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -118,7 +118,7 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) ->
 async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: float | None = None) -> Done:
     """Run ``work`` in a thread of the pool, and return its result.
 
-    Raises RefusedError: 503 after so many seconds, waiting for a thread included.
+    Raises RefusedError: 503 after ``seconds``, waiting for a thread included.
     """
     gone, began = threading.Event(), time.perf_counter()
 
@@ -135,7 +135,7 @@ async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: floa
         gone.set()
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -159,8 +159,8 @@ _DECODERS: dict[str, Callable[[], Any]] = {
 """Encoding → decompressor of a gzip member, zlib stream or zstd frame."""
 
 
-def decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decode a body by the value of ``Content-Encoding``.
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress a body by the value of ``Content-Encoding``.
 
     Raises RefusedError: 415 for an unknown encoding or several at once, 413 if the result has more than
     ``limit`` bytes, 400 for damaged or truncated data.
@@ -172,12 +172,12 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
         message = f"Content-Encoding {name!r} is not supported: use one of {ACCEPTED}, or none"
         raise RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
     try:
-        return _decoded(body, name, limit)
+        return _decompress(body, name, limit)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
 
 
-def _decoded(body: bytes, name: str, limit: int) -> bytes:
+def _decompress(body: bytes, name: str, limit: int) -> bytes:
     try:
         return _members(_DECODERS[name], body, limit)
     except zlib.error:

@@ -1,7 +1,7 @@
 """Stream the JSON body of a request to the upstream, encoding files to base64 as they are sent.
 
 The screenshots of a long session are some 100 MB as PNG. They are in the cache already, so they are not
-copied here, and released once they are sent, since a model may take minutes to answer.
+copied here. They are released once they are sent, since a model may take minutes to answer.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Placeholders:
     def __init__(self, changes: Mapping[Part, Media | Frames]) -> None:
         self._prefix = secrets.token_bytes(_PREFIX)
         self._files: list[bytes] = []
-        self.changes = {part: self._held(new) for part, new in changes.items()}
+        self.changes = {part: self._replace(new) for part, new in changes.items()}
 
-    def _held(self, new: Media | Frames) -> Media | Frames:
+    def _replace(self, new: Media | Frames) -> Media | Frames:
         if isinstance(new, Media):
             return self._stand_in(new)
         return [(text, self._stand_in(media)) for text, media in new]
@@ -68,8 +68,8 @@ class Placeholders:
         self._files.append(media.data)
         return Media(media.media_type, self._prefix + (len(self._files) - 1).to_bytes(3))
 
-    def filled(self, text: bytes) -> Outgoing:
-        """The JSON in ``text`` with the files in place of their placeholders."""
+    def fill(self, text: bytes) -> Outgoing:
+        """Return the body whose JSON, with placeholders, is ``text``."""
         texts = re.split(re.escape(base64.b64encode(self._prefix)) + b"(.{4})", text)
         numbers = [int.from_bytes(base64.b64decode(number)) for number in texts[1::2]]
         return Outgoing(texts[::2], [self._files[number] for number in numbers])

@@ -46,7 +46,7 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
         if total <= room:
             continue
         for older, goal in _steps(turns, start, end, room):
-            lower = _lowered(chosen, older, size, rungs, goal)
+            lower = _lower(chosen, older, size, rungs, goal)
             if lower is not None:
                 chosen = lower
                 break
@@ -77,8 +77,8 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     yield end, room
 
 
-def _lowered(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit; None if there is none."""
+def _lower(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
+    """Reduce the first ``older`` images to the best rung at which all fit; None if they fit at none."""
     if not older:
         return None
 

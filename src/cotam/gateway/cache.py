@@ -1,4 +1,4 @@
-"""An in-memory cache, since images of earlier turns come again with each request."""
+"""An in-memory cache: each request repeats the images of earlier turns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cache(Generic[Result]):
     def get(self, key: Hashable, make: Callable[[], Result]) -> tuple[Result, bool]:
         """Return the result of a key, made if it is not cached, and whether it was cached.
 
-        Two threads that ask for the same key may both make the result; both get the one that was ready first.
+        Two threads may both make the result of one key; both get the one that was ready first.
         """
         with self._lock:
             if key in self._results:

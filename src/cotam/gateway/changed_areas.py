@@ -6,6 +6,7 @@ import secrets
 
 import numpy as np
 
+from cotam.gateway.patch_format import MAX_RECTANGLES
 from cotam.image.read import Pixels
 
 __all__ = ["CELL", "Area", "area_size", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
@@ -13,16 +14,17 @@ __all__ = ["CELL", "Area", "area_size", "cell_hashes", "changed_cells", "rectang
 CELL = 16
 """Side of a cell in pixels."""
 
-_STILL_CELLS = 20
+_RECTANGLE_COST = 20
 """Cost of a further rectangle, in cells: header, hyper latents and missing context."""
 
-_MOST = 64
-_DEPTH = 12
+_MAX_SPLITS = 12
+"""Largest depth of the recursion, which bounds time."""
 
 Area = tuple[slice, slice]
 """Rows and columns."""
 
 _WEIGHTS = np.frombuffer(secrets.token_bytes(CELL * CELL * 3), np.uint64).reshape(CELL, -1) | np.uint64(1)
+"""Random odd multipliers of the hash, by row and word of a cell."""
 
 
 def cell_hashes(pixels: Pixels) -> np.ndarray:
@@ -62,24 +64,26 @@ def rectangles(cells: np.ndarray) -> list[Area]:
     """Cover the set cells of a bool (rows, columns) by few rectangles without overlap.
 
     Areas are split recursively, as in growing a decision tree, where the halves are purest. Then splits that
-    save less than the cost of a further still are undone.
+    save less than the cost of a further rectangle are undone.
     """
     whole = _bounds(cells, slice(0, cells.shape[0]), slice(0, cells.shape[1]))
-    found = _covered(cells, whole, _DEPTH)[1] if whole else []
-    return found if len(found) <= _MOST or not whole else [whole]
+    if not whole:
+        return []
+    found = _cover(cells, whole, _MAX_SPLITS)[1]
+    return found if len(found) <= MAX_RECTANGLES else [whole]
 
 
-def _covered(cells: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
+def _cover(cells: np.ndarray, area: Area, depth: int) -> tuple[int, list[Area]]:
     """Return cost and rectangles of the set cells in an area."""
     size = area_size(area)
-    alone = size + _STILL_CELLS, [area]
-    if not depth or size <= _STILL_CELLS or cells[area].all():
+    alone = size + _RECTANGLE_COST, [area]
+    if not depth or size <= _RECTANGLE_COST or cells[area].all():
         return alone
     cost = 0
     areas: list[Area] = []
     for half in _halves(cells, area):
         if bounds := _bounds(cells, *half):
-            half_cost, half_areas = _covered(cells, bounds, depth - 1)
+            half_cost, half_areas = _cover(cells, bounds, depth - 1)
             cost, areas = cost + half_cost, areas + half_areas
     return (cost, areas) if cost < alone[0] else alone
 
@@ -90,12 +94,12 @@ def _halves(cells: np.ndarray, area: Area) -> tuple[Area, Area]:
     size, splits = area_size(area), list[tuple[float, int, int]]()
     for axis in (0, 1):
         count = cells[area].sum(1 - axis).cumsum()
-        before, after = count[:-1], count[-1] - count[:-1]
-        ahead = np.arange(1, len(count)) * (size // len(count))
-        mixed = before * (1 - before / ahead) + after * (1 - after / (size - ahead))
-        if mixed.size:
-            at = int(mixed.argmin())
-            splits.append((float(mixed[at]), axis, area[axis].start + 1 + at))
+        before, after = count[:-1], count[-1] - count[:-1]  # set cells
+        first = np.arange(1, len(count)) * (size // len(count))  # all cells of the first half
+        impurity = before * (1 - before / first) + after * (1 - after / (size - first))
+        if impurity.size:
+            at = int(impurity.argmin())
+            splits.append((float(impurity[at]), axis, area[axis].start + 1 + at))
     _, axis, at = min(splits)
     if axis == 0:
         return (slice(rows.start, at), columns), (slice(at, rows.stop), columns)
@@ -105,17 +109,17 @@ def _halves(cells: np.ndarray, area: Area) -> tuple[Area, Area]:
 def _bounds(cells: np.ndarray, rows: slice, columns: slice) -> Area | None:
     """Return the bounding rectangle of the set cells in an area."""
     inside = cells[rows, columns]
-    down, right = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    if not down.size:
+    y, x = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not y.size:
         return None
     return (
-        slice(rows.start + int(down[0]), rows.start + int(down[-1]) + 1),
-        slice(columns.start + int(right[0]), columns.start + int(right[-1]) + 1),
+        slice(rows.start + int(y[0]), rows.start + int(y[-1]) + 1),
+        slice(columns.start + int(x[0]), columns.start + int(x[-1]) + 1),
     )
 
 
 def area_size(area: Area) -> int:
-    """The number of cells in a rectangle."""
+    """Return the number of cells in a rectangle."""
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
 
 

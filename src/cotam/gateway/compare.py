@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 import cotam
 from cotam.compare import features, words
-from cotam.compare.formats import COTAM, Format, installed
+from cotam.compare.formats import COTAM, Format, installed_formats
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
@@ -30,7 +30,7 @@ from cotam.gateway.store import digest_of
 from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
-from cotam.image.fit import fitted
+from cotam.image.fit import shrink_to_fit
 from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels, outline
 
@@ -47,8 +47,8 @@ MEASURES: dict[str, Callable[[Pixels], np.ndarray]] = {
     "features": features.tokens,
     "psnr": lambda pixels: pixels.astype(np.float32) / 255,
 }
-"""Functions of pixels, to float32 of a fixed shape for images of one size, whose mean squared difference is
-compared."""
+"""Functions from pixels to float32, of a fixed shape for images of one size. Scores are mean squared
+differences of their results."""
 
 
 def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
     """Find the quality with decibels nearest to ``wanted``, by bisection.
 
-    ``decibel`` of a quality increases roughly, and is asked for at most ⌈log2(qualities)⌉ + 1 times. Returns
+    ``decibel`` of a quality increases roughly, and is called at most ⌈log2(qualities)⌉ + 1 times. Returns
     the quality, and "lowest" if even the lowest has more decibels, "highest" if the highest has fewer.
     """
     seen: dict[int, float] = {}
@@ -86,13 +86,15 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
     works: dict[str, Work] = {"": comparer.ours}
     works |= {f"/{one.name}": partial(comparer.other, one) for one in comparer.formats}
     works |= {f"/words/{one.name}": partial(comparer.words, one) for one in (COTAM, *comparer.formats)}
-    made = partial(SingleImage, pool, bodies, size_limit, names=STILL, most=AT_A_TIME, seconds=SECONDS)
+    made = partial(
+        SingleImage, pool, bodies, size_limit, names=STILL, max_requests=AT_A_TIME, seconds=SECONDS
+    )
     return [Route(f"/v1/cotam/compare{path}", made(work=work)) for path, work in works.items()]
 
 
 @dataclass(frozen=True)
 class _Coded:
-    """A file of a format, its decibels, and the end of the quality range that it is at, see `nearest`."""
+    """A file of a format, its score in decibels, and the ``end`` of `nearest`."""
 
     format: Format
     decibel: float
@@ -101,10 +103,10 @@ class _Coded:
 
 
 class _Comparer:
-    """Makes comparisons, one at a time; caches the features of the last original, and coded files."""
+    """Makes comparisons, one at a time. Caches the features of the last original, and files."""
 
     def __init__(self, measure: str) -> None:
-        self._measure, self._see, self.formats = measure, MEASURES[measure], installed()
+        self._measure, self._see, self.formats = measure, MEASURES[measure], installed_formats()
         self._coded: Cache[_Coded] = Cache(32_000_000, lambda one: len(one.data) + OVERHEAD)
         self._original = b"", np.empty(0, np.float32)
         self._lines: tuple[bytes, list[str]] = b"", []
@@ -161,7 +163,7 @@ class _Comparer:
             ours = self._ours(pixels, options, check)
             one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
             check()
-            share = words.kept(lines, words.read(format.decode(one.data)))
+            share = words.share_read(lines, words.read(format.decode(one.data)))
         return JSONResponse({"count": count, "share": share})
 
     def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
@@ -205,11 +207,13 @@ class _Comparer:
 def _pixels(body: bytes, options: RequestOptions) -> Pixels:
     """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
     refuse_cotam(body)
-    return fitted(pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS))
+    return shrink_to_fit(
+        pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS)
+    )
 
 
 def _distance(decibel: float) -> float:
-    """Mean squared difference of features, 0 if they are equal."""
+    """Return the mean squared difference of features, 0 if they are equal."""
     return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
 
 

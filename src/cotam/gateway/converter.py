@@ -48,8 +48,8 @@ class Job:
     options : options of the client
     model : model that the request names
     detail : level of detail of images without their own
-    rest : bytes of the body that are not media
-    most : largest number of images and frames
+    rest : bytes of the body without its media
+    max_images : largest number of images and frames
     check : raises if the client has disconnected
     formats : image formats that the upstream reads, if its server is known
     held : stored files that patches in the request may be based on
@@ -60,7 +60,7 @@ class Job:
     model: str | None = None
     detail: str | None = None
     rest: int = 0
-    most: int = 1 << 30
+    max_images: int = 1 << 30
     check: Callable[[], None] = lambda: None
     notes: list[Note] = field(default_factory=list)
     formats: tuple[str, ...] | None = None
@@ -101,16 +101,16 @@ def log_passing(part: Part, reason: object) -> None:
 
 
 def cotam_in(part: Part) -> bytes | None:
-    """The .cotam file that a part carries, by its media type or its first bytes; None for other parts.
+    """Return the .cotam file of a part, found by its media type or its first bytes; None for other parts.
 
-    Raises InputError if it is none, although the media type says so.
+    Raises InputError if the media type is that of .cotam, and the data is not.
     """
     if not part.shows_images:
         return None
     media_type, text = part.head()
     named = media_type == COTAM
     if not named and not text.startswith(_BEGINNING):
-        return None  # media that is not ours is not decoded
+        return None  # without decoding the base64
     found = part.media
     if found and is_cotam(found.data):
         return found.data
@@ -120,7 +120,7 @@ def cotam_in(part: Part) -> bytes | None:
 
 
 def media_in(part: Part, *kinds: Literal["image", "video"]) -> tuple[bytes, str] | None:
-    """Data and format of the image or video that a part carries; None for other parts, broken ones too."""
+    """Return data and format of the image or video of a part; None for other and for broken parts."""
     if part.kind in kinds:
         with suppress(InputError):
             found = part.media
@@ -142,12 +142,12 @@ def has_cotam(body: bytes) -> bool:
 
 
 def count_images(parts: Sequence[Part]) -> int:
-    """Those of the parts that are images or videos."""
+    """Count the parts that are images or videos."""
     return sum(part.kind in ("image", "video") for part in parts)
 
 
-def check_count(images: int, most: int) -> None:
-    """Raise `RefusedError` for more images and frames than a request may have."""
-    if images > most:
-        message = f"the request has {images} images and frames, more than the limit of {most}"
+def check_count(images: int, limit: int) -> None:
+    """Raise `RefusedError` if a request has more than ``limit`` images and frames."""
+    if images > limit:
+        message = f"the request has {images} images and frames, more than the limit of {limit}"
         raise RefusedError(f"{message}: raise --max-images", 413)

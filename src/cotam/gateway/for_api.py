@@ -19,7 +19,7 @@ from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
-from cotam.image.fit import resized, target_size
+from cotam.image.fit import resize, target_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 from cotam.standard import files
@@ -27,7 +27,7 @@ from cotam.standard import files
 __all__ = ["RUNGS", "ForApi"]
 
 FORMATS = ("jpeg", "png", "webp", "gif")
-"""What APIs open, where the model is not known."""
+"""Formats that APIs open if the model is unknown."""
 
 RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
 """Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
@@ -96,9 +96,9 @@ class _Image:
     ----------
     content : SHA-256 of ``data``
     size : width and height in pixels that are sent at the best rung
-    fits : the API takes it as it is
-    useful : it has no pixels that the model does not see
-    unreadable : its pixels are damaged: it passes as it is
+    fits : whether the API takes it as it is
+    useful : whether the model sees all of its pixels
+    unreadable : whether its pixels are damaged, so that it passes as it is
     """
 
     part: Part
@@ -114,7 +114,7 @@ class _Image:
 
 
 class _Request:
-    """The images of one request, and what its API takes. None is coded before its size is asked for."""
+    """The images of one request, and the limits of its API. Images are encoded when their size is needed."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
         options = RequestOptions(fit=job.options.fit, max_pixels=job.options.max_pixels).over(
@@ -125,15 +125,15 @@ class _Request:
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
-        self.file_bytes = _least(self._limits.file_bytes, converter.image_bytes)
-        self.request_bytes = _least(self._limits.request_bytes, converter.request_bytes)
-        # An image that fits stays as it is, whatever the rung, up to so many characters.
+        self.file_bytes = _smaller(self._limits.file_bytes, converter.image_bytes)
+        self.request_bytes = _smaller(self._limits.request_bytes, converter.request_bytes)
+        # An image of at most so many characters stays as it is at any rung, if it fits.
         self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
         self.images: list[_Image] = []
         self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
 
     def add(self, part: Part) -> bool:
-        """Take the image of a part; False for a part that stays as it is."""
+        """Add the image of a part. Returns False for a part that stays as it is."""
         self._job.check()
         with part_errors(part):
             data = cotam_in(part)
@@ -152,14 +152,14 @@ class _Request:
                 raise RefusedError(f"{part.name}: {error}", param=part.name) from error
             log_passing(part, error)
             return False
-        size = self._seen(width, height, part)
+        size = self._size_to_send(width, height, part)
         small = self.file_bytes is None or len(data) <= self.file_bytes
         fits = upright and small and kind in self.formats and self._allows(width, height)
         self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
         return True
 
     def _allows(self, width: int, height: int) -> bool:
-        """Whether the API takes an image of this size, and the client asked for no smaller one."""
+        """Whether API and client allow an image of this size."""
         side, patches = self._limits.side_for(self._count), self._limits.patches
         if side is not None and max(width, height) > side:
             return False
@@ -167,14 +167,14 @@ class _Request:
             return False
         return self._max_pixels is None or width * height <= self._max_pixels
 
-    def _seen(self, width: int, height: int, part: Part) -> tuple[int, int]:
+    def _size_to_send(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:
             detail = part.detail or self._job.detail
             width, height = self._model.size_for(width, height, detail, images=self._count)
         return target_size(width, height, None, self._max_pixels)
 
     def tokens(self) -> int | None:
-        """Visual tokens of the images for the model; None where that is not known."""
+        """Return the visual tokens of the images for the model; None if unknown."""
         if not self._model:
             return None
         details = [image.part.detail or self._job.detail for image in self.images]
@@ -182,13 +182,13 @@ class _Request:
         return None if None in counts else sum(count or 0 for count in counts)
 
     def size(self, number: int, rung: int) -> int:
-        """Characters of an image at a rung."""
+        """Return the length of an image in the request at a rung, in characters."""
         image = self.images[number]
         chosen, size = self._best(image, rung)
         return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
 
     def changes(self, rungs: Sequence[int]) -> dict[Part, Media]:
-        """New media at these rungs; images that stay are left out, unless their media type is wrong."""
+        """Return the media that change at these rungs, wrong media types included."""
         changes: dict[Part, Media] = {}
         for image, rung in zip(self.images, rungs, strict=True):
             chosen, size = self._best(image, rung)
@@ -204,7 +204,7 @@ class _Request:
         return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
-        """The rung that an image takes, this one or a lower one, and the bytes of its file."""
+        """Return the rung that an image takes, the given or a later one, and the bytes of its file."""
         if image.fits and len(image.part.text) <= self._small:
             rung = BEST
         if image.unreadable or (image.fits and image.useful and rung == BEST):
@@ -212,9 +212,9 @@ class _Request:
         limit, rung = self.file_bytes, max(rung, 0)
         with part_errors(image.part):
             try:
-                while (size := self._coded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
+                while (size := self._encoded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
                     rung += 1
-            except InputError as error:  # the API may know better, and answers for itself if not
+            except InputError as error:  # the API may be able to read it
                 log_passing(image.part, error)
                 image.unreadable = True
                 return BEST, len(image.data)
@@ -226,7 +226,7 @@ class _Request:
             raise RefusedError(f"{name}: {reason}", 413, param=name)
         return rung, size
 
-    def _coded_size(self, image: _Image, rung: int) -> int:
+    def _encoded_size(self, image: _Image, rung: int) -> int:
         key = image.content, image.size, self.form, rung
         return self._converter.sizes.get(key, lambda: len(self._code(image, rung)))[0]
 
@@ -236,8 +236,8 @@ class _Request:
 
         def make() -> bytes:
             key = image.content, image.size
-            pixels, _ = self._pixels.get(key, lambda: resized(pixels_of(image.data), image.size))
-            return _coded(pixels, RUNGS[rung], self.form)
+            pixels, _ = self._pixels.get(key, lambda: resize(pixels_of(image.data), image.size))
+            return _encode(pixels, RUNGS[rung], self.form)
 
         data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
         image.cached = image.cached and cached
@@ -245,11 +245,11 @@ class _Request:
         return data
 
 
-def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
+def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     scale, quality = rung
     height, width = pixels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = resized(pixels, size)
+    small = resize(pixels, size)
     if form == "png":
         return saved(small, form)
     if form == "jpeg" and quality > 90:
@@ -259,10 +259,10 @@ def _coded(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
 
 
-def _least(one: int | None, other: int | None) -> int | None:
+def _smaller(one: int | None, other: int | None) -> int | None:
     return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _turn(part: Part) -> int:
-    """The number of the message that a part is in."""
+    """Return the number of the message that a part is in."""
     return next((key for key in part.place if isinstance(key, int)), 0)

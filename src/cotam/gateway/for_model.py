@@ -31,8 +31,8 @@ from cotam.gateway.store import digest_of
 
 __all__ = ["ForModel"]
 
-REQUEST = 24
-"""A request may have this many times the pixels that an image may have, which bounds the work, and as many
+IMAGES_PER_REQUEST = 24
+"""Images of a request may have this many times the pixels of one image, which bounds the work, and as many
 bytes as PNG, which bounds the memory. At 50 MP these are 600 screenshots of 2 MP, or 200 that PNG cannot
 compress."""
 
@@ -68,7 +68,7 @@ class ForModel:
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
         changes: dict[Part, Media | Frames] = {}
-        pixels, images, room = 0, count_images(parts), REQUEST * self._limit
+        pixels, images, room = 0, count_images(parts), IMAGES_PER_REQUEST * self._limit
         for part in parts:
             job.check()
             with part_errors(part):
@@ -79,19 +79,19 @@ class ForModel:
                     (width, height, _), frames = check_size(data, self._limit), count_frames(data)
                     pixels, images = pixels + width * height * frames, images + frames - 1
                     self._check_pixels(pixels)
-                    check_count(images, job.most)
-                    changes[part] = self._new(part, data, job, room)
+                    check_count(images, job.max_images)
+                    changes[part] = self._convert(part, data, job, room)
                 elif part.address is not None:
                     self._check_address(part, part.address)
-                elif png := self._openable(part, job):
+                elif png := self._to_openable(part, job):
                     changes[part] = png
                 if part in changes:
                     room -= _size(changes[part])
                     self._check_room(room)
         return changes
 
-    def _openable(self, part: Part, job: Job) -> Media | None:
-        """PNG of an ordinary image in a format that the model server does not open; None for other parts."""
+    def _to_openable(self, part: Part, job: Job) -> Media | None:
+        """Convert an ordinary image that the model server does not open to PNG; None for other parts."""
         found = media_in(part, "image") if job.formats else None
         if not found or found[1] in (job.formats or ()):
             return None
@@ -105,7 +105,7 @@ class ForModel:
         job.notes.append(Note(kind, "png", len(data), len(png), time.perf_counter() - started, cached))
         return Media(MEDIA_TYPES["png"], png)
 
-    def _new(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
+    def _convert(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
         if not is_sequence(data) and part.kind != "video":
             return self._still(data, job)
         if not part.is_one_of_several:
@@ -122,7 +122,7 @@ class ForModel:
         return frames
 
     def _frames(self, data: bytes, job: Job, room: int) -> list[tuple[str, Media]]:
-        """Time as text and PNG of each frame of a sequence, as far as there is room for them."""
+        """Return time as text and PNG of each frame of a sequence; LimitError beyond ``room`` bytes."""
         found = []
         for seconds, image in cotam.decode_frames(data):
             job.check()
@@ -138,13 +138,13 @@ class ForModel:
             key = *_key(data, job), options
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
-        png, cached = self._png(file, job)
+        png, cached = self._to_png(file, job)
         job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
         self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 
-    def _png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
-        """A file as PNG, and whether it was made before."""
+    def _to_png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
+        """Return a file as PNG, and whether it was cached."""
         return self._decoded.get(_key(file, job), lambda: self._decode(file, job, depth))
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
@@ -156,7 +156,7 @@ class ForModel:
         if depth == MAX_CHAIN:
             raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
         check_size(base, self._limit)
-        png, _ = self._png(base, job, depth + 1)
+        png, _ = self._to_png(base, job, depth + 1)
         return saved(paste(read_patch(file), pixels_of(png)))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
@@ -172,19 +172,19 @@ class ForModel:
         self._log(row)
 
     def _check_pixels(self, pixels: int) -> None:
-        if pixels > (limit := REQUEST * self._limit):
+        if pixels > (limit := IMAGES_PER_REQUEST * self._limit):
             raise LimitError(
                 f"with this one the images of the request have {pixels / 1e6:.0f} MP together, more than the "
-                f"limit of {limit / 1e6:g} MP ({REQUEST} times --size-limit): send fewer or smaller "
-                "images, or raise --size-limit"
+                f"limit of {limit / 1e6:g} MP ({IMAGES_PER_REQUEST} times --size-limit): send fewer or "
+                "smaller images, or raise --size-limit"
             )
 
     def _check_room(self, room: int) -> None:
         if room < 0:
-            limit = REQUEST * self._limit
+            limit = IMAGES_PER_REQUEST * self._limit
             raise LimitError(
                 f"with this one the images of the request take {(limit - room) / 1e6:.0f} MB as PNG, more "
-                f"than the limit of {limit / 1e6:g} MB ({REQUEST} bytes for each pixel of "
+                f"than the limit of {limit / 1e6:g} MB ({IMAGES_PER_REQUEST} bytes for each pixel of "
                 "--size-limit): send fewer or smaller images, or raise --size-limit"
             )
 
@@ -209,15 +209,15 @@ class ForModel:
 
 
 def _key(data: bytes, job: Job) -> tuple[str, bytes]:
-    """The key of a file in caches. Nobody can tell what another owner has had made."""
+    """Return the key of a file in caches. It has the owner, so that none learns what others have sent."""
     return job.held.owner, digest_of(data)
 
 
 def _size(new: Media | Frames) -> int:
-    """Bytes of an image, or of all frames of a sequence."""
+    """Return the bytes of an image, or of all frames of a sequence."""
     return len(new.data) if isinstance(new, Media) else sum(len(media.data) for _, media in new)
 
 
 def _cost(result: bytes | Frames) -> int:
-    """Bytes of a PNG, or of all frames of a sequence, in the cache."""
+    """Return the bytes that a PNG, or all frames of a sequence, take in the cache."""
     return len(result) + OVERHEAD if isinstance(result, bytes) else _size(result) + OVERHEAD * len(result)

@@ -30,7 +30,7 @@ class Guard:
 
     Attributes
     ----------
-    tokens : tokens of which clients must send one, or None
+    tokens : accepted tokens; None accepts all clients
     limit : largest number of requests in progress
     local : whether to answer only to host names of this machine, which other web pages cannot use
     origins : origins of other web pages that are answered
@@ -51,7 +51,7 @@ class Guard:
         headers = Headers(scope=scope)
         path = normal_path(scope.get("raw_path") or scope["path"].encode())
         exchange = Exchange(scope["method"], path or scope["path"][:200], _request_id(headers))
-        # Whatever comes after sees the normal form, escapes included, and nothing else.
+        # All other code sees the normal form of the path, escapes included.
         scope = {**scope, "path": path or "/", "raw_path": (path or "/").encode(), "cotam.exchange": exchange}
 
         async def counted(message: Message) -> None:
@@ -82,11 +82,11 @@ class Guard:
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
         host = headers.get("host", "")
-        if self.local and not is_loopback(_place_of(f"//{host}")[0]):
+        if self.local and not is_loopback(_host_and_port(f"//{host}")[0]):
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
             raise RefusedError(message, 403)
         origin = headers.get("origin")
-        if origin and origin not in self.origins and _place_of(origin) != _place_of(f"//{host}"):
+        if origin and origin not in self.origins and _host_and_port(origin) != _host_and_port(f"//{host}"):
             message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
             raise RefusedError(message, 403)
         if headers.get("upgrade", "").lower() == "websocket":
@@ -104,8 +104,8 @@ class Guard:
             raise RefusedError(f"{message}: try again in a second", 429, headers={"Retry-After": "1"})
 
 
-def _place_of(address: str) -> tuple[str, int | None]:
-    """Host and port; "" and None if they cannot be read."""
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    """Return host and port of an address; "" and None if it is not valid."""
     with suppress(ValueError):
         parts = urlsplit(address)
         return parts.hostname or "", parts.port
@@ -125,7 +125,7 @@ def _note_answer(exchange: Exchange, message: Message) -> None:
 
 
 def _request_id(headers: Headers) -> str:
-    """The id that the client sent, if it may stand in a log and a header; else a new one."""
+    """Return the id that the client sent, if it is safe in logs and headers; else a new one."""
     given = headers.get("x-request-id", "")
     return given if re.fullmatch(r"[\w.:-]{1,64}", given, re.ASCII) else uuid.uuid4().hex[:16]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Where", "detail_of", "dotted", "find_string", "model_of", "parse_json", "to_json"]
+__all__ = ["Where", "detail_of", "find_string", "format_place", "model_of", "parse_json", "to_json"]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
@@ -17,7 +17,7 @@ Where = tuple[str | int, ...]
 def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
     """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
 
-    Calls ``repeated`` for an object that has a key twice: the last counts here, with some programs the first.
+    Calls ``repeated`` if an object has a key twice. The last value counts here; some programs take the first.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -35,17 +35,17 @@ def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> An
 def to_json(value: Any) -> bytes:
     """Write JSON in as few bytes as it allows."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # what UTF-8 cannot say, a lone surrogate, as \\udxxx
+    return text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
 
 
-def dotted(where: Where) -> str:
+def format_place(where: Where) -> str:
     """Format a place: ``messages[0].content[1]``."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
     return text.removeprefix(".")
 
 
 def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
-    """Return the place of the first string in JSON, except keys, that is wanted; None if there is none."""
+    """Return the place of the first wanted string in JSON, keys excepted; None if there is none."""
     where: list[str | int] = []
     levels: list[Iterator[tuple[str | int, Any]]] = [enumerate([value])]
     while levels:
@@ -77,5 +77,5 @@ def detail_of(body: Any) -> str | None:
 
 
 def _value(holder: Any, *keys: str) -> Any:
-    """The value of the first of these keys that an object has; None for other JSON."""
+    """Return the value of the first of these keys that an object has; None for other JSON."""
     return next((holder[key] for key in keys if key in holder), None) if isinstance(holder, dict) else None

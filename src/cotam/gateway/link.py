@@ -150,7 +150,7 @@ def unpack(data: bytes, limit: int) -> Body:
         offset += before
         places.append((offset, digest))
     lengths = fields(f">{files}I")
-    text = _inflated(take(text_length), limit)
+    text = _inflate(take(text_length), limit)
     if offset > len(text):
         raise InputError(f"the link body has a place at {offset} in a text of {len(text)} bytes")
     sent = [take(length) for length in lengths]
@@ -159,7 +159,7 @@ def unpack(data: bytes, limit: int) -> Body:
     return Body(media_type, text, tuple(places), {digest_of(file): file for file in sent})
 
 
-def _inflated(data: bytes, limit: int) -> bytes:
+def _inflate(data: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj()
     try:
         text = inflater.decompress(data, limit + 1)

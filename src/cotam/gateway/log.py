@@ -22,7 +22,7 @@ def info(message: str, **fields: object) -> None:
 
 
 def warning(message: str, **fields: object) -> None:
-    """Log what somebody should look at; ``fields`` are part of its line."""
+    """Log a warning; ``fields`` are part of its line."""
     _LOG.warning(message, extra={"fields": fields})
 
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from cotam.gateway.json_body import Where, dotted
+from cotam.gateway.json_body import Where, format_place
 from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
 from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Frames", "Part", "check_clear", "parts", "replaced"]
+__all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
 
 _KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
-"""Keys of OpenAI's parts → kind. The ``type`` beside them is not read: vLLM needs none."""
+"""Keys of OpenAI's parts → kind. The ``type`` beside them is ignored, since vLLM does not need it."""
 
 _INLINE = {"inline_data", "inlineData"}
 _LINKED = {"file_data", "fileData"}
@@ -83,11 +83,11 @@ _TABLE: dict[str, dict[str, str]] = {
     "media": dict.fromkeys(("url", *_URIS), "address"),
     "address": {},
 }
-"""Level → key of an object at this level, "*" for any → level of what is below: an object, or a list of them;
-a medium may be a string, an address is one.
+"""Level → key of an object at this level, "*" for any → level of its value: an object or a list of objects;
+"media" may also be a string, "address" is one.
 
-Turns are looked at as parts too, since APIs allow a part in place of a turn. A tool call's own arguments
-(``input`` of ``tool_use``, ``args`` of ``functionCall``) are not below any key here: no server opens them.
+Turns are also searched as parts, since APIs allow a part in place of a turn. The arguments of tool calls
+(``input`` of ``tool_use``, ``args`` of ``functionCall``) are not listed, since no server opens them.
 """
 
 _FOLDED = {level: {key.casefold(): key for key in table} for level, table in _TABLE.items()}
@@ -117,7 +117,7 @@ class Part:
     @property
     def name(self) -> str:
         """Name in error messages: ``messages[0].content[1].image_url``."""
-        return dotted((*self.place, self.key[0]))
+        return format_place((*self.place, self.key[0]))
 
     @property
     def address(self) -> str | None:
@@ -136,14 +136,14 @@ class Part:
         return read_data_url(self.text)
 
     def head(self) -> tuple[str, str]:
-        """Media type, and the first characters of the base64 text, without decoding it."""
+        """Return the media type, and the first characters of the base64 text, without decoding it."""
         if self.media_type is not None:
             return self.media_type.strip().lower(), self.text[:200].lstrip()
         return head_of(self.text)
 
     @property
     def shows_images(self) -> bool:
-        """Whether an image, or a video, would be read here, whatever the media type says."""
+        """Whether a server reads an image or video here, regardless of the media type."""
         return self.kind in ("image", "video") or self.key[0] in _INLINE
 
     @property
@@ -173,7 +173,7 @@ def check_clear(body: Any) -> None:
     """
     for where, level, value in _objects(body):
         if len(where) > MAX_DEPTH and level not in ("media", "address"):
-            place = dotted(where)
+            place = format_place(where)
             raise RefusedError(f"{place}: nested more than {MAX_DEPTH} keys and indices deep", param=place)
         for key, child in value.items():
             name = _FOLDED[level].get(key.casefold(), key)
@@ -181,7 +181,7 @@ def check_clear(body: Any) -> None:
                 continue
             may_be_text = _TABLE[level][name] in ("media", "address")
             if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
-                place = dotted((*where, key))
+                place = format_place((*where, key))
                 raise RefusedError(
                     f"{place}: write this key as {name!r}. Some model servers ignore case, and would open an "
                     "address that is not checked here",
@@ -248,13 +248,13 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
         yield Part(where, ("source", "url"), kind, url)
 
 
-def _present(value: dict[str, Any], names: tuple[str, str]) -> str:
-    """The spelling of a key that an object has, else the first."""
+def _spelling(value: dict[str, Any], names: tuple[str, str]) -> str:
+    """Return the spelling of a key that an object uses, by default the first."""
     return names[1] if names[1] in value and names[0] not in value else names[0]
 
 
 def _text(value: dict[str, Any], names: tuple[str, str]) -> str:
-    found = value.get(_present(value, names))
+    found = value.get(_spelling(value, names))
     return found if isinstance(found, str) else ""
 
 
@@ -264,56 +264,56 @@ def _kind(media_type: str) -> str:
 
 
 def _resolution(part: dict[str, Any]) -> str | None:
-    """Gemini's ``media_resolution`` of a part: a name, or ``{"level": name}``."""
+    """Return Gemini's ``media_resolution`` of a part, given as a name or as ``{"level": name}``."""
     given = part.get("media_resolution", part.get("mediaResolution"))
     given = given.get("level") if isinstance(given, dict) else given
     return given if isinstance(given, str) else None
 
 
-def replaced(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
+def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
     Parameters
     ----------
     changes : parts from `parts`, in their order, each with its replacement
     """
-    for part, new in reversed(list(changes.items())):  # indices of later parts change where frames come in
+    for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):
             place = (*part.place, *part.key[:-1])
-            body = _changed(body, place, partial(_with_media, part, new))
+            body = _change_at(body, place, partial(_with_media, part, new))
         else:
-            body = _changed(body, part.place[:-1], partial(_with_frames, part, new))
+            body = _change_at(body, part.place[:-1], partial(_with_frames, part, new))
     return body
 
 
-def _changed(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
-    """A copy of JSON in which the value at a place is changed; the rest is shared."""
+def _change_at(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of JSON with the value at a place changed; the rest is shared."""
     if not where:
         return change(value)
     copy = value.copy()
-    copy[where[0]] = _changed(value[where[0]], where[1:], change)
+    copy[where[0]] = _change_at(value[where[0]], where[1:], change)
     return copy
 
 
 def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
-    return holder | _written(part, holder, new)
+    return holder | _media_keys(part, holder, new)
 
 
 def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
     number = int(part.place[-1])
-    return [*content[:number], *_written_frames(content[number], part, new), *content[number + 1 :]]
+    return [*content[:number], *_frame_parts(content[number], part, new), *content[number + 1 :]]
 
 
-def _written(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
-    """The keys of a part, or of the object in it, that carry the media."""
+def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
+    """Return the keys, with values, that carry media in a part or in the object in it."""
     if part.key[0] in _INLINE:
-        return {_present(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
+        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
     if part.key == ("source", "data"):
         return {"media_type": new.media_type, "data": encode_base64(new.data)}
     return {part.key[-1]: data_url(new)}
 
 
-def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
+def _frame_parts(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
     """Yield texts and images in the form of the part that they replace.
 
     Other keys of the part are kept on each image: ``cache_control`` only on the last one, since it ends a
@@ -325,19 +325,19 @@ def _written_frames(old: dict[str, Any], part: Part, new: Frames) -> Iterator[di
             kept.pop("cache_control", None)
         if isinstance(kept.get("uuid"), str):
             kept["uuid"] = f"{kept['uuid']}-{number}"
-        texts, image = _image_like(old, part, media, kept)
+        texts, image = _text_and_image(old, part, media, kept)
         if text:
             yield texts | {"text": text}
         yield image | kept
 
 
-def _image_like(
+def _text_and_image(
     old: dict[str, Any], part: Part, media: Media, kept: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return an empty text and an image in the form of a part; ``kept`` are further keys of the image."""
     key = part.key[0]
     if key in _INLINE:
-        return {}, {key: _written(part, old[key], media)}
+        return {}, {key: _media_keys(part, old[key], media)}
     if key == "source":
         source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
         return {"type": "text"}, {"type": "image", "source": source}

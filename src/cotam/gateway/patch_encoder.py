@@ -25,7 +25,7 @@ from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
-from cotam.image.fit import fitted, target_size
+from cotam.image.fit import shrink_to_fit, target_size
 from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = ["Patcher", "Source"]
@@ -64,7 +64,7 @@ class Patcher:
         self.files = Store(cache, age=math.inf)
 
     def base(self, digest: bytes) -> bytes | None:
-        """A file that was made here, by its SHA-256; None if it is not kept any more."""
+        """Return a file that was made here, by its SHA-256; None if it is no longer kept."""
         return self.files.get(_OWNER, digest)
 
     def __call__(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> tuple[bytes, bool]:
@@ -80,7 +80,7 @@ class Patcher:
         return file, cached
 
     def _chain(self, file: bytes | None) -> Iterator[bytes | None]:
-        """The bases below a file; None for one that is not kept any more."""
+        """Yield the bases below a file; None for one that is no longer kept."""
         while file is not None and is_patch(file):
             file = self.base(base_of(file))
             yield file
@@ -108,17 +108,17 @@ class Patcher:
 
         None if they have little in common, or its chain of patches is full.
         """
-        hashes = self._hashed(data, options, pixels)
+        hashes = self._hashes_of(data, options, pixels)
         shares = [
-            (shared_share(hashes, self._hashed(source.data, source.options)), number)
+            (shared_share(hashes, self._hashes_of(source.data, source.options)), number)
             for number, source in enumerate(earlier)
-            if _is_as_seen(source)
+            if _has_compared_pixels(source)
         ]
         share, number = max(shares, default=(0.0, 0))
         return earlier[number] if share >= SHARED and depth_of(earlier[number].file) < MAX_CHAIN else None
 
-    def _hashed(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
-        """`cell_hashes` of an image; its pixels are made from ``data`` unless they are given."""
+    def _hashes_of(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
+        """Return the `cell_hashes` of an image, decoded from ``data`` unless its pixels are given."""
 
         def make() -> np.ndarray:
             return cell_hashes(_pixels(data, options) if pixels is None else pixels)
@@ -127,7 +127,7 @@ class Patcher:
 
 
 def _pixels(data: bytes, options: RequestOptions) -> Pixels:
-    return fitted(to_rgb(data), options.fit, options.max_pixels)
+    return shrink_to_fit(to_rgb(data), options.fit, options.max_pixels)
 
 
 def _whole(pixels: Pixels, options: RequestOptions) -> bytes:
@@ -146,12 +146,12 @@ def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base:
 
 
 def _coding(options: RequestOptions) -> dict[str, Any]:
-    """Arguments of `cotam.encode` for pixels that are fitted already."""
+    """Return the arguments of `cotam.encode` for pixels that are shrunk already."""
     return {name: value for name, value in options.for_encode().items() if name not in ("fit", "max_pixels")}
 
 
-def _is_as_seen(source: Source) -> bool:
-    """Whether the file has the pixels that the image is compared by: it was not shrunk otherwise."""
+def _has_compared_pixels(source: Source) -> bool:
+    """Whether the file has the pixels by which images are compared, not a smaller version."""
     if is_cotam(source.file):
         return not source.options.target_size
     width, height, _ = outline(source.data)

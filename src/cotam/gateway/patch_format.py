@@ -157,7 +157,7 @@ def paste(patch: Patch, base: Pixels) -> Pixels:
 
 
 def _payload(data: bytes, size: int) -> bytes:
-    """The first bytes of the payload of a file."""
+    """Return the first ``size`` bytes of the payload of a file."""
     start = read_header(data).payload_start
     payload = data[start : start + size]
     if len(payload) < size:

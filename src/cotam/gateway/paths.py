@@ -25,7 +25,7 @@ def normal_path(raw: bytes) -> str | None:
     text = raw.partition(b"?")[0].decode("latin-1")
     if not text.startswith("/") or re.search(r"%(?![0-9A-Fa-f]{2})", text):
         return None
-    text = re.sub("%[0-9A-Fa-f]{2}", _unescaped, text)
+    text = re.sub("%[0-9A-Fa-f]{2}", _unescape, text)
     text = re.sub(r"[^!-~]", lambda found: f"%{ord(found[0]):02X}", text)
     segments = [segment for segment in text.split("/") if segment]
     if any(segment in (".", "..") for segment in segments):
@@ -33,7 +33,7 @@ def normal_path(raw: bytes) -> str | None:
     return "/" + "/".join(segments)
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     character = chr(int(found[0][1:], 16))
     return character if _UNRESERVED.fullmatch(character) else found[0].upper()
 

@@ -23,8 +23,8 @@ from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.body_stream import Outgoing, Placeholders
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import detail_of, dotted, find_string, model_of, parse_json, to_json
-from cotam.gateway.parts import check_clear, parts, replaced
+from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
+from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
@@ -49,7 +49,7 @@ class Relay:
     Attributes
     ----------
     converter : changes the media parts, in a thread of ``pool``
-    most : largest number of images in a request, frames of decoded videos included
+    max_images : largest number of images in a request, frames of decoded videos included
     tokens : tokens of this gateway; one that the client sends in place of its API key is not forwarded
     sender : the edge's end of the link; None sends bodies unchanged
     receiver : the gateway's end of the link, with its store
@@ -61,7 +61,7 @@ class Relay:
     converter: Converter
     pool: Executor
     bodies: Bodies
-    most: int
+    max_images: int
     tokens: Tokens | None = None
     sender: Sender | None = None
     receiver: Receiver | None = None
@@ -77,10 +77,7 @@ class Relay:
         exchange = exchange_of(scope)
         received = None
         if self.receiver and is_link(scope["headers"]):
-            with exchange.stage("link"):
-                loop = asyncio.get_running_loop()
-                received = await loop.run_in_executor(self.pool, self.receiver, body, exchange.owner)
-            exchange.saved = len(received.body) - len(body)
+            received = await self._receive(self.receiver, body, exchange)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | Outgoing = b""
@@ -88,7 +85,7 @@ class Relay:
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
-                content = await in_thread(self.pool, partial(self._converted, body, scope, job))
+                content = await in_thread(self.pool, partial(self._convert, body, scope, job))
             if job:
                 exchange.tokens, sender = job.tokens, self.sender
         try:
@@ -104,27 +101,35 @@ class Relay:
             answer_headers = self._answer_headers(answer, exchange, scope["method"])
             if received:
                 answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await _relay(answer, send, answer_headers)
+            await _send_answer(answer, send, answer_headers)
         except httpx2.HTTPError as error:
-            # The answer has begun: it can only be broken off, so that the client sees that it is not whole.
+            # The answer has begun: ending it early shows the client that it is incomplete.
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
 
+    async def _receive(self, receiver: Receiver, body: bytes, exchange: Exchange) -> Received:
+        """Restore the request of a link body."""
+        with exchange.stage("link"):
+            loop = asyncio.get_running_loop()
+            received = await loop.run_in_executor(self.pool, receiver, body, exchange.owner)
+        exchange.saved = len(received.body) - len(body)
+        return received
+
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
-        """The job of a converter; None where nothing is to be converted."""
+        """Return the job of the converter; None if nothing is to be converted."""
         if self.peer and not await self.peer.takes_cotam():
             return None
         # Without a link there may be patches of a client that makes them itself.
         own = Held(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, most=self.most, held=received.held if received else own)
+        job = Job(notes=exchange.notes, max_images=self.max_images, held=received.held if received else own)
         job.formats = await self.detector.formats() if self.detector else None
         return job
 
     async def _open(
         self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
     ) -> httpx2.Response:
-        """The answer of the upstream, of which the body is still to be read."""
+        """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
         url = self.upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
@@ -140,43 +145,52 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _converted(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
-        """The body for the upstream. In a thread: bodies are large, and other requests must not wait."""
+    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
+        """Return the body for the upstream. Runs in a thread, since large bodies take time."""
         check()
         headers = Headers(scope=scope)
         options = options_in_headers(headers)
-        body = self.bodies.decoded(body, headers)
+        body = self.bodies.decompress(body, headers)
         if job is None:
             return body
         repeated = Event()
-        value = self._parsed(body, scope, headers, repeated)
+        value = self._parse(body, scope, headers, repeated)
         if value is None:
-            if not self.converter.passes_cotam and has_cotam(body):
-                raise RefusedError(
-                    "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
-                    "decode it with POST /v1/cotam/decode first"
-                )
+            self._check_no_cotam(body)
             return body
         if self.converter.checks_addresses:
             check_clear(value)
         found = parts(value)
-        check_count(count_images(found), self.most)
+        check_count(count_images(found), self.max_images)
         job.options, job.check = options, check
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
         placeholders = Placeholders(self.converter(found, job))
-        value = replaced(value, placeholders.changes)
-        where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
-        if where is not None:
-            place = dotted(where) or "body"
-            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
+        value = replace_media(value, placeholders.changes)
+        self._check_none_left(value)
+        # A repeated key is sent once, as it was checked: programs differ in which value they take.
         if not placeholders.changes and not repeated.is_set():
-            return body  # else what was looked at is what is sent
-        content = placeholders.filled(to_json(value))
+            return body
+        content = placeholders.fill(to_json(value))
         return b"".join(content) if self.sender else content
 
-    def _parsed(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
-        """The JSON of a body; None for other bodies. Raises RefusedError for one that should be JSON."""
+    def _check_no_cotam(self, body: bytes) -> None:
+        """Refuse a body that is not JSON, if it carries a .cotam file that the upstream does not read."""
+        if not self.converter.passes_cotam and has_cotam(body):
+            raise RefusedError(
+                "the body carries a .cotam file in a form that is not decoded here: send it in JSON, or "
+                "decode it with POST /v1/cotam/decode first"
+            )
+
+    def _check_none_left(self, value: Any) -> None:
+        """Refuse converted JSON with a .cotam file left, if the upstream does not read these."""
+        where = None if self.converter.passes_cotam else find_string(value, is_cotam_text)
+        if where is not None:
+            place = format_place(where) or "body"
+            raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
+
+    def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
+        """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         first = body.lstrip()[:1]
         is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
@@ -185,8 +199,8 @@ class Relay:
         try:
             return parse_json(body, repeated.set)
         except InputError as error:
-            # A server may read more as JSON: a value with other text behind it, or text that is not UTF-8.
-            # A file may have lines of JSON.
+            # Some servers read more as JSON: a value with text after it, or text that is not UTF-8. Uploaded
+            # files may have lines of JSON.
             is_file = scope["path"].startswith("/v1/files")
             if is_json or (self.converter.checks_addresses and first in b"{[" and not is_file):
                 raise RefusedError(str(error)) from error
@@ -210,7 +224,7 @@ class Relay:
         return [*kept, *added]
 
 
-async def _relay(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
+async def _send_answer(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:
     await send({"type": "http.response.start", "status": answer.status_code, "headers": [*headers]})
     async for chunk in answer.aiter_raw():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -14,7 +14,14 @@ from cotam.gateway.refusal import RefusedError
 from cotam.image import models
 from cotam.image.models import Model
 
-__all__ = ["STILL", "RequestOptions", "model_for", "named", "options_in_headers", "options_in_query"]
+__all__ = [
+    "STILL",
+    "RequestOptions",
+    "model_for",
+    "name_with_detail",
+    "options_in_headers",
+    "options_in_query",
+]
 
 AUTO, NONE = "auto", "none"
 """In place of a model's name: the model that the request names; no model, so that images keep their size."""
@@ -81,7 +88,7 @@ def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> RequestO
 
 
 def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> RequestOptions:
-    """The options of names and values; ``meanings`` has the names as they are spelled → those of `_ALL`."""
+    """Parse options; ``meanings`` maps their names as spelled to those of `_ALL`."""
     found: dict[str, Any] = {}
     for name, text in given.items():
         if name not in meanings:
@@ -134,7 +141,7 @@ def _tell_unknown(name: str) -> None:
     log.warning("unknown model: its images keep their size", model=name, reason=models.unknown(name))
 
 
-def named(model: Model, detail: str | None) -> str:
-    """The name of a model for `cotam.encode`, with the level of detail if it knows that."""
+def name_with_detail(model: Model, detail: str | None) -> str:
+    """Return the name of a model for `cotam.encode`, with the level of detail if the model has it."""
     level = (detail or model.detail).lower().removeprefix("media_resolution_")
     return f"{model.name}:{level}" if level != "auto" and level in model.details else model.name

@@ -40,7 +40,7 @@ _KNOWN = 100_000
 _MAX_ANSWER = 2_000_000
 
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
-"""Body and media type → the answer, of which the body is still to be read."""
+"""(body, media type) → the answer, whose body is still to be read."""
 
 
 def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
@@ -49,14 +49,14 @@ def is_link(headers: Sequence[tuple[bytes, bytes]]) -> bool:
 
 
 def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[tuple[bytes, bytes]]:
-    """The headers, with another media type for the body; "" is none."""
+    """Return the headers with another media type; "" removes it."""
     kept = [(name, value) for name, value in headers if name != b"content-type"]
     return kept + ([(b"content-type", media_type.encode("latin-1"))] if media_type else [])
 
 
 @dataclass(frozen=True)
 class Received:
-    """A request that was put together: body and media type as the client of the edge sent them.
+    """A restored request: body and media type as the client of the edge sent them.
 
     ``held`` has the files for patches in it; ``stored`` is whether all its files are stored for next time.
     """
@@ -68,13 +68,13 @@ class Received:
 
 
 class Receiver:
-    """The gateway's end, which stores files; whole bodies may have ``limit`` bytes."""
+    """The gateway's end of the link, which stores files; restored bodies have at most ``limit`` bytes."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self.store, self._limit = store, limit
 
     def __call__(self, data: bytes, owner: str) -> Received:
-        """Put the request of a link body together, with files stored for ``owner``.
+        """Restore the request of a link body, with files stored for ``owner``.
 
         Raises RefusedError: 412 for files that were neither sent nor stored, after storing those that were
         sent; 400 for data that are not a link body, 413 for one that is too large.
@@ -104,7 +104,7 @@ class Receiver:
 def _resolve(
     digests: Iterable[bytes], held: Callable[[bytes], bytes | None]
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """The files of these digests and of the bases below them, and the digests that are missing."""
+    """Return the files of these digests and of the bases below them, and the missing digests."""
     found: dict[bytes, bytes] = {}
     missing: dict[bytes, None] = {}
     left = list(digests)
@@ -118,13 +118,13 @@ def _resolve(
             continue
         found[digest] = file
         if is_patch(file):
-            with suppress(CotamError):  # whoever decodes it says what is wrong with it
+            with suppress(CotamError):  # a damaged patch is refused where it is decoded
                 left.append(base_of(file))
     return found, list(missing)
 
 
 class Sender:
-    """The edge's end, which remembers what the gateway has.
+    """The edge's end of the link, which remembers what the gateway has.
 
     ``base`` returns the base of a patch by its SHA-256, if the request does not have it.
     """
@@ -137,10 +137,10 @@ class Sender:
     async def send(
         self, open_: Open, pool: Executor, body: bytes, media_type: str
     ) -> tuple[httpx2.Response, int]:
-        """Send a body, taken apart in a thread of the pool, and again with the files that the gateway lacks.
+        """Send a body, and again with the files that the gateway lacks. It is split in a thread of the pool.
 
         Returns the answer, and the number of bytes sent over the link. Raises RefusedError as ``open_``; 502
-        if the gateway asks again for what it was sent, 503 if it asks for a file that the edge no longer has.
+        if the gateway asks again for files that it was sent, 503 if it lacks one that the edge no longer has.
         """
         loop = asyncio.get_running_loop()
         parts = await loop.run_in_executor(pool, split, body, media_type)
@@ -187,7 +187,7 @@ class Sender:
 
 
 async def _missing_in(answer: httpx2.Response) -> set[bytes]:
-    """Read what a gateway is missing."""
+    """Read the digests of the files that a gateway lacks."""
     data = b""
     try:
         async for chunk in answer.aiter_bytes():

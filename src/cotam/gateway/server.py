@@ -23,8 +23,8 @@ GRACE_SECONDS = 30
 SERVER: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
-    "ws": "none",  # a request for a WebSocket is refused like any other, whatever is installed
-    # Those of the upstream are relayed.
+    "ws": "none",  # requests for WebSockets reach the application, which refuses them
+    # The headers of the upstream are relayed.
     "server_header": False,
     "date_header": False,
 }
@@ -32,7 +32,7 @@ SERVER: dict[str, Any] = {
 
 
 class _Server(uvicorn.Server):
-    """Logs that it listens once it heeds signals: one that comes earlier does not end it in good order."""
+    """Logs that it listens once it handles signals: an earlier signal would not stop it cleanly."""
 
     def __init__(self, config: uvicorn.Config, address: dict[str, str]) -> None:
         super().__init__(config)

@@ -32,7 +32,7 @@ _KINDS = {COTAM: "cotam", MEDIA_TYPES["png"]: "png"}
 
 
 def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
-    """The routes, for images of at most ``size_limit`` pixels."""
+    """Return the routes, for images of at most ``size_limit`` pixels."""
     return [
         Route("/v1/cotam/encode", SingleImage(pool, bodies, size_limit, _encode, STILL)),
         Route("/v1/cotam/decode", SingleImage(pool, bodies, size_limit, _decode)),
@@ -47,7 +47,7 @@ class SingleImage:
     ----------
     size_limit : largest image in pixels
     names : options that the query may have, see `cotam.gateway.request_options`
-    most : largest number of requests at a time, waiting ones included; more are refused with 429
+    max_requests : largest number of requests at a time, waiting ones included; more are refused with 429
     seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
     """
 
@@ -56,15 +56,15 @@ class SingleImage:
     size_limit: int
     work: Work
     names: Sequence[str] = ()
-    most: int | None = None
+    max_requests: int | None = None
     seconds: float | None = None
     _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise HTTPException(405, headers={"Allow": "POST"})
-        if self.most is not None and self._running >= self.most:
-            message = f"{self.most} requests of this kind are in progress, the limit"
+        if self.max_requests is not None and self._running >= self.max_requests:
+            message = f"{self.max_requests} requests of this kind are in progress, the limit"
             raise RefusedError(f"{message}: try again in a few seconds", 429, headers={"Retry-After": "5"})
         self._running += 1
         try:
@@ -75,16 +75,16 @@ class SingleImage:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         options = options_in_query(Request(scope).query_params, self.names)
-        work = partial(self._done, body, Headers(scope=scope), options, exchange.notes)
+        work = partial(self._process, body, Headers(scope=scope), options, exchange.notes)
         with exchange.stage("images"):
             response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
-    def _done(
+    def _process(
         self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
     ) -> Response:
         check()
-        body = self.bodies.decoded(body, headers)
+        body = self.bodies.decompress(body, headers)
         try:
             if video_format(body) not in (None, "gif"):
                 raise InputError(

@@ -42,7 +42,7 @@ class _Entry:
 
 
 def digest_of(data: bytes) -> bytes:
-    """SHA-256 of ``data``, 32 bytes."""
+    """Return the SHA-256 of ``data``, 32 bytes."""
     return hashlib.sha256(data).digest()
 
 
@@ -99,7 +99,7 @@ class Store:
         return digest
 
     def get(self, owner: str, digest: bytes) -> bytes | None:
-        """The file of ``owner`` with this SHA-256, or None."""
+        """Return the file of ``owner`` with this SHA-256, or None."""
         key = owner, digest
         with self._lock:
             self._shrink()
@@ -148,7 +148,7 @@ class Store:
         self._held += entry.size - (old.size if old else 0)
 
     def _shrink(self) -> None:
-        """Forget what is too old or too much: entries are in the order of their last use."""
+        """Drop entries, least recently used first, until size and age are within the limits."""
         oldest = self._clock() - self._age
         while self._entries:
             key, entry = next(iter(self._entries.items()))
@@ -175,7 +175,7 @@ class Held:
     files: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
 
     def __call__(self, digest: bytes) -> bytes | None:
-        """The file with this SHA-256, or None."""
+        """Return the file with this SHA-256, or None."""
         return self.files.get(digest) or self.store.get(self.owner, digest)
 
 
@@ -193,7 +193,7 @@ def _write(path: Path, data: bytes, used: float) -> bool:
 
 
 def _read(path: Path, digest: bytes, used: float) -> bytes | None:
-    """The file, marked as used at a time; None if it is gone or is not what its name says."""
+    """Read a file, and mark it as used; None if it is gone or damaged."""
     try:
         data = path.read_bytes()
         os.utime(path, (used, used))

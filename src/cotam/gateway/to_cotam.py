@@ -20,7 +20,7 @@ from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
-from cotam.gateway.request_options import RequestOptions, model_for, named
+from cotam.gateway.request_options import RequestOptions, model_for, name_with_detail
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels
 
@@ -36,54 +36,48 @@ class ToCotam:
     ----------
     options : default options
     size_limit : pixels; larger images, and videos with larger frames, pass unchanged
-    cache : bytes of encoded images to cache
     patcher : encodes images as patches onto earlier ones; None encodes each whole
     """
 
     passes_cotam = True
     checks_addresses = False
 
-    def __init__(
-        self,
-        options: RequestOptions,
-        size_limit: int,
-        cache: int = 64_000_000,
-        patcher: Patcher | None = None,
-    ) -> None:
+    def __init__(self, options: RequestOptions, size_limit: int, patcher: Patcher | None = None) -> None:
         self._options, self._limit, self._patcher = options, size_limit, patcher
         self._outlines = Outlines(size_limit)
-        self._coded: Cache[bytes] = Cache(cache)
+        self._coded: Cache[bytes] = Cache(64_000_000)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         request = _Request(job, job.options.over(self._options))
         for part in parts:
             job.check()
-            is_video = part.kind == "video"
             found = media_in(part, "image", "video")
-            if not found and part.kind == "image" and part.address is None and not is_cotam_text(part.text):
+            if found and (part.kind == "image" or request.options.max_frames != 0):
+                self._convert(part, *found, request)
+            elif part.kind == "image" and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "not an image of a known format")
-            if not found or (is_video and request.options.max_frames == 0):
-                continue
-            data, kind = found
-            result, size, started, cached = kind, len(data), time.perf_counter(), False
-            with part_errors(part):
-                try:
-                    make = self._video if is_video else self._still
-                    file, cached = make(data, part, request)
-                    if url_length(COTAM, len(file)) < url_length(kind, len(data)):
-                        request.changes[part] = Media(COTAM, file)
-                        result, size = "patch" if is_patch(file) else "cotam", len(file)
-                    if not is_video:
-                        sent = file if part in request.changes else data
-                        request.earlier.append(Source(data, request.options_for(part), sent))
-                except (InputError, LimitError, MissingExtraError) as error:
-                    log_passing(part, error)
-            job.notes.append(Note(kind, result, len(data), size, time.perf_counter() - started, cached))
         job.tokens = request.tokens()
         return request.changes
 
+    def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
+        """Encode the image or video of a part, and send the file if it is smaller."""
+        started, cached = time.perf_counter(), False
+        result, sent = kind, data
+        with part_errors(part):
+            try:
+                file, cached = (self._still if part.kind == "image" else self._video)(data, part, request)
+                if url_length(COTAM, len(file)) < url_length(kind, len(data)):
+                    request.changes[part] = Media(COTAM, file)
+                    result, sent = "patch" if is_patch(file) else "cotam", file
+                if part.kind == "image":
+                    request.earlier.append(Source(data, request.options_for(part), sent))
+            except (InputError, LimitError, MissingExtraError) as error:
+                log_passing(part, error)
+        note = Note(kind, result, len(data), len(sent), time.perf_counter() - started, cached)
+        request.job.notes.append(note)
+
     def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
-        """The .cotam file of an image, and whether it was in the cache."""
+        """Return the .cotam file of an image, and whether it was in the cache."""
         key, (width, height, _) = self._outlines.get(data)
         request.count(width, height, part)
         options = request.options_for(part)
@@ -92,7 +86,7 @@ class ToCotam:
         return self._coded.get((key, options), partial(cotam.encode, data, **options.for_encode()))
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
-        """The .cotam sequence of a video, and whether it was in the cache."""
+        """Return the .cotam sequence of a video, and whether it was in the cache."""
         key = digest_of(data), request.options, "video"
         return self._coded.get(key, partial(self._sequence, data, part, request))
 
@@ -121,12 +115,14 @@ class ToCotam:
 
 
 class _Request:
-    """The model of one request, and what was made of its images so far."""
+    """The model of one request, and its images that are converted so far."""
 
     def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
         self._model = model_for(options.fit, job.model)
-        self.options = replace(options, fit=named(self._model, job.detail) if self._model else None)
+        self.options = replace(
+            options, fit=name_with_detail(self._model, job.detail) if self._model else None
+        )
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
@@ -134,7 +130,7 @@ class _Request:
     def options_for(self, part: Part) -> RequestOptions:
         if not self._model or not part.detail:
             return self.options
-        return replace(self.options, fit=named(self._model, part.detail))
+        return replace(self.options, fit=name_with_detail(self._model, part.detail))
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
@@ -144,6 +140,6 @@ class _Request:
             self._counts.append(self._model.tokens(*size, detail))
 
     def tokens(self) -> int | None:
-        """Visual tokens of all images; None where that is not known."""
+        """Return the visual tokens of all images; None if unknown."""
         known = [count for count in self._counts if count is not None]
         return sum(known) if known and len(known) == len(self._counts) else None

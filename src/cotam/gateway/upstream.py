@@ -46,13 +46,13 @@ _KEY_HEADERS: dict[Api, str] = {
 }
 
 
-def _shown(address: SplitResult) -> str:
-    """Scheme, host and port, without name and password."""
+def _origin(address: SplitResult) -> str:
+    """Return scheme, host and port, without user name and password."""
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """Those headers that do not concern one connection alone (RFC 9110, section 7.6.1)."""
+    """Return the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
     named = [value for name, value in headers if name == b"connection"]
     left_out = _HOP | {item.strip().lower() for value in named for item in value.split(b",")}
     return [(name, value) for name, value in headers if name not in left_out]
@@ -88,15 +88,15 @@ class Upstream:
             raise ValueError(f"{address!r} is not an address: {error}") from error
         if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
             raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
-        self.name = _shown(parsed)
+        self.name = _origin(parsed)
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
         self._key, self._token, self._silence = key, token, silence
         timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        # Servers drop idle connections, uvicorn after 5 s: a request must not be sent into that moment.
+        # Servers drop idle connections, uvicorn after 5 s: close them earlier, or a request may be lost.
         limits = httpx2.Limits(max_connections=connections, keepalive_expiry=2)
-        # With a transport of its own the client looks for no proxy in the environment.
+        # Given a transport, the client does not look for proxies in the environment.
         transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
-        # Cookies are the client's own: one must not get what was set for another.
+        # Cookies belong to clients: none are kept, so that no client gets those of another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies)
 
@@ -114,7 +114,7 @@ class Upstream:
 
     @staticmethod
     def query(raw: bytes) -> str:
-        """A query as it may stand in an address: bytes that are not printable ASCII are escaped."""
+        """Return a query for an address, with bytes escaped that are not printable ASCII."""
         return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
@@ -127,10 +127,10 @@ class Upstream:
             text = name.decode("latin-1")
             ours = name in _CHANGED or text.startswith("x-cotam-")
             replaced = self._key is not None and text in CREDENTIALS
-            if not (ours or replaced or (tokens and tokens.is_in(text, value.decode("latin-1")))):
+            if not (ours or replaced or (tokens and tokens.is_token_header(text, value.decode("latin-1")))):
                 kept.append((name, value))
         if not any(name == b"accept-encoding" for name, _ in kept):
-            kept.append((b"accept-encoding", b"identity"))  # the answer is not unpacked on its way
+            kept.append((b"accept-encoding", b"identity"))  # answers are not decompressed on their way
         if self._key:
             given_in = [name.decode() for name, _ in given if name.decode("latin-1") in CREDENTIALS]
             usual = _KEY_HEADERS[api]
@@ -177,16 +177,16 @@ class Upstream:
         target = urljoin(asked, value.decode("latin-1"))
         found, base = urlsplit(target), urlsplit(self._base)
         if (found.scheme, found.netloc) == (base.scheme, base.netloc):
-            path = self._path_here(found.path, base.path)
+            path = self._client_path(found.path, base.path)
             if path is not None:
                 return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
         if not takes_body:
             return value  # such as a file that lies elsewhere
-        shown = _shown(found) + found.path
+        shown = _origin(found) + found.path
         raise RefusedError(f"the upstream {self.name} redirects to {shown}: give that server's address", 502)
 
-    def _path_here(self, path: str, base: str) -> str | None:
-        """The client's path for one of the upstream's; None for one that no client's path leads to."""
+    def _client_path(self, path: str, base: str) -> str | None:
+        """Return the client's path for a path of the upstream; None if there is none."""
         if path.startswith(base + "/"):
             return normal_path(f"/v1/{path[len(base) + 1 :]}".encode("latin-1", "replace"))
         root = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base)
@@ -226,12 +226,12 @@ def proxy_for(address: str) -> str | None:
     for kind in (target.scheme, "all"):
         if proxies.get(kind):
             given = proxies[kind]
-            return _checked(given if "://" in given else f"http://{given}", _variable(kind))
+            return _check_proxy(given if "://" in given else f"http://{given}", _variable(kind))
     return None
 
 
 def _is_excluded(host: str) -> bool:
-    """NO_PROXY with a network in it, such as 10.0.0.0/8, which `proxy_bypass` does not know."""
+    """Whether NO_PROXY has a network with this host, such as 10.0.0.0/8, which `proxy_bypass` ignores."""
     listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     for item in listed.split(","):
         with suppress(ValueError):  # a name
@@ -241,14 +241,14 @@ def _is_excluded(host: str) -> bool:
 
 
 def _variable(kind: str) -> str:
-    """The variable that `getproxies` took it from: that in small letters comes first."""
+    """Return the variable from which `getproxies` took a proxy: the one in lower case comes first."""
     name = f"{kind}_proxy"
     if os.environ.get(name):
         return name
     return next((key for key, value in os.environ.items() if value and key.lower() == name), name.upper())
 
 
-def _checked(proxy: str, variable: str) -> str:
+def _check_proxy(proxy: str, variable: str) -> str:
     try:
         httpx2.AsyncHTTPTransport(proxy=proxy)
         reason = "" if urlsplit(proxy).hostname else "it names no host."

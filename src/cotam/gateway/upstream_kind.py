@@ -28,27 +28,27 @@ SECONDS = 3
 """Seconds to wait for an answer; a slower upstream is asked again later."""
 
 AGAIN_SECONDS = 10
-"""Seconds between two questions."""
+"""Smallest time between two requests."""
 
 _MOST_BYTES = 1_000_000
 
 
-class _Asking:
-    """Requests one path of an upstream repeatedly."""
+class _Poller:
+    """Requests one path of an upstream, at most once in `AGAIN_SECONDS`."""
 
     def __init__(self, upstream: Upstream, path: str) -> None:
         self._upstream, self._path = upstream, path
         self._asked = -AGAIN_SECONDS * 1.0
 
-    def _is_time(self) -> bool:
-        """Whether to ask: not again within `AGAIN_SECONDS`."""
+    def _is_due(self) -> bool:
+        """Whether `AGAIN_SECONDS` have passed since this last returned True."""
         if time.monotonic() - self._asked < AGAIN_SECONDS:
             return False
         self._asked = time.monotonic()
         return True
 
     async def _answer(self) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and, of a success, body. Raises RefusedError if none comes."""
+        """Return status, headers and, of a success, body. Raises RefusedError without an answer."""
         headers = self._upstream.headers([], "openai", None)
         try:
             async with asyncio.timeout(SECONDS):
@@ -82,7 +82,7 @@ _TOKEN_ERRORS = {
 }
 
 
-class Peer(_Asking):
+class Peer(_Poller):
     """Checks the gateway of an edge at the start and after errors, and logs the result."""
 
     def __init__(self, upstream: Upstream) -> None:
@@ -91,19 +91,19 @@ class Peer(_Asking):
         self.found: Found | None = None
 
     def start(self) -> None:
-        """Ask, unless that was done a moment ago."""
-        if self._is_time():
+        """Ask, unless that was done within `AGAIN_SECONDS`."""
+        if self._is_due():
             self._task = asyncio.ensure_future(self._ask())
 
     async def stop(self) -> None:
-        """Give up a question that is not answered yet."""
+        """Cancel a request that is not answered yet."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     async def takes_cotam(self) -> bool:
-        """Whether to send .cotam: not to what is certainly no gateway. Waits for the first answer."""
+        """Whether to send .cotam: unless the upstream is not a gateway. Waits for the first answer."""
         if self._task and self.found is None:
             await asyncio.wait({self._task}, timeout=SECONDS)
         if self.found not in (None, "gateway"):
@@ -122,7 +122,7 @@ class Peer(_Asking):
     async def _ask(self) -> None:
         before = self.found
         try:
-            self.found, text = _judged(*await self._answer())
+            self.found, text = _classify(*await self._answer())
         except RefusedError as error:
             self.found, text = "unreachable", str(error)
         if self.found != before:
@@ -130,8 +130,8 @@ class Peer(_Asking):
             write(_MESSAGES[self.found], url=self._upstream.name, found=text)
 
 
-def _judged(status: int, headers: Mapping[str, str], body: bytes) -> tuple[Found, str]:
-    """What an answer at `ABOUT` shows, and a text for the log."""
+def _classify(status: int, headers: Mapping[str, str], body: bytes) -> tuple[Found, str]:
+    """Classify an answer at `ABOUT`; return the result and a text for the log."""
     if status == 200 and SERVER.encode() in body:
         return "gateway", body.decode("utf-8", "replace")[:200]
     problem = _TOKEN_ERRORS.get(headers.get(ERROR_HEADER, ""))
@@ -156,7 +156,7 @@ _OWNERS = {
 """``owned_by`` in lists of models → name in the table of servers."""
 
 
-class Detector(_Asking):
+class Detector(_Poller):
     """Asks an upstream for its models before the first request with a body, until it has answered."""
 
     def __init__(self, upstream: Upstream) -> None:
@@ -165,9 +165,9 @@ class Detector(_Asking):
         self.server: Server | None = None
 
     async def formats(self) -> tuple[str, ...] | None:
-        """Formats of images that the upstream opens; None where that is not known, or where all pass."""
+        """Return the image formats that the upstream opens; None if unknown, or if it opens all."""
         async with self._lock:
-            if not self._answered and self._is_time():
+            if not self._answered and self._is_due():
                 with suppress(RefusedError):
                     _, headers, body = await self._answer()
                     self._answered = True
@@ -182,7 +182,7 @@ class Detector(_Asking):
 
 
 def _name(headers: Mapping[str, str], body: bytes) -> str | None:
-    """The server's name in the table, by its answer to /v1/models."""
+    """Return the server's name in the table, by its answer to /v1/models."""
     if headers.get("server", "").lower().startswith("llama.cpp"):
         return "llama.cpp"
     try:

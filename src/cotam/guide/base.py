@@ -44,12 +44,12 @@ class Guide(Protocol):
 
 
 def side_of(guide: Guide) -> int | None:
-    """Return the ``side`` of a guide, None if it has none."""
+    """Return the ``side`` of a guide; None without one."""
     return getattr(guide, "side", None)
 
 
 def exponent_of(guide: Guide) -> float:
-    """Return the ``exponent`` of a guide, `EXPONENT` if it has none."""
+    """Return the ``exponent`` of a guide, by default `EXPONENT`."""
     exponent = getattr(guide, "exponent", None)
     return EXPONENT if exponent is None else exponent
 
@@ -84,7 +84,7 @@ def load(name: str) -> Guide | None:
 
 
 def file_of(name: str) -> Path | None:
-    """Return the ONNX file of a guide by name; None if it has none."""
+    """Return the ONNX file of a guide by name; None without one."""
     if name in ("lite", "text"):
         return LITE
     return Path(name) if name.lower().endswith(".onnx") and not name.startswith("clip:") else None

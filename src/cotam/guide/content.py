@@ -81,13 +81,13 @@ def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusi
     from cotam.guide.base import load
     from cotam.guide.multiscale import importance
 
-    watching = _Watching(cast("GraphGuide", load(guide)))
-    found = importance(watching, pixels, fusion=fusion)
-    return Content(watching.near_text / watching.everywhere, found, watching.guide.exponent)
+    meter = _TextMeter(cast("GraphGuide", load(guide)))
+    found = importance(meter, pixels, fusion=fusion)
+    return Content(meter.near_text / meter.everywhere, found, meter.guide.exponent)
 
 
-class _Watching:
-    """A guide that sums up the text of all images that it gets."""
+class _TextMeter:
+    """Wraps the built-in guide, and sums the text of all images that it sees."""
 
     def __init__(self, guide: GraphGuide) -> None:
         self.guide, self.side = guide, guide.side

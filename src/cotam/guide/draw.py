@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cotam.format.level_map import LIMIT
 from cotam.guide.grids import resample
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 
 __all__ = ["draw", "heat"]
 
@@ -36,7 +36,7 @@ def draw(pixels: np.ndarray, importance: np.ndarray, levels: np.ndarray) -> Imag
     scale = PANEL / max(height, width)
     scale = float(max(1, int(scale))) if scale > 1 else scale
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    seen = resized(pixels, size)
+    seen = resize_bilinear(pixels, size)
     left = heat(seen, importance)
     right = _grid(seen, levels, scale)
     panel = max(size[1], 300)  # a legend has to fit under it

@@ -48,9 +48,8 @@ def to_levels(
     policy: Policy = "log",
     strength: float = 1.0,
     exponent: float = 0.25,
-    limit: int = LIMIT,
 ) -> np.ndarray:
-    """Return a gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉) in ±``limit``, in quarter octaves of gain.
+    """Return a gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain.
 
     Parameters
     ----------
@@ -59,20 +58,19 @@ def to_levels(
     costs : bits (15, ⌈H/32⌉, ⌈W/32⌉) of each offset -7 … 7 at each place. With them "log" keeps the size of
         the file; without them its offsets have mean zero. "ternary" does not use them.
     policy, strength, exponent : see the module
-    limit : 0 … 7
     """
     grid = -(-size[0] // 32), -(-size[1] // 32)
     if policy == "ternary":
-        return _ternary(importance, grid, size, min(round(TERNARY_STEP * strength), limit))
+        return _ternary(importance, grid, size, min(round(TERNARY_STEP * strength), LIMIT))
     extent = 32 * grid[0] / size[0], 32 * grid[1] / size[1]
     wanted = LEVELS_PER_OCTAVE * strength * exponent * np.log2(resample(importance, grid, extent))
     wanted -= wanted.mean()
     if costs is None:
-        return np.clip(np.rint(wanted), -limit, limit).astype(np.int8)
-    return _balanced(wanted, costs, limit)
+        return np.clip(np.rint(wanted), -LIMIT, LIMIT).astype(np.int8)
+    return _balance(wanted, costs)
 
 
-def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
+def _balance(wanted: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Shift the ``wanted`` offsets together until they and their map cost as much as offset 0 everywhere."""
     place = np.ix_(*map(range, wanted.shape))
     budget = costs[LIMIT].sum(dtype=np.float64)
@@ -81,7 +79,7 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
         return costs[(np.clip(levels, -LIMIT, LIMIT) + LIMIT, *place)].astype(np.float64)
 
     def moved(by: float) -> np.ndarray:
-        return np.clip(np.rint(wanted + by), -limit, limit).astype(np.int64)
+        return np.clip(np.rint(wanted + by), -LIMIT, LIMIT).astype(np.int64)
 
     def error(by: float) -> tuple[float, float]:
         return abs(bits(moved(by)).sum() - budget), abs(by)  # the smaller move breaks ties
@@ -92,7 +90,7 @@ def _balanced(wanted: np.ndarray, costs: np.ndarray, limit: int) -> np.ndarray:
     for _ in range(FITS):
         near = moved(move)
         slope = (bits(near + 1) - bits(near - 1)) / 2
-        levels, map_bits = fit_levels(wanted + move, LOSS * slope, limit)
+        levels, map_bits = fit_levels(wanted + move, LOSS * slope)
         if not levels.any():
             break
         move -= (bits(levels).sum() + map_bits - budget) / max(slope.sum(), 1.0)

@@ -19,7 +19,7 @@ import numpy as np
 from cotam.errors import InputError
 from cotam.guide.base import Guide, side_of
 from cotam.guide.grids import resample
-from cotam.guide.resize import reduced, resized
+from cotam.guide.resize import reduce_by, resize_bilinear
 
 __all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
@@ -39,31 +39,28 @@ OVERLAP = 0.25
 def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> np.ndarray:
     """Return the importance map, float32 (gh, gw), positive and of mean 1, of an image of any size.
 
+    Raises InputError if the guide does not return a map of positive numbers.
+
     Parameters
     ----------
     guide : runs once if it has no ``side``, or if the image is not larger than that
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
-
-    Raises
-    ------
-    InputError
-        If the guide does not return a map of positive numbers.
     """
     side = side_of(guide)
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
-        return _checked(guide, pixels)
-    pixels = reduced(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
+        return _run_guide(guide, pixels)
+    pixels = reduce_by(pixels, math.ceil(math.sqrt(height * width / LOCAL_PIXELS)))
     size = _local_size(pixels.shape[0], pixels.shape[1], side)
-    pixels = resized(pixels, size)
-    whole = _checked(guide, resized(pixels, _fitted(*size, side)))
+    pixels = resize_bilinear(pixels, size)
+    whole = _run_guide(guide, resize_bilinear(pixels, _fit_size(*size, side)))
     if fusion == 0 or max(size) <= side:
         return whole
-    return _fused(guide, pixels, side, whole, fusion)
+    return _fuse(guide, pixels, side, whole, fusion)
 
 
-def _checked(guide: Guide, pixels: np.ndarray) -> np.ndarray:
+def _run_guide(guide: Guide, pixels: np.ndarray) -> np.ndarray:
     """Run the guide. Raises InputError if it does not return a map of positive numbers."""
     found = guide.importance(pixels)
     if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
@@ -78,14 +75,14 @@ def _local_size(height: int, width: int, side: int) -> tuple[int, int]:
     longest = max(height, width)
 
     def has_more(length: int) -> bool:
-        size = _fitted(height, width, length)
+        size = _fit_size(height, width, length)
         return length > side and math.prod(len(_starts(n, side)) for n in size) > MAX_TILES
 
     length = bisect_left(range(longest + 1), True, key=has_more) - 1
-    return _fitted(height, width, length)
+    return _fit_size(height, width, length)
 
 
-def _fitted(height: int, width: int, length: int) -> tuple[int, int]:
+def _fit_size(height: int, width: int, length: int) -> tuple[int, int]:
     """Return the size of this aspect whose long side is ``length``, or that of the image if smaller."""
     scale = min(1.0, length / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -100,7 +97,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(i * (length - side) / (count - 1)) for i in range(count)]
 
 
-def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion: float) -> np.ndarray:
+def _fuse(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion: float) -> np.ndarray:
     """Fuse the global map ``whole`` with the maps of all tiles, at the resolution of the latter."""
     height, width = pixels.shape[:2]
     rows, columns = _starts(height, side), _starts(width, side)
@@ -108,7 +105,7 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
     for top in rows:
         for left in columns:
             tile = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-            local = _checked(guide, tile).astype(np.float64)
+            local = _run_guide(guide, tile).astype(np.float64)
             if not total.size:
                 grid = (
                     math.ceil(height * local.shape[0] / tile.shape[0]),
@@ -116,8 +113,8 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
                 )
                 overall = resample(whole, grid)
                 total, weight = np.zeros(grid), np.zeros(grid)
-            down = _Placed(top, tile.shape[0], local.shape[0], height, total.shape[0])
-            across = _Placed(left, tile.shape[1], local.shape[1], width, total.shape[1])
+            down = _TileAxis(top, tile.shape[0], local.shape[0], height, total.shape[0])
+            across = _TileAxis(left, tile.shape[1], local.shape[1], width, total.shape[1])
             where = down.cells, across.cells
             # The local map ranks places within the tile, the global map the tile among others.
             local *= overall[where].mean() / local.mean()
@@ -128,7 +125,7 @@ def _fused(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusio
     return (fused / fused.mean()).astype(np.float32)
 
 
-class _Placed:
+class _TileAxis:
     """One axis of a tile's map on the grid of the image.
 
     Attributes

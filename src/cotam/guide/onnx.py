@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam.runtime import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["GraphGuide", "normalised", "size_seen"]
+__all__ = ["GraphGuide", "normalise", "size_seen"]
 
 VERSION = "1"
 KINDS = ("vit", "conv")
@@ -39,13 +39,10 @@ class GraphGuide:
     def __init__(self, path: Path, threads: int = 0, *, output: str = "importance") -> None:
         """Load the file. With ``threads`` 0, use all processors of this process.
 
-        Raises
-        ------
-        InputError
-            If the file does not exist, is not ONNX, or is not a guide.
+        Raises InputError if the file does not exist, is not ONNX, or is not a guide.
         """
         self._path, self.output = path, output
-        self._session = _opened(path, threads)
+        self._session = _open(path, threads)
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         version = metadata.get("cotam.guide")
         if version is None:
@@ -94,13 +91,10 @@ class GraphGuide:
     def importance(self, pixels: np.ndarray) -> np.ndarray:
         """Return the importance map, float32 (gh, gw), positive and of mean 1, of pixels uint8 (H, W, 3).
 
-        Raises
-        ------
-        InputError
-            If the graph fails, or its output is not positive numbers.
+        Raises InputError if the graph fails, or its output is not positive numbers.
         """
         (found,) = self._run(pixels, self.output)
-        return self._checked(found)
+        return self._check_map(found)
 
     def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the importance map, and the output ``structure``, float32 (2,), of the built-in guide.
@@ -109,12 +103,12 @@ class GraphGuide:
         Raises as `importance`.
         """
         found, structure = self._run(pixels, self.output, "structure")
-        return self._checked(found), structure[0]
+        return self._check_map(found), structure[0]
 
     def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:
         from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-        seen = resized(pixels, self.size_for(*pixels.shape[:2]))
+        seen = resize_bilinear(pixels, self.size_for(*pixels.shape[:2]))
         try:
             found: list[np.ndarray] = self._session.run(outputs, {"pixels": seen[None]})
         except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:
@@ -122,12 +116,12 @@ class GraphGuide:
             raise InputError(f"{what}: {_reason(error)}") from error
         return found
 
-    def _checked(self, found: np.ndarray) -> np.ndarray:
+    def _check_map(self, found: np.ndarray) -> np.ndarray:
         if found.ndim != 3 or found.shape[0] != 1 or not found.size:
             raise InputError(f"guide {self._path} returned shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):
             raise InputError(f"guide {self._path} returned importance that is not positive everywhere")
-        return normalised(found[0])
+        return normalise(found[0])
 
 
 def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: bool) -> tuple[int, int]:
@@ -143,13 +137,13 @@ def size_seen(height: int, width: int, side: int, multiple: int, *, enlarge: boo
     return rows * multiple, columns * multiple
 
 
-def normalised(importance: np.ndarray) -> np.ndarray:
+def normalise(importance: np.ndarray) -> np.ndarray:
     """Divide positive numbers by their mean; returns float32 of at least 1e-9."""
     wide = importance.astype(np.float64)
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 
 
-def _opened(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     if not path.is_file():

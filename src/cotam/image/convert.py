@@ -14,20 +14,20 @@ from cotam.image.open import READER_ERRORS, Opened, one_line
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-__all__ = ["converted", "orientation_of"]
+__all__ = ["convert_to_srgb", "orientation_of"]
 
 _STRIP_PIXELS = 1 << 20
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
-def converted(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return the upright sRGB pixels, uint8 (H, W, 3), of a loaded image.
 
     An ICC profile that cannot be used is ignored, with a note in ``opened.notes``.
     """
     image = opened.image
     orientation = orientation_of(image)
-    to_srgb = _to_srgb(image, opened.notes)
+    to_srgb = _srgb_transform(image, opened.notes)
     scale = _gray_scale(image, opened.notes)
     inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
@@ -60,7 +60,7 @@ def _split_alpha(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.I
         strip = strip.convert("LA")  # Pillow has no conversion from La to RGBA
     transparent = strip.info.get("transparency")
     if isinstance(transparent, tuple) and max(transparent) > 255:
-        # From a PNG with 16 bits per sample, of which Pillow keeps the upper eight.
+        # From a PNG with 16 bits per sample; Pillow keeps the upper eight.
         strip.info["transparency"] = tuple(value >> 8 for value in transparent)
     strip = strip.convert("RGBA")
     return strip.convert("RGB"), strip.getchannel("A")
@@ -118,7 +118,7 @@ def _as_stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8
     return upright
 
 
-def _to_srgb(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
+def _srgb_transform(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
     """Return the transform from the embedded profile to sRGB; its ``input_mode`` is that of its input."""
     data = image.info.get("icc_profile")
     if not data:

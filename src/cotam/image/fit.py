@@ -11,7 +11,7 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["fitted", "resized", "target_size"]
+__all__ = ["resize", "shrink_to_fit", "target_size"]
 
 
 def target_size(
@@ -42,13 +42,13 @@ def target_size(
     return size
 
 
-def fitted(pixels: Pixels, fit: str | None = None, max_pixels: int | None = None) -> Pixels:
+def shrink_to_fit(pixels: Pixels, fit: str | None = None, max_pixels: int | None = None) -> Pixels:
     """Shrink pixels, uint8 (H, W, 3), to their `target_size`; returns the same array if they have it."""
     height, width = pixels.shape[:2]
-    return resized(pixels, target_size(width, height, fit, max_pixels))
+    return resize(pixels, target_size(width, height, fit, max_pixels))
 
 
-def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize pixels, uint8 (H, W, 3), to (width, height); returns the same array if they have it."""
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from cotam.errors import InputError
 from cotam.image import sizes, tilings
-from cotam.image.sizes import Box, Seen
+from cotam.image.sizes import Box, Seen, Size
 
 __all__ = [
     "Limits",
@@ -36,8 +36,6 @@ __all__ = [
     "servers",
     "unknown",
 ]
-
-Size = tuple[int, int]
 
 _STRETCH = 0.05
 """Largest change of the aspect ratio of an image to send, as a logarithm."""
@@ -209,8 +207,8 @@ class Server:
 def find(name: str) -> Model | None:
     """Find a model by any name that servers and APIs use; None if it is unknown.
 
-    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". Limits that differ between clouds follow the
-    name: "anthropic.claude-opus-4-7-v1:0" is that of Bedrock.
+    A level of detail may follow: "gpt-4o:low", "gemma-4:1120". The name that a cloud
+    uses gives the limits of that cloud: "anthropic.claude-opus-4-7-v1:0" is that of Bedrock.
     """
     typed = name.strip().lower()
     if len(typed) > _LONGEST_NAME:
@@ -269,11 +267,11 @@ def oversize_hint(width: int, height: int) -> str | None:
 
 
 def _same_view(found: Rule, width: int, height: int) -> Size:
-    """Return the smallest of some sizes that give the model the same view as ``width`` × ``height``.
+    """Return a small size that gives the model the same view as ``width`` × ``height``.
 
-    Candidates are the size that the model sees, if its aspect ratio is close enough, then sizes with the
-    aspect ratio of the image, from the one that covers it upward. If none gives exactly the same view,
-    sizes may differ by one per cent, with the same number of tokens.
+    Candidates are the size that the model sees, if its aspect ratio is close enough, then growing sizes with
+    the aspect ratio of the image that cover it. If none gives exactly the same view, views may differ by one
+    per cent, with the same number of tokens.
     """
     seen = found.see(width, height)
     smaller = min(seen.size[0], width), min(seen.size[1], height)
@@ -285,13 +283,13 @@ def _same_view(found: Rule, width: int, height: int) -> Size:
     views = [(size, found.see(*size)) for size in candidates]
     for tolerance in (0.0, 0.01):
         for size, view in views:
-            if view.tokens == seen.tokens and _differ(view.size, seen.size) <= tolerance:
+            if view.tokens == seen.tokens and _difference(view.size, seen.size) <= tolerance:
                 return size
     return width, height
 
 
-def _differ(one: Size, other: Size) -> float:
-    """Relative difference of the sides, the larger of the two."""
+def _difference(one: Size, other: Size) -> float:
+    """Return the relative difference of the sides, the larger of the two."""
     return max(abs(a - b) / b for a, b in zip(one, other, strict=True))
 
 
@@ -336,7 +334,7 @@ def _model(row: Mapping[str, Any]) -> Model:
 
 
 def _entry(details: Mapping[str, Any], level: str) -> Mapping[str, Any]:
-    """The rule of a level; a string is the name of another level."""
+    """Return the entry of a level; a string refers to another level."""
     entry = details[level]
     return _entry(details, entry) if isinstance(entry, str) else entry
 

@@ -86,7 +86,7 @@ def _raw_frames(pipe: BinaryIO, width: int, height: int, note: Note) -> Iterator
 def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
     """Split JPEG images with FFmpeg's parser, which ends an image where other data begin."""
     parser: Any = import_av().CodecContext.create("mjpeg", "r")
-    read = getattr(pipe, "read1", pipe.read)  # what is there, without waiting for more
+    read = getattr(pipe, "read1", pipe.read)  # read1 does not wait for more
     parts = chain(iter(partial(read, 1 << 16), b""), [None])  # None flushes the parser
     packets = (packet for part in parts for packet in parser.parse(part))
     for number, packet in enumerate(packets):

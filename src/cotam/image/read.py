@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 
 from cotam.errors import InputError
 from cotam.format.metadata import METADATA
-from cotam.image.convert import converted, orientation_of
+from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
     READER_ERRORS,
@@ -26,7 +26,7 @@ from cotam.image.open import (
     opened_image,
 )
 
-__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_noted", "to_rgb"]
+__all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_with_notes", "to_rgb"]
 
 Pixels = NDArray[np.uint8]
 
@@ -100,25 +100,25 @@ def read_image(
         raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
     if isinstance(image, np.ndarray):
-        if _checked_array(image).shape[2:] == (3,):
+        if _check_array(image).shape[2:] == (3,):
             return LoadedImage(np.ascontiguousarray(image))
         gray_or_alpha = image[:, :, 0] if image.shape[2:] == (1,) else image
         image = Image.fromarray(np.ascontiguousarray(gray_or_alpha))
     with opened_image(image, load=True) as opened:
         with as_input_error(name_of(image)):
-            pixels = converted(opened, colour)
+            pixels = convert_to_srgb(opened, colour)
         frames = _count_frames(opened) if count_frames else 1
         return LoadedImage(pixels, upright_metadata(opened.image.info, keep), frames, tuple(opened.notes))
 
 
-def read_noted(
+def read_with_notes(
     image: ImageInput,
     *,
     background: tuple[int, int, int] | str = "white",
     keep: frozenset[str] = frozenset(),
     note: Callable[[str], None] | None = None,
 ) -> LoadedImage:
-    """Read an image as `read_image`, and call ``note`` with one line for all that was repaired or left out.
+    """Read an image as `read_image`, and call ``note`` with a line for each repair and omission.
 
     Without ``note``, frames are not counted, and each line issues a UserWarning.
     """
@@ -135,7 +135,7 @@ def read_noted(
 
 def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white") -> Pixels:
     """Return the upright sRGB pixels of an image, uint8 (H, W, 3). Raises as `read_image`."""
-    return read_noted(image, background=background).pixels
+    return read_with_notes(image, background=background).pixels
 
 
 def outline(image: ImageInput) -> tuple[int, int, bool]:
@@ -157,7 +157,7 @@ def _count_frames(opened: Opened) -> int:
         return 1
 
 
-def _checked_array(array: np.ndarray) -> np.ndarray:
+def _check_array(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         raise InputError(
             f"array of {array.dtype} {array.shape}: expected uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"

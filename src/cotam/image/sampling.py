@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
-from cotam.image.fit import resized
+from cotam.image.fit import resize
 from cotam.image.read import Pixels
 
-__all__ = ["Note", "of_one_size", "read_clip", "sampled", "warn"]
+__all__ = ["Note", "read_clip", "sample_frames", "scale_to_first", "warn"]
 
 Note = Callable[[str], None]
 """Takes one line on what was left out, repaired or assumed."""
@@ -29,10 +29,10 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def sampled(
+def sample_frames(
     frames: Iterable[Frame],
     fps: float | None = None,
-    most: int | None = None,
+    max_frames: int | None = None,
     length: float | None = None,
     *,
     advance: Callable[[float], None] = lambda seconds: None,
@@ -45,11 +45,11 @@ def sampled(
     frames : pairs of increasing seconds and a function that returns the image
     fps : sample at multiples of 1 / ``fps`` seconds; None, or a rate above the resolution of times in files,
         takes every frame
-    most : largest number of frames. If ``fps`` would give more, this many are spread evenly from the first to
-        the last frame if ``length`` is known; else the first ones are taken.
+    max_frames : largest number of frames. If ``fps`` would give more, this many are spread evenly from first
+        to last if ``length`` is known; else the first ones are taken.
     length : end of the last frame, in seconds
     advance : called with the seconds of each frame that is read
-    note : called with what is left out: frames that cannot be decoded, and those after the first ``most``
+    note : called with what is left out: frames that cannot be decoded, or are too many
 
     Yields
     ------
@@ -57,11 +57,12 @@ def sampled(
     """
     if fps is not None and fps * _ROUNDED > 1:
         fps = None
-    spread = most is not None and length and (fps is None or length * fps - 1e-3 > most)
-    rate = max(most - 1, 1) / length if spread else fps  # type: ignore[operator]
-    count = sample = 0  # of the images taken, and of the next time: sample / rate
-    last_until = partial(_last_until, length=math.inf if spread else length)
-    for seconds, get, until in _with_ends(frames, last_until, advance):
+    spread = max_frames is not None and length and (fps is None or length * fps - 1e-3 > max_frames)
+    rate = max(max_frames - 1, 1) / length if spread else fps  # type: ignore[operator]
+    count = 0  # of the frames taken
+    sample = 0  # the next time is sample / rate
+    end_of_last = partial(_end_of_last, length=math.inf if spread else length)
+    for seconds, get, until in _with_ends(frames, end_of_last, advance):
         if rate is not None and sample / rate >= until:
             continue
         if rate is not None and math.isfinite(until):
@@ -73,14 +74,16 @@ def sampled(
             continue
         yield seconds, image
         count += 1
-        if count == most:
-            if not length and until != last_until(seconds):
-                note(f"the first {most} frames are taken, up to {seconds:.1f} s: the length is not known")
+        if count == max_frames:
+            if not length and until != end_of_last(seconds):
+                note(
+                    f"the first {max_frames} frames are taken, up to {seconds:.1f} s: the length is not known"
+                )
             return
 
 
 def _with_ends(
-    frames: Iterable[Frame], last_until: Callable[[float], float], advance: Callable[[float], None]
+    frames: Iterable[Frame], end_of_last: Callable[[float], float], advance: Callable[[float], None]
 ) -> Iterator[tuple[float, Callable[[], Any], float]]:
     """Yield each frame with the time at which it stops being visible."""
     shown: Frame | None = None
@@ -90,17 +93,19 @@ def _with_ends(
             yield *shown, frame[0] - _ROUNDED
         shown = frame
     if shown:
-        yield *shown, last_until(shown[0])
+        yield *shown, end_of_last(shown[0])
 
 
-def _last_until(seconds: float, length: float | None) -> float:
+def _end_of_last(seconds: float, length: float | None) -> float:
     """Return the end of the last frame: that of the clip, or just after its own time."""
     if length is None or length < seconds:
         return seconds + _ROUNDED
     return max(length - 1e-3, 1e-3)
 
 
-def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> Iterator[tuple[float, Pixels]]:
+def scale_to_first(
+    frames: Iterable[tuple[float, Pixels]], note: Note = warn
+) -> Iterator[tuple[float, Pixels]]:
     """Scale frames, uint8 (H, W, 3), to the size of the first; a note names the first of another size."""
     size = last = None
     for seconds, pixels in frames:
@@ -109,21 +114,27 @@ def of_one_size(frames: Iterable[tuple[float, Pixels]], note: Note = warn) -> It
         if found != size and last == size:
             note(f"from {seconds:.1f} s on frames are {found[0]}×{found[1]}: scaled to the first one's size")
         last = found
-        yield seconds, resized(pixels, size)
+        yield seconds, resize(pixels, size)
 
 
 def read_clip(
     clip: Any,
     fps: float | None = None,
-    most: int | None = None,
+    max_frames: int | None = None,
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Pixels]]:
-    """Yield seconds and pixels, uint8 (H, W, 3), of `sampled` frames of a `Clip` or `Animation`.
+    """Sample the frames of a `Clip` or `Animation`, scaled to the size of the first.
 
-    They have the size of the first.
+    The parameters are those of `sample_frames`.
+
+    Yields
+    ------
+    (float, pixels)
+        Seconds, and pixels uint8 (H, W, 3).
     """
-    length = clip.seconds if most else clip.stated_seconds
-    yield from of_one_size(sampled(clip.frames(), fps, most, length, advance=advance, note=note), note)
+    length = clip.seconds if max_frames else clip.stated_seconds
+    frames = sample_frames(clip.frames(), fps, max_frames, length, advance=advance, note=note)
+    yield from scale_to_first(frames, note)
     for text in clip.notes:
         note(text)

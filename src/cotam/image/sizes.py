@@ -24,10 +24,12 @@ __all__ = [
     "PaddedGrid",
     "PatchRows",
     "Seen",
+    "Size",
     "Squeeze",
 ]
 
 Size = tuple[int, int]
+"""(width, height) in pixels."""
 
 
 class Seen(NamedTuple):
@@ -63,7 +65,7 @@ class Box:
     tokens: int | None = None
 
     def see(self, width: int, height: int) -> Seen:
-        return Seen(_boxed(width, height, self.longest, self.shortest), self.tokens)
+        return Seen(_fit_box(width, height, self.longest, self.shortest), self.tokens)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class GptTiles:
     tile: int = 512
 
     def see(self, width: int, height: int) -> Seen:
-        size = _boxed(width, height, self.longest, self.shortest)
+        size = _fit_box(width, height, self.longest, self.shortest)
         return Seen(size, self.base + self.each * _cells(size, self.tile))
 
 
@@ -101,7 +103,7 @@ class GptPatches:
     patch: int = 32
 
     def see(self, width: int, height: int) -> Seen:
-        size = width, height = _boxed(width, height, self.longest)
+        size = width, height = _fit_box(width, height, self.longest)
         if _cells(size, self.patch) > self.budget:
             shrink = self.patch * math.sqrt(self.budget / (width * height))
             across, down = width * shrink / self.patch, height * shrink / self.patch
@@ -145,7 +147,7 @@ class GeminiCrops:
     small: int = 384
 
     def see(self, width: int, height: int) -> Seen:
-        size = width, height = _boxed(width, height, self.longest)
+        size = width, height = _fit_box(width, height, self.longest)
         if max(size) <= self.small:
             return Seen(size, self.each)
         crop = min(768, max(256, math.floor(min(size) / 1.5)))
@@ -202,11 +204,11 @@ class Multiples:
     row_breaks: bool = False
 
     def see(self, width: int, height: int) -> Seen:
-        size = self._size(*self._enlarged(width, height))
+        size = self._size(*self._enlarge(width, height))
         columns, rows = size[0] // self.factor, size[1] // self.factor
         return Seen(size, rows * (columns + 1) + 2 if self.row_breaks else rows * columns)
 
-    def _enlarged(self, width: int, height: int) -> Size:
+    def _enlarge(self, width: int, height: int) -> Size:
         factor = self.factor
         if self.small == "scale" and min(width, height) < factor:
             scale = max(factor / height, factor / width)
@@ -284,7 +286,7 @@ class PaddedGrid:
 
 @dataclass(frozen=True)
 class Squeeze:
-    """Stretch to one size, whatever the aspect ratio."""
+    """Stretch to one size, regardless of the aspect ratio."""
 
     width: int
     height: int
@@ -294,7 +296,7 @@ class Squeeze:
         return Seen((self.width, self.height), self.tokens)
 
 
-def _boxed(width: int, height: int, longest: int | None, shortest: int | None = None) -> Size:
+def _fit_box(width: int, height: int, longest: int | None, shortest: int | None = None) -> Size:
     """Limit the longer, then the shorter side; the other side rounds down. Never enlarges."""
     if longest and max(width, height) > longest:
         width, height = (max(1, side * longest // max(width, height)) for side in (width, height))

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cotam.image.sizes import Seen
+from cotam.image.sizes import Seen, Size
 
 __all__ = [
     "Canvases",
@@ -18,8 +18,6 @@ __all__ = [
     "Slices",
     "StretchedTiles",
 ]
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,11 @@ class Timeline:
         """What was assumed or corrected, one line each."""
         found = []
         if self._restarts:
-            found.append(f"timestamps jump at {_listed(self._restarts)} s: time goes on from there")
+            found.append(f"timestamps jump at {_list_times(self._restarts)} s: time goes on from there")
         if self._repeats:
-            found.append(f"timestamps stand still at {_listed(self._repeats)} s: frames follow at their rate")
+            found.append(
+                f"timestamps stand still at {_list_times(self._repeats)} s: frames follow at their rate"
+            )
         if self._untimed:
             found.append(
                 f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"
@@ -153,12 +155,12 @@ class Damage:
         """What is missing, one line each."""
         if not self._times:
             return []
-        text = f"damaged at {_listed(self._times)} s: {self._left_out + self.errors} frames are left out"
+        text = f"damaged at {_list_times(self._times)} s: {self._left_out + self.errors} frames are left out"
         if self._traces:
             text += f", those from {self._traces[0]:.1f} s on may show traces of it"
         return [text + (", and what comes after it" if self.cut else "")]
 
 
-def _listed(times: list[float]) -> str:
+def _list_times(times: list[float]) -> str:
     """Format the first three times."""
     return ", ".join([f"{seconds:.1f}" for seconds in times[:3]] + ["…"] * (len(times) > 3))

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image, features
 
 from cotam.codec.av1 import TUNING
+from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
 from cotam.errors import InputError, TargetSizeError
+from cotam.image.fit import resize
 from cotam.image.read import Pixels
 from cotam.image.write import written
 from cotam.standard import jpeg, prefilter
@@ -78,6 +80,9 @@ def make(
 ) -> StandardFile:
     """Encode an image as a standard file.
 
+    Raises InputError if an argument is out of range, or the format cannot hold the image, and TargetSizeError
+    if not even one pixel fits ``target_size``.
+
     Parameters
     ----------
     pixels : uint8 (H, W, 3), RGB, at the size to be sent (`cotam.image.fit`)
@@ -90,21 +95,14 @@ def make(
     page : the image is mostly text: a document, a screen, a chart (`cotam.guide.content.Content.is_page`)
     prefilter : False writes a plain file, with optimal Huffman tables (JPEG), method 6 (WebP) or speed 6
         (AVIF) of Pillow
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range, or the format cannot hold the image.
-    TargetSizeError
-        If not even one pixel fits ``target_size``.
     """
     _check(pixels, format, quality, target_size)
     writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)
     if target_size is None:
         writer = writer_of(pixels)
         chosen = DEFAULT_QUALITY[format] if quality is None else quality
-        return _described(writer(chosen), pixels, None if format == "png" else chosen)
-    return _within(pixels, format, target_size, writer_of)
+        return _describe(writer(chosen), pixels, None if format == "png" else chosen)
+    return _fit_budget(pixels, format, target_size, writer_of)
 
 
 def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int | None) -> None:
@@ -120,14 +118,14 @@ def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int
         raise InputError("this Pillow cannot write AVIF: install pillow 11.3 or later from PyPI")
 
 
-def _described(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
+def _describe(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
     return StandardFile(data, pixels.shape[1], pixels.shape[0], quality, notes)
 
 
 # Byte budgets
 
 
-def _within(
+def _fit_budget(
     pixels: Pixels, format: Format, target: int, writer_of: Callable[[Pixels], _Writer]
 ) -> StandardFile:
     """Make the best file of at most ``target`` bytes, of a smaller image if necessary."""
@@ -144,7 +142,7 @@ def _within(
         step += max(1, int(2 * np.log2(len(data) / target)) - 1)
         scale, lowest = _STEP**step, _SHRUNK[format]
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+        small = resize(pixels, size)
     best, low, high = data, lowest, 101 if format != "png" else lowest + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -158,7 +156,7 @@ def _within(
         notes = (
             f"shrunk from {width}×{height} to {small.shape[1]}×{small.shape[0]} pixels to fit {target} bytes",
         )
-    return _described(best, small, None if format == "png" else low, notes)
+    return _describe(best, small, None if format == "png" else low, notes)
 
 
 # Formats
@@ -205,7 +203,7 @@ def _jpeg_writer(image: _Seen) -> _Writer:
 
 
 def _webp_writer(image: _Seen) -> _Writer:
-    """Lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
+    """Write lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
     smoothed = Image.fromarray(image.smoothed)
     few = _FewColours(image.pixels) if image.flat else None
 
@@ -253,25 +251,20 @@ def _avif_writer(image: _Seen) -> _Writer:
 
 def _png_writer(image: _Seen) -> _Writer:
     """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
-    data = min((written(exact, "PNG", optimize=True) for exact in _exact(image.pixels)), key=len)
+    data = min((written(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len)
     return lambda quality: data
 
 
-def _exact(pixels: Pixels) -> list[Image.Image]:
+def _exact_images(pixels: Pixels) -> list[Image.Image]:
     """Return images with exactly these pixels, in the modes that may give small files."""
     image = Image.fromarray(pixels)
-    if (pixels == pixels[..., :1]).all():
-        grey = Image.fromarray(np.ascontiguousarray(pixels[..., 0]))
-        found = [grey]
-    else:
-        found = [image]
+    found = [Image.fromarray(np.ascontiguousarray(pixels[..., 0])) if is_grey(pixels) else image]
     if image.getcolors(256) is not None:
         codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
         colours, indices = np.unique(codes, return_inverse=True)
         palette = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8), "P")
-        palette.putpalette(
-            np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes()
-        )
+        values = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1)
+        palette.putpalette(values.astype(np.uint8).tobytes())
         found.append(palette)
     return found
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from cotam.codec.colours import is_grey
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam.standard.scans import ZIGZAG, Component, write
@@ -90,7 +91,7 @@ def encode(
 ) -> bytes:
     """Encode pixels as a progressive JPEG file (`cotam.standard.scans`).
 
-    Chroma is 4:2:0; grey images have luma only.
+    Chroma is 4:2:0; grey images have luma only. Raises InputError if a side is longer than 65535 pixels.
 
     Parameters
     ----------
@@ -98,11 +99,6 @@ def encode(
     quality : 0 … 100, as libjpeg's
     settings : see `Settings`
     importance : (gh, gw), positive, covers the image evenly
-
-    Raises
-    ------
-    InputError
-        If a side is longer than 65535 pixels.
     """
     height, width = pixels.shape[:2]
     if max(height, width) > _LONGEST_SIDE:
@@ -124,16 +120,16 @@ def encode(
 
 def _planes(pixels: Pixels) -> Iterator[np.ndarray]:
     """Yield luma and, unless the image is grey, Cb and Cr at half of its size, float32."""
-    if (pixels == pixels[..., :1]).all():
-        yield _padded(pixels[..., 0].astype(np.float32), 8)
+    if is_grey(pixels):
+        yield _pad(pixels[..., 0].astype(np.float32), 8)
         return
-    yield _padded(pixels @ _YCBCR[0], 8)
+    yield _pad(pixels @ _YCBCR[0], 8)
     for weights in _YCBCR[1:]:
-        whole = _padded(pixels @ weights, 16)
+        whole = _pad(pixels @ weights, 16)
         yield (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4 + 128
 
 
-def _padded(plane: np.ndarray, multiple: int) -> np.ndarray:
+def _pad(plane: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(plane, [(0, -side % multiple) for side in plane.shape], "edge")
 
 
@@ -264,11 +260,11 @@ def _cheapest(sizes: np.ndarray, nearest: np.ndarray, prices: np.ndarray) -> np.
             value[at, here] = np.where(better, level, value[at, here])
         cost[at, here] = lowest + zeros[at - 1, here] - zeros[at, here]
     cost[:63] += end * prices
-    result[busy, 1:] = _traced(cost.argmin(0), before, value)[:, 1:]
+    result[busy, 1:] = _trace(cost.argmin(0), before, value)[:, 1:]
     return result
 
 
-def _traced(last: np.ndarray, before: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _trace(last: np.ndarray, before: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Follow the trellis (64, n) back from the last coefficients (n,); returns magnitudes int16 (n, 64)."""
     found = np.zeros((len(last), 64), np.int16)
     now = last

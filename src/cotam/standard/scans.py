@@ -51,7 +51,7 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
 
     Parameters
     ----------
-    components : grey, or Y, Cb and Cr, of which the last two share a table; as few blocks as cover the image
+    components : grey, or Y, Cb and Cr, the last two with one table; their blocks just cover the image
     width, height : of the image in pixels, 1 … 65535
     """
     parts = [b"\xff\xd8", _segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")]
@@ -62,14 +62,14 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
         frame += bytes([index + 1, 17 * one.sampling, min(index, 1)])
     parts.append(_segment(0xC2, frame))
     levels = [one.levels.reshape(-1, 64) for one in components]
-    parts.append(_coded([_Scan.of_dc((0,), levels[:1])]))
+    parts.append(_code_scans([_Scan.of_dc((0,), levels[:1])]))
     if len(components) > 1:
-        parts.append(_coded([_Scan.of_dc((1, 2), levels[1:])]))
-    ac = [_divided(_Scan.of_ac(index, one, 1, 63), one) for index, one in enumerate(levels)]
-    parts += [_coded([scan]) for scan in ac[0]]
+        parts.append(_code_scans([_Scan.of_dc((1, 2), levels[1:])]))
+    ac = [_divide(_Scan.of_ac(index, one, 1, 63), one) for index, one in enumerate(levels)]
+    parts += [_code_scans([scan]) for scan in ac[0]]
     chroma = [scan for scans in ac[1:] for scan in scans]
     shared = len(chroma) == 2 and _size(chroma) < sum(scan.size for scan in chroma)
-    parts += [_coded(group) for group in ([chroma] if shared else [[scan] for scan in chroma])]
+    parts += [_code_scans(group) for group in ([chroma] if shared else [[scan] for scan in chroma])]
     return b"".join([*parts, b"\xff\xd9"])
 
 
@@ -101,14 +101,14 @@ class _Scan:
     def of_dc(cls, components: tuple[int, ...], levels: Sequence[np.ndarray]) -> _Scan:
         """Make the scan of the DC coefficients of levels, int16 (n, 64) of each component."""
         values = np.stack([one[:, 0] for one in levels], 1).astype(np.int32)
-        sizes, extra = _sized(np.diff(values, axis=0, prepend=0).reshape(-1))
+        sizes, extra = _sizes_and_bits(np.diff(values, axis=0, prepend=0).reshape(-1))
         return cls(components, 0, 0, sizes, extra, sizes)
 
     @classmethod
     def of_ac(cls, component: int, levels: np.ndarray, first: int, last: int) -> _Scan:
         """Make a scan of AC coefficients of levels, int16 (n, 64)."""
         blocks, places = np.nonzero(levels[:, first : last + 1])
-        sizes, extra = _sized(levels[blocks, places + first])
+        sizes, extra = _sizes_and_bits(levels[blocks, places + first])
         opens, closes = np.diff(blocks, prepend=-1) > 0, np.diff(blocks, append=len(levels)) > 0
         runs = places - np.where(opens, 0, np.roll(places, 1) + 1)
         where = np.cumsum(1 + runs // 16)  # after each coefficient and the runs of 16 zeros before it
@@ -139,10 +139,10 @@ class _Scan:
 
     @property
     def size(self) -> float:
-        """Bytes with a Huffman table of its own, but for marked bytes of 255."""
+        """Bytes with a Huffman table of its own, without the stuffing of bytes of 255."""
         return _size([self])
 
-    def coded(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
+    def encode(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
         """Return its header and its bits; ``order`` has the symbols by length of code."""
         codes, code, length = np.zeros(256, np.uint64), 0, 0
         for symbol in order:
@@ -153,17 +153,17 @@ class _Scan:
         head = [len(self.components), *(byte for one in self.components for byte in (one + 1, 0))]
         bits = self.counts.astype(np.uint64)
         whole = codes[self.symbols] << bits | self.extra.astype(np.uint64)
-        data = _packed(whole, lengths[self.symbols].astype(np.uint64) + bits)
+        data = _pack(whole, lengths[self.symbols].astype(np.uint64) + bits)
         return _segment(0xDA, bytes([*head, self.first, self.last, 0])) + data
 
 
-def _coded(scans: Sequence[_Scan]) -> bytes:
+def _code_scans(scans: Sequence[_Scan]) -> bytes:
     """Return the bytes of scans that share a Huffman table, and of the table."""
     lengths = _code_lengths(np.sum([scan.frequencies for scan in scans], axis=0))
     order = sorted(map(int, np.flatnonzero(lengths)), key=lambda symbol: (lengths[symbol], symbol))
     counts = np.bincount(lengths[order], minlength=_LONGEST_CODE + 1)[1:]
     table = bytes([0x10 if scans[0].first else 0, *map(int, counts), *order])
-    return _segment(0xC4, table) + b"".join(scan.coded(lengths, order) for scan in scans)
+    return _segment(0xC4, table) + b"".join(scan.encode(lengths, order) for scan in scans)
 
 
 def _size(scans: Sequence[_Scan]) -> float:
@@ -172,7 +172,7 @@ def _size(scans: Sequence[_Scan]) -> float:
     return 21 + 10 * len(scans) + np.count_nonzero(frequencies) + float(bits) / 8
 
 
-def _divided(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
+def _divide(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
     """Return scans of the same AC coefficients with the fewest bytes."""
     best, least = [scan], scan.size
     if least < _MIN_DIVIDED:
@@ -183,18 +183,18 @@ def _divided(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
             parts = [_Scan.of_ac(scan.components[0], levels, *one) for one in ranges]
             if (size := sum(part.size for part in parts)) < least:
                 best, least = parts, size
-    return best if len(best) == 1 else [part for one in best for part in _divided(one, levels)]
+    return best if len(best) == 1 else [part for one in best for part in _divide(one, levels)]
 
 
-def _sized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sizes_and_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the size category, uint8, and the bits, uint32, of each value."""
     values = values.astype(np.int32)
     sizes = np.frexp(np.abs(values).astype(np.float32))[1]
     return sizes.astype(np.uint8), np.where(values < 0, values + (1 << sizes) - 1, values).astype(np.uint32)
 
 
-def _packed(codes: np.ndarray, lengths: np.ndarray) -> bytes:
-    """Concatenate codes, uint64, of at most 32 bits each; pad with ones, and mark bytes of 255 as data."""
+def _pack(codes: np.ndarray, lengths: np.ndarray) -> bytes:
+    """Concatenate codes, uint64, of at most 32 bits each; pad with ones, and stuff bytes of 255."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     starts = ends - lengths
@@ -212,7 +212,7 @@ def _packed(codes: np.ndarray, lengths: np.ndarray) -> bytes:
 def _code_lengths(frequencies: np.ndarray) -> np.ndarray:
     """Return the lengths, int64 (256,), of an optimal code; 0 for symbols that do not occur.
 
-    The code of ones is left out, as T.81 asks, and codes are at most 16 bits long.
+    The code of all ones is not used, as T.81 requires, and codes have at most 16 bits.
     """
     heap = [(int(frequencies[symbol]), int(symbol), [int(symbol)]) for symbol in np.flatnonzero(frequencies)]
     heap.append((0, 256, [256]))
@@ -223,14 +223,14 @@ def _code_lengths(frequencies: np.ndarray) -> np.ndarray:
         members = first[2] + second[2]
         lengths[members] += 1
         heapq.heappush(heap, (first[0] + second[0], max(first[1], second[1]), members))
-    counts = _shortened(np.bincount(lengths, minlength=_LONGEST_CODE + 1))
+    counts = _shorten(np.bincount(lengths, minlength=_LONGEST_CODE + 1))
     found = np.zeros(256, np.int64)
     order = sorted(np.flatnonzero(frequencies), key=lambda symbol: -int(frequencies[symbol]))
     found[order] = np.arange(len(counts)).repeat(counts)[: len(order)]
     return found
 
 
-def _shortened(counts: np.ndarray) -> np.ndarray:
+def _shorten(counts: np.ndarray) -> np.ndarray:
     """Change how many codes have each length so that none is longer than 16 bits (T.81, figure K.3)."""
     counts = counts.copy()
     counts[0] = 0

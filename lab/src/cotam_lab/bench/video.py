@@ -23,7 +23,7 @@ import numpy as np
 
 import cotam
 from cotam.errors import InputError
-from cotam.image.fit import fitted
+from cotam.image.fit import shrink_to_fit
 from cotam.image.read import Pixels
 from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
@@ -146,7 +146,7 @@ def measured(
                 continue
             with closing(Clip(name, name)) as clip:
                 taken = read_clip(clip, sampling["fps"], sampling["most"])
-                frames = [(s, np.array(fitted(p, sampling["fit"]))) for s, p in taken]
+                frames = [(s, np.array(shrink_to_fit(p, sampling["fit"]))) for s, p in taken]
             made = [
                 row | {"version": versions[row["codec"]]} for row in rows_of(stem, frames, missing, scored)
             ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cotam.errors import InputError
 from cotam.guide.onnx import size_seen
-from cotam.guide.resize import resized
+from cotam.guide.resize import resize_bilinear
 from cotam_lab.nets.export import stored_small, to_onnx
 from cotam_lab.nets.teachers import REVISIONS, Teacher, load_teacher
 
@@ -85,7 +85,7 @@ class ClipGuide:
 
         There is one value per patch of the encoder, on a grid over the whole image.
         """
-        seen = resized(pixels, self.size_for(*pixels.shape[:2]))
+        seen = resize_bilinear(pixels, self.size_for(*pixels.shape[:2]))
         with torch.inference_mode():
             return self._network(torch.from_numpy(seen.copy())[None])[0].numpy()
 
