@@ -171,6 +171,14 @@ def test_damaged_pixels_are_refused() -> None:
             to_rgb(data)
 
 
+def test_a_png_without_its_palette_is_refused() -> None:
+    """Pillow reads it, with black for every pixel."""
+    header, palette, pixels = chunks_of(saved(IMAGE.convert("P"), "PNG"))
+    for chunks in ((header, pixels), (header, pixels, palette), (header, (b"PLTE", b""), pixels)):
+        with pytest.raises(InputError, match="palette is missing"):
+            to_rgb(png(*chunks))
+
+
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("bad", [b"", b"tEXt"])
 def test_a_png_without_all_rows_is_refused(bad: bytes, interlaced: bool) -> None:

@@ -171,6 +171,8 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         return Opened(image, notes)
     opened = _loaded(image, name)
     opened.notes += notes
+    if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
+        raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
     if image.format == "PNG" and _last_row_is_zero(image):
         from cotam.image.repair import lacks_rows
