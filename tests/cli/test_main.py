@@ -132,6 +132,7 @@ def test_format_goes_before_suffix() -> None:
 def test_metadata_come_back() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "a camera"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2026:01:01 00:00:00"}
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>\xc3\xa4</x:xmpmeta>"
     Image.fromarray(PIXELS).save("all.jpg", exif=exif, icc_profile=profile, xmp=xmp)
@@ -142,6 +143,7 @@ def test_metadata_come_back() -> None:
             assert image.getexif()[ExifTags.Base.Make] == "a camera"
             assert image.info["icc_profile"]
             assert image.info["xmp"] == xmp
+    assert invoke("decode", "all.cotam", "-o", "back.tiff").output == ""  # without EXIF
 
 
 def test_size_limit() -> None:

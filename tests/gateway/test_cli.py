@@ -133,6 +133,8 @@ def test_a_port_that_is_taken(upstream: str) -> None:
     [
         (["serve"], "Missing option '--upstream'"),
         (["serve", "--upstream", "localhost:8000"], "is not an address such as http://localhost:8000/v1"),
+        (["serve", "--upstream", "http://a b/v1"], "is not an address such as http://localhost:8000/v1"),
+        (["edge", "--upstream", "http://a/v1/chat/completions"], "in the path of a call: give 'http://a/v1'"),
         (["serve", "--upstream", "http://a", "-q", "40"], "--quality and --for need --roundtrip"),
         (
             ["serve", "--upstream", "http://a", "--no-store", "--store-folder", "."],

@@ -171,6 +171,14 @@ def test_damaged_pixels_are_refused() -> None:
             to_rgb(data)
 
 
+def test_a_png_without_its_palette_is_refused() -> None:
+    """Pillow reads it, with black for every pixel."""
+    header, palette, pixels = chunks_of(saved(IMAGE.convert("P"), "PNG"))
+    for chunks in ((header, pixels), (header, pixels, palette), (header, (b"PLTE", b""), pixels)):
+        with pytest.raises(InputError, match="palette is missing"):
+            to_rgb(png(*chunks))
+
+
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("bad", [b"", b"tEXt"])
 def test_a_png_without_all_rows_is_refused(bad: bytes, interlaced: bool) -> None:
@@ -296,12 +304,23 @@ def test_a_jpeg_whose_end_marker_comes_early(name: str) -> None:
     for part, behind in ((0.75, b""), (0.9, bytes(99))):
         found = read_image(data[: scan + int(part * (end - scan))] + END + behind)
         (note,) = found.notes
-        assert re.fullmatch(r"the file is cut: \d+ of 48 rows are missing or gray", note)
+        assert re.fullmatch(r"the file is cut: \d+ of 48 rows lack pixels", note)
         missing = int(note.split()[4])
         np.testing.assert_array_equal(found.pixels[: 48 - missing - 2], whole[: 48 - missing - 2])
         assert not np.array_equal(found.pixels[-missing:], whole[-missing:])
-    with pytest.raises(InputError, match=r"cannot be read: the file is cut: \d+ of 48 rows are missing"):
+    with pytest.raises(InputError, match=r"cannot be read: the file is cut: \d+ of 48 rows lack pixels"):
         to_rgb(data[: scan + (end - scan) // 5] + END)
+
+
+@pytest.mark.parametrize("name", ["baseline.jpg", "cmyk.jpg"])
+def test_a_jpeg_whose_end_is_zeros(name: str) -> None:
+    """As after a download that was broken off: libjpeg takes the zeros for pixels."""
+    data = CUT[name]()
+    scan = data.index(b"\xff\xda")
+    cut = data[: scan + (len(data) - scan) * 4 // 5]
+    assert re.fullmatch(r"the file is cut: \d+ of 48 rows lack pixels", notes_of(cut + bytes(5000)))
+    assert not read_image(data + bytes(5000)).notes
+    assert not read_image(data[:-2] + bytes(5000)).notes
 
 
 def test_a_progressive_jpeg_whose_end_marker_comes_early() -> None:
@@ -310,7 +329,7 @@ def test_a_progressive_jpeg_whose_end_marker_comes_early() -> None:
     for at in (*scans[1:], scans[5] + 20):
         note = notes_of(data[:at] + END)
         assert note == "the file is cut: its last scans are missing, and with them details"
-    with pytest.raises(InputError, match="rows are missing"):
+    with pytest.raises(InputError, match="rows lack pixels"):
         to_rgb(data[: (scans[0] + scans[1]) // 2] + END)
 
 

@@ -58,6 +58,9 @@ def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers if name not in left_out]
 
 
+_CALL = re.compile(r"/(chat/completions|completions|responses|messages|embeddings)/*\Z")
+
+
 class Upstream:
     """The server to which requests are forwarded.
 
@@ -86,8 +89,11 @@ class Upstream:
             _ = parsed.port
         except ValueError as error:
             raise ValueError(f"{address!r} is not an address: {error}") from error
-        if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
+        is_address = parsed.scheme in ("http", "https") and parsed.hostname and not re.search(r"\s", address)
+        if not is_address or parsed.query or parsed.fragment:
             raise ValueError(f"{address!r} is not an address such as http://localhost:8000/v1")
+        if call := _CALL.search(address):
+            raise ValueError(f"{address!r} ends in the path of a call: give {address[: call.start()]!r}")
         self.name = _origin(parsed)
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
         self._key, self._token, self._silence = key, token, silence

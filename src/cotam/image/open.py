@@ -171,16 +171,17 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         return Opened(image, notes)
     opened = _loaded(image, name)
     opened.notes += notes
+    if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
+        raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
     if image.format == "PNG" and _last_row_is_zero(image):
         from cotam.image.repair import lacks_rows
 
         if lacks_rows(_contents(file)):
             raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
-    elif image.format in ("JPEG", "MPO") and (_last_pixel_is_gray(image) or "progressive" in image.info):
-        from cotam.image.repair import jpeg_cut
-
-        rows, note = jpeg_cut(_contents(file), _decode, is_gray=_last_pixel_is_gray(image))
+    elif image.format in ("JPEG", "MPO"):
+        suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file)
+        rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
         if rows > _MAX_MISSING * image.height:
             raise _FinalError(f"{name}: cannot be read: {note}")
         opened.notes += [note] if note else []
@@ -231,6 +232,17 @@ def _last_pixel_is_gray(image: Image.Image) -> bool:
     """Whether the last row of a JPEG may be missing: libjpeg makes it gray."""
     last = np.asarray(image.getpixel((image.width - 1, image.height - 1)))
     return bool(np.isin(last, (127, 128)).all())
+
+
+def _ends_in_zeros(file: IO[bytes]) -> bool:
+    file.seek(-min(16, file.seek(0, io.SEEK_END)), io.SEEK_END)
+    return not any(file.read())
+
+
+def _jpeg_cut(file: IO[bytes], suspect: bool) -> tuple[int, str]:
+    from cotam.image.repair import jpeg_cut
+
+    return jpeg_cut(_contents(file), _decode, suspect=suspect)
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:

@@ -69,8 +69,9 @@ def read_image(
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a JPEG that ends
-    early but has an end marker: it is read with gray rows or without details, with a note, and refused if
-    more than half of its rows are missing. Damage within the scan of a JPEG goes unnoticed.
+    early but has an end marker or zeros behind: it is read with gray or other rows or without details, with a
+    note, and refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes
+    unnoticed.
 
     Parameters
     ----------

@@ -68,9 +68,10 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
         return _webp(data)
     endings: Sequence[bytes] = _ENDINGS
     if data.startswith(b"\xff\xd8"):
-        if not _jpeg_scans(data).complete:
+        scans = _jpeg_scans(data)
+        if not scans.complete:
             return None
-        data = data.rstrip(b"\xff")
+        data = _without_end(data, scans)
         endings = _jpeg_endings(data)
     return _completed(data, endings, decode)
 
@@ -144,6 +145,14 @@ def _jpeg_scans(data: bytes) -> _Scans:
     return _Scans(found.start() if found else len(data), list(sent.values()), progressive)
 
 
+def _without_end(data: bytes, scans: _Scans) -> bytes:
+    """Return a JPEG up to its end marker, or without the zeros that take the place of its end."""
+    if scans.end < len(data):
+        return data[: scans.end].rstrip(b"\xff")
+    plain = data.rstrip(b"\0")
+    return (plain + bytes(min(2, len(data) - len(plain)))).rstrip(b"\xff")
+
+
 def _jpeg_endings(data: bytes) -> list[bytes]:
     """Return endings: data for the truncated interval, the next restart marker, more data, the end marker."""
     scan = data.rfind(b"\xff\xda")
@@ -153,24 +162,24 @@ def _jpeg_endings(data: bytes) -> list[bytes]:
     return [ending + restart + ending + b"\xff\xd9" for ending in _ENDINGS]
 
 
-def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, is_gray: bool) -> tuple[int, str]:
-    """Find what a JPEG lacks that was cut, and got an end marker; libjpeg reads it without an error.
+def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspect: bool) -> tuple[int, str]:
+    """Find what a JPEG lacks that was cut, and got an end marker or zeros; libjpeg reads it without an error.
 
-    Pixels depend on data put before the end marker if, and from where, those of the file ran out.
+    Pixels depend on data put in their place if, and from where, those of the file ran out.
 
     Parameters
     ----------
     data, decode : as of `repaired`
-    is_gray : whether the last pixel is the gray that libjpeg puts where rows are missing
+    suspect : whether the last pixel is the gray that libjpeg puts where rows are missing, or zeros come last
 
     Returns
     -------
-    Number of rows that are missing, and a note, empty if nothing is missing.
+    Number of rows that lack pixels, and a note, empty if nothing is missing.
     """
     scans = _jpeg_scans(data)
-    if scans.refined and not is_gray:
+    if scans.refined and not suspect:
         return 0, ""
-    data = data[: scans.end].rstrip(b"\xff")
+    data = _without_end(data, scans)
     try:
         first, *others = [decode(data + ending) for ending in _jpeg_endings(data)]
     except (OSError, ValueError):
@@ -180,7 +189,7 @@ def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, is_gr
         return 0, ""
     if differs.any() and not scans.has_details:
         rows = len(first) - int(differs.argmax())
-        return rows, f"the file is cut: {rows} of {len(first)} rows are missing or gray"
+        return rows, f"the file is cut: {rows} of {len(first)} rows lack pixels"
     return 0, "the file is cut: its last scans are missing, and with them details"
 
 

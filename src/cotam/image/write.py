@@ -38,7 +38,8 @@ def saved(image: Image.Image, form: str) -> bytes:
     from PIL import PngImagePlugin
 
     pillow_format, options = FORMS[form]
-    metadata: dict[str, Any] = {key: image.info[key] for key in _METADATA_KEYS if key in image.info}
+    keys = ("icc_profile",) if form == "tiff" else _METADATA_KEYS  # Pillow fails on EXIF with an Exif IFD
+    metadata: dict[str, Any] = {key: image.info[key] for key in keys if key in image.info}
     if form == "png" and "xmp" in metadata:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
