@@ -140,7 +140,10 @@ class Screen:
 
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar, advanced by the yielded function, and warnings of libraries as notes."""
+        """Show warnings of libraries as notes, and a progress bar that the yielded function advances.
+
+        There is no bar for a ``length`` of 0 or 1.
+        """
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():

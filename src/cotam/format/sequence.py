@@ -190,8 +190,8 @@ class SequenceReader:
 
         Raises DamagedError or FormatError if a chunk is not valid, or is not where the index says.
         """
-        for self.count in range(first, len(entries)):
-            entry = entries[self.count]
+        self.count = first
+        for entry in entries[first:]:
             self._source.seek(entry.start)
             start, tag = self._read, self._take(1, "before its index")[0]
             if tag & ~0x07 != _FRAME or bool(tag & 1) != entry.key:
