@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_dataset", "encode_dataset", "tasks"]
 
-_PATIENCE = 30.0
+_CHECK_SECONDS = 30.0
 """Seconds without a result before checking that the cluster has machines left."""
 
 
@@ -194,7 +194,7 @@ def _run_tasks(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     shared, rest = ray.put(work), iter(units)
     running = {convert(shared, unit): unit for unit in islice(rest, jobs)}
     while running:
-        found, _ = ray.wait(list(running), timeout=_PATIENCE)
+        found, _ = ray.wait(list(running), timeout=_CHECK_SECONDS)
         if not found and not any(node["Alive"] for node in ray.nodes()):
             raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
         for ready in found:

@@ -29,7 +29,7 @@ __all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "output_of", "require_tables
 
 TABLES = (".parquet",)
 TARS = (".tar", ".tar.gz", ".tgz")
-_ROWS = 64
+_BATCH_ROWS = 64
 """Rows of a table that are converted at a time."""
 
 
@@ -130,7 +130,7 @@ class Work:
                 schema = _schema(pyarrow, table.schema_arrow, self.column)
                 number, at = 0, schema.get_field_index(self.column)
                 with parquet.ParquetWriter(file, schema) as writer:
-                    for batch in table.iter_batches(_ROWS):
+                    for batch in table.iter_batches(_BATCH_ROWS):
                         found = []
                         for cell in batch.column(at).to_pylist():
                             found.append(self._cell(cell, f"{row.source}:{number}", row))

@@ -12,18 +12,19 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-__all__ = ["BEST", "KEPT", "plan", "quantised_room"]
+__all__ = ["BEST", "LATEST", "plan", "quantised_room"]
 
 BEST = -1
 """The rung of the best quality that the API takes."""
 
-KEPT = 3
+LATEST = 3
 """Number of latest images, which are reduced last."""
 
 _AFTER_STEP = (0.5, 0.75, 1.0)
 """Shares of the room to fill after a step; the first that is possible without the latest images is used."""
 
-_NOTCHES = 8
+_ROOM_STEPS = 8
+"""Steps into which `quantised_room` divides a limit."""
 
 Size = Callable[[int, int], int]
 """(number of an image, rung) → bytes."""
@@ -68,7 +69,7 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     """Yield how many of the first images may be reduced, and the bytes to reach, mildest first."""
     recent = start
     for first, _ in reversed(list(_groups(turns[:start]))):
-        if end - first > KEPT:
+        if end - first > LATEST:
             break
         recent = first
     for older in (recent, start):
@@ -97,6 +98,6 @@ def quantised_room(limit: int, rest: int) -> int:
 
     The rest, which grows with each turn, is rounded up in coarse steps, so that the room changes rarely.
     """
-    notch = max(limit // _NOTCHES, 1)
+    notch = max(limit // _ROOM_STEPS, 1)
     room = limit - -(-rest // notch) * notch
     return room if room > notch else max(limit - rest, 0)

@@ -46,7 +46,7 @@ _BASE64 = re.compile(
 )
 """A file in JSON, after a quotation mark or ``;base64,``; small files other than .cotam stay."""
 
-_MOST = 10_000
+_MAX_FILES = 10_000
 """Largest number of files extracted from a body; others stay in the text."""
 
 
@@ -92,7 +92,7 @@ def split(body: bytes, media_type: str) -> Body:
     done = size = 0
     for match in _BASE64.finditer(body):
         text = match.group()
-        if len(text) % 4 or len(places) == _MOST:
+        if len(text) % 4 or len(places) == _MAX_FILES:
             continue
         data = base64.b64decode(text)
         if base64.b64encode(data) != text:  # unused bits at its end are set
@@ -139,8 +139,10 @@ def unpack(data: bytes, limit: int) -> Body:
     if not data.startswith(_MAGIC):
         raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
     _, kind_length, text_length, count, files = fields(_HEAD)
-    if count + files > 2 * _MOST:
-        raise LimitError(f"the link body has {count + files:,} files: more than the limit of {2 * _MOST:,}")
+    if count + files > 2 * _MAX_FILES:
+        raise LimitError(
+            f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
+        )
     media_type = take(kind_length).decode("latin-1")
     if re.search("[\r\n\0]", media_type):
         raise InputError(f"the link body has the media type {media_type!r}, which no header can have")

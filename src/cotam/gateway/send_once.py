@@ -36,8 +36,10 @@ _MISSING = "missing"
 ATTEMPTS = 3
 """Largest number of attempts for a request; in the last one all files are sent."""
 
-_KNOWN = 100_000
-_MAX_ANSWER = 2_000_000
+_MAX_KNOWN = 100_000
+"""Largest number of files of the gateway that an edge remembers."""
+
+_MAX_ANSWER_BYTES = 2_000_000
 
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 """(body, media type) → the answer, whose body is still to be read."""
@@ -179,7 +181,7 @@ class Sender:
         self._has_started = True
         self._forget(digests)
         self._known |= dict.fromkeys(digests)
-        self._forget(list(self._known)[:-_KNOWN])
+        self._forget(list(self._known)[:-_MAX_KNOWN])
 
     def _forget(self, digests: Iterable[bytes]) -> None:
         for digest in digests:
@@ -192,7 +194,7 @@ async def _missing_in(answer: httpx2.Response) -> set[bytes]:
     try:
         async for chunk in answer.aiter_bytes():
             data += chunk
-            if len(data) > _MAX_ANSWER:
+            if len(data) > _MAX_ANSWER_BYTES:
                 break
         return {bytes.fromhex(text) for text in json.loads(data)["missing"]}
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
