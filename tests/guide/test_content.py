@@ -11,7 +11,7 @@ from synthetic import page, picture, screen
 
 from cotam.guide import multiscale
 from cotam.guide.base import load
-from cotam.guide.content import FLAT, MIN_PAGE_TEXT, examine, flatness
+from cotam.guide.content import MIN_FLATNESS, MIN_PAGE_TEXT, examine, flatness
 from cotam.image.read import to_rgb
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -73,4 +73,4 @@ def test_flatness() -> None:
     assert flatness(np.zeros((20, 1, 3), np.uint8)) == 0
     pixels = np.array([[[1, 2, 3], [1, 2, 3], [1, 2, 4]], [[5, 6, 7], [5, 6, 7], [5, 6, 7]]], np.uint8)
     assert flatness(pixels) == flatness(pixels[:, ::-1]) == 0.75
-    assert flatness(screen(300, 400)) > FLAT > 0.2 > flatness(picture(300, 400))
+    assert flatness(screen(300, 400)) > MIN_FLATNESS > 0.2 > flatness(picture(300, 400))
