@@ -7,15 +7,9 @@ from fractions import Fraction
 __all__ = ["Damage", "Timeline"]
 
 _DEFAULT_RATE = 25.0
-
-_MAX_DELAY = 1.0
-"""Timestamps that go back by more seconds than this start anew."""
-
-_CLOSED_GAP = 10.0
-"""Longer jumps, in seconds, are ignored with ``close_gaps``."""
-
-_HEALING_TIME = 2.0
-"""Seconds after damage from which frames are shown without a key frame."""
+_LATE = 1.0
+_GAP = 10.0
+_HEALED = 2.0
 
 
 class Timeline:
@@ -75,8 +69,8 @@ class Timeline:
             return max(seconds, 0.0)
         back = self._last - seconds
         returned = seconds <= self._begin + length / 2 and self._last > self._begin + length / 2
-        jumped = self._close_gaps and seconds - expected > _CLOSED_GAP
-        if not (back > _MAX_DELAY or (back > 0 and returned) or jumped):
+        jumped = self._close_gaps and seconds - expected > _GAP
+        if not (back > _LATE or (back > 0 and returned) or jumped):
             return max(seconds, self._last + 1e-3)  # a late frame is shown next
         self._restarts.append(expected)
         self._offset += expected - seconds
@@ -133,7 +127,7 @@ class Damage:
             self._times.append(seconds)
         if self._since is None:
             return False
-        healed = seconds - self._since > _HEALING_TIME
+        healed = seconds - self._since > _HEALED
         if not corrupt and (key or healed):
             if not key:
                 self._traces.append(seconds)
