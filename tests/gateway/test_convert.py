@@ -22,7 +22,7 @@ from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 from cotam.gateway.to_cotam import ToCotam
 
 PIXELS = picture(120, 160)
@@ -64,7 +64,7 @@ def test_no_client_can_tell_what_another_has_sent(data: bytes) -> None:
     """By the time that it takes: what was made for another owner of tokens is not in the cache."""
     converter, cached = ForModel(10**6), []
     for owner in ("one", "other", "other"):
-        job = Job(formats=("png",), held=Held(Store(0), owner))
+        job = Job(formats=("png",), files=RequestFiles(Store(0), owner))
         assert only(converter, data, job=job)
         cached += [note.cached for note in job.notes]
     assert cached == [False, False, True]

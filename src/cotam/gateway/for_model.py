@@ -150,7 +150,7 @@ class ForModel:
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
             return saved(pixels_of(file))
-        base = job.held(base_of(file))
+        base = job.files.get(base_of(file))
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
         if depth == MAX_CHAIN:
@@ -210,7 +210,7 @@ class ForModel:
 
 def _key(data: bytes, job: Job) -> tuple[str, bytes]:
     """Return the key of a file in caches. It has the owner, so that none learns what others have sent."""
-    return job.held.owner, digest_of(data)
+    return job.files.owner, digest_of(data)
 
 
 def _size(new: Media | Frames) -> int:

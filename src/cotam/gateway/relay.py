@@ -29,7 +29,7 @@ from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.upstream_kind import Detector, Peer
 
@@ -121,8 +121,8 @@ class Relay:
         if self.peer and not await self.peer.takes_cotam():
             return None
         # Without a link there may be patches of a client that makes them itself.
-        own = Held(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, max_images=self.max_images, held=received.held if received else own)
+        own = RequestFiles(self.receiver.store if self.receiver else Store(0), exchange.owner)
+        job = Job(notes=exchange.notes, max_images=self.max_images, files=received.files if received else own)
         job.formats = await self.detector.formats() if self.detector else None
         return job
 

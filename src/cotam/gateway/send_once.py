@@ -23,7 +23,7 @@ from cotam.errors import CotamError, LimitError
 from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 
 __all__ = ["STORED_HEADER", "Received", "Receiver", "Sender", "is_link", "with_type"]
 
@@ -60,12 +60,12 @@ def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[t
 class Received:
     """A restored request: body and media type as the client of the edge sent them.
 
-    ``held`` has the files for patches in it; ``stored`` is whether all its files are stored for next time.
+    ``files`` has the bases of patches in it; ``stored`` is whether all files are stored for the next request.
     """
 
     body: bytes
     media_type: str
-    held: Held
+    files: RequestFiles
     stored: bool
 
 
@@ -89,7 +89,7 @@ class Receiver:
             raise RefusedError(str(error)) from error
         for file in parts.files.values():
             self.store.put(owner, file)
-        found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
+        found, missing = _resolve(parts.digests, RequestFiles(self.store, owner, parts.files).get)
         if missing:
             raise RefusedError(
                 f"{len(missing)} files are not stored here: send them",
@@ -100,11 +100,12 @@ class Receiver:
         if parts.size(found) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
         stored = all(self.store.holds(owner, digest) for digest in found)
-        return Received(parts.join(found), parts.media_type, Held(self.store, owner, found), stored)
+        files = RequestFiles(self.store, owner, found)
+        return Received(parts.join(found), parts.media_type, files, stored)
 
 
 def _resolve(
-    digests: Iterable[bytes], held: Callable[[bytes], bytes | None]
+    digests: Iterable[bytes], find: Callable[[bytes], bytes | None]
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
     """Return the files of these digests and of the bases below them, and the missing digests."""
     found: dict[bytes, bytes] = {}
@@ -114,7 +115,7 @@ def _resolve(
         digest = left.pop()
         if digest in found or digest in missing:
             continue
-        file = held(digest)
+        file = find(digest)
         if file is None:
             missing[digest] = None
             continue
