@@ -16,7 +16,7 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "columns", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "align_columns", "describe"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """Errors that are shown as one line instead of a traceback."""
@@ -34,7 +34,7 @@ def describe(error: BaseException, name: str = "") -> str:
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 
 
-def columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+def align_columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
     """Align the columns of a table, two spaces apart; with ``numbers`` all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = []

@@ -14,7 +14,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
 from cotam.cli.progress import prepare_outputs
-from cotam.screen import Screen, columns
+from cotam.screen import Screen, align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
         return
     click.echo(click.format_filename(source))
     cells = [_cells(row, rows[0]) for row in rows]
-    for line in columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
+    for line in align_columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
         click.echo(f"  {line}")
 
 
