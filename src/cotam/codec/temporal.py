@@ -33,7 +33,7 @@ __all__ = ["DecodedFrame", "Frame", "FrameAllocator", "FrameDecoder", "FrameEnco
 
 BIT_WEIGHT = 0.3
 """Weight of a bit against the squared error of latents times their gain, in the choice between copying and
-coding. Of 0.18 … 0.5 it needs the least rate at equal feature distance, by little."""
+coding. Among 0.18 … 0.5 it needs the least rate at equal feature distance, by a small margin."""
 
 MIN_SAVING = 1 / 16
 """A frame becomes an intra frame if copies would save less than this share of its bits, since cells beside

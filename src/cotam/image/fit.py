@@ -31,7 +31,7 @@ def target_size(
         raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")
     size = width, height
     if fit is not None:
-        from cotam.image import models  # 20 ms
+        from cotam.image import models  # takes 20 ms
 
         size = models.get(fit).size_for(width, height)
     if max_pixels is not None and size[0] * size[1] > max_pixels:
