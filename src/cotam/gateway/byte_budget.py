@@ -46,13 +46,11 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
         total += sum(size(number, BEST) for number in range(start, end))
         if total <= room:
             continue
-        for older, goal in _steps(turns, start, end, room):
-            lower = _lower(chosen, older, size, rungs, goal)
-            if lower is not None:
-                chosen = lower
-                break
-        else:
+        steps = (_lower(chosen, *step, size, rungs) for step in _steps(turns, start, end, room))
+        lower = next((found for found in steps if found is not None), None)
+        if lower is None:
             return None
+        chosen = lower
         total = sum(size(number, rung) for number, rung in enumerate(chosen))
     return chosen
 
@@ -66,7 +64,7 @@ def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tuple[int, int]]:
-    """Yield how many of the first images may be reduced, and the bytes to reach, mildest first."""
+    """Yield how many of the first images to reduce, and the bytes of all to reach, mildest step first."""
     recent = start
     for first, _ in reversed(list(_groups(turns[:start]))):
         if end - first > LATEST:
@@ -78,8 +76,8 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     yield end, room
 
 
-def _lower(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit; None if they fit at none."""
+def _lower(chosen: Sequence[int], older: int, goal: int, size: Size, rungs: int) -> list[int] | None:
+    """Reduce the first ``older`` images to the best rung at which all take ``goal`` bytes; None if none does."""
     if not older:
         return None
 
