@@ -77,7 +77,7 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
 
 
 def _lower(chosen: Sequence[int], older: int, goal: int, size: Size, rungs: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all take ``goal`` bytes; None if none does."""
+    """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one."""
     if not older:
         return None
 
