@@ -49,9 +49,8 @@ def compare(
     RapidOCR still reads, PSNR, and the bytes needed for the same feature distance as CoTAM. Metrics whose
     package is not installed are left out, with a note that says how to install it.
     """
-    from cotam.compare import features, words
     from cotam.compare.sheet import draw
-    from cotam.compare.table import compare as compared
+    from cotam.compare.table import compare as compare_formats
     from cotam.image.read import read_with_notes
 
     if output and os.path.splitext(output)[1].lower() != ".png":
@@ -70,7 +69,7 @@ def compare(
             for one in targets.values():
                 check(one)
             pixels = read_with_notes(files.image_input(source), note=report.note).pixels
-            rows = compared(pixels, quality=quality, target_size=target_size)
+            rows = compare_formats(pixels, quality=quality, target_size=target_size)
             coded = cotam.info(rows[0].data)
             if (coded.height, coded.width) != pixels.shape[:2]:
                 report.note(f"shrunk to {coded.width}×{coded.height} to fit, and compared at its full size")
@@ -78,10 +77,8 @@ def compare(
             _print(source, rows, as_json)
             for row in rows if targets else ():
                 files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
-    if found and not features.available():
-        screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
-    if found and not words.available():
-        screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
+    if found:
+        _note_missing_metrics(screen)
     if output and found:
         with screen.reporting(output):
             buffer = io.BytesIO()
@@ -89,6 +86,14 @@ def compare(
             files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
             click.echo(f"Side by side: {output}", err=as_json)
     screen.end()
+
+
+def _note_missing_metrics(screen: Screen) -> None:
+    from cotam.compare import features, words
+
+    for what, metric in (("features", features), ("words", words)):
+        if not metric.available():
+            screen.note(f"{what} are not compared; to compare them run: {metric.INSTALL}")
 
 
 def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
