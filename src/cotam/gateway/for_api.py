@@ -19,7 +19,7 @@ from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
-from cotam.image.fit import resize, target_size
+from cotam.image.fit import resize, shrunk_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 from cotam.standard import files
@@ -171,7 +171,7 @@ class _Request:
         if self._model:
             detail = part.detail or self._job.detail
             width, height = self._model.size_for(width, height, detail, images=self._count)
-        return target_size(width, height, None, self._max_pixels)
+        return shrunk_size(width, height, None, self._max_pixels)
 
     def tokens(self) -> int | None:
         """Return the visual tokens of the images for the model; None if unknown."""

@@ -25,7 +25,7 @@ from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
-from cotam.image.fit import shrink_to_fit, target_size
+from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = ["Patcher", "Source"]
@@ -155,7 +155,7 @@ def _has_compared_pixels(source: Source) -> bool:
     if is_cotam(source.file):
         return not source.options.target_size
     width, height, _ = outline(source.data)
-    return target_size(width, height, source.options.fit, source.options.max_pixels) == (width, height)
+    return shrunk_size(width, height, source.options.fit, source.options.max_pixels) == (width, height)
 
 
 def _bytes_per_pixel(file: bytes) -> float:
