@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
-from cotam.gateway.exchange import Note
+from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
@@ -62,7 +62,7 @@ class Job:
     rest: int = 0
     max_images: int = 1 << 30
     check: Callable[[], None] = lambda: None
-    notes: list[Note] = field(default_factory=list)
+    conversions: list[Conversion] = field(default_factory=list)
     formats: tuple[str, ...] | None = None
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
     tokens: int | None = None

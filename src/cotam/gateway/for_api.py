@@ -13,7 +13,7 @@ from cotam.format.header import is_sequence
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
-from cotam.gateway.exchange import Note
+from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
@@ -199,8 +199,8 @@ class _Request:
                 result = self.form
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            note = Note(image.kind, result, len(image.data), size, image.seconds, image.cached)
-            self._job.notes.append(note)
+            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, image.cached)
+            self._job.conversions.append(conversion)
         return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:

@@ -122,7 +122,11 @@ class Relay:
             return None
         # Without a link there may be patches of a client that makes them itself.
         own = RequestFiles(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, max_images=self.max_images, files=received.files if received else own)
+        job = Job(
+            conversions=exchange.conversions,
+            max_images=self.max_images,
+            files=received.files if received else own,
+        )
         job.formats = await self.detector.formats() if self.detector else None
         return job
 
