@@ -23,7 +23,7 @@ from cotam.options import View
 from cotam.screen import Screen
 
 if TYPE_CHECKING:
-    from cotam.datasets.run import Engine, Plan
+    from cotam.datasets.run import Contents, Engine
     from cotam.datasets.shards import Row, Work
 
 __all__ = ["batch"]
@@ -129,7 +129,7 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
 
 
 @contextmanager
-def _watch(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
+def _watch(screen: Screen, plan: Contents, todo: int) -> Iterator[Callable[[Row], None]]:
     """Report what is left out and what was done before, then show progress."""
     for name, what in sorted(plan.special.items()):
         with screen.reporting(name) as report:

@@ -27,7 +27,7 @@ __all__ = [
     "NOTES",
     "Engine",
     "Outcome",
-    "Plan",
+    "Contents",
     "Watch",
     "plan",
     "run",
@@ -40,7 +40,7 @@ Engine = Callable[[Work, Sequence[Unit]], Generator[Row]]
 
 
 @dataclass
-class Plan:
+class Contents:
     """The contents of a data set.
 
     Attributes
@@ -58,7 +58,7 @@ class Plan:
     other: Counter[str] = field(default_factory=Counter)
 
 
-Watch = Callable[[Plan, int], AbstractContextManager[Callable[[Row], None]]]
+Watch = Callable[[Contents, int], AbstractContextManager[Callable[[Row], None]]]
 """Shows the progress of a run: (plan, number of units to convert) → context of a function that is called with
 the row of each finished unit."""
 
@@ -82,7 +82,7 @@ class Outcome:
     notes: int
 
 
-def plan(work: Work, name: str | None = None) -> Plan:
+def plan(work: Work, name: str | None = None) -> Contents:
     """Find the files to convert.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
@@ -95,7 +95,7 @@ def plan(work: Work, name: str | None = None) -> Plan:
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
-    found = Plan()
+    found = Contents()
     taken: dict[str, str] = {}
     for source in [name] if name else sorted(_below(work.source, work.target, found.special)):
         output = output_of(source, work.conversion)
@@ -249,7 +249,7 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
+def _run(work: Work, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
