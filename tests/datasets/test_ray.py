@@ -83,10 +83,10 @@ def test_a_worker_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_what_kills_every_worker_has_failed(ray: Any, tmp_path: Path) -> None:
     from cotam.datasets.ray import tasks
-    from cotam.datasets.run import plan
+    from cotam.datasets.run import find_contents
 
     work = Work(str(folder_of_images(tmp_path / "src")), str(tmp_path / "out"), Deadly(victim=PHOTOS[4]))
-    rows = {row.source: row for row in tasks(work, plan(work).units, jobs=2, address="local")}
+    rows = {row.source: row for row in tasks(work, find_contents(work).units, jobs=2, address="local")}
     assert len(rows) == 9
     assert "was killed 3 times" in rows["a/4.jpg"].failed[0]["error"]
     assert sum(row.output is not None for row in rows.values()) == 7

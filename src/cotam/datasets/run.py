@@ -29,7 +29,7 @@ __all__ = [
     "Outcome",
     "Contents",
     "Watch",
-    "plan",
+    "find_contents",
     "run",
 ]
 
@@ -82,7 +82,7 @@ class Outcome:
     notes: int
 
 
-def plan(work: Work, name: str | None = None) -> Contents:
+def find_contents(work: Work, name: str | None = None) -> Contents:
     """Find the files to convert.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
@@ -210,18 +210,18 @@ def run(
     *,
     name: str | None = None,
     overwrite: bool = False,
-    watch: Watch = lambda plan, todo: nullcontext(lambda row: None),
+    watch: Watch = lambda find_contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
     """Convert what is not converted yet.
 
-    Raises InputError as `plan`, or if existing outputs have other settings and ``overwrite`` is False.
+    Raises InputError as `find_contents`, or if existing outputs have other settings and ``overwrite`` is False.
 
     Parameters
     ----------
     name : name of the only file to convert, instead of all
     overwrite : whether to convert everything again
     """
-    found = plan(work, name)
+    found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)
     with _locked(work.target):
         return _run(work, found, engine, watch, overwrite)
