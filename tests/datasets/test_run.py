@@ -25,7 +25,7 @@ import cotam
 from cotam.cli.main import main
 from cotam.datasets.conversion import Conversion, Converted, Encoding
 from cotam.datasets.run import find_contents, run
-from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.shards import Row, Unit, UnitConverter
 from cotam.datasets.workers import processes
 from cotam.errors import InputError
 
@@ -50,13 +50,13 @@ def rows_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def here(work: Work, units: Sequence[Unit]) -> Generator[Row]:
+def here(work: UnitConverter, units: Sequence[Unit]) -> Generator[Row]:
     """An engine without processes."""
     yield from map(work, units)
 
 
-def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> Work:
-    return Work(str(source), str(target), conversion or Encoding({"quality": 50}))
+def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> UnitConverter:
+    return UnitConverter(str(source), str(target), conversion or Encoding({"quality": 50}))
 
 
 def test_two_processes_do_what_one_does(source: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from cotam.screen import Screen
 
 if TYPE_CHECKING:
     from cotam.datasets.run import Contents, Engine
-    from cotam.datasets.shards import Row, Work
+    from cotam.datasets.shards import Row, UnitConverter
 
 __all__ = ["batch"]
 
@@ -105,13 +105,15 @@ def batch(
     check_together(options)
 
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
-    from cotam.datasets.shards import Work
+    from cotam.datasets.shards import UnitConverter
 
     conversion: Conversion = Encoding(options, strict)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
-    work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict)
+    work = UnitConverter(
+        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict
+    )
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     _convert(work, name or None, _engine(jobs, ray), overwrite, screen)
     screen.end()
@@ -149,7 +151,7 @@ def _watch(screen: Screen, plan: Contents, todo: int) -> Iterator[Callable[[Row]
         yield finished
 
 
-def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
+def _convert(work: UnitConverter, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
     """Run the conversion and report its result."""
     from cotam.datasets.run import FAILURES, NOTES, run
 

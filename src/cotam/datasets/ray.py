@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
-from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.shards import Row, Unit, UnitConverter
 from cotam.datasets.workers import DEATHS, killed_row, start_worker
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.options import View
@@ -148,7 +148,7 @@ class _Images:
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
 
-def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Generator[Row]:
+def tasks(work: UnitConverter, units: Sequence[Unit], *, jobs: int | None, address: str) -> Generator[Row]:
     """Convert units in tasks on a cluster; a `cotam.datasets.run.Engine`.
 
     Parameters
@@ -183,12 +183,12 @@ def _check_answers(address: str) -> None:
             raise InputError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
 
 
-def _convert(work: Work, unit: Unit) -> Row:
+def _convert(work: UnitConverter, unit: Unit) -> Row:
     start_worker()
     return work(unit)
 
 
-def _run_tasks(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
+def _run_tasks(work: UnitConverter, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     """Yield the rows of units as their tasks finish; Ray repeats tasks whose worker dies."""
     convert = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_convert).remote
     shared, rest = ray.put(work), iter(units)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cotam import files
-from cotam.datasets.shards import TABLES, Row, Unit, Work, output_of, require_tables
+from cotam.datasets.shards import TABLES, Row, Unit, UnitConverter, output_of, require_tables
 from cotam.errors import InputError
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
 
 MANIFEST, FAILURES, NOTES = "manifest.jsonl", "failures.jsonl", "notes.jsonl"
 
-Engine = Callable[[Work, Sequence[Unit]], Generator[Row]]
+Engine = Callable[[UnitConverter, Sequence[Unit]], Generator[Row]]
 """Converts units in any order, and yields the row of each when it is done. When closed, it writes no more."""
 
 
@@ -82,7 +82,7 @@ class Outcome:
     notes: int
 
 
-def find_contents(work: Work, name: str | None = None) -> Contents:
+def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
     """Find the files to convert.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
@@ -205,7 +205,7 @@ def _line(value: Any) -> bytes:
 
 
 def run(
-    work: Work,
+    work: UnitConverter,
     engine: Engine,
     *,
     name: str | None = None,
@@ -249,7 +249,7 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(work: Work, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
+def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)

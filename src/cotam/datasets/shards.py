@@ -25,7 +25,7 @@ from cotam.screen import ERRORS, describe
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "output_of", "require_tables"]
+__all__ = ["TABLES", "TARS", "Row", "Unit", "UnitConverter", "output_of", "require_tables"]
 
 TABLES = (".parquet",)
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -35,7 +35,7 @@ _BATCH_ROWS = 64
 
 @dataclass(frozen=True)
 class Unit:
-    """A file to convert and its output, as names below the folders of a `Work`, with slashes."""
+    """A file to convert and its output, as names below the folders of a `UnitConverter`, with slashes."""
 
     source: str
     output: str
@@ -80,7 +80,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Work:
+class UnitConverter:
     """How units are converted.
 
     Attributes
