@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.body_stream import Outgoing, Placeholders
+from cotam.gateway.body_stream import Placeholders, StreamedBody
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
@@ -80,7 +80,7 @@ class Relay:
             received = await self._receive(self.receiver, body, exchange)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
-        content: bytes | Outgoing = b""
+        content: bytes | StreamedBody = b""
         sender = None
         if body:
             with exchange.stage("images"):
@@ -131,14 +131,14 @@ class Relay:
         return job
 
     async def _open(
-        self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
+        self, scope: Scope, content: bytes | StreamedBody, exchange: Exchange, sender: Sender | None
     ) -> httpx2.Response:
         """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
         url = self.upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
-        if not sender or not content or isinstance(content, Outgoing):
+        if not sender or not content or isinstance(content, StreamedBody):
             return await self.upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
@@ -149,7 +149,7 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
+    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | StreamedBody:
         """Return the body for the upstream. Runs in a thread, since large bodies take time."""
         check()
         headers = Headers(scope=scope)
