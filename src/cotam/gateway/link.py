@@ -33,7 +33,7 @@ from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC
 from cotam.gateway.store import digest_of
 
-__all__ = ["LINK_TYPE", "Body", "pack", "split", "unpack"]
+__all__ = ["LINK_TYPE", "LinkBody", "pack", "split", "unpack"]
 
 LINK_TYPE = "application/vnd.cotam.link"
 
@@ -51,7 +51,7 @@ _MAX_FILES = 10_000
 
 
 @dataclass(frozen=True)
-class Body:
+class LinkBody:
     """A body without its files.
 
     Attributes
@@ -84,7 +84,7 @@ class Body:
         return b"".join([*pieces, self.text[done:]])
 
 
-def split(body: bytes, media_type: str) -> Body:
+def split(body: bytes, media_type: str) -> LinkBody:
     """Extract the files from a JSON body."""
     pieces: list[bytes] = []
     places: list[tuple[int, bytes]] = []
@@ -103,10 +103,10 @@ def split(body: bytes, media_type: str) -> Body:
         places.append((size, digest))
         files[digest] = data
         done = match.end()
-    return Body(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
+    return LinkBody(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
 
 
-def pack(body: Body, files: Iterable[bytes]) -> bytes:
+def pack(body: LinkBody, files: Iterable[bytes]) -> bytes:
     """Serialise a body for the link with these files; others are named by their SHA-256."""
     files = list(files)
     text, kind = zlib.compress(body.text), body.media_type.encode("latin-1")[:255]
@@ -119,7 +119,7 @@ def pack(body: Body, files: Iterable[bytes]) -> bytes:
     return b"".join([head, kind, *places, lengths, text, *files])
 
 
-def unpack(data: bytes, limit: int) -> Body:
+def unpack(data: bytes, limit: int) -> LinkBody:
     """Parse the result of `pack`.
 
     Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
@@ -158,7 +158,7 @@ def unpack(data: bytes, limit: int) -> Body:
     sent = [take(length) for length in lengths]
     if left := stream.read():
         raise InputError(f"the link body has {len(left)} bytes behind its end")
-    return Body(media_type, text, tuple(places), {digest_of(file): file for file in sent})
+    return LinkBody(media_type, text, tuple(places), {digest_of(file): file for file in sent})
 
 
 def _inflate(data: bytes, limit: int) -> bytes:

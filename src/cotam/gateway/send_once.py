@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import httpx2
 
 from cotam.errors import CotamError, LimitError
-from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
+from cotam.gateway.link import LINK_TYPE, LinkBody, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.store import RequestFiles, Store
@@ -171,7 +171,7 @@ class Sender:
             "the gateway asks again for images that it was just sent: try again, or use --no-send-once", 502
         )
 
-    def _unknown(self, parts: Body, files: Mapping[bytes, bytes]) -> set[bytes]:
+    def _unknown(self, parts: LinkBody, files: Mapping[bytes, bytes]) -> set[bytes]:
         """Return the files to send first.
 
         An edge that was just started asks for the images of earlier turns before sending them again.
