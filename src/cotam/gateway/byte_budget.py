@@ -26,11 +26,11 @@ _AFTER_STEP = (0.5, 0.75, 1.0)
 _ROOM_STEPS = 8
 """Steps into which `quantised_room` divides a limit."""
 
-Size = Callable[[int, int], int]
+SizeAt = Callable[[int, int], int]
 """(number of an image, rung) → bytes."""
 
 
-def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] | None:
+def plan(turns: Sequence[int], size: SizeAt, rungs: int, room: int) -> list[int] | None:
     """Return the rung of each image; None if they do not fit at the lowest.
 
     Parameters
@@ -76,7 +76,7 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     yield end, room
 
 
-def _lower(chosen: Sequence[int], older: int, goal: int, size: Size, rungs: int) -> list[int] | None:
+def _lower(chosen: Sequence[int], older: int, goal: int, size: SizeAt, rungs: int) -> list[int] | None:
     """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one."""
     if not older:
         return None
