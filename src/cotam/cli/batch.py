@@ -131,16 +131,16 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
 
 
 @contextmanager
-def _watch(screen: Screen, plan: Contents, todo: int) -> Iterator[Callable[[Row], None]]:
+def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[Row], None]]:
     """Report what is left out and what was done before, then show progress."""
-    for name, what in sorted(plan.special.items()):
+    for name, what in sorted(contents.special.items()):
         with screen.reporting(name) as report:
             report.note(f"is {what}: left out")
-    if plan.other:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(plan.other.items()))
+    if contents.other:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(contents.other.items()))
         screen.note(f"files of other kinds are left out: {kinds}")
-    if todo < len(plan.units):
-        screen.note(f"{len(plan.units) - todo} of {len(plan.units)} files were done before")
+    if todo < len(contents.units):
+        screen.note(f"{len(contents.units) - todo} of {len(contents.units)} files were done before")
     with screen.progress(todo) as advance:
 
         def finished(row: Row) -> None:

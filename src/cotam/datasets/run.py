@@ -25,9 +25,9 @@ __all__ = [
     "FAILURES",
     "MANIFEST",
     "NOTES",
+    "Contents",
     "Engine",
     "Outcome",
-    "Contents",
     "Watch",
     "find_contents",
     "run",
@@ -59,8 +59,8 @@ class Contents:
 
 
 Watch = Callable[[Contents, int], AbstractContextManager[Callable[[Row], None]]]
-"""Shows the progress of a run: (plan, number of units to convert) → context of a function that is called with
-the row of each finished unit."""
+"""Shows the progress of a run: (contents, number of units to convert) → context of a function that is called
+with the row of each finished unit."""
 
 
 @dataclass(frozen=True)
@@ -210,11 +210,11 @@ def run(
     *,
     name: str | None = None,
     overwrite: bool = False,
-    watch: Watch = lambda find_contents, todo: nullcontext(lambda row: None),
+    watch: Watch = lambda contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
     """Convert what is not converted yet.
 
-    Raises InputError as `find_contents`, or if existing outputs have other settings and ``overwrite`` is False.
+    Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from cotam.format.varint import read_varint, varint
 __all__ = [
     "TICKS",
     "CodedFrame",
-    "IndexEntry",
     "Index",
+    "IndexEntry",
     "SequenceReader",
     "SequenceWriter",
     "read_index",

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Frames, Part
 
-__all__ = ["StreamedBody", "Placeholders"]
+__all__ = ["Placeholders", "StreamedBody"]
 
 _STEP = 3 << 18
 """Bytes of a file that are encoded at a time, a multiple of three."""
