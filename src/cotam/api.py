@@ -353,6 +353,7 @@ def info_of(file: File) -> Info:
 
 def pillow_info(metadata: Mapping[str, bytes]) -> dict[Any, bytes]:
     """Return metadata under the keys, and in the form, that Pillow uses in ``Image.info``."""
+    from cotam.image.metadata import PILLOW_KEYS
+
     prefixes = {"exif": b"Exif\0\0"}
-    keys = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
-    return {keys[kind]: prefixes.get(kind, b"") + body for kind, body in metadata.items()}
+    return {PILLOW_KEYS[kind]: prefixes.get(kind, b"") + body for kind, body in metadata.items()}

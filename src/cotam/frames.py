@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -334,7 +333,8 @@ class FrameSequence:
                 reader = SequenceReader(BytesIO(self._data))
                 decoder = _decoder(self._header, self._header.width * self._header.height)
                 self._frames = _decode_chunks(reader.frames_from(self._entries, key), decoder, key)
-            ((_, draw),) = deque(islice(self._frames, number + 1 - start), maxlen=1)
+            for _, draw in islice(self._frames, number + 1 - start):
+                last = draw  # only the requested frame is drawn
             self._next = number + 1
-            pixels = draw(self._view)
+            pixels = last(self._view)
         return self.info.times[number], Image.fromarray(pixels)

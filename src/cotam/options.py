@@ -163,9 +163,9 @@ class Options:
 def _is_flat(pixels: np.ndarray) -> bool:
     """Whether an image is flat graphics that Pillow can code."""
     from cotam.codec.colours import has_more_colours
-    from cotam.guide.content import FLAT, flatness
+    from cotam.guide.content import MIN_FLATNESS, flatness
 
-    if flatness(pixels) < FLAT and has_more_colours(pixels, FEW_COLOURS):
+    if flatness(pixels) < MIN_FLATNESS and has_more_colours(pixels, FEW_COLOURS):
         return False
     from cotam.codec.flat import can_encode_flat
 

@@ -25,6 +25,7 @@ import cotam
 from cotam.api import pillow_info
 from cotam.errors import CotamError
 from cotam.format.header import HEADER_BYTES, MAGIC, read_file, read_header
+from cotam.image.metadata import PILLOW_KEYS
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -96,23 +97,19 @@ class CotamImageFile(ImageFile.ImageFile):
         self.im = decoded
 
 
-_KINDS = {"exif": "exif", "icc_profile": "icc", "xmp": "xmp"}
-"""Pillow's key of metadata → kind of metadata in `cotam.encode`."""
-
-
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     options: dict[str, Any] = im.encoderinfo
     if options.get("lossless"):
         raise ValueError("COTAM is a lossy format: save without lossless, or as PNG or WebP")
     known = signature(cotam.encode).parameters
     given = {name: value for name, value in options.items() if name in known and value is not None}
-    if boxes := {name: options[name] for name in _KINDS if options.get(name)}:
-        # Metadata in Pillow's own arguments are kept.
+    # Metadata in Pillow's own arguments are kept.
+    if boxes := {kind: options[key] for kind, key in PILLOW_KEYS.items() if options.get(key)}:
         im = im.copy()
-        for name, box in boxes.items():
-            im.info[name] = box.tobytes() if isinstance(box, Image.Exif) else box
+        for kind, box in boxes.items():
+            im.info[PILLOW_KEYS[kind]] = box.tobytes() if isinstance(box, Image.Exif) else box
         kept = given.get("metadata", ())
-        given["metadata"] = {*([kept] if isinstance(kept, str) else kept), *(_KINDS[name] for name in boxes)}
+        given["metadata"] = {*([kept] if isinstance(kept, str) else kept), *boxes}
     fp.write(cotam.encode(im, **given))
 
 

@@ -124,7 +124,7 @@ def open_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or usable_processors()
     options.log_severity_level = 4  # errors are raised as well
-    # An arena would keep the memory of each graph's largest tile: 110 MiB at 768×512, and no faster.
+    # An arena would keep the memory of the largest tile of each graph, 110 MiB at 768×512, and save no time.
     options.enable_cpu_mem_arena = False
     # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -16,7 +16,7 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "columns", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "align_columns", "describe"]
 
 ERRORS = (CotamError, OSError, MemoryError)
 """Errors that are shown as one line instead of a traceback."""
@@ -34,7 +34,7 @@ def describe(error: BaseException, name: str = "") -> str:
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 
 
-def columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+def align_columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
     """Align the columns of a table, two spaces apart; with ``numbers`` all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = []
@@ -140,7 +140,10 @@ class Screen:
 
     @contextmanager
     def progress(self, length: int) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar, advanced by the yielded function, and warnings of libraries as notes."""
+        """Show warnings of libraries as notes, and a progress bar that the yielded function advances.
+
+        There is no bar for a ``length`` of 0 or 1.
+        """
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
         with warnings.catch_warnings():

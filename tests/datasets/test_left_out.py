@@ -18,8 +18,8 @@ from synthetic import picture
 
 from cotam.cli.main import main
 from cotam.datasets.conversion import Encoding
-from cotam.datasets.run import plan
-from cotam.datasets.shards import Work
+from cotam.datasets.run import find_contents
+from cotam.datasets.shards import UnitConverter
 
 
 def batch(*arguments: object) -> Result:
@@ -99,7 +99,7 @@ def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
 def test_other_kinds_are_counted(source: Path, tmp_path: Path) -> None:
     for name in ("x.mp4", "y.mp4", "Makefile", "manifest.jsonl", "failures.jsonl", "notes.jsonl"):
         (source / name).touch()
-    found = plan(Work(str(source), str(tmp_path / "out"), Encoding()))
+    found = find_contents(UnitConverter(str(source), str(tmp_path / "out"), Encoding()))
     assert found.other == {".mp4": 2, "without suffix": 1}
 
 

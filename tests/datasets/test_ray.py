@@ -20,7 +20,7 @@ import cotam
 from cotam.cli.main import main
 from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import run
-from cotam.datasets.shards import Unit, Work
+from cotam.datasets.shards import Unit, UnitConverter
 from cotam.errors import InputError, MissingExtraError
 
 CODED = [cotam.encode(photo) for photo in PHOTOS]
@@ -53,7 +53,7 @@ def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     from cotam.datasets.ray import tasks
 
-    work = Work(str(tmp_path), str(tmp_path / "out"), Encoding())
+    work = UnitConverter(str(tmp_path), str(tmp_path / "out"), Encoding())
     with pytest.raises(InputError, match=r"no Ray cluster answers at '127\.0\.0\.1:1': Connection refused"):
         next(tasks(work, [Unit("1.jpg", "1.cotam")], jobs=1, address="127.0.0.1:1"))
 
@@ -66,12 +66,12 @@ def test_a_worker_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
     tar_shard(source / "s.tar", {f"{n}.jpg": data for n, data in enumerate(PHOTOS)})
     parquet_file(source / "t.parquet", PHOTOS)
 
-    def work(target: str, conversion: Conversion) -> Work:
-        return Work(str(source), str(tmp_path / target), conversion)
+    def work(target: str, conversion: Conversion) -> UnitConverter:
+        return UnitConverter(str(source), str(tmp_path / target), conversion)
 
     deadly = Deadly(victim=PHOTOS[4], marker=str(tmp_path / "happened"))
 
-    def engine(work: Work, units: Any) -> Any:
+    def engine(work: UnitConverter, units: Any) -> Any:
         return tasks(work, units, jobs=2, address="local")
 
     run(work("killed", deadly), engine)
@@ -83,10 +83,12 @@ def test_a_worker_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_what_kills_every_worker_has_failed(ray: Any, tmp_path: Path) -> None:
     from cotam.datasets.ray import tasks
-    from cotam.datasets.run import plan
+    from cotam.datasets.run import find_contents
 
-    work = Work(str(folder_of_images(tmp_path / "src")), str(tmp_path / "out"), Deadly(victim=PHOTOS[4]))
-    rows = {row.source: row for row in tasks(work, plan(work).units, jobs=2, address="local")}
+    work = UnitConverter(
+        str(folder_of_images(tmp_path / "src")), str(tmp_path / "out"), Deadly(victim=PHOTOS[4])
+    )
+    rows = {row.source: row for row in tasks(work, find_contents(work).units, jobs=2, address="local")}
     assert len(rows) == 9
     assert "was killed 3 times" in rows["a/4.jpg"].failed[0]["error"]
     assert sum(row.output is not None for row in rows.values()) == 7

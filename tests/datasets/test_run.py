@@ -24,8 +24,8 @@ from PIL import Image
 import cotam
 from cotam.cli.main import main
 from cotam.datasets.conversion import Conversion, Converted, Encoding
-from cotam.datasets.run import plan, run
-from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.run import find_contents, run
+from cotam.datasets.shards import Row, Unit, UnitConverter
 from cotam.datasets.workers import processes
 from cotam.errors import InputError
 
@@ -50,13 +50,13 @@ def rows_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def here(work: Work, units: Sequence[Unit]) -> Generator[Row]:
+def here(work: UnitConverter, units: Sequence[Unit]) -> Generator[Row]:
     """An engine without processes."""
     yield from map(work, units)
 
 
-def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> Work:
-    return Work(str(source), str(target), conversion or Encoding({"quality": 50}))
+def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> UnitConverter:
+    return UnitConverter(str(source), str(target), conversion or Encoding({"quality": 50}))
 
 
 def test_two_processes_do_what_one_does(source: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
 
 def test_what_kills_every_worker_has_failed(source: Path, tmp_path: Path) -> None:
     work = work_of(source, tmp_path / "out", Deadly(victim=PHOTOS[4]))
-    rows = {row.source: row for row in processes(work, plan(work).units, jobs=2)}
+    rows = {row.source: row for row in processes(work, find_contents(work).units, jobs=2)}
     assert len(rows) == 9
     error = "a/4.jpg: its worker was killed 3 times: is there too little memory for it?"
     assert rows["a/4.jpg"].failed[0]["error"] == error
@@ -305,7 +305,7 @@ def test_names_that_two_would_have(tmp_path: Path) -> None:
     source.mkdir()
     for name in ("1.jpg", "1.png", "2.png"):
         (source / name).write_bytes(PHOTOS[0])
-    found = plan(work_of(source, tmp_path / "out"))
+    found = find_contents(work_of(source, tmp_path / "out"))
     units, refused = found.units, found.refused
     assert units == [Unit("1.jpg", "1.cotam"), Unit("2.png", "2.cotam")]
     assert [row.failed[0]["error"] for row in refused] == ["1.png: would be written to 1.cotam, as 1.jpg is"]
@@ -315,9 +315,9 @@ def test_a_target_within_the_source_is_no_input(tmp_path: Path) -> None:
     source = tmp_path / "src"
     tar_shard(source / "s.tar", {"1.jpg": PHOTOS[0]})
     tar_shard(source / "out/s.tar", {"2.jpg": PHOTOS[0]})
-    assert plan(work_of(source, source / "out")).units == [Unit("s.tar", "s.tar")]
+    assert find_contents(work_of(source, source / "out")).units == [Unit("s.tar", "s.tar")]
     with pytest.raises(InputError, match="outputs would lie among the inputs"):
-        plan(work_of(source, source))
+        find_contents(work_of(source, source))
 
 
 def test_one_file_as_source(source: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import cotam
 from cotam.datasets.conversion import Decoding, Encoding
-from cotam.datasets.shards import Row, Unit, Work, output_of
+from cotam.datasets.shards import Row, Unit, UnitConverter, output_of
 from cotam.errors import InputError
 
 CODED = [cotam.encode(photo) for photo in PHOTOS[:3]]
@@ -22,7 +22,7 @@ CODED = [cotam.encode(photo) for photo in PHOTOS[:3]]
 
 def convert(folder: Path, name: str, conversion: Encoding | Decoding, **options: str) -> Row:
     unit = Unit(name, output_of(name, conversion) or "")
-    return Work(str(folder / "src"), str(folder / "dst"), conversion, **options)(unit)
+    return UnitConverter(str(folder / "src"), str(folder / "dst"), conversion, **options)(unit)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,9 @@ def test_a_tar_shard_there_and_back(tmp_path: Path, name: str) -> None:
     assert list(found) == list(expected)  # samples of WebDataset are members in a row
 
     (tmp_path / "dst").rename(tmp_path / "src2")
-    back = Work(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding())(Unit("shard.tar", "shard.tar"))
+    back = UnitConverter(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding())(
+        Unit("shard.tar", "shard.tar")
+    )
     assert back.images == 2
     image = Image.open(io.BytesIO(members_of(tmp_path / "back/shard.tar")["a/1.png"]))
     assert np.array_equal(np.asarray(image), np.asarray(cotam.decode(CODED[0])))
@@ -165,7 +167,7 @@ def test_a_parquet_file_there_and_back(tmp_path: Path) -> None:
         "t.parquet:1: 4 bytes: not an image of a known format",
     ]
     (tmp_path / "dst").rename(tmp_path / "src2")
-    work = Work(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding("ppm"))
+    work = UnitConverter(str(tmp_path / "src2"), str(tmp_path / "back"), Decoding("ppm"))
     assert work(Unit("t.parquet", "t.parquet")).images == 2
     found = parquet.read_table(tmp_path / "back/t.parquet")["image"].to_pylist()
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(found[3]))), np.asarray(cotam.decode(CODED[2])))
@@ -288,7 +290,7 @@ def test_nulls_stay_nulls_and_are_no_failures(tmp_path: Path) -> None:
 
 def tar_row(tmp_path: Path, content: dict[str, bytes], **options: Any) -> tuple[Row, dict[str, bytes]]:
     tar_shard(tmp_path / "src/s.tar", content)
-    work = Work(str(tmp_path / "src"), str(tmp_path / "dst"), Encoding(), **options)
+    work = UnitConverter(str(tmp_path / "src"), str(tmp_path / "dst"), Encoding(), **options)
     row = work(Unit("s.tar", "s.tar"))
     return row, members_of(tmp_path / "dst/s.tar") if row.output else {}
 

@@ -22,7 +22,7 @@ from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 from cotam.gateway.to_cotam import ToCotam
 
 PIXELS = picture(120, 160)
@@ -40,9 +40,15 @@ def test_cotam_becomes_png_whatever_it_is_called(media_type: str) -> None:
     kind, image, size = opened(url)
     assert kind == "image/png"
     assert np.array_equal(image, cotam.decode(CODED))
-    (note,) = job.notes
+    (conversion,) = job.conversions
     expected = ("cotam", "png", len(CODED), size, False)
-    assert (note.source, note.result, note.bytes_in, note.bytes_out, note.cached) == expected
+    assert (
+        conversion.source,
+        conversion.result,
+        conversion.bytes_in,
+        conversion.bytes_out,
+        conversion.cached,
+    ) == expected
 
 
 def test_other_images_stay_as_they_are() -> None:
@@ -56,7 +62,7 @@ def test_an_image_of_earlier_turns_is_not_decoded_again() -> None:
     job = Job()
     first, second = only(converter, CODED, job=job), only(converter, CODED, job=job)
     assert first == second
-    assert [note.cached for note in job.notes] == [False, True]
+    assert [one.cached for one in job.conversions] == [False, True]
 
 
 @pytest.mark.parametrize("data", [CODED, saved(PIXELS, "WEBP")], ids=["cotam", "webp"])
@@ -64,9 +70,9 @@ def test_no_client_can_tell_what_another_has_sent(data: bytes) -> None:
     """By the time that it takes: what was made for another owner of tokens is not in the cache."""
     converter, cached = ForModel(10**6), []
     for owner in ("one", "other", "other"):
-        job = Job(formats=("png",), held=Held(Store(0), owner))
+        job = Job(formats=("png",), files=RequestFiles(Store(0), owner))
         assert only(converter, data, job=job)
-        cached += [note.cached for note in job.notes]
+        cached += [one.cached for one in job.conversions]
     assert cached == [False, False, True]
 
 
@@ -198,7 +204,7 @@ def test_what_would_grow_passes() -> None:
     small = saved(PIXELS[:40, :40], "WEBP", quality=0)
     job = Job()
     assert only(ToCotam(RequestOptions(quality=100), 10**6), small, job=job) is None
-    assert (job.notes[0].result, job.notes[0].bytes_out) == ("webp", len(small))
+    assert (job.conversions[0].result, job.conversions[0].bytes_out) == ("webp", len(small))
 
 
 def test_what_is_not_understood_passes(caplog: pytest.LogCaptureFixture) -> None:
@@ -219,7 +225,11 @@ def test_what_cannot_be_read_passes() -> None:
     for data, limit in ((saved(PIXELS)[:100], 10**6), (saved(PIXELS), 1000)):
         job = Job()
         assert only(ToCotam(RequestOptions(), limit), data, job=job) is None
-        assert (job.notes[0].source, job.notes[0].result, job.notes[0].bytes_out) == ("png", "png", len(data))
+        assert (job.conversions[0].source, job.conversions[0].result, job.conversions[0].bytes_out) == (
+            "png",
+            "png",
+            len(data),
+        )
 
 
 def test_a_size_that_is_not_reached_is_said() -> None:
@@ -251,7 +261,7 @@ def test_work_stops_when_nobody_waits() -> None:
     job = Job(check=check)
     with pytest.raises(GoneError):
         only(ToCotam(RequestOptions(), 10**6), *[saved(picture(30, 30, seed)) for seed in range(9)], job=job)
-    assert len(job.notes) == 2
+    assert len(job.conversions) == 2
 
 
 # Cache

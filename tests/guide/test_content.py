@@ -11,7 +11,7 @@ from synthetic import page, picture, screen
 
 from cotam.guide import multiscale
 from cotam.guide.base import load
-from cotam.guide.content import FLAT, PAGE, examine, flatness
+from cotam.guide.content import MIN_FLATNESS, MIN_PAGE_TEXT, examine, flatness
 from cotam.image.read import to_rgb
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -29,7 +29,7 @@ def test_text_of_any_size_is_a_page(size: tuple[int, int], letters: int) -> None
 @pytest.mark.parametrize("name", ["kodim03", "kodim15", "kodim23"])
 def test_photographs_are_none(name: str) -> None:
     found = examine(to_rgb((SAMPLES / f"{name}.webp").read_bytes()))
-    assert found.text < PAGE / 4
+    assert found.text < MIN_PAGE_TEXT / 4
     assert found.profile == "mllm"
 
 
@@ -41,7 +41,7 @@ def test_one_colour_is_none(value: int) -> None:
 def test_a_line_of_text_on_a_photograph_is_none() -> None:
     pixels = picture(480, 640, seed=3)
     pixels[200:232, 40:300] = page(32, 260)
-    assert examine(page(480, 640)).text > 2 * PAGE > PAGE > examine(pixels).text > 0.01
+    assert examine(page(480, 640)).text > 2 * MIN_PAGE_TEXT > MIN_PAGE_TEXT > examine(pixels).text > 0.01
 
 
 @pytest.mark.parametrize("size", [(200, 300), (900, 1400)])  # one view, and a whole with tiles
@@ -73,4 +73,4 @@ def test_flatness() -> None:
     assert flatness(np.zeros((20, 1, 3), np.uint8)) == 0
     pixels = np.array([[[1, 2, 3], [1, 2, 3], [1, 2, 4]], [[5, 6, 7], [5, 6, 7], [5, 6, 7]]], np.uint8)
     assert flatness(pixels) == flatness(pixels[:, ::-1]) == 0.75
-    assert flatness(screen(300, 400)) > FLAT > 0.2 > flatness(picture(300, 400))
+    assert flatness(screen(300, 400)) > MIN_FLATNESS > 0.2 > flatness(picture(300, 400))

@@ -17,7 +17,7 @@ import cotam
 import cotam.pillow
 from cotam.cli.main import main
 from cotam.errors import InputError
-from cotam.image.fit import shrink_to_fit, target_size
+from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.psnr import psnr
 
 SIDES = st.integers(1, 12_000)
@@ -26,7 +26,7 @@ SIDES = st.integers(1, 12_000)
 @given(width=SIDES, height=SIDES, pixels=st.integers(1, 2_000_000))
 @example(width=10_000, height=1, pixels=3)
 def test_max_pixels(width: int, height: int, pixels: int) -> None:
-    found = target_size(width, height, None, pixels)
+    found = shrunk_size(width, height, None, pixels)
     assert found[0] * found[1] <= pixels
     if width * height <= pixels:
         assert found == (width, height)
@@ -36,9 +36,9 @@ def test_max_pixels(width: int, height: int, pixels: int) -> None:
 
 def test_what_is_refused() -> None:
     with pytest.raises(InputError, match="model 'gpt-9' is unknown: did you mean gpt-"):
-        target_size(10, 10, "gpt-9")
+        shrunk_size(10, 10, "gpt-9")
     with pytest.raises(InputError, match="max_pixels must be a whole number above 0, got 0"):
-        target_size(10, 10, None, 0)
+        shrunk_size(10, 10, None, 0)
 
 
 def test_pixels_are_shrunk_with_care() -> None:
@@ -56,7 +56,7 @@ def test_encode_fits_what_is_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # stored lying: the upright image is 700 wide
     Image.fromarray(picture(1500, 700)[:, ::-1].transpose(1, 0, 2)).save(tmp_path / "photo.jpg", exif=exif)
     data = cotam.encode(tmp_path / "photo.jpg", fit="llava-next")
-    assert cotam.decode(data).size == target_size(700, 1500, "llava-next") == (336, 720)
+    assert cotam.decode(data).size == shrunk_size(700, 1500, "llava-next") == (336, 720)
     assert cotam.decode(cotam.encode(tmp_path / "photo.jpg", max_pixels=42_000)).size == (140, 300)
 
 

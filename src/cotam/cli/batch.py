@@ -23,8 +23,8 @@ from cotam.options import View
 from cotam.screen import Screen
 
 if TYPE_CHECKING:
-    from cotam.datasets.run import Engine, Plan
-    from cotam.datasets.shards import Row, Work
+    from cotam.datasets.run import Contents, Engine
+    from cotam.datasets.shards import Row, UnitConverter
 
 __all__ = ["batch"]
 
@@ -105,13 +105,15 @@ def batch(
     check_together(options)
 
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
-    from cotam.datasets.shards import Work
+    from cotam.datasets.shards import UnitConverter
 
     conversion: Conversion = Encoding(options, strict)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
-    work = Work(os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict)
+    work = UnitConverter(
+        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict
+    )
     screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     _convert(work, name or None, _engine(jobs, ray), overwrite, screen)
     screen.end()
@@ -129,16 +131,16 @@ def _engine(jobs: int | None, ray: str | None) -> Engine:
 
 
 @contextmanager
-def _watch(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], None]]:
+def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[Row], None]]:
     """Report what is left out and what was done before, then show progress."""
-    for name, what in sorted(plan.special.items()):
+    for name, what in sorted(contents.special.items()):
         with screen.reporting(name) as report:
             report.note(f"is {what}: left out")
-    if plan.other:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(plan.other.items()))
+    if contents.other:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(contents.other.items()))
         screen.note(f"files of other kinds are left out: {kinds}")
-    if todo < len(plan.units):
-        screen.note(f"{len(plan.units) - todo} of {len(plan.units)} files were done before")
+    if todo < len(contents.units):
+        screen.note(f"{len(contents.units) - todo} of {len(contents.units)} files were done before")
     with screen.progress(todo) as advance:
 
         def finished(row: Row) -> None:
@@ -149,7 +151,7 @@ def _watch(screen: Screen, plan: Plan, todo: int) -> Iterator[Callable[[Row], No
         yield finished
 
 
-def _convert(work: Work, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
+def _convert(work: UnitConverter, name: str | None, engine: Engine, overwrite: bool, screen: Screen) -> None:
     """Run the conversion and report its result."""
     from cotam.datasets.run import FAILURES, NOTES, run
 

@@ -14,7 +14,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import byte_count, quality_option
 from cotam.cli.progress import prepare_outputs
-from cotam.screen import Screen, columns
+from cotam.screen import Screen, align_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,8 @@ def compare(
     RapidOCR still reads, PSNR, and the bytes needed for the same feature distance as CoTAM. Metrics whose
     package is not installed are left out, with a note that says how to install it.
     """
-    from cotam.compare import features, words
     from cotam.compare.sheet import draw
-    from cotam.compare.table import compare as compared
+    from cotam.compare.table import compare as compare_formats
     from cotam.image.read import read_with_notes
 
     if output and os.path.splitext(output)[1].lower() != ".png":
@@ -70,7 +69,7 @@ def compare(
             for one in targets.values():
                 check(one)
             pixels = read_with_notes(files.image_input(source), note=report.note).pixels
-            rows = compared(pixels, quality=quality, target_size=target_size)
+            rows = compare_formats(pixels, quality=quality, target_size=target_size)
             coded = cotam.info(rows[0].data)
             if (coded.height, coded.width) != pixels.shape[:2]:
                 report.note(f"shrunk to {coded.width}×{coded.height} to fit, and compared at its full size")
@@ -78,10 +77,8 @@ def compare(
             _print(source, rows, as_json)
             for row in rows if targets else ():
                 files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
-    if found and not features.available():
-        screen.note(f"features are not compared; to compare them run: {features.INSTALL}")
-    if found and not words.available():
-        screen.note(f"words are not compared; to compare them run: {words.INSTALL}")
+    if found:
+        _note_missing_metrics(screen)
     if output and found:
         with screen.reporting(output):
             buffer = io.BytesIO()
@@ -91,6 +88,14 @@ def compare(
     screen.end()
 
 
+def _note_missing_metrics(screen: Screen) -> None:
+    from cotam.compare import features, words
+
+    for what, metric in (("features", features), ("words", words)):
+        if not metric.available():
+            screen.note(f"{what} are not compared; to compare them run: {metric.INSTALL}")
+
+
 def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
     if as_json:
         for row in rows:
@@ -98,7 +103,7 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
         return
     click.echo(click.format_filename(source))
     cells = [_cells(row, rows[0]) for row in rows]
-    for line in columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
+    for line in align_columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
         click.echo(f"  {line}")
 
 

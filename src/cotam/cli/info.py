@@ -17,7 +17,7 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen, columns
+from cotam.screen import Screen, align_columns
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -143,7 +143,7 @@ def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
         if view.cotam_bytes is not None:
             line.append(f"{view.cotam_bytes:,} bytes")
         lines.append(line)
-    text = [f"  {line}" for line in columns(lines)]
+    text = [f"  {line}" for line in align_columns(lines)]
     if not all(view.verified for view in views):
         text.append("  * not verified: cotam models NAME says what it rests on")
     return text

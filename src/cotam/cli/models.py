@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cotam.errors import InputError
-from cotam.screen import columns
+from cotam.screen import align_columns
 
 if TYPE_CHECKING:
     from cotam.image.models import Limits, Model
@@ -81,7 +81,7 @@ def _list(chosen: Sequence[Model], size: Size) -> list[str]:
         tokens = "unknown" if seen.tokens is None else f"{seen.tokens:,}"
         mark = "" if model.verified else " *"
         lines.append([model.name, _size_text(seen.size), tokens + mark, model.title])
-    return [*columns(lines), "* not verified: cotam models NAME says what it rests on"]
+    return [*align_columns(lines), "* not verified: cotam models NAME says what it rests on"]
 
 
 def _describe(model: Model, size: Size) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from cotam.cli.options import Option, combine, given_flags, option, suffix_conflict
+
+if TYPE_CHECKING:
+    from cotam.image.read import Pixels
+    from cotam.standard.files import Format, StandardFile
 
 __all__ = ["FORMATS", "SUFFIXES", "check", "format_of", "make", "standard_options", "suffix_of"]
 
@@ -64,8 +68,10 @@ def check(form: str) -> None:
         raise click.UsageError("PNG is lossless and has no --quality: give --target-size, or another format")
 
 
-def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: Mapping[str, Any]) -> Any:
-    """Make a standard file of an image.
+def make(
+    pixels: Pixels, form: str, quality: int | None, prefilter: bool, options: Mapping[str, Any]
+) -> StandardFile:
+    """Encode an image as a standard file.
 
     Parameters
     ----------
@@ -88,4 +94,4 @@ def make(pixels: Any, form: Any, quality: int | None, prefilter: bool, options: 
         if options["guide"] not in ("auto", "lite"):
             guide = load(options["guide"])
             given["importance"] = importance(guide, pixels) if guide else None
-    return standard.make(pixels, form, quality, **given)
+    return standard.make(pixels, cast("Format", form), quality, **given)

@@ -22,7 +22,7 @@ __all__ = [
 BLOCK = 16
 """Side of a block in pixels: about the height of a line of text."""
 
-FLOOR = 4.0
+WEIGHT_FLOOR = 4.0
 """Grey levels added to each deviation, so that errors on plain ground count a little."""
 
 COARSE_WORTH = 30.0
@@ -43,7 +43,7 @@ def contrast_weights(pixels: np.ndarray) -> np.ndarray:
         luma = pixels[row * BLOCK : (row + 1) * BLOCK].astype(np.float32) @ OPPONENT[0]
         luma = np.pad(luma, ((0, 0), (0, columns * BLOCK - width)), mode="edge")
         weights[row] = luma.reshape(len(luma), columns, BLOCK).std(axis=(0, 2))
-    return weights + np.float32(FLOOR)
+    return weights + np.float32(WEIGHT_FLOOR)
 
 
 def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -40,7 +40,7 @@ __all__ = ["Coded", "FlatCoder", "better", "can_encode_flat"]
 EXACT_COLOURS = 256
 """Images of at most this many colours are also coded exactly."""
 
-_SURELY_EXACT = 32
+_ALWAYS_EXACT = 32
 """Images of at most this many colours are not coded as AV1."""
 
 _FAST_COLOURS = 512
@@ -54,25 +54,25 @@ _PALETTE_PIXELS = 16_000_000
 _SLOPE = 0.5
 """Bytes times error to this power is about constant along the rate curve of either payload."""
 
-_DRAFTS = 3
+_MAX_DRAFTS = 3
 """Largest number of drafts to find a quality for a file size."""
 
-_AIMS = (0.92, 0.97, 0.93, 0.8)
+_BUDGET_SHARES = (0.92, 0.97, 0.93, 0.8)
 """Shares of a byte budget to aim at, one after the other, until a file fits."""
 
-_FULL = 0.8
+_WELL_FILLED = 0.8
 """A first file that fills this share of its budget is accepted."""
 
-_SAMPLE = 1 << 18
+_SAMPLE_PIXELS = 1 << 18
 """Approximate pixels of the sample on which the payload of larger images is chosen."""
 
-_BAND = 64
+_SAMPLE_BAND = 64
 """Rows of the bands of a sample: a few lines of text, whose repetitions lossless coding exploits."""
 
-_SURELY = 0.12
+_CLEAR_LEAD = 0.12
 """From this difference of log costs on the sample, only the cheaper payload is made of the whole image."""
 
-_DRAFTED = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
+_DRAFT_RATIO = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
 """Speed → bytes of AV1 at `DRAFT_SPEED` relative to those at this speed (lab/docs/screens.md)."""
 
 
@@ -163,11 +163,11 @@ class FlatCoder:
 
         Raises TargetSizeError if the file of quality 0 is larger.
         """
-        curve = self._draft_curve(_AIMS[0] * size)
-        choice = self._choose(curve.quality_for(_AIMS[0] * size))
+        curve = self._draft_curve(_BUDGET_SHARES[0] * size)
+        choice = self._choose(curve.quality_for(_BUDGET_SHARES[0] * size))
         best: Coded | None = None
         low, high = -1, MAX_QUALITY + 1
-        for aim in _AIMS:
+        for aim in _BUDGET_SHARES:
             quality = min(max(curve.quality_for(aim * size), low + 1), high - 1)
             coded = self._encode(quality, choice)
             length = len(coded.file.data)
@@ -178,7 +178,7 @@ class FlatCoder:
                 continue
             else:
                 high = quality
-            if high - low <= 1 or (best and (aim != _AIMS[0] or length >= _FULL * size)):
+            if high - low <= 1 or (best and (aim != _BUDGET_SHARES[0] or length >= _WELL_FILLED * size)):
                 break
             curve = curve.through(quality, length)
         if best is None:
@@ -197,7 +197,7 @@ class FlatCoder:
         """Choose the payloads that may be best at a quality."""
         trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
         kinds = {Kind.LOSSLESS} if self._has_palette else set()
-        enough = _FAST_COLOURS if self._effort == "fast" else _SURELY_EXACT
+        enough = _FAST_COLOURS if self._effort == "fast" else _ALWAYS_EXACT
         if self._has_av1 and (not kinds or has_more_colours(self._pixels, enough)):
             kinds.add(Kind.AV1)
         if not kinds:
@@ -222,19 +222,19 @@ class FlatCoder:
                 return _Choice({Kind.AV1}, ())
             palette, trial = found
             cost = palette.cost(target)  # before waiting for the draft
-            lead = math.log(drafted.result() / _DRAFTED[speed] / cost)
+            lead = math.log(drafted.result() / _DRAFT_RATIO[speed] / cost)
         kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
-        return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _SURELY else kinds, (trial,))
+        return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _CLEAR_LEAD else kinds, (trial,))
 
     def _draft_curve(self, size: float) -> SizeCurve:
         """Estimate file sizes near ``size`` bytes by drafts of the sample as AV1."""
         quality = MAX_QUALITY // 2
         if not self._has_av1:
             return SizeCurve({quality: math.log(size)})
-        scale = self._pixels.size / self._sample._pixels.size / _DRAFTED[self._speed]
+        scale = self._pixels.size / self._sample._pixels.size / _DRAFT_RATIO[self._speed]
         container = len(self._file(Kind.AV1, 0, b"").data)
         points: dict[int, float] = {}
-        while quality not in points and len(points) < _DRAFTS:
+        while quality not in points and len(points) < _MAX_DRAFTS:
             drafted = len(self._sample._av1(quality, DRAFT_SPEED).file.payload)
             points[quality] = math.log(drafted * scale + container)
             quality = SizeCurve(points).quality_for(size)
@@ -243,10 +243,12 @@ class FlatCoder:
     @cached_property
     def _sample(self) -> FlatCoder:
         """A coder of evenly spaced bands of the image; this coder itself if the image is small."""
-        step = self._height * self._width // _SAMPLE
+        step = self._height * self._width // _SAMPLE_PIXELS
         if step < 2 or self._effort == "best":
             return self
-        bands = [self._pixels[top : top + _BAND] for top in range(0, self._height, step * _BAND)]
+        bands = [
+            self._pixels[top : top + _SAMPLE_BAND] for top in range(0, self._height, step * _SAMPLE_BAND)
+        ]
         return FlatCoder(np.concatenate(bands), effort=self._effort)
 
     # Coding

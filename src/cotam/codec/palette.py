@@ -32,20 +32,20 @@ TRIALS = ((4, 1.0), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
 """Palettes to try: largest number of colours, and share of the allowed error for the palette; the rest is for
 smoothing. VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
 
-_ROOM = 0.8
+_SMOOTHABLE = 0.8
 """Palettes that use more of the allowed error are not smoothed, since the result would hardly ever fit."""
 
-_AGREEMENTS = (6.0, 2.0)
+_NEIGHBOUR_BITS = (6.0, 2.0)
 """Worth of agreeing with one neighbour, in bits; the first that fits is used."""
 
-_PLAIN = 8
+_PLAIN_RUN = 8
 """Pixels of a run of one colour that counts as plain ground."""
 
-_LARGEST = max(size for size, _ in TRIALS)
-_ROUNDS = 6
-_PASSES = 2
-_STEPS = 7
-_TRADES = (-2.0, 14.0)
+_LARGEST_PALETTE = max(size for size, _ in TRIALS)
+_QUANTISER_ROUNDS = 6
+_SMOOTHING_PASSES = 2
+_BISECTION_STEPS = 7
+_LOG2_TRADES = (-2.0, 14.0)
 """Range of log2 of the squared error that a bit is worth, for bisection."""
 
 
@@ -136,7 +136,7 @@ def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: 
     """Return `Colours.pixel_weights`, given `contrast_weights` and the lengths of runs of one colour."""
     weights = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
     weights /= weights.mean(dtype=np.float64)
-    plain = (np.minimum(lengths, _PLAIN) * np.float32(COARSE_WORTH / _PLAIN)).astype(np.float32)
+    plain = (np.minimum(lengths, _PLAIN_RUN) * np.float32(COARSE_WORTH / _PLAIN_RUN)).astype(np.float32)
     weights += plain.repeat(lengths).reshape(height, width)
     return weights
 
@@ -185,7 +185,7 @@ def reduce_colours(
 def can_reduce(colours: Colours, max_error: float) -> bool:
     """Whether the largest of `TRIALS` is probably within an error; much faster than `reduce_colours`."""
     size, share = TRIALS[-2]
-    return _Quantiser(colours).palette(_TRADES[0], size).error <= max_error * share
+    return _Quantiser(colours).palette(_LOG2_TRADES[0], size).error <= max_error * share
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,9 @@ class _Quantiser:
 
     def best(self, size: int, max_error: float) -> _Palette | None:
         """Return the cheapest palette within an error, by bisection of the worth of a bit."""
-        low, high = _TRADES
+        low, high = _LOG2_TRADES
         best = None
-        for step in range(_STEPS):
+        for step in range(_BISECTION_STEPS):
             trade = low if step == 0 else (low + high) / 2
             palette = self.palette(trade, size)
             if palette.error <= max_error:
@@ -243,7 +243,7 @@ class _Quantiser:
         colours = self._colours
         palette = colours.values[seeds]
         chosen = _distances(self._points, palette).argmin(axis=1)
-        for _ in range(_ROUNDS):
+        for _ in range(_QUANTISER_ROUNDS):
             previous, counts = chosen, np.bincount(chosen, colours.counts, len(palette))
             used = counts > 0
             total = np.bincount(chosen, colours.weights, len(palette))[used]
@@ -269,7 +269,7 @@ def _spread(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     chosen, gains = [int(weights.argmax())], [math.inf]
     away = np.square(points - points[chosen[0]]).sum(axis=1)
-    while len(chosen) < min(_LARGEST, len(points)):
+    while len(chosen) < min(_LARGEST_PALETTE, len(points)):
         gain = weights * away
         place = int(gain.argmax())
         chosen.append(place)
@@ -290,7 +290,7 @@ def _smooth(colours: Colours, palette: _Palette, max_error: float) -> tuple[np.n
     """Return the image in the palette, smoothed as far as the error allows, and its error."""
     labels = palette.chosen.take(colours.index)
     table = _distances(colours.values @ OPPONENT.T, palette.values)
-    for agreement in _AGREEMENTS if palette.error <= _ROOM * max_error else ():
+    for agreement in _NEIGHBOUR_BITS if palette.error <= _SMOOTHABLE * max_error else ():
         moved = _smooth_labels(labels, table, colours, agreement * palette.trade)
         away = table.take(colours.index * np.int32(len(palette.values)) + moved)
         away *= colours.pixel_weights
@@ -307,7 +307,7 @@ def _smooth_labels(labels: np.ndarray, table: np.ndarray, colours: Colours, wort
     and half of that for each diagonal one. Pixels are updated alternately, as on a checkerboard.
     """
     padded = np.pad(labels, 1, mode="edge")
-    for _ in range(_PASSES):
+    for _ in range(_SMOOTHING_PASSES):
         inner = padded[1:-1, 1:-1]
         edges = (inner != padded[1:-1, :-2]) | (inner != padded[1:-1, 2:])
         edges |= (inner != padded[:-2, 1:-1]) | (inner != padded[2:, 1:-1])

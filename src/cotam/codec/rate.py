@@ -15,10 +15,10 @@ from cotam.format.symbols import Tables
 
 __all__ = ["SizeCurve", "largest_within", "level_costs"]
 
-SURELY = 1.25
+OVERESTIMATE = 1.25
 """Upper bound of estimated size / real size."""
 
-CLEARLY, WORD = 1.008, 8
+CORRECTED_FACTOR, CORRECTED_BYTES = 1.008, 8
 """Estimates, corrected by the real size at the quality below, are nearly always within this factor plus so
 many bytes of the real size; where they are not, the search stops one quality too low."""
 
@@ -107,10 +107,12 @@ def largest_within(
             estimates[quality] = estimate_at(quality)
         return ratio * estimates[quality]
 
-    if expected(0) > SURELY * target:
+    if expected(0) > OVERESTIMATE * target:
         raise TargetSizeError(target, round(expected(0)))
     best, low, high = None, -1, MAX_QUALITY + 1
-    while high - low > 1 and (best is None or expected(low + 1) <= CLEARLY * target + WORD):
+    while high - low > 1 and (
+        best is None or expected(low + 1) <= CORRECTED_FACTOR * target + CORRECTED_BYTES
+    ):
         left, right = low, high
         while right - left > 1:
             middle = (left + right) // 2

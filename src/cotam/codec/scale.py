@@ -1,7 +1,7 @@
 """One quality scale for all payloads, by `cotam.codec.contrast.balanced_error`.
 
-Up to 80, quality q of flat graphics stands for the error of the learned codec at q with the set `page`, the
-median over training screens (lab/docs/screens.md); above 80 the error is lower than the learned codec's.
+Up to quality 80, flat graphics are coded to the error that the learned codec has at the same quality with the
+weight set `page`, as a median over training screens (lab/docs/screens.md); above 80 to a lower error.
 """
 
 from __future__ import annotations

@@ -31,15 +31,15 @@ from cotam.format.symbols import SymbolReader, SymbolWriter
 
 __all__ = ["DecodedFrame", "Frame", "FrameAllocator", "FrameDecoder", "FrameEncoder"]
 
-BIT = 0.3
+BIT_WEIGHT = 0.3
 """Weight of a bit against the squared error of latents times their gain, in the choice between copying and
-coding. Of 0.18 … 0.5 it needs the least rate at equal feature distance, by little."""
+coding. Among 0.18 … 0.5 it needs the least rate at equal feature distance, by a small margin."""
 
-WORTHWHILE = 1 / 16
+MIN_SAVING = 1 / 16
 """A frame becomes an intra frame if copies would save less than this share of its bits, since cells beside
 copied ones have less context and cost more."""
 
-RAISED = 3
+RAISED_OFFSET = 3
 """Gain offset added to a coded cell that the next frame can copy. On clips with a fixed camera, 2 needs more
 rate at equal feature distance, and 5 or 7 hardly less."""
 
@@ -136,7 +136,7 @@ class FrameEncoder(_FrameState):
     ----------
     codec, size, quality : as for `FrameDecoder`
     key_every : largest distance of key frames, in frames
-    allocate : chooses the gain offset map of each frame; without it all offsets are zero, except `RAISED`
+    allocate : chooses the gain offset map of each frame; by default all offsets are 0 or `RAISED_OFFSET`
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class FrameEncoder(_FrameState):
 
         Parameters
         ----------
-        following : the next frame, if known; cells that it can copy get `RAISED` more gain
+        following : the next frame, if known; cells that it can copy get `RAISED_OFFSET` more gain
         fields : header fields and time of the frame, which its checksum covers
         key : whether to make it a key frame
         """
@@ -178,12 +178,12 @@ class FrameEncoder(_FrameState):
         coded = modes == CODED
         raised = np.zeros(self.grid.cells, bool)
         if following is not None:
-            raised = coded & (self._error(frame.latents, following.latents) < BIT * bits)
+            raised = coded & (self._error(frame.latents, following.latents) < BIT_WEIGHT * bits)
         chosen = still
         if not intra or raised.any() or self._allocate:
             base = self._allocate(frame.pixels, intra) if self._allocate else None
             offsets = _FrameOffsets(
-                base, RAISED * expand(raised, 2, self.grid.levels), expand(coded, 2, self.grid.levels)
+                base, RAISED_OFFSET * expand(raised, 2, self.grid.levels), expand(coded, 2, self.grid.levels)
             )
             chosen = self._quantise(frame.latents, offsets, None if intra else ~coded)
         result = self._write(chosen, modes, key, fields)
@@ -216,12 +216,12 @@ class FrameEncoder(_FrameState):
         return bits
 
     def _choose_modes(self, frame: Frame, still: Quantised, bits: np.ndarray) -> np.ndarray:
-        """Choose the mode, uint8 (h, w), of each cell that minimises error + `BIT` · bits."""
+        """Choose the mode, uint8 (h, w), of each cell that minimises error + `BIT_WEIGHT` · bits."""
         assert still.values is not None
-        losses = [self._error(frame.latents, still.values) + BIT * bits]
+        losses = [self._error(frame.latents, still.values) + BIT_WEIGHT * bits]
         losses += [self._error(frame.latents, source.values) for source in self._sources]
         modes = np.argmin(losses, 0).astype(np.uint8)
-        if bits[modes != CODED].sum() <= WORTHWHILE * bits.sum():
+        if bits[modes != CODED].sum() <= MIN_SAVING * bits.sum():
             modes[:] = CODED
         return modes
 

@@ -54,10 +54,7 @@ class Encoding:
     options: Mapping[str, Any] = field(default_factory=dict)
     strict: bool = False
     takes: ClassVar = frozenset(IMAGE_SUFFIXES)
-
-    @property
-    def suffix(self) -> str:
-        return ".cotam"
+    suffix: ClassVar = ".cotam"
 
     def __call__(self, image: Any) -> Converted:
         """Encode anything that `cotam.encode` takes.

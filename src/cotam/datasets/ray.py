@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cotam.datasets.conversion import Conversion, Decoding, Encoding
-from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.shards import Row, Unit, UnitConverter
 from cotam.datasets.workers import DEATHS, killed_row, start_worker
 from cotam.errors import CotamError, InputError, MissingExtraError
 from cotam.options import View
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_dataset", "encode_dataset", "tasks"]
 
-_PATIENCE = 30.0
+_CHECK_SECONDS = 30.0
 """Seconds without a result before checking that the cluster has machines left."""
 
 
@@ -148,7 +148,7 @@ class _Images:
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
 
-def tasks(work: Work, units: Sequence[Unit], *, jobs: int | None, address: str) -> Generator[Row]:
+def tasks(work: UnitConverter, units: Sequence[Unit], *, jobs: int | None, address: str) -> Generator[Row]:
     """Convert units in tasks on a cluster; a `cotam.datasets.run.Engine`.
 
     Parameters
@@ -183,18 +183,18 @@ def _check_answers(address: str) -> None:
             raise InputError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
 
 
-def _convert(work: Work, unit: Unit) -> Row:
+def _convert(work: UnitConverter, unit: Unit) -> Row:
     start_worker()
     return work(unit)
 
 
-def _run_tasks(work: Work, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
+def _run_tasks(work: UnitConverter, units: Sequence[Unit], jobs: int) -> Iterator[Row]:
     """Yield the rows of units as their tasks finish; Ray repeats tasks whose worker dies."""
     convert = ray.remote(num_cpus=1, max_retries=DEATHS - 1)(_convert).remote
     shared, rest = ray.put(work), iter(units)
     running = {convert(shared, unit): unit for unit in islice(rest, jobs)}
     while running:
-        found, _ = ray.wait(list(running), timeout=_PATIENCE)
+        found, _ = ray.wait(list(running), timeout=_CHECK_SECONDS)
         if not found and not any(node["Alive"] for node in ray.nodes()):
             raise CotamError("the Ray cluster has no machine left: run it again, what is done is not redone")
         for ready in found:

@@ -18,29 +18,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cotam import files
-from cotam.datasets.shards import TABLES, Row, Unit, Work, is_apple_double, output_of, require_tables
+from cotam.datasets.shards import TABLES, Row, Unit, UnitConverter, is_apple_double, output_of, require_tables
 from cotam.errors import InputError
 
 __all__ = [
     "FAILURES",
     "MANIFEST",
     "NOTES",
+    "Contents",
     "Engine",
     "Outcome",
-    "Plan",
     "Watch",
-    "plan",
+    "find_contents",
     "run",
 ]
 
 MANIFEST, FAILURES, NOTES = "manifest.jsonl", "failures.jsonl", "notes.jsonl"
 
-Engine = Callable[[Work, Sequence[Unit]], Generator[Row]]
+Engine = Callable[[UnitConverter, Sequence[Unit]], Generator[Row]]
 """Converts units in any order, and yields the row of each when it is done. When closed, it writes no more."""
 
 
 @dataclass
-class Plan:
+class Contents:
     """The contents of a data set.
 
     Attributes
@@ -58,9 +58,9 @@ class Plan:
     other: Counter[str] = field(default_factory=Counter)
 
 
-Watch = Callable[[Plan, int], AbstractContextManager[Callable[[Row], None]]]
-"""Shows the progress of a run: (plan, number of units to convert) → context of a function that is called with
-the row of each finished unit."""
+Watch = Callable[[Contents, int], AbstractContextManager[Callable[[Row], None]]]
+"""Shows the progress of a run: (contents, number of units to convert) → context of a function that is called
+with the row of each finished unit."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Outcome:
     notes: int
 
 
-def plan(work: Work, name: str | None = None) -> Plan:
+def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
     """Find the files to convert.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
@@ -95,7 +95,7 @@ def plan(work: Work, name: str | None = None) -> Plan:
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
-    found = Plan()
+    found = Contents()
     taken: dict[str, str] = {}
     for source in [name] if name else sorted(_below(work.source, work.target, found.special)):
         output = output_of(source, work.conversion)
@@ -210,23 +210,23 @@ def _line(value: Any) -> bytes:
 
 
 def run(
-    work: Work,
+    work: UnitConverter,
     engine: Engine,
     *,
     name: str | None = None,
     overwrite: bool = False,
-    watch: Watch = lambda plan, todo: nullcontext(lambda row: None),
+    watch: Watch = lambda contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
     """Convert what is not converted yet.
 
-    Raises InputError as `plan`, or if existing outputs have other settings and ``overwrite`` is False.
+    Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
 
     Parameters
     ----------
     name : name of the only file to convert, instead of all
     overwrite : whether to convert everything again
     """
-    found = plan(work, name)
+    found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)
     with _locked(work.target):
         return _run(work, found, engine, watch, overwrite)
@@ -254,7 +254,7 @@ def _locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _run(work: Work, found: Plan, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
+def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)

@@ -25,17 +25,17 @@ from cotam.screen import ERRORS, describe
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TABLES", "TARS", "Row", "Unit", "Work", "is_apple_double", "output_of", "require_tables"]
+__all__ = ["TABLES", "TARS", "Row", "Unit", "UnitConverter", "is_apple_double", "output_of", "require_tables"]
 
 TABLES = (".parquet",)
 TARS = (".tar", ".tar.gz", ".tgz")
-_ROWS = 64
+_BATCH_ROWS = 64
 """Rows of a table that are converted at a time."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A file to convert and its output, as names below the folders of a `Work`, with slashes."""
+    """A file to convert and its output, as names below the folders of a `UnitConverter`, with slashes."""
 
     source: str
     output: str
@@ -80,7 +80,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Work:
+class UnitConverter:
     """How units are converted.
 
     Attributes
@@ -130,7 +130,7 @@ class Work:
                 schema = _schema(pyarrow, table.schema_arrow, self.column)
                 number, at = 0, schema.get_field_index(self.column)
                 with parquet.ParquetWriter(file, schema) as writer:
-                    for batch in table.iter_batches(_ROWS):
+                    for batch in table.iter_batches(_BATCH_ROWS):
                         found = []
                         for cell in batch.column(at).to_pylist():
                             found.append(self._cell(cell, f"{row.source}:{number}", row))

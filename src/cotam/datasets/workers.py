@@ -15,7 +15,7 @@ from os import _exit
 from threading import Thread
 from typing import TYPE_CHECKING, cast
 
-from cotam.datasets.shards import Row, Unit, Work
+from cotam.datasets.shards import Row, Unit, UnitConverter
 from cotam.runtime import limit_threads
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def killed_row(unit: Unit) -> Row:
     return Row(unit.source, None, failed=[{"image": unit.source, "error": error}])
 
 
-def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]:
+def processes(work: UnitConverter, units: Sequence[Unit], *, jobs: int) -> Generator[Row]:
     """Convert units in ``jobs`` processes with one thread each, which load the graphs once; an `Engine`.
 
     When closed or interrupted, it kills them, even in the middle of a file.
@@ -86,7 +86,7 @@ def processes(work: Work, units: Sequence[Unit], *, jobs: int) -> Generator[Row]
             process.join()
 
 
-def _start(work: Work) -> tuple[Connection, SpawnProcess]:
+def _start(work: UnitConverter) -> tuple[Connection, SpawnProcess]:
     """Start a worker, and return the pipe for its units and rows."""
     context = get_context("spawn")
     ours, its = context.Pipe()
@@ -113,7 +113,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(work: Work, pipe: Connection) -> None:
+def _serve(work: UnitConverter, pipe: Connection) -> None:
     """Convert the units that come through a pipe; the parent ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes
     if hasattr(signal, "pthread_sigmask"):

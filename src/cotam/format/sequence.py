@@ -18,8 +18,8 @@ from cotam.format.varint import read_varint, varint
 __all__ = [
     "TICKS",
     "CodedFrame",
-    "Entry",
     "Index",
+    "IndexEntry",
     "SequenceReader",
     "SequenceWriter",
     "read_index",
@@ -60,7 +60,7 @@ class CodedFrame:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """A frame in the index.
 
     Attributes
@@ -82,7 +82,7 @@ class Index:
     """Header and index of a sequence, with at least one entry; the first is a key frame."""
 
     header: Header
-    entries: tuple[Entry, ...]
+    entries: tuple[IndexEntry, ...]
 
 
 class _IndexWriter:
@@ -185,13 +185,15 @@ class SequenceReader:
         if self._source.read(1):
             raise FormatError("there are bytes after the end of the sequence")
 
-    def frames_from(self, entries: Sequence[Entry], first: int) -> Iterator[tuple[int, bytes, CodedFrame]]:
+    def frames_from(
+        self, entries: Sequence[IndexEntry], first: int
+    ) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Yield as `frames` does, starting at frame ``first`` of a seekable stream with this index.
 
         Raises DamagedError or FormatError if a chunk is not valid, or is not where the index says.
         """
-        for self.count in range(first, len(entries)):
-            entry = entries[self.count]
+        self.count = first
+        for entry in entries[first:]:
             self._source.seek(entry.start)
             start, tag = self._read, self._take(1, "before its index")[0]
             if tag & ~0x07 != _FRAME or bool(tag & 1) != entry.key:
@@ -253,14 +255,14 @@ def read_index(data: bytes) -> Index:
     if zlib.crc32(data[at : end - 4]) != int.from_bytes(data[end - 4 : end], "little"):
         raise DamagedError("the index at the end is damaged: its checksum does not match")
     start, ticks = first, 0
-    entries: list[Entry] = []
+    entries: list[IndexEntry] = []
     count, position = read_varint(data, at + 1, "index")
     while len(entries) < count and position < end - 4:
         flags = data[position]
         gap, position = read_varint(data, position + 1, "index")
         size, position = read_varint(data, position, "index")
         ticks += gap
-        entries.append(Entry(start, size, ticks, bool(flags & 1), bool(flags & 2)))
+        entries.append(IndexEntry(start, size, ticks, bool(flags & 1), bool(flags & 2)))
         start += size
     if len(entries) < count or start != at or position != end - 4 or not entries or not entries[0].key:
         raise DamagedError("the index at the end does not fit the frames before it")

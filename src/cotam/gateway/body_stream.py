@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Frames, Part
 
-__all__ = ["Outgoing", "Placeholders"]
+__all__ = ["Placeholders", "StreamedBody"]
 
 _STEP = 3 << 18
 """Bytes of a file that are encoded at a time, a multiple of three."""
@@ -23,7 +23,7 @@ _PREFIX = 15
 """Length of the random prefix of placeholders, in bytes."""
 
 
-class Outgoing:
+class StreamedBody:
     """A body that is read once, in pieces: texts of JSON, and the files between them as base64."""
 
     def __init__(self, texts: list[bytes], files: list[bytes]) -> None:
@@ -68,8 +68,8 @@ class Placeholders:
         self._files.append(media.data)
         return Media(media.media_type, self._prefix + (len(self._files) - 1).to_bytes(3))
 
-    def fill(self, text: bytes) -> Outgoing:
+    def fill(self, text: bytes) -> StreamedBody:
         """Return the body whose JSON, with placeholders, is ``text``."""
         texts = re.split(re.escape(base64.b64encode(self._prefix)) + b"(.{4})", text)
         numbers = [int.from_bytes(base64.b64decode(number)) for number in texts[1::2]]
-        return Outgoing(texts[::2], [self._files[number] for number in numbers])
+        return StreamedBody(texts[::2], [self._files[number] for number in numbers])

@@ -12,24 +12,25 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-__all__ = ["BEST", "KEPT", "plan", "quantised_room"]
+__all__ = ["BEST", "LATEST", "plan", "quantised_room"]
 
 BEST = -1
 """The rung of the best quality that the API takes."""
 
-KEPT = 3
+LATEST = 3
 """Number of latest images, which are reduced last."""
 
 _AFTER_STEP = (0.5, 0.75, 1.0)
 """Shares of the room to fill after a step; the first that is possible without the latest images is used."""
 
-_NOTCHES = 8
+_ROOM_STEPS = 8
+"""Steps into which `quantised_room` divides a limit."""
 
-Size = Callable[[int, int], int]
+SizeAt = Callable[[int, int], int]
 """(number of an image, rung) → bytes."""
 
 
-def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] | None:
+def plan(turns: Sequence[int], size: SizeAt, rungs: int, room: int) -> list[int] | None:
     """Return the rung of each image; None if they do not fit at the lowest.
 
     Parameters
@@ -45,13 +46,11 @@ def plan(turns: Sequence[int], size: Size, rungs: int, room: int) -> list[int] |
         total += sum(size(number, BEST) for number in range(start, end))
         if total <= room:
             continue
-        for older, goal in _steps(turns, start, end, room):
-            lower = _lower(chosen, older, size, rungs, goal)
-            if lower is not None:
-                chosen = lower
-                break
-        else:
+        steps = (_lower(chosen, *step, size, rungs) for step in _steps(turns, start, end, room))
+        lower = next((found for found in steps if found is not None), None)
+        if lower is None:
             return None
+        chosen = lower
         total = sum(size(number, rung) for number, rung in enumerate(chosen))
     return chosen
 
@@ -65,10 +64,10 @@ def _groups(turns: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tuple[int, int]]:
-    """Yield how many of the first images may be reduced, and the bytes to reach, mildest first."""
+    """Yield how many of the first images to reduce, and the bytes of all to reach, mildest step first."""
     recent = start
     for first, _ in reversed(list(_groups(turns[:start]))):
-        if end - first > KEPT:
+        if end - first > LATEST:
             break
         recent = first
     for older in (recent, start):
@@ -77,8 +76,8 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     yield end, room
 
 
-def _lower(chosen: Sequence[int], older: int, size: Size, rungs: int, goal: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit; None if they fit at none."""
+def _lower(chosen: Sequence[int], older: int, goal: int, size: SizeAt, rungs: int) -> list[int] | None:
+    """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one."""
     if not older:
         return None
 
@@ -97,6 +96,6 @@ def quantised_room(limit: int, rest: int) -> int:
 
     The rest, which grows with each turn, is rounded up in coarse steps, so that the room changes rarely.
     """
-    notch = max(limit // _NOTCHES, 1)
+    notch = max(limit // _ROOM_STEPS, 1)
     room = limit - -(-rest // notch) * notch
     return room if room > notch else max(limit - rest, 0)

@@ -11,12 +11,12 @@ from typing import Literal, Protocol
 from cotam.errors import CotamError, InputError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
-from cotam.gateway.exchange import Note
+from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 
 __all__ = [
     "Changes",
@@ -52,7 +52,7 @@ class Job:
     max_images : largest number of images and frames
     check : raises if the client has disconnected
     formats : image formats that the upstream reads, if its server is known
-    held : stored files that patches in the request may be based on
+    files : files that patches in the request may be based on
     tokens : visual tokens of all images, set by converters that know the model
     """
 
@@ -62,9 +62,9 @@ class Job:
     rest: int = 0
     max_images: int = 1 << 30
     check: Callable[[], None] = lambda: None
-    notes: list[Note] = field(default_factory=list)
+    conversions: list[Conversion] = field(default_factory=list)
     formats: tuple[str, ...] | None = None
-    held: Held = field(default_factory=lambda: Held(Store(0), ""))
+    files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
     tokens: int | None = None
 
 

@@ -14,11 +14,11 @@ from starlette.types import Scope
 
 from cotam.gateway.store import Store
 
-__all__ = ["Exchange", "Metrics", "Note", "exchange_of"]
+__all__ = ["Conversion", "Exchange", "Metrics", "exchange_of"]
 
 
 @dataclass(frozen=True)
-class Note:
+class Conversion:
     """The conversion of an image or video: kinds and bytes of its file before and after, and duration."""
 
     source: str
@@ -53,7 +53,7 @@ class Exchange:
     bytes_in: int = 0
     bytes_upstream: int = 0
     bytes_out: int = 0
-    notes: list[Note] = field(default_factory=list)
+    conversions: list[Conversion] = field(default_factory=list)
     tokens: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     owner: str = "shared"
@@ -79,9 +79,12 @@ class Exchange:
             "bytes_in": self.bytes_in,
             "bytes_upstream": self.bytes_upstream,
             "bytes_out": self.bytes_out,
-            "images": Counts(f"{note.source}>{note.result}" for note in self.notes),
-            "image_bytes": [sum(n.bytes_in for n in self.notes), sum(n.bytes_out for n in self.notes)],
-            "cached": sum(note.cached for note in self.notes),
+            "images": Counts(f"{one.source}>{one.result}" for one in self.conversions),
+            "image_bytes": [
+                sum(one.bytes_in for one in self.conversions),
+                sum(one.bytes_out for one in self.conversions),
+            ],
+            "cached": sum(one.cached for one in self.conversions),
         }
         for name in ("upstream_id", "tokens", "saved", "error"):
             if (value := getattr(self, name)) is not None:
@@ -115,11 +118,11 @@ class Metrics:
         self.requests.labels(route, exchange.status).inc()
         for direction in ("in", "upstream", "out"):
             self.bytes.labels(direction).inc(getattr(exchange, f"bytes_{direction}"))
-        for note in exchange.notes:
-            self.images.labels(note.source, note.result).inc()
-            self.image_bytes.labels("in").inc(note.bytes_in)
-            self.image_bytes.labels("out").inc(note.bytes_out)
-            self.cached.inc(note.cached)
+        for one in exchange.conversions:
+            self.images.labels(one.source, one.result).inc()
+            self.image_bytes.labels("in").inc(one.bytes_in)
+            self.image_bytes.labels("out").inc(one.bytes_out)
+            self.cached.inc(one.cached)
         for stage, seconds in exchange.seconds.items():
             self.seconds.labels(stage).observe(seconds)
         self.seconds.labels("total").observe(time.perf_counter() - exchange.started)

@@ -13,13 +13,13 @@ from cotam.format.header import is_sequence
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
-from cotam.gateway.exchange import Note
+from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
-from cotam.image.fit import resize, target_size
+from cotam.image.fit import resize, shrunk_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 from cotam.standard import files
@@ -171,7 +171,7 @@ class _Request:
         if self._model:
             detail = part.detail or self._job.detail
             width, height = self._model.size_for(width, height, detail, images=self._count)
-        return target_size(width, height, None, self._max_pixels)
+        return shrunk_size(width, height, None, self._max_pixels)
 
     def tokens(self) -> int | None:
         """Return the visual tokens of the images for the model; None if unknown."""
@@ -199,8 +199,8 @@ class _Request:
                 result = self.form
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            note = Note(image.kind, result, len(image.data), size, image.seconds, image.cached)
-            self._job.notes.append(note)
+            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, image.cached)
+            self._job.conversions.append(conversion)
         return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:

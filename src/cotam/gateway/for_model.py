@@ -22,7 +22,7 @@ from cotam.gateway.converter import (
     media_in,
     part_errors,
 )
-from cotam.gateway.exchange import Note
+from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
@@ -102,7 +102,9 @@ class ForModel:
         except (InputError, LimitError) as error:
             log_passing(part, error)
             return None
-        job.notes.append(Note(kind, "png", len(data), len(png), time.perf_counter() - started, cached))
+        job.conversions.append(
+            Conversion(kind, "png", len(data), len(png), time.perf_counter() - started, cached)
+        )
         return Media(MEDIA_TYPES["png"], png)
 
     def _convert(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
@@ -117,7 +119,7 @@ class ForModel:
         key = *_key(data, job), "frames"
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
         seconds = time.perf_counter() - started
-        job.notes.append(Note("sequence", "png", len(data), _size(frames), seconds, cached))
+        job.conversions.append(Conversion("sequence", "png", len(data), _size(frames), seconds, cached))
         self._log_row(data, data, "sequence")
         return frames
 
@@ -139,7 +141,9 @@ class ForModel:
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._to_png(file, job)
-        job.notes.append(Note(source, "png", len(data), len(png), time.perf_counter() - started, cached))
+        job.conversions.append(
+            Conversion(source, "png", len(data), len(png), time.perf_counter() - started, cached)
+        )
         self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 
@@ -150,7 +154,7 @@ class ForModel:
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
             return saved(pixels_of(file))
-        base = job.held(base_of(file))
+        base = job.files.get(base_of(file))
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
         if depth == MAX_CHAIN:
@@ -210,7 +214,7 @@ class ForModel:
 
 def _key(data: bytes, job: Job) -> tuple[str, bytes]:
     """Return the key of a file in caches. It has the owner, so that none learns what others have sent."""
-    return job.held.owner, digest_of(data)
+    return job.files.owner, digest_of(data)
 
 
 def _size(new: Media | Frames) -> int:

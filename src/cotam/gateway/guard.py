@@ -80,7 +80,8 @@ class Guard:
                 self.metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
                 log.info("request", **exchange.line())
 
-    def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
+    def _check_web_page(self, headers: Headers) -> None:
+        """Refuse requests of web pages of other origins, and those to host names that such pages can use."""
         host = headers.get("host", "")
         if self.local and not is_loopback(_host_and_port(f"//{host}")[0]):
             message = f"Host {host[:100]!r} is not localhost: only programs on this machine are served"
@@ -89,6 +90,9 @@ class Guard:
         if origin and origin not in self.origins and _host_and_port(origin) != _host_and_port(f"//{host}"):
             message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
             raise RefusedError(message, 403)
+
+    def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
+        self._check_web_page(headers)
         if headers.get("upgrade", "").lower() == "websocket":
             raise RefusedError(
                 "WebSockets are not relayed: use the API over HTTP, with server-sent events", 501

@@ -33,7 +33,7 @@ from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC
 from cotam.gateway.store import digest_of
 
-__all__ = ["LINK_TYPE", "Body", "pack", "split", "unpack"]
+__all__ = ["LINK_TYPE", "LinkBody", "pack", "split", "unpack"]
 
 LINK_TYPE = "application/vnd.cotam.link"
 
@@ -46,12 +46,12 @@ _BASE64 = re.compile(
 )
 """A file in JSON, after a quotation mark or ``;base64,``; small files other than .cotam stay."""
 
-_MOST = 10_000
+_MAX_FILES = 10_000
 """Largest number of files extracted from a body; others stay in the text."""
 
 
 @dataclass(frozen=True)
-class Body:
+class LinkBody:
     """A body without its files.
 
     Attributes
@@ -84,7 +84,7 @@ class Body:
         return b"".join([*pieces, self.text[done:]])
 
 
-def split(body: bytes, media_type: str) -> Body:
+def split(body: bytes, media_type: str) -> LinkBody:
     """Extract the files from a JSON body."""
     pieces: list[bytes] = []
     places: list[tuple[int, bytes]] = []
@@ -92,7 +92,7 @@ def split(body: bytes, media_type: str) -> Body:
     done = size = 0
     for match in _BASE64.finditer(body):
         text = match.group()
-        if len(text) % 4 or len(places) == _MOST:
+        if len(text) % 4 or len(places) == _MAX_FILES:
             continue
         data = base64.b64decode(text)
         if base64.b64encode(data) != text:  # unused bits at its end are set
@@ -103,10 +103,10 @@ def split(body: bytes, media_type: str) -> Body:
         places.append((size, digest))
         files[digest] = data
         done = match.end()
-    return Body(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
+    return LinkBody(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
 
 
-def pack(body: Body, files: Iterable[bytes]) -> bytes:
+def pack(body: LinkBody, files: Iterable[bytes]) -> bytes:
     """Serialise a body for the link with these files; others are named by their SHA-256."""
     files = list(files)
     text, kind = zlib.compress(body.text), body.media_type.encode("latin-1")[:255]
@@ -119,7 +119,7 @@ def pack(body: Body, files: Iterable[bytes]) -> bytes:
     return b"".join([head, kind, *places, lengths, text, *files])
 
 
-def unpack(data: bytes, limit: int) -> Body:
+def unpack(data: bytes, limit: int) -> LinkBody:
     """Parse the result of `pack`.
 
     Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
@@ -139,8 +139,10 @@ def unpack(data: bytes, limit: int) -> Body:
     if not data.startswith(_MAGIC):
         raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
     _, kind_length, text_length, count, files = fields(_HEAD)
-    if count + files > 2 * _MOST:
-        raise LimitError(f"the link body has {count + files:,} files: more than the limit of {2 * _MOST:,}")
+    if count + files > 2 * _MAX_FILES:
+        raise LimitError(
+            f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
+        )
     media_type = take(kind_length).decode("latin-1")
     if re.search("[\r\n\0]", media_type):
         raise InputError(f"the link body has the media type {media_type!r}, which no header can have")
@@ -156,7 +158,7 @@ def unpack(data: bytes, limit: int) -> Body:
     sent = [take(length) for length in lengths]
     if left := stream.read():
         raise InputError(f"the link body has {len(left)} bytes behind its end")
-    return Body(media_type, text, tuple(places), {digest_of(file): file for file in sent})
+    return LinkBody(media_type, text, tuple(places), {digest_of(file): file for file in sent})
 
 
 def _inflate(data: bytes, limit: int) -> bytes:

@@ -25,20 +25,20 @@ from cotam.gateway.media import check_size, is_cotam
 from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
-from cotam.image.fit import shrink_to_fit, target_size
+from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.read import Pixels, outline, to_rgb
 
 __all__ = ["Patcher", "Source"]
 
 _OWNER = "edge"
 
-SHARED = 1 / 3
+MIN_SHARED = 1 / 3
 """Smallest share of cells that an earlier image must have in common with the new one to be its base."""
 
-COVERED = 0.75
+MAX_COVERED = 0.75
 """Largest share of the new image that the rectangles of a patch may cover."""
 
-SURE = 0.5
+SURE_RATIO = 0.5
 """A patch is taken without encoding the whole image if it has at most this share of the bytes that the still
 at the start of its chain takes for as many pixels. Otherwise both are made, and the smaller is taken."""
 
@@ -92,12 +92,12 @@ class Patcher:
             return _whole(pixels, options)
         cells = changed_cells(pixels, _pixels(best.data, best.options))
         areas = rectangles(cells)
-        if sum(map(area_size, areas)) > COVERED * cells.size:
+        if sum(map(area_size, areas)) > MAX_COVERED * cells.size:
             return _whole(pixels, options)
         self.files.put(_OWNER, best.file)
         patch = _patch(pixels, options, areas, best.file)
         *_, whole = best.file, *self._chain(best.file)
-        if whole is not None and len(patch) <= SURE * _bytes_per_pixel(whole) * pixels[..., 0].size:
+        if whole is not None and len(patch) <= SURE_RATIO * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
         return min(patch, _whole(pixels, options), key=len)
 
@@ -115,7 +115,7 @@ class Patcher:
             if _has_compared_pixels(source)
         ]
         share, number = max(shares, default=(0.0, 0))
-        return earlier[number] if share >= SHARED and depth_of(earlier[number].file) < MAX_CHAIN else None
+        return earlier[number] if share >= MIN_SHARED and depth_of(earlier[number].file) < MAX_CHAIN else None
 
     def _hashes_of(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
         """Return the `cell_hashes` of an image, decoded from ``data`` unless its pixels are given."""
@@ -155,7 +155,7 @@ def _has_compared_pixels(source: Source) -> bool:
     if is_cotam(source.file):
         return not source.options.target_size
     width, height, _ = outline(source.data)
-    return target_size(width, height, source.options.fit, source.options.max_pixels) == (width, height)
+    return shrunk_size(width, height, source.options.fit, source.options.max_pixels) == (width, height)
 
 
 def _bytes_per_pixel(file: bytes) -> float:

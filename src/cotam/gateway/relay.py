@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.body_stream import Outgoing, Placeholders
+from cotam.gateway.body_stream import Placeholders, StreamedBody
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
@@ -29,7 +29,7 @@ from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.upstream_kind import Detector, Peer
 
@@ -80,7 +80,7 @@ class Relay:
             received = await self._receive(self.receiver, body, exchange)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
-        content: bytes | Outgoing = b""
+        content: bytes | StreamedBody = b""
         sender = None
         if body:
             with exchange.stage("images"):
@@ -121,20 +121,24 @@ class Relay:
         if self.peer and not await self.peer.takes_cotam():
             return None
         # Without a link there may be patches of a client that makes them itself.
-        own = Held(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(notes=exchange.notes, max_images=self.max_images, held=received.held if received else own)
+        own = RequestFiles(self.receiver.store if self.receiver else Store(0), exchange.owner)
+        job = Job(
+            conversions=exchange.conversions,
+            max_images=self.max_images,
+            files=received.files if received else own,
+        )
         job.formats = await self.detector.formats() if self.detector else None
         return job
 
     async def _open(
-        self, scope: Scope, content: bytes | Outgoing, exchange: Exchange, sender: Sender | None
+        self, scope: Scope, content: bytes | StreamedBody, exchange: Exchange, sender: Sender | None
     ) -> httpx2.Response:
         """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
         url = self.upstream.url(path, Upstream.query(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
-        if not sender or not content or isinstance(content, Outgoing):
+        if not sender or not content or isinstance(content, StreamedBody):
             return await self.upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
@@ -145,7 +149,7 @@ class Relay:
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | Outgoing:
+    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | StreamedBody:
         """Return the body for the upstream. Runs in a thread, since large bodies take time."""
         check()
         headers = Headers(scope=scope)

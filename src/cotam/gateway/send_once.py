@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import httpx2
 
 from cotam.errors import CotamError, LimitError
-from cotam.gateway.link import LINK_TYPE, Body, pack, split, unpack
+from cotam.gateway.link import LINK_TYPE, LinkBody, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
-from cotam.gateway.store import Held, Store
+from cotam.gateway.store import RequestFiles, Store
 
 __all__ = ["STORED_HEADER", "Received", "Receiver", "Sender", "is_link", "with_type"]
 
@@ -36,8 +36,10 @@ _MISSING = "missing"
 ATTEMPTS = 3
 """Largest number of attempts for a request; in the last one all files are sent."""
 
-_KNOWN = 100_000
-_MAX_ANSWER = 2_000_000
+_MAX_KNOWN = 100_000
+"""Largest number of files of the gateway that an edge remembers."""
+
+_MAX_ANSWER_BYTES = 2_000_000
 
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 """(body, media type) → the answer, whose body is still to be read."""
@@ -58,12 +60,12 @@ def with_type(headers: Sequence[tuple[bytes, bytes]], media_type: str) -> list[t
 class Received:
     """A restored request: body and media type as the client of the edge sent them.
 
-    ``held`` has the files for patches in it; ``stored`` is whether all its files are stored for next time.
+    ``files`` has the bases of patches in it; ``stored`` is whether all files are stored for the next request.
     """
 
     body: bytes
     media_type: str
-    held: Held
+    files: RequestFiles
     stored: bool
 
 
@@ -87,7 +89,7 @@ class Receiver:
             raise RefusedError(str(error)) from error
         for file in parts.files.values():
             self.store.put(owner, file)
-        found, missing = _resolve(parts.digests, Held(self.store, owner, parts.files))
+        found, missing = _resolve(parts.digests, RequestFiles(self.store, owner, parts.files).get)
         if missing:
             raise RefusedError(
                 f"{len(missing)} files are not stored here: send them",
@@ -98,11 +100,12 @@ class Receiver:
         if parts.size(found) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
         stored = all(self.store.holds(owner, digest) for digest in found)
-        return Received(parts.join(found), parts.media_type, Held(self.store, owner, found), stored)
+        files = RequestFiles(self.store, owner, found)
+        return Received(parts.join(found), parts.media_type, files, stored)
 
 
 def _resolve(
-    digests: Iterable[bytes], held: Callable[[bytes], bytes | None]
+    digests: Iterable[bytes], find: Callable[[bytes], bytes | None]
 ) -> tuple[dict[bytes, bytes], list[bytes]]:
     """Return the files of these digests and of the bases below them, and the missing digests."""
     found: dict[bytes, bytes] = {}
@@ -112,7 +115,7 @@ def _resolve(
         digest = left.pop()
         if digest in found or digest in missing:
             continue
-        file = held(digest)
+        file = find(digest)
         if file is None:
             missing[digest] = None
             continue
@@ -168,7 +171,7 @@ class Sender:
             "the gateway asks again for images that it was just sent: try again, or use --no-send-once", 502
         )
 
-    def _unknown(self, parts: Body, files: Mapping[bytes, bytes]) -> set[bytes]:
+    def _unknown(self, parts: LinkBody, files: Mapping[bytes, bytes]) -> set[bytes]:
         """Return the files to send first.
 
         An edge that was just started asks for the images of earlier turns before sending them again.
@@ -179,7 +182,7 @@ class Sender:
         self._has_started = True
         self._forget(digests)
         self._known |= dict.fromkeys(digests)
-        self._forget(list(self._known)[:-_KNOWN])
+        self._forget(list(self._known)[:-_MAX_KNOWN])
 
     def _forget(self, digests: Iterable[bytes]) -> None:
         for digest in digests:
@@ -192,7 +195,7 @@ async def _missing_in(answer: httpx2.Response) -> set[bytes]:
     try:
         async for chunk in answer.aiter_bytes():
             data += chunk
-            if len(data) > _MAX_ANSWER:
+            if len(data) > _MAX_ANSWER_BYTES:
                 break
         return {bytes.fromhex(text) for text in json.loads(data)["missing"]}
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:

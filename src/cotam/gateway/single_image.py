@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 import cotam
 from cotam.errors import CotamError, InputError
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.exchange import Note, exchange_of
+from cotam.gateway.exchange import Conversion, exchange_of
 from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, is_cotam, saved, video_format
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import STILL, RequestOptions, options_in_query
@@ -75,13 +75,18 @@ class SingleImage:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         options = options_in_query(Request(scope).query_params, self.names)
-        work = partial(self._process, body, Headers(scope=scope), options, exchange.notes)
+        work = partial(self._process, body, Headers(scope=scope), options, exchange.conversions)
         with exchange.stage("images"):
             response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
     def _process(
-        self, body: bytes, headers: Headers, options: RequestOptions, notes: list[Note], check: Check
+        self,
+        body: bytes,
+        headers: Headers,
+        options: RequestOptions,
+        conversions: list[Conversion],
+        check: Check,
     ) -> Response:
         check()
         body = self.bodies.decompress(body, headers)
@@ -100,7 +105,7 @@ class SingleImage:
             raise RefusedError("not enough memory for the image", 503) from error
         if result := _KINDS.get(response.media_type or ""):
             source, made = format_of(body) or "cotam", len(response.body)
-            notes.append(Note(source, result, len(body), made, seconds, cached=False))
+            conversions.append(Conversion(source, result, len(body), made, seconds, cached=False))
         return response
 
 

@@ -28,7 +28,7 @@ from cotam.errors import InputError
 from cotam.gateway import log
 from cotam.gateway.cache import OVERHEAD
 
-__all__ = ["Held", "Store", "digest_of"]
+__all__ = ["RequestFiles", "Store", "digest_of"]
 
 _Key = tuple[str, bytes]
 """Owner and SHA-256."""
@@ -167,14 +167,14 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Held:
+class RequestFiles:
     """The files that a request may use: its own, and those stored for its owner."""
 
     store: Store
     owner: str
     files: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
 
-    def __call__(self, digest: bytes) -> bytes | None:
+    def get(self, digest: bytes) -> bytes | None:
         """Return the file with this SHA-256, or None."""
         return self.files.get(digest) or self.store.get(self.owner, digest)
 

@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
-from cotam.gateway.body_stream import Outgoing
+from cotam.gateway.body_stream import StreamedBody
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
 
@@ -148,7 +148,7 @@ class Upstream:
         return kept
 
     async def open(
-        self, method: str, url: str, headers: RawHeaders, body: bytes | Outgoing
+        self, method: str, url: str, headers: RawHeaders, body: bytes | StreamedBody
     ) -> httpx2.Response:
         """Send a request; the body of the answer is not read yet.
 
@@ -157,7 +157,7 @@ class Upstream:
         """
         try:
             content: bytes | AsyncIterator[bytes] | None = None
-            if isinstance(body, Outgoing):
+            if isinstance(body, StreamedBody):
                 headers, content = [*headers, (b"content-length", b"%d" % len(body))], aiter(body)
             elif body:
                 content = body

@@ -30,7 +30,7 @@ SECONDS = 3
 AGAIN_SECONDS = 10
 """Smallest time between two requests."""
 
-_MOST_BYTES = 1_000_000
+_MAX_ANSWER_BYTES = 1_000_000
 
 
 class _Poller:
@@ -54,7 +54,7 @@ class _Poller:
             async with asyncio.timeout(SECONDS):
                 answer = await self._upstream.open("GET", self._upstream.url(self._path), headers, b"")
                 try:
-                    small = int(answer.headers.get("content-length", "0")) <= _MOST_BYTES
+                    small = int(answer.headers.get("content-length", "0")) <= _MAX_ANSWER_BYTES
                     body = await answer.aread() if answer.status_code == 200 and small else b""
                 finally:
                     await answer.aclose()

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from cotam.guide.onnx import GraphGuide
 
-__all__ = ["FLAT", "PAGE", "Content", "examine", "flatness"]
+__all__ = ["MIN_FLATNESS", "MIN_PAGE_TEXT", "Content", "examine", "flatness"]
 
-PAGE = 0.4
+MIN_PAGE_TEXT = 0.4
 """Smallest share of text of a page (docs/guide.md)."""
 
-FLAT = 0.5
+MIN_FLATNESS = 0.5
 """Smallest flatness of flat graphics: all training screens have more than 0.6, all training photographs less
 than 0.5 (lab/docs/screens.md)."""
 
@@ -45,7 +45,7 @@ class Content:
     @property
     def is_page(self) -> bool:
         """Whether the image is mostly text, such as a receipt or a form, rather than a photograph."""
-        return self.text >= PAGE
+        return self.text >= MIN_PAGE_TEXT
 
     @property
     def profile(self) -> Literal["page", "mllm"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -90,26 +92,24 @@ def _grid(seen: np.ndarray, levels: np.ndarray, scale: float) -> Image.Image:
 
 
 def _legends(canvas: Image.Image, top: int, panel: int) -> None:
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    width = min(panel, 420)
-    ramp = np.linspace(-1, 1, width)
-    heat = _heat_colours(ramp * _OCTAVES)
+    ramp = np.linspace(-1, 1, min(panel, 420))
     colours, opacity = _level_colours(ramp * LIMIT)
     heat_marks = [f"1/{2**_OCTAVES}", "mean", f"{2**_OCTAVES} times"]
     level_marks = [f"-{LIMIT} coarser", "0", f"+{LIMIT} finer"]
-    for left, bar, marks, title in (
-        (_GAP, heat, heat_marks, "importance"),
-        (
-            panel + 2 * _GAP,
-            (1 - opacity) * 255 + opacity * colours,
-            level_marks,
-            "gain offsets, in quarter octaves",
-        ),
-    ):
-        strip = np.broadcast_to(np.rint(bar).astype(np.uint8), (_BAR, width, 3))
-        canvas.paste(Image.fromarray(np.ascontiguousarray(strip)), (left, top))
-        draw.rectangle((left, top, left + width - 1, top + _BAR), outline=(150, 150, 150))
-        below = top + _BAR + 3
-        for mark, at, anchor in zip(marks, (0.0, 0.5, 1.0), ("la", "ma", "ra"), strict=True):
-            draw.text((left + at * width, below), mark, fill=_INK, font=font, anchor=anchor)
-        draw.text((left, below + _TEXT), title, fill=_INK, font=font, anchor="la")
+    _legend(canvas, _GAP, top, _heat_colours(ramp * _OCTAVES), heat_marks, "importance")
+    mixed = (1 - opacity) * 255 + opacity * colours
+    _legend(canvas, panel + 2 * _GAP, top, mixed, level_marks, "gain offsets, in quarter octaves")
+
+
+def _legend(
+    canvas: Image.Image, left: int, top: int, colours: np.ndarray, marks: Sequence[str], title: str
+) -> None:
+    """Draw a bar of colours, (width, 3), with a mark at each end and in the middle."""
+    draw, font, width = ImageDraw.Draw(canvas), ImageFont.load_default(13), len(colours)
+    strip = np.broadcast_to(np.rint(colours).astype(np.uint8), (_BAR, width, 3))
+    canvas.paste(Image.fromarray(np.ascontiguousarray(strip)), (left, top))
+    draw.rectangle((left, top, left + width - 1, top + _BAR), outline=(150, 150, 150))
+    below = top + _BAR + 3
+    for mark, at, anchor in zip(marks, (0.0, 0.5, 1.0), ("la", "ma", "ra"), strict=True):
+        draw.text((left + at * width, below), mark, fill=_INK, font=font, anchor=anchor)
+    draw.text((left, below + _TEXT), title, fill=_INK, font=font, anchor="la")

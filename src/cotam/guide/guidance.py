@@ -14,7 +14,7 @@ from cotam.guide.multiscale import FUSION, importance
 __all__ = ["Allocation", "Guidance", "SmoothedGuidance"]
 
 SMOOTHING = 0.5
-"""Weight of the previous frames in log importance, against flicker of the offsets."""
+"""Weight of the previous frames in log importance, which reduces flicker of the offsets."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ __all__ = ["MAX_STRENGTH", "Policy", "to_levels"]
 Policy = Literal["log", "ternary"]
 
 MAX_STRENGTH = 16.0
-FITS = 2
+FIT_ROUNDS = 2
 """Rounds of fitting: the cost of the map and of rounding is known only after the first one."""
 
 LOSS = 2 * math.log(2) / LEVELS_PER_OCTAVE
@@ -87,7 +87,7 @@ def _balance(wanted: np.ndarray, costs: np.ndarray) -> np.ndarray:
     move = 0.0
     for step in (1.0, 0.125):  # cost rises with the move
         move = min((move + step * k for k in range(-8, 9)), key=error)
-    for _ in range(FITS):
+    for _ in range(FIT_ROUNDS):
         near = moved(move)
         slope = (bits(near + 1) - bits(near - 1)) / 2
         levels, map_bits = fit_levels(wanted + move, LOSS * slope)

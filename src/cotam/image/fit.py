@@ -11,10 +11,10 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["resize", "shrink_to_fit", "target_size"]
+__all__ = ["resize", "shrink_to_fit", "shrunk_size"]
 
 
-def target_size(
+def shrunk_size(
     width: int, height: int, fit: str | None = None, max_pixels: int | None = None
 ) -> tuple[int, int]:
     """Return the size (width, height) worth sending, with neither side larger than that of the image.
@@ -31,7 +31,7 @@ def target_size(
         raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")
     size = width, height
     if fit is not None:
-        from cotam.image import models  # 20 ms
+        from cotam.image import models  # takes 20 ms
 
         size = models.get(fit).size_for(width, height)
     if max_pixels is not None and size[0] * size[1] > max_pixels:
@@ -43,9 +43,9 @@ def target_size(
 
 
 def shrink_to_fit(pixels: Pixels, fit: str | None = None, max_pixels: int | None = None) -> Pixels:
-    """Shrink pixels, uint8 (H, W, 3), to their `target_size`; returns the same array if they have it."""
+    """Shrink pixels, uint8 (H, W, 3), to their `shrunk_size`; returns the same array if they have it."""
     height, width = pixels.shape[:2]
-    return resize(pixels, target_size(width, height, fit, max_pixels))
+    return resize(pixels, shrunk_size(width, height, fit, max_pixels))
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:

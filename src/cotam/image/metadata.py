@@ -9,7 +9,10 @@ from typing import Any
 
 from PIL import ExifTags
 
-__all__ = ["upright_metadata"]
+__all__ = ["PILLOW_KEYS", "upright_metadata"]
+
+PILLOW_KEYS = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
+"""Kind of metadata → its key in ``Image.info`` and ``Image.save``."""
 
 
 def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str, bytes]:

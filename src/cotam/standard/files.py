@@ -38,10 +38,10 @@ _Writer = Callable[[int], bytes]
 _LOWEST: dict[Format, int] = {"jpeg": 3, "webp": 0, "avif": 1, "png": 100}
 """Lowest quality; below it a smaller image shows more."""
 
-_SHRUNK: dict[Format, int] = {"jpeg": 10, "webp": 5, "avif": 12, "png": 100}
+_LOWEST_SHRUNK: dict[Format, int] = {"jpeg": 10, "webp": 5, "avif": 12, "png": 100}
 """Lowest quality of an image that is shrunk to fit its budget."""
 
-_STEP = 2**-0.25
+_SHRINK_STEP = 2**-0.25
 """Factor by which an image is shrunk repeatedly until it fits."""
 
 
@@ -140,7 +140,7 @@ def _fit_budget(
             raise TargetSizeError(target, len(data))
         # The header does not shrink, so no step is larger than the bytes above it ask for.
         step += max(1, int(2 * np.log2(len(data) / target)) - 1)
-        scale, lowest = _STEP**step, _SHRUNK[format]
+        scale, lowest = _SHRINK_STEP**step, _LOWEST_SHRUNK[format]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = resize(pixels, size)
     best, low, high = data, lowest, 101 if format != "png" else lowest + 1
@@ -169,7 +169,7 @@ def _writer(
     if not prefiltered:
         image = Image.fromarray(pixels)
         return lambda quality: _plain(image, format, quality)
-    seen = _Seen(pixels, pixels, importance, page, prefilter.flat_share(pixels) >= _FLAT)
+    seen = _Seen(pixels, pixels, importance, page, prefilter.flat_share(pixels) >= _MIN_FLAT_SHARE)
     if page and importance is not None and format != "png":
         smoothed = pixels if seen.flat else prefilter.smooth(pixels, importance)
         seen = replace(seen, smoothed=prefilter.without_tint(smoothed))
@@ -269,7 +269,7 @@ def _exact_images(pixels: Pixels) -> list[Image.Image]:
     return found
 
 
-_FLAT = 0.5
+_MIN_FLAT_SHARE = 0.5
 """Smallest share of pixels equal to their left and upper neighbours of flat graphics."""
 
 _TRIALS = TRIALS[2:]
