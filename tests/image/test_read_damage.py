@@ -64,6 +64,11 @@ def test_the_reason_is_told() -> None:
     with pytest.raises(InputError, match="truncated") as caught:
         to_rgb(DAMAGED["cut.jpg"]())
     assert isinstance(caught.value.__cause__, OSError)
+    for video in (b"\0\0\0\x20ftypisom" + bytes(20), b"\x1a\x45\xdf\xa3" + bytes(20), b"FLV\1" + bytes(20)):
+        with pytest.raises(InputError, match="is a video: cotam encode --fps 1 makes a sequence"):
+            to_rgb(video)
+    with pytest.raises(InputError, match="not an image of a known format"):
+        to_rgb(b"\0\0\0\x20ftypcrx " + bytes(20))
     with pytest.raises(InputError, match="EPS files are not accepted"):
         to_rgb(DAMAGED["vector.eps"]())
 

@@ -16,7 +16,7 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.errors import InputError
-from cotam.image.animation import open_clip
+from cotam.image.animation import Animation, open_clip
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 from cotam.image.sampling import read_clip
@@ -357,3 +357,14 @@ def coloured(frame: np.ndarray, pixels: str, space: str) -> bytes:
         container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
     return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_frames_of_animations_that_state_no_duration(form: str) -> None:
+    """Browsers show frames of 10 ms or less for 100 ms."""
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "green", "blue")]
+    for durations, expected in (([0, 0, 0], [0, 0.1, 0.2]), ([10, 20, 20], [0, 0.1, 0.12])):
+        file = io.BytesIO()
+        frames[0].save(file, form, save_all=True, append_images=frames[1:], duration=durations)
+        with closing(Animation(file.getvalue(), form)) as opened:
+            assert [seconds for seconds, _ in opened.frames()] == pytest.approx(expected, abs=0.002)

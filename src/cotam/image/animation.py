@@ -22,8 +22,8 @@ __all__ = ["Animation", "open_clip"]
 
 _HEAD = 4096
 
-_SHORTEST_GIF = 20
-"""GIF frames of fewer milliseconds last `_DEFAULT`, as in browsers."""
+_SHORTEST = 10
+"""Frames of so many milliseconds or fewer last `_DEFAULT`, as in browsers: they state no rate."""
 
 _DEFAULT = 100
 
@@ -164,6 +164,4 @@ def _lacks_trailer(image: Image.Image) -> bool:
 
 def _duration(image: Image.Image) -> float:
     milliseconds = float(image.info.get("duration") or 0)
-    if milliseconds <= 0 or (image.format == "GIF" and milliseconds < _SHORTEST_GIF):
-        milliseconds = _DEFAULT
-    return milliseconds / 1000
+    return (milliseconds if milliseconds > _SHORTEST else _DEFAULT) / 1000

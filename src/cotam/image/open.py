@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,10 @@ __all__ = [
 PathInput = str | os.PathLike[str]
 FileBytes = bytes | bytearray | memoryview
 
+_VIDEO = re.compile(
+    rb".{4}ftyp(?!avi|crx|he|j|m[is]f1)|.{4}moov|\x1a\x45\xdf\xa3|FLV\x01|RIFF.{4}AVI ", re.DOTALL
+)
+_UNKNOWN = "not an image of a known format"
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
 _PLUGINS = {  # place and magic bytes → the module of Pillow that reads them
     (0, b"\x89PNG"): "PngImagePlugin",
@@ -276,7 +281,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
         return heic
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
-    reason = "not an image of a known format"
+    reason = _UNKNOWN
     tried: set[str] = set()
     # The likely one; the common ones, another 5 ms; then all, another 30 ms.
     for import_readers in (partial(_import_likely, prefix), Image.preinit, Image.init):
@@ -296,6 +301,8 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
                 except _NOT_MINE as error:
                     if accept:
                         reason = f"cannot be read: {one_line(error)}"
+    if reason == _UNKNOWN and _VIDEO.match(prefix):
+        reason = "is a video: cotam encode --fps 1 makes a sequence of its frames"
     raise InputError(f"{name}: {reason}")
 
 
