@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cotam.codec.allocation import fixed
+from cotam.codec.allocation import FixedOffsets
 from cotam.codec.planes import Symbols
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
@@ -66,8 +66,9 @@ def main() -> None:
         if not source.exists():
             Image.fromarray(made).save(source, optimize=True)
         pixels = np.asarray(Image.open(source))
-        levels = level_map(*pixels.shape[:2], seed=1) | 1 if with_levels else None
-        file = codec.encode(pixels, quality, allocator=fixed(levels), metadata=metadata)
+        levels = level_map(*pixels.shape[:2], seed=1) | 1
+        allocator = FixedOffsets(levels) if with_levels else None
+        file = codec.encode(pixels, quality, allocator=allocator, metadata=metadata)
         (HERE / f"{name}.cotam").write_bytes(file.data)
         Image.fromarray(downscaled(codec.decode(file))).save(HERE / f"{name}.expected.png", optimize=True)
         found[name] = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotam.codec.allocation import fixed
+from cotam.codec.allocation import FixedOffsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.format.level_map import LIMIT
@@ -107,7 +107,9 @@ def test_files_keep_their_size(quality: int, against: bool) -> None:
     assert abs(len(data.data) - plain) < 0.12 * plain
     if not against:
         mean_zero = len(
-            CODEC.encode(pixels, quality, allocator=fixed(to_levels(importance, pixels.shape[:2]))).data
+            CODEC.encode(
+                pixels, quality, allocator=FixedOffsets(to_levels(importance, pixels.shape[:2]))
+            ).data
         )
         assert abs(mean_zero - plain) > 0.15 * plain
 

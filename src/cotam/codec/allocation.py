@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Allocator", "Costs", "FixedOffsets", "fixed"]
+__all__ = ["Allocator", "Costs", "FixedOffsets"]
 
 Costs = Callable[[], np.ndarray]
 """Computes the cost of gain offsets at the current quality: bits, float32 (15, ⌈H/32⌉, ⌈W/32⌉), of each
@@ -32,8 +32,3 @@ class FixedOffsets:
     def offsets(self, costs: Costs) -> np.ndarray:
         """Return the map."""
         return np.asarray(self.levels)
-
-
-def fixed(levels: Any) -> FixedOffsets | None:
-    """Return the allocator of a given map; None for None."""
-    return None if levels is None else FixedOffsets(levels)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from cotam.codec import weights
-from cotam.codec.allocation import Allocator, FixedOffsets, fixed
+from cotam.codec.allocation import Allocator, FixedOffsets
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import InputError
 from cotam.format.header import read_file
@@ -106,7 +106,9 @@ class Maps:
 
         def allocator(pixels: Pixels) -> FixedOffsets | None:
             size = pixels.shape[0], pixels.shape[1]
-            return fixed(spec.levels(self.importance(spec, pixels), size) if spec.names else None)
+            if not spec.names:
+                return None
+            return FixedOffsets(spec.levels(self.importance(spec, pixels), size))
 
         return allocated(spec.text, self.codec, allocator)
 
