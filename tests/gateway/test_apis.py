@@ -166,6 +166,11 @@ def test_cotam_is_decoded_on_all_paths(gateway: str, model: Model, path: str, bo
         ("/v1/embeddings", {}, json.dumps({"input": [CODED_TEXT]}).encode()),
         ("/v1/embeddings", {"content-type": "application/json"}, json.dumps(CODED_TEXT).encode()),
         ("/v1/chat/completions", {}, json.dumps({"messages": [{"images": [CODED_TEXT]}]}).encode()),
+        (
+            "/v1/completions",
+            {},
+            json.dumps({"prompt": f"![]({data_url('image/vnd.cotam', CODED)})What?"}).encode(),
+        ),
         ("/v1/files", {"content-type": "image/vnd.cotam"}, CODED),
         (
             "/v1/images/edits",

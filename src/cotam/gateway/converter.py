@@ -130,9 +130,11 @@ def media_in(part: Part, *kinds: Literal["image", "video"]) -> tuple[bytes, str]
 
 
 def is_cotam_text(text: str) -> bool:
-    """Whether a string of JSON is a .cotam file, as a data URL or in base64."""
+    """Whether a string of JSON is a .cotam file, in base64 or as a data URL, or contains such a data URL."""
     media_type, start = head_of(text)
-    return media_type == COTAM or start.startswith(_BEGINNING)
+    if media_type == COTAM or start.startswith(_BEGINNING):
+        return True
+    return f"base64,{_BEGINNING}" in text and f"data:{COTAM}" in text.lower()
 
 
 def has_cotam(body: bytes) -> bool:
