@@ -25,7 +25,7 @@ export function shrink(pixels: Pixels, width: number, height: number): Pixels {
   return filtered(pixels, [factorX, factorY], width, height, LANCZOS);
 }
 
-/** Resize for a guide: antialiased, as `cotam.guide.resize.resized`. */
+/** Resize for a guide: antialiased, as `cotam.guide.resize.resize_bilinear`. */
 export function resize(pixels: Pixels, width: number, height: number): Pixels {
   const source = { width: pixels.width / 3, height: pixels.height };
   if (source.width === width && source.height === height) return pixels;
