@@ -21,14 +21,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 from synthetic import level_map, page, picture, screen  # noqa: E402
 
 import cotam  # noqa: E402
-from cotam.codec.allocation import fixed  # noqa: E402
+from cotam.codec.allocation import FixedOffsets  # noqa: E402
 from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.lossless import encode_lossless  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
 from cotam.gateway.patch_format import Patch, Rectangle, paste, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
-from cotam.guide.resize import resized  # noqa: E402
+from cotam.guide.resize import resize_bilinear  # noqa: E402
 from cotam.image.psnr import psnr  # noqa: E402
 
 QUALITY = 40
@@ -38,13 +38,13 @@ def stills() -> dict[str, tuple[np.ndarray, bytes]]:
     """Learned and standard stills: source pixels and file."""
     learned = codec("mllm")
     found = {}
-    for name, pixels, levels in [
+    for name, pixels, allocator in [
         ("photo", picture(150, 200, seed=1), None),
-        ("levels", picture(130, 100, seed=2), level_map(130, 100, seed=3)),
+        ("levels", picture(130, 100, seed=2), FixedOffsets(level_map(130, 100, seed=3))),
         ("dot", picture(1, 1, seed=3), None),
         ("tiles", picture(96, 800, seed=4), None),
     ]:
-        found[name] = pixels, learned.encode(pixels, QUALITY, allocator=fixed(levels)).data
+        found[name] = pixels, learned.encode(pixels, QUALITY, allocator=allocator).data
     for name, pixels in [
         ("colours", page(90, 120) // 2),
         ("screen", screen(64, 150)),
@@ -139,7 +139,7 @@ def contents(folder: Path) -> None:
             index[name] |= {"bytes": len(data), "levels": cotam.level_map(data).tolist()}
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
     for height, width in (32, 64), (13, 40), (9, 11), (60, 20):
-        resized(made["small"], (height, width)).tofile(folder / f"{height}x{width}.rgb")
+        resize_bilinear(made["small"], (height, width)).tofile(folder / f"{height}x{width}.rgb")
 
 
 def corpus(folder: Path, quality: str, *paths: str) -> None:
