@@ -15,7 +15,7 @@ from cotam.cli.options import check_json, decode_options, file_options, message_
 from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
-from cotam.image.write import FORMS, saved
+from cotam.image.write import FORMS, metadata_notes, saved
 from cotam.options import View
 from cotam.screen import Report, Screen
 
@@ -127,6 +127,8 @@ class _Decoding:
         data = files.read_checked(file, HEADER_BYTES, read_header)
         decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)
         image = saved(decoded, form)
+        for text in metadata_notes(decoded, form):
+            report.note(text)
         files.write_whole(target, image, overwrite=self.overwrite)
         width, height = decoded.size
         sizes = {"bytes": len(image), "bytes_in": len(data), "width": width, "height": height}

@@ -295,7 +295,7 @@ def require_tables() -> Any:
 
 
 def is_apple_double(name: str) -> bool:
-    """Whether a file holds what macOS stores beside a file of another name, on disks of other systems."""
+    """Whether a file is an AppleDouble file, ``._NAME``: metadata of macOS on other file systems."""
     return posixpath.basename(name).startswith("._")
 
 

@@ -23,7 +23,7 @@ __all__ = ["Animation", "open_clip"]
 _HEAD = 4096
 
 _SHORTEST = 10
-"""Frames of so many milliseconds or fewer last `_DEFAULT`, as in browsers: they state no rate."""
+"""Frames of at most this many milliseconds last `_DEFAULT`, as in browsers."""
 
 _DEFAULT = 100
 

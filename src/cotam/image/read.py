@@ -68,10 +68,9 @@ def read_image(
     are within, else rounded and clipped to 0…255, with a note.
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
-    end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a JPEG that ends
-    early but has an end marker or zeros behind: it is read with gray or other rows or without details, with a
-    note, and refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes
-    unnoticed.
+    end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a truncated JPEG
+    with an end marker or zeros at its end: libjpeg fills in its missing rows or details, and a note says so.
+    It is refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes unnoticed.
 
     Parameters
     ----------

@@ -163,9 +163,10 @@ def _jpeg_endings(data: bytes) -> list[bytes]:
 
 
 def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspect: bool) -> tuple[int, str]:
-    """Find what a JPEG lacks that was cut, and got an end marker or zeros; libjpeg reads it without an error.
+    """Find what is missing from a truncated JPEG with an end marker or zeros at its end.
 
-    Pixels depend on data put in their place if, and from where, those of the file ran out.
+    libjpeg reads such a file without an error. Here it is completed with different data: its own data end
+    where the pixels begin to differ.
 
     Parameters
     ----------

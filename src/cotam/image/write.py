@@ -10,7 +10,7 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMS", "saved", "written"]
+__all__ = ["FORMS", "metadata_notes", "saved", "written"]
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
@@ -28,6 +28,15 @@ _LARGEST = {"JPEG": 65_500, "AVIF": 65_536}
 """Pixels a side that formats hold; beyond that Pillow's error does not say what is wrong."""
 
 _METADATA_KEYS = ("exif", "icc_profile", "xmp")
+_HELD_METADATA: dict[str, tuple[str, ...]] = {"tiff": ("icc_profile",), "bmp": (), "ppm": ()}
+"""Format → keys that it is saved with, if not all. For TIFF Pillow fails on EXIF with an Exif IFD."""
+
+
+def metadata_notes(image: Image.Image, form: str) -> list[str]:
+    """Return a note on the metadata in ``image.info`` that `saved` leaves out, if there are any."""
+    held = _HELD_METADATA.get(form, _METADATA_KEYS)
+    lost = [key for key in _METADATA_KEYS if key in image.info and key not in held]
+    return [f"{form.upper()} outputs hold no {' or '.join(lost)}: left out"] if lost else []
 
 
 def saved(image: Image.Image, form: str) -> bytes:
@@ -38,7 +47,7 @@ def saved(image: Image.Image, form: str) -> bytes:
     from PIL import PngImagePlugin
 
     pillow_format, options = FORMS[form]
-    keys = ("icc_profile",) if form == "tiff" else _METADATA_KEYS  # Pillow fails on EXIF with an Exif IFD
+    keys = _HELD_METADATA.get(form, _METADATA_KEYS)
     metadata: dict[str, Any] = {key: image.info[key] for key in keys if key in image.info}
     if form == "png" and "xmp" in metadata:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
