@@ -213,6 +213,32 @@ def test_an_interrupt_while_onnx_runtime_is_loaded(folder: Path, command: str) -
     assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
 
 
+IMPORTING = """
+import os, signal, sys
+from cotam.cli.main import main
+
+def watch(frame, event, argument):
+    handled = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    if handled and frame.f_code.co_qualname == "_get_module_lock.<locals>.cb":
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.setprofile(watch)
+main(sys.argv[1:])
+"""
+
+
+@unix
+def test_an_interrupt_in_a_callback_of_an_import_is_not_lost(folder: Path) -> None:
+    """Python prints and ignores exceptions there."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING, "encode", "photo.png"], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    assert {path.name for path in folder.iterdir()} == {"photo.png", "coded.cotam"}
+
+
 @unix
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_process_that_is_ended_leaves_no_unfinished_file(folder: Path, name: str) -> None:

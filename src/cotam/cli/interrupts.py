@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer, current_thread, main_thread
@@ -12,23 +13,37 @@ from types import FrameType
 __all__ = ["ending_cleanly"]
 
 
-def _loading_onnx_runtime(frame: FrameType | None) -> bool:
-    """Whether a frame is below the import of ONNX Runtime, which an exception may abort."""
-    while frame:
-        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"].startswith("onnxruntime."):
+def _importing(frame: FrameType | None, outer: FrameType) -> bool:
+    """Whether ``frame`` is in an import that ``outer`` began."""
+    while frame and frame is not outer:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
         frame = frame.f_back
     return False
 
 
+def _signal_main_thread(number: int) -> None:
+    """Send a signal to the main thread: one that another thread handles would not end its wait for input."""
+    thread = main_thread().ident
+    if thread and os.name == "posix":
+        signal.pthread_kill(thread, number)
+    else:
+        signal.raise_signal(number)
+
+
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, then exit."""
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, then exit.
+
+    An interrupt waits for the end of an import: an exception would abort the process while ONNX Runtime is
+    loaded, and would be lost in a callback of the import system.
+    """
     ended: list[int] = []
+    outer = sys._getframe(2)  # beyond this generator and its context manager
 
     def end(number: int, frame: FrameType | None) -> None:
-        if _loading_onnx_runtime(frame):
-            Timer(0.05, signal.raise_signal, [number]).start()
+        if _importing(frame, outer):
+            Timer(0.05, _signal_main_thread, [number]).start()
             return
         ended.append(number)
         raise KeyboardInterrupt
