@@ -173,7 +173,7 @@ def test_an_interrupt_is_one_line_and_leaves_whole_files(
 
 
 STARTING = """
-import os, signal, sys
+import os, signal, sys, threading
 from cotam.cli.main import main
 
 started = []
@@ -185,7 +185,7 @@ def watch(frame, event, _):
             os.kill(os.getpid(), signal.SIGTERM)
 
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
-sys.setprofile(watch)
+threading.setprofile(watch)
 main(sys.argv[1:])
 """
 

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import get_context, parent_process, resource_tracker
@@ -49,9 +50,9 @@ def processes(work: UnitConverter, units: Sequence[Unit], *, jobs: int) -> Gener
     running: dict[Connection, Unit] = {}
 
     def start(unit: Unit) -> None:
-        with _signals_blocked():
-            pipe, process = _start(work)
-            workers.append(process)
+        # Interrupts are exceptions of the main thread, which then waits for this one.
+        with ThreadPoolExecutor(1) as thread:
+            pipe = thread.submit(_start, work, workers).result()
         give(pipe, unit)
 
     def give(pipe: Connection, unit: Unit) -> None:
@@ -86,19 +87,21 @@ def processes(work: UnitConverter, units: Sequence[Unit], *, jobs: int) -> Gener
             process.join()
 
 
-def _start(work: UnitConverter) -> tuple[Connection, SpawnProcess]:
-    """Start a worker, and return the pipe for its units and rows."""
+def _start(work: UnitConverter, workers: list[SpawnProcess]) -> Connection:
+    """Start a worker, add it to ``workers``, and return the pipe for its units and rows."""
     context = get_context("spawn")
     ours, its = context.Pipe()
     process = context.Process(target=_serve, args=(work, its), daemon=True)
-    process.start()
+    with _signals_blocked():
+        process.start()
+    workers.append(process)
     its.close()
-    return ours, process
+    return ours
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block signals for termination, also in processes started meanwhile, until `_serve` unblocks them.
+    """Block signals for termination here and in processes started meanwhile, until `_serve` unblocks them.
 
     Otherwise a process that is interrupted while it starts shows a traceback.
     """
