@@ -34,7 +34,7 @@ KEYS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | st.just("data:image/png;base64,AA=="),

@@ -238,7 +238,7 @@ def test_what_does_not_fit_is_refused(model):
         attach(model)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(PROCESSORS)), st.integers(60, 400), st.integers(60, 400))
 def test_views_agree_with_the_processors(name, height, width):
     """Ramps along both axes show where each patch lies."""
@@ -274,7 +274,7 @@ def test_an_unknown_processor_is_refused():
         view_of(longest, (100, 100), PATCH)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(14, 60), st.integers(14, 60), st.integers(1, 500))
 def test_tokens_travel_as_channels(height, width, size):
     tokens = torch.randn((height // PATCH) * (width // PATCH), size)

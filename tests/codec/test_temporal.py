@@ -19,7 +19,7 @@ def coded(modes: np.ndarray) -> bytes:
     return writer.finish()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(height=st.integers(1, 12), width=st.integers(1, 12), seed=st.integers(0, 99), kinds=st.integers(1, 4))
 def test_modes_come_back(height: int, width: int, seed: int, kinds: int) -> None:
     modes = np.random.default_rng(seed).integers(0, kinds, (height, width)).astype(np.uint8)

@@ -13,7 +13,7 @@ from cotam.codec.tiling import spans, tiles
 small = st.integers(1, 60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=small, columns=small, halo=st.integers(0, 5), largest=st.integers(1, 25), scale=st.integers(1, 4))
 def test_cores_cover_the_grid_once(rows: int, columns: int, halo: int, largest: int, scale: int) -> None:
     covered = np.zeros((rows * scale, columns * scale), int)
@@ -23,7 +23,7 @@ def test_cores_cover_the_grid_once(rows: int, columns: int, halo: int, largest: 
     assert (covered == 1).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cells=st.integers(1, 300), halo=st.integers(0, 5), largest=st.integers(1, 25))
 def test_pieces_are_nearly_equal_and_not_too_long(cells: int, halo: int, largest: int) -> None:
     lengths = [span.stop - span.start for span in spans(cells, halo, largest)]
@@ -32,7 +32,7 @@ def test_pieces_are_nearly_equal_and_not_too_long(cells: int, halo: int, largest
     assert len(lengths) == -(-cells // largest)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cells=st.integers(1, 100), halo=st.integers(0, 5), largest=st.integers(1, 25), scale=st.integers(1, 4))
 def test_slices_name_the_same_elements(cells: int, halo: int, largest: int, scale: int) -> None:
     whole = np.arange(cells * scale)

@@ -64,7 +64,7 @@ def test_a_varint_may_be_cut(data: bytes) -> None:
         read_varint(data, 0, "width")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     width=st.integers(1, MAX_SIDE),
     height=st.integers(1, MAX_SIDE),

@@ -26,7 +26,7 @@ def read(data: bytes, height: int, width: int) -> np.ndarray:
     return read_levels(SymbolReader(NO_TABLES, data), height, width)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arrays.arrays(np.int8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(-7, 7)))
 def test_any_map_comes_back(levels: np.ndarray) -> None:
     found = read(coded(levels), *levels.shape)
@@ -69,7 +69,7 @@ def test_noise_costs_little_more_than_its_entropy() -> None:
     assert 8 * len(coded(levels)) / levels.size < 1.2 * np.log2(2 * LIMIT + 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=40))
 def test_any_bytes_give_levels_or_one_error(data: bytes) -> None:
     try:
@@ -93,7 +93,7 @@ def test_golden_bytes() -> None:
     assert coded(jagged).hex() == "b90deb05dfb9217b16cd9d8b44fccd04476d0070"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(-9, 9)),
     st.floats(0, 100),

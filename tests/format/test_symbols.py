@@ -50,7 +50,7 @@ def coded(tables: Tables, symbols: np.ndarray, index: np.ndarray) -> bytes:
     return writer.finish()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 8), longest=st.integers(0, 40), data=st.data())
 def test_any_symbols_come_back(seed: int, count: int, longest: int, data: st.DataObject) -> None:
     tables = make_tables(seed, count, longest)
@@ -86,7 +86,7 @@ def test_extremes_come_back(value: int) -> None:
     assert np.array_equal(SymbolReader(tables, coded(tables, symbols, index)).get(index), symbols)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["symbols", "uint16", "one"]), max_size=12), st.integers(0, 2**32 - 1))
 def test_calls_of_all_kinds_mix(calls: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -164,7 +164,7 @@ def test_tables_from_flat_arrays() -> None:
     assert [h.tolist() for h in again.halves] == [h.tolist() for h in tables.halves]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1))
 def test_any_bytes_give_symbols_or_one_error(data: bytes, seed: int) -> None:
     rng = np.random.default_rng(seed)

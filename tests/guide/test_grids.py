@@ -12,7 +12,7 @@ from cotam.guide.grids import resample
 sides = st.integers(1, 40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sides, sides, sides, sides, st.floats(1, 3), st.floats(1, 3))
 def test_a_constant_stays_and_values_stay_within_their_range(
     gh: int, gw: int, h: int, w: int, down: float, across: float

@@ -27,7 +27,7 @@ def costs_like(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return (2.0 ** (np.arange(-7, 8) / 3)[:, None, None] * rng.uniform(1, 200, shape)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 300), st.integers(1, 300)),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),

@@ -38,7 +38,7 @@ class Constant(Energy):
         return np.ones((5, 7), np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([16, 64, 100]), st.floats(0, 1))
 def test_a_constant_guide_gives_a_constant_map(height: int, width: int, side: int, fusion: float) -> None:
     found = multiscale.importance(Constant(side), np.zeros((height, width, 3), np.uint8), fusion=fusion)
@@ -46,7 +46,7 @@ def test_a_constant_guide_gives_a_constant_map(height: int, width: int, side: in
     assert found == pytest.approx(np.ones(found.shape), abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 99))
 def test_any_picture_gives_positive_numbers_of_mean_one(height: int, width: int, seed: int) -> None:
     found = multiscale.importance(Energy(48), picture(height, width, seed))

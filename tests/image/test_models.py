@@ -112,7 +112,7 @@ def test_vectors_for_other_languages() -> None:
 
 
 @given(width=SIDES, height=SIDES, row=st.sampled_from(LEVELS))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @example(width=1, height=12_000, row=("minicpm-v", "auto"))
 @example(width=12_000, height=1, row=("claude", "auto"))
 def test_sizes_never_grow_and_show_the_same(width: int, height: int, row: tuple[str, str]) -> None:

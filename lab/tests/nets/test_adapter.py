@@ -46,7 +46,7 @@ def test_size_and_cost(width, ratio, millions, gmacs):
     assert count.get_total_flops() / 2e9 == pytest.approx(gmacs, abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(30, 700),
     width=st.integers(30, 700),
