@@ -32,6 +32,7 @@ __all__ = [
     "PathInput",
     "as_input_error",
     "check_size",
+    "hdr_notes",
     "is_heic",
     "name_of",
     "one_line",
@@ -60,7 +61,11 @@ _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_HEIC_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec
+_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec, and a file its colours
+
+_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
+_TRANSFER = re.compile(rb"\x00\x00\x00\x04cICP.(.)|colr(?:nclx..\x00(.))?", re.DOTALL)
+"""Transfer characteristics in a PNG, or in the first colr box of AVIF and HEIC: a gain map has another."""
 
 # What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
 READER_ERRORS = (
@@ -168,10 +173,13 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
 
 
 def _open(file: IO[bytes], name: str, load: bool) -> Opened:
+    transfer = _TRANSFER.search(file.read(_SEARCHED))
+    file.seek(0)
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
     notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
+    notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
     if not load:
         return Opened(image, notes)
     opened = _loaded(image, name)
@@ -192,6 +200,12 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         opened.notes += [note] if note else []
     file.seek(at)  # for the frames of an animation
     return opened
+
+
+def hdr_notes(transfer: int) -> list[str]:
+    """Return a note on an image or video with one of the transfer characteristics of BT.2100."""
+    kind = _HDR.get(transfer)
+    return [f"it is HDR ({kind}) and read as if it were sRGB: its colours look pale"] if kind else []
 
 
 def _contents(file: IO[bytes]) -> bytes:
@@ -276,7 +290,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         raise InputError(f"{name}: the file is empty")
     if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
-    if is_heic(prefix + file.read(_HEIC_SEARCHED)):
+    if is_heic(prefix + file.read(_SEARCHED)):
         file.seek(0)
         heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
         return heic
