@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from picture_files import BACKGROUND, RNG, exif, frame_count, linear_rgb, png, saved
 from PIL import Image
+from synthetic import picture
 
 import cotam
 from cotam.errors import InputError
@@ -169,6 +170,14 @@ def test_damaged_pixels_are_refused() -> None:
     ):
         with pytest.raises(InputError):
             to_rgb(data)
+
+
+def test_a_png_whose_end_is_zeros_is_refused() -> None:
+    """As after a download that was broken off: zlib may take zeros for pixels, and Pillow checks no sums."""
+    data = saved(Image.fromarray(picture(48, 80)), "PNG")
+    for end in range(data.index(b"IDAT") + 40, len(data) - 20, 99):
+        with pytest.raises(InputError):
+            to_rgb(data[:end] + bytes(len(data) - end))
 
 
 def test_a_png_without_its_palette_is_refused() -> None:

@@ -187,11 +187,11 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
-    if image.format == "PNG" and _last_row_is_zero(image):
-        from cotam.image.repair import lacks_rows
+    if image.format == "PNG":
+        from cotam.image.repair import png_damage
 
-        if lacks_rows(_contents(file)):
-            raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
+        if damage := png_damage(_contents(file), suspect=_last_row_is_zero(image)):
+            raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file)
         rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
