@@ -332,6 +332,13 @@ def test_a_jpeg_whose_end_is_zeros(name: str) -> None:
     assert not read_image(data[:-2] + bytes(5000)).notes
 
 
+def test_an_avif_whose_end_is_zeros() -> None:
+    data = saved(Image.fromarray(picture(240, 320)), "AVIF", quality=90)
+    cut = data[:-1500] + bytes(1500)
+    assert notes_of(cut) == "the last 1024 bytes of the file are zeros: pixels may be missing"
+    assert not read_image(data).notes
+
+
 def test_a_progressive_jpeg_whose_end_marker_comes_early() -> None:
     data = CUT["progressive.jpg"]()
     scans = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]

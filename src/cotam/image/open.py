@@ -60,6 +60,9 @@ _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted 
 _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
 
+_ZEROS = 1024
+"""So many at the end of a file come from a download that was cut off; in WebP they may be black pixels."""
+
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec, and a file its colours
 
@@ -193,11 +196,13 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         if damage := png_damage(_contents(file), suspect=_last_row_is_zero(image)):
             raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
-        suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file)
+        suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
         rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
         if rows > _MAX_MISSING * image.height:
             raise _FinalError(f"{name}: cannot be read: {note}")
         opened.notes += [note] if note else []
+    elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
+        opened.notes.append(f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing")
     file.seek(at)  # for the frames of an animation
     return opened
 
@@ -253,8 +258,8 @@ def _last_pixel_is_gray(image: Image.Image) -> bool:
     return bool(np.isin(last, (127, 128)).all())
 
 
-def _ends_in_zeros(file: IO[bytes]) -> bool:
-    file.seek(-min(16, file.seek(0, io.SEEK_END)), io.SEEK_END)
+def _ends_in_zeros(file: IO[bytes], count: int) -> bool:
+    file.seek(-min(count, file.seek(0, io.SEEK_END)), io.SEEK_END)
     return not any(file.read())
 
 
