@@ -138,7 +138,8 @@ class Clip:
         return os.path.isfile(source) if isinstance(source, str) else source.seekable()
 
     def _error(self, error: Exception) -> InputError:
-        return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
+        reasons = [_reason(error), *self._container_notes]
+        return InputError(f"{self._name}: cannot be read as video: {'; '.join(reasons)}")
 
     @property
     def stated_seconds(self) -> float | None:
