@@ -1,6 +1,6 @@
 /**
- * `fetch` for the TypeScript clients of OpenAI and Anthropic, with the images of requests in fewer bytes: as `.cotam`
- * toward a gateway, or sized for the model toward an API that reads standard files only.
+ * `fetch` for the TypeScript clients of OpenAI, Anthropic and Gemini, with the images of requests in fewer bytes: as
+ * `.cotam` toward a gateway, or sized for the model toward an API that reads standard files only.
  */
 
 import { encode } from "./api.js";
@@ -175,7 +175,8 @@ function wrapped(options: FetchOptions, headers: Record<string, string>, replace
     const body = typeof init?.body === "string" ? parsed(init.body) : undefined;
     const parts = imagesOf(body);
     if (!parts.length) return send(input, init);
-    const request = requestOf(body, parts.length, options, init?.signal ?? undefined);
+    const path = input instanceof Request ? input.url : String(input);
+    const request = requestOf(body, path, parts.length, options, init?.signal ?? undefined);
     let changed = false;
     for (const part of parts) {
       const replacement = await kept.get(part, request, () => replace(part, request)).catch((error: unknown) => {
@@ -202,9 +203,10 @@ function parsed(text: string): unknown {
   }
 }
 
-function requestOf(body: unknown, images: number, options: FetchOptions, signal: AbortSignal | undefined): Request {
+function requestOf(body: unknown, path: string, images: number, options: FetchOptions, signal: AbortSignal | undefined): Request {
   const given = options.for ?? "auto";
-  const named = given === "auto" ? (body as { model?: unknown }).model : given;
+  const inPath = /\/models\/([^/?]+?)(?::|%3A)/i.exec(path)?.[1]; // Gemini's
+  const named = given === "auto" ? ((body as { model?: unknown }).model ?? inPath) : given;
   const name = given === "none" || typeof named !== "string" ? "" : named;
   const model = findModel(name);
   return { model, name, images, signal };

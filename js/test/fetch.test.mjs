@@ -186,6 +186,43 @@ test("hosted: formats that an API lacks, wrong types, orientation, and limits of
   assert.ok(images(model.requests.at(-1).body)[0].bytes <= limit);
 });
 
+test("hosted: Gemini's bodies, with the model in the path and a resolution, and escapes in a data URL", async () => {
+  let sent;
+  const wrapped = hostedFetch({ fetch: async (_, init) => ((sent = JSON.parse(init.body)), new Response("{}")) });
+  const large = await sharp({ create: { width: 3000, height: 2000, channels: 3, background: "#aab" } }).jpeg().toBuffer();
+  const data = large.toString("base64");
+  const shown = async (base64) => {
+    const { width, height } = await sharp(Buffer.from(base64, "base64")).metadata();
+    return { width, height };
+  };
+  const size = (model, detail) => {
+    const { width, height } = fitSize(model, 3000, 2000, { detail });
+    return { width, height };
+  };
+  const ask = (model, body) => wrapped(`http://a/v1beta/models/${model}:generateContent`, { method: "POST", body: JSON.stringify(body) });
+
+  const sound = { inlineData: { mimeType: "audio/wav", data: "UklGRg==" } };
+  const inner = { functionResponse: { name: "look", response: {}, parts: [{ inline_data: { mime_type: "image/jpeg", data } }] } };
+  await ask("gemini-2.5-flash", { contents: [{ role: "user", parts: [{ text: "?" }, sound, inner] }] });
+  const [text, same, { functionResponse }] = sent.contents[0].parts;
+  assert.deepEqual([text, same], [{ text: "?" }, sound]);
+  assert.equal(functionResponse.parts[0].inline_data.mime_type, "image/jpeg");
+  assert.deepEqual(await shown(functionResponse.parts[0].inline_data.data), size("gemini-2.5-flash"));
+
+  const low = { mediaResolution: "MEDIA_RESOLUTION_LOW" };
+  const part = { inlineData: { mimeType: "image/jpeg", data } };
+  const high = { ...part, mediaResolution: { level: "MEDIA_RESOLUTION_HIGH" } };
+  await ask("gemini-3-pro", { contents: { parts: [part, high] }, generationConfig: low });
+  const sides = await Promise.all(sent.contents.parts.map((one) => shown(one.inlineData.data)));
+  assert.deepEqual(sides, [size("gemini-3-pro", "low"), size("gemini-3-pro", "high")]);
+
+  const escaped = `data:image/jpeg;base64,${encodeURIComponent(data)}`;
+  assert.ok(escaped.includes("%2F"));
+  await wrapped("http://a/v1/chat/completions", { method: "POST", body: JSON.stringify({ ...turn(escaped), model: "gpt-4o" }) });
+  const found = sent.messages[0].content[1].image_url.url.split(",")[1];
+  assert.deepEqual(await shown(found), size("gpt-4o"));
+});
+
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
   assert.throws(() => hostedFetch({ for: "gpt4o" }), /did you mean gpt-4o/);

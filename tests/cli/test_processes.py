@@ -158,8 +158,9 @@ def test_full_disk_behind_standard_output() -> None:
         assert result.returncode == 1
         expected = b"cotam: error: standard output: cannot be written: No space left on device\n"
         assert result.stderr == expected
-        result = run("info", "coded.cotam", stdout=full)
-        assert (result.returncode, result.stderr) == (1, b"cotam: error: No space left on device\n")
+        for command in ("info coded.cotam", "--version", "--help", "encode --help"):
+            result = run(*command.split(), stdout=full)
+            assert (result.returncode, result.stderr) == (1, b"cotam: error: No space left on device\n")
 
 
 @unix

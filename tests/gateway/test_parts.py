@@ -159,6 +159,10 @@ def test_any_json_survives(value: Any) -> None:
 def test_json_of_odd_text() -> None:
     assert parse_json(to_json({"text": "\ud800 ü"})) == {"text": "\ud800 ü"}
     assert to_json({"ü": "ü", "n": 1.5}) == '{"ü":"ü","n":1.5}'.encode()
+    for large in (b"1e400", b"-1e999999999"):
+        written = to_json(parse_json(large))
+        assert written.lstrip(b"-").isdigit()  # not Infinity
+        assert float(written) == float(large)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])

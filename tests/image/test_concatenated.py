@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from clips import clip, still_scene
 from picture_files import saved
 from PIL import Image
 
+from cotam.errors import InputError
 from cotam.image.animation import open_clip
 from cotam.image.sampling import read_clip
 
@@ -35,7 +37,17 @@ def seen(data: bytes) -> tuple[list[float], list[str]]:
 def test_a_second_clip_that_ffmpeg_does_not_read_is_not_silent(form: str, codec: str) -> None:
     data = clip(FRAMES, TIMES, form, codec=codec, rate=10, pixels="yuv420p")
     assert seen(data)[1] == []
-    assert seen(data + data)[1] == ["the first of 2 clips in the file is read"]
+    note = "there are 2 clips in the file: of those after the first, frames are left out"
+    assert seen(data + data)[1] == [note]
+    if form != "mp4":
+        assert re.fullmatch(r"the file is cut: \d+ bytes are missing at its end", seen(data[:-40])[1][0])
+
+
+def test_a_file_without_its_index_says_so() -> None:
+    data = clip(FRAMES, TIMES)
+    for cut, reason in ((data[: data.index(b"moov") - 4], "moov, is missing"), (b"", "the file is empty")):
+        with pytest.raises(InputError, match=reason):
+            seen(cut)
 
 
 def test_a_second_mxf_clip_whose_timestamps_stand_still() -> None:

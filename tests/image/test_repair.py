@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from picture_files import BACKGROUND, RNG, exif, frame_count, linear_rgb, png, saved
 from PIL import Image
+from synthetic import picture
 
 import cotam
 from cotam.errors import InputError
@@ -171,6 +172,14 @@ def test_damaged_pixels_are_refused() -> None:
             to_rgb(data)
 
 
+def test_a_png_whose_end_is_zeros_is_refused() -> None:
+    """As after a download that was broken off: zlib may take zeros for pixels, and Pillow checks no sums."""
+    data = saved(Image.fromarray(picture(48, 80)), "PNG")
+    for end in range(data.index(b"IDAT") + 40, len(data) - 20, 99):
+        with pytest.raises(InputError):
+            to_rgb(data[:end] + bytes(len(data) - end))
+
+
 def test_a_png_without_its_palette_is_refused() -> None:
     """Pillow reads it, with black for every pixel."""
     header, palette, pixels = chunks_of(saved(IMAGE.convert("P"), "PNG"))
@@ -321,6 +330,13 @@ def test_a_jpeg_whose_end_is_zeros(name: str) -> None:
     assert re.fullmatch(r"the file is cut: \d+ of 48 rows lack pixels", notes_of(cut + bytes(5000)))
     assert not read_image(data + bytes(5000)).notes
     assert not read_image(data[:-2] + bytes(5000)).notes
+
+
+def test_an_avif_whose_end_is_zeros() -> None:
+    data = saved(Image.fromarray(picture(240, 320)), "AVIF", quality=90)
+    cut = data[:-1500] + bytes(1500)
+    assert notes_of(cut) == "the last 1024 bytes of the file are zeros: pixels may be missing"
+    assert not read_image(data).notes
 
 
 def test_a_progressive_jpeg_whose_end_marker_comes_early() -> None:

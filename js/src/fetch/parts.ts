@@ -1,11 +1,11 @@
-/** Find and replace the images in the JSON of a request to OpenAI's or Anthropic's API, or one with their form. */
+/** Find and replace the images in the JSON of a request to OpenAI's, Anthropic's or Gemini's API, or one with their form. */
 
 type Json = Record<string, unknown>;
 
 /** Keys of a request, and of requests within it, below which turns are. */
-const TURNS = ["messages", "input", "items", "system"];
+const TURNS = ["messages", "input", "items", "system", "contents", "content", "systemInstruction", "system_instruction"];
 /** Keys of a turn or a part below which parts are: a tool's result has a list of its own. */
-const PARTS = ["content", "output"];
+const PARTS = ["content", "output", "parts", "functionResponse", "function_response"];
 const DEPTH = 12;
 
 /** An image in a request, as a base64 data URL or bare base64. */
@@ -13,7 +13,7 @@ export interface ImagePart {
   /** Media type in small letters. */
   readonly type: string;
   readonly base64: string;
-  /** OpenAI's level of detail, where the request names one. */
+  /** OpenAI's level of detail, or Gemini's resolution, where the part names one. */
   readonly detail: string | undefined;
   /** Puts another file in its place. */
   replace(type: string, base64: string): void;
@@ -28,12 +28,13 @@ export function imagesOf(body: unknown): ImagePart[] {
     const inner = request["params"] ?? request["body"];
     if (isObject(inner)) found.push(...imagesOf(inner));
   }
-  return found;
+  const detail = resolutionOf(body["generationConfig"] ?? body["generation_config"]);
+  return detail ? found.map((part) => ({ ...part, detail: part.detail ?? detail })) : found;
 }
 
 function below(value: unknown, found: ImagePart[], depth: number): void {
   for (const item of listOf(value)) {
-    const image = openai(item) ?? anthropic(item);
+    const image = openai(item) ?? anthropic(item) ?? gemini(item);
     if (image) found.push(image);
     if (depth < DEPTH) for (const key of PARTS) below(item[key], found, depth + 1);
   }
@@ -44,12 +45,12 @@ function openai(part: Json): ImagePart | undefined {
   const given = part["image_url"];
   const [holder, key] = isObject(given) ? [given, "url"] : [part, "image_url"];
   const url = holder[key];
-  const match = typeof url === "string" ? /^data:([^;,]*)[^,]*;base64,/i.exec(url.slice(0, 300)) : null;
+  const match = typeof url === "string" ? /^data:([^;,]*)[^,]*; *base64,/i.exec(url.slice(0, 300)) : null;
   if (!match || typeof url !== "string") return undefined;
   const detail = holder["detail"] ?? part["detail"];
   return {
     type: match[1]!.trim().toLowerCase(),
-    base64: url.slice(match[0].length),
+    base64: url.slice(match[0].length).replace(/%[0-9a-f]{2}/gi, (code) => String.fromCharCode(parseInt(code.slice(1), 16))),
     detail: typeof detail === "string" ? detail : undefined,
     replace: (type, base64) => {
       holder[key] = `data:${type};base64,${base64}`;
@@ -70,6 +71,32 @@ function anthropic(part: Json): ImagePart | undefined {
       source["data"] = base64;
     },
   };
+}
+
+/** `{inlineData: {mimeType, data}}`, in either spelling of each key */
+function gemini(part: Json): ImagePart | undefined {
+  const inline = part["inlineData"] ?? part["inline_data"];
+  if (!isObject(inline) || typeof inline["data"] !== "string") return undefined;
+  const key = "mime_type" in inline ? "mime_type" : "mimeType";
+  const type = String(inline[key] ?? "").trim().toLowerCase();
+  if (!type.startsWith("image/")) return undefined; // sound and video, too
+  return {
+    type,
+    base64: inline["data"],
+    detail: resolutionOf(part),
+    replace: (type, base64) => {
+      inline[key] = type;
+      inline["data"] = base64;
+    },
+  };
+}
+
+/** Gemini's level of detail, as in the table of models. */
+function resolutionOf(holder: unknown): string | undefined {
+  if (!isObject(holder)) return undefined;
+  const given = holder["mediaResolution"] ?? holder["media_resolution"];
+  const level = isObject(given) ? given["level"] : given;
+  return typeof level === "string" ? level.toLowerCase().replace(/^media_resolution_/, "") : undefined;
 }
 
 function isObject(value: unknown): value is Json {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -36,16 +38,27 @@ class _Program(click.Group):
                 self.add_command(_own(name))
         return super().get_command(ctx, cmd_name)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _errors_shown(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _errors_shown(ctx):
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            ctx.exit(130)
-        except BrokenPipeError:
-            raise  # click ends quietly
-        except ERRORS as error:
-            Screen().error(describe(error))
-            ctx.exit(1)
+
+
+@contextmanager
+def _errors_shown(ctx: click.Context) -> Iterator[None]:
+    """Show errors as one line, and exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        ctx.exit(130)
+    except BrokenPipeError:
+        raise  # click ends quietly
+    except ERRORS as error:
+        Screen().error(describe(error))
+        ctx.exit(1)
 
 
 @cache

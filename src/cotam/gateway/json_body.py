@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,9 +28,15 @@ def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> An
         return found
 
     try:
-        return json.loads(body, object_pairs_hook=unique)
+        return json.loads(body, object_pairs_hook=unique, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is not JSON: {error}") from error
+
+
+def _number(text: str) -> float:
+    """Parse a fraction or exponent; beyond floats, as an integer beyond them: JSON has no infinity."""
+    number = float(text)
+    return number if math.isfinite(number) else 10**309 if number > 0 else -(10**309)
 
 
 def to_json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Detect what FFmpeg ignores silently: a second clip in a file, the missing end of a Matroska file."""
+"""Detect what FFmpeg ignores silently: a second clip in a file, the missing end of a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ __all__ = ["container_notes"]
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _HEAD = 32
+_TO_THE_END = 1 << 62
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 _Step = Callable[[bytes], tuple[bool, int]]
@@ -20,16 +21,24 @@ def container_notes(file: BinaryIO) -> list[str]:
     """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
     head = file.read(_HEAD)
     size = file.seek(0, 2)
+    if not size:
+        return ["the file is empty"]
+    step = _step(head)
+    clips, end = _count_clips(file, size, step) if step else (1, 0)
     if head[:4] == _EBML:
         end = _segment_end(file)
-        return [f"the file is cut: {end - size} bytes are missing at its end"] if end > size else []
-    step = _step(head)
-    clips = _count_clips(file, size, step) if step else 0
-    return [f"the first of {clips} clips in the file is read"] if clips > 1 else []
+    notes = []
+    if clips > 1:
+        notes.append(f"there are {clips} clips in the file: of those after the first, frames are left out")
+    if not clips:
+        notes.append("its index, the box moov, is missing: its recording or download was broken off")
+    elif size < end < _TO_THE_END:
+        notes.append(f"the file is cut: {end - size} bytes are missing at its end")
+    return notes
 
 
-def _count_clips(file: BinaryIO, size: int, step: _Step) -> int:
-    """Count the clips in a file: there are several if files were concatenated."""
+def _count_clips(file: BinaryIO, size: int, step: _Step) -> tuple[int, int]:
+    """Count the clips in a file, of which there are several if files were concatenated; and find its end."""
     clips = at = 0
     while at < size:
         file.seek(at)
@@ -37,7 +46,7 @@ def _count_clips(file: BinaryIO, size: int, step: _Step) -> int:
         if length < 1:
             break
         clips, at = clips + begins, at + length
-    return clips
+    return clips, at
 
 
 def _step(head: bytes) -> _Step | None:
@@ -52,7 +61,7 @@ def _mp4(head: bytes) -> tuple[bool, int]:
     """A box (ISO/IEC 14496-12, 4.2); a length of 0 is one that goes on to the end."""
     length, kind, large = struct.unpack_from(">I4sQ", head)
     length = large if length == 1 else length
-    return kind == b"moov", length if length >= 8 else 1 << 62
+    return kind == b"moov", length if length >= 8 else _TO_THE_END
 
 
 def _flv(head: bytes) -> tuple[bool, int]:

@@ -32,6 +32,7 @@ __all__ = [
     "PathInput",
     "as_input_error",
     "check_size",
+    "hdr_notes",
     "is_heic",
     "name_of",
     "one_line",
@@ -59,8 +60,15 @@ _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted 
 _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
 
+_ZEROS = 1024
+"""So many at the end of a file come from a download that was cut off; in WebP they may be black pixels."""
+
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_HEIC_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec
+_SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec, and a file its colours
+
+_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
+_TRANSFER = re.compile(rb"\x00\x00\x00\x04cICP.(.)|colr(?:nclx..\x00(.))?", re.DOTALL)
+"""Transfer characteristics in a PNG, or in the first colr box of AVIF and HEIC: a gain map has another."""
 
 # What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
 READER_ERRORS = (
@@ -168,10 +176,13 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
 
 
 def _open(file: IO[bytes], name: str, load: bool) -> Opened:
+    transfer = _TRANSFER.search(file.read(_SEARCHED))
+    file.seek(0)
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
     notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
+    notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
     if not load:
         return Opened(image, notes)
     opened = _loaded(image, name)
@@ -179,19 +190,27 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
-    if image.format == "PNG" and _last_row_is_zero(image):
-        from cotam.image.repair import lacks_rows
+    if image.format == "PNG":
+        from cotam.image.repair import png_damage
 
-        if lacks_rows(_contents(file)):
-            raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
+        if damage := png_damage(_contents(file), suspect=_last_row_is_zero(image)):
+            raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
-        suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file)
+        suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
         rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
         if rows > _MAX_MISSING * image.height:
             raise _FinalError(f"{name}: cannot be read: {note}")
         opened.notes += [note] if note else []
+    elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
+        opened.notes.append(f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing")
     file.seek(at)  # for the frames of an animation
     return opened
+
+
+def hdr_notes(transfer: int) -> list[str]:
+    """Return a note on an image or video with one of the transfer characteristics of BT.2100."""
+    kind = _HDR.get(transfer)
+    return [f"it is HDR ({kind}) and read as if it were sRGB: its colours look pale"] if kind else []
 
 
 def _contents(file: IO[bytes]) -> bytes:
@@ -239,8 +258,8 @@ def _last_pixel_is_gray(image: Image.Image) -> bool:
     return bool(np.isin(last, (127, 128)).all())
 
 
-def _ends_in_zeros(file: IO[bytes]) -> bool:
-    file.seek(-min(16, file.seek(0, io.SEEK_END)), io.SEEK_END)
+def _ends_in_zeros(file: IO[bytes], count: int) -> bool:
+    file.seek(-min(count, file.seek(0, io.SEEK_END)), io.SEEK_END)
     return not any(file.read())
 
 
@@ -276,7 +295,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         raise InputError(f"{name}: the file is empty")
     if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
-    if is_heic(prefix + file.read(_HEIC_SEARCHED)):
+    if is_heic(prefix + file.read(_SEARCHED)):
         file.seek(0)
         heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
         return heic

@@ -2,7 +2,7 @@
 
 Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
 WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
-that lack pixels are never completed. `jpeg_cut` and `lacks_rows` find missing pixels that Pillow does not
+that lack pixels are never completed. `jpeg_cut` and `png_damage` find missing pixels that Pillow does not
 report.
 """
 
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Repaired", "jpeg_cut", "lacks_rows", "repaired"]
+__all__ = ["Repaired", "jpeg_cut", "png_damage", "repaired"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA_BYTES = 16 << 20
@@ -234,12 +234,19 @@ def _png(data: bytes) -> Repaired | None:
     return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
 
 
-def lacks_rows(data: bytes) -> bool:
-    """Whether the pixel stream of a PNG is well-formed, but ends before its last row.
+def png_damage(data: bytes, *, suspect: bool) -> str:
+    """Return what is wrong with the pixel stream of a PNG that Pillow reads; empty if nothing is.
 
-    Pillow reads such a file, and leaves the missing rows zero.
+    Pillow does not check its checksums. If it is well-formed, but ends before its last row, Pillow leaves the
+    missing rows zero, which is looked for if ``suspect``.
     """
     chunks, _ = _chunks(data)
+    if any(chunk.kind == b"IDAT" and not chunk.valid for chunk in chunks):
+        return "damaged: wrong checksum in IDAT"
+    return "truncated: rows are missing" if suspect and _lacks_rows(chunks) else ""
+
+
+def _lacks_rows(chunks: list[_Chunk]) -> bool:
     header = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IHDR")
     rest = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     inflater, size = zlib.decompressobj(), _raw_size(header) if len(header) == 13 else 0

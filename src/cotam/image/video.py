@@ -17,6 +17,7 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import container_notes
+from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
 
@@ -109,10 +110,10 @@ class Clip:
         ] or streams
         best = self._container.streams.best("video")
         chosen = next((stream for stream in moving if stream.index == best.index), moving[0])
-        self._own_notes = []
+        self._own_notes = hdr_notes(chosen.codec_context.color_trc)
         if len(moving) > 1:
             size = f"{chosen.codec_context.width}×{chosen.codec_context.height}"
-            self._own_notes = [f"one of {len(moving)} videos in it is read: stream {chosen.index}, {size}"]
+            self._own_notes += [f"one of {len(moving)} videos in it is read: stream {chosen.index}, {size}"]
         return chosen
 
     @property
@@ -137,7 +138,8 @@ class Clip:
         return os.path.isfile(source) if isinstance(source, str) else source.seekable()
 
     def _error(self, error: Exception) -> InputError:
-        return InputError(f"{self._name}: cannot be read as video: {_reason(error)}")
+        reasons = [_reason(error), *self._container_notes]
+        return InputError(f"{self._name}: cannot be read as video: {'; '.join(reasons)}")
 
     @property
     def stated_seconds(self) -> float | None:
