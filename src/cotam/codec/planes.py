@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotam.codec.tiling import Span, spans
+from cotam.codec.tiling import Span, Tile, spans
 from cotam.format.level_map import LEVELS_PER_OCTAVE
 
 __all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "expand"]
@@ -41,14 +41,14 @@ class Grid:
         """Grid of hyper latents: one cell for 64×64 pixels."""
         return -(-self.height // 64), -(-self.width // 64)
 
-    def bands(self) -> Iterator[tuple[Span, Span]]:
-        """Yield rows and columns of cells of each band, in coding order."""
+    def bands(self) -> Iterator[Tile]:
+        """Yield the bands in coding order."""
         rows, columns = self.cells
         height = max(1, BAND_CELLS // columns)
         for start in range(0, rows, height):
             row = Span(start, min(start + height, rows), start, start).with_halo(SCALES_HALO, rows)
             for column in spans(columns, SCALES_HALO, BAND_CELLS):
-                yield row, column
+                yield Tile(row, column)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Symbols:
 
     Attributes
     ----------
+    grid : sizes of all planes
     quality : 0 … 100
     levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
     z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
@@ -65,6 +66,7 @@ class Symbols:
         are coded
     """
 
+    grid: Grid
     quality: int
     levels: np.ndarray | None
     z: np.ndarray
@@ -84,7 +86,7 @@ class Latents:
     ----------
     values : float32 (M, ⌈H/16⌉, ⌈W/16⌉); machines may differ in the last bits
     nominal : log2 of the nominal gain of the file's quality
-    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
+    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7; None is zeros
     """
 
     values: np.ndarray
