@@ -190,8 +190,8 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
     if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
-    from cotam.codec.av1 import can_encode_av1
     from cotam.codec.flat import FlatCoder
+    from cotam.codec.standard import can_encode_av1
 
     coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
     if plan.payload == "flat":
@@ -284,14 +284,11 @@ def decode_file(file: File, view: View = "mllm") -> np.ndarray:
         from cotam.runtime import DECODING
 
         return codec_of(file.header.weights, DECODING).decode(file, view=view)
-    if file.kind is Kind.AV1:
-        from cotam.codec.av1 import decode_av1
+    if file.kind in (Kind.AV1, Kind.LOSSLESS):
+        from cotam.codec.standard import decode_av1, decode_lossless
 
-        return decode_av1(file.payload, file.width, file.height)
-    if file.kind is Kind.LOSSLESS:
-        from cotam.codec.lossless import decode_lossless
-
-        return decode_lossless(file.payload, file.width, file.height)
+        decode_payload = decode_av1 if file.kind is Kind.AV1 else decode_lossless
+        return decode_payload(file.payload, file.width, file.height)
     raise FormatError(f"a file of kind {file.kind.name.lower()} cannot be decoded by itself")
 
 

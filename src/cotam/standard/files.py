@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image, features
 
-from cotam.codec.av1 import TUNING
 from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.standard import TUNING
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
