@@ -67,19 +67,13 @@ class Info:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The result of `encode_image`.
+    """The result of `encode_image`."""
 
-    Attributes
-    ----------
-    file : see `cotam.format.header.File`; ``file.data`` are the bytes
-    size : (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image
-        had to be shrunk for ``target_size``
-    frames : number of frames in the image file, if counted, else 1; the first one is encoded
-    """
-
-    file: File
+    file: File  # see `cotam.format.header.File`; ``file.data`` are the bytes
+    # (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image had
+    # to be shrunk for ``target_size``
     size: tuple[int, int]
-    frames: int
+    frames: int  # number of frames in the image file, if counted, else 1; the first one is encoded
 
 
 def encode(

@@ -174,26 +174,16 @@ def _is_flat(pixels: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an image or sequence is encoded: options after `Options.resolve`.
+    """How an image or sequence is encoded: options after `Options.resolve`."""
 
-    Attributes
-    ----------
-    weights : name of the weight set
-    quality, target_size, effort : as in `Options`
-    guidance : the guide, with strength and policy; None without a guide
-    importance : importance map of the image, float32 (gh, gw), if already computed
-    levels : gain offset map given by the caller
-    payload : how a still image is coded
-    """
-
-    weights: str
-    quality: int
+    weights: str  # name of the weight set
+    quality: int  # and the next two: as in `Options`
     target_size: int | None
     effort: Effort
-    guidance: Guidance | None = None
-    importance: np.ndarray | None = None
-    levels: np.ndarray | None = None
-    payload: Payload = "learned"
+    guidance: Guidance | None = None  # the guide, with strength and policy; None without a guide
+    importance: np.ndarray | None = None  # importance map of the image, float32 (gh, gw), if already computed
+    levels: np.ndarray | None = None  # gain offset map given by the caller
+    payload: Payload = "learned"  # how a still image is coded
 
     def allocator(self, pixels: np.ndarray) -> Allocator | None:
         """Return the allocator of the resolved image, uint8 (H, W, 3), or of a shrunk version of it."""

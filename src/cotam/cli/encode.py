@@ -123,24 +123,15 @@ def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How images are encoded.
+    """How images are encoded."""
 
-    Attributes
-    ----------
-    form : format of the outputs, one of `standard.FORMATS`
-    prefilter : whether standard files are prefiltered
-    options : arguments of `cotam.encode`
-    sources : `files.identities` of all inputs, which are not overwritten
-    quality : as given; None is the default of the format
-    """
-
-    form: str
-    prefilter: bool
-    options: Mapping[str, Any]
-    sources: set[tuple[int, int]]
+    form: str  # format of the outputs, one of `standard.FORMATS`
+    prefilter: bool  # whether standard files are prefiltered
+    options: Mapping[str, Any]  # arguments of `cotam.encode`
+    sources: set[tuple[int, int]]  # `files.identities` of all inputs, which are not overwritten
     overwrite: bool
     screen: Screen
-    quality: int | None
+    quality: int | None  # as given; None is the default of the format
     hinted: Lock = field(default_factory=Lock)
 
     def encode(self, source: str, target: str, report: Report) -> None:

@@ -28,14 +28,9 @@ GROWTH = 0.02
 
 @dataclass(frozen=True)
 class SizeCurve:
-    """File size by quality; its logarithm is linear between known points, and beyond them.
+    """File size by quality; its logarithm is linear between known points, and beyond them."""
 
-    Attributes
-    ----------
-    points : quality → logarithm of the bytes; at least one
-    """
-
-    points: Mapping[int, float]
+    points: Mapping[int, float]  # quality → logarithm of the bytes; at least one
 
     def quality_for(self, size: float) -> int:
         """Return the highest quality, 0 … 100, of a file of at most ``size`` bytes."""

@@ -39,18 +39,11 @@ _ANALYSIS_HALO = 3
 
 @dataclass(frozen=True)
 class Quantised:
-    """Quantised latents.
-
-    Attributes
-    ----------
-    symbols : see `Symbols`
-    index : uint8 (M, h, w), the table of each latent
-    values : float32 (M, h, w), latents as dequantised by a decoder; None unless requested
-    """
+    """Quantised latents."""
 
     symbols: Symbols
-    index: np.ndarray
-    values: np.ndarray | None
+    index: np.ndarray  # uint8 (M, h, w), the table of each latent
+    values: np.ndarray | None  # float32 (M, h, w), latents as dequantised by a decoder; None unless requested
 
 
 class Codec(PayloadCoder):

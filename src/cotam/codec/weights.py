@@ -37,38 +37,24 @@ DEFAULT = "mllm"
 
 @dataclass(frozen=True)
 class WeightSet:
-    """A weight set without its graphs. Arrays of 101 rows have one for each quality.
+    """A weight set without its graphs. Arrays of 101 rows have one for each quality."""
 
-    Attributes
-    ----------
-    name : as in profiles and messages
-    folder : has the graphs
-    digest : SHA-256 over the hashes in the manifest, 32 bytes
-    tables : frequencies of the symbols
-    gains : float32 (101, M), gain of each latent channel
-    nominal : float32 (101,), log2 of the nominal gain
-    z_multipliers : float32 (101, Z), integers: quantisation steps of the hyper latents in units of 1/4096
-    z_index : int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
-    sums64, sums32, offset : float32 (101, C), integers: biases by quality in the scale network
-    hyper_quality : float32 (101, C), integers: biases by quality in the hyper context
-    hyper_place : float32 (4, 4, C), integers: biases by step and turn in the hyper context
-    views : float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
-    """
-
-    name: str
-    folder: Path
-    digest: bytes
-    tables: Tables
-    gains: np.ndarray
-    nominal: np.ndarray
+    name: str  # as in profiles and messages
+    folder: Path  # has the graphs
+    digest: bytes  # SHA-256 over the hashes in the manifest, 32 bytes
+    tables: Tables  # frequencies of the symbols
+    gains: np.ndarray  # float32 (101, M), gain of each latent channel
+    nominal: np.ndarray  # float32 (101,), log2 of the nominal gain
+    # float32 (101, Z), integers: quantisation steps of the hyper latents in units of 1/4096
     z_multipliers: np.ndarray
+    # int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
     z_index: np.ndarray
-    sums64: np.ndarray
+    sums64: np.ndarray  # and the next two: float32 (101, C), integers: biases by quality in the scale network
     sums32: np.ndarray
     offset: np.ndarray
-    hyper_quality: np.ndarray
-    hyper_place: np.ndarray
-    views: np.ndarray
+    hyper_quality: np.ndarray  # float32 (101, C), integers: biases by quality in the hyper context
+    hyper_place: np.ndarray  # float32 (4, 4, C), integers: biases by step and turn in the hyper context
+    views: np.ndarray  # float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
 
     @property
     def short_hash(self) -> bytes:

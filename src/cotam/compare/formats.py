@@ -19,20 +19,12 @@ __all__ = ["COTAM", "Format", "installed_formats"]
 
 @dataclass(frozen=True)
 class Format:
-    """A lossy image format with a quality.
+    """A lossy image format with a quality."""
 
-    Attributes
-    ----------
-    name : as in tables and file suffixes
-    title : as in text
-    qualities : all qualities of the format, increasing
-    settings : arguments of Pillow's `save` besides the quality
-    """
-
-    name: str
-    title: str
-    qualities: range
-    settings: dict[str, Any] = field(default_factory=dict)
+    name: str  # as in tables and file suffixes
+    title: str  # as in text
+    qualities: range  # all qualities of the format, increasing
+    settings: dict[str, Any] = field(default_factory=dict)  # arguments of Pillow's `save` besides the quality
 
     def encode(self, pixels: Pixels, quality: int) -> bytes:
         """Encode pixels, uint8 (H, W, 3), to the bytes of a file."""

@@ -21,26 +21,18 @@ __all__ = ["Meter", "Row", "compare", "smallest_as_near"]
 
 @dataclass(frozen=True)
 class Row:
-    """One format at one quality.
-
-    Attributes
-    ----------
-    format : the format
-    data : the file
-    pixels : uint8 (H, W, 3), decoded, and enlarged to the size of the original if the file is smaller
-    features : distance of DINOv2-S features to those of the original, 0 is equal; None if not measured
-    words : share of the words of the original that are read here, 0 … 1; None without words
-    psnr : dB, at most 100
-    equal_features : bytes of the smallest file of this format that is as near in features as CoTAM's; None
-        if not measured, or if no file is as near
-    """
+    """One format at one quality."""
 
     format: Format
     data: bytes
+    # uint8 (H, W, 3), decoded, and enlarged to the size of the original if the file is smaller
     pixels: Pixels
+    # distance of DINOv2-S features to those of the original, 0 is equal; None if not measured
     features: float | None
-    words: float | None
-    psnr: float
+    words: float | None  # share of the words of the original that are read here, 0 … 1; None without words
+    psnr: float  # dB, at most 100
+    # bytes of the smallest file of this format that is as near in features as CoTAM's; None if not
+    # measured, or if no file is as near
     equal_features: int | None = None
 
 

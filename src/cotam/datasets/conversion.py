@@ -29,30 +29,18 @@ IMAGE_SUFFIXES = (
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted image.
-
-    Attributes
-    ----------
-    data : bytes of the file
-    notes : what was repaired, left out or grew, one line each
-    """
+    """A converted image."""
 
     data: bytes
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was repaired, left out or grew, one line each
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Images → .cotam.
+    """Images → .cotam."""
 
-    Attributes
-    ----------
-    options : arguments of `cotam.encode`
-    strict : whether notes are errors
-    """
-
-    options: Mapping[str, Any] = field(default_factory=dict)
-    strict: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)  # arguments of `cotam.encode`
+    strict: bool = False  # whether notes are errors
     takes: ClassVar = frozenset(IMAGE_SUFFIXES)
     suffix: ClassVar = ".cotam"
 
@@ -80,17 +68,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """.cotam → image files.
+    """.cotam → image files."""
 
-    Attributes
-    ----------
-    form : format of the files, a key of `cotam.image.write.FORMS`
-    view, size_limit : arguments of `cotam.decode`
-    """
-
-    form: str = "png"
-    view: View = "mllm"
-    size_limit: int | None = None
+    form: str = "png"  # format of the files, a key of `cotam.image.write.FORMS`
+    view: View = "mllm"  # as for `cotam.decode`
+    size_limit: int | None = None  # as for `cotam.decode`
     takes: ClassVar = frozenset([".cotam"])
 
     def __post_init__(self) -> None:

@@ -44,15 +44,11 @@ _PIECE = 1 << 19
 
 @dataclass(frozen=True)
 class Tables:
-    """Frequency tables of symbols, symmetric around zero.
+    """Frequency tables of symbols, symmetric around zero."""
 
-    Attributes
-    ----------
-    halves : for each table the frequencies of 0, 1 … L and of the escape, int64; -1 … -L have those of 1 … L,
-        and f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero and
-        are not coded.
-    """
-
+    # for each table the frequencies of 0, 1 … L and of the escape, int64; -1 … -L have those of 1 … L, and
+    # f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero and are
+    # not coded.
     halves: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:

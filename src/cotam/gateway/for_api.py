@@ -90,25 +90,16 @@ class ForApi:
 
 @dataclass
 class _Image:
-    """An image of the request.
-
-    Attributes
-    ----------
-    content : SHA-256 of ``data``
-    size : width and height in pixels that are sent at the best rung
-    fits : whether the API takes it as it is
-    useful : whether the model sees all of its pixels
-    unreadable : whether its pixels are damaged, so that it passes as it is
-    """
+    """An image of the request."""
 
     part: Part
     data: bytes
     kind: str
-    content: bytes
-    size: tuple[int, int]
-    fits: bool
-    useful: bool
-    unreadable: bool = False
+    content: bytes  # SHA-256 of ``data``
+    size: tuple[int, int]  # width and height in pixels that are sent at the best rung
+    fits: bool  # whether the API takes it as it is
+    useful: bool  # whether the model sees all of its pixels
+    unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
     seconds: float = 0.0
     cached: bool = True
 

@@ -41,23 +41,16 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 @dataclass(eq=False)
 class SingleImage:
-    """An ASGI application that processes the image in the body in a thread of the pool.
-
-    Attributes
-    ----------
-    size_limit : largest image in pixels
-    names : options that the query may have, see `cotam.gateway.request_options`
-    max_requests : largest number of requests at a time, waiting ones included; more are refused with 429
-    seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
-    """
+    """An ASGI application that processes the image in the body in a thread of the pool."""
 
     pool: Executor
     bodies: Bodies
-    size_limit: int
+    size_limit: int  # largest image in pixels
     work: Work
-    names: Sequence[str] = ()
+    names: Sequence[str] = ()  # options that the query may have, see `cotam.gateway.request_options`
+    # largest number of requests at a time, waiting ones included; more are refused with 429
     max_requests: int | None = None
-    seconds: float | None = None
+    seconds: float | None = None  # time limit of the work, see `cotam.gateway.bodies.in_thread`
     _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

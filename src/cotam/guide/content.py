@@ -28,19 +28,13 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class Content:
-    """Text and importance of an image, by the built-in guide.
+    """Text and importance of an image, by the built-in guide."""
 
-    Attributes
-    ----------
-    text : share of text, 0 … 1: mean over cells of 32×32 pixels, weighted by the standard deviation of luma,
-        so that blank paper and plain sky do not count
-    importance : float32 (gh, gw), positive and of mean 1
-    exponent : see `cotam.guide.base.Guide`
-    """
-
+    # share of text, 0 … 1: mean over cells of 32×32 pixels, weighted by the standard deviation of luma, so
+    # that blank paper and plain sky do not count
     text: float
-    importance: np.ndarray
-    exponent: float | None
+    importance: np.ndarray  # float32 (gh, gw), positive and of mean 1
+    exponent: float | None  # see `cotam.guide.base.Guide`
 
     @property
     def is_page(self) -> bool:

@@ -19,18 +19,11 @@ SMOOTHING = 0.5
 
 @dataclass(frozen=True)
 class Allocation:
-    """The allocator (`cotam.codec.allocation.Allocator`) of one image.
+    """The allocator (`cotam.codec.allocation.Allocator`) of one image."""
 
-    Attributes
-    ----------
-    importance : (gh, gw), positive, an even grid over the image
-    size : (H, W) in pixels
-    policy, strength, exponent : see `cotam.guide.importance`
-    """
-
-    importance: np.ndarray
-    size: tuple[int, int]
-    policy: Policy
+    importance: np.ndarray  # (gh, gw), positive, an even grid over the image
+    size: tuple[int, int]  # (H, W) in pixels
+    policy: Policy  # and the next two: see `cotam.guide.importance`
     strength: float
     exponent: float
 
@@ -49,19 +42,12 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Guidance:
-    """A guide, and the rule from its importance to gain offsets.
-
-    Attributes
-    ----------
-    guide : see `Guide`
-    strength : 0 … 16, scales the offsets
-    policy : see `cotam.guide.importance`
-    fusion : weight of the maps of tiles, see `cotam.guide.multiscale`; with 0 the guide runs once per image
-    """
+    """A guide, and the rule from its importance to gain offsets."""
 
     guide: Guide
-    strength: float = 1.0
-    policy: Policy = "log"
+    strength: float = 1.0  # 0 … 16, scales the offsets
+    policy: Policy = "log"  # see `cotam.guide.importance`
+    # weight of the maps of tiles, see `cotam.guide.multiscale`; with 0 the guide runs once per image
     fusion: float = FUSION
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:

@@ -77,16 +77,10 @@ READER_ERRORS = (
 
 @dataclass
 class Opened:
-    """A Pillow image and notes on opening it.
+    """A Pillow image and notes on opening it."""
 
-    Attributes
-    ----------
-    image : its header was read, and its pixels if requested
-    notes : what was repaired, one line each
-    """
-
-    image: Image.Image
-    notes: list[str] = field(default_factory=list)
+    image: Image.Image  # its header was read, and its pixels if requested
+    notes: list[str] = field(default_factory=list)  # what was repaired, one line each
 
 
 def check_size(width: int, height: int, name: str) -> None:

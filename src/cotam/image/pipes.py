@@ -23,16 +23,10 @@ __all__ = ["PipeFormat", "read_pipe"]
 
 @dataclass(frozen=True)
 class PipeFormat:
-    """The format of a pipe.
+    """The format of a pipe."""
 
-    Attributes
-    ----------
-    size : (width, height) of raw RGB frames; None for JPEG images
-    fps : frames per second; None times frames by the clock, starting with the first
-    """
-
-    size: tuple[int, int] | None
-    fps: float | None
+    size: tuple[int, int] | None  # (width, height) of raw RGB frames; None for JPEG images
+    fps: float | None  # frames per second; None times frames by the clock, starting with the first
 
     @classmethod
     def parse(cls, text: str) -> PipeFormat:

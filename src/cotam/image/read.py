@@ -33,20 +33,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image that was read.
+    """An image that was read."""
 
-    Attributes
-    ----------
-    pixels : uint8 (H, W, 3), upright sRGB
-    metadata : the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
-    frames : number of frames of the file, if counted; ``pixels`` are those of the first
-    notes : what was repaired or ignored, one line each, without the name of the image
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # uint8 (H, W, 3), upright sRGB
+    # the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
     metadata: dict[str, bytes] = field(default_factory=dict)
-    frames: int = 1
-    notes: tuple[str, ...] = ()
+    frames: int = 1  # number of frames of the file, if counted; ``pixels`` are those of the first
+    notes: tuple[str, ...] = ()  # what was repaired or ignored, one line each, without the name of the image
 
 
 ImageInput = Image.Image | Pixels | PathInput | FileBytes

@@ -47,25 +47,13 @@ _SHRINK_STEP = 2**-0.25
 
 @dataclass(frozen=True)
 class StandardFile:
-    """A file of a standard format.
-
-    Attributes
-    ----------
-    data : bytes
-        The whole file.
-    width, height : int
-        In pixels; smaller than those of the image if it was shrunk to fit the budget.
-    quality : int or None
-        On the format's own scale; None for lossless files.
-    notes : tuple of str
-        Notes for the user, one line each: that the image was shrunk.
-    """
+    """A file of a standard format."""
 
     data: bytes
-    width: int
-    height: int
-    quality: int | None
-    notes: tuple[str, ...] = ()
+    width: int  # in pixels; that of the image, unless it was shrunk to fit the budget
+    height: int  # likewise
+    quality: int | None  # on the format's own scale; None for lossless files
+    notes: tuple[str, ...] = ()  # notes for the user, one line each: that the image was shrunk
 
 
 def make(

@@ -19,24 +19,13 @@ __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How an image is coded.
+    """How an image is coded."""
 
-    Attributes
-    ----------
-    chroma : float
-        Factor of the chroma table of the standard; below 1 chroma is finer.
-    flatness : float
-        Interpolates, in octaves, the luma table between that of the standard (0) and a constant one (1).
-    price : float
-        Cost of a bit in squared quantiser steps; 0 rounds every coefficient to the nearest value.
-    focus : float
-        Squared error is weighted by importance to this power.
-    """
-
-    chroma: float
+    chroma: float  # factor of the chroma table of the standard; below 1 chroma is finer
+    # interpolates, in octaves, the luma table between that of the standard (0) and a constant one (1)
     flatness: float
-    price: float
-    focus: float = 0.0
+    price: float  # cost of a bit in squared quantiser steps; 0 rounds every coefficient to the nearest value
+    focus: float = 0.0  # squared error is weighted by importance to this power
 
 
 PHOTO = Settings(chroma=0.22, flatness=0.0, price=0.0)
