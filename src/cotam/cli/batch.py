@@ -40,30 +40,22 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
 @click.argument("target", metavar="DST", type=click.Path(file_okay=False))
 @click.option("--decode", is_flag=True, help="Decode .cotam files instead of encoding images.")
 @option(
-    "-j --jobs",
-    "N",
-    click.IntRange(1),
-    None,
+    "-j --jobs N",
     "Processes of one thread each.  [default: number of processors; with --ray, all free ones]",
+    click.IntRange(1),
 )
 @option(
-    "--ray",
-    "[ADDRESS]",
-    str,
-    None,
+    "--ray [ADDRESS]",
     "Run on a Ray cluster (extra ray): auto, HOST:PORT, or, without ADDRESS, a new one on this machine; then "
     "give the option last. All machines must see SRC and DST under the same paths.",
     is_flag=False,
     flag_value="local",
 )
 @option(
-    "--column", "NAME", str, "image", 'Column of Parquet files: bytes, {"bytes": ...}, or lists of these.'
+    "--column NAME", 'Column of Parquet files: bytes, {"bytes": ...}, or lists of these.', default="image"
 )
 @option(
-    "--members",
-    "EXTENSIONS",
-    str,
-    None,
+    "--members EXTENSIONS",
     "Convert the members of .tar shards with these extensions, such as jpg,right.png.  [default: one image "
     "of each sample, others unchanged]",
     callback=_extensions,

@@ -33,11 +33,9 @@ _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata"
 standard_options: Option = combine(
     option(
         "--format form",
-        None,
-        click.Choice(FORMATS),
-        None,
         "Format of the outputs: .cotam, or a standard format, for which --quality is on its own scale.  "
         "[default: from the suffix of OUT, else cotam]",
+        click.Choice(FORMATS),
     ),
     click.option(
         "--no-prefilter",

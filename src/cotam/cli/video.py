@@ -44,39 +44,24 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
 
 
 video_options = combine(
+    option("--fps X", "Video: frames to take per second.  [default: 1; all of --frames]", FRAME_RATE),
     option(
-        "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; all of --frames]"
-    ),
-    option(
-        "--max-frames",
-        "N",
-        click.IntRange(1),
-        None,
+        "--max-frames N",
         "Video: take at most N frames, spread evenly over the clip where --fps would take more.",
+        click.IntRange(1),
     ),
     option(
-        "--frames",
-        "FORM",
-        str,
-        None,
+        "--frames FORM",
         "Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
         callback=_pipe_format,
     ),
     option(
-        "--key-every",
-        "N",
+        "--key-every N",
+        "Video: at least every Nth frame is a key frame; more make random access faster.",
         click.IntRange(1),
         KEY_EVERY,
-        "Video: at least every Nth frame is a key frame; more make random access faster.",
     ),
-    option(
-        "--key-at",
-        "SECONDS",
-        Finite(0),
-        None,
-        "Video: make a key frame here too.  [repeatable]",
-        multiple=True,
-    ),
+    option("--key-at SECONDS", "Video: make a key frame here too.  [repeatable]", Finite(0), multiple=True),
     click.option(
         "--low-delay",
         is_flag=True,
