@@ -16,13 +16,13 @@ from cotam.errors import InputError
 
 __all__ = [
     "STANDARD",
+    "Prefixed",
     "check_output",
     "growth_note",
     "identities",
     "image_input",
     "make_folder",
     "plan_outputs",
-    "put_back",
     "read_checked",
     "read_input",
     "reading",
@@ -212,12 +212,9 @@ def image_input(path: str) -> str | bytes:
     return path if os.path.isfile(path) else read_input(path)
 
 
-def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
-    """Return a stream of ``head``, which was read already, and then the rest."""
-    return cast("BinaryIO", _PrefixedStream(head, rest))
+class Prefixed:
+    """A stream of ``head``, which was read already, and then the rest."""
 
-
-class _PrefixedStream:
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = io.BytesIO(head), rest
 

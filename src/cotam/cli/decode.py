@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
@@ -138,7 +138,7 @@ class _Decoding:
 def _peek(file: BinaryIO) -> tuple[bool, BinaryIO]:
     """Return whether a stream holds a sequence, and a stream of the same bytes."""
     head = file.read(KIND_BYTES)
-    return is_sequence(head), files.put_back(head, file)
+    return is_sequence(head), cast("BinaryIO", files.Prefixed(head, file))
 
 
 def form_of(target: str, given: str | None) -> str:

@@ -52,8 +52,7 @@ def of_module(name: str, module: str, extra: str, help: str) -> click.Command:
     """Return the command ``name`` of a module of `cotam.cli`; ``extra`` is what it needs, "" for none."""
 
     def load() -> click.Command:
-        found: click.Command = getattr(import_module(f"cotam.cli.{module}"), name)
-        return found
+        return getattr(import_module(f"cotam.cli.{module}"), name)
 
     return _Deferred(name, help, load, extra)
 
@@ -65,8 +64,7 @@ def of_lab(path: str, help: str) -> click.Command:
         from importlib.metadata import entry_points
 
         for point in entry_points(group="cotam.commands", name=path.replace(" ", "-")):
-            found: click.Command = point.load()
-            return found
+            return point.load()
         raise MissingLabError(f"cotam {path}")
 
     absent = f"{help} Part of cotam-lab; run in a clone of cotam: pip install ./lab"

@@ -86,8 +86,7 @@ def _folder(name: str) -> Path:
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP, name=name):
-        found: Path = point.load()
-        return found
+        return point.load()
     if name == "base":
         raise UnknownWeightsError(f"weight set 'base' {IN_LAB}")
     raise UnknownWeightsError(f"no weight set {name!r}; installed: {', '.join(names())}")
@@ -95,8 +94,7 @@ def _folder(name: str) -> Path:
 
 def _manifest(folder: Path) -> dict[str, str]:
     """Return the hash of each file of a set."""
-    found: dict[str, str] = json.loads((folder / "manifest.json").read_text())
-    return found
+    return json.loads((folder / "manifest.json").read_text())
 
 
 @cache

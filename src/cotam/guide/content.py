@@ -34,7 +34,6 @@ class Content:
     # that blank paper and plain sky do not count
     text: float
     importance: np.ndarray  # float32 (gh, gw), positive and of mean 1
-    exponent: float | None  # see `cotam.guide.base.Guide`
 
     @property
     def is_page(self) -> bool:
@@ -77,7 +76,7 @@ def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusi
 
     meter = _TextMeter(cast("GraphGuide", load(guide)))
     found = importance(meter, pixels, fusion=fusion)
-    return Content(meter.near_text / meter.everywhere, found, meter.guide.exponent)
+    return Content(meter.near_text / meter.everywhere, found)
 
 
 class _TextMeter:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotam.guide.base import Guide, exponent_of
+from cotam.guide.base import EXPONENT, Guide
 from cotam.guide.importance import Policy, to_levels
 from cotam.guide.multiscale import FUSION, importance
 
@@ -56,7 +56,9 @@ class Guidance:
 
     def allocation(self, importance: np.ndarray, size: tuple[int, int]) -> Allocation:
         """Return the allocator of an image of ``size`` (H, W) whose importance map is known."""
-        return Allocation(importance, size, self.policy, self.strength, exponent_of(self.guide))
+        exponent = getattr(self.guide, "exponent", None)
+        exponent = EXPONENT if exponent is None else exponent
+        return Allocation(importance, size, self.policy, self.strength, exponent)
 
 
 class SmoothedGuidance:

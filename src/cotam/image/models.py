@@ -311,5 +311,4 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
     """Build the rule of an entry such as ``{"kind": "padded-grid", "cell": 48, …}``: here a `PaddedGrid`."""
     name = entry["kind"].title().replace("-", "")
     kind = getattr(sizes, name, None) or getattr(tilings, name)
-    rule: Rule = kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})
-    return rule
+    return kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})

@@ -272,8 +272,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     if is_heic(prefix + file.read(_HEIC_SEARCHED)):
         file.seek(0)
-        heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
-        return heic
+        return _heic_reader(name)(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = _UNKNOWN
     tried: set[str] = set()

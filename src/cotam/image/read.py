@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cotam.errors import InputError
-from cotam.format.metadata import METADATA
 from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
@@ -89,8 +88,6 @@ def read_image(
     OSError
         If the file does not exist or cannot be read.
     """
-    if unknown := keep - set(METADATA.values()):
-        raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
     if isinstance(image, np.ndarray):
         if _check_array(image).shape[2:] == (3,):

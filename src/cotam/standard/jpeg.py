@@ -130,8 +130,7 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
     octaves = np.log2(np.maximum(importance, 1e-12) / max(float(np.median(importance)), 1e-12))
     grid = Image.fromarray(octaves.astype(np.float32))
     there = np.asarray(grid.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
-    weights: np.ndarray = np.clip(2 ** (focus * there), 1, 4)
-    return weights
+    return np.clip(2 ** (focus * there), 1, 4)
 
 
 # Choosing coefficients
@@ -173,8 +172,7 @@ def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, samplin
 
 def _size(values: np.ndarray) -> np.ndarray:
     """Return the size category of each magnitude, 0 … 11 bits."""
-    sizes: np.ndarray = np.frexp(values.astype(np.float32))[1].clip(0, _SIZES - 1)
-    return sizes
+    return np.frexp(values.astype(np.float32))[1].clip(0, _SIZES - 1)
 
 
 def _bits(levels: np.ndarray) -> tuple[np.ndarray, float]:
