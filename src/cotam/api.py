@@ -200,10 +200,6 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
         av1 = _encode_flat(coder, plan)
     except TargetSizeError:
         return learned
-    return _choose_better(coder, learned, av1, plan)
-
-
-def _choose_better(coder: FlatCoder, learned: File, av1: Coded, plan: Plan) -> File:
     from cotam.codec.flat import better
     from cotam.codec.shared import codec
 

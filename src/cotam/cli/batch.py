@@ -76,10 +76,7 @@ def batch(
     form: str | None,
     view: View,
     size_limit: int,
-    strict: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    screen: Screen,
     **options: Any,
 ) -> None:
     """Encode or decode a data set.
@@ -99,16 +96,14 @@ def batch(
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
     from cotam.datasets.shards import UnitConverter
 
-    conversion: Conversion = Encoding(options, strict)
+    conversion: Conversion = Encoding(options, screen.strict)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
     work = UnitConverter(
-        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict
+        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, screen.strict
     )
-    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     _convert(work, name or None, _engine(jobs, ray), overwrite, screen)
-    screen.end()
 
 
 def _engine(jobs: int | None, ray: str | None) -> Engine:

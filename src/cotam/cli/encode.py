@@ -49,10 +49,7 @@ def encode(
     output: str | None,
     no_overwrite: bool,
     jobs: int,
-    strict: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    screen: Screen,
     **options: Any,
 ) -> None:
     """Encode images and videos.
@@ -68,9 +65,8 @@ def encode(
     image without these options the first frame is encoded.
     """
     check_together(options)
-    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     clip = {name: options.pop(name) for name in video.OPTIONS}
-    check_json(as_json, inputs, output)
+    check_json(screen.as_json, inputs, output)
     form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")
     if form != "cotam":
         standard.check(form)
@@ -92,7 +88,6 @@ def encode(
         run(stills, encoding.encode, jobs=jobs, screen=screen)
     if moving := [pair for pair in pairs if pair[0] in videos]:
         video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
-    screen.end()
 
 
 def _names_another(target: str, form: str) -> bool:
@@ -146,7 +141,7 @@ class _Encoding:
         if len(data) > size:
             report.note(files.growth_note(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
-        report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
+        report.show_result(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 
     def _cotam(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
         """Return the file, and its description as text and as fields for JSON."""

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
+from functools import wraps
 from typing import Any, get_args
 
 import click
@@ -17,6 +18,7 @@ from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
 from cotam.options import Effort, Metadata, Profile, View
+from cotam.screen import Screen
 
 __all__ = [
     "FRAME_RATE",
@@ -274,10 +276,21 @@ STRICT = "Treat notes as errors: fail where something was repaired, left out or 
 
 
 def message_options(as_json: str) -> Option:
-    """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
-    return combine(
+    """``--strict``, ``--json``, ``--verbose`` and ``--quiet``, which become the argument ``screen``."""
+    options = combine(
         click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     )
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(strict: bool, as_json: bool, verbose: bool, quiet: bool, **others: Any) -> None:
+            screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
+            command(screen=screen, **others)
+            screen.end()
+
+        return options(run)
+
+    return decorate

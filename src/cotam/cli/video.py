@@ -15,7 +15,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
-from cotam.image.write import saved
+from cotam.image.write import save_image
 from cotam.screen import Report, Screen
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _Sequence:
                     forward = _forward(advance)
                     self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
                     forward(length)
-        self.report.written(
+        self.report.show_result(
             self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames
         )
 
@@ -288,12 +288,12 @@ def decode(
         files.check_output(target, files.identities([source]), overwrite=overwrite)
         with files.writing(target, overwrite=overwrite) as out:
             write_mp4(cast("BinaryIO", out), frames)
-        report.written(target, "all frames")
+        report.show_result(target, "all frames")
         return
     files.make_folder(os.path.join(target, ""))
     count = 0
     for seconds, image in frames:
         name = os.path.join(target, f"{seconds:012.6f}.{form}")
-        files.write_whole(name, saved(image, form), overwrite=overwrite)
+        files.write_whole(name, save_image(image, form), overwrite=overwrite)
         count += 1
-    report.written(target, f"{count} frames", frames=count)
+    report.show_result(target, f"{count} frames", frames=count)

@@ -12,7 +12,7 @@ from PIL import features as pillow_features
 
 import cotam
 from cotam.image.read import Pixels
-from cotam.image.write import written
+from cotam.image.write import save_with_options
 
 __all__ = ["COTAM", "Format", "installed_formats"]
 
@@ -30,7 +30,9 @@ class Format:
         """Encode pixels, uint8 (H, W, 3), to the bytes of a file."""
         if self.name == "cotam":
             return cotam.encode(pixels, quality=quality)
-        return written(Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings)
+        return save_with_options(
+            Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings
+        )
 
     def decode(self, data: bytes) -> Pixels:
         """Decode the bytes of a file to pixels, uint8 (H, W, 3)."""

@@ -14,7 +14,7 @@ from cotam import files
 from cotam.api import encode_image
 from cotam.errors import FormatError, InputError
 from cotam.format.header import KIND_BYTES, is_sequence
-from cotam.image.write import FORMS, metadata_notes, saved
+from cotam.image.write import FORMS, metadata_notes, save_image
 from cotam.options import Options, View, guide_digest, weights_digests
 
 __all__ = ["IMAGE_SUFFIXES", "Conversion", "Converted", "Decoding", "Encoding", "image_in"]
@@ -91,7 +91,7 @@ class Decoding:
         if isinstance(data, bytes | bytearray | memoryview) and is_sequence(bytes(data[:KIND_BYTES])):
             raise FormatError("it is a sequence of frames: cotam decode writes them all")
         image = cotam.decode(data, view=self.view, size_limit=self.size_limit)
-        return Converted(saved(image, self.form), tuple(metadata_notes(image, self.form)))
+        return Converted(save_image(image, self.form), tuple(metadata_notes(image, self.form)))
 
     def settings(self) -> dict[str, Any]:
         """Return everything that the outputs depend on, for JSON."""

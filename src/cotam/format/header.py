@@ -180,9 +180,10 @@ def _checksum(header: Header, payload: bytes) -> int:
 
 def kind_of(data: bytes) -> Kind | None:
     """Return the kind of a file from its first `KIND_BYTES`; None if it is not a known kind."""
-    if len(data) < KIND_BYTES or data[: len(MAGIC)] != MAGIC or data[len(MAGIC)] & 0x0F != VERSION:
+    try:
+        return read_kind(data)
+    except FormatError:
         return None
-    return _KINDS.get(data[len(MAGIC)] >> 4 & 0x07)
 
 
 def is_sequence(data: bytes) -> bool:

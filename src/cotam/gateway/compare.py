@@ -24,7 +24,7 @@ from cotam.compare.table import Meter
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
+from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, save_for_model
 from cotam.gateway.request_options import STILL, RequestOptions
 from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
@@ -204,7 +204,7 @@ class _Comparer:
 
 
 def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:
-    return _file(name, Media(MEDIA_TYPES[form], saved(pixels, form, **options)))
+    return _file(name, Media(MEDIA_TYPES[form], save_for_model(pixels, form, **options)))
 
 
 def _file(name: str, media: Media) -> dict[str, str]:

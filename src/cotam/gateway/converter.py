@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -54,6 +55,13 @@ class Job:
     # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
     tokens: int | None = None  # visual tokens of all images, set by converters that know the model
+
+    def record(
+        self, source: str, result: str, before: int, after: int, started: float, *, cached: bool
+    ) -> None:
+        """Record a conversion from so many bytes that began at ``started``, by `time.perf_counter`."""
+        seconds = time.perf_counter() - started
+        self.conversions.append(Conversion(source, result, before, after, seconds, cached))
 
 
 class Converter(Protocol):

@@ -14,7 +14,7 @@ from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.exchange import Conversion
-from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
+from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
@@ -242,9 +242,11 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = resize(pixels, size)
     if form == "png":
-        return saved(small, form)
+        return save_for_model(small, form)
     if form == "jpeg" and quality > 90:
-        return saved(small, form, quality=quality, subsampling="4:4:4")  # coloured text is read better
+        return save_for_model(
+            small, form, quality=quality, subsampling="4:4:4"
+        )  # coloured text is read better
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data

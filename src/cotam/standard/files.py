@@ -22,7 +22,7 @@ from cotam.codec.standard import TUNING
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
-from cotam.image.write import written
+from cotam.image.write import save_with_options
 from cotam.standard import jpeg, prefilter
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
@@ -171,7 +171,7 @@ def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
         "avif": {"quality": quality, "speed": 6},
         "png": {"optimize": True},
     }
-    return written(image, format.upper(), **options[format])
+    return save_with_options(image, format.upper(), **options[format])
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _webp_writer(image: _Seen) -> _Writer:
     few = _FewColours(image.pixels) if image.flat else None
 
     def write(quality: int) -> bytes:
-        lossy = written(smoothed, "WEBP", quality=quality, method=6)
+        lossy = save_with_options(smoothed, "WEBP", quality=quality, method=6)
         return min([lossy, *few.like(lossy)], key=len) if few else lossy
 
     return write
@@ -226,7 +226,7 @@ class _FewColours:
 
 
 def _lossless(pixels: Pixels) -> bytes:
-    return written(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
+    return save_with_options(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
 
 
 def _avif_writer(image: _Seen) -> _Writer:
@@ -234,12 +234,14 @@ def _avif_writer(image: _Seen) -> _Writer:
     if image.flat:
         options |= {"codec": "aom", "max_threads": 2, "autotiling": False, "advanced": TUNING}
     smoothed = Image.fromarray(image.smoothed)
-    return lambda quality: written(smoothed, "AVIF", quality=quality, **options)
+    return lambda quality: save_with_options(smoothed, "AVIF", quality=quality, **options)
 
 
 def _png_writer(image: _Seen) -> _Writer:
     """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
-    data = min((written(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len)
+    data = min(
+        (save_with_options(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len
+    )
     return lambda quality: data
 
 
