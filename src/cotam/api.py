@@ -139,17 +139,10 @@ def encode(
 
 
 def encode_image(image: ImageInput, options: Options, note: Callable[[str], None] | None = None) -> Encoded:
-    """Encode an image as `encode` does, and return the parsed file.
+    """Encode an image as `encode` does, and return the parsed file. Raises as `encode`.
 
-    Parameters
-    ----------
-    note : called with one line for everything that was repaired, left out or shrunk. Without it, frames are
-        not counted, and repairs issue a UserWarning.
-
-    Raises
-    ------
-    InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
-        As `encode`; arguments were checked by ``options``.
+    ``note`` is called with one line for everything that was repaired, left out or shrunk. Without it, frames
+    are not counted, and repairs issue a UserWarning.
     """
     from cotam.image.fit import shrink_to_fit
     from cotam.image.read import read_with_notes
@@ -264,10 +257,8 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 def decode_file(file: File, view: View = "mllm") -> np.ndarray:
     """Decode the payload of a file to pixels, uint8 (H, W, 3), without checking the size of the image.
 
-    Raises
-    ------
-    FormatError, UnknownWeightsError, MissingCodecError
-        As `decode`; also for a patch, which needs an earlier image.
+    Raises FormatError, UnknownWeightsError, MissingCodecError as `decode`; also for a patch, which needs an
+    earlier image.
     """
     if file.kind is Kind.LEARNED:
         from cotam.codec.shared import codec_of

@@ -52,10 +52,7 @@ the learned codec or AV1, whichever is better."""
 class Options:
     """The validated arguments of `cotam.encode`, except the image; see there.
 
-    Raises
-    ------
-    InputError
-        If an argument is not valid, or ``levels`` are given with a guide.
+    Raises InputError if an argument is not valid, or ``levels`` are given with a guide.
     """
 
     quality: int = 50
@@ -114,18 +111,13 @@ class Options:
         return None if guide == "auto" else load(guide)
 
     def resolve(self, pixels: np.ndarray, *, sequence: bool = False) -> Plan:
-        """Resolve "auto" for an image, or for a sequence by its first frame.
+        """Resolve "auto" for an image, or for a ``sequence`` by its first frame, pixels uint8 (H, W, 3).
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
         with the weight set "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
         ``levels`` are given and the guide is "auto" or "none", flat graphics are coded as AV1 or lossless
         WebP without a guide, and pages both as AV1 and with the learned codec, to keep the better one.
         Sequences always use the learned codec.
-
-        Parameters
-        ----------
-        pixels : uint8 (H, W, 3)
-        sequence : whether they are the first frame of a sequence
         """
         from cotam.guide.base import load
         from cotam.guide.content import examine

@@ -14,13 +14,10 @@ __all__ = ["of_lab", "of_module"]
 
 
 class _Deferred(click.Command):
-    """Passes its whole command line on to another command.
+    """Passes its whole command line on to another command, which ``load`` imports.
 
-    Parameters
-    ----------
-    load : imports that command
-    extra : extra that the command needs, "" for none
-    absent : printed for --help if the command is not installed
+    ``extra`` is what that command needs, "" for nothing; ``absent`` is printed for --help if it is not
+    installed.
     """
 
     def __init__(

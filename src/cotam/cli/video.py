@@ -116,12 +116,8 @@ def encode(
 ) -> None:
     """Write a sequence for each input, one after the other.
 
-    Parameters
-    ----------
-    pairs : (input, output)
-    clip : values of `OPTIONS`
-    coding : options that images take as well
-    sources : `files.identities` of all inputs
+    ``pairs`` are (input, output), ``clip`` the values of `OPTIONS`, ``coding`` the options that images take
+    as well, and ``sources`` the `files.identities` of all inputs.
     """
     coding = {name: value for name, value in coding.items() if name not in ONLY_IMAGES}
     coding |= {name: clip[name] for name in ("key_every", "key_at", "low_delay")}
@@ -274,12 +270,8 @@ def decode(
 ) -> None:
     """Write the frames of a sequence to image files named by their seconds, or to an MP4 file.
 
-    Parameters
-    ----------
-    file, source : the sequence, and its name
-    target : name that ends in .mp4, or a folder, created if necessary
-    form : format of image files, a key of `cotam.image.write.FORMS`
-    options : arguments of `cotam.decode_frames`
+    ``source`` names the sequence in messages. ``target`` ends in .mp4, or is a folder, created if necessary;
+    ``options`` are arguments of `cotam.decode_frames`.
     """
     frames = cotam.decode_frames(file, **options)
     if target.lower().endswith(".mp4") and not os.path.isdir(target):

@@ -112,10 +112,7 @@ def _cost(size: float, error: float, target: float) -> float:
 def better(first: Coded, second: Coded, quality: int | None) -> Coded:
     """Return the file with fewer bytes at equal error, or with less error if both were made to fit a size.
 
-    Parameters
-    ----------
-    first, second : two codings of one image
-    quality : 0 … 100 of both; None if they were made to fit a size
+    ``quality`` is that of both files, 0 … 100; None if they were made to fit a size.
     """
     if quality is None:
         return first if first.error <= second.error else second

@@ -138,16 +138,8 @@ def reduce_colours(
 ) -> Iterator[Reduced]:
     """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
-    Parameters
-    ----------
-    colours : colours of the image
-    max_error : largest estimated error
-    trials : subset of `TRIALS`; time is about proportional to their number
-
-    Yields
-    ------
-    Reduced
-        Candidates, all different; none if none is within the error.
+    Yields candidates, all different, with at most the estimated error ``max_error``. ``trials`` are some of
+    `TRIALS`; time is about proportional to their number.
     """
     quantiser = _Quantiser(colours)
     palettes: list[_Palette] = []

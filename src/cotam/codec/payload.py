@@ -19,13 +19,7 @@ __all__ = ["PayloadCoder"]
 
 
 class PayloadCoder:
-    """Codes symbols with one weight set.
-
-    Parameters
-    ----------
-    weights : tables and constants
-    runner : runs the graphs of the set
-    """
+    """Codes symbols with one weight set, whose graphs ``runner`` runs."""
 
     def __init__(self, weights: WeightSet, runner: Runner) -> None:
         self.weights, self.runner = weights, runner

@@ -85,14 +85,9 @@ def largest_within(
 ) -> File:
     """Return the file of the highest quality that has at most ``target`` bytes.
 
-    Sizes are assumed to increase with quality. Cheap estimates rule out qualities until one fits and the next
-    does not; two or three files are encoded. Raises TargetSizeError if the file of quality 0 is larger;
-    ``smallest`` of the error is about its size.
-
-    Parameters
-    ----------
-    encode_at : quality → file
-    estimate_at : quality → estimated bytes; called at most once for each quality
+    Sizes are assumed to increase with quality. Cheap estimates, ``estimate_at`` a quality in bytes, rule out
+    qualities until one fits and the next does not; two or three files are encoded. Raises TargetSizeError if
+    the file of quality 0 is larger; ``smallest`` of the error is about its size.
     """
     estimates: dict[int, float] = {}
     ratio, tries = 1.0, 0

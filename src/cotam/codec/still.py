@@ -143,12 +143,8 @@ class Codec(PayloadCoder):
     ) -> Quantised:
         """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
-        Raises InputError if offsets are out of range.
-
-        Parameters
-        ----------
-        skip_mask : see `Symbols`
-        keep_values : also return the dequantised latents, 4 bytes per pixel
+        With ``keep_values`` the dequantised latents, 4 bytes per pixel, are returned too. Raises InputError
+        if offsets are out of range.
         """
         z, y = self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16)
         if skip_mask is not None:

@@ -85,14 +85,7 @@ class _FrameState:
 
 
 class FrameDecoder(_FrameState):
-    """Decodes frames in order, starting at a key frame.
-
-    Parameters
-    ----------
-    codec : codec of the weight set of the sequence
-    size : (H, W) in pixels
-    quality : 0 … 100
-    """
+    """Decodes frames in order, starting at a key frame; their ``size`` is (H, W) in pixels."""
 
     def decode(self, frame: CodedFrame, fields: bytes) -> Latents:
         """Decode a frame to latents; ``fields`` is as for `FrameEncoder.encode`.

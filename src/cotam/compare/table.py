@@ -37,19 +37,10 @@ class Row:
 
 
 def compare(pixels: Pixels, *, quality: int = 50, target_size: int | None = None) -> list[Row]:
-    """Compare CoTAM with JPEG, WebP and AVIF of at most its size.
+    """Compare CoTAM with JPEG, WebP and AVIF of at most its size, on pixels uint8 (H, W, 3).
 
-    Features and words are measured if their packages are installed.
-
-    Parameters
-    ----------
-    pixels : uint8 (H, W, 3)
-    quality, target_size : of the CoTAM file, as for `cotam.encode`
-
-    Returns
-    -------
-    list of Row
-        CoTAM first. A format whose lowest quality is larger than CoTAM's file is shown at that.
+    Features and words are measured if their packages are installed. CoTAM comes first; its quality and size
+    are as for `cotam.encode`. A format whose lowest quality is larger is shown at that.
     """
     meter = Meter(pixels)
     data = cotam.encode(pixels, quality=quality, target_size=target_size)

@@ -70,15 +70,10 @@ class Outcome:
 
 
 def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
-    """Find the files to convert.
+    """Find the files to convert: all in the source folder but a target folder inside, or only ``name``.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
     if there are Parquet files and pyarrow is not installed.
-
-    Parameters
-    ----------
-    work : its source folder is searched, except for a target folder inside
-    name : name of the only file to convert, instead of all
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
@@ -204,14 +199,9 @@ def run(
     overwrite: bool = False,
     watch: Watch = lambda contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
-    """Convert what is not converted yet.
+    """Convert what is not converted yet, or with ``overwrite`` everything; ``name`` is the only file.
 
     Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
-
-    Parameters
-    ----------
-    name : name of the only file to convert, instead of all
-    overwrite : whether to convert everything again
     """
     found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)

@@ -264,9 +264,7 @@ def _resolution(part: dict[str, Any]) -> str | None:
 def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
-    Parameters
-    ----------
-    changes : parts from `parts`, in their order, each with its replacement
+    ``changes`` are in the order of `parts`.
     """
     for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):

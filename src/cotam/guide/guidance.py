@@ -64,10 +64,7 @@ class Guidance:
 class SmoothedGuidance:
     """Allocators of successive frames (`cotam.codec.temporal.FrameAllocator`), smoothed over time.
 
-    Parameters
-    ----------
-    guidance : see `Guidance`
-    first : importance map of the first frame, if already computed
+    ``first`` is the importance map of the first frame, if already computed.
     """
 
     def __init__(self, guidance: Guidance, first: np.ndarray | None = None) -> None:
