@@ -25,7 +25,7 @@ from synthetic import level_map, picture
 
 import cotam
 from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Grid, Symbols
+from cotam.codec.planes import Symbols
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import CotamError
@@ -233,7 +233,6 @@ class Original:
     name: str
     data: bytes
     symbols: Symbols
-    grid: Grid
     pixels: np.ndarray
 
 
@@ -258,8 +257,8 @@ def originals(codec: Codec) -> list[Original]:
     found = []
     for name, file in kinds.items():
         data = file.data
-        symbols, grid = codec.decode_symbols(file)
-        found.append(Original(name, data, symbols, grid, np.asarray(cotam.decode(data))))
+        symbols = codec.decode_symbols(file)
+        found.append(Original(name, data, symbols, np.asarray(cotam.decode(data))))
     return found
 
 
@@ -272,14 +271,14 @@ def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> st
         file = read_file(data)
         check_size(file.width, file.height)
         dict(file.metadata)
-        symbols, grid = codec.decode_symbols(file)
+        symbols = codec.decode_symbols(file)
     except CotamError as error:
         found = type(error).__name__
         if not str(error) or "\n" in str(error):
             return f"wrong: the text of {error!r}"
     else:
         found = "same symbols"
-        if grid != original.grid or not symbols.equals(original.symbols):
+        if not symbols.equals(original.symbols):
             return "wrong: other symbols, and no error"
     if whole:
         try:

@@ -17,7 +17,6 @@ from synthetic import level_map, picture
 
 import cotam
 from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Grid
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import DamagedError, LimitError
@@ -119,21 +118,20 @@ def test_three_metadata_bombs() -> None:
 
 def test_symbols_as_no_encoder_chooses_them() -> None:
     """Symbols at the ends of their range, rightly coded and summed: nothing fails on the way to pixels."""
-    grid, rng = Grid(64, 96), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     symbols = CODEC.quantise(picture(64, 96), 40)[0]
     symbols = replace(symbols, z=rng.choice([-127, 127], symbols.z.shape).astype(np.int16))
-    ((row, column),) = grid.bands()
-    index = CODEC.table_index(symbols, row, column, grid)
+    (band,) = symbols.grid.bands()
+    index = CODEC.table_index(symbols, band)
     extremes = np.where(index > 0, rng.choice([-32_767, 32_767], index.shape), 0).astype(np.int16)
     symbols = replace(symbols, y=extremes)
-    data = CODEC.write(symbols, index, grid, {})
-    assert CODEC.decode_symbols(data)[0].equals(symbols)
+    data = CODEC.write(symbols, index, {})
+    assert CODEC.decode_symbols(data).equals(symbols)
     assert CODEC.decode(data).shape == (64, 96, 3)
 
 
 def test_hyper_latents_out_of_range() -> None:
-    grid = Grid(64, 96)
     symbols, index = CODEC.quantise(picture(64, 96), 40)
-    data = CODEC.write(replace(symbols, z=np.full_like(symbols.z, 128)), index, grid, {})
+    data = CODEC.write(replace(symbols, z=np.full_like(symbols.z, 128)), index, {})
     with pytest.raises(DamagedError, match="hyper latent is out of range"):
         CODEC.decode_symbols(data)

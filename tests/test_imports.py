@@ -257,7 +257,7 @@ def test_there_are_no_circles() -> None:
         ("codec/still.py", "from cotam.guide import base", "cotam.codec.still imports cotam.guide.base"),
         ("format/header.py", "import cotam.api", "cotam.format.header imports cotam.api"),
         ("options.py", "from cotam.frames import KEY_EVERY", "cotam.options imports cotam.frames"),
-        ("guide/grids.py", "import cotam_lab.nets", "cotam.guide.grids imports cotam_lab.nets"),
+        ("guide/resize.py", "import cotam_lab.nets", "cotam.guide.resize imports cotam_lab.nets"),
     ],
 )
 def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, line: str, wrong: str) -> None:

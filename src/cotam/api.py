@@ -67,19 +67,13 @@ class Info:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The result of `encode_image`.
+    """The result of `encode_image`."""
 
-    Attributes
-    ----------
-    file : see `cotam.format.header.File`; ``file.data`` are the bytes
-    size : (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image
-        had to be shrunk for ``target_size``
-    frames : number of frames in the image file, if counted, else 1; the first one is encoded
-    """
-
-    file: File
+    file: File  # see `cotam.format.header.File`; ``file.data`` are the bytes
+    # (width, height) of the image after ``fit`` and ``max_pixels``; the file's is smaller if the image had
+    # to be shrunk for ``target_size``
     size: tuple[int, int]
-    frames: int
+    frames: int  # number of frames in the image file, if counted, else 1; the first one is encoded
 
 
 def encode(
@@ -145,17 +139,10 @@ def encode(
 
 
 def encode_image(image: ImageInput, options: Options, note: Callable[[str], None] | None = None) -> Encoded:
-    """Encode an image as `encode` does, and return the parsed file.
+    """Encode an image as `encode` does, and return the parsed file. Raises as `encode`.
 
-    Parameters
-    ----------
-    note : called with one line for everything that was repaired, left out or shrunk. Without it, frames are
-        not counted, and repairs issue a UserWarning.
-
-    Raises
-    ------
-    InputError, TargetSizeError, UnknownWeightsError, MissingExtraError, OSError
-        As `encode`; arguments were checked by ``options``.
+    ``note`` is called with one line for everything that was repaired, left out or shrunk. Without it, frames
+    are not counted, and repairs issue a UserWarning.
     """
     from cotam.image.fit import shrink_to_fit
     from cotam.image.read import read_with_notes
@@ -190,8 +177,8 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
     if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
-    from cotam.codec.av1 import can_encode_av1
     from cotam.codec.flat import FlatCoder
+    from cotam.codec.standard import can_encode_av1
 
     coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
     if plan.payload == "flat":
@@ -206,10 +193,6 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
         av1 = _encode_flat(coder, plan)
     except TargetSizeError:
         return learned
-    return _choose_better(coder, learned, av1, plan)
-
-
-def _choose_better(coder: FlatCoder, learned: File, av1: Coded, plan: Plan) -> File:
     from cotam.codec.flat import better
     from cotam.codec.shared import codec
 
@@ -274,24 +257,19 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
 def decode_file(file: File, view: View = "mllm") -> np.ndarray:
     """Decode the payload of a file to pixels, uint8 (H, W, 3), without checking the size of the image.
 
-    Raises
-    ------
-    FormatError, UnknownWeightsError, MissingCodecError
-        As `decode`; also for a patch, which needs an earlier image.
+    Raises FormatError, UnknownWeightsError, MissingCodecError as `decode`; also for a patch, which needs an
+    earlier image.
     """
     if file.kind is Kind.LEARNED:
         from cotam.codec.shared import codec_of
         from cotam.runtime import DECODING
 
         return codec_of(file.header.weights, DECODING).decode(file, view=view)
-    if file.kind is Kind.AV1:
-        from cotam.codec.av1 import decode_av1
+    if file.kind in (Kind.AV1, Kind.LOSSLESS):
+        from cotam.codec.standard import decode_av1, decode_lossless
 
-        return decode_av1(file.payload, file.width, file.height)
-    if file.kind is Kind.LOSSLESS:
-        from cotam.codec.lossless import decode_lossless
-
-        return decode_lossless(file.payload, file.width, file.height)
+        decode_payload = decode_av1 if file.kind is Kind.AV1 else decode_lossless
+        return decode_payload(file.payload, file.width, file.height)
     raise FormatError(f"a file of kind {file.kind.name.lower()} cannot be decoded by itself")
 
 

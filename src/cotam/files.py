@@ -16,13 +16,13 @@ from cotam.errors import InputError
 
 __all__ = [
     "STANDARD",
+    "Prefixed",
     "check_output",
     "growth_note",
     "identities",
     "image_input",
     "make_folder",
     "plan_outputs",
-    "put_back",
     "read_checked",
     "read_input",
     "reading",
@@ -142,16 +142,11 @@ def identities(paths: Iterable[str]) -> set[tuple[int, int]]:
 
 
 def check_output(path: str, sources: set[tuple[int, int]], *, overwrite: bool = True) -> None:
-    """Check that an output can be written, before any work is done.
+    """Check that an output, a file or `STANDARD`, can be written, before any work is done.
 
-    Raises FileNotFoundError or NotADirectoryError if its folder does not exist or is a file, FileExistsError
-    if the output is one of the inputs, or exists and ``overwrite`` is False.
-
-    Parameters
-    ----------
-    path : file, or `STANDARD`
-    sources : `identities` of all inputs
-    overwrite : whether an existing file may be replaced
+    ``sources`` are the `identities` of all inputs. Raises FileNotFoundError or NotADirectoryError if its
+    folder does not exist or is a file, FileExistsError if the output is one of the inputs, or exists and
+    ``overwrite`` is False.
     """
     if path == STANDARD:
         return
@@ -212,12 +207,9 @@ def image_input(path: str) -> str | bytes:
     return path if os.path.isfile(path) else read_input(path)
 
 
-def put_back(head: bytes, rest: BinaryIO) -> BinaryIO:
-    """Return a stream of ``head``, which was read already, and then the rest."""
-    return cast("BinaryIO", _PrefixedStream(head, rest))
+class Prefixed:
+    """A stream of ``head``, which was read already, and then the rest."""
 
-
-class _PrefixedStream:
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = io.BytesIO(head), rest
 
@@ -227,18 +219,13 @@ class _PrefixedStream:
 
 
 def write_whole(path: str, data: bytes | memoryview, *, overwrite: bool = True) -> None:
-    """Write a file atomically: readers and errors never leave a part of it.
+    """Write a file or `STANDARD` atomically: readers and errors never leave a part of it.
 
     The data go to a temporary file in the same folder, which then replaces the file. Symbolic links are
     followed, permissions are kept, and a new file gets those of the umask. Pipes, devices and standard output
     are written to directly. Raises FileExistsError if the file exists and ``overwrite`` is False,
     BrokenPipeError if the reader of a pipe is gone, and OSError, whose ``filename`` is ``path``, if it cannot
     be written.
-
-    Parameters
-    ----------
-    path : file, or `STANDARD`
-    overwrite : whether an existing file may be replaced
     """
     with writing(path, overwrite=overwrite) as file:
         file.write(data)

@@ -52,10 +52,7 @@ the learned codec or AV1, whichever is better."""
 class Options:
     """The validated arguments of `cotam.encode`, except the image; see there.
 
-    Raises
-    ------
-    InputError
-        If an argument is not valid, or ``levels`` are given with a guide.
+    Raises InputError if an argument is not valid, or ``levels`` are given with a guide.
     """
 
     quality: int = 50
@@ -114,18 +111,13 @@ class Options:
         return None if guide == "auto" else load(guide)
 
     def resolve(self, pixels: np.ndarray, *, sequence: bool = False) -> Plan:
-        """Resolve "auto" for an image, or for a sequence by its first frame.
+        """Resolve "auto" for an image, or for a ``sequence`` by its first frame, pixels uint8 (H, W, 3).
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
         with the weight set "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
         ``levels`` are given and the guide is "auto" or "none", flat graphics are coded as AV1 or lossless
         WebP without a guide, and pages both as AV1 and with the learned codec, to keep the better one.
         Sequences always use the learned codec.
-
-        Parameters
-        ----------
-        pixels : uint8 (H, W, 3)
-        sequence : whether they are the first frame of a sequence
         """
         from cotam.guide.base import load
         from cotam.guide.content import examine
@@ -174,26 +166,16 @@ def _is_flat(pixels: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an image or sequence is encoded: options after `Options.resolve`.
+    """How an image or sequence is encoded: options after `Options.resolve`."""
 
-    Attributes
-    ----------
-    weights : name of the weight set
-    quality, target_size, effort : as in `Options`
-    guidance : the guide, with strength and policy; None without a guide
-    importance : importance map of the image, float32 (gh, gw), if already computed
-    levels : gain offset map given by the caller
-    payload : how a still image is coded
-    """
-
-    weights: str
-    quality: int
+    weights: str  # name of the weight set
+    quality: int  # and the next two: as in `Options`
     target_size: int | None
     effort: Effort
-    guidance: Guidance | None = None
-    importance: np.ndarray | None = None
-    levels: np.ndarray | None = None
-    payload: Payload = "learned"
+    guidance: Guidance | None = None  # the guide, with strength and policy; None without a guide
+    importance: np.ndarray | None = None  # importance map of the image, float32 (gh, gw), if already computed
+    levels: np.ndarray | None = None  # gain offset map given by the caller
+    payload: Payload = "learned"  # how a still image is coded
 
     def allocator(self, pixels: np.ndarray) -> Allocator | None:
         """Return the allocator of the resolved image, uint8 (H, W, 3), or of a shrunk version of it."""

@@ -140,13 +140,7 @@ def open_session(
 
 
 class OnnxRunner:
-    """Runs the graphs in a folder; each is opened at its first run, or before by `open`.
-
-    Parameters
-    ----------
-    folder : has ``NAME.onnx`` for each graph
-    threads, optimisation : see `open_session`
-    """
+    """Runs the graphs ``NAME.onnx`` in a folder; each is opened at its first run, or before by `open`."""
 
     def __init__(self, folder: Path, threads: int = 0, *, optimisation: Optimisation = "all") -> None:
         self._folder, self._threads, self._optimisation = folder, threads, optimisation

@@ -61,8 +61,8 @@ class Report:
         self.notes.append(text)
         self._screen.note(f"{'standard input' if self.name == files.STANDARD else self.name}: {text}")
 
-    def written(self, output: str, text: str, **fields: Any) -> None:
-        """Report what was written: ``text`` for people, ``fields`` for JSON."""
+    def show_result(self, output: str, text: str, **fields: Any) -> None:
+        """Show what was written: ``text`` for people, ``fields`` for JSON."""
         seconds = time.perf_counter() - self._started
         self.fields |= {"output": output, **fields, "seconds": round(seconds, 4)}
         self._screen.summary(f"{self.name} -> {output}: {text}, {seconds:.2f} s")
@@ -74,14 +74,15 @@ class Screen:
     Attributes
     ----------
     strict : whether notes are errors
+    as_json : whether results go to standard output as lines of JSON
     failed : whether an input has failed
     """
 
     def __init__(
         self, verbose: bool = False, quiet: bool = False, *, strict: bool = False, as_json: bool = False
     ) -> None:
-        self.strict, self.failed = strict, False
-        self._verbose, self._quiet, self._as_json = verbose, quiet, as_json
+        self.strict, self.as_json, self.failed = strict, as_json, False
+        self._verbose, self._quiet = verbose, quiet
         self._bar_shown = False
         self._now = threading.local()
 
@@ -107,12 +108,12 @@ class Screen:
             self.failed = True
         finally:
             self._now.report = None
-        if self._as_json:
+        if self.as_json:
             self.row({"file": name, **report.fields, "notes": report.notes})
 
     def row(self, fields: dict[str, Any]) -> None:
         """Print a line of JSON, if ``as_json``."""
-        if self._as_json:
+        if self.as_json:
             click.echo(json.dumps(fields))
 
     def note(self, text: str) -> None:

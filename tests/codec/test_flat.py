@@ -7,11 +7,10 @@ import pytest
 from PIL import Image, features
 from synthetic import page, picture, screen
 
-from cotam.codec.av1 import decode_av1
 from cotam.codec.contrast import balanced_error
 from cotam.codec.flat import Coded, FlatCoder, better
-from cotam.codec.lossless import decode_lossless
 from cotam.codec.scale import av1_quality_for, error_at
+from cotam.codec.standard import decode_av1, decode_lossless
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import File, Header, Kind, read_file
 from cotam.guide.content import flatness

@@ -8,8 +8,8 @@ from synthetic import screen
 
 from cotam.codec.colours import has_more_colours
 from cotam.codec.contrast import COARSE_WORTH, OPPONENT, balanced_error, contrast_error, contrast_weights
-from cotam.codec.lossless import encode_lossless
 from cotam.codec.palette import MAX_COLOURS, TRIALS, Colours, can_reduce, reduce_colours
+from cotam.codec.standard import encode_lossless
 
 
 def smoothed_screen(height: int, width: int) -> np.ndarray:

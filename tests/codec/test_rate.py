@@ -48,7 +48,7 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
     pixels = to_rgb(SAMPLE)[:256, :384]
     grid = Grid(256, 384)
     symbols, index = CODEC.quantise(pixels, quality)
-    costs = CODEC.level_costs(symbols, grid)
+    costs = CODEC.level_costs(symbols)
     assert costs.shape == (15, 8, 12)
     plain = TABLES.bits(symbols.y, index)
     for level in (-4, -2, 2, 4):
@@ -81,10 +81,10 @@ def test_size_curves_follow_their_points() -> None:
 def test_costs_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = picture(300, 200, seed=8)
     symbols, _ = CODEC.quantise(pixels, 30)
-    whole = CODEC.level_costs(symbols, Grid(300, 200))
+    whole = CODEC.level_costs(symbols)
     monkeypatch.setattr("cotam.codec.tiling.WHOLE", 128)
     monkeypatch.setattr("cotam.codec.tiling.TILE", 128)
-    assert np.array_equal(CODEC.level_costs(symbols, Grid(300, 200)), whole)
+    assert np.array_equal(CODEC.level_costs(symbols), whole)
 
 
 def test_entropies_are_those_of_the_tables() -> None:

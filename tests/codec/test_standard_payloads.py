@@ -17,8 +17,14 @@ from PIL import features
 from synthetic import screen
 
 import cotam
-from cotam.codec.av1 import can_encode_av1, decode_av1, encode_av1
-from cotam.codec.lossless import can_encode_lossless, decode_lossless, encode_lossless
+from cotam.codec.standard import (
+    can_encode_av1,
+    can_encode_lossless,
+    decode_av1,
+    decode_lossless,
+    encode_av1,
+    encode_lossless,
+)
 from cotam.errors import CotamError, FormatError, MissingCodecError
 from cotam.format.header import File, Header, Kind, read_file
 

@@ -74,7 +74,7 @@ def main() -> None:
         found[name] = {
             "set": profile,
             "bytes": len(file.data),
-            "symbols": checksum(codec.decode_symbols(file)[0]),
+            "symbols": checksum(codec.decode_symbols(file)),
         }
     digests = {name: codec.weights.digest.hex() for name, codec in codecs.items()}
     result = {"weights": digests, "files": found}

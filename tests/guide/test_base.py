@@ -12,7 +12,8 @@ from guides import constant_graph, energy_graph
 
 from cotam.codec import weights
 from cotam.errors import InputError
-from cotam.guide.base import EXPONENT, LITE, exponent_of, load, side_of
+from cotam.guide.base import EXPONENT, LITE, Guide, load
+from cotam.guide.guidance import Guidance
 
 
 @pytest.fixture
@@ -50,13 +51,16 @@ def test_opinions_of_a_guide(tmp_path: Path) -> None:
         def importance(self, pixels: np.ndarray) -> np.ndarray:
             return np.ones((1, 1), np.float32)
 
-    assert (side_of(Plain()), exponent_of(Plain())) == (None, EXPONENT)
+    def exponent_of(guide: Guide) -> float:
+        return Guidance(guide).allocation(np.ones((1, 1)), (64, 64)).exponent
+
+    assert exponent_of(Plain()) == EXPONENT
     (tmp_path / "own.onnx").write_bytes(energy_graph(side="96", exponent="0.125"))
     (tmp_path / "silent.onnx").write_bytes(energy_graph())
     own, silent = load(str(tmp_path / "own.onnx")), load(str(tmp_path / "silent.onnx"))
     assert own is not None
     assert silent is not None
-    assert (side_of(own), exponent_of(own)) == (96, 0.125)
+    assert exponent_of(own) == 0.125
     assert exponent_of(silent) == EXPONENT
 
 

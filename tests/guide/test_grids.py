@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotam.guide.grids import resample
+from cotam.guide.resize import resample
 
 sides = st.integers(1, 40)
 

@@ -107,11 +107,6 @@ def test_only_what_is_asked_for_and_there() -> None:
     assert set(metadata_of(image, frozenset({"xmp"}))) == {"xmp"}
 
 
-def test_unknown_metadata() -> None:
-    with pytest.raises(InputError, match=r"metadata iptc: choose from exif, icc, xmp"):
-        metadata_of(Image.fromarray(NOISE), frozenset({"iptc", "exif"}))
-
-
 def test_a_photo_with_a_preview_is_not_animated(tmp_path: Path) -> None:
     first, second = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (20, 15))
     first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])

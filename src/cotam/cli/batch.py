@@ -40,30 +40,22 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
 @click.argument("target", metavar="DST", type=click.Path(file_okay=False))
 @click.option("--decode", is_flag=True, help="Decode .cotam files instead of encoding images.")
 @option(
-    "-j --jobs",
-    "N",
-    click.IntRange(1),
-    None,
+    "-j --jobs N",
     "Processes of one thread each.  [default: number of processors; with --ray, all free ones]",
+    click.IntRange(1),
 )
 @option(
-    "--ray",
-    "[ADDRESS]",
-    str,
-    None,
+    "--ray [ADDRESS]",
     "Run on a Ray cluster (extra ray): auto, HOST:PORT, or, without ADDRESS, a new one on this machine; then "
     "give the option last. All machines must see SRC and DST under the same paths.",
     is_flag=False,
     flag_value="local",
 )
 @option(
-    "--column", "NAME", str, "image", 'Column of Parquet files: bytes, {"bytes": ...}, or lists of these.'
+    "--column NAME", 'Column of Parquet files: bytes, {"bytes": ...}, or lists of these.', default="image"
 )
 @option(
-    "--members",
-    "EXTENSIONS",
-    str,
-    None,
+    "--members EXTENSIONS",
     "Convert the members of .tar shards with these extensions, such as jpg,right.png.  [default: one image "
     "of each sample, others unchanged]",
     callback=_extensions,
@@ -84,10 +76,7 @@ def batch(
     form: str | None,
     view: View,
     size_limit: int,
-    strict: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    screen: Screen,
     **options: Any,
 ) -> None:
     """Encode or decode a data set.
@@ -107,16 +96,14 @@ def batch(
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
     from cotam.datasets.shards import UnitConverter
 
-    conversion: Conversion = Encoding(options, strict)
+    conversion: Conversion = Encoding(options, screen.strict)
     if decode:
         conversion = Decoding(form or "png", view, size_limit * 1_000_000)
     folder, name = (source, "") if os.path.isdir(source) else os.path.split(source)
     work = UnitConverter(
-        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, strict
+        os.path.abspath(folder), os.path.abspath(target), conversion, column, members, screen.strict
     )
-    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     _convert(work, name or None, _engine(jobs, ray), overwrite, screen)
-    screen.end()
 
 
 def _engine(jobs: int | None, ray: str | None) -> Engine:

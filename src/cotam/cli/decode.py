@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
@@ -15,7 +15,7 @@ from cotam.cli.options import check_json, decode_options, file_options, message_
 from cotam.cli.progress import prepare_outputs, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
-from cotam.image.write import FORMS, metadata_notes, saved
+from cotam.image.write import FORMS, metadata_notes, save_image
 from cotam.options import View
 from cotam.screen import Report, Screen
 
@@ -34,10 +34,7 @@ def decode(
     output: str | None,
     no_overwrite: bool,
     jobs: int,
-    strict: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    screen: Screen,
     form: str | None,
     view: View,
     size_limit: int,
@@ -50,8 +47,7 @@ def decode(
     A sequence becomes a folder of images named by their times in seconds (IN.frames by default), or a video
     if OUT ends in .mp4.
     """
-    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
-    check_json(as_json, inputs, output)
+    check_json(screen.as_json, inputs, output)
     decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
     if len(inputs) > 1:
         pairs = prepare_outputs(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
@@ -60,7 +56,6 @@ def decode(
     else:
         with files.reading(inputs[0]) as file:
             decoding.decode_only(inputs[0], file)
-    screen.end()
 
 
 @dataclass(frozen=True)
@@ -126,19 +121,19 @@ class _Decoding:
         files.check_output(target, files.identities([source]), overwrite=self.overwrite)
         data = files.read_checked(file, HEADER_BYTES, read_header)
         decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)
-        image = saved(decoded, form)
+        image = save_image(decoded, form)
         for text in metadata_notes(decoded, form):
             report.note(text)
         files.write_whole(target, image, overwrite=self.overwrite)
         width, height = decoded.size
         sizes = {"bytes": len(image), "bytes_in": len(data), "width": width, "height": height}
-        report.written(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
+        report.show_result(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
 
 
 def _peek(file: BinaryIO) -> tuple[bool, BinaryIO]:
     """Return whether a stream holds a sequence, and a stream of the same bytes."""
     head = file.read(KIND_BYTES)
-    return is_sequence(head), files.put_back(head, file)
+    return is_sequence(head), cast("BinaryIO", files.Prefixed(head, file))
 
 
 def form_of(target: str, given: str | None) -> str:

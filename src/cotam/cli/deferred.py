@@ -14,13 +14,10 @@ __all__ = ["of_lab", "of_module"]
 
 
 class _Deferred(click.Command):
-    """Passes its whole command line on to another command.
+    """Passes its whole command line on to another command, which ``load`` imports.
 
-    Parameters
-    ----------
-    load : imports that command
-    extra : extra that the command needs, "" for none
-    absent : printed for --help if the command is not installed
+    ``extra`` is what that command needs, "" for nothing; ``absent`` is printed for --help if it is not
+    installed.
     """
 
     def __init__(
@@ -52,8 +49,7 @@ def of_module(name: str, module: str, extra: str, help: str) -> click.Command:
     """Return the command ``name`` of a module of `cotam.cli`; ``extra`` is what it needs, "" for none."""
 
     def load() -> click.Command:
-        found: click.Command = getattr(import_module(f"cotam.cli.{module}"), name)
-        return found
+        return getattr(import_module(f"cotam.cli.{module}"), name)
 
     return _Deferred(name, help, load, extra)
 
@@ -65,8 +61,7 @@ def of_lab(path: str, help: str) -> click.Command:
         from importlib.metadata import entry_points
 
         for point in entry_points(group="cotam.commands", name=path.replace(" ", "-")):
-            found: click.Command = point.load()
-            return found
+            return point.load()
         raise MissingLabError(f"cotam {path}")
 
     absent = f"{help} Part of cotam-lab; run in a clone of cotam: pip install ./lab"

@@ -49,10 +49,7 @@ def encode(
     output: str | None,
     no_overwrite: bool,
     jobs: int,
-    strict: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    screen: Screen,
     **options: Any,
 ) -> None:
     """Encode images and videos.
@@ -68,9 +65,8 @@ def encode(
     image without these options the first frame is encoded.
     """
     check_together(options)
-    screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
     clip = {name: options.pop(name) for name in video.OPTIONS}
-    check_json(as_json, inputs, output)
+    check_json(screen.as_json, inputs, output)
     form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")
     if form != "cotam":
         standard.check(form)
@@ -92,7 +88,6 @@ def encode(
         run(stills, encoding.encode, jobs=jobs, screen=screen)
     if moving := [pair for pair in pairs if pair[0] in videos]:
         video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
-    screen.end()
 
 
 def _names_another(target: str, form: str) -> bool:
@@ -123,24 +118,15 @@ def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How images are encoded.
+    """How images are encoded."""
 
-    Attributes
-    ----------
-    form : format of the outputs, one of `standard.FORMATS`
-    prefilter : whether standard files are prefiltered
-    options : arguments of `cotam.encode`
-    sources : `files.identities` of all inputs, which are not overwritten
-    quality : as given; None is the default of the format
-    """
-
-    form: str
-    prefilter: bool
-    options: Mapping[str, Any]
-    sources: set[tuple[int, int]]
+    form: str  # format of the outputs, one of `standard.FORMATS`
+    prefilter: bool  # whether standard files are prefiltered
+    options: Mapping[str, Any]  # arguments of `cotam.encode`
+    sources: set[tuple[int, int]]  # `files.identities` of all inputs, which are not overwritten
     overwrite: bool
     screen: Screen
-    quality: int | None
+    quality: int | None  # as given; None is the default of the format
     hinted: Lock = field(default_factory=Lock)
 
     def encode(self, source: str, target: str, report: Report) -> None:
@@ -155,7 +141,7 @@ class _Encoding:
         if len(data) > size:
             report.note(files.growth_note(size, len(data)))
         files.write_whole(target, data, overwrite=self.overwrite)
-        report.written(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
+        report.show_result(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 
     def _cotam(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
         """Return the file, and its description as text and as fields for JSON."""

@@ -38,50 +38,42 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
     """Options of both commands."""
     count = click.IntRange(1)
     return combine(
-        option("--host", "HOST", str, "127.0.0.1", "Address to listen on."),
+        option("--host HOST", "Address to listen on.", default="127.0.0.1"),
         option(
-            "--port",
-            "PORT",
+            "--port PORT",
+            "Port to listen on; 0 takes a free one, which the first line of the log names.",
             click.IntRange(0, 65535),
             port,
-            "Port to listen on; 0 takes a free one, which the first line of the log names.",
         ),
+        option("--timeout SECONDS", "Give up if the upstream sends nothing for this long.", Finite(1), 600),
         option(
-            "--timeout", "SECONDS", Finite(1), 600, "Give up if the upstream sends nothing for this long."
-        ),
-        option(
-            "--max-body",
-            "BYTES",
+            "--max-body BYTES",
+            "Refuse larger requests; the size is that after decoding Content-Encoding.",
             byte_count,
             body,
-            "Refuse larger requests; the size is that after decoding Content-Encoding.",
         ),
-        option("--max-requests", "N", count, 64, "Requests in progress at a time; more are answered 429."),
+        option("--max-requests N", "Requests in progress at a time; more are answered 429.", count, 64),
         option(
-            "--max-images",
-            "N",
+            "--max-images N",
+            "Images in one request; each frame of a .cotam sequence counts.",
             count,
             MAX_IMAGES,
-            "Images in one request; each frame of a .cotam sequence counts.",
         ),
         size_limit_option(larger, megapixels),
         option(
-            "-j --jobs",
-            "N",
+            "-j --jobs N",
+            "Images processed at a time.",
             count,
             lambda: min(os.cpu_count() or 1, 8),
-            "Images processed at a time.",
             show_default="number of processors, at most 8",
         ),
     )
 
 
-def _secret(flag: str, metavar: str, help: str, **settings: Any) -> Option:
+def _secret(spec: str, help: str, **settings: Any) -> Option:
     """An option for a key or token, which may also be in the environment."""
-    variable = f"COTAM_{flag.removeprefix('--').replace('-', '_').upper()}"
-    return option(
-        flag, metavar, str, None, help, envvar=variable, show_envvar=True, callback=_sendable, **settings
-    )
+    variable = f"COTAM_{spec.split()[0].removeprefix('--').replace('-', '_').upper()}"
+    return option(spec, help, envvar=variable, show_envvar=True, callback=_sendable, **settings)
 
 
 def _sendable(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -123,31 +115,24 @@ def _package(given: Path | None) -> Path | None:
 
 
 @click.command(context_settings=_HELP)
-@option(
-    "--upstream", "URL", str, None, "Base URL of the model server: http://localhost:8000/v1.", required=True
-)
-@_secret("--upstream-key", "KEY", "Key for the model server, sent in place of the client's.")
+@option("--upstream URL", "Base URL of the model server: http://localhost:8000/v1.", required=True)
+@_secret("--upstream-key KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
-    "--token",
-    "TOKEN",
+    "--token TOKEN",
     "Token that clients must send, in X-Cotam-Token or as the key of their API.  "
     "[repeatable; default: none is asked for]",
     multiple=True,
 )
 @option(
-    "--allow-remote",
-    "HOST",
-    _host_name,
-    None,
+    "--allow-remote HOST",
     "Let the model server fetch http(s) addresses of media on this host; * is any.  [repeatable]",
+    _host_name,
     multiple=True,
 )
 @option(
-    "--allow-origin",
-    "ORIGIN",
-    _origin,
-    None,
+    "--allow-origin ORIGIN",
     "Answer web pages of this origin, such as https://app.example.com.  [repeatable]",
+    _origin,
     multiple=True,
 )
 @click.option(
@@ -155,35 +140,28 @@ def _package(given: Path | None) -> Path | None:
 )
 @combine(quality_option("Quality of --roundtrip.  [default: that of cotam encode]", None), fit_option)
 @option(
-    "--log-bytes",
-    "FILE",
-    click.Path(dir_okay=False, path_type=Path),
-    None,
+    "--log-bytes FILE",
     "Append a line of JSON for each decoded image: bytes and size.",
+    click.Path(dir_okay=False, path_type=Path),
 )
 @option(
-    "--store store_bytes",
-    "BYTES",
+    "--store BYTES store_bytes",
+    "Size of the store of files, by which edges send each image once.",
     byte_count,
     "256M",
-    "Size of the store of files, by which edges send each image once.",
 )
 @click.option("--no-store", is_flag=True, help="Store nothing: edges send every image in every turn.")
 @option(
-    "--store-folder",
-    "DIR",
-    click.Path(file_okay=False, path_type=Path),
-    None,
+    "--store-folder DIR",
     "Store files in this folder instead of in memory, to keep them over a restart.",
+    click.Path(file_okay=False, path_type=Path),
 )
-@option("--cache", "BYTES", byte_count, "128M", "Size of the cache of decoded images for later turns.")
+@option("--cache BYTES", "Size of the cache of decoded images for later turns.", byte_count, "128M")
 @option(
-    "--package",
-    "DIR",
-    click.Path(file_okay=False, exists=True, path_type=Path),
-    None,
+    "--package DIR",
     "Folder of the npm package cotam, with which the page at / encodes in the browser.  "
     "[default: js/ of a clone, if it is built]",
+    click.Path(file_okay=False, exists=True, path_type=Path),
 )
 @_listening(8400, "32M", 50, "Refuse larger images, and requests whose images have 24 times as many in all.")
 def serve(
@@ -233,10 +211,10 @@ def serve(
 
 
 @click.command(context_settings=_HELP)
-@option("--gateway", "URL", str, None, "Address of cotam serve: send it images as .cotam.")
-@option("--upstream", "URL", str, None, "API that does not read .cotam: https://api.example.com/v1.")
-@_secret("--upstream-key", "KEY", "Key for --upstream, sent in place of the client's.")
-@_secret("--token", "TOKEN", "Token that --gateway asks for.")
+@option("--gateway URL", "Address of cotam serve: send it images as .cotam.")
+@option("--upstream URL", "API that does not read .cotam: https://api.example.com/v1.")
+@_secret("--upstream-key KEY", "Key for --upstream, sent in place of the client's.")
+@_secret("--token TOKEN", "Token that --gateway asks for.")
 @click.option(
     "--send-once/--no-send-once",
     default=True,
@@ -249,42 +227,32 @@ def serve(
 )
 @quality_option("Quality of .cotam files.  [default: that of cotam encode]", None)
 @option(
-    "--for fit",
-    "MODEL",
-    _fit,
-    "auto",
+    "--for MODEL fit",
     "Shrink to the size that this model sees, and keep to the limits of its API. auto is the model that "
     "the request names; none keeps sizes. cotam models lists the names.",
+    _fit,
+    "auto",
 )
-@option("--target-size", "BYTES", byte_count, None, "Largest .cotam file, in place of --quality.")
-@option("--fps", "X", FRAME_RATE, FPS, "For --gateway: frames to take per second of a video.")
+@option("--target-size BYTES", "Largest .cotam file, in place of --quality.", byte_count)
+@option("--fps X", "For --gateway: frames to take per second of a video.", FRAME_RATE, FPS)
 @option(
-    "--max-frames",
-    "N",
+    "--max-frames N",
+    "For --gateway: take at most N frames, spread evenly over a video; 0 leaves videos as they are.",
     click.IntRange(0),
     MAX_FRAMES,
-    "For --gateway: take at most N frames, spread evenly over a video; 0 leaves videos as they are.",
 )
 @option(
-    "--format form",
-    None,
-    click.Choice(["jpeg", "webp"]),
-    "jpeg",
-    "For --upstream: format of re-encoded images.",
+    "--format form", "For --upstream: format of re-encoded images.", click.Choice(["jpeg", "webp"]), "jpeg"
 )
 @option(
-    "--max-image-bytes",
-    "BYTES",
-    byte_count,
-    None,
+    "--max-image-bytes BYTES",
     "For --upstream: largest file of an image.  [default: the limit of the model's API]",
+    byte_count,
 )
 @option(
-    "--max-request-bytes",
-    "BYTES",
-    byte_count,
-    None,
+    "--max-request-bytes BYTES",
     "For --upstream: largest request.  [default: the limit of the model's API]",
+    byte_count,
 )
 @_listening(8401, "256M", 100, "Larger images pass as they are.")
 def edge(

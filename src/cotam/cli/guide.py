@@ -25,7 +25,7 @@ def guide() -> None:
 
 @guide.command()
 @click.argument("source", metavar="IN")
-@option("-o --output", "OUT", str, None, "PNG file, or - for standard output.", required=True)
+@option("-o --output OUT", "PNG file, or - for standard output.", required=True)
 @quality_option("Quality for which gain offsets are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 @guide_options

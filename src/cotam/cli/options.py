@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
+from functools import wraps
 from typing import Any, get_args
 
 import click
@@ -17,6 +18,7 @@ from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
 from cotam.options import Effort, Metadata, Profile, View
+from cotam.screen import Screen
 
 __all__ = [
     "FRAME_RATE",
@@ -56,18 +58,21 @@ def combine(*options: Option) -> Option:
     return decorate
 
 
-def option(flags: str, metavar: str | None, kind: Any, default: Any, help: str, **settings: Any) -> Option:
+def option(spec: str, help: str, kind: Any = str, default: Any = None, **settings: Any) -> Option:
     """An option with a value.
 
     Parameters
     ----------
-    flags : such as "-q --quality"; a name for the argument may follow them
+    spec : as in the help: "-q --quality N"; another name for the argument may follow
     kind, default : type and default of the value; None is no default
     settings : further arguments of `click.option`
     """
+    words = spec.split()
+    metavar = next((word for word in words if word.isupper()), None)
     if default is not None:  # click takes None for a value
         settings["default"] = default
-    return click.option(*flags.split(), metavar=metavar, type=kind, help=help, **settings)
+    names = [word for word in words if word != metavar]
+    return click.option(*names, metavar=metavar, type=kind, help=help, **settings)
 
 
 def given_flags(names: Container[str]) -> Iterator[str]:
@@ -154,47 +159,36 @@ def model_name(text: str) -> str:
 
 def quality_option(help: str, default: int | None = 50) -> Option:
     """``--quality``."""
-    return option("-q --quality", "N", click.IntRange(0, 100), default, help)
+    return option("-q --quality N", help, click.IntRange(0, 100), default)
 
 
 def size_limit_option(help: str, default: int = 200) -> Option:
     """``--size-limit``, in megapixels."""
-    return option("--size-limit", "MEGAPIXELS", click.IntRange(1), default, help)
+    return option("--size-limit MEGAPIXELS", help, click.IntRange(1), default)
 
 
 fit_option = option(
-    "--for fit",
-    "MODEL",
-    model_name,
-    None,
+    "--for MODEL fit",
     "Shrink to the size that this model sees. MODEL is a name from cotam models or the model's own, such as "
     "Qwen/Qwen3-VL-8B-Instruct; a level of detail may follow: gpt-4o:low.",
+    model_name,
 )
 
 
 guide_options = combine(
     option(
-        "--guide",
-        "NAME",
-        str,
-        "auto",
+        "--guide NAME",
         "Guide that says where bits are spent: none, text, lite, PATH.onnx or clip:NAME_OR_FOLDER; auto is "
         "text with the weight set mllm, else none.",
+        default="auto",
         callback=_load_guide,
     ),
-    option(
-        "--guide-strength",
-        "X",
-        Finite(0, 16),
-        1.0,
-        "Scale of the guide's gain offsets; 0 is no guidance.",
-    ),
+    option("--guide-strength X", "Scale of the guide's gain offsets; 0 is no guidance.", Finite(0, 16), 1.0),
     option(
         "--guide-policy",
-        None,
+        "From importance to gain offsets: log keeps the size of the file, ternary is the paper's rule.",
         click.Choice(["log", "ternary"]),
         "log",
-        "From importance to gain offsets: log keeps the size of the file, ternary is the paper's rule.",
     ),
 )
 """``--guide``, ``--guide-strength`` and ``--guide-policy``."""
@@ -202,39 +196,29 @@ guide_options = combine(
 encode_options = combine(
     quality_option("Higher keeps more, in more bytes."),
     option(
-        "--target-size",
-        "BYTES",
-        byte_count,
-        None,
+        "--target-size BYTES",
         "Use the highest quality that fits into 20000, 20k or 1.5M bytes. If none fits, shrink the image.",
+        byte_count,
     ),
     option(
         "--profile",
-        None,
-        click.Choice(get_args(Profile)),
-        "auto",
         "Weight set: mllm for vision encoders, page for text, base for least squared error. auto is page for "
         "images that are mostly text, else mllm; flat graphics become AV1 or lossless WebP.",
+        click.Choice(get_args(Profile)),
+        "auto",
     ),
     guide_options,
     option(
-        "--metadata",
-        "KINDS",
-        _metadata_kinds,
-        "none",
-        "Metadata to keep: none, all, or some of exif,icc,xmp.",
+        "--metadata KINDS", "Metadata to keep: none, all, or some of exif,icc,xmp.", _metadata_kinds, "none"
     ),
-    option(
-        "--background", "COLOUR", _colour, "white", "Colour behind transparent pixels: a name or #rrggbb."
-    ),
+    option("--background COLOUR", "Colour behind transparent pixels: a name or #rrggbb.", _colour, "white"),
     fit_option,
-    option("--max-pixels", "N", pixel_count, None, "Shrink to at most N pixels: 1000000, 800k or 1.5M."),
+    option("--max-pixels N", "Shrink to at most N pixels: 1000000, 800k or 1.5M.", pixel_count),
     option(
         "-e --effort",
-        None,
+        "fast takes less time, best makes smaller files.",
         click.Choice(get_args(Effort)),
         "default",
-        "fast takes less time, best makes smaller files.",
     ),
     click.option("--lossless", is_flag=True, hidden=True, expose_value=False, callback=_refuse_lossless),
 )
@@ -245,8 +229,8 @@ def decode_options(format_help: str) -> Option:
     """``form``, ``view`` and ``size_limit``, in megapixels."""
     views = click.Choice(get_args(View))
     return combine(
-        option("--format form", None, click.Choice(list(FORMS)), None, format_help),
-        option("--view", None, views, "mllm", "Decode for vision encoders, or for people."),
+        option("--format form", format_help, click.Choice(list(FORMS))),
+        option("--view", "Decode for vision encoders, or for people.", views, "mllm"),
         size_limit_option("Refuse images with more megapixels."),
     )
 
@@ -275,15 +259,14 @@ def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
     return combine(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
-        option("-o --output", "OUT", str, None, output),
+        option("-o --output OUT", output),
         click.option("--no-overwrite", is_flag=True, help="Do not replace existing files."),
         option(
-            "-j --jobs",
-            "N",
-            click.IntRange(1),
-            lambda: min(os.cpu_count() or 1, 4),
+            "-j --jobs N",
             "Inputs to process at a time. One already uses all processors most of the time: more gain "
             "little and take more memory.",
+            click.IntRange(1),
+            lambda: min(os.cpu_count() or 1, 4),
             show_default="number of processors, at most 4",
         ),
     )
@@ -293,10 +276,21 @@ STRICT = "Treat notes as errors: fail where something was repaired, left out or 
 
 
 def message_options(as_json: str) -> Option:
-    """``--strict``, ``--json``, ``--verbose`` and ``--quiet``."""
-    return combine(
+    """``--strict``, ``--json``, ``--verbose`` and ``--quiet``, which become the argument ``screen``."""
+    options = combine(
         click.option("--strict", is_flag=True, help=STRICT),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     )
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(strict: bool, as_json: bool, verbose: bool, quiet: bool, **others: Any) -> None:
+            screen = Screen(verbose, quiet, strict=strict, as_json=as_json)
+            command(screen=screen, **others)
+            screen.end()
+
+        return options(run)
+
+    return decorate

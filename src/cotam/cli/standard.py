@@ -33,11 +33,9 @@ _COTAM_ONLY = ("profile", "effort", "guide_strength", "guide_policy", "metadata"
 standard_options: Option = combine(
     option(
         "--format form",
-        None,
-        click.Choice(FORMATS),
-        None,
         "Format of the outputs: .cotam, or a standard format, for which --quality is on its own scale.  "
         "[default: from the suffix of OUT, else cotam]",
+        click.Choice(FORMATS),
     ),
     click.option(
         "--no-prefilter",
@@ -71,15 +69,7 @@ def check(form: str) -> None:
 def make(
     pixels: Pixels, form: str, quality: int | None, prefilter: bool, options: Mapping[str, Any]
 ) -> StandardFile:
-    """Encode an image as a standard file.
-
-    Parameters
-    ----------
-    pixels : uint8 (H, W, 3), of any size
-    form : one of `FORMATS`, not "cotam"
-    quality, prefilter : see `cotam.standard.files.make`
-    options : arguments of `cotam.encode`
-    """
+    """Encode pixels, uint8 (H, W, 3), as a standard file, with the ``options`` of `cotam.encode`."""
     from cotam.guide.base import load
     from cotam.guide.content import examine
     from cotam.guide.multiscale import importance

@@ -15,7 +15,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
-from cotam.image.write import saved
+from cotam.image.write import save_image
 from cotam.screen import Report, Screen
 
 if TYPE_CHECKING:
@@ -44,39 +44,24 @@ def _pipe_format(ctx: click.Context, param: click.Parameter, text: str | None) -
 
 
 video_options = combine(
+    option("--fps X", "Video: frames to take per second.  [default: 1; all of --frames]", FRAME_RATE),
     option(
-        "--fps", "X", FRAME_RATE, None, "Video: frames to take per second.  [default: 1; all of --frames]"
-    ),
-    option(
-        "--max-frames",
-        "N",
-        click.IntRange(1),
-        None,
+        "--max-frames N",
         "Video: take at most N frames, spread evenly over the clip where --fps would take more.",
+        click.IntRange(1),
     ),
     option(
-        "--frames",
-        "FORM",
-        str,
-        None,
+        "--frames FORM",
         "Video: IN is a pipe of mjpeg (timed by the clock), mjpeg@FPS or raw:WxH@FPS (RGB).",
         callback=_pipe_format,
     ),
     option(
-        "--key-every",
-        "N",
+        "--key-every N",
+        "Video: at least every Nth frame is a key frame; more make random access faster.",
         click.IntRange(1),
         KEY_EVERY,
-        "Video: at least every Nth frame is a key frame; more make random access faster.",
     ),
-    option(
-        "--key-at",
-        "SECONDS",
-        Finite(0),
-        None,
-        "Video: make a key frame here too.  [repeatable]",
-        multiple=True,
-    ),
+    option("--key-at SECONDS", "Video: make a key frame here too.  [repeatable]", Finite(0), multiple=True),
     click.option(
         "--low-delay",
         is_flag=True,
@@ -131,12 +116,8 @@ def encode(
 ) -> None:
     """Write a sequence for each input, one after the other.
 
-    Parameters
-    ----------
-    pairs : (input, output)
-    clip : values of `OPTIONS`
-    coding : options that images take as well
-    sources : `files.identities` of all inputs
+    ``pairs`` are (input, output), ``clip`` the values of `OPTIONS`, ``coding`` the options that images take
+    as well, and ``sources`` the `files.identities` of all inputs.
     """
     coding = {name: value for name, value in coding.items() if name not in ONLY_IMAGES}
     coding |= {name: clip[name] for name in ("key_every", "key_at", "low_delay")}
@@ -177,7 +158,7 @@ class _Sequence:
                     forward = _forward(advance)
                     self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
                     forward(length)
-        self.report.written(
+        self.report.show_result(
             self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames
         )
 
@@ -289,12 +270,8 @@ def decode(
 ) -> None:
     """Write the frames of a sequence to image files named by their seconds, or to an MP4 file.
 
-    Parameters
-    ----------
-    file, source : the sequence, and its name
-    target : name that ends in .mp4, or a folder, created if necessary
-    form : format of image files, a key of `cotam.image.write.FORMS`
-    options : arguments of `cotam.decode_frames`
+    ``source`` names the sequence in messages. ``target`` ends in .mp4, or is a folder, created if necessary;
+    ``options`` are arguments of `cotam.decode_frames`.
     """
     frames = cotam.decode_frames(file, **options)
     if target.lower().endswith(".mp4") and not os.path.isdir(target):
@@ -303,12 +280,12 @@ def decode(
         files.check_output(target, files.identities([source]), overwrite=overwrite)
         with files.writing(target, overwrite=overwrite) as out:
             write_mp4(cast("BinaryIO", out), frames)
-        report.written(target, "all frames")
+        report.show_result(target, "all frames")
         return
     files.make_folder(os.path.join(target, ""))
     count = 0
     for seconds, image in frames:
         name = os.path.join(target, f"{seconds:012.6f}.{form}")
-        files.write_whole(name, saved(image, form), overwrite=overwrite)
+        files.write_whole(name, save_image(image, form), overwrite=overwrite)
         count += 1
-    report.written(target, f"{count} frames", frames=count)
+    report.show_result(target, f"{count} frames", frames=count)

@@ -49,10 +49,8 @@ def contrast_weights(pixels: np.ndarray) -> np.ndarray:
 def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the weighted mean squared error of ``decoded``, in squared grey levels.
 
-    Parameters
-    ----------
-    pixels, decoded : uint8 (H, W, 3)
-    weights : `contrast_weights` of ``pixels``, if already computed
+    Both images are uint8 (H, W, 3); ``weights`` are the `contrast_weights` of ``pixels``, if already
+    computed.
     """
     return _errors(pixels, decoded, weights)[0]
 

@@ -22,13 +22,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.codec.av1 import DRAFT_SPEED, can_encode_av1, decode_av1, encode_av1, speed_for
 from cotam.codec.colours import has_more_colours
 from cotam.codec.contrast import balanced_error, contrast_weights
-from cotam.codec.lossless import can_encode_lossless, encode_lossless
 from cotam.codec.palette import TRIALS, Colours, can_reduce, reduce_colours
 from cotam.codec.rate import SizeCurve
 from cotam.codec.scale import av1_quality_for, error_at
+from cotam.codec.standard import (
+    DRAFT_SPEED,
+    can_encode_av1,
+    can_encode_lossless,
+    decode_av1,
+    encode_av1,
+    encode_lossless,
+    speed_for,
+)
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import MAX_QUALITY, File, Header, Kind
 
@@ -105,10 +112,7 @@ def _cost(size: float, error: float, target: float) -> float:
 def better(first: Coded, second: Coded, quality: int | None) -> Coded:
     """Return the file with fewer bytes at equal error, or with less error if both were made to fit a size.
 
-    Parameters
-    ----------
-    first, second : two codings of one image
-    quality : 0 … 100 of both; None if they were made to fit a size
+    ``quality`` is that of both files, 0 … 100; None if they were made to fit a size.
     """
     if quality is None:
         return first if first.error <= second.error else second

@@ -68,12 +68,10 @@ class HyperCoder:
             z[mask] = found
         return z
 
-    def residuals(
-        self, z: np.ndarray, quality: int, skip_mask: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def residuals(self, z: np.ndarray, quality: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what `put` writes: symbols minus means, int16, and their table index, uint8."""
         symbols, tables = np.zeros(z.shape, np.int16), np.zeros(z.shape, np.uint8)
-        for mask, mean, index in self._steps(z, quality, skip_mask):
+        for mask, mean, index in self._steps(z, quality, None):
             symbols[mask], tables[mask] = (z - mean)[mask], index[mask]
         return symbols, tables
 

@@ -51,27 +51,17 @@ _LOG2_TRADES = (-2.0, 14.0)
 
 @dataclass(frozen=True)
 class Colours:
-    """The colours of an image.
+    """The colours of an image."""
 
-    Attributes
-    ----------
-    values : float32 (n, 3), RGB
-    counts : float64 (n,), pixels of each colour
-    weights : float64 (n,), sums of the weights of these pixels
-    index : int16 (H, W), the colour of each pixel
-    pixel_weights : float32 (H, W), weights of squared error: by contrast, of mean 1, plus more on plain
-        ground, where errors do not cancel in the means of 8×8 pixels
-    merged_error : weighted error of merging to ``values``
-    exact : number of colours before merging
-    """
-
-    values: np.ndarray
-    counts: np.ndarray
-    weights: np.ndarray
-    index: np.ndarray
+    values: np.ndarray  # float32 (n, 3), RGB
+    counts: np.ndarray  # float64 (n,), pixels of each colour
+    weights: np.ndarray  # float64 (n,), sums of the weights of these pixels
+    index: np.ndarray  # int16 (H, W), the colour of each pixel
+    # float32 (H, W), weights of squared error: by contrast, of mean 1, plus more on plain ground, where
+    # errors do not cancel in the means of 8×8 pixels
     pixel_weights: np.ndarray
-    merged_error: float
-    exact: int
+    merged_error: float  # weighted error of merging to ``values``
+    exact: int  # number of colours before merging
 
     @cached_property
     def weighted(self) -> np.ndarray:
@@ -105,20 +95,12 @@ class Colours:
 
 @dataclass(frozen=True)
 class Reduced:
-    """An image of few colours.
+    """An image of few colours."""
 
-    Attributes
-    ----------
-    pixels : uint8 (H, W, 3)
-    colours : number of colours
-    error : estimate of `cotam.codec.contrast.balanced_error`
-    trial : the one of `TRIALS`
-    """
-
-    pixels: np.ndarray
+    pixels: np.ndarray  # uint8 (H, W, 3)
     colours: int
-    error: float
-    trial: tuple[int, float]
+    error: float  # estimate of `cotam.codec.contrast.balanced_error`
+    trial: tuple[int, float]  # one of `TRIALS`
 
 
 def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -156,16 +138,8 @@ def reduce_colours(
 ) -> Iterator[Reduced]:
     """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
-    Parameters
-    ----------
-    colours : colours of the image
-    max_error : largest estimated error
-    trials : subset of `TRIALS`; time is about proportional to their number
-
-    Yields
-    ------
-    Reduced
-        Candidates, all different; none if none is within the error.
+    Yields candidates, all different, with at most the estimated error ``max_error``. ``trials`` are some of
+    `TRIALS`; time is about proportional to their number.
     """
     quantiser = _Quantiser(colours)
     palettes: list[_Palette] = []
@@ -190,20 +164,12 @@ def can_reduce(colours: Colours, max_error: float) -> bool:
 
 @dataclass(frozen=True)
 class _Palette:
-    """A palette for the colours of an image.
+    """A palette for the colours of an image."""
 
-    Attributes
-    ----------
-    values : uint8 (k, 3), RGB
-    chosen : int16 (n,), entry for each colour of the image
-    error : weighted error, merging included
-    trade : squared error that a bit is worth
-    """
-
-    values: np.ndarray
-    chosen: np.ndarray
-    error: float
-    trade: float
+    values: np.ndarray  # uint8 (k, 3), RGB
+    chosen: np.ndarray  # int16 (n,), entry for each colour of the image
+    error: float  # weighted error, merging included
+    trade: float  # squared error that a bit is worth
 
 
 class _Quantiser:

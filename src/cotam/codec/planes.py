@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotam.codec.tiling import Span, spans
+from cotam.codec.tiling import Span, Tile, spans
 from cotam.format.level_map import LEVELS_PER_OCTAVE
 
 __all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "expand"]
@@ -41,34 +41,26 @@ class Grid:
         """Grid of hyper latents: one cell for 64×64 pixels."""
         return -(-self.height // 64), -(-self.width // 64)
 
-    def bands(self) -> Iterator[tuple[Span, Span]]:
-        """Yield rows and columns of cells of each band, in coding order."""
+    def bands(self) -> Iterator[Tile]:
+        """Yield the bands in coding order."""
         rows, columns = self.cells
         height = max(1, BAND_CELLS // columns)
         for start in range(0, rows, height):
             row = Span(start, min(start + height, rows), start, start).with_halo(SCALES_HALO, rows)
             for column in spans(columns, SCALES_HALO, BAND_CELLS):
-                yield row, column
+                yield Tile(row, column)
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """The integers that a payload codes.
+    """The integers that a payload codes."""
 
-    Attributes
-    ----------
-    quality : 0 … 100
-    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
-    z : int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
-    y : int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
-    skip_mask : bool (⌈H/64⌉, ⌈W/64⌉), True for cells whose symbols are zero and are not coded; None if all
-        are coded
-    """
-
-    quality: int
-    levels: np.ndarray | None
-    z: np.ndarray
-    y: np.ndarray
+    grid: Grid  # sizes of all planes
+    quality: int  # 0 … 100
+    levels: np.ndarray | None  # gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
+    z: np.ndarray  # int16 (Z, ⌈H/64⌉, ⌈W/64⌉), hyper latents
+    y: np.ndarray  # int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
+    # bool (⌈H/64⌉, ⌈W/64⌉), True for cells whose symbols are zero and are not coded; None if all are coded
     skip_mask: np.ndarray | None = None
 
     def equals(self, other: Symbols) -> bool:
@@ -78,18 +70,11 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Latents:
-    """Dequantised latents, the input of the synthesis and of token adapters.
+    """Dequantised latents, the input of the synthesis and of token adapters."""
 
-    Attributes
-    ----------
-    values : float32 (M, ⌈H/16⌉, ⌈W/16⌉); machines may differ in the last bits
-    nominal : log2 of the nominal gain of the file's quality
-    levels : gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, None if all are zero
-    """
-
-    values: np.ndarray
-    nominal: float
-    levels: np.ndarray | None
+    values: np.ndarray  # float32 (M, ⌈H/16⌉, ⌈W/16⌉); machines may differ in the last bits
+    nominal: float  # log2 of the nominal gain of the file's quality
+    levels: np.ndarray | None  # gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7; None is zeros
 
     @property
     def log2_gain(self) -> np.ndarray:

@@ -28,14 +28,9 @@ GROWTH = 0.02
 
 @dataclass(frozen=True)
 class SizeCurve:
-    """File size by quality; its logarithm is linear between known points, and beyond them.
+    """File size by quality; its logarithm is linear between known points, and beyond them."""
 
-    Attributes
-    ----------
-    points : quality → logarithm of the bytes; at least one
-    """
-
-    points: Mapping[int, float]
+    points: Mapping[int, float]  # quality → logarithm of the bytes; at least one
 
     def quality_for(self, size: float) -> int:
         """Return the highest quality, 0 … 100, of a file of at most ``size`` bytes."""
@@ -90,14 +85,9 @@ def largest_within(
 ) -> File:
     """Return the file of the highest quality that has at most ``target`` bytes.
 
-    Sizes are assumed to increase with quality. Cheap estimates rule out qualities until one fits and the next
-    does not; two or three files are encoded. Raises TargetSizeError if the file of quality 0 is larger;
-    ``smallest`` of the error is about its size.
-
-    Parameters
-    ----------
-    encode_at : quality → file
-    estimate_at : quality → estimated bytes; called at most once for each quality
+    Sizes are assumed to increase with quality. Cheap estimates, ``estimate_at`` a quality in bytes, rule out
+    qualities until one fits and the next does not; two or three files are encoded. Raises TargetSizeError if
+    the file of quality 0 is larger; ``smallest`` of the error is about its size.
     """
     estimates: dict[int, float] = {}
     ratio, tries = 1.0, 0

@@ -17,7 +17,7 @@ _ERRORS = (828.0, 341.0, 97.0, 33.0, 14.0)
 
 _AV1_QUALITIES = (2, 12, 30, 60, 80)
 _AV1_ERRORS = (492.0, 266.0, 132.0, 27.3, 17.4)
-"""Errors of AV1 as coded by `cotam.codec.av1`, at `_AV1_QUALITIES` of AVIF."""
+"""Errors of AV1 as coded by `cotam.codec.standard`, at `_AV1_QUALITIES` of AVIF."""
 
 
 def error_at(quality: float) -> float:

@@ -29,14 +29,9 @@ def codec(name: str = weights.DEFAULT) -> Codec:
 
 
 def codec_of(short_hash: bytes, ahead: Sequence[str] = ()) -> Codec:
-    """Return the codec of the weight set that a header names.
+    """Return the codec of the weight set that a header names, and open graphs ``ahead`` (`open_ahead`).
 
     Raises UnknownWeightsError if that set is not installed.
-
-    Parameters
-    ----------
-    short_hash : see `cotam.codec.weights.by_hash`
-    ahead : graphs to open ahead, see `open_ahead`
     """
     name = weights.by_hash(short_hash).name
     open_ahead(name, ahead)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cotam.codec.allocation import Allocator
-from cotam.codec.payload import PayloadCoder, compare_checksums
+from cotam.codec.payload import PayloadCoder
 from cotam.codec.planes import SCALES_HALO, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
-from cotam.codec.tiling import Span, largest_tile, pad, paste, spans, tiles, whole_cells
+from cotam.codec.tiling import Span, Tile, largest_tile, pad, paste, spans, tiles, whole_cells
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
@@ -39,18 +39,11 @@ _ANALYSIS_HALO = 3
 
 @dataclass(frozen=True)
 class Quantised:
-    """Quantised latents.
-
-    Attributes
-    ----------
-    symbols : see `Symbols`
-    index : uint8 (M, h, w), the table of each latent
-    values : float32 (M, h, w), latents as dequantised by a decoder; None unless requested
-    """
+    """Quantised latents."""
 
     symbols: Symbols
-    index: np.ndarray
-    values: np.ndarray | None
+    index: np.ndarray  # uint8 (M, h, w), the table of each latent
+    values: np.ndarray | None  # float32 (M, h, w), latents as dequantised by a decoder; None unless requested
 
 
 class Codec(PayloadCoder):
@@ -80,7 +73,7 @@ class Codec(PayloadCoder):
         if not 0 <= quality <= MAX_QUALITY:
             raise InputError(f"quality must be 0 to {MAX_QUALITY}, got {quality}")
         symbols, index = self.quantise(pixels, quality, allocator)
-        return self.write(symbols, index, Grid(*pixels.shape[:2]), metadata or {})
+        return self.write(symbols, index, metadata or {})
 
     def encode_within(
         self,
@@ -102,7 +95,7 @@ class Codec(PayloadCoder):
 
         def encode_at(quality: int) -> File:
             quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
-            return self.write(quantised.symbols, quantised.index, grid, metadata or {})
+            return self.write(quantised.symbols, quantised.index, metadata or {})
 
         def estimate_at(quality: int) -> float:
             return fixed + self.estimate_bits(hyper, quality, grid) / 8
@@ -122,19 +115,19 @@ class Codec(PayloadCoder):
     def analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
         """Compute the latents, float32 (M, h, w), of an image."""
         latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.float32)
-        for row, column in tiles(*grid.latents, _ANALYSIS_HALO, 16):
-            tile = pad(pixels[row.outer(16), column.outer(16)], 16, axes=(0, 1))
-            (outer,) = self.runner("analysis", {"pixels": tile[None]})
-            latents[:, row.core(1), column.core(1)] = outer[0, :, row.inner(1), column.inner(1)]
+        for tile in tiles(*grid.latents, _ANALYSIS_HALO, 16):
+            seen = pad(pixels[tile.outer(16)], 16, axes=(0, 1))
+            (outer,) = self.runner("analysis", {"pixels": seen[None]})
+            latents[:, *tile.core(1)] = outer[0, :, *tile.inner(1)]
         return latents
 
     def analyse_latents(self, latents: np.ndarray, grid: Grid) -> np.ndarray:
         """Compute the hyper latents, float32 (Z, h/4, w/4), not rounded."""
         hyper = np.empty((self.weights.z_index.shape[1], *grid.cells), np.float32)
-        for row, column in tiles(*grid.cells, _HYPER_HALO):
-            tile = pad(latents[:, row.outer(4), column.outer(4)], 4, axes=(1, 2))
-            (outer,) = self.runner("hyper_analysis", {"latents": tile[None]})
-            hyper[:, row.core(1), column.core(1)] = outer[0, :, row.inner(1), column.inner(1)]
+        for tile in tiles(*grid.cells, _HYPER_HALO):
+            seen = pad(latents[:, *tile.outer(4)], 4, axes=(1, 2))
+            (outer,) = self.runner("hyper_analysis", {"latents": seen[None]})
+            hyper[:, *tile.core(1)] = outer[0, :, *tile.inner(1)]
         return hyper
 
     def quantise_latents(
@@ -150,58 +143,51 @@ class Codec(PayloadCoder):
     ) -> Quantised:
         """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
-        Raises InputError if offsets are out of range.
-
-        Parameters
-        ----------
-        skip_mask : see `Symbols`
-        keep_values : also return the dequantised latents, 4 bytes per pixel
+        With ``keep_values`` the dequantised latents, 4 bytes per pixel, are returned too. Raises InputError
+        if offsets are out of range.
         """
-        symbols = Symbols(
-            quality, None, self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16), skip_mask
-        )
+        z, y = self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16)
         if skip_mask is not None:
-            symbols.z[:, skip_mask] = 0
+            z[:, skip_mask] = 0
+        symbols = Symbols(grid, quality, None, z, y, skip_mask)
         if allocator is not None:
-            offsets = allocator.offsets(lambda: self.level_costs(symbols, grid))
+            offsets = allocator.offsets(lambda: self.level_costs(symbols))
             symbols = replace(symbols, levels=check_levels(offsets, grid.levels))
         index = np.empty(latents.shape, np.uint8)
-        for row, column in tiles(*grid.cells, SCALES_HALO):
-            index[:, row.core(4), column.core(4)] = self.table_index(symbols, row, column, grid)
+        for tile in tiles(*grid.cells, SCALES_HALO):
+            index[:, *tile.core(4)] = self.table_index(symbols, tile)
         values = np.empty_like(latents) if keep_values else None
-        for row, column in tiles(*grid.cells, _CONTEXT_HALO):
-            outer = (slice(None), row.outer(4), column.outer(4))
-            inputs = self._context_inputs(symbols, row, column, grid) | {
-                "index": whole_cells(index[outer])[None],
-                "values": whole_cells(latents[outer])[None],
+        for tile in tiles(*grid.cells, _CONTEXT_HALO):
+            inputs = self._context_inputs(symbols, tile) | {
+                "index": whole_cells(index[:, *tile.outer(4)])[None],
+                "values": whole_cells(latents[:, *tile.outer(4)])[None],
                 "given": np.zeros(1, np.float32),
             }
-            tile, decoded = self.runner("context", inputs)
-            paste(symbols.y, tile[0], row, column)
+            residuals, decoded = self.runner("context", inputs)
+            paste(y, residuals[0], tile)
             if values is not None:
-                paste(values, decoded[0], row, column)
+                paste(values, decoded[0], tile)
         return Quantised(symbols, index, values)
 
-    def level_costs(self, symbols: Symbols, grid: Grid) -> np.ndarray:
+    def level_costs(self, symbols: Symbols) -> np.ndarray:
         """Estimate the cost of gain offsets, see `cotam.codec.allocation.Costs`.
 
         Of ``symbols`` only quality, hyper latents and skip mask are used.
         """
+        grid = symbols.grid
         symbols = replace(symbols, levels=np.full(grid.levels, LIMIT, np.int8))
         costs = np.empty((2 * LIMIT + 1, *grid.levels), np.float32)
-        for row, column in tiles(*grid.cells, SCALES_HALO):
-            tile = level_costs(self.weights.tables, self.table_index(symbols, row, column, grid))
-            costs[:, row.core(2), column.core(2)] = tile
+        for tile in tiles(*grid.cells, SCALES_HALO):
+            costs[:, *tile.core(2)] = level_costs(self.weights.tables, self.table_index(symbols, tile))
         return costs
 
     def estimate_bits(self, hyper: np.ndarray, quality: int, grid: Grid) -> float:
         """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
-        symbols = Symbols(quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
-        bits = tables.bits(*self.hyper.residuals(symbols.z, quality, None))
-        for row, column in tiles(*grid.cells, SCALES_HALO):
-            index = self.table_index(symbols, row, column, grid)
-            used = np.bincount(index.reshape(-1), minlength=len(tables.halves))
+        symbols = Symbols(grid, quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
+        bits = tables.bits(*self.hyper.residuals(symbols.z, quality))
+        for tile in tiles(*grid.cells, SCALES_HALO):
+            used = np.bincount(self.table_index(symbols, tile).reshape(-1), minlength=len(tables.halves))
             bits += float(used @ tables.entropies)
         return bits
 
@@ -210,19 +196,18 @@ class Codec(PayloadCoder):
         step = self.weights.z_multipliers[quality][:, None, None] / 4096
         return np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
 
-    def write(self, symbols: Symbols, index: np.ndarray, grid: Grid, metadata: Mapping[str, bytes]) -> File:
+    def write(self, symbols: Symbols, index: np.ndarray, metadata: Mapping[str, bytes]) -> File:
         """Write the file of some symbols; ``index``, uint8 (M, h, w), is the table of each latent."""
         header = Header(
-            width=grid.width,
-            height=grid.height,
+            width=symbols.grid.width,
+            height=symbols.grid.height,
             quality=symbols.quality,
             weights=self.weights.short_hash,
             has_levels=symbols.levels is not None,
         )
-        writer = SymbolWriter(self.weights.tables)
-        check = zlib.crc32(self.weights.digest + header.fields())
-        check = self.put_symbols(writer, symbols, index, grid, check)
-        return File(replace(header, checksum=check), writer.finish(), metadata)
+        writer = SymbolWriter(self.weights.tables, zlib.crc32(self.weights.digest + header.fields()))
+        self.put_symbols(writer, symbols, index)
+        return File(replace(header, checksum=writer.checksum), writer.finish(), metadata)
 
     # Decoding
 
@@ -231,12 +216,13 @@ class Codec(PayloadCoder):
 
         Raises as `decode_symbols`.
         """
-        symbols, grid = self.decode_symbols(file)
+        symbols = self.decode_symbols(file)
+        grid, nominal = symbols.grid, self.weights.nominal[symbols.quality]
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        for row, values in self._rows_of_latents(symbols, grid):
+        for row, values in self._rows_of_latents(symbols):
             for column in spans(grid.cells[1], _SYNTHESIS_HALO, largest_tile(*grid.cells)):
-                near = values[:, :, column.outer(4)]
-                self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
+                latents = Latents(values[:, :, column.outer(4)], nominal, symbols.levels)
+                self._synthesise_tile(pixels, latents, Tile(row, column), view)
         return pixels
 
     def decode_latents(self, file: File) -> Latents:
@@ -244,25 +230,23 @@ class Codec(PayloadCoder):
 
         Raises as `decode_symbols`.
         """
-        return self.dequantise(*self.decode_symbols(file))
+        return self.dequantise(self.decode_symbols(file))
 
     def decode_with_latents(self, file: File, *, view: View = "mllm") -> tuple[np.ndarray, Latents]:
         """Return the results of `decode` and `decode_latents`, in the time of `decode`."""
-        symbols, grid = self.decode_symbols(file)
-        latents = self.dequantise(symbols, grid)
-        return self.synthesise(latents.values, symbols, grid, view), latents
+        latents = self.decode_latents(file)
+        return self.synthesise(latents, Grid(file.height, file.width), view), latents
 
-    def decode_symbols(self, file: File) -> tuple[Symbols, Grid]:
+    def decode_symbols(self, file: File) -> Symbols:
         """Decode a file to its symbols, and verify their checksum.
 
         Raises FormatError if the file has no learned payload, and DamagedError if the file is damaged, or was
         not made with these weights.
         """
-        header, grid = file.header, Grid(file.height, file.width)
-        reader, check = self._open_payload(file)
-        symbols, check = self.get_symbols(reader, header.quality, header.has_levels, grid, check)
-        compare_checksums(header.checksum, check)
-        return symbols, grid
+        header, reader = file.header, self._open_payload(file)
+        symbols = self.get_symbols(reader, Grid(file.height, file.width), header.quality, header.has_levels)
+        reader.compare_checksum(header.checksum)
+        return symbols
 
     def read_levels(self, file: File) -> np.ndarray:
         """Decode the gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉), of a file.
@@ -270,12 +254,12 @@ class Codec(PayloadCoder):
         Latents are not decoded, so the checksum is not compared. Raises as `decode_symbols`.
         """
         header, grid = file.header, Grid(file.height, file.width)
-        reader, check = self._open_payload(file)
-        symbols, _ = self.get_before_latents(reader, header.quality, header.has_levels, grid, check)
-        return np.zeros(grid.levels, np.int8) if symbols.levels is None else symbols.levels
+        reader = self._open_payload(file)
+        levels = self.get_before_latents(reader, grid, header.quality, header.has_levels).levels
+        return np.zeros(grid.levels, np.int8) if levels is None else levels
 
-    def _open_payload(self, file: File) -> tuple[SymbolReader, int]:
-        """Check that a file is for these weights; return a reader of its payload and the CRC-32 so far."""
+    def _open_payload(self, file: File) -> SymbolReader:
+        """Check that a file is for these weights, and return a reader of its payload."""
         header, weights = file.header, self.weights
         if header.kind is not Kind.LEARNED:
             raise FormatError(f"a file of kind {header.kind.name.lower()} has no learned payload")
@@ -284,82 +268,71 @@ class Codec(PayloadCoder):
                 f"the file was made with weights {header.weights.hex()}, "
                 f"these are {weights.short_hash.hex()} ({weights.name})"
             )
-        return SymbolReader(weights.tables, file.payload), zlib.crc32(weights.digest + header.fields())
+        return SymbolReader(weights.tables, file.payload, zlib.crc32(weights.digest + header.fields()))
 
-    def dequantise(self, symbols: Symbols, grid: Grid) -> Latents:
+    def dequantise(self, symbols: Symbols) -> Latents:
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
-        for row, column in tiles(*grid.cells, _CONTEXT_HALO):
-            paste(values, self._dequantise_tile(symbols, row, column, grid), row, column)
+        for tile in tiles(*symbols.grid.cells, _CONTEXT_HALO):
+            paste(values, self._dequantise_tile(symbols, tile), tile)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
-    def _rows_of_latents(self, symbols: Symbols, grid: Grid) -> Iterator[tuple[Span, np.ndarray]]:
+    def _rows_of_latents(self, symbols: Symbols) -> Iterator[tuple[Span, np.ndarray]]:
         """Yield rows of tiles for the synthesis, each with the latents, (M, h, W), of its outer part.
 
         Latents that a row shares with the previous one are not computed again.
         """
-        (rows, columns), largest = grid.cells, largest_tile(*grid.cells)
-        values, known = np.empty((len(symbols.y), 0, grid.latents[1]), np.float32), Span(0, 0, 0, 0)
+        (rows, columns), (height, width) = symbols.grid.cells, symbols.grid.latents
+        largest = largest_tile(rows, columns)
+        values, known = np.empty((len(symbols.y), 0, width), np.float32), Span(0, 0, 0, 0)
         for row in spans(rows, _SYNTHESIS_HALO, largest):
             shared = values[:, row.outer_start * 4 - known.outer_start * 4 :]
-            height = min(row.outer_stop * 4, grid.latents[0]) - row.outer_start * 4
-            values = np.empty((len(values), height, grid.latents[1]), np.float32)
+            below = min(row.outer_stop * 4, height) - row.outer_start * 4
+            values = np.empty((len(values), below, width), np.float32)
             values[:, : shared.shape[1]] = shared
             start, known = known.outer_stop, row
             fresh = Span(start, row.outer_stop, start, start).with_halo(_CONTEXT_HALO, rows)
             for column in spans(columns, _CONTEXT_HALO, largest):
-                tile = self._dequantise_tile(symbols, fresh, column, grid)
-                target = values[:, shared.shape[1] :, column.core(4)]
-                target[:] = tile[:, fresh.inner(4), column.inner(4)][:, : target.shape[1], : target.shape[2]]
+                tile = Tile(fresh, column)
+                part = values[:, shared.shape[1] :, column.core(4)]
+                found = self._dequantise_tile(symbols, tile)[:, *tile.inner(4)]
+                part[:] = found[:, : part.shape[1], : part.shape[2]]
             yield row, values
 
-    def synthesise(self, values: np.ndarray, symbols: Symbols, grid: Grid, view: View) -> np.ndarray:
-        """Compute pixels, uint8 (H, W, 3), from latents; of ``symbols`` only quality and levels are used."""
+    def synthesise(self, latents: Latents, grid: Grid, view: View) -> np.ndarray:
+        """Compute pixels, uint8 (H, W, 3), from latents."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        for row, column in tiles(*grid.cells, _SYNTHESIS_HALO):
-            near = values[:, row.outer(4), column.outer(4)]
-            self._synthesise_tile(pixels, near, symbols, row, column, grid, view)
+        for tile in tiles(*grid.cells, _SYNTHESIS_HALO):
+            near = replace(latents, values=latents.values[:, *tile.outer(4)])
+            self._synthesise_tile(pixels, near, tile, view)
         return pixels
 
-    def _synthesise_tile(
-        self,
-        pixels: np.ndarray,
-        latents: np.ndarray,
-        symbols: Symbols,
-        row: Span,
-        column: Span,
-        grid: Grid,
-        view: View,
-    ) -> None:
-        """Compute the core of a tile of ``pixels`` from the latents, (M, h, w), of its outer part."""
+    def _synthesise_tile(self, pixels: np.ndarray, latents: Latents, tile: Tile, view: View) -> None:
+        """Compute the core of a tile of ``pixels``; ``latents.values`` are those of its outer part."""
         inputs = {
-            "latents": np.ascontiguousarray(latents[None]),
-            "levels": self._padded_levels(symbols, row, column, grid),
-            "nominal": self._nominal(symbols.quality),
+            "latents": np.ascontiguousarray(latents.values[None]),
+            "levels": self._padded_levels(latents.levels, tile),
+            "nominal": np.full((1, 1, 1, 1), latents.nominal, np.float32),
             "adapted": self.weights.views[VIEWS.index(view)].reshape(1),
         }
         (outer,) = self.runner("synthesis", inputs)
-        target = pixels[row.core(64), column.core(64)]
-        target[:] = outer[0, row.inner(64), column.inner(64)][: target.shape[0], : target.shape[1]]
+        target = pixels[tile.core(64)]
+        target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
 
-    def _dequantise_tile(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> np.ndarray:
+    def _dequantise_tile(self, symbols: Symbols, tile: Tile) -> np.ndarray:
         """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""
-        tile = whole_cells(symbols.y[:, row.outer(4), column.outer(4)].astype(np.float32))[None]
-        inputs = self._context_inputs(symbols, row, column, grid) | {
-            "index": np.zeros(tile.shape, np.uint8),
-            "values": tile,
+        residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
+        inputs = self._context_inputs(symbols, tile) | {
+            "index": np.zeros(residuals.shape, np.uint8),
+            "values": residuals,
             "given": np.ones(1, np.float32),
         }
-        values: np.ndarray = self.runner("context", inputs)[1][0]
-        return values
+        return self.runner("context", inputs)[1][0]
 
-    def _context_inputs(self, symbols: Symbols, row: Span, column: Span, grid: Grid) -> dict[str, np.ndarray]:
+    def _context_inputs(self, symbols: Symbols, tile: Tile) -> dict[str, np.ndarray]:
         return {
-            "z": self._dequantised_z(symbols, row, column),
-            "levels": self._padded_levels(symbols, row, column, grid),
-            "nominal": self._nominal(symbols.quality),
+            "z": self._dequantised_z(symbols, tile),
+            "levels": self._padded_levels(symbols.levels, tile),
+            "nominal": self.weights.nominal[symbols.quality].reshape(1, 1, 1, 1),
             "gain": self.weights.gains[symbols.quality][None, :, None, None],
         }
-
-    def _nominal(self, quality: int) -> np.ndarray:
-        return self.weights.nominal[quality].reshape(1, 1, 1, 1)

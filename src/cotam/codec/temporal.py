@@ -19,8 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cotam.codec.allocation import Allocator, Costs, FixedOffsets
-from cotam.codec.payload import compare_checksums
-from cotam.codec.planes import Grid, Symbols, expand
+from cotam.codec.planes import Grid, Latents, Symbols, expand
 from cotam.codec.still import Codec, Quantised
 from cotam.codec.views import View
 from cotam.errors import DamagedError
@@ -29,7 +28,7 @@ from cotam.format.modes import CODED, INTRA, KEY, read_modes, write_modes
 from cotam.format.sequence import CodedFrame
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
-__all__ = ["DecodedFrame", "Frame", "FrameAllocator", "FrameDecoder", "FrameEncoder"]
+__all__ = ["Frame", "FrameAllocator", "FrameDecoder", "FrameEncoder"]
 
 BIT_WEIGHT = 0.3
 """Weight of a bit against the squared error of latents times their gain, in the choice between copying and
@@ -56,20 +55,12 @@ class Frame:
     latents: np.ndarray
 
 
-@dataclass(frozen=True)
-class DecodedFrame:
-    """A reference for later frames: latents float32 (M, h, w), gain offsets int8 (⌈H/32⌉, ⌈W/32⌉)."""
-
-    values: np.ndarray
-    levels: np.ndarray
-
-
 class _FrameState:
     """The state that encoder and decoder keep between frames, equal on both sides."""
 
     def __init__(self, codec: Codec, size: tuple[int, int], quality: int) -> None:
         self.codec, self.grid, self.quality = codec, Grid(*size), quality
-        self._sources: tuple[DecodedFrame, ...] = ()  # of the modes 1, 2, 3
+        self._sources: tuple[Latents, ...] = ()  # of the modes 1, 2, 3
         self._check = 0
 
     def _start_check(self, fields: bytes, flags: int) -> int:
@@ -77,7 +68,7 @@ class _FrameState:
         chained = 0 if flags & 1 else self._check
         return zlib.crc32(self.codec.weights.digest + fields + bytes([flags]), chained)
 
-    def _finish(self, values: np.ndarray, symbols: Symbols, modes: np.ndarray, key: bool) -> DecodedFrame:
+    def _finish(self, values: np.ndarray, symbols: Symbols, modes: np.ndarray, key: bool) -> Latents:
         """Merge copied cells into ``values``, which has the coded ones; keep the result for later frames."""
         levels = np.zeros(self.grid.levels, np.int8) if symbols.levels is None else symbols.levels.copy()
         for mode, source in enumerate(self._sources, 1):
@@ -85,24 +76,18 @@ class _FrameState:
             where = expand(copied, 4, self.grid.latents)
             values[:, where] = source.values[:, where]
             where = expand(copied, 2, self.grid.levels)
+            assert source.levels is not None
             levels[where] = source.levels[where]
-        frame = DecodedFrame(values, levels)
+        frame = Latents(values, float(self.codec.weights.nominal[self.quality]), levels)
         intra = frame if not modes.any() else self._sources[INTRA - 1]
         self._sources = (frame, intra, frame if key else self._sources[KEY - 1])
         return frame
 
 
 class FrameDecoder(_FrameState):
-    """Decodes frames in order, starting at a key frame.
+    """Decodes frames in order, starting at a key frame; their ``size`` is (H, W) in pixels."""
 
-    Parameters
-    ----------
-    codec : codec of the weight set of the sequence
-    size : (H, W) in pixels
-    quality : 0 … 100
-    """
-
-    def decode(self, frame: CodedFrame, fields: bytes) -> DecodedFrame:
+    def decode(self, frame: CodedFrame, fields: bytes) -> Latents:
         """Decode a frame to latents; ``fields`` is as for `FrameEncoder.encode`.
 
         Raises DamagedError if the frame is damaged, or does not follow the frame decoded before it.
@@ -110,23 +95,20 @@ class FrameDecoder(_FrameState):
         if not frame.key and not self._sources:
             raise DamagedError("no key frame is before it")
         check = self._start_check(fields, frame.flags)
-        reader = SymbolReader(self.codec.weights.tables, frame.payload)
+        reader = SymbolReader(self.codec.weights.tables, frame.payload, check)
         modes, skip_mask = np.zeros(self.grid.cells, np.uint8), None
         if not frame.intra:
             modes = read_modes(reader, *self.grid.cells)
-            check, skip_mask = zlib.crc32(modes.tobytes(), check), modes != CODED
-        symbols, check = self.codec.get_symbols(
-            reader, self.quality, frame.has_levels, self.grid, check, skip_mask
-        )
-        compare_checksums(frame.checksum, check)
-        self._check = check
-        return self._finish(self.codec.dequantise(symbols, self.grid).values, symbols, modes, frame.key)
+            reader.cover(modes)
+            skip_mask = modes != CODED
+        symbols = self.codec.get_symbols(reader, self.grid, self.quality, frame.has_levels, skip_mask)
+        reader.compare_checksum(frame.checksum)
+        self._check = reader.checksum
+        return self._finish(self.codec.dequantise(symbols).values, symbols, modes, frame.key)
 
-    def draw(self, decoded: DecodedFrame, view: View) -> np.ndarray:
+    def draw(self, latents: Latents, view: View) -> np.ndarray:
         """Compute the pixels, uint8 (H, W, 3), of a decoded frame."""
-        empty = np.empty(0, np.int16)
-        symbols = Symbols(self.quality, decoded.levels if decoded.levels.any() else None, empty, empty)
-        return self.codec.synthesise(decoded.values, symbols, self.grid, view)
+        return self.codec.synthesise(latents, self.grid, view)
 
 
 class FrameEncoder(_FrameState):
@@ -212,7 +194,7 @@ class FrameEncoder(_FrameState):
         """Return the bits of each cell."""
         tables = self.codec.weights.tables
         bits = self._sum_cells(tables.costs(still.symbols.y, still.index).sum(0))
-        bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality, None)).sum(0)
+        bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality)).sum(0)
         return bits
 
     def _choose_modes(self, frame: Frame, still: Quantised, bits: np.ndarray) -> np.ndarray:
@@ -237,11 +219,12 @@ class FrameEncoder(_FrameState):
     def _write(self, chosen: Quantised, modes: np.ndarray, key: bool, fields: bytes) -> CodedFrame:
         intra, has_levels = not modes.any(), chosen.symbols.levels is not None
         check = self._start_check(fields, CodedFrame(key, intra, has_levels, b"", 0).flags)
-        writer = SymbolWriter(self.codec.weights.tables)
+        writer = SymbolWriter(self.codec.weights.tables, check)
         if not intra:
             write_modes(writer, modes)
-            check = zlib.crc32(modes.tobytes(), check)
-        self._check = self.codec.put_symbols(writer, chosen.symbols, chosen.index, self.grid, check)
+            writer.cover(modes)
+        self.codec.put_symbols(writer, chosen.symbols, chosen.index)
+        self._check = writer.checksum
         return CodedFrame(key, intra, has_levels, writer.finish(), self._check)
 
 

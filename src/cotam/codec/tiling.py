@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["TILE", "WHOLE", "Span", "largest_tile", "pad", "paste", "spans", "tiles", "whole_cells"]
+__all__ = ["TILE", "WHOLE", "Span", "Tile", "largest_tile", "pad", "paste", "spans", "tiles", "whole_cells"]
 
 WHOLE = 768
 """Largest side, in pixels, of an image that is one tile."""
@@ -55,6 +56,22 @@ class Span:
         return [Span(a, b, a, b).with_halo(halo, cells) for a, b in pairwise(edges)]
 
 
+class Tile(NamedTuple):
+    """Rows and columns of a tile; the slices of both are as those of `Span`."""
+
+    row: Span
+    column: Span
+
+    def outer(self, scale: int) -> tuple[slice, slice]:
+        return self.row.outer(scale), self.column.outer(scale)
+
+    def core(self, scale: int) -> tuple[slice, slice]:
+        return self.row.core(scale), self.column.core(scale)
+
+    def inner(self, scale: int) -> tuple[slice, slice]:
+        return self.row.inner(scale), self.column.inner(scale)
+
+
 def spans(cells: int, halo: int, largest: int) -> list[Span]:
     """Cut a whole axis, see `Span.cut`."""
     return Span(0, cells, 0, cells).cut(largest, halo, cells)
@@ -65,12 +82,12 @@ def largest_tile(rows: int, columns: int, unit: int = 64) -> int:
     return (WHOLE if max(rows, columns) * unit <= WHOLE else TILE) // unit
 
 
-def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[tuple[Span, Span]]:
-    """Yield rows and columns of each tile of a grid, row by row."""
+def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[Tile]:
+    """Yield the tiles of a grid, row by row."""
     largest = largest_tile(rows, columns, unit)
     for row in spans(rows, halo, largest):
         for column in spans(columns, halo, largest):
-            yield row, column
+            yield Tile(row, column)
 
 
 def pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
@@ -87,7 +104,7 @@ def whole_cells(latents: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(latents)
 
 
-def paste(target: np.ndarray, tile: np.ndarray, row: Span, column: Span) -> None:
-    """Copy the core of a tile in whole cells, (M, h, w), to its place in ``target``, all latents."""
-    part = target[:, row.core(4), column.core(4)]
-    part[:] = tile[:, row.inner(4), column.inner(4)][:, : part.shape[1], : part.shape[2]]
+def paste(target: np.ndarray, values: np.ndarray, tile: Tile) -> None:
+    """Copy the core of a tile's values in whole cells, (M, h, w), to its place in ``target``, all latents."""
+    part = target[:, *tile.core(4)]
+    part[:] = values[:, *tile.inner(4)][:, : part.shape[1], : part.shape[2]]

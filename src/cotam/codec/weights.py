@@ -37,38 +37,24 @@ DEFAULT = "mllm"
 
 @dataclass(frozen=True)
 class WeightSet:
-    """A weight set without its graphs. Arrays of 101 rows have one for each quality.
+    """A weight set without its graphs. Arrays of 101 rows have one for each quality."""
 
-    Attributes
-    ----------
-    name : as in profiles and messages
-    folder : has the graphs
-    digest : SHA-256 over the hashes in the manifest, 32 bytes
-    tables : frequencies of the symbols
-    gains : float32 (101, M), gain of each latent channel
-    nominal : float32 (101,), log2 of the nominal gain
-    z_multipliers : float32 (101, Z), integers: quantisation steps of the hyper latents in units of 1/4096
-    z_index : int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
-    sums64, sums32, offset : float32 (101, C), integers: biases by quality in the scale network
-    hyper_quality : float32 (101, C), integers: biases by quality in the hyper context
-    hyper_place : float32 (4, 4, C), integers: biases by step and turn in the hyper context
-    views : float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
-    """
-
-    name: str
-    folder: Path
-    digest: bytes
-    tables: Tables
-    gains: np.ndarray
-    nominal: np.ndarray
+    name: str  # as in profiles and messages
+    folder: Path  # has the graphs
+    digest: bytes  # SHA-256 over the hashes in the manifest, 32 bytes
+    tables: Tables  # frequencies of the symbols
+    gains: np.ndarray  # float32 (101, M), gain of each latent channel
+    nominal: np.ndarray  # float32 (101,), log2 of the nominal gain
+    # float32 (101, Z), integers: quantisation steps of the hyper latents in units of 1/4096
     z_multipliers: np.ndarray
+    # int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
     z_index: np.ndarray
-    sums64: np.ndarray
+    sums64: np.ndarray  # and the next two: float32 (101, C), integers: biases by quality in the scale network
     sums32: np.ndarray
     offset: np.ndarray
-    hyper_quality: np.ndarray
-    hyper_place: np.ndarray
-    views: np.ndarray
+    hyper_quality: np.ndarray  # float32 (101, C), integers: biases by quality in the hyper context
+    hyper_place: np.ndarray  # float32 (4, 4, C), integers: biases by step and turn in the hyper context
+    views: np.ndarray  # float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`
 
     @property
     def short_hash(self) -> bytes:
@@ -100,8 +86,7 @@ def _folder(name: str) -> Path:
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP, name=name):
-        found: Path = point.load()
-        return found
+        return point.load()
     if name == "base":
         raise UnknownWeightsError(f"weight set 'base' {IN_LAB}")
     raise UnknownWeightsError(f"no weight set {name!r}; installed: {', '.join(names())}")
@@ -109,8 +94,7 @@ def _folder(name: str) -> Path:
 
 def _manifest(folder: Path) -> dict[str, str]:
     """Return the hash of each file of a set."""
-    found: dict[str, str] = json.loads((folder / "manifest.json").read_text())
-    return found
+    return json.loads((folder / "manifest.json").read_text())
 
 
 @cache

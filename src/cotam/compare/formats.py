@@ -12,33 +12,27 @@ from PIL import features as pillow_features
 
 import cotam
 from cotam.image.read import Pixels
-from cotam.image.write import written
+from cotam.image.write import save_with_options
 
 __all__ = ["COTAM", "Format", "installed_formats"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A lossy image format with a quality.
+    """A lossy image format with a quality."""
 
-    Attributes
-    ----------
-    name : as in tables and file suffixes
-    title : as in text
-    qualities : all qualities of the format, increasing
-    settings : arguments of Pillow's `save` besides the quality
-    """
-
-    name: str
-    title: str
-    qualities: range
-    settings: dict[str, Any] = field(default_factory=dict)
+    name: str  # as in tables and file suffixes
+    title: str  # as in text
+    qualities: range  # all qualities of the format, increasing
+    settings: dict[str, Any] = field(default_factory=dict)  # arguments of Pillow's `save` besides the quality
 
     def encode(self, pixels: Pixels, quality: int) -> bytes:
         """Encode pixels, uint8 (H, W, 3), to the bytes of a file."""
         if self.name == "cotam":
             return cotam.encode(pixels, quality=quality)
-        return written(Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings)
+        return save_with_options(
+            Image.fromarray(pixels), self.title.upper(), quality=quality, **self.settings
+        )
 
     def decode(self, data: bytes) -> Pixels:
         """Decode the bytes of a file to pixels, uint8 (H, W, 3)."""

@@ -14,7 +14,7 @@ from cotam import files
 from cotam.api import encode_image
 from cotam.errors import FormatError, InputError
 from cotam.format.header import KIND_BYTES, is_sequence
-from cotam.image.write import FORMS, metadata_notes, saved
+from cotam.image.write import FORMS, metadata_notes, save_image
 from cotam.options import Options, View, guide_digest, weights_digests
 
 __all__ = ["IMAGE_SUFFIXES", "Conversion", "Converted", "Decoding", "Encoding", "image_in"]
@@ -29,30 +29,18 @@ IMAGE_SUFFIXES = (
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted image.
-
-    Attributes
-    ----------
-    data : bytes of the file
-    notes : what was repaired, left out or grew, one line each
-    """
+    """A converted image."""
 
     data: bytes
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was repaired, left out or grew, one line each
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Images → .cotam.
+    """Images → .cotam."""
 
-    Attributes
-    ----------
-    options : arguments of `cotam.encode`
-    strict : whether notes are errors
-    """
-
-    options: Mapping[str, Any] = field(default_factory=dict)
-    strict: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)  # arguments of `cotam.encode`
+    strict: bool = False  # whether notes are errors
     takes: ClassVar = frozenset(IMAGE_SUFFIXES)
     suffix: ClassVar = ".cotam"
 
@@ -80,17 +68,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoding:
-    """.cotam → image files.
+    """.cotam → image files."""
 
-    Attributes
-    ----------
-    form : format of the files, a key of `cotam.image.write.FORMS`
-    view, size_limit : arguments of `cotam.decode`
-    """
-
-    form: str = "png"
-    view: View = "mllm"
-    size_limit: int | None = None
+    form: str = "png"  # format of the files, a key of `cotam.image.write.FORMS`
+    view: View = "mllm"  # as for `cotam.decode`
+    size_limit: int | None = None  # as for `cotam.decode`
     takes: ClassVar = frozenset([".cotam"])
 
     def __post_init__(self) -> None:
@@ -109,7 +91,7 @@ class Decoding:
         if isinstance(data, bytes | bytearray | memoryview) and is_sequence(bytes(data[:KIND_BYTES])):
             raise FormatError("it is a sequence of frames: cotam decode writes them all")
         image = cotam.decode(data, view=self.view, size_limit=self.size_limit)
-        return Converted(saved(image, self.form), tuple(metadata_notes(image, self.form)))
+        return Converted(save_image(image, self.form), tuple(metadata_notes(image, self.form)))
 
     def settings(self) -> dict[str, Any]:
         """Return everything that the outputs depend on, for JSON."""

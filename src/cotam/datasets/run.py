@@ -41,20 +41,14 @@ Engine = Callable[[UnitConverter, Sequence[Unit]], Generator[Row]]
 
 @dataclass
 class Contents:
-    """The contents of a data set.
+    """The contents of a data set."""
 
-    Attributes
-    ----------
-    units : files to convert, by name
-    refused : rows of files that are not converted because their output has another source
-    special : name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to
-        folders
-    other : suffix → number of files of other kinds, which are not converted
-    """
-
-    units: list[Unit] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)  # files to convert, by name
+    # rows of files that are not converted because their output has another source
     refused: list[Row] = field(default_factory=list)
+    # name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to folders
     special: dict[str, str] = field(default_factory=dict)
+    # suffix → number of files of other kinds, which are not converted
     other: Counter[str] = field(default_factory=Counter)
 
 
@@ -65,33 +59,21 @@ with the row of each finished unit."""
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run.
+    """The result of a run."""
 
-    Attributes
-    ----------
-    images, bytes_in, bytes_out : numbers of images and bytes converted in this run
-    seconds : duration of the run
-    failures, notes : numbers of lines in the files `FAILURES` and `NOTES`, earlier runs included
-    """
-
-    images: int
-    bytes_in: int
-    bytes_out: int
-    seconds: float
-    failures: int
-    notes: int
+    images: int  # number of images converted in this run
+    bytes_in: int  # bytes of these before
+    bytes_out: int  # and after
+    seconds: float  # duration of the run
+    failures: int  # number of lines in `FAILURES`, earlier runs included
+    notes: int  # number of lines in `NOTES`, earlier runs included
 
 
 def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
-    """Find the files to convert.
+    """Find the files to convert: all in the source folder but a target folder inside, or only ``name``.
 
     Raises InputError if there is nothing to convert, or outputs would lie among inputs, and MissingExtraError
     if there are Parquet files and pyarrow is not installed.
-
-    Parameters
-    ----------
-    work : its source folder is searched, except for a target folder inside
-    name : name of the only file to convert, instead of all
     """
     if os.path.realpath(work.source) == os.path.realpath(work.target):
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
@@ -217,14 +199,9 @@ def run(
     overwrite: bool = False,
     watch: Watch = lambda contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
-    """Convert what is not converted yet.
+    """Convert what is not converted yet, or with ``overwrite`` everything; ``name`` is the only file.
 
     Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
-
-    Parameters
-    ----------
-    name : name of the only file to convert, instead of all
-    overwrite : whether to convert everything again
     """
     found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)

@@ -43,23 +43,16 @@ class Unit:
 
 @dataclass
 class Row:
-    """The result of a `Unit`.
-
-    Attributes
-    ----------
-    source, output : names; the output is None if none was written
-    images : number of converted images
-    bytes_in, bytes_out : bytes of these before and after
-    failed : ``{"image": name, "error": line}`` for each image that failed
-    notes : ``{"image": name, "note": line}`` for each that was repaired, left out in part, or grew
-    """
+    """The result of a `Unit`."""
 
     source: str
-    output: str | None
-    images: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
+    output: str | None  # None if none was written
+    images: int = 0  # number of converted images
+    bytes_in: int = 0  # of these, before
+    bytes_out: int = 0  # of these, after
+    # ``{"image": name, "error": line}`` for each image that failed
     failed: list[dict[str, str]] = field(default_factory=list)
+    # ``{"image": name, "note": line}`` for each that was repaired, left out in part, or grew
     notes: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, conversion: Conversion, image: Any, name: str) -> bytes | None:
@@ -81,24 +74,17 @@ class Row:
 
 @dataclass(frozen=True)
 class UnitConverter:
-    """How units are converted.
+    """How units are converted."""
 
-    Attributes
-    ----------
-    source, target : folders
-    conversion : conversion of each image
-    column : column of Parquet files: binary, ``{"bytes": …}``, or lists of these; other columns stay
-    members : extensions of the tar members to convert, such as "jpg" or "left.png": the part of the name
-        after the first dot; empty for one image of each sample
-    strict : whether notes on unconverted members are errors
-    """
-
-    source: str
-    target: str
-    conversion: Conversion
+    source: str  # folder
+    target: str  # folder
+    conversion: Conversion  # of each image
+    # column of Parquet files: binary, ``{"bytes": …}``, or lists of these; other columns stay
     column: str = "image"
+    # extensions of the tar members to convert, such as "jpg" or "left.png": the part of the name after the
+    # first dot; empty for one image of each sample
     members: tuple[str, ...] = ()
-    strict: bool = False
+    strict: bool = False  # whether notes on unconverted members are errors
 
     def __call__(self, unit: Unit) -> Row:
         """Convert one file; its errors are in the row."""

@@ -37,27 +37,17 @@ _DELIMITER = bytes([_TEMPORAL_DELIMITER << 3 | _HAS_SIZE, 0])
 
 @dataclass(frozen=True)
 class SequenceHeader:
-    """The fields of an AV1 sequence header that a container repeats.
-
-    Attributes
-    ----------
-    width, height : pixels
-    profile : 0 (4:2:0 and 4:0:0) or 1 (4:4:4)
-    level : ``seq_level_idx``
-    monochrome : whether there are no chroma planes
-    chroma_position : ``chroma_sample_position``, 0 unless 4:2:0
-    colour : colour primaries, transfer characteristics and matrix coefficients (ITU-T H.273)
-    full_range : whether samples are 0 … 255 rather than 16 … 235
-    """
+    """The fields of an AV1 sequence header that a container repeats."""
 
     width: int
     height: int
-    profile: int
-    level: int
-    monochrome: bool
-    chroma_position: int
+    profile: int  # 0 (4:2:0 and 4:0:0) or 1 (4:4:4)
+    level: int  # ``seq_level_idx``
+    monochrome: bool  # whether there are no chroma planes
+    chroma_position: int  # ``chroma_sample_position``, 0 unless 4:2:0
+    # colour primaries, transfer characteristics and matrix coefficients (ITU-T H.273)
     colour: tuple[int, int, int]
-    full_range: bool
+    full_range: bool  # whether samples are 0 … 255 rather than 16 … 235
 
 
 class _Bits:

@@ -76,31 +76,22 @@ _WITH_WEIGHTS = (Kind.LEARNED, Kind.SEQUENCE)
 
 @dataclass(frozen=True)
 class Header:
-    """The fields in front of a payload.
+    """The fields in front of a payload."""
 
-    Attributes
-    ----------
-    width, height : pixels, 1 … 2**20
-    quality : 0 … 100
-    kind : see `Kind`
-    weights : for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the hash of the weight set, else
-        empty
-    has_levels : whether the payload of a learned still has a gain offset map
-    checksum : CRC-32: of the symbols for a learned still, else of header fields and payload; 0 for a
-        sequence, which has one for each frame
-    has_metadata, payload_start, payload_length : set by `read_header`; ``payload_*`` in bytes
-    """
-
-    width: int
-    height: int
-    quality: int
+    width: int  # in pixels, 1 … 2**20
+    height: int  # likewise
+    quality: int  # 0 … 100
     kind: Kind = Kind.LEARNED
+    # for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the hash of the weight set, else empty
     weights: bytes = b""
-    has_levels: bool = False
+    has_levels: bool = False  # whether the payload of a learned still has a gain offset map
+    # CRC-32: of the symbols for a learned still, else of header fields and payload; 0 for a sequence, which
+    # has one for each frame
     checksum: int = 0
+    # Set by `read_header`:
     has_metadata: bool = field(default=False, compare=False)
-    payload_start: int = field(default=0, compare=False)
-    payload_length: int = field(default=0, compare=False)
+    payload_start: int = field(default=0, compare=False)  # in bytes
+    payload_length: int = field(default=0, compare=False)  # in bytes
 
     def fields(self) -> bytes:
         """Return the bytes of the header that the checksum covers."""
@@ -111,18 +102,12 @@ class Header:
 
 @dataclass(frozen=True)
 class File:
-    """A parsed file of any kind but `Kind.SEQUENCE`.
-
-    Attributes
-    ----------
-    header : see `Header`
-    payload : the coded bytes
-    metadata : "exif", "icc", "xmp" → bytes. For a file that was read, each box is inflated at its first
-        access, which may raise DamagedError or LimitError.
-    """
+    """A parsed file of any kind but `Kind.SEQUENCE`."""
 
     header: Header
     payload: bytes
+    # "exif", "icc", "xmp" → bytes. For a file that was read, each box is inflated at its first access,
+    # which may raise DamagedError or LimitError.
     metadata: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
@@ -195,9 +180,10 @@ def _checksum(header: Header, payload: bytes) -> int:
 
 def kind_of(data: bytes) -> Kind | None:
     """Return the kind of a file from its first `KIND_BYTES`; None if it is not a known kind."""
-    if len(data) < KIND_BYTES or data[: len(MAGIC)] != MAGIC or data[len(MAGIC)] & 0x0F != VERSION:
+    try:
+        return read_kind(data)
+    except FormatError:
         return None
-    return _KINDS.get(data[len(MAGIC)] >> 4 & 0x07)
 
 
 def is_sequence(data: bytes) -> bool:

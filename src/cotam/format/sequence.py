@@ -36,22 +36,13 @@ _FRAME, _INDEX = 0x40, 0x49
 
 @dataclass(frozen=True)
 class CodedFrame:
-    """The contents of a frame's chunk.
+    """The contents of a frame's chunk."""
 
-    Attributes
-    ----------
-    key : whether decoding can start at this frame
-    intra : whether every cell is coded, none copied; True for key frames
-    has_levels : whether the payload has a gain offset map
-    payload : range-coded bytes
-    checksum : CRC-32 of all symbols since the key frame
-    """
-
-    key: bool
-    intra: bool
-    has_levels: bool
-    payload: bytes
-    checksum: int
+    key: bool  # whether decoding can start at this frame
+    intra: bool  # whether every cell is coded, none copied; True for key frames
+    has_levels: bool  # whether the payload has a gain offset map
+    payload: bytes  # range-coded bytes
+    checksum: int  # CRC-32 of all symbols since the key frame
 
     @property
     def flags(self) -> int:
@@ -61,20 +52,13 @@ class CodedFrame:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """A frame in the index.
+    """A frame in the index."""
 
-    Attributes
-    ----------
-    start, size : offset of its chunk in the file, and size of the chunk, in bytes
-    ticks : time of the frame
-    key, intra : as in `CodedFrame`
-    """
-
-    start: int
-    size: int
-    ticks: int
-    key: bool
-    intra: bool
+    start: int  # offset of its chunk in the file, in bytes
+    size: int  # size of the chunk in bytes
+    ticks: int  # time of the frame
+    key: bool  # as in `CodedFrame`
+    intra: bool  # as in `CodedFrame`
 
 
 @dataclass(frozen=True)

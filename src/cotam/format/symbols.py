@@ -7,7 +7,8 @@ replaces constriction where it is not installed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +44,11 @@ _PIECE = 1 << 19
 
 @dataclass(frozen=True)
 class Tables:
-    """Frequency tables of symbols, symmetric around zero.
+    """Frequency tables of symbols, symmetric around zero."""
 
-    Attributes
-    ----------
-    halves : for each table the frequencies of 0, 1 … L and of the escape, int64; -1 … -L have those of 1 … L,
-        and f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero and
-        are not coded.
-    """
-
+    # for each table the frequencies of 0, 1 … L and of the escape, int64; -1 … -L have those of 1 … L, and
+    # f(0) + 2·(f(1) + … + f(L)) + f(escape) = 2**16. Table 0 has one entry: its symbols are zero and are
+    # not coded.
     halves: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:
@@ -142,12 +139,29 @@ class _Order:
         return np.repeat(numbers, [part.stop - part.start for _, part in self.parts])
 
 
-@dataclass
-class SymbolWriter:
-    """Writes symbols to range-coded bytes."""
+class _Checked:
+    """The checksum that writer and reader compute alike.
 
-    tables: Tables
-    _coder: RangeEncoder = field(default_factory=RangeEncoder)
+    Attributes
+    ----------
+    checksum : CRC-32, continued by `cover`
+    """
+
+    def __init__(self, checksum: int) -> None:
+        self.checksum = checksum
+
+    def cover(self, symbols: np.ndarray) -> None:
+        """Continue the checksum over integers, in row-major order, little-endian."""
+        data = symbols.astype(symbols.dtype.newbyteorder("<"), copy=False).tobytes()
+        self.checksum = zlib.crc32(data, self.checksum)
+
+
+class SymbolWriter(_Checked):
+    """Writes symbols to range-coded bytes; ``checksum`` is that of what comes before them."""
+
+    def __init__(self, tables: Tables, checksum: int = 0) -> None:
+        super().__init__(checksum)
+        self.tables, self._coder = tables, RangeEncoder()
 
     def put(self, symbols: np.ndarray, index: np.ndarray) -> None:
         """Write integer ``symbols`` in ±32767 with the tables ``index``, uint8 of the same shape.
@@ -168,6 +182,10 @@ class SymbolWriter:
         """Write an integer 0 … 65535 in 16 bits."""
         self._coder.encode(value, _UINT16)
 
+    def put_checkpoint(self) -> None:
+        """Write the low 16 bits of the checksum so far."""
+        self.put_uint16(self.checksum & 0xFFFF)
+
     def put_one(self, code: int, model: Categorical) -> None:
         """Write one value with the given model."""
         self._coder.encode(code, model)
@@ -177,10 +195,11 @@ class SymbolWriter:
         return self._coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
 
-class SymbolReader:
+class SymbolReader(_Checked):
     """Reads the symbols of a `SymbolWriter` by the same sequence of calls."""
 
-    def __init__(self, tables: Tables, data: bytes) -> None:
+    def __init__(self, tables: Tables, data: bytes, checksum: int = 0) -> None:
+        super().__init__(checksum)
         self.tables = tables
         # Zeros that `finish` removed, and those that the decoder reads ahead.
         padded = data + bytes(8 + -len(data) % 4)
@@ -210,6 +229,15 @@ class SymbolReader:
     def get_uint16(self) -> int:
         """Read an integer 0 … 65535."""
         return int(self._decode(_UINT16))
+
+    def compare_checkpoint(self) -> None:
+        """Read what `SymbolWriter.put_checkpoint` wrote; raises as `compare_checksum`."""
+        self.compare_checksum(self.get_uint16(), 0xFFFF)
+
+    def compare_checksum(self, stored: int, mask: int = 0xFFFFFFFF) -> None:
+        """Raise DamagedError if the checksum, or the part of it in ``mask``, is not the stored one."""
+        if stored != self.checksum & mask:
+            raise DamagedError("the file is damaged: the checksum of its symbols does not match")
 
     def get_one(self, model: Categorical) -> int:
         """Read one value with the given model."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from starlette.responses import JSONResponse, Response
@@ -20,10 +20,11 @@ from starlette.routing import Route
 import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import COTAM, Format, installed_formats
+from cotam.compare.table import Meter
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, saved
+from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, save_for_model
 from cotam.gateway.request_options import STILL, RequestOptions
 from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
@@ -31,30 +32,16 @@ from cotam.guide import multiscale
 from cotam.guide.base import load
 from cotam.guide.draw import heat
 from cotam.image.fit import shrink_to_fit
-from cotam.image.psnr import MAX_DECIBEL, psnr
+from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels, outline
 
-__all__ = ["MEASURES", "nearest", "routes"]
+__all__ = ["nearest", "routes"]
 
 COMPARED_PIXELS = 1_100_000
 """Images are shrunk to this many pixels before the comparison, since AVIF takes seconds for more."""
 
 AT_A_TIME, SECONDS = 4, 120
 """Largest number of comparisons in progress or waiting, and seconds for one, waiting included."""
-
-
-MEASURES: dict[str, Callable[[Pixels], np.ndarray]] = {
-    "features": features.tokens,
-    "psnr": lambda pixels: pixels.astype(np.float32) / 255,
-}
-"""Functions from pixels to float32, of a fixed shape for images of one size. Scores are mean squared
-differences of their results."""
-
-
-def _decibel(seen: np.ndarray, original: np.ndarray) -> float:
-    """Return -10 log10 of the mean squared difference, at most `MAX_DECIBEL`."""
-    difference = float(np.mean(np.square(seen - original), dtype=np.float64))
-    return MAX_DECIBEL if difference == 0 else min(MAX_DECIBEL, -10 * math.log10(difference))
 
 
 def nearest(decibel: Callable[[int], float], qualities: range, wanted: float) -> tuple[int, str | None]:
@@ -94,30 +81,37 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 @dataclass(frozen=True)
 class _Coded:
-    """A file of a format, its score in decibels, and the ``end`` of `nearest`."""
+    """A file of a format, its scores, and the ``end`` of `nearest`."""
 
     format: Format
-    decibel: float
     data: bytes
+    psnr: float
+    features: float | None
     end: str | None = None
+
+    @property
+    def decibel(self) -> float:
+        """The score by which formats are made equal: of features, or PSNR where these are not measured."""
+        if self.features is None:
+            return self.psnr
+        return -10 * math.log10(max(self.features, 10 ** (-MAX_DECIBEL / 10)))
 
 
 class _Comparer:
-    """Makes comparisons, one at a time. Caches the features of the last original, and files."""
+    """Makes comparisons, one at a time. Caches what is measured of the last original, and files."""
 
-    def __init__(self, measure: str) -> None:
-        self._measure, self._see, self.formats = measure, MEASURES[measure], installed_formats()
+    def __init__(self, measure: Literal["features", "psnr"]) -> None:
+        self._measure, self.formats = measure, installed_formats()
         self._coded: Cache[_Coded] = Cache(32_000_000, lambda one: len(one.data) + OVERHEAD)
-        self._original = b"", np.empty(0, np.float32)
-        self._lines: tuple[bytes, list[str]] = b"", []
+        self._key, self._meter = b"", Meter(np.empty((0, 0, 3), np.uint8))
 
     def ours(self, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Encode to .cotam with the options of the request; ``panels`` of the answer are images to show.
 
         The original is one of them if it was shrunk.
         """
-        pixels = _pixels(body, options)
-        coded = self._ours(pixels, options, check)
+        pixels = self._open(body, options)
+        coded = self._ours(options, check)
         height, width = pixels.shape[:2]
         guide = load("lite")
         assert guide
@@ -137,88 +131,80 @@ class _Comparer:
             "install": features.INSTALL,
             "words": words.available(),
             "panels": panels,
-            "row": self._row(coded, pixels),
+            "row": self._row(coded),
         }
         return JSONResponse(result)
 
     def other(self, format: Format, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Encode to another format, at the quality nearest to the score of the .cotam file."""
-        pixels = _pixels(body, options)
-        coded = self._as_near(pixels, format, self._ours(pixels, options, check).decibel, check)
+        self._open(body, options)
+        coded = self._as_near(format, self._ours(options, check).decibel, check)
         panel = _file(format.name, Media(f"image/{format.name}", coded.data))
-        return JSONResponse({"panels": [panel], "row": self._row(coded, pixels)})
+        return JSONResponse({"panels": [panel], "row": self._row(coded)})
 
     def words(self, format: Format, body: bytes, options: RequestOptions, check: Check) -> Response:
         """Return the words of the original, and the share of them that is read in the file of a format."""
         if not words.available():
             raise InputError(f"words cannot be read here: {words.INSTALL} where the gateway runs")
-        pixels = _pixels(body, options)
-        key = digest_of(pixels.tobytes())
-        if self._lines[0] != key:
-            self._lines = key, words.read(pixels)
-        lines = self._lines[1]
-        count = sum(len(words.words(line)) for line in lines)
+        self._open(body, options)
+        count = sum(len(words.words(line)) for line in self._meter.lines)
         share = None
         if count:
-            ours = self._ours(pixels, options, check)
-            one = ours if format is COTAM else self._as_near(pixels, format, ours.decibel, check)
+            ours = self._ours(options, check)
+            one = ours if format is COTAM else self._as_near(format, ours.decibel, check)
             check()
-            share = words.share_read(lines, words.read(format.decode(one.data)))
+            share = self._meter.words(format.decode(one.data))
         return JSONResponse({"count": count, "share": share})
 
-    def _ours(self, pixels: Pixels, options: RequestOptions, check: Check) -> _Coded:
-        arguments = RequestOptions(options.quality, options.target_size).for_encode()
-        return self._code(pixels, COTAM, repr(arguments), lambda: cotam.encode(pixels, **arguments), check)
+    def _open(self, body: bytes, options: RequestOptions) -> Pixels:
+        """Return the pixels to compare, upright and at most `COMPARED_PIXELS`, to be measured against."""
+        refuse_cotam(body)
+        most = min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS)
+        pixels = shrink_to_fit(pixels_of(body), options.fit, most)
+        key = digest_of(pixels.tobytes())
+        if key != self._key:
+            self._key, self._meter = key, Meter(pixels)
+        return pixels
 
-    def _as_near(self, pixels: Pixels, format: Format, wanted: float, check: Check) -> _Coded:
+    def _ours(self, options: RequestOptions, check: Check) -> _Coded:
+        arguments = RequestOptions(options.quality, options.target_size).for_encode()
+        encode = partial(cotam.encode, self._meter.pixels, **arguments)
+        return self._code(COTAM, repr(arguments), encode, check)
+
+    def _as_near(self, format: Format, wanted: float, check: Check) -> _Coded:
         def code(quality: int) -> _Coded:
-            return self._code(pixels, format, quality, lambda: format.encode(pixels, quality), check)
+            return self._code(format, quality, partial(format.encode, self._meter.pixels, quality), check)
 
         quality, end = nearest(lambda quality: code(quality).decibel, format.qualities, wanted)
         return replace(code(quality), end=end)
 
-    def _code(
-        self, pixels: Pixels, format: Format, setting: object, encode: Callable[[], bytes], check: Check
-    ) -> _Coded:
-        """Encode with a setting, and measure the decibels; cached."""
-        key = digest_of(pixels.tobytes())
-        if self._original[0] != key:
-            self._original = key, self._see(pixels)
+    def _code(self, format: Format, setting: object, encode: Callable[[], bytes], check: Check) -> _Coded:
+        """Encode with a setting, and measure; cached."""
 
         def make() -> _Coded:
             check()
             file = encode()
-            return _Coded(format, _decibel(self._see(format.decode(file)), self._original[1]), file)
+            decoded = format.decode(file)
+            distance = self._meter.features(decoded) if self._measure == "features" else None
+            return _Coded(format, file, self._meter.psnr(decoded), distance)
 
-        return self._coded.get((key, format.name, setting), make)[0]
+        return self._coded.get((self._key, format.name, setting), make)[0]
 
-    def _row(self, one: _Coded, pixels: Pixels) -> dict[str, Any]:
+    def _row(self, one: _Coded) -> dict[str, Any]:
+        height, width = self._meter.pixels.shape[:2]
         return {
             "name": one.format.name,
             "title": one.format.title,
             "bytes": len(one.data),
-            "bpp": round(8 * len(one.data) / (pixels.shape[0] * pixels.shape[1]), 3),
-            "features": _distance(one.decibel) if self._measure == "features" else None,
-            "psnr": round(psnr(pixels, one.format.decode(one.data)), 1),
+            "bpp": round(8 * len(one.data) / (height * width), 3),
+            "features": None if one.features is None else float(f"{one.features:.3g}"),
+            "psnr": round(one.psnr, 1),
             "end": one.end,
         }
 
 
-def _pixels(body: bytes, options: RequestOptions) -> Pixels:
-    """Return the pixels to compare, upright and at most `COMPARED_PIXELS`."""
-    refuse_cotam(body)
-    return shrink_to_fit(
-        pixels_of(body), options.fit, min(options.max_pixels or COMPARED_PIXELS, COMPARED_PIXELS)
-    )
-
-
-def _distance(decibel: float) -> float:
-    """Return the mean squared difference of features, 0 if they are equal."""
-    return 0.0 if decibel == MAX_DECIBEL else float(f"{10 ** (-decibel / 10):.3g}")
-
-
 def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:
-    return _file(name, Media(MEDIA_TYPES[form], saved(pixels, form, **options)))
+    return _file(name, Media(MEDIA_TYPES[form], save_for_model(pixels, form, **options)))
 
 
 def _file(name: str, media: Media) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,31 +42,26 @@ _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 
 @dataclass
 class Job:
-    """One request on its way through a converter.
+    """One request on its way through a converter."""
 
-    Attributes
-    ----------
-    options : options of the client
-    model : model that the request names
-    detail : level of detail of images without their own
-    rest : bytes of the body without its media
-    max_images : largest number of images and frames
-    check : raises if the client has disconnected
-    formats : image formats that the upstream reads, if its server is known
-    files : files that patches in the request may be based on
-    tokens : visual tokens of all images, set by converters that know the model
-    """
-
-    options: RequestOptions = field(default_factory=RequestOptions)
-    model: str | None = None
-    detail: str | None = None
-    rest: int = 0
-    max_images: int = 1 << 30
-    check: Callable[[], None] = lambda: None
+    options: RequestOptions = field(default_factory=RequestOptions)  # options of the client
+    model: str | None = None  # model that the request names
+    detail: str | None = None  # level of detail of images without their own
+    rest: int = 0  # bytes of the body without its media
+    max_images: int = 1 << 30  # largest number of images and frames
+    check: Callable[[], None] = lambda: None  # raises if the client has disconnected
     conversions: list[Conversion] = field(default_factory=list)
-    formats: tuple[str, ...] | None = None
+    formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
+    # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
-    tokens: int | None = None
+    tokens: int | None = None  # visual tokens of all images, set by converters that know the model
+
+    def record(
+        self, source: str, result: str, before: int, after: int, started: float, *, cached: bool
+    ) -> None:
+        """Record a conversion from so many bytes that began at ``started``, by `time.perf_counter`."""
+        seconds = time.perf_counter() - started
+        self.conversions.append(Conversion(source, result, before, after, seconds, cached))
 
 
 class Converter(Protocol):

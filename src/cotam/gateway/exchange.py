@@ -31,34 +31,23 @@ class Conversion:
 
 @dataclass
 class Exchange:
-    """A request and its answer, as recorded in log and metrics.
-
-    Attributes
-    ----------
-    id : for the log; sent as ``X-Request-Id`` unless the upstream sends one
-    bytes_in, bytes_upstream, bytes_out : of the bodies from the client, to the upstream, and of the answer
-    tokens : visual tokens of the images for the model of the request; None if unknown
-    seconds : stage → duration
-    owner : owner of the stored files that the request may name
-    saved : bytes of the body that did not cross the link; None if the link is not used
-    error : message of a request that was refused or aborted
-    """
+    """A request and its answer, as recorded in log and metrics."""
 
     method: str
     path: str
-    id: str
+    id: str  # for the log; sent as ``X-Request-Id`` unless the upstream sends one
     upstream_id: str | None = None
     started: float = field(default_factory=time.perf_counter)
     status: int = 0
-    bytes_in: int = 0
-    bytes_upstream: int = 0
-    bytes_out: int = 0
+    bytes_in: int = 0  # of the body from the client
+    bytes_upstream: int = 0  # of the body to the upstream
+    bytes_out: int = 0  # of the body of the answer
     conversions: list[Conversion] = field(default_factory=list)
-    tokens: int | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    owner: str = "shared"
-    saved: int | None = None
-    error: str | None = None
+    tokens: int | None = None  # visual tokens of the images for the model of the request; None if unknown
+    seconds: dict[str, float] = field(default_factory=dict)  # stage → duration
+    owner: str = "shared"  # owner of the stored files that the request may name
+    saved: int | None = None  # bytes of the body that did not cross the link; None if the link is not used
+    error: str | None = None  # message of a request that was refused or aborted
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

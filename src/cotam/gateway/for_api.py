@@ -14,7 +14,7 @@ from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
 from cotam.gateway.exchange import Conversion
-from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, saved, url_length
+from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions, model_for
@@ -90,25 +90,16 @@ class ForApi:
 
 @dataclass
 class _Image:
-    """An image of the request.
-
-    Attributes
-    ----------
-    content : SHA-256 of ``data``
-    size : width and height in pixels that are sent at the best rung
-    fits : whether the API takes it as it is
-    useful : whether the model sees all of its pixels
-    unreadable : whether its pixels are damaged, so that it passes as it is
-    """
+    """An image of the request."""
 
     part: Part
     data: bytes
     kind: str
-    content: bytes
-    size: tuple[int, int]
-    fits: bool
-    useful: bool
-    unreadable: bool = False
+    content: bytes  # SHA-256 of ``data``
+    size: tuple[int, int]  # width and height in pixels that are sent at the best rung
+    fits: bool  # whether the API takes it as it is
+    useful: bool  # whether the model sees all of its pixels
+    unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
     seconds: float = 0.0
     cached: bool = True
 
@@ -251,9 +242,11 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = resize(pixels, size)
     if form == "png":
-        return saved(small, form)
+        return save_for_model(small, form)
     if form == "jpeg" and quality > 90:
-        return saved(small, form, quality=quality, subsampling="4:4:4")  # coloured text is read better
+        return save_for_model(
+            small, form, quality=quality, subsampling="4:4:4"
+        )  # coloured text is read better
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data

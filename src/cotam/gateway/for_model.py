@@ -22,8 +22,15 @@ from cotam.gateway.converter import (
     media_in,
     part_errors,
 )
-from cotam.gateway.exchange import Conversion
-from cotam.gateway.media import MEDIA_TYPES, Media, check_size, count_frames, format_of, pixels_of, saved
+from cotam.gateway.media import (
+    MEDIA_TYPES,
+    Media,
+    check_size,
+    count_frames,
+    format_of,
+    pixels_of,
+    save_for_model,
+)
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
 from cotam.gateway.request_options import RequestOptions
@@ -98,13 +105,11 @@ class ForModel:
         (data, kind), started = found, time.perf_counter()
         try:
             check_size(data, self._limit)
-            png, cached = self._decoded.get(_key(data, job), lambda: saved(pixels_of(data)))
+            png, cached = self._decoded.get(_key(data, job), lambda: save_for_model(pixels_of(data)))
         except (InputError, LimitError) as error:
             log_passing(part, error)
             return None
-        job.conversions.append(
-            Conversion(kind, "png", len(data), len(png), time.perf_counter() - started, cached)
-        )
+        job.record(kind, "png", len(data), len(png), started, cached=cached)
         return Media(MEDIA_TYPES["png"], png)
 
     def _convert(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
@@ -118,8 +123,7 @@ class ForModel:
         frames: list[tuple[str, Media]]
         key = *_key(data, job), "frames"
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
-        seconds = time.perf_counter() - started
-        job.conversions.append(Conversion("sequence", "png", len(data), _size(frames), seconds, cached))
+        job.record("sequence", "png", len(data), _size(frames), started, cached=cached)
         self._log_row(data, data, "sequence")
         return frames
 
@@ -128,7 +132,7 @@ class ForModel:
         found = []
         for seconds, image in cotam.decode_frames(data):
             job.check()
-            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], saved(image))))
+            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], save_for_model(image))))
             self._check_room(room - _size(found))
         return found
 
@@ -141,9 +145,7 @@ class ForModel:
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._to_png(file, job)
-        job.conversions.append(
-            Conversion(source, "png", len(data), len(png), time.perf_counter() - started, cached)
-        )
+        job.record(source, "png", len(data), len(png), started, cached=cached)
         self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 
@@ -153,7 +155,7 @@ class ForModel:
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
-            return saved(pixels_of(file))
+            return save_for_model(pixels_of(file))
         base = job.files.get(base_of(file))
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
@@ -161,7 +163,7 @@ class ForModel:
             raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
         check_size(base, self._limit)
         png, _ = self._to_png(base, job, depth + 1)
-        return saved(paste(read_patch(file), pixels_of(png)))
+        return save_for_model(paste(read_patch(file), pixels_of(png)))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
         """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""

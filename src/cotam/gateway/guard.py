@@ -26,22 +26,15 @@ __all__ = ["Guard"]
 
 @dataclass(eq=False)
 class Guard:
-    """ASGI middleware around an application.
-
-    Attributes
-    ----------
-    tokens : accepted tokens; None accepts all clients
-    limit : largest number of requests in progress
-    local : whether to answer only to host names of this machine, which other web pages cannot use
-    origins : origins of other web pages that are answered
-    """
+    """ASGI middleware around an application."""
 
     app: ASGIApp
     metrics: Metrics
-    tokens: Tokens | None
-    limit: int
+    tokens: Tokens | None  # accepted tokens; None accepts all clients
+    limit: int  # largest number of requests in progress
+    # whether to answer only to host names of this machine, which other web pages cannot use
     local: bool = False
-    origins: Collection[str] = ()
+    origins: Collection[str] = ()  # origins of other web pages that are answered
     _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -52,18 +52,12 @@ _MAX_FILES = 10_000
 
 @dataclass(frozen=True)
 class LinkBody:
-    """A body without its files.
-
-    Attributes
-    ----------
-    text : the body without its files
-    places : positions of files: offset in ``text``, ascending, and SHA-256
-    files : SHA-256 → file; for a body from the link, only the files sent with it
-    """
+    """A body without its files."""
 
     media_type: str
     text: bytes
-    places: tuple[tuple[int, bytes], ...]
+    places: tuple[tuple[int, bytes], ...]  # positions of files: offset in ``text``, ascending, and SHA-256
+    # SHA-256 → file; for a body from the link, only the files sent with it
     files: Mapping[bytes, bytes] = field(repr=False)
 
     @property

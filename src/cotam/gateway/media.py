@@ -25,7 +25,7 @@ from cotam.gateway.cache import Cache
 from cotam.gateway.store import digest_of
 from cotam.image.open import TIFF_MAGIC
 from cotam.image.read import Pixels, outline, to_rgb
-from cotam.image.write import written
+from cotam.image.write import save_with_options
 
 __all__ = [
     "COTAM",
@@ -42,7 +42,7 @@ __all__ = [
     "is_cotam",
     "pixels_of",
     "read_data_url",
-    "saved",
+    "save_for_model",
     "url_length",
     "video_format",
 ]
@@ -236,15 +236,15 @@ def pixels_of(data: bytes) -> Pixels:
     return np.asarray(cotam.decode(data)) if is_cotam(data) else to_rgb(data)
 
 
-def saved(image: Image.Image | Pixels, form: str = "png", **options: Any) -> bytes:
+def save_for_model(image: Image.Image | Pixels, form: str = "png", **options: Any) -> bytes:
     """Write an image file: png, jpeg or webp."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     settings = _SAVED_AS[form] | options
     try:
-        return written(image, form.upper(), **settings)
+        return save_with_options(image, form.upper(), **settings)
     except InputError:
         if form != "jpeg":
             raise
         # Pillow gives up where an optimised or progressive JPEG takes more than a byte for a pixel: noise.
-        return written(image, "JPEG", **(settings | {"optimize": False, "progressive": False}))
+        return save_with_options(image, "JPEG", **(settings | {"optimize": False, "progressive": False}))

@@ -95,24 +95,15 @@ _FOLDED = {level: {key.casefold(): key for key in table} for level, table in _TA
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of a request that carries an image, a video, a sound or a file.
+    """A part of a request that carries an image, a video, a sound or a file."""
 
-    Attributes
-    ----------
-    place : position of the part in the body
-    key : path from the part to the string with the media or their address
-    kind : image, video, audio or file, by the request
-    text : that string: a data URL, an address, or bare base64
-    media_type : media type of bare base64 in the request; None for a data URL or an address
-    detail : OpenAI's ``detail`` or Gemini's ``media_resolution`` of this part
-    """
-
-    place: Where
-    key: tuple[str, ...]
-    kind: str
-    text: str
+    place: Where  # position of the part in the body
+    key: tuple[str, ...]  # path from the part to the string with the media or their address
+    kind: str  # image, video, audio or file, by the request
+    text: str  # that string: a data URL, an address, or bare base64
+    # media type of bare base64 in the request; None for a data URL or an address
     media_type: str | None = None
-    detail: str | None = None
+    detail: str | None = None  # OpenAI's ``detail`` or Gemini's ``media_resolution`` of this part
 
     @property
     def name(self) -> str:
@@ -273,9 +264,7 @@ def _resolution(part: dict[str, Any]) -> str | None:
 def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
     """Return a copy of the body with other media in some parts; unchanged values are shared.
 
-    Parameters
-    ----------
-    changes : parts from `parts`, in their order, each with its replacement
+    ``changes`` are in the order of `parts`.
     """
     for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,9 +72,9 @@ class Patcher:
         Returns its file, a still or a patch whose bases are all kept here, and whether it was made before.
         """
         key = digest_of(data), options
-        file, cached = self._coded.get(key, lambda: self._encode(data, options, earlier))
+        file, cached = self._coded.get(key, lambda: self._make(data, options, earlier))
         if None in self._chain(file):
-            file, cached = self._coded.get((*key, "whole"), lambda: _whole(_pixels(data, options), options))
+            file, cached = self._coded.get((*key, "whole"), lambda: _encode(_pixels(data, options), options))
         self.files.put(_OWNER, file)
         return file, cached
 
@@ -85,21 +84,21 @@ class Patcher:
             file = self.base(base_of(file))
             yield file
 
-    def _encode(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> bytes:
+    def _make(self, data: bytes, options: RequestOptions, earlier: Sequence[Source]) -> bytes:
         pixels = _pixels(data, options)
         best = None if options.target_size else self._base_for(data, options, pixels, earlier)
         if best is None:
-            return _whole(pixels, options)
+            return _encode(pixels, options)
         cells = changed_cells(pixels, _pixels(best.data, best.options))
         areas = rectangles(cells)
         if sum(map(area_size, areas)) > MAX_COVERED * cells.size:
-            return _whole(pixels, options)
+            return _encode(pixels, options)
         self.files.put(_OWNER, best.file)
         patch = _patch(pixels, options, areas, best.file)
         *_, whole = best.file, *self._chain(best.file)
         if whole is not None and len(patch) <= SURE_RATIO * _bytes_per_pixel(whole) * pixels[..., 0].size:
             return patch
-        return min(patch, _whole(pixels, options), key=len)
+        return min(patch, _encode(pixels, options), key=len)
 
     def _base_for(
         self, data: bytes, options: RequestOptions, pixels: Pixels, earlier: Sequence[Source]
@@ -130,8 +129,9 @@ def _pixels(data: bytes, options: RequestOptions) -> Pixels:
     return shrink_to_fit(to_rgb(data), options.fit, options.max_pixels)
 
 
-def _whole(pixels: Pixels, options: RequestOptions) -> bytes:
-    return cotam.encode(pixels, **_coding(options))
+def _encode(pixels: Pixels, options: RequestOptions) -> bytes:
+    """Encode pixels that are shrunk already."""
+    return cotam.encode(pixels, **replace(options, fit=None, max_pixels=None).for_encode())
 
 
 def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base: bytes) -> bytes:
@@ -139,15 +139,10 @@ def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base:
     for rows, columns in areas:
         top, left = rows.start * CELL, columns.start * CELL
         area = np.ascontiguousarray(pixels[top : rows.stop * CELL, left : columns.stop * CELL])
-        stills.append(Rectangle(left, top, cotam.encode(area, **_coding(options))))
+        stills.append(Rectangle(left, top, _encode(area, options)))
     height, width = pixels.shape[:2]
     quality = max((read_header(still.still).quality for still in stills), default=0)
     return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)
-
-
-def _coding(options: RequestOptions) -> dict[str, Any]:
-    """Return the arguments of `cotam.encode` for pixels that are shrunk already."""
-    return {name: value for name, value in options.for_encode().items() if name not in ("fit", "max_pixels")}
 
 
 def _has_compared_pixels(source: Source) -> bool:

@@ -53,21 +53,13 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class Patch:
-    """A patch.
+    """A patch."""
 
-    Attributes
-    ----------
-    width, height : pixels of the new image
-    base : SHA-256 of the file of the earlier image
-    depth : patches from the whole image to this one, 1 … `MAX_CHAIN`
-    rectangles : stills that are pasted onto the base, in order
-    """
-
-    width: int
+    width: int  # of the new image, in pixels
     height: int
-    base: bytes
-    depth: int
-    rectangles: Sequence[Rectangle]
+    base: bytes  # SHA-256 of the file of the earlier image
+    depth: int  # patches from the whole image to this one, 1 … `MAX_CHAIN`
+    rectangles: Sequence[Rectangle]  # stills that are pasted onto the base, in order
 
 
 def is_patch(data: bytes) -> bool:

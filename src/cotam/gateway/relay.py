@@ -44,29 +44,20 @@ JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 
 @dataclass(eq=False)
 class Relay:
-    """An ASGI application for the paths of the API.
-
-    Attributes
-    ----------
-    converter : changes the media parts, in a thread of ``pool``
-    max_images : largest number of images in a request, frames of decoded videos included
-    tokens : tokens of this gateway; one that the client sends in place of its API key is not forwarded
-    sender : the edge's end of the link; None sends bodies unchanged
-    receiver : the gateway's end of the link, with its store
-    peer : checks that the upstream is a gateway; nothing is converted for one that is not
-    detector : finds the image formats that the upstream reads
-    """
+    """An ASGI application for the paths of the API."""
 
     upstream: Upstream
-    converter: Converter
+    converter: Converter  # changes the media parts, in a thread of ``pool``
     pool: Executor
     bodies: Bodies
-    max_images: int
+    max_images: int  # largest number of images in a request, frames of decoded videos included
+    # tokens of this gateway; one that the client sends in place of its API key is not forwarded
     tokens: Tokens | None = None
-    sender: Sender | None = None
-    receiver: Receiver | None = None
+    sender: Sender | None = None  # the edge's end of the link; None sends bodies unchanged
+    receiver: Receiver | None = None  # the gateway's end of the link, with its store
+    # checks that the upstream is a gateway; nothing is converted for one that is not
     peer: Peer | None = None
-    detector: Detector | None = None
+    detector: Detector | None = None  # finds the image formats that the upstream reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):

@@ -19,7 +19,15 @@ import cotam
 from cotam.errors import CotamError, InputError
 from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.exchange import Conversion, exchange_of
-from cotam.gateway.media import COTAM, MEDIA_TYPES, check_size, format_of, is_cotam, saved, video_format
+from cotam.gateway.media import (
+    COTAM,
+    MEDIA_TYPES,
+    check_size,
+    format_of,
+    is_cotam,
+    save_for_model,
+    video_format,
+)
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import STILL, RequestOptions, options_in_query
 
@@ -41,23 +49,16 @@ def routes(pool: Executor, bodies: Bodies, size_limit: int) -> list[Route]:
 
 @dataclass(eq=False)
 class SingleImage:
-    """An ASGI application that processes the image in the body in a thread of the pool.
-
-    Attributes
-    ----------
-    size_limit : largest image in pixels
-    names : options that the query may have, see `cotam.gateway.request_options`
-    max_requests : largest number of requests at a time, waiting ones included; more are refused with 429
-    seconds : time limit of the work, see `cotam.gateway.bodies.in_thread`
-    """
+    """An ASGI application that processes the image in the body in a thread of the pool."""
 
     pool: Executor
     bodies: Bodies
-    size_limit: int
+    size_limit: int  # largest image in pixels
     work: Work
-    names: Sequence[str] = ()
+    names: Sequence[str] = ()  # options that the query may have, see `cotam.gateway.request_options`
+    # largest number of requests at a time, waiting ones included; more are refused with 429
     max_requests: int | None = None
-    seconds: float | None = None
+    seconds: float | None = None  # time limit of the work, see `cotam.gateway.bodies.in_thread`
     _running: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,21 +76,14 @@ class SingleImage:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         options = options_in_query(Request(scope).query_params, self.names)
-        work = partial(self._process, body, Headers(scope=scope), options, exchange.conversions)
+        work = partial(self._process, scope, body, options)
         with exchange.stage("images"):
             response = await in_thread(self.pool, work, self.seconds)
         await response(scope, receive, send)
 
-    def _process(
-        self,
-        body: bytes,
-        headers: Headers,
-        options: RequestOptions,
-        conversions: list[Conversion],
-        check: Check,
-    ) -> Response:
+    def _process(self, scope: Scope, body: bytes, options: RequestOptions, check: Check) -> Response:
         check()
-        body = self.bodies.decompress(body, headers)
+        body = self.bodies.decompress(body, Headers(scope=scope))
         try:
             if video_format(body) not in (None, "gif"):
                 raise InputError(
@@ -105,7 +99,8 @@ class SingleImage:
             raise RefusedError("not enough memory for the image", 503) from error
         if result := _KINDS.get(response.media_type or ""):
             source, made = format_of(body) or "cotam", len(response.body)
-            conversions.append(Conversion(source, result, len(body), made, seconds, cached=False))
+            conversion = Conversion(source, result, len(body), made, seconds, cached=False)
+            exchange_of(scope).conversions.append(conversion)
         return response
 
 
@@ -118,7 +113,7 @@ def _encode(body: bytes, options: RequestOptions, check: Check) -> Response:
 
 
 def _decode(body: bytes, options: RequestOptions, check: Check) -> Response:
-    return Response(saved(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
+    return Response(save_for_model(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
 
 
 def refuse_cotam(body: bytes) -> None:

@@ -14,7 +14,6 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, is_cotam_text, log_passing, media_in, part_errors
-from cotam.gateway.exchange import Conversion
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, url_length
 from cotam.gateway.parts import Part
@@ -73,8 +72,7 @@ class ToCotam:
                     request.earlier.append(Source(data, request.options_for(part), sent))
             except (InputError, LimitError, MissingExtraError) as error:
                 log_passing(part, error)
-        conversion = Conversion(kind, result, len(data), len(sent), time.perf_counter() - started, cached)
-        request.job.conversions.append(conversion)
+        request.job.record(kind, result, len(data), len(sent), started, cached=cached)
 
     def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam file of an image, and whether it was in the cache."""

@@ -12,7 +12,7 @@ from cotam.errors import InputError, MissingLabError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EXPONENT", "LITE", "Guide", "exponent_of", "file_of", "load", "side_of"]
+__all__ = ["EXPONENT", "LITE", "Guide", "file_of", "load"]
 
 NAMES = "auto, none, text, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
@@ -41,17 +41,6 @@ class Guide(Protocol):
         The map is an even grid over the image. This method is called from several threads at once.
         """
         ...
-
-
-def side_of(guide: Guide) -> int | None:
-    """Return the ``side`` of a guide; None without one."""
-    return getattr(guide, "side", None)
-
-
-def exponent_of(guide: Guide) -> float:
-    """Return the ``exponent`` of a guide, by default `EXPONENT`."""
-    exponent = getattr(guide, "exponent", None)
-    return EXPONENT if exponent is None else exponent
 
 
 def load(name: str) -> Guide | None:
@@ -111,6 +100,5 @@ def _from_entry_point(kind: str, model: str) -> Guide:
     from importlib.metadata import entry_points  # 20 ms
 
     for point in entry_points(group="cotam.guides", name=kind):
-        guide: Guide = point.load()(model)
-        return guide
+        return point.load()(model)
     raise MissingLabError(f"guide '{kind}:{model}'")

@@ -28,19 +28,12 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class Content:
-    """Text and importance of an image, by the built-in guide.
+    """Text and importance of an image, by the built-in guide."""
 
-    Attributes
-    ----------
-    text : share of text, 0 … 1: mean over cells of 32×32 pixels, weighted by the standard deviation of luma,
-        so that blank paper and plain sky do not count
-    importance : float32 (gh, gw), positive and of mean 1
-    exponent : see `cotam.guide.base.Guide`
-    """
-
+    # share of text, 0 … 1: mean over cells of 32×32 pixels, weighted by the standard deviation of luma, so
+    # that blank paper and plain sky do not count
     text: float
-    importance: np.ndarray
-    exponent: float | None
+    importance: np.ndarray  # float32 (gh, gw), positive and of mean 1
 
     @property
     def is_page(self) -> bool:
@@ -83,7 +76,7 @@ def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusi
 
     meter = _TextMeter(cast("GraphGuide", load(guide)))
     found = importance(meter, pixels, fusion=fusion)
-    return Content(meter.near_text / meter.everywhere, found, meter.guide.exponent)
+    return Content(meter.near_text / meter.everywhere, found)
 
 
 class _TextMeter:

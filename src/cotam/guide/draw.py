@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cotam.format.level_map import LIMIT
-from cotam.guide.grids import resample
-from cotam.guide.resize import resize_bilinear
+from cotam.guide.resize import resample, resize_bilinear
 
 __all__ = ["draw", "heat"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotam.guide.base import Guide, exponent_of
+from cotam.guide.base import EXPONENT, Guide
 from cotam.guide.importance import Policy, to_levels
 from cotam.guide.multiscale import FUSION, importance
 
@@ -19,18 +19,11 @@ SMOOTHING = 0.5
 
 @dataclass(frozen=True)
 class Allocation:
-    """The allocator (`cotam.codec.allocation.Allocator`) of one image.
+    """The allocator (`cotam.codec.allocation.Allocator`) of one image."""
 
-    Attributes
-    ----------
-    importance : (gh, gw), positive, an even grid over the image
-    size : (H, W) in pixels
-    policy, strength, exponent : see `cotam.guide.importance`
-    """
-
-    importance: np.ndarray
-    size: tuple[int, int]
-    policy: Policy
+    importance: np.ndarray  # (gh, gw), positive, an even grid over the image
+    size: tuple[int, int]  # (H, W) in pixels
+    policy: Policy  # and the next two: see `cotam.guide.importance`
     strength: float
     exponent: float
 
@@ -49,19 +42,12 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Guidance:
-    """A guide, and the rule from its importance to gain offsets.
-
-    Attributes
-    ----------
-    guide : see `Guide`
-    strength : 0 … 16, scales the offsets
-    policy : see `cotam.guide.importance`
-    fusion : weight of the maps of tiles, see `cotam.guide.multiscale`; with 0 the guide runs once per image
-    """
+    """A guide, and the rule from its importance to gain offsets."""
 
     guide: Guide
-    strength: float = 1.0
-    policy: Policy = "log"
+    strength: float = 1.0  # 0 … 16, scales the offsets
+    policy: Policy = "log"  # see `cotam.guide.importance`
+    # weight of the maps of tiles, see `cotam.guide.multiscale`; with 0 the guide runs once per image
     fusion: float = FUSION
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:
@@ -70,16 +56,15 @@ class Guidance:
 
     def allocation(self, importance: np.ndarray, size: tuple[int, int]) -> Allocation:
         """Return the allocator of an image of ``size`` (H, W) whose importance map is known."""
-        return Allocation(importance, size, self.policy, self.strength, exponent_of(self.guide))
+        exponent = getattr(self.guide, "exponent", None)
+        exponent = EXPONENT if exponent is None else exponent
+        return Allocation(importance, size, self.policy, self.strength, exponent)
 
 
 class SmoothedGuidance:
     """Allocators of successive frames (`cotam.codec.temporal.FrameAllocator`), smoothed over time.
 
-    Parameters
-    ----------
-    guidance : see `Guidance`
-    first : importance map of the first frame, if already computed
+    ``first`` is the importance map of the first frame, if already computed.
     """
 
     def __init__(self, guidance: Guidance, first: np.ndarray | None = None) -> None:

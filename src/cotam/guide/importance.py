@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from cotam.format.level_map import LEVELS_PER_OCTAVE, LIMIT, fit_levels
-from cotam.guide.grids import resample
+from cotam.guide.resize import resample
 
 __all__ = ["MAX_STRENGTH", "Policy", "to_levels"]
 

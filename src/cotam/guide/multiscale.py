@@ -17,9 +17,8 @@ from bisect import bisect_left
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.guide.base import Guide, side_of
-from cotam.guide.grids import resample
-from cotam.guide.resize import reduce_by, resize_bilinear
+from cotam.guide.base import Guide
+from cotam.guide.resize import reduce_by, resample, resize_bilinear
 
 __all__ = ["FUSION", "LOCAL_PIXELS", "MAX_TILES", "importance"]
 
@@ -47,7 +46,7 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
     pixels : uint8 (H, W, 3)
     fusion : 0 … 1, see `FUSION`
     """
-    side = side_of(guide)
+    side = getattr(guide, "side", None)
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return _run_guide(guide, pixels)

@@ -38,12 +38,9 @@ _BEGINS = {
 def open_clip(
     source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
 ) -> Clip | Animation:
-    """Open a file, an address, a camera or a stream as a video. Raises as `Clip`.
+    """Open a file, an address, a camera or a stream, in messages ``name``, as a video. Raises as `Clip`.
 
-    Parameters
-    ----------
-    name : name of the source in error messages
-    background : colour behind transparent pixels of image files
+    ``background`` is the colour behind transparent pixels of image files.
     """
     head = b""
     if not isinstance(source, str):

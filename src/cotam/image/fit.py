@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import TYPE_CHECKING
-
-from cotam.errors import InputError
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -19,16 +16,14 @@ def shrunk_size(
 ) -> tuple[int, int]:
     """Return the size (width, height) worth sending, with neither side larger than that of the image.
 
-    Raises InputError if the model is unknown, or ``max_pixels`` is below 1.
+    Raises InputError if the model is unknown.
 
     Parameters
     ----------
     width, height : of the upright image, in pixels
     fit : name of a model, see `cotam.image.models.find`; None keeps the size
-    max_pixels : largest number of pixels of the result
+    max_pixels : largest number of pixels of the result, at least 1
     """
-    if max_pixels is not None and (not isinstance(max_pixels, Integral) or max_pixels < 1):
-        raise InputError(f"max_pixels must be a whole number above 0, got {max_pixels!r}")
     size = width, height
     if fit is not None:
         from cotam.image import models  # takes 20 ms

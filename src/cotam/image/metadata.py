@@ -16,16 +16,11 @@ PILLOW_KEYS = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
 
 
 def upright_metadata(info: Mapping[Any, Any], keep: frozenset[str]) -> dict[str, bytes]:
-    """Return the metadata of a Pillow image, adapted to upright sRGB pixels.
+    """Return the kinds in ``keep`` of a Pillow image's metadata, adapted to upright sRGB pixels.
 
     "exif" is the block without its ``Exif`` prefix, as in PNG and WebP, and missing if it is broken; "xmp" is
     the packet. In both the orientation becomes 1, and all other bytes stay. "icc" is an sRGB profile, if the
     image had a profile.
-
-    Parameters
-    ----------
-    info : ``info`` of a Pillow image
-    keep : kinds to return: any of "exif", "icc", "xmp"
     """
     kept: dict[str, bytes] = {}
     if "exif" in keep and (exif := _upright_exif(info.get("exif") or b"")):

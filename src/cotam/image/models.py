@@ -64,27 +64,17 @@ class Patches:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of an API; None where no limit is known.
+    """The limits of an API; None where no limit is known."""
 
-    Attributes
-    ----------
-    image_bytes : largest image in bytes
-    base64_counted : whether ``image_bytes`` counts base64 text, 4 bytes for 3 of the file
-    request_bytes : largest request in bytes
-    images : largest number of images in a request
-    side : largest side of an image in pixels
-    many_images, many_side : in a request of more than ``many_images``, the largest side is ``many_side``
-    patches : largest number of patches of an image
-    """
-
-    image_bytes: int | None = None
-    base64_counted: bool = False
-    request_bytes: int | None = None
-    images: int | None = None
-    side: int | None = None
+    image_bytes: int | None = None  # largest image in bytes
+    base64_counted: bool = False  # whether ``image_bytes`` counts base64 text, 4 bytes for 3 of the file
+    request_bytes: int | None = None  # largest request in bytes
+    images: int | None = None  # largest number of images in a request
+    side: int | None = None  # largest side of an image in pixels
+    # in a request of more than ``many_images``, the largest side is ``many_side``
     many_images: int | None = None
     many_side: int | None = None
-    patches: Patches | None = None
+    patches: Patches | None = None  # largest number of patches of an image
 
     @property
     def file_bytes(self) -> int | None:
@@ -102,45 +92,27 @@ class Limits:
 
 @dataclass(frozen=True)
 class Source:
-    """The source of a part of a row.
+    """The source of a part of a row."""
 
-    Attributes
-    ----------
-    of : "size", "tokens", "budget" or "limits"
-    source : code, document or configuration
-    verified : whether the source was read
-    note : for users, or ""
-    """
-
-    of: str
-    source: str
-    verified: bool
-    note: str = ""
+    of: str  # "size", "tokens", "budget" or "limits"
+    source: str  # code, document or configuration
+    verified: bool  # whether the source was read
+    note: str = ""  # for users, or ""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A family of models.
+    """A family of models."""
 
-    Attributes
-    ----------
-    name, title : as typed, as printed
-    aliases : other names
-    hosted : whether it is used through the API of its vendor
-    formats : image formats that the API reads, such as "png"; None depends on the server
-    limits : limits of the API
-    sources : sources of these data
-    detail : level of detail of requests that name none
-    """
-
-    name: str
-    title: str
-    hosted: bool
-    aliases: tuple[str, ...]
+    name: str  # as typed
+    title: str  # as printed
+    hosted: bool  # whether it is used through the API of its vendor
+    aliases: tuple[str, ...]  # other names
+    # image formats that the API reads, such as "png"; None depends on the server
     formats: tuple[str, ...] | None
-    limits: Limits
-    sources: tuple[Source, ...]
-    detail: str = "auto"
+    limits: Limits  # of the API
+    sources: tuple[Source, ...]  # of these data
+    detail: str = "auto"  # level of detail of requests that name none
     _rules: Mapping[str, Rule] = field(default_factory=dict, repr=False, compare=False)
     _boxes: Mapping[str, Rule] = field(default_factory=dict, repr=False, compare=False)
 
@@ -186,21 +158,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Server:
-    """A server of open models.
+    """A server of open models."""
 
-    Attributes
-    ----------
-    name, title : as typed, as printed
-    formats : image formats that it reads; None for all that Pillow reads
-    opens_cotam : whether it reads .cotam files if cotam is installed beside it
-    note, flags : for the documentation
-    """
-
-    name: str
-    title: str
-    formats: tuple[str, ...] | None
-    opens_cotam: bool
-    note: str
+    name: str  # as typed
+    title: str  # as printed
+    formats: tuple[str, ...] | None  # image formats that it reads; None for all that Pillow reads
+    opens_cotam: bool  # whether it reads .cotam files if cotam is installed beside it
+    note: str  # for the documentation, as the next
     flags: str
 
 
@@ -347,5 +311,4 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
     """Build the rule of an entry such as ``{"kind": "padded-grid", "cell": 48, …}``: here a `PaddedGrid`."""
     name = entry["kind"].title().replace("-", "")
     kind = getattr(sizes, name, None) or getattr(tilings, name)
-    rule: Rule = kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})
-    return rule
+    return kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})

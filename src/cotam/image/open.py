@@ -85,16 +85,10 @@ READER_ERRORS = (
 
 @dataclass
 class Opened:
-    """A Pillow image and notes on opening it.
+    """A Pillow image and notes on opening it."""
 
-    Attributes
-    ----------
-    image : its header was read, and its pixels if requested
-    notes : what was repaired, one line each
-    """
-
-    image: Image.Image
-    notes: list[str] = field(default_factory=list)
+    image: Image.Image  # its header was read, and its pixels if requested
+    notes: list[str] = field(default_factory=list)  # what was repaired, one line each
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -297,8 +291,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     if is_heic(prefix + file.read(_SEARCHED)):
         file.seek(0)
-        heic: ImageFile.ImageFile = _heic_reader(name)(file, filename)
-        return heic
+        return _heic_reader(name)(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = _UNKNOWN
     tried: set[str] = set()

@@ -23,16 +23,10 @@ __all__ = ["PipeFormat", "read_pipe"]
 
 @dataclass(frozen=True)
 class PipeFormat:
-    """The format of a pipe.
+    """The format of a pipe."""
 
-    Attributes
-    ----------
-    size : (width, height) of raw RGB frames; None for JPEG images
-    fps : frames per second; None times frames by the clock, starting with the first
-    """
-
-    size: tuple[int, int] | None
-    fps: float | None
+    size: tuple[int, int] | None  # (width, height) of raw RGB frames; None for JPEG images
+    fps: float | None  # frames per second; None times frames by the clock, starting with the first
 
     @classmethod
     def parse(cls, text: str) -> PipeFormat:
@@ -49,17 +43,10 @@ class PipeFormat:
 def read_pipe(
     pipe: BinaryIO, form: PipeFormat, clock: Callable[[], float] = time.monotonic, note: Note = warn
 ) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-    """Yield each frame as soon as its bytes have arrived.
+    """Yield the seconds of each frame, as soon as its bytes have arrived, and a function that decodes it.
 
-    Parameters
-    ----------
-    clock : returns seconds; used for formats without ``fps``
-    note : called if the pipe ends within a raw frame, which is left out
-
-    Yields
-    ------
-    (float, function)
-        seconds, and a function that returns the pixels, uint8 (H, W, 3), or raises InputError
+    The function returns pixels, uint8 (H, W, 3), or raises InputError. ``clock`` returns seconds, for formats
+    without ``fps``; ``note`` is called if the pipe ends within a raw frame, which is left out.
     """
     started: float | None = None
     for number, get in enumerate(_raw_frames(pipe, *form.size, note) if form.size else _jpegs(pipe)):

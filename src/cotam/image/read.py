@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cotam.errors import InputError
-from cotam.format.metadata import METADATA
 from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
@@ -33,20 +32,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image that was read.
+    """An image that was read."""
 
-    Attributes
-    ----------
-    pixels : uint8 (H, W, 3), upright sRGB
-    metadata : the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
-    frames : number of frames of the file, if counted; ``pixels`` are those of the first
-    notes : what was repaired or ignored, one line each, without the name of the image
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # uint8 (H, W, 3), upright sRGB
+    # the requested kinds that the image has, see `cotam.image.metadata.upright_metadata`
     metadata: dict[str, bytes] = field(default_factory=dict)
-    frames: int = 1
-    notes: tuple[str, ...] = ()
+    frames: int = 1  # number of frames of the file, if counted; ``pixels`` are those of the first
+    notes: tuple[str, ...] = ()  # what was repaired or ignored, one line each, without the name of the image
 
 
 ImageInput = Image.Image | Pixels | PathInput | FileBytes
@@ -96,8 +88,6 @@ def read_image(
     OSError
         If the file does not exist or cannot be read.
     """
-    if unknown := keep - set(METADATA.values()):
-        raise InputError(f"metadata {', '.join(sorted(unknown))}: choose from exif, icc, xmp")
     colour = _read_colour(background)
     if isinstance(image, np.ndarray):
         if _check_array(image).shape[2:] == (3,):

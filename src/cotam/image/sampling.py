@@ -126,12 +126,7 @@ def read_clip(
 ) -> Iterator[tuple[float, Pixels]]:
     """Sample the frames of a `Clip` or `Animation`, scaled to the size of the first.
 
-    The parameters are those of `sample_frames`.
-
-    Yields
-    ------
-    (float, pixels)
-        Seconds, and pixels uint8 (H, W, 3).
+    The parameters are those of `sample_frames`. Yields seconds, and pixels uint8 (H, W, 3).
     """
     length = clip.seconds if max_frames else clip.stated_seconds
     frames = sample_frames(clip.frames(), fps, max_frames, length, advance=advance, note=note)

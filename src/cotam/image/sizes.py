@@ -33,16 +33,10 @@ Size = tuple[int, int]
 
 
 class Seen(NamedTuple):
-    """What a model sees of an image.
+    """What a model sees of an image."""
 
-    Attributes
-    ----------
-    size : (width, height) of the resized image, without padding, in pixels
-    tokens : number of visual tokens; None if the rule is unknown
-    """
-
-    size: Size
-    tokens: int | None
+    size: Size  # (width, height) of the resized image, without padding, in pixels
+    tokens: int | None  # number of visual tokens; None if the rule is unknown
 
 
 # Rules that keep the aspect ratio

@@ -270,5 +270,4 @@ def _multiple(length: float, step: int) -> int:
 
 def _single(value: float) -> float:
     """Round to single precision."""
-    single: float = struct.unpack("f", struct.pack("f", value))[0]
-    return single
+    return struct.unpack("f", struct.pack("f", value))[0]

@@ -51,9 +51,7 @@ class Timeline:
     def place(self, timestamp: int | None, duration: int | None) -> float:
         """Return the seconds of the next frame.
 
-        Parameters
-        ----------
-        timestamp, duration : in units of the time base; None, or 0 for a duration, if unknown
+        ``timestamp`` and ``duration`` are in units of the time base; None, or 0 for a duration, if unknown.
         """
         length = (duration or 0) * self._unit or 1 / (self._rate or _DEFAULT_RATE)
         expected = 0.0 if self._last is None else self.end

@@ -176,15 +176,10 @@ class Clip:
         return self._container.format.name in _CLOSES_GAPS
 
     def frames(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
-        """Read all frames, once.
+        """Read all frames, once: yield seconds, rising from about 0, and a function that returns pixels.
 
-        Damaged frames are left out with those that may be predicted from them, until the next key frame or
-        for 2 seconds. Raises InputError if no frame can be decoded.
-
-        Yields
-        ------
-        (float, function)
-            Seconds, increasing from about 0, and a function that returns the upright pixels, uint8 (H, W, 3).
+        Pixels are upright, uint8 (H, W, 3). Damaged frames are left out with those that may be predicted from
+        them, until the next key frame or for 2 seconds. Raises InputError if no frame can be decoded.
         """
         stream, damage = self._stream, self._damage
         timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())

@@ -10,7 +10,7 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMS", "metadata_notes", "saved", "written"]
+__all__ = ["FORMS", "metadata_notes", "save_image", "save_with_options"]
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     # Level 1 takes a third of the time of Pillow's 6, for a file a tenth larger.
@@ -33,13 +33,13 @@ _HELD_METADATA: dict[str, tuple[str, ...]] = {"tiff": ("icc_profile",), "bmp": (
 
 
 def metadata_notes(image: Image.Image, form: str) -> list[str]:
-    """Return a note on the metadata in ``image.info`` that `saved` leaves out, if there are any."""
+    """Return a note on the metadata in ``image.info`` that `save_image` leaves out, if there are any."""
     held = _HELD_METADATA.get(form, _METADATA_KEYS)
     lost = [key for key in _METADATA_KEYS if key in image.info and key not in held]
     return [f"{form.upper()} outputs hold no {' or '.join(lost)}: left out"] if lost else []
 
 
-def saved(image: Image.Image, form: str) -> bytes:
+def save_image(image: Image.Image, form: str) -> bytes:
     """Encode an image to the bytes of a file, with the metadata in its ``info``.
 
     Raises InputError if the format cannot hold the image.
@@ -52,10 +52,10 @@ def saved(image: Image.Image, form: str) -> bytes:
     if form == "png" and "xmp" in metadata:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
-    return written(image, pillow_format, **options, **metadata)
+    return save_with_options(image, pillow_format, **options, **metadata)
 
 
-def written(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
+def save_with_options(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
     """Encode an image to the bytes of a file with options of Pillow's ``save``.
 
     Raises InputError if the format cannot hold the image.

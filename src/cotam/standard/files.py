@@ -15,14 +15,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image, features
 
-from cotam.codec.av1 import TUNING
 from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.standard import TUNING
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
-from cotam.image.write import written
+from cotam.image.write import save_with_options
 from cotam.standard import jpeg, prefilter
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
@@ -47,25 +47,13 @@ _SHRINK_STEP = 2**-0.25
 
 @dataclass(frozen=True)
 class StandardFile:
-    """A file of a standard format.
-
-    Attributes
-    ----------
-    data : bytes
-        The whole file.
-    width, height : int
-        In pixels; smaller than those of the image if it was shrunk to fit the budget.
-    quality : int or None
-        On the format's own scale; None for lossless files.
-    notes : tuple of str
-        Notes for the user, one line each: that the image was shrunk.
-    """
+    """A file of a standard format."""
 
     data: bytes
-    width: int
-    height: int
-    quality: int | None
-    notes: tuple[str, ...] = ()
+    width: int  # in pixels; that of the image, unless it was shrunk to fit the budget
+    height: int  # likewise
+    quality: int | None  # on the format's own scale; None for lossless files
+    notes: tuple[str, ...] = ()  # notes for the user, one line each: that the image was shrunk
 
 
 def make(
@@ -183,7 +171,7 @@ def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
         "avif": {"quality": quality, "speed": 6},
         "png": {"optimize": True},
     }
-    return written(image, format.upper(), **options[format])
+    return save_with_options(image, format.upper(), **options[format])
 
 
 @dataclass(frozen=True)
@@ -208,7 +196,7 @@ def _webp_writer(image: _Seen) -> _Writer:
     few = _FewColours(image.pixels) if image.flat else None
 
     def write(quality: int) -> bytes:
-        lossy = written(smoothed, "WEBP", quality=quality, method=6)
+        lossy = save_with_options(smoothed, "WEBP", quality=quality, method=6)
         return min([lossy, *few.like(lossy)], key=len) if few else lossy
 
     return write
@@ -238,7 +226,7 @@ class _FewColours:
 
 
 def _lossless(pixels: Pixels) -> bytes:
-    return written(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
+    return save_with_options(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
 
 
 def _avif_writer(image: _Seen) -> _Writer:
@@ -246,12 +234,14 @@ def _avif_writer(image: _Seen) -> _Writer:
     if image.flat:
         options |= {"codec": "aom", "max_threads": 2, "autotiling": False, "advanced": TUNING}
     smoothed = Image.fromarray(image.smoothed)
-    return lambda quality: written(smoothed, "AVIF", quality=quality, **options)
+    return lambda quality: save_with_options(smoothed, "AVIF", quality=quality, **options)
 
 
 def _png_writer(image: _Seen) -> _Writer:
     """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
-    data = min((written(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len)
+    data = min(
+        (save_with_options(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len
+    )
     return lambda quality: data
 
 

@@ -19,24 +19,13 @@ __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How an image is coded.
+    """How an image is coded."""
 
-    Attributes
-    ----------
-    chroma : float
-        Factor of the chroma table of the standard; below 1 chroma is finer.
-    flatness : float
-        Interpolates, in octaves, the luma table between that of the standard (0) and a constant one (1).
-    price : float
-        Cost of a bit in squared quantiser steps; 0 rounds every coefficient to the nearest value.
-    focus : float
-        Squared error is weighted by importance to this power.
-    """
-
-    chroma: float
+    chroma: float  # factor of the chroma table of the standard; below 1 chroma is finer
+    # interpolates, in octaves, the luma table between that of the standard (0) and a constant one (1)
     flatness: float
-    price: float
-    focus: float = 0.0
+    price: float  # cost of a bit in squared quantiser steps; 0 rounds every coefficient to the nearest value
+    focus: float = 0.0  # squared error is weighted by importance to this power
 
 
 PHOTO = Settings(chroma=0.22, flatness=0.0, price=0.0)
@@ -141,8 +130,7 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
     octaves = np.log2(np.maximum(importance, 1e-12) / max(float(np.median(importance)), 1e-12))
     grid = Image.fromarray(octaves.astype(np.float32))
     there = np.asarray(grid.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
-    weights: np.ndarray = np.clip(2 ** (focus * there), 1, 4)
-    return weights
+    return np.clip(2 ** (focus * there), 1, 4)
 
 
 # Choosing coefficients
@@ -184,8 +172,7 @@ def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, samplin
 
 def _size(values: np.ndarray) -> np.ndarray:
     """Return the size category of each magnitude, 0 … 11 bits."""
-    sizes: np.ndarray = np.frexp(values.astype(np.float32))[1].clip(0, _SIZES - 1)
-    return sizes
+    return np.frexp(values.astype(np.float32))[1].clip(0, _SIZES - 1)
 
 
 def _bits(levels: np.ndarray) -> tuple[np.ndarray, float]:

@@ -24,16 +24,10 @@ TINT = 12
 
 
 def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
-    """Smooth pixels whose importance is low: a 3×3 median, then a small blur. Edges and strokes stay.
+    """Smooth pixels, uint8 (H, W, 3), whose importance is low; edges and strokes stay.
 
-    Parameters
-    ----------
-    pixels : uint8 (H, W, 3)
-    importance : (gh, gw), positive, an even grid over the image
-
-    Returns
-    -------
-    uint8 (H, W, 3)
+    The filters are a 3×3 median, then a small blur. ``importance``, (gh, gw), is positive, an even grid over
+    the image.
     """
     height, width = pixels.shape[:2]
     below = np.log2(importance.max() / np.maximum(importance, 1e-12))

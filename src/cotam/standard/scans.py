@@ -32,18 +32,11 @@ _MIN_DIVIDED = 1000
 
 @dataclass(frozen=True)
 class Component:
-    """A colour component of an image.
+    """A colour component of an image."""
 
-    Attributes
-    ----------
-    levels : int16 (rows, columns, 64), quantised coefficients in zigzag order
-    table : (64,), quantiser steps in zigzag order, 1 … 255
-    sampling : 1, or 2 if both sides are twice those of components with 1
-    """
-
-    levels: np.ndarray
-    table: np.ndarray
-    sampling: int = 1
+    levels: np.ndarray  # int16 (rows, columns, 64), quantised coefficients in zigzag order
+    table: np.ndarray  # (64,), quantiser steps in zigzag order, 1 … 255
+    sampling: int = 1  # 1, or 2 if both sides are twice those of components with 1
 
 
 def write(components: Sequence[Component], width: int, height: int) -> bytes:
@@ -79,23 +72,14 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Scan:
-    """A scan as symbols, each followed by bits of its own.
+    """A scan as symbols, each followed by bits of its own."""
 
-    Attributes
-    ----------
-    components : indices; blocks of several alternate
-    first, last : coefficients of the scan in zigzag order
-    symbols : uint8 (n,), to be coded by a Huffman table
-    extra : uint32 (n,), the bits that follow a symbol
-    counts : uint8 (n,), how many
-    """
-
-    components: tuple[int, ...]
-    first: int
-    last: int
-    symbols: np.ndarray
-    extra: np.ndarray
-    counts: np.ndarray
+    components: tuple[int, ...]  # indices; blocks of several alternate
+    first: int  # coefficient of the scan in zigzag order
+    last: int  # likewise, inclusive
+    symbols: np.ndarray  # uint8 (n,), to be coded by a Huffman table
+    extra: np.ndarray  # uint32 (n,), the bits that follow a symbol
+    counts: np.ndarray  # uint8 (n,), how many
 
     @classmethod
     def of_dc(cls, components: tuple[int, ...], levels: Sequence[np.ndarray]) -> _Scan:

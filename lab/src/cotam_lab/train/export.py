@@ -174,7 +174,7 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
         cells = (-(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32))
         levels = random_levels(rng, 1, *cells)[0, 0].astype(np.int8)
         symbols, index = codec.quantise(pixels, quality, FixedOffsets(levels) if levels.any() else None)
-        for values, tables in ((symbols.y, index), codec.hyper.residuals(symbols.z, quality, None)):
+        for values, tables in ((symbols.y, index), codec.hyper.residuals(symbols.z, quality)):
             magnitudes = np.minimum(np.abs(values.astype(np.int64)), MAGNITUDES - 1)
             np.add.at(histograms, (tables.reshape(-1), magnitudes.reshape(-1)), 1)
     return histograms

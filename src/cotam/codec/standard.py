@@ -1,7 +1,8 @@
-"""AV1 still images, coded and decoded by Pillow's AVIF plugin.
+"""Still images in standard codecs, AV1 and WebP's lossless format (VP8L), through Pillow.
 
 The container of an AVIF file, 280 bytes, is removed from payloads and restored for decoding
-(`cotam.format.av1`).
+(`cotam.format.av1`). A lossless payload is the VP8L bitstream (RFC 9649, section 3) without its header of
+five bytes: width and height are those of the file's header.
 """
 
 from __future__ import annotations
@@ -10,13 +11,24 @@ from io import BytesIO
 from typing import Literal
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, features
+from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin, features
 
 from cotam.codec.colours import is_grey
-from cotam.errors import DamagedError, FormatError, MissingCodecError
+from cotam.errors import DamagedError, FormatError, MissingCodecError, TruncatedError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
-__all__ = ["DRAFT_SPEED", "SPEED", "TUNING", "can_encode_av1", "decode_av1", "encode_av1", "speed_for"]
+__all__ = [
+    "DRAFT_SPEED",
+    "SPEED",
+    "TUNING",
+    "can_encode_av1",
+    "can_encode_lossless",
+    "decode_av1",
+    "decode_lossless",
+    "encode_av1",
+    "encode_lossless",
+    "speed_for",
+]
 
 SPEED = 6
 """Speed of libaom, 0 (slow) … 10."""
@@ -96,12 +108,69 @@ def decode_av1(payload: bytes, width: int, height: int) -> np.ndarray:
         raise FormatError(f"the AV1 image is {found.width}×{found.height}, the file says {width}×{height}")
     if not features.check("avif"):
         raise MissingCodecError("decode", "AVIF")
+    reader = AvifImagePlugin.AvifImageFile
+    return _decode(reader, restore_container(payload), width, height, "the AV1 image")
+
+
+# Lossless
+
+_MAX_VP8L_SIDE = 1 << 14
+_MAX_ENCODED_SIDE = _MAX_VP8L_SIDE - 1  # of libwebp's encoder
+
+
+def can_encode_lossless(width: int, height: int) -> bool:
+    """Whether Pillow can code an image of this size: it has WebP, and no side is above 2¹⁴ − 1."""
+    return max(width, height) <= _MAX_ENCODED_SIDE and bool(features.check("webp"))
+
+
+def encode_lossless(pixels: np.ndarray) -> bytes:
+    """Encode pixels uint8 (H, W, 3) without loss.
+
+    Raises MissingCodecError if Pillow has no WebP encoder, or a side is above 2¹⁴ − 1 pixels.
+    """
+    height, width = pixels.shape[:2]
+    if not can_encode_lossless(width, height):
+        raise MissingCodecError("encode", "WebP")
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=75, method=4)
+    data, header = buffer.getvalue(), _vp8l_header(width, height)
+    body = data[20 : 20 + int.from_bytes(data[16:20], "little")]
+    if data[12:16] != b"VP8L" or not body.startswith(header):
+        raise MissingCodecError("encode", "plain lossless WebP")
+    return body.removeprefix(header)
+
+
+def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
+    """Decode a payload to pixels uint8 (H, W, 3).
+
+    Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is longer
+    than 2¹⁴, and MissingCodecError if Pillow has no WebP decoder.
+    """
+    if not features.check("webp"):
+        raise MissingCodecError("decode", "WebP")
+    if max(width, height) > _MAX_VP8L_SIDE:
+        raise FormatError(f"sides of a lossless image are at most {_MAX_VP8L_SIDE}, not {width}×{height}")
+    if not payload:
+        raise TruncatedError("the lossless image is empty")
+    body = _vp8l_header(width, height) + payload
+    chunk = b"VP8L" + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+    data = b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"WEBP" + chunk
+    return _decode(WebPImagePlugin.WebPImageFile, data, width, height, "the lossless image")
+
+
+def _decode(reader: type[ImageFile.ImageFile], data: bytes, width: int, height: int, what: str) -> np.ndarray:
+    """Decode a file, in messages ``what``, of an expected size; raises DamagedError."""
     try:
         # Not Image.open, which has its own limit of pixels; the caller has checked ours.
-        with AvifImagePlugin.AvifImageFile(BytesIO(restore_container(payload))) as image:
+        with reader(BytesIO(data)) as image:
             pixels = np.array(image.convert("RGB"))
     except (OSError, RuntimeError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"the AV1 image is damaged: {error}") from error
+        raise DamagedError(f"{what} is damaged: {error}") from error
     if pixels.shape != (height, width, 3):
-        raise DamagedError(f"the AV1 image came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
+        raise DamagedError(f"{what} came out as {pixels.shape[1]}×{pixels.shape[0]} pixels")
     return pixels
+
+
+def _vp8l_header(width: int, height: int) -> bytes:
+    """Return the header of VP8L: signature, width − 1 and height − 1 in 14 bits each, no alpha, version 0."""
+    return b"\x2f" + (width - 1 | height - 1 << 14).to_bytes(4, "little")
