@@ -184,10 +184,10 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
-    if image.format == "PNG":
+    if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
         from cotam.image.repair import png_damage
 
-        if damage := png_damage(_contents(file), suspect=_last_row_is_zero(image)):
+        if damage := png_damage(_contents(file)):
             raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)

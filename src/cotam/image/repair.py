@@ -234,16 +234,15 @@ def _png(data: bytes) -> Repaired | None:
     return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
 
 
-def png_damage(data: bytes, *, suspect: bool) -> str:
+def png_damage(data: bytes) -> str:
     """Return what is wrong with the pixel stream of a PNG that Pillow reads; empty if nothing is.
 
-    Pillow does not check its checksums. If it is well-formed, but ends before its last row, Pillow leaves the
-    missing rows zero, which is looked for if ``suspect``.
+    Pillow does not check its checksums, and leaves missing rows zero.
     """
     chunks, _ = _chunks(data)
     if any(chunk.kind == b"IDAT" and not chunk.valid for chunk in chunks):
         return "damaged: wrong checksum in IDAT"
-    return "truncated: rows are missing" if suspect and _lacks_rows(chunks) else ""
+    return "truncated: rows are missing" if _lacks_rows(chunks) else ""
 
 
 def _lacks_rows(chunks: list[_Chunk]) -> bool:
