@@ -23,9 +23,9 @@ class Allocation:
 
     importance: np.ndarray  # (gh, gw), positive, an even grid over the image
     size: tuple[int, int]  # (H, W) in pixels
-    policy: Policy  # and the next two: see `cotam.guide.importance`
-    strength: float
-    exponent: float
+    policy: Policy  # see `cotam.guide.importance`
+    strength: float  # likewise
+    exponent: float  # likewise
 
     def offsets(self, costs: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the gain offset map; even importance gives zeros and asks for no costs."""
