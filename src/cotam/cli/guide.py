@@ -54,8 +54,8 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
         if plan.guidance is None:
             raise InputError("guide 'none' has no map to show")
         importance = plan.guidance.importance(pixels)
-        allocation = plan.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
-        levels = codec().quantise(pixels, quality, allocation)[0].levels
+        allocator = plan.guidance.allocator(importance, (pixels.shape[0], pixels.shape[1]))
+        levels = codec().quantise(pixels, quality, allocator)[0].levels
         if levels is None:
             levels = np.zeros(Grid(*pixels.shape[:2]).levels, np.int8)
         drawing = save_with_options(draw(pixels, importance, levels), "PNG")
