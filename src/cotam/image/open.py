@@ -180,13 +180,10 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
             raise InputError(f"{name}: cannot be read: image file is truncated: rows are missing")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file)
-        if suspect or "progressive" in image.info:
-            from cotam.image.repair import jpeg_cut
-
-            rows, note = jpeg_cut(_contents(file), _decode, suspect=suspect)
-            if rows > _MAX_MISSING * image.height:
-                raise _FinalError(f"{name}: cannot be read: {note}")
-            opened.notes += [note] if note else []
+        rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
+        if rows > _MAX_MISSING * image.height:
+            raise _FinalError(f"{name}: cannot be read: {note}")
+        opened.notes += [note] if note else []
     file.seek(at)  # for the frames of an animation
     return opened
 
@@ -239,6 +236,12 @@ def _last_pixel_is_gray(image: Image.Image) -> bool:
 def _ends_in_zeros(file: IO[bytes]) -> bool:
     file.seek(-min(16, file.seek(0, io.SEEK_END)), io.SEEK_END)
     return not any(file.read())
+
+
+def _jpeg_cut(file: IO[bytes], suspect: bool) -> tuple[int, str]:
+    from cotam.image.repair import jpeg_cut
+
+    return jpeg_cut(_contents(file), _decode, suspect=suspect)
 
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
