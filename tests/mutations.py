@@ -24,8 +24,7 @@ import numpy as np
 from synthetic import level_map, picture
 
 import cotam
-from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Symbols
+from cotam.codec.planes import Symbols, fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import CotamError
@@ -244,14 +243,14 @@ def originals(codec: Codec) -> list[Original]:
     kinds = {
         "plain": codec.encode(picture(96, 140), 50),
         "tiny": codec.encode(picture(1, 1), 0),
-        "levels": codec.encode(picture(130, 70), 30, allocator=FixedOffsets(level_map(130, 70) | 1)),
+        "levels": codec.encode(picture(130, 70), 30, allocator=fixed_offsets(level_map(130, 70) | 1)),
         "metadata": codec.encode(picture(17, 33), 90, metadata=metadata),
         "everything": codec.encode(
-            picture(64, 64), 75, allocator=FixedOffsets(level_map(64, 64) | 1), metadata=metadata
+            picture(64, 64), 75, allocator=fixed_offsets(level_map(64, 64) | 1), metadata=metadata
         ),
-        "wide": codec.encode(strip, 5, allocator=FixedOffsets(level_map(*tall))),
+        "wide": codec.encode(strip, 5, allocator=fixed_offsets(level_map(*tall))),
         "tall": codec.encode(
-            strip.transpose(1, 0, 2), 5, allocator=FixedOffsets(level_map(*wide)), metadata=metadata
+            strip.transpose(1, 0, 2), 5, allocator=fixed_offsets(level_map(*wide)), metadata=metadata
         ),
     }
     found = []

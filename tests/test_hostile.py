@@ -16,7 +16,7 @@ from mutations import BOMB, MUTATIONS, SECONDS, with_boxes
 from synthetic import level_map, picture
 
 import cotam
-from cotam.codec.allocation import FixedOffsets
+from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import DamagedError, LimitError
@@ -28,7 +28,7 @@ MEMORY = 1024
 """MiB that the process of the mutations may take beside what the loaded decoder has."""
 
 CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
-VALID = CODEC.encode(picture(64, 96), 40, allocator=FixedOffsets(level_map(64, 96) | 1))
+VALID = CODEC.encode(picture(64, 96), 40, allocator=fixed_offsets(level_map(64, 96) | 1))
 
 
 def run_mutations(count: int) -> str:

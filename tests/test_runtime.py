@@ -13,7 +13,7 @@ from synthetic import level_map, picture
 
 import cotam
 from cotam import runtime
-from cotam.codec.allocation import FixedOffsets
+from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
 from cotam.errors import InputError
@@ -112,7 +112,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     """An activation between two integers may fall to either side: pixels differ rarely, and by little."""
     pixels, levels = picture(190, 250), level_map(190, 250)
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
-    data = first.encode(pixels, 60, allocator=FixedOffsets(levels))
+    data = first.encode(pixels, 60, allocator=fixed_offsets(levels))
     expected = first.decode(data).astype(int)
     others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none")]
     for runner in others:

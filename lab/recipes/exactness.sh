@@ -17,7 +17,7 @@ import numpy as np
 from reference_runner import ReferenceRunner
 
 from cotam.codec import weights
-from cotam.codec.allocation import FixedOffsets
+from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.errors import CotamError
 from cotam.image.read import to_rgb
@@ -36,7 +36,7 @@ samples = [one for folder in sys.argv[3:] for one in find_images(Path(folder), s
 for number, sample in enumerate(samples):
     pixels = to_rgb(sample.path)
     grid = -(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32)
-    allocator = FixedOffsets(rng.integers(-7, 8, grid)) if number % 2 else None  # every second image with the roughest map
+    allocator = fixed_offsets(rng.integers(-7, 8, grid)) if number % 2 else None  # every second image with the roughest map
     for quality in (0, 25, 50, 75, 100):
         expected = encoder.quantise(pixels, quality, allocator)[0]
         coded = encoder.encode(pixels, quality, allocator=allocator)

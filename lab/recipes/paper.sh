@@ -42,7 +42,7 @@ fi
 import json, sys
 from pathlib import Path
 
-from cotam.codec.allocation import FixedOffsets
+from cotam.codec.planes import fixed_offsets
 from cotam.guide.base import load
 from cotam.guide.multiscale import importance
 from cotam.guide.importance import to_levels
@@ -60,7 +60,7 @@ with (run / "rows.jsonl").open("w") as rows:
         ternary = to_levels(importance(guide, pixels), pixels.shape[:2], policy="ternary")
         for quality in map(int, sys.argv[4].split(",")):
             for map_name, levels in (("", None), ("ternary map", ternary)):
-                coded = codec.encode(pixels, quality, allocator=FixedOffsets(levels) if levels is not None else None)
+                coded = codec.encode(pixels, quality, allocator=fixed_offsets(levels) if levels is not None else None)
                 for part, view in (("", "human"), ("adapter", "mllm")):
                     found = scored.score(pixels, codec.decode(coded, view=view), ())
                     scores = {key: found[name] for key, name in zip(KEYS, scored.keys)}

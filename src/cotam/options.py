@@ -17,7 +17,7 @@ from cotam.format.metadata import METADATA, Metadata
 if TYPE_CHECKING:
     import numpy as np
 
-    from cotam.codec.allocation import Allocator
+    from cotam.codec.planes import Allocator
     from cotam.codec.temporal import FrameAllocator
     from cotam.guide.base import Guide
     from cotam.guide.guidance import Guidance
@@ -169,9 +169,9 @@ class Plan:
     """How an image or sequence is encoded: options after `Options.resolve`."""
 
     weights: str  # name of the weight set
-    quality: int  # and the next two: as in `Options`
-    target_size: int | None
-    effort: Effort
+    quality: int  # as in `Options`
+    target_size: int | None  # likewise
+    effort: Effort  # likewise
     guidance: Guidance | None = None  # the guide, with strength and policy; None without a guide
     importance: np.ndarray | None = None  # importance map of the image, float32 (gh, gw), if already computed
     levels: np.ndarray | None = None  # gain offset map given by the caller
@@ -179,14 +179,14 @@ class Plan:
 
     def allocator(self, pixels: np.ndarray) -> Allocator | None:
         """Return the allocator of the resolved image, uint8 (H, W, 3), or of a shrunk version of it."""
-        from cotam.codec.allocation import FixedOffsets
+        from cotam.codec.planes import fixed_offsets
 
         if self.levels is not None:
-            return FixedOffsets(self.levels)
+            return fixed_offsets(self.levels)
         if self.guidance is None:
             return None
         importance = self.guidance.importance(pixels) if self.importance is None else self.importance
-        return self.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
+        return self.guidance.allocator(importance, (pixels.shape[0], pixels.shape[1]))
 
     def frame_allocator(self) -> FrameAllocator | None:
         """Return the allocator of frames; the first must be the resolved image."""

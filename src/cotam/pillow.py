@@ -58,12 +58,8 @@ class CotamImageFile(ImageFile.ImageFile):
         self.info["quality"] = header.quality
         if header.has_metadata:
             with suppress(CotamError):  # load() raises errors in the rest
-                self._read_boxes()
-
-    def _read_boxes(self) -> None:
-        assert self.fp is not None
-        self.fp.seek(0)
-        self.info |= pillow_info(read_file(self.fp.read()).metadata)
+                self.fp.seek(0)
+                self.info |= pillow_info(read_file(self.fp.read()).metadata)
 
     def verify(self) -> None:
         """Raise OSError if the file is truncated, or its header or metadata are damaged."""

@@ -15,10 +15,10 @@ synthesis       latents, levels, nominal, adapted                          pixel
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -53,13 +53,8 @@ EXACT = ("scales", "hyper_context")
 CPU = "CPUExecutionProvider"
 
 
-class Runner(Protocol):
-    """Anything that runs graphs by name."""
-
-    def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the outputs of a graph."""
-        ...
-
+Runner = Callable[[str, Mapping[str, np.ndarray]], list[np.ndarray]]
+"""Runs graphs: (name, inputs) → outputs."""
 
 _limit = 0
 _providers: tuple[str, ...] = (CPU,)

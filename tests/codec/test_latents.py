@@ -9,8 +9,7 @@ import pytest
 from synthetic import level_map, picture
 
 from cotam.codec import tiling
-from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Grid
+from cotam.codec.planes import Grid, fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import DamagedError
@@ -28,7 +27,7 @@ def test_latents_are_what_the_picture_is_made_of(
     monkeypatch.setattr(tiling, "WHOLE", 6 * 64)
     monkeypatch.setattr(tiling, "TILE", 6 * 64)
     levels = np.maximum(level_map(*size), 1)
-    data = CODEC.encode(picture(*size), 60, allocator=FixedOffsets(levels) if with_levels else None)
+    data = CODEC.encode(picture(*size), 60, allocator=fixed_offsets(levels) if with_levels else None)
     pixels, beside = CODEC.decode_with_latents(data)
     assert np.array_equal(pixels, CODEC.decode(data))
     found = CODEC.decode_latents(data)
@@ -44,7 +43,7 @@ def test_latents_are_what_the_picture_is_made_of(
 
 def test_the_gain_of_latents_follows_the_levels() -> None:
     levels = np.array([[0, 4, -4], [1, 2, 7]], np.int8)
-    found = CODEC.decode_latents(CODEC.encode(picture(60, 90), 30, allocator=FixedOffsets(levels)))
+    found = CODEC.decode_latents(CODEC.encode(picture(60, 90), 30, allocator=fixed_offsets(levels)))
     assert found.log2_gain.shape == (4, 6)
     octaves = found.log2_gain - np.float32(found.nominal)
     assert np.allclose(octaves[::2, ::2], levels / 4, atol=1e-6)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import picture
 
-from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Grid
+from cotam.codec.planes import Grid, fixed_offsets
 from cotam.codec.rate import SizeCurve, largest_within, level_costs
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
@@ -52,7 +51,7 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
     assert costs.shape == (15, 8, 12)
     plain = TABLES.bits(symbols.y, index)
     for level in (-4, -2, 2, 4):
-        moved, index = CODEC.quantise(pixels, quality, FixedOffsets(np.full(grid.levels, level)))
+        moved, index = CODEC.quantise(pixels, quality, fixed_offsets(np.full(grid.levels, level)))
         foretold = costs[level + LIMIT].sum() / costs[LIMIT].sum()
         assert foretold == pytest.approx(TABLES.bits(moved.y, index) / plain, rel=0.25)
 

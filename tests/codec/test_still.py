@@ -11,8 +11,7 @@ import pytest
 from synthetic import level_map, picture
 
 from cotam.codec import planes, tiling
-from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Grid
+from cotam.codec.planes import Grid, fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.errors import CotamError, DamagedError, InputError, TargetSizeError
@@ -32,7 +31,7 @@ SIZES = [(1, 1), (1, 700), (700, 1), (17, 33), (16, 16), (64, 64), (65, 63), (63
 def test_any_size_comes_back(size: tuple[int, int], with_levels: bool) -> None:
     pixels = picture(*size)
     levels = level_map(*size, seed=1)
-    allocator = FixedOffsets(levels) if with_levels else None
+    allocator = fixed_offsets(levels) if with_levels else None
     data = CODEC.encode(pixels, 60, allocator=allocator)
     symbols = CODEC.decode_symbols(data)
     grid = symbols.grid
@@ -103,7 +102,7 @@ def test_target_size_counts_metadata_and_levels() -> None:
     pixels, levels = picture(128, 160), np.abs(level_map(128, 160))
     metadata = {"exif": np.random.default_rng(0).bytes(500)}
     plain = CODEC.encode_within(pixels, 2000).header.quality
-    data = CODEC.encode_within(pixels, 2000, allocator=FixedOffsets(levels), metadata=metadata)
+    data = CODEC.encode_within(pixels, 2000, allocator=fixed_offsets(levels), metadata=metadata)
     assert len(data.data) <= 2000
     assert data.header.quality < plain
 
@@ -128,7 +127,7 @@ def test_levels_move_bits_to_where_they_are_high() -> None:
     levels[:, :4], levels[:, 8:] = 4, -4
     flat, steered = (
         (CODEC.decode(CODEC.encode(pixels, 40, allocator=allocator)).astype(float) - pixels) ** 2
-        for allocator in (None, FixedOffsets(levels))
+        for allocator in (None, fixed_offsets(levels))
     )
     # Away from where the levels change.
     assert steered[:, :96].mean() < 0.85 * flat[:, :96].mean()
@@ -138,7 +137,7 @@ def test_levels_move_bits_to_where_they_are_high() -> None:
 def test_levels_change_the_rate() -> None:
     pixels = picture(128, 128)
     sizes = [
-        len(CODEC.encode(pixels, 50, allocator=FixedOffsets(np.full((4, 4), level))).data)
+        len(CODEC.encode(pixels, 50, allocator=fixed_offsets(np.full((4, 4), level))).data)
         for level in (-7, -3, 0, 3, 7)
     ]
     assert sizes == sorted(set(sizes))
@@ -147,14 +146,14 @@ def test_levels_change_the_rate() -> None:
 def test_a_level_is_a_quarter_octave_of_gain() -> None:
     """The table index moves by one for each level where the scale network learned nothing else, nearly."""
     _, flat = CODEC.quantise(picture(128, 128), 50)
-    _, raised = CODEC.quantise(picture(128, 128), 50, FixedOffsets(np.full((4, 4), 4)))
+    _, raised = CODEC.quantise(picture(128, 128), 50, fixed_offsets(np.full((4, 4), 4)))
     inner = (flat > 4) & (flat < 40)
     assert (raised[inner].astype(int) - flat[inner]).mean() == pytest.approx(4, abs=2)
 
 
 def test_zero_levels_cost_nothing() -> None:
     pixels = picture(96, 96)
-    assert CODEC.encode(pixels, 50, allocator=FixedOffsets(np.zeros((3, 3), np.int64))) == CODEC.encode(
+    assert CODEC.encode(pixels, 50, allocator=fixed_offsets(np.zeros((3, 3), np.int64))) == CODEC.encode(
         pixels, 50
     )
 
@@ -175,7 +174,7 @@ def test_zero_levels_cost_nothing() -> None:
 )
 def test_wrong_levels_are_refused(levels: np.ndarray) -> None:
     with pytest.raises(InputError, match="levels must be"):
-        CODEC.encode(picture(96, 96), 50, allocator=FixedOffsets(levels))
+        CODEC.encode(picture(96, 96), 50, allocator=fixed_offsets(levels))
 
 
 @pytest.mark.parametrize("quality", [-1, 101])
@@ -189,8 +188,8 @@ def test_wrong_quality_is_refused(quality: int) -> None:
 
 def test_tiles_join_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, levels = picture(500, 600), level_map(500, 600)
-    whole_symbols, whole_index = CODEC.quantise(pixels, 60, FixedOffsets(levels))
-    whole_file = CODEC.encode(pixels, 60, allocator=FixedOffsets(levels))
+    whole_symbols, whole_index = CODEC.quantise(pixels, 60, fixed_offsets(levels))
+    whole_file = CODEC.encode(pixels, 60, allocator=fixed_offsets(levels))
     whole = CODEC.decode(whole_file)
     monkeypatch.setattr(tiling, "WHOLE", 3 * 64)
     monkeypatch.setattr(tiling, "TILE", 3 * 64)
@@ -199,13 +198,13 @@ def test_tiles_join_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     away = np.abs(tiled.astype(int) - whole)
     assert away.max() <= 1
     assert (away > 0).mean() < 0.001
-    symbols, index = CODEC.quantise(pixels, 60, FixedOffsets(levels))
+    symbols, index = CODEC.quantise(pixels, 60, fixed_offsets(levels))
     assert (symbols.z != whole_symbols.z).mean() < 0.001
     assert (symbols.y != whole_symbols.y).mean() < 0.001
     if np.array_equal(symbols.z, whole_symbols.z):
         assert np.array_equal(index, whole_index)
     # What the encoder saw in a halo is what the decoder finds there.
-    decoded = CODEC.decode(CODEC.encode(pixels, 60, allocator=FixedOffsets(levels)))
+    decoded = CODEC.decode(CODEC.encode(pixels, 60, allocator=fixed_offsets(levels)))
     assert np.abs(decoded.astype(int) - whole).mean() < 0.05
 
 
@@ -233,14 +232,14 @@ def test_nothing_beyond_a_halo_is_seen() -> None:
 @pytest.mark.parametrize(("cells", "count"), [(1000, 1), (30, 3), (5, 16), (1, 80)])
 def test_bands_do_not_change_symbols(monkeypatch: pytest.MonkeyPatch, cells: int, count: int) -> None:
     pixels, levels = picture(500, 600), level_map(500, 600)
-    expected = CODEC.quantise(pixels, 40, FixedOffsets(levels))
-    single = CODEC.encode(pixels, 40, allocator=FixedOffsets(levels))
+    expected = CODEC.quantise(pixels, 40, fixed_offsets(levels))
+    single = CODEC.encode(pixels, 40, allocator=fixed_offsets(levels))
     monkeypatch.setattr(planes, "BAND_CELLS", cells)
     assert len(list(Grid(500, 600).bands())) == count
-    symbols, index = CODEC.quantise(pixels, 40, FixedOffsets(levels))
+    symbols, index = CODEC.quantise(pixels, 40, fixed_offsets(levels))
     assert symbols.equals(expected[0])
     assert np.array_equal(index, expected[1])
-    data = CODEC.encode(pixels, 40, allocator=FixedOffsets(levels))
+    data = CODEC.encode(pixels, 40, allocator=fixed_offsets(levels))
     assert CODEC.decode_symbols(data).equals(symbols)
     # A check of 16 bits after the hyper latents and after each band but the last.
     checks = 2 * count if count > 1 else 0
@@ -253,8 +252,8 @@ def test_long_pictures_have_several_bands(size: tuple[int, int]) -> None:
     pixels = np.resize(pixels, (*size, 3)) if size[0] > size[1] else np.tile(pixels, (1, 73, 1))
     levels = level_map(*size)
     assert len(list(Grid(*size).bands())) == 2
-    symbols = CODEC.decode_symbols(CODEC.encode(pixels, 10, allocator=FixedOffsets(levels)))
-    assert symbols.equals(CODEC.quantise(pixels, 10, FixedOffsets(levels))[0])
+    symbols = CODEC.decode_symbols(CODEC.encode(pixels, 10, allocator=fixed_offsets(levels)))
+    assert symbols.equals(CODEC.quantise(pixels, 10, fixed_offsets(levels))[0])
     assert symbols.grid == Grid(*size)
 
 
@@ -358,8 +357,8 @@ def test_symbols_do_not_depend_on_threads_or_optimisation() -> None:
     for number, size in enumerate([(200, 300), (65, 63), (17, 700)]):
         pixels, levels = picture(*size, seed=number), level_map(*size, seed=number)
         for quality in (0, 35, 70, 100):
-            data = CODEC.encode(pixels, quality, allocator=FixedOffsets(levels))
-            expected = CODEC.quantise(pixels, quality, FixedOffsets(levels))[0]
+            data = CODEC.encode(pixels, quality, allocator=fixed_offsets(levels))
+            expected = CODEC.quantise(pixels, quality, fixed_offsets(levels))[0]
             assert CODEC.decode_symbols(data).equals(expected)
             for runner in runners:
                 assert Codec(WEIGHTS, runner).decode_symbols(data).equals(expected)

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cotam.codec.allocation import FixedOffsets
-from cotam.codec.planes import Symbols
+from cotam.codec.planes import Symbols, fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.runtime import OnnxRunner
@@ -67,7 +66,7 @@ def main() -> None:
             Image.fromarray(made).save(source, optimize=True)
         pixels = np.asarray(Image.open(source))
         levels = level_map(*pixels.shape[:2], seed=1) | 1
-        allocator = FixedOffsets(levels) if with_levels else None
+        allocator = fixed_offsets(levels) if with_levels else None
         file = codec.encode(pixels, quality, allocator=allocator, metadata=metadata)
         (HERE / f"{name}.cotam").write_bytes(file.data)
         Image.fromarray(downscaled(codec.decode(file))).save(HERE / f"{name}.expected.png", optimize=True)

@@ -52,7 +52,7 @@ def test_opinions_of_a_guide(tmp_path: Path) -> None:
             return np.ones((1, 1), np.float32)
 
     def exponent_of(guide: Guide) -> float:
-        return Guidance(guide).allocation(np.ones((1, 1)), (64, 64)).exponent
+        return Guidance(guide).exponent
 
     assert exponent_of(Plain()) == EXPONENT
     (tmp_path / "own.onnx").write_bytes(energy_graph(side="96", exponent="0.125"))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotam.codec.allocation import FixedOffsets
+from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.format.level_map import LIMIT
-from cotam.guide.guidance import Allocation
+from cotam.guide.guidance import Guidance
 from cotam.guide.importance import to_levels
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner
@@ -100,7 +100,7 @@ def test_files_keep_their_size(quality: int, against: bool) -> None:
     importance = np.ones((16, 24))
     importance[5:, 2:20] = 1 / 16 if against else 16
     plain = len(CODEC.encode(pixels, quality).data)
-    balanced = Allocation(importance, (pixels.shape[0], pixels.shape[1]), "log", 1.0, 0.25)
+    balanced = Guidance(None).allocator(importance, (pixels.shape[0], pixels.shape[1]))
     data = CODEC.encode(pixels, quality, allocator=balanced)
     levels = CODEC.read_levels(data)
     assert (levels[7:, 4:18].mean() - levels[:3].mean()) * (-1 if against else 1) > 2
@@ -108,7 +108,7 @@ def test_files_keep_their_size(quality: int, against: bool) -> None:
     if not against:
         mean_zero = len(
             CODEC.encode(
-                pixels, quality, allocator=FixedOffsets(to_levels(importance, pixels.shape[:2]))
+                pixels, quality, allocator=fixed_offsets(to_levels(importance, pixels.shape[:2]))
             ).data
         )
         assert abs(mean_zero - plain) > 0.15 * plain

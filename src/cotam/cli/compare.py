@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from functools import partial
@@ -52,6 +51,7 @@ def compare(
     from cotam.compare.sheet import draw
     from cotam.compare.table import compare as compare_formats
     from cotam.image.read import read_with_notes
+    from cotam.image.write import save_with_options
 
     if output and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
@@ -81,9 +81,8 @@ def compare(
         _note_missing_metrics(screen)
     if output and found:
         with screen.reporting(output):
-            buffer = io.BytesIO()
-            draw(found).save(buffer, "PNG", optimize=True)
-            files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
+            sheet = save_with_options(draw(found), "PNG", optimize=True)
+            files.write_whole(output, sheet, overwrite=not no_overwrite)
             click.echo(f"Side by side: {output}", err=as_json)
     screen.end()
 

@@ -78,15 +78,12 @@ class _Decoding:
         is_frames, whole = _peek(file)
         if is_frames:
             target = video.target_of(source, self.output, self.form)
-            with self.screen.reporting(source) as report, self.screen.progress(0):
-                self._frames(whole, source, target, report)
-            return
-        ((_, target),) = prepare_outputs(
-            [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
-        )
-        form = form_of(target, self.form)
+        else:
+            ((_, target),) = prepare_outputs(
+                [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
+            )
         with self.screen.reporting(source) as report, self.screen.progress(0):
-            self._image(whole, source, target, form, report)
+            self._decode(whole, is_frames, source, target, report)
 
     def decode_one_of_many(self, source: str, target: str, report: Report) -> None:
         """Decode one of several inputs: an image to a file, or a sequence to a folder."""
@@ -97,9 +94,8 @@ class _Decoding:
         with files.reading(source) as file:
             is_frames, whole = _peek(file)
             if is_frames:
-                self._frames(whole, source, f"{target.removesuffix(self.suffix)}.frames", report)
-            else:
-                self._image(whole, source, target, form_of(target, self.form), report)
+                target = f"{target.removesuffix(self.suffix)}.frames"
+            self._decode(whole, is_frames, source, target, report)
 
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Leave out inputs that are folders of frames which an earlier run wrote for other inputs."""
@@ -113,11 +109,12 @@ class _Decoding:
                 kept.append((source, target))
         return kept
 
-    def _frames(self, file: BinaryIO, source: str, target: str, report: Report) -> None:
-        options = {"view": self.view, "size_limit": self.size_limit}
-        video.decode(file, source, target, self.form or "png", options, report, overwrite=self.overwrite)
-
-    def _image(self, file: BinaryIO, source: str, target: str, form: str, report: Report) -> None:
+    def _decode(self, file: BinaryIO, is_frames: bool, source: str, target: str, report: Report) -> None:
+        if is_frames:
+            options = {"view": self.view, "size_limit": self.size_limit}
+            video.decode(file, source, target, self.form or "png", options, report, overwrite=self.overwrite)
+            return
+        form = form_of(target, self.form)
         files.check_output(target, files.identities([source]), overwrite=self.overwrite)
         data = files.read_checked(file, HEADER_BYTES, read_header)
         decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)

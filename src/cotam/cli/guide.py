@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import Any
 
@@ -42,6 +41,7 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     from cotam.codec.shared import codec
     from cotam.guide.draw import draw
     from cotam.image.read import read_with_notes
+    from cotam.image.write import save_with_options
     from cotam.options import Options
 
     if output != files.STANDARD and os.path.splitext(output)[1].lower() != ".png":
@@ -49,18 +49,17 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     screen = Screen()
     with screen.reporting(source) as report, screen.progress(0):
         files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
-        buffer = io.BytesIO()
         pixels = read_with_notes(files.image_input(source), note=report.note).pixels
         plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
         if plan.guidance is None:
             raise InputError("guide 'none' has no map to show")
         importance = plan.guidance.importance(pixels)
-        allocation = plan.guidance.allocation(importance, (pixels.shape[0], pixels.shape[1]))
-        levels = codec().quantise(pixels, quality, allocation)[0].levels
+        allocator = plan.guidance.allocator(importance, (pixels.shape[0], pixels.shape[1]))
+        levels = codec().quantise(pixels, quality, allocator)[0].levels
         if levels is None:
             levels = np.zeros(Grid(*pixels.shape[:2]).levels, np.int8)
-        draw(pixels, importance, levels).save(buffer, "PNG")
-        files.write_whole(output, buffer.getvalue(), overwrite=not no_overwrite)
+        drawing = save_with_options(draw(pixels, importance, levels), "PNG")
+        files.write_whole(output, drawing, overwrite=not no_overwrite)
     screen.end()
 
 

@@ -1,8 +1,8 @@
-"""The planes between pixels and bytes: their sizes, symbols and latents."""
+"""The planes between pixels and bytes: their sizes, gain offsets, symbols and latents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,36 @@ import numpy as np
 from cotam.codec.tiling import Span, Tile, spans
 from cotam.format.level_map import LEVELS_PER_OCTAVE
 
-__all__ = ["BAND_CELLS", "SCALES_HALO", "Grid", "Latents", "Symbols", "expand"]
+__all__ = [
+    "BAND_CELLS",
+    "SCALES_HALO",
+    "Allocator",
+    "Costs",
+    "Grid",
+    "Latents",
+    "Symbols",
+    "expand",
+    "fixed_offsets",
+]
 
 BAND_CELLS = 1024
 """Largest number of cells (64×64 pixels) of a band, the part of a payload between two checkpoints."""
 
 SCALES_HALO = 2
 """Halo, in cells, that covers the receptive field of the scale network."""
+
+Costs = Callable[[], np.ndarray]
+"""Computes the cost of gain offsets at the current quality: bits, float32 (15, ⌈H/32⌉, ⌈W/32⌉), of each
+offset -7 … 7 in each field of 32×32 pixels."""
+
+Allocator = Callable[[Costs], np.ndarray]
+"""Chooses the gain offset map of an image: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain. It is
+called once for each quality that is tried."""
+
+
+def fixed_offsets(levels: np.ndarray) -> Allocator:
+    """Return the allocator of a given gain offset map."""
+    return lambda costs: np.asarray(levels)
 
 
 @dataclass(frozen=True)

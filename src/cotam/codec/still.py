@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cotam.codec.allocation import Allocator
 from cotam.codec.payload import PayloadCoder
-from cotam.codec.planes import SCALES_HALO, Grid, Latents, Symbols
+from cotam.codec.planes import SCALES_HALO, Allocator, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
 from cotam.codec.tiling import Span, Tile, largest_tile, pad, paste, spans, tiles, whole_cells
 from cotam.codec.views import VIEWS, View
@@ -151,7 +150,7 @@ class Codec(PayloadCoder):
             z[:, skip_mask] = 0
         symbols = Symbols(grid, quality, None, z, y, skip_mask)
         if allocator is not None:
-            offsets = allocator.offsets(lambda: self.level_costs(symbols))
+            offsets = allocator(lambda: self.level_costs(symbols))
             symbols = replace(symbols, levels=check_levels(offsets, grid.levels))
         index = np.empty(latents.shape, np.uint8)
         for tile in tiles(*grid.cells, SCALES_HALO):
@@ -170,7 +169,7 @@ class Codec(PayloadCoder):
         return Quantised(symbols, index, values)
 
     def level_costs(self, symbols: Symbols) -> np.ndarray:
-        """Estimate the cost of gain offsets, see `cotam.codec.allocation.Costs`.
+        """Estimate the cost of gain offsets, see `cotam.codec.planes.Costs`.
 
         Of ``symbols`` only quality, hyper latents and skip mask are used.
         """

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cotam.codec.allocation import Allocator, Costs, FixedOffsets
-from cotam.codec.planes import Grid, Latents, Symbols, expand
+from cotam.codec.planes import Allocator, Costs, Grid, Latents, Symbols, expand
 from cotam.codec.still import Codec, Quantised
 from cotam.codec.views import View
 from cotam.errors import DamagedError
@@ -163,10 +162,13 @@ class FrameEncoder(_FrameState):
             raised = coded & (self._error(frame.latents, following.latents) < BIT_WEIGHT * bits)
         chosen = still
         if not intra or raised.any() or self._allocate:
-            base = self._allocate(frame.pixels, intra) if self._allocate else None
-            offsets = _FrameOffsets(
-                base, RAISED_OFFSET * expand(raised, 2, self.grid.levels), expand(coded, 2, self.grid.levels)
-            )
+            base = self._allocate(frame.pixels, intra) if self._allocate else lambda costs: 0
+            more = RAISED_OFFSET * expand(raised, 2, self.grid.levels)
+            where = expand(coded, 2, self.grid.levels)
+
+            def offsets(costs: Costs) -> np.ndarray:
+                return np.clip(base(costs) + more, -LIMIT, LIMIT) * where
+
             chosen = self._quantise(frame.latents, offsets, None if intra else ~coded)
         result = self._write(chosen, modes, key, fields)
         assert chosen.values is not None
@@ -226,16 +228,3 @@ class FrameEncoder(_FrameState):
         self.codec.put_symbols(writer, chosen.symbols, chosen.index)
         self._check = writer.checksum
         return CodedFrame(key, intra, has_levels, writer.finish(), self._check)
-
-
-@dataclass(frozen=True)
-class _FrameOffsets:
-    """The offsets of ``base``, raised where the next frame copies, and zero in copied cells."""
-
-    base: Allocator | None
-    raised: np.ndarray
-    coded: np.ndarray
-
-    def offsets(self, costs: Costs) -> np.ndarray:
-        base = self.base or FixedOffsets(np.zeros(self.raised.shape, np.int8))
-        return np.clip(base.offsets(costs) + self.raised, -LIMIT, LIMIT) * self.coded

@@ -28,10 +28,6 @@ class _ModeModels:
         parts[..., 0] += (1 << 15) - parts.sum(2)
         return [[Categorical(part / float(1 << 15), perfect=False) for part in likely] for likely in parts]
 
-    def learn(self, places: list[tuple[int, int, int]]) -> None:
-        for place in places:
-            self.counts[place] += 4
-
 
 def _predict(row: list[int], above: list[int] | None) -> tuple[int, int]:
     """Return context (0 … 2) and likely mode of the next cell of ``row``."""
@@ -71,6 +67,7 @@ def _code_modes(height: int, width: int, code: Callable[[Categorical], int]) -> 
             context, likely = _predict(row, above)
             row.append(code(models[context][likely]))
             places.append((context, likely, row[-1]))
-        adaptive.learn(places)
+        for place in places:
+            adaptive.counts[place] += 4
         modes[number] = above = row
     return modes

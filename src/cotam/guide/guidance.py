@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,33 +12,13 @@ from cotam.guide.base import EXPONENT, Guide
 from cotam.guide.importance import Policy, to_levels
 from cotam.guide.multiscale import FUSION, importance
 
-__all__ = ["Allocation", "Guidance", "SmoothedGuidance"]
+__all__ = ["Guidance", "SmoothedGuidance"]
+
+Allocator = Callable[[Callable[[], np.ndarray]], np.ndarray]
+"""As `cotam.codec.planes.Allocator`, which guides do not import."""
 
 SMOOTHING = 0.5
 """Weight of the previous frames in log importance, which reduces flicker of the offsets."""
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """The allocator (`cotam.codec.allocation.Allocator`) of one image."""
-
-    importance: np.ndarray  # (gh, gw), positive, an even grid over the image
-    size: tuple[int, int]  # (H, W) in pixels
-    policy: Policy  # and the next two: see `cotam.guide.importance`
-    strength: float
-    exponent: float
-
-    def offsets(self, costs: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the gain offset map; even importance gives zeros and asks for no costs."""
-        needed = costs() if self.policy == "log" and np.ptp(self.importance) else None
-        return to_levels(
-            self.importance,
-            self.size,
-            needed,
-            policy=self.policy,
-            strength=self.strength,
-            exponent=self.exponent,
-        )
 
 
 @dataclass(frozen=True)
@@ -54,11 +35,22 @@ class Guidance:
         """Return the importance map, float32 (gh, gw), of pixels uint8 (H, W, 3)."""
         return importance(self.guide, pixels, fusion=self.fusion)
 
-    def allocation(self, importance: np.ndarray, size: tuple[int, int]) -> Allocation:
-        """Return the allocator of an image of ``size`` (H, W) whose importance map is known."""
+    @property
+    def exponent(self) -> float:
+        """The exponent of the guide, by default `EXPONENT`."""
         exponent = getattr(self.guide, "exponent", None)
-        exponent = EXPONENT if exponent is None else exponent
-        return Allocation(importance, size, self.policy, self.strength, exponent)
+        return EXPONENT if exponent is None else exponent
+
+    def allocator(self, importance: np.ndarray, size: tuple[int, int]) -> Allocator:
+        """Return the allocator of an image of ``size`` (H, W) whose importance map is known.
+
+        Even importance gives zeros and asks for no costs.
+        """
+        to_map = partial(
+            to_levels, importance, size, policy=self.policy, strength=self.strength, exponent=self.exponent
+        )
+        needs_costs = self.policy == "log" and np.ptp(importance) > 0
+        return lambda costs: to_map(costs() if needs_costs else None)
 
 
 class SmoothedGuidance:
@@ -71,7 +63,7 @@ class SmoothedGuidance:
         self._guidance, self._first = guidance, first
         self._before: np.ndarray | None = None
 
-    def __call__(self, pixels: np.ndarray, intra: bool) -> Allocation:
+    def __call__(self, pixels: np.ndarray, intra: bool) -> Allocator:
         """Return the allocator of the next frame; smoothing restarts at an intra frame."""
         found = self._guidance.importance(pixels) if self._first is None else self._first
         self._first = None
@@ -79,4 +71,4 @@ class SmoothedGuidance:
         if self._before is not None and not intra:
             logarithm += SMOOTHING * (self._before - logarithm)
         self._before = logarithm
-        return self._guidance.allocation(np.exp(logarithm), (pixels.shape[0], pixels.shape[1]))
+        return self._guidance.allocator(np.exp(logarithm), (pixels.shape[0], pixels.shape[1]))

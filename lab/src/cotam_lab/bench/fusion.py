@@ -13,7 +13,7 @@ import click
 import numpy as np
 from PIL import Image, ImageOps
 
-from cotam.codec.allocation import Allocator
+from cotam.codec.planes import Allocator
 from cotam.codec.shared import codec
 from cotam.errors import InputError
 from cotam.guide import multiscale
@@ -83,7 +83,7 @@ def variants(name: str, guide: Guide) -> list[Codec]:
         guidance = Guidance(guide, fusion=fusion)
 
         def allocator(pixels: Pixels) -> Allocator:
-            return guidance.allocation(guidance.importance(pixels), (pixels.shape[0], pixels.shape[1]))
+            return guidance.allocator(guidance.importance(pixels), (pixels.shape[0], pixels.shape[1]))
 
         return allocated(f"{name}@{fusion:g}", codec(), allocator)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from cotam.codec import weights
-from cotam.codec.allocation import Allocator, FixedOffsets
+from cotam.codec.planes import Allocator, fixed_offsets
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import InputError
 from cotam.format.header import read_file
@@ -104,11 +104,11 @@ class Maps:
     def variant(self, spec: Spec) -> Codec:
         """Return the codec that codes with a map."""
 
-        def allocator(pixels: Pixels) -> FixedOffsets | None:
+        def allocator(pixels: Pixels) -> Allocator | None:
             size = pixels.shape[0], pixels.shape[1]
             if not spec.names:
                 return None
-            return FixedOffsets(spec.levels(self.importance(spec, pixels), size))
+            return fixed_offsets(spec.levels(self.importance(spec, pixels), size))
 
         return allocated(spec.text, self.codec, allocator)
 
