@@ -21,10 +21,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from synthetic import level_map, page, picture, screen  # noqa: E402
 
 import cotam  # noqa: E402
-from cotam.codec.allocation import FixedOffsets  # noqa: E402
 from cotam.codec.flat import FlatCoder  # noqa: E402
-from cotam.codec.lossless import encode_lossless  # noqa: E402
+from cotam.codec.planes import fixed_offsets  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
+from cotam.codec.standard import encode_lossless  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
 from cotam.gateway.patch_format import Patch, Rectangle, paste, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
@@ -40,7 +40,7 @@ def stills() -> dict[str, tuple[np.ndarray, bytes]]:
     found = {}
     for name, pixels, allocator in [
         ("photo", picture(150, 200, seed=1), None),
-        ("levels", picture(130, 100, seed=2), FixedOffsets(level_map(130, 100, seed=3))),
+        ("levels", picture(130, 100, seed=2), fixed_offsets(level_map(130, 100, seed=3))),
         ("dot", picture(1, 1, seed=3), None),
         ("tiles", picture(96, 800, seed=4), None),
     ]:
