@@ -215,10 +215,12 @@ class Clip:
 
     def _images(self, timeline: Timeline) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Yield images that FFmpeg splits and Pillow decodes: PyAV hides a mirrored EXIF orientation."""
-        for packet in self._packets(self._damage):
-            if packet.size:
-                seconds = timeline.place(packet.pts, packet.duration)
-                yield seconds, partial(self._image, bytes(packet), seconds)
+        packets = (packet for packet in self._packets(self._damage) if packet.size)
+        for number, packet in enumerate(packets):
+            if number == 1:
+                self._own_notes.append(f"it states no frame rate: taken as {self._rate()} frames a second")
+            seconds = timeline.place(packet.pts, packet.duration)
+            yield seconds, partial(self._image, bytes(packet), seconds)
 
     def _image(self, data: bytes, seconds: float) -> Pixels:
         try:
