@@ -332,9 +332,10 @@ def test_the_proxy_of_the_environment_is_used(environment: pytest.MonkeyPatch) -
         ("all_proxy", "socks5://127.0.0.1:7890", "all_proxy cannot be used: Using SOCKS proxy"),
         ("HTTPS_PROXY", "http://host:port", "HTTPS_PROXY cannot be used: Invalid port"),
         ("https_proxy", "http://", "https_proxy cannot be used: it names no host"),
+        ("SSL_CERT_FILE", "/nothing.pem", "a file that SSL_CERT_FILE.* names cannot be used: .*No such file"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_named(
+def test_what_cannot_be_used_of_the_environment_is_named(
     environment: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     environment.setenv(name, value)

@@ -285,6 +285,10 @@ def test_webm_and_gif(upstream: str, model: Model) -> None:
         first.save(gif, "GIF", save_all=True, append_images=rest, duration=1000)
         ask(edge, video_part(gif.getvalue(), "image/gif"))
         assert sent(model) == (0.0, 1.0, 2.0, 3.0)
+        gif = io.BytesIO()
+        first.save(gif, "GIF", save_all=True, append_images=rest)  # without delays: FFmpeg reads one frame
+        ask(edge, video_part(gif.getvalue(), "image/gif"), x_cotam_fps="10")
+        assert len(sent(model)) == len(FRAMES)
 
 
 def test_what_would_grow_or_cannot_be_read_passes(mp4: bytes, upstream: str, model: Model) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import clip, moving_scene, sound, still_scene, turned
+from picture_files import saved
 from PIL import Image
 from synthetic import picture
 
@@ -136,6 +137,10 @@ def test_a_raw_stream_without_a_rate_is_noted() -> None:
     timeline = Timeline(Fraction(1, 1_200_000), None, None)
     assert [timeline.place(None, 0) for _ in range(3)] == pytest.approx([0, 0.04, 0.08])
     assert timeline.notes == ["it states neither times nor a frame rate: taken as 25 frames a second"]
+    camera = b"".join(saved(Image.fromarray(frame), "JPEG") for frame in FRAMES)
+    assert seen(camera)[2] == ["it states no frame rate: taken as 25 frames a second"]
+    for form in ("JPEG", "PNG"):
+        assert seen(saved(Image.fromarray(FRAMES[0]), form))[2] == []
 
 
 @pytest.mark.parametrize("form", ["mpegts", "mpeg", "flv"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
+from io import BufferedReader, BytesIO
 
 import cotam
 from cotam.errors import InputError, LimitError, MissingExtraError
@@ -15,7 +15,7 @@ from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import Job, is_cotam_text, log_passing, media_in, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
-from cotam.gateway.media import COTAM, Media, Outlines, url_length
+from cotam.gateway.media import COTAM, Media, Outlines, check_size, format_of, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
@@ -89,8 +89,8 @@ class ToCotam:
         return self._coded.get(key, partial(self._sequence, data, part, request))
 
     def _sequence(self, data: bytes, part: Part, request: _Request) -> bytes:
+        from cotam.image.animation import open_clip
         from cotam.image.sampling import read_clip
-        from cotam.image.video import Clip
 
         options, check = request.options, request.job.check
 
@@ -105,7 +105,9 @@ class ToCotam:
                     raise LimitError(message)
                 yield seconds, pixels
 
-        with closing(Clip(BytesIO(data), "the video")) as clip:
+        if format_of(data):
+            check_size(data, self._limit)
+        with closing(open_clip(BufferedReader(BytesIO(data)), "the video")) as clip:
             fps, most = options.fps or FPS, options.max_frames or MAX_FRAMES
             frames = read_clip(clip, fps, most, advance=lambda seconds: check(), note=note)
             coding = replace(options, target_size=None).for_encode()  # a budget is for an image

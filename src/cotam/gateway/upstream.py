@@ -39,6 +39,9 @@ _HOP = {
 _CHANGED = {b"host", b"content-length", b"content-encoding", b"expect"}
 """Headers of a request that the gateway sets itself or has processed."""
 
+_TLS_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+"""Environment variables that name files of TLS."""
+
 _KEY_HEADERS: dict[Api, str] = {
     "openai": "authorization",
     "anthropic": "x-api-key",
@@ -64,7 +67,8 @@ _CALL = re.compile(r"/(chat/completions|completions|responses|messages|embedding
 class Upstream:
     """The server to which requests are forwarded.
 
-    Raises ValueError for an address that is not valid, or a proxy of the environment that cannot be used.
+    Raises ValueError for an address that is not valid, or a proxy or certificate file of the environment that
+    cannot be used.
 
     Parameters
     ----------
@@ -101,7 +105,11 @@ class Upstream:
         # Servers drop idle connections, uvicorn after 5 s: close them earlier, or a request may be lost.
         limits = httpx2.Limits(max_connections=connections, keepalive_expiry=2)
         # Given a transport, the client does not look for proxies in the environment.
-        transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
+        try:
+            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
+        except OSError as error:
+            named = ", ".join(name for name in _TLS_FILES if name in os.environ)
+            raise ValueError(f"a file that {named} names cannot be used: {error}") from error
         # Cookies belong to clients: none are kept, so that no client gets those of another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies)

@@ -96,6 +96,8 @@ class Clip:
         except InputError:
             self._container.close()
             raise
+        if _has_alpha(self._stream) and not self._holds_images():
+            self._own_notes.append("its transparency is ignored")
         self._stream.thread_type = "AUTO"
         self._matrix = (1, 0, 0, 1)
 
@@ -208,10 +210,12 @@ class Clip:
 
     def _images(self, timeline: Timeline) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Yield images that FFmpeg splits and Pillow decodes: PyAV hides a mirrored EXIF orientation."""
-        for packet in self._packets(self._damage):
-            if packet.size:
-                seconds = timeline.place(packet.pts, packet.duration)
-                yield seconds, partial(self._image, bytes(packet), seconds)
+        packets = (packet for packet in self._packets(self._damage) if packet.size)
+        for number, packet in enumerate(packets):
+            if number == 1:
+                self._own_notes.append(f"it states no frame rate: taken as {self._rate()} frames a second")
+            seconds = timeline.place(packet.pts, packet.duration)
+            yield seconds, partial(self._image, bytes(packet), seconds)
 
     def _image(self, data: bytes, seconds: float) -> Pixels:
         try:
@@ -275,6 +279,13 @@ def _is_cover(stream: Any) -> bool:
     """Whether a stream is a cover image or a thumbnail."""
     disposition = stream.disposition  # a number, or before PyAV 18 an enumeration
     return bool(getattr(disposition, "value", disposition) & _COVER)
+
+
+def _has_alpha(stream: Any) -> bool:
+    """Whether a stream has transparency, which in WebM FFmpeg's own decoders do not decode."""
+    form = stream.codec_context.format
+    named = stream.metadata.get("alpha_mode") == "1"
+    return named or bool(form and any(one.is_alpha for one in form.components))
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:

@@ -1,4 +1,4 @@
-"""High dynamic range, which is read as if it were sRGB, is said so."""
+"""High dynamic range and transparency of videos, which are ignored, are noted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def with_gain_map(transfer: int) -> bytes:
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (13, None), (1, None)])
 @pytest.mark.parametrize("file_with", [png_with, avif_with, heic_with])
-def test_images(file_with: Callable[[int], bytes], transfer: int, name: str | None) -> None:
+def test_hdr_images(file_with: Callable[[int], bytes], transfer: int, name: str | None) -> None:
     expected = f"it is HDR ({name}) and read as if it were sRGB: its colours look pale"
     assert read_image(file_with(transfer)).notes == ((expected,) if name else ())
 
@@ -54,7 +54,18 @@ def test_the_gain_map_of_an_image_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize(("transfer", "name"), [("smpte2084", "PQ"), ("arib-std-b67", "HLG"), ("bt709", "")])
-def test_videos(transfer: str, name: str) -> None:
+def test_hdr_videos(transfer: str, name: str) -> None:
     pytest.importorskip("av")
     with closing(open_clip(io.BytesIO(clip(still_scene(2), [0, 1], color_trc=transfer)), "clip")) as opened:
         assert any(f"HDR ({name})" in note for note in opened.notes) == bool(name)
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "pixels"),
+    [("mov", "qtrle", "argb"), ("webm", "libvpx-vp9", "yuva420p"), ("matroska", "ffv1", "bgr0")],
+)
+def test_transparency_of_videos(form: str, codec: str, pixels: str) -> None:
+    pytest.importorskip("av")
+    data = clip(still_scene(2), [0, 1], form, codec=codec, rate=1, pixels=pixels)
+    with closing(open_clip(io.BytesIO(data), "clip")) as opened:
+        assert opened.notes == ["its transparency is ignored"] * (pixels != "bgr0")
