@@ -5,7 +5,7 @@ set -u
 
 here=$(dirname "$0")
 data=${DATA:-$here/../../../shared/data}
-[ $# -gt 0 ] || set -- mllm_rd tokens_rd text_ocr kodak_rd views guides distortion_study edge_bytes video_rd video_memory \
+[ $# -gt 0 ] || set -- mllm_rd frozen_base tokens_rd text_ocr kodak_rd views guides distortion_study edge_bytes video_rd video_memory \
     training_curve exactness fuzz load batch speed large install_size
 for name in "$@"; do
     out=results/$name
