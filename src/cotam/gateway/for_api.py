@@ -243,10 +243,8 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     small = resize(pixels, size)
     if form == "png":
         return save_for_model(small, form)
-    if form == "jpeg" and quality > 90:
-        return save_for_model(
-            small, form, quality=quality, subsampling="4:4:4"
-        )  # coloured text is read better
+    if form == "jpeg" and quality > 90:  # coloured text is read better in 4:4:4
+        return save_for_model(small, form, quality=quality, subsampling="4:4:4")
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
