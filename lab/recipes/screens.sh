@@ -3,7 +3,7 @@
 #
 # DATA holds the packs screens, charts, documents and ocr, ../shared/data if not given; OUT gets rows.jsonl, the images as they
 # were measured (at most 1568 pixels a side, as models see them) and tables.md (results/screens). Some five seconds a row on a
-# free core, most of it readers', 34 rows an image; LIMIT takes so many images of each pack, CODECS other codecs with their
+# free core, most of it readers', 8 rows an image; LIMIT takes so many images of each pack, CODECS other codecs with their
 # qualities. Run again, it goes on where it was stopped. FIT=1 gives the numbers of src/cotam/codec/scale.py instead, from
 # training images: median balanced error by quality, of the learned codec on pages and of AV1 as cotam.codec.standard sets it.
 # Needs: pip install . ./lab, the command tesseract, and for features

@@ -3,7 +3,7 @@
 #
 # DATA holds the packs documents (26 receipts), ocr (51 web images and street photos) and charts (86, whose words are not
 # labelled: measured by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
-# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows a image; LIMIT takes
+# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows an image; LIMIT takes
 # so many images of each pack only, PACKS are which of the three. The default stands there with its guide and without.
 # Rows, tables and curves are written; run again, it continues where it stopped. Needs: pip install . ./lab.
 set -eu

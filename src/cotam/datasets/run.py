@@ -62,8 +62,8 @@ class Outcome:
     """The result of a run."""
 
     images: int  # number of images converted in this run
-    bytes_in: int  # bytes of these before
-    bytes_out: int  # and after
+    bytes_in: int  # bytes of the converted images
+    bytes_out: int  # bytes of what they became
     seconds: float  # duration of the run
     failures: int  # number of lines in `FAILURES`, earlier runs included
     notes: int  # number of lines in `NOTES`, earlier runs included

@@ -48,8 +48,8 @@ class Row:
     source: str
     output: str | None  # None if none was written
     images: int = 0  # number of converted images
-    bytes_in: int = 0  # of these, before
-    bytes_out: int = 0  # of these, after
+    bytes_in: int = 0  # bytes of the converted images
+    bytes_out: int = 0  # bytes of what they became
     # ``{"image": name, "error": line}`` for each image that failed
     failed: list[dict[str, str]] = field(default_factory=list)
     # ``{"image": name, "note": line}`` for each that was repaired, left out in part, or grew

@@ -34,7 +34,7 @@ def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> An
 
 
 def _number(text: str) -> float:
-    """Parse a fraction or exponent; beyond floats, as an integer beyond them: JSON has no infinity."""
+    """Parse a number; one too large for a float becomes an integer of 310 digits, as JSON has no infinity."""
     number = float(text)
     return number if math.isfinite(number) else 10**309 if number > 0 else -(10**309)
 

@@ -109,6 +109,8 @@ class Upstream:
             transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
         except OSError as error:
             named = ", ".join(name for name in _TLS_FILES if name in os.environ)
+            if not named:
+                raise
             raise ValueError(f"a file that {named} names cannot be used: {error}") from error
         # Cookies belong to clients: none are kept, so that no client gets those of another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))

@@ -164,8 +164,8 @@ class Server:
     title: str  # as printed
     formats: tuple[str, ...] | None  # image formats that it reads; None for all that Pillow reads
     opens_cotam: bool  # whether it reads .cotam files if cotam is installed beside it
-    note: str  # for the documentation, as the next
-    flags: str
+    note: str  # for the documentation
+    flags: str  # what to run or set for it, for the documentation
 
 
 def find(name: str) -> Model | None:
