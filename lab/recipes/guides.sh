@@ -5,7 +5,7 @@
 # photos.md, a table, and the images as they were measured (results/guides).
 # WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
 # those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
-# Some two seconds a image and map on one free core, half a second more for the teacher's own maps; run
+# Some two seconds an image and map on one free core, half a second more for the teacher's own maps; run
 # again, it continues where it stopped. Needs: pip install -c constraints.txt . ./lab.
 set -eu
 
