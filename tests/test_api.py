@@ -252,6 +252,15 @@ def test_without_codecs_of_pillow_flat_graphics_are_learned(monkeypatch: pytest.
         cotam.decode(data)
 
 
+@pytest.mark.parametrize("target_size", [None, 3000])
+def test_without_avif_flat_graphics_of_many_colours_are_learned(
+    monkeypatch: pytest.MonkeyPatch, target_size: int | None
+) -> None:
+    blocks = np.random.default_rng(0).integers(0, 256, (16, 512, 3), np.uint8).repeat(8, axis=1)
+    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
+    assert cotam.info(cotam.encode(blocks, quality=90, target_size=target_size)).kind == "learned"
+
+
 def test_size_of_flat_graphics() -> None:
     pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
     for size in (4000, 9000):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, get_args
 
-from cotam.errors import FormatError, TargetSizeError
+from cotam.errors import FormatError, MissingCodecError, TargetSizeError
 from cotam.format.header import File, Kind, check_size, is_sequence, read_file, require_bytes
 from cotam.options import Effort, Metadata, Options, Plan, Profile, View, check_choice
 
@@ -182,8 +183,9 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
 
     coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
     if plan.payload == "flat":
-        return _encode_flat(coder, plan).file
-    if not can_encode_av1(*pixels.shape[1::-1]):
+        with suppress(MissingCodecError):  # without AVIF there may be too many colours
+            return _encode_flat(coder, plan).file
+    if plan.payload == "flat" or not can_encode_av1(*pixels.shape[1::-1]):
         return _encode_learned(pixels, plan, metadata)
     try:
         learned = _encode_learned(pixels, plan, metadata)
