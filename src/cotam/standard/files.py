@@ -7,9 +7,9 @@ unimportant areas of pages (`cotam.standard.prefilter`).
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -44,14 +44,21 @@ _LOWEST_SHRUNK: dict[Format, int] = {"jpeg": 10, "webp": 5, "avif": 12, "png": 1
 _SHRINK_STEP = 2**-0.25
 """Factor by which an image is shrunk repeatedly until it fits."""
 
+_MIN_FLAT_SHARE = 0.5
+"""Smallest share of pixels equal to their left and upper neighbours of flat graphics."""
+
+_TRIALS = TRIALS[2:]
+"""Palettes of at most 16 colours, smoothed, and of at most 64."""
+
 
 @dataclass(frozen=True)
 class StandardFile:
     """A file of a standard format."""
 
     data: bytes
-    width: int  # in pixels; that of the image, unless it was shrunk to fit the budget
-    height: int  # likewise
+    # in pixels, those of the image unless it was shrunk to fit the budget
+    width: int
+    height: int
     quality: int | None  # on the format's own scale; None for lossless files
     notes: tuple[str, ...] = ()  # notes for the user, one line each: that the image was shrunk
 
@@ -155,94 +162,52 @@ def _writer(
 ) -> _Writer:
     """Return a function from quality to the bytes of the file; all other work is done once."""
     if not prefiltered:
-        image = Image.fromarray(pixels)
-        return lambda quality: _plain(image, format, quality)
-    seen = _Seen(pixels, pixels, importance, page, prefilter.flat_share(pixels) >= _MIN_FLAT_SHARE)
-    if page and importance is not None and format != "png":
-        smoothed = pixels if seen.flat else prefilter.smooth(pixels, importance)
-        seen = replace(seen, smoothed=prefilter.without_tint(smoothed))
-    return _TAILORED[format](seen)
+        return partial(_plain, Image.fromarray(pixels), format)
+    if format == "png":
+        data = min((_plain(exact, "png") for exact in _exact_images(pixels)), key=len)
+        return lambda quality: data
+    flat = prefilter.flat_share(pixels) >= _MIN_FLAT_SHARE
+    filtered = pixels
+    if page and importance is not None:
+        filtered = prefilter.without_tint(pixels if flat else prefilter.smooth(pixels, importance))
+    if format == "jpeg":
+        settings = jpeg.PLAIN if flat else jpeg.PAGE if page else jpeg.PHOTO
+        return lambda quality: jpeg.encode(filtered, quality, settings, importance)
+    plain = partial(_plain, Image.fromarray(filtered), format)
+    if not flat:
+        return plain
+    if format == "avif":
+        return partial(plain, codec="aom", max_threads=2, autotiling=False, advanced=TUNING)
+    return _or_lossless(plain, pixels)
 
 
-def _plain(image: Image.Image, format: Format, quality: int) -> bytes:
+def _plain(image: Image.Image, format: Format, quality: int = 100, **more: Any) -> bytes:
     options: dict[Format, dict[str, Any]] = {
         "jpeg": {"quality": quality, "subsampling": "4:2:0", "optimize": True, "progressive": True},
         "webp": {"quality": quality, "method": 6},
         "avif": {"quality": quality, "speed": 6},
         "png": {"optimize": True},
     }
-    return save_with_options(image, format.upper(), **options[format])
+    return save_with_options(image, format.upper(), **options[format], **more)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """The input of writers; attributes as in `make`. Flat graphics are never smoothed."""
-
-    pixels: Pixels
-    smoothed: Pixels
-    importance: np.ndarray | None
-    page: bool
-    flat: bool
-
-
-def _jpeg_writer(image: _Seen) -> _Writer:
-    settings = jpeg.PLAIN if image.flat else jpeg.PAGE if image.page else jpeg.PHOTO
-    return lambda quality: jpeg.encode(image.smoothed, quality, settings, image.importance)
-
-
-def _webp_writer(image: _Seen) -> _Writer:
-    """Write lossy WebP; for flat graphics lossless, exact or in few colours, if smaller at equal error."""
-    smoothed = Image.fromarray(image.smoothed)
-    few = _FewColours(image.pixels) if image.flat else None
+def _or_lossless(write_lossy: _Writer, pixels: Pixels) -> _Writer:
+    """Write lossy WebP, or lossless, exact or in few colours, if that is smaller with at most its error."""
+    weights = contrast_weights(pixels)
+    exact, colours = _lossless(pixels), Colours.of(pixels, weights)
 
     def write(quality: int) -> bytes:
-        lossy = save_with_options(smoothed, "WEBP", quality=quality, method=6)
-        return min([lossy, *few.like(lossy)], key=len) if few else lossy
+        lossy = write_lossy(quality)
+        with Image.open(io.BytesIO(lossy)) as image:
+            error = balanced_error(pixels, np.asarray(image.convert("RGB")), weights)
+        few = (_lossless(one.pixels) for one in reduce_colours(colours, error, _TRIALS))
+        return min([lossy, exact, *few], key=len)
 
     return write
 
 
-class _FewColours:
-    """Lossless WebP files of flat graphics."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        self._pixels, self._weights = pixels, contrast_weights(pixels)
-
-    def like(self, lossy: bytes) -> Iterator[bytes]:
-        """Yield files of the exact image, and of palettes with at most the error of a lossy file."""
-        yield self._exact
-        with Image.open(io.BytesIO(lossy)) as image:
-            error = balanced_error(self._pixels, np.asarray(image.convert("RGB")), self._weights)
-        for one in reduce_colours(self._colours, error, _TRIALS):
-            yield _lossless(one.pixels)
-
-    @cached_property
-    def _exact(self) -> bytes:
-        return _lossless(self._pixels)
-
-    @cached_property
-    def _colours(self) -> Colours:
-        return Colours.of(self._pixels, self._weights)
-
-
 def _lossless(pixels: Pixels) -> bytes:
     return save_with_options(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
-
-
-def _avif_writer(image: _Seen) -> _Writer:
-    options: dict[str, Any] = {"speed": 6}
-    if image.flat:
-        options |= {"codec": "aom", "max_threads": 2, "autotiling": False, "advanced": TUNING}
-    smoothed = Image.fromarray(image.smoothed)
-    return lambda quality: save_with_options(smoothed, "AVIF", quality=quality, **options)
-
-
-def _png_writer(image: _Seen) -> _Writer:
-    """Write lossless PNG in grey, with a palette or in RGB, whichever is smallest."""
-    data = min(
-        (save_with_options(exact, "PNG", optimize=True) for exact in _exact_images(image.pixels)), key=len
-    )
-    return lambda quality: data
 
 
 def _exact_images(pixels: Pixels) -> list[Image.Image]:
@@ -257,17 +222,3 @@ def _exact_images(pixels: Pixels) -> list[Image.Image]:
         palette.putpalette(values.astype(np.uint8).tobytes())
         found.append(palette)
     return found
-
-
-_MIN_FLAT_SHARE = 0.5
-"""Smallest share of pixels equal to their left and upper neighbours of flat graphics."""
-
-_TRIALS = TRIALS[2:]
-"""Palettes of at most 16 colours, smoothed, and of at most 64."""
-
-_TAILORED: dict[Format, Callable[[_Seen], _Writer]] = {
-    "jpeg": _jpeg_writer,
-    "webp": _webp_writer,
-    "avif": _avif_writer,
-    "png": _png_writer,
-}
