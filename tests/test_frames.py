@@ -345,7 +345,7 @@ def test_frames_decode_whatever_runs_the_graphs() -> None:
     from cotam.runtime import OnnxRunner
 
     weights = codec().weights
-    for runner in (OnnxRunner(weights.folder, 2, optimisation="none"), OnnxRunner(weights.folder, 1)):
+    for runner in (OnnxRunner(weights.folder, 2, optimise=False), OnnxRunner(weights.folder, 1)):
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
         for (_, fields, frame), (_, expected) in zip(reader.frames(), IMAGES, strict=True):

@@ -40,8 +40,8 @@ def test_table_indices_are_bit_equal_on_every_session(name: str) -> None:
     runners = [
         OnnxRunner(folder, threads=1),
         OnnxRunner(folder, threads=2),
-        OnnxRunner(folder, threads=1, optimisation="none"),
-        OnnxRunner(folder, threads=2, optimisation="none"),
+        OnnxRunner(folder, threads=1, optimise=False),
+        OnnxRunner(folder, threads=2, optimise=False),
     ]
     seen: set[int] = set()
     for quality in range(101):
@@ -114,7 +114,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
     data = first.encode(pixels, 60, allocator=fixed_offsets(levels))
     expected = first.decode(data).astype(int)
-    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimisation="none")]
+    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimise=False)]
     for runner in others:
         away = np.abs(Codec(load(), runner).decode(data) - expected)
         assert away.max() <= 4
@@ -125,7 +125,7 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     pixels = picture(128, 192)
     runners: list[Runner] = [
         OnnxRunner(FOLDER, 1),
-        OnnxRunner(FOLDER, 1, optimisation="none"),
+        OnnxRunner(FOLDER, 1, optimise=False),
     ]
     expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
     for data in others:

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +32,6 @@ __all__ = [
     "ENCODING",
     "GRAPHS",
     "OnnxRunner",
-    "Optimisation",
     "Runner",
     "limit_threads",
     "open_session",
@@ -40,7 +39,6 @@ __all__ = [
     "use_providers",
 ]
 
-Optimisation = Literal["all", "extended", "basic", "none"]
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
 
 ENCODING = ("analysis", "hyper_analysis", "scales", "context", "hyper_context")
@@ -51,7 +49,6 @@ EXACT = ("scales", "hyper_context")
 """Graphs that choose the tables of symbols, in integers: they always run on the CPU, where they are exact."""
 
 CPU = "CPUExecutionProvider"
-
 
 Runner = Callable[[str, Mapping[str, np.ndarray]], list[np.ndarray]]
 """Runs graphs: (name, inputs) → outputs."""
@@ -104,14 +101,14 @@ def usable_processors() -> int:
 
 
 def open_session(
-    model: Path | bytes, threads: int = 0, *, optimisation: Optimisation = "all", exact: bool = False
+    model: Path | bytes, threads: int = 0, *, optimise: bool = True, exact: bool = False
 ) -> onnxruntime.InferenceSession:
     """Open an ONNX file, given its path or bytes.
 
     Parameters
     ----------
     threads : number of threads; 0 is `usable_processors`
-    optimisation : optimisation level of the graph; less than "all" is for tests of exactness
+    optimise : whether to optimise the graph; False is for tests of exactness
     exact : use only the CPU, whatever `use_providers` has set
     """
     import onnxruntime as ort
@@ -123,13 +120,8 @@ def open_session(
     options.enable_cpu_mem_arena = False
     # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = {
-        "all": level.ORT_ENABLE_ALL,
-        "extended": level.ORT_ENABLE_EXTENDED,
-        "basic": level.ORT_ENABLE_BASIC,
-        "none": level.ORT_DISABLE_ALL,
-    }[optimisation]
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
     return ort.InferenceSession(source, options, providers=[CPU] if exact else list(_providers))
 
@@ -137,8 +129,8 @@ def open_session(
 class OnnxRunner:
     """Runs the graphs ``NAME.onnx`` in a folder; each is opened at its first run, or before by `open`."""
 
-    def __init__(self, folder: Path, threads: int = 0, *, optimisation: Optimisation = "all") -> None:
-        self._folder, self._threads, self._optimisation = folder, threads, optimisation
+    def __init__(self, folder: Path, threads: int = 0, *, optimise: bool = True) -> None:
+        self._folder, self._threads, self._optimise = folder, threads, optimise
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._opening = {graph: Lock() for graph in GRAPHS}
 
@@ -148,7 +140,7 @@ class OnnxRunner:
             if graph not in self._sessions:
                 path, exact = self._folder / f"{graph}.onnx", graph in EXACT
                 self._sessions[graph] = open_session(
-                    path, self._threads, optimisation=self._optimisation, exact=exact
+                    path, self._threads, optimise=self._optimise, exact=exact
                 )
             return self._sessions[graph]
 

@@ -351,8 +351,8 @@ def test_one_changed_table_value_is_an_error_and_not_a_picture() -> None:
 def test_symbols_do_not_depend_on_threads_or_optimisation() -> None:
     runners = [
         OnnxRunner(WEIGHTS.folder, threads=2),
-        OnnxRunner(WEIGHTS.folder, threads=1, optimisation="none"),
-        OnnxRunner(WEIGHTS.folder, threads=2, optimisation="none"),
+        OnnxRunner(WEIGHTS.folder, threads=1, optimise=False),
+        OnnxRunner(WEIGHTS.folder, threads=2, optimise=False),
     ]
     for number, size in enumerate([(200, 300), (65, 63), (17, 700)]):
         pixels, levels = picture(*size, seed=number), level_map(*size, seed=number)
