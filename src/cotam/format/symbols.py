@@ -73,15 +73,17 @@ class Tables:
 
     @cached_property
     def _costs(self) -> tuple[np.ndarray, ...]:
-        return tuple(TOTAL_BITS - np.log2(half) if len(half) > 1 else np.zeros(2) for half in self.halves)
+        """Bits of each magnitude and of an escaped value, by table; those of table 0 are not used."""
+        costs = tuple(TOTAL_BITS - np.log2(half) for half in self.halves)
+        for cost in costs:
+            cost[-1] += TOTAL_BITS
+        return costs
 
     @cached_property
     def entropies(self) -> np.ndarray:
         """Entropy of each table, float64, in bits per symbol, escaped values included."""
         found = [0.0]
-        for half in self.halves[1:]:
-            cost = TOTAL_BITS - np.log2(half)
-            cost[-1] += TOTAL_BITS
+        for half, cost in zip(self.halves[1:], self._costs[1:], strict=True):
             often = np.where(np.arange(len(half)) % (len(half) - 1) == 0, half, 2 * half)
             found.append(float((often * cost).sum()) / (1 << TOTAL_BITS))
         return np.array(found)
@@ -93,8 +95,7 @@ class Tables:
         away = np.abs(symbols.reshape(-1)[order.where])
         for number, part in order.parts:
             cost = self._costs[number]
-            escaped = away[part] > len(cost) - 2
-            found[order.where[part]] = cost[np.minimum(away[part], len(cost) - 1)] + TOTAL_BITS * escaped
+            found[order.where[part]] = cost[np.minimum(away[part], len(cost) - 1)]
         return found.reshape(symbols.shape)
 
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
