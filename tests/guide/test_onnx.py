@@ -24,7 +24,7 @@ def made(tmp_path: Path) -> Make:
     def load(data: bytes) -> GraphGuide:
         path = tmp_path / "guide.onnx"
         path.write_bytes(data)
-        return GraphGuide(path, threads=1)
+        return GraphGuide(path)
 
     return load
 
@@ -98,11 +98,6 @@ def test_wrong_metadata(made: Make, metadata: dict[str, str | None], message: st
     with pytest.raises(InputError) as error:
         made(energy_graph(**metadata))
     assert message in str(error.value)
-
-
-def test_name_is_that_of_the_file_if_it_has_none(made: Make) -> None:
-    assert made(energy_graph()).name == METADATA["cotam.guide.name"]
-    assert made(energy_graph(name=None)).name == "guide"
 
 
 def test_other_inputs_or_outputs_are_refused(made: Make) -> None:

@@ -98,7 +98,6 @@ class Reduced:
     """An image of few colours."""
 
     pixels: np.ndarray  # uint8 (H, W, 3)
-    colours: int
     error: float  # estimate of `cotam.codec.contrast.balanced_error`
     trial: tuple[int, float]  # one of `TRIALS`
 
@@ -150,10 +149,9 @@ def reduce_colours(
             continue
         palettes.append(palette)
         pixels, error = _smooth(colours, palette, max_error)
-        count = len(palette.values)
-        if (count, error) not in found:
-            found.add((count, error))
-            yield Reduced(pixels, count, error, (size, share))
+        if (len(palette.values), error) not in found:
+            found.add((len(palette.values), error))
+            yield Reduced(pixels, error, (size, share))
 
 
 def can_reduce(colours: Colours, max_error: float) -> bool:

@@ -29,27 +29,22 @@ class GraphGuide:
     Attributes
     ----------
     output : the output of the graph that is the importance map
-    name : for messages
     kind : "vit" enlarges small images to ``side``, "conv" does not
     side : largest long side, in pixels, of the input of the graph
     multiple : both sides of the input are multiples of this, in pixels
     exponent : see `cotam.guide.base.Guide`
     """
 
-    def __init__(self, path: Path, threads: int = 0, *, output: str = "importance") -> None:
-        """Load the file. With ``threads`` 0, use all processors of this process.
-
-        Raises InputError if the file does not exist, is not ONNX, or is not a guide.
-        """
+    def __init__(self, path: Path, *, output: str = "importance") -> None:
+        """Load the file. Raises InputError if it does not exist, is not ONNX, or is not a guide."""
         self._path, self.output = path, output
-        self._session = _open(path, threads)
+        self._session = _open(path)
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         version = metadata.get("cotam.guide")
         if version is None:
             raise InputError(f"guide {path} is not a guide: its ONNX metadata lack 'cotam.guide'")
         if version != VERSION:
             raise InputError(f"guide {path} has version {version!r}, this release reads {VERSION}")
-        self.name = metadata.get("cotam.guide.name", path.stem)
         self.kind = metadata.get("cotam.guide.kind", "")
         if self.kind not in KINDS:
             raise InputError(f"guide {path} has kind {self.kind!r}, expected one of {', '.join(KINDS)}")
@@ -106,12 +101,10 @@ class GraphGuide:
         return self._check_map(found), structure[0]
 
     def _run(self, pixels: np.ndarray, *outputs: str) -> list[np.ndarray]:
-        from onnxruntime.capi import onnxruntime_pybind11_state as ort
-
         seen = resize_bilinear(pixels, self.size_for(*pixels.shape[:2]))
         try:
             found: list[np.ndarray] = self._session.run(outputs, {"pixels": seen[None]})
-        except (ort.Fail, ort.InvalidArgument, ort.RuntimeException, ort.NotImplemented) as error:
+        except _errors() as error:
             what = f"guide {self._path} failed on {seen.shape[1]}×{seen.shape[0]} pixels"
             raise InputError(f"{what}: {_reason(error)}") from error
         return found
@@ -143,23 +136,21 @@ def normalise(importance: np.ndarray) -> np.ndarray:
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 
 
-def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    from onnxruntime.capi import onnxruntime_pybind11_state as ort
-
+def _open(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise InputError(f"guide {path} does not exist, or is not a file")
     try:
-        return open_session(path, threads)
-    except (
-        ort.Fail,
-        ort.InvalidArgument,
-        ort.InvalidGraph,
-        ort.InvalidProtobuf,
-        ort.NoSuchFile,
-        ort.NotImplemented,
-        ort.RuntimeException,
-    ) as error:
+        return open_session(path)
+    except _errors() as error:
         raise InputError(f"guide {path} is not an ONNX file that can be run: {_reason(error)}") from error
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return the errors of ONNX Runtime for files that are not valid, and for graphs that fail."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    invalid = ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoSuchFile
+    return (*invalid, ort.Fail, ort.NotImplemented, ort.RuntimeException)
 
 
 def _reason(error: Exception) -> str:
