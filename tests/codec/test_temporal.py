@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotam.codec.weights import load
-from cotam.format.modes import read_modes, write_modes
+from cotam.format.adaptive import read_map, write_map
+from cotam.format.modes import MODES
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
 TABLES = load().tables
@@ -15,7 +16,7 @@ TABLES = load().tables
 
 def coded(modes: np.ndarray) -> bytes:
     writer = SymbolWriter(TABLES)
-    write_modes(writer, modes)
+    write_map(writer, MODES, modes)
     return writer.finish()
 
 
@@ -23,8 +24,7 @@ def coded(modes: np.ndarray) -> bytes:
 @given(height=st.integers(1, 12), width=st.integers(1, 12), seed=st.integers(0, 99), kinds=st.integers(1, 4))
 def test_modes_come_back(height: int, width: int, seed: int, kinds: int) -> None:
     modes = np.random.default_rng(seed).integers(0, kinds, (height, width)).astype(np.uint8)
-    found = read_modes(SymbolReader(TABLES, coded(modes)), height, width)
-    assert found.dtype == np.uint8
+    found = read_map(SymbolReader(TABLES, coded(modes)), MODES, height, width)
     assert np.array_equal(found, modes)
 
 

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 from synthetic import level_map
 
 from cotam.errors import DamagedError
-from cotam.format.level_map import LIMIT, fit_levels, read_levels, write_levels
+from cotam.format.adaptive import read_map, write_map
+from cotam.format.level_map import LEVEL_MAP, LIMIT, fit_levels
 from cotam.format.symbols import SymbolReader, SymbolWriter, Tables
 
 NO_TABLES = Tables((np.array([1 << 16]),))
@@ -18,12 +19,12 @@ NO_TABLES = Tables((np.array([1 << 16]),))
 
 def coded(levels: np.ndarray) -> bytes:
     writer = SymbolWriter(NO_TABLES)
-    write_levels(writer, levels)
+    write_map(writer, LEVEL_MAP, levels)
     return writer.finish()
 
 
 def read(data: bytes, height: int, width: int) -> np.ndarray:
-    return read_levels(SymbolReader(NO_TABLES, data), height, width)
+    return read_map(SymbolReader(NO_TABLES, data), LEVEL_MAP, height, width)
 
 
 @settings(max_examples=80)
@@ -43,11 +44,11 @@ def test_large_maps_come_back_after_the_counts_were_halved(shape: tuple[int, int
 def test_the_coder_goes_on_where_the_map_ends() -> None:
     levels, writer = level_map(300, 500), SymbolWriter(NO_TABLES)
     writer.put_uint16(1)
-    write_levels(writer, levels)
+    write_map(writer, LEVEL_MAP, levels)
     writer.put_uint16(65_535)
     reader = SymbolReader(NO_TABLES, writer.finish())
     assert reader.get_uint16() == 1
-    assert np.array_equal(read_levels(reader, *levels.shape), levels)
+    assert np.array_equal(read_map(reader, LEVEL_MAP, *levels.shape), levels)
     assert reader.get_uint16() == 65_535
 
 

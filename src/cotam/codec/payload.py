@@ -11,7 +11,8 @@ from cotam.codec.hyper import HyperCoder
 from cotam.codec.planes import SCALES_HALO, Grid, Symbols, expand
 from cotam.codec.tiling import Tile, largest_tile, pad
 from cotam.codec.weights import WeightSet
-from cotam.format.level_map import read_levels, write_levels
+from cotam.format.adaptive import read_map, write_map
+from cotam.format.level_map import LEVEL_MAP
 from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.runtime import Runner
 
@@ -33,7 +34,7 @@ class PayloadCoder:
         if len(bands) > 1:
             writer.put_checkpoint()
         if symbols.levels is not None:
-            write_levels(writer, symbols.levels)
+            write_map(writer, LEVEL_MAP, symbols.levels)
             writer.cover(symbols.levels)
         for number, band in enumerate(bands):
             y = symbols.y[:, *band.core(4)]
@@ -81,7 +82,7 @@ class PayloadCoder:
             reader.compare_checkpoint()
         levels = None
         if has_levels:
-            levels = read_levels(reader, *grid.levels)
+            levels = read_map(reader, LEVEL_MAP, *grid.levels)
             reader.cover(levels)
         # Allocated only now, since a small damaged file may claim a giant image.
         y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)

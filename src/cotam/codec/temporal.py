@@ -22,8 +22,9 @@ from cotam.codec.planes import Allocator, Costs, Grid, Latents, Symbols, expand
 from cotam.codec.still import Codec, Quantised
 from cotam.codec.views import View
 from cotam.errors import DamagedError
+from cotam.format.adaptive import read_map, write_map
 from cotam.format.level_map import LIMIT
-from cotam.format.modes import CODED, INTRA, KEY, read_modes, write_modes
+from cotam.format.modes import CODED, INTRA, KEY, MODES
 from cotam.format.sequence import CodedFrame
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
@@ -97,7 +98,7 @@ class FrameDecoder(_FrameState):
         reader = SymbolReader(self.codec.weights.tables, frame.payload, check)
         modes, skip_mask = np.zeros(self.grid.cells, np.uint8), None
         if not frame.intra:
-            modes = read_modes(reader, *self.grid.cells)
+            modes = read_map(reader, MODES, *self.grid.cells)
             reader.cover(modes)
             skip_mask = modes != CODED
         symbols = self.codec.get_symbols(reader, self.grid, self.quality, frame.has_levels, skip_mask)
@@ -223,7 +224,7 @@ class FrameEncoder(_FrameState):
         check = self._start_check(fields, CodedFrame(key, intra, has_levels, b"", 0).flags)
         writer = SymbolWriter(self.codec.weights.tables, check)
         if not intra:
-            write_modes(writer, modes)
+            write_map(writer, MODES, modes)
             writer.cover(modes)
         self.codec.put_symbols(writer, chosen.symbols, chosen.index)
         self._check = writer.checksum
