@@ -169,9 +169,9 @@ class Plan:
     """How an image or sequence is encoded: options after `Options.resolve`."""
 
     weights: str  # name of the weight set
-    quality: int  # as in `Options`
-    target_size: int | None  # likewise
-    effort: Effort  # likewise
+    quality: int  # these three are as in `Options`
+    target_size: int | None
+    effort: Effort
     guidance: Guidance | None = None  # the guide, with strength and policy; None without a guide
     importance: np.ndarray | None = None  # importance map of the image, float32 (gh, gw), if already computed
     levels: np.ndarray | None = None  # gain offset map given by the caller

@@ -13,7 +13,7 @@ import cotam
 from cotam.compare import features, words
 from cotam.compare.formats import installed_formats
 from cotam.compare.sheet import crop_corner, draw
-from cotam.compare.table import compare, smallest_as_near
+from cotam.compare.table import compare
 from cotam.image.psnr import psnr
 
 PIXELS = picture(60, 80)
@@ -49,13 +49,6 @@ def test_the_file_for_equal_features_is_as_near_and_no_smaller_quality_is() -> N
         files = (row.format.encode(PIXELS, quality) for quality in row.format.qualities)
         near = row.format.decode(next(file for file in files if len(file) == row.equal_features))
         assert np.mean((features.tokens(near) - seen) ** 2) <= ours.features
-
-
-@pytest.mark.parametrize(
-    ("good", "expected"), [(range(101), 0), (range(37, 101), 37), (range(100, 101), 100), (range(0), None)]
-)
-def test_smallest_as_near(good: range, expected: int | None) -> None:
-    assert smallest_as_near(lambda quality: quality in good, range(101)) == expected
 
 
 def test_equal_images_have_the_highest_psnr() -> None:

@@ -49,9 +49,10 @@ class WeightSet:
     z_multipliers: np.ndarray
     # int8 (101, Z), table of each hyper latent before the change by the context; may be below 1
     z_index: np.ndarray
-    sums64: np.ndarray  # float32 (101, C), integers: biases by quality in the scale network
-    sums32: np.ndarray  # likewise
-    offset: np.ndarray  # likewise
+    # float32 (101, C), integers: biases by quality in the scale network
+    sums64: np.ndarray
+    sums32: np.ndarray
+    offset: np.ndarray
     hyper_quality: np.ndarray  # float32 (101, C), integers: biases by quality in the hyper context
     hyper_place: np.ndarray  # float32 (4, 4, C), integers: biases by step and turn in the hyper context
     views: np.ndarray  # float32 (2,), weight of the image adapter in each of `cotam.codec.views.VIEWS`

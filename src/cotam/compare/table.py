@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 
@@ -16,7 +15,7 @@ from cotam.image.fit import resize
 from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
 
-__all__ = ["Meter", "Row", "compare", "smallest_as_near"]
+__all__ = ["Meter", "Row", "compare"]
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,11 @@ def _compare_format(meter: Meter, other: Format, ours: Row) -> Row:
     limit = ours.features
     if limit is None:
         return row
-    near = smallest_as_near(lambda q: meter.features(other.decode(make(q))) <= limit, other.qualities)
-    return replace(row, equal_features=None if near is None else len(make(near)))
-
-
-def smallest_as_near(near_enough: Callable[[int], bool], qualities: range) -> int | None:
-    """Return the lowest quality that is near enough, by bisection; None if the highest is not.
-
-    Nearness is assumed to rise with quality.
-    """
-    at = bisect_left(qualities, True, key=near_enough)
-    return qualities[at] if at < len(qualities) else None
+    # Features are taken to come nearer with quality.
+    near = bisect_left(other.qualities, True, key=lambda q: meter.features(other.decode(make(q))) <= limit)
+    if near == len(other.qualities):
+        return row
+    return replace(row, equal_features=len(make(other.qualities[near])))
 
 
 class Meter:

@@ -79,7 +79,7 @@ class Header:
     """The fields in front of a payload."""
 
     width: int  # in pixels, 1 … 2**20
-    height: int  # likewise
+    height: int  # in pixels, 1 … 2**20
     quality: int  # 0 … 100
     kind: Kind = Kind.LEARNED
     # for `Kind.LEARNED` and `Kind.SEQUENCE` the first two bytes of the hash of the weight set, else empty

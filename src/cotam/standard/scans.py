@@ -75,8 +75,8 @@ class _Scan:
     """A scan as symbols, each followed by bits of its own."""
 
     components: tuple[int, ...]  # indices; blocks of several alternate
-    first: int  # coefficient of the scan in zigzag order
-    last: int  # likewise, inclusive
+    first: int  # first and last coefficient, in zigzag order
+    last: int
     symbols: np.ndarray  # uint8 (n,), to be coded by a Huffman table
     extra: np.ndarray  # uint32 (n,), the bits that follow a symbol
     counts: np.ndarray  # uint8 (n,), how many
