@@ -147,6 +147,12 @@ def test_key_frames_on_request() -> None:
     assert cotam.open_sequence(encoded(frames, key_every=1)).info.keys == tuple(range(6))
 
 
+def test_noise_in_a_narrow_clip_at_the_highest_quality() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1, 4000, 3), np.uint8)
+    data = b"".join(cotam.encode_frames(timed([noise, noise]), quality=100, profile="mllm"))
+    assert len(list(cotam.decode_frames(data))) == 2
+
+
 @pytest.mark.parametrize("size", [(1, 1), (17, 33), (65, 63), (1, 300)])
 def test_any_size(size: tuple[int, int]) -> None:
     frames = [picture(*size, seed=number) for number in (1, 1, 2)]

@@ -196,7 +196,7 @@ class SequenceReader:
         head += self._take(4, where)
         if check16(head) != self._take(2, where):
             raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
-        if length > 4096 + 6 * self.header.width * self.header.height:
+        if length > 4096 + 1536 * -(-self.header.width // 16) * -(-self.header.height // 16):
             raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
         payload, checksum = self._take(length, where), int.from_bytes(head[-4:], "little")
         self.count += 1
