@@ -204,9 +204,7 @@ class FlatCoder:
         enough = _FAST_COLOURS if self._effort == "fast" else _ALWAYS_EXACT
         if self._has_av1 and (not kinds or has_more_colours(self._pixels, enough)):
             kinds.add(Kind.AV1)
-        if not kinds:
-            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        if len(kinds) == 1:
+        if len(kinds) < 2:  # with none, `_encode` fails
             return _Choice(kinds, trials)
         if self._effort == "fast":
             return _Choice({Kind.AV1}, trials)

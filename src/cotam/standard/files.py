@@ -96,7 +96,8 @@ def make(
     if target_size is None:
         writer = writer_of(pixels)
         chosen = DEFAULT_QUALITY[format] if quality is None else quality
-        return _describe(writer(chosen), pixels, None if format == "png" else chosen)
+        height, width = pixels.shape[:2]
+        return StandardFile(writer(chosen), width, height, None if format == "png" else chosen)
     return _fit_budget(pixels, format, target_size, writer_of)
 
 
@@ -111,10 +112,6 @@ def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int
         raise InputError(f"target_size must be a number of bytes above 0, got {target_size}")
     if format == "avif" and not features.check("avif"):
         raise InputError("this Pillow cannot write AVIF: install pillow 11.3 or later from PyPI")
-
-
-def _describe(data: bytes, pixels: Pixels, quality: int | None, notes: tuple[str, ...] = ()) -> StandardFile:
-    return StandardFile(data, pixels.shape[1], pixels.shape[0], quality, notes)
 
 
 # Byte budgets
@@ -146,12 +143,10 @@ def _fit_budget(
             low, best = middle, data
         else:
             high = middle
-    notes: tuple[str, ...] = ()
-    if small is not pixels:
-        notes = (
-            f"shrunk from {width}×{height} to {small.shape[1]}×{small.shape[0]} pixels to fit {target} bytes",
-        )
-    return _describe(best, small, None if format == "png" else low, notes)
+    rows, columns = small.shape[:2]
+    note = f"shrunk from {width}×{height} to {columns}×{rows} pixels to fit {target} bytes"
+    notes = () if small is pixels else (note,)
+    return StandardFile(best, columns, rows, None if format == "png" else low, notes)
 
 
 # Formats
