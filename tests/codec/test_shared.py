@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -48,3 +51,23 @@ def test_errors_are_raised_where_a_set_is_used(capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr() == ("", "")
     with pytest.raises(UnknownWeightsError, match="nothing"):
         shared.codec("nothing")
+
+
+FORK = """
+import os, signal
+from cotam import runtime
+from cotam.codec import shared
+runtime.limit_threads(2)
+shared.open_ahead("mllm", runtime.GRAPHS)
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    shared.codec("mllm").runner.open("synthesis")
+    os._exit(0)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_can_fork_while_graphs_are_opened_ahead() -> None:
+    assert subprocess.run([sys.executable, "-c", FORK], check=False).returncode == 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
 from cotam.codec import weights
@@ -14,6 +15,10 @@ __all__ = ["codec", "codec_of", "open_ahead"]
 
 _codecs: dict[str, Codec] = {}
 _loading = Lock()
+_ahead: list[Future[None]] = []
+if hasattr(os, "register_at_fork"):
+    # A child process would wait forever for locks held by a thread that it does not have.
+    os.register_at_fork(before=lambda: wait(_ahead))
 
 
 def codec(name: str = weights.DEFAULT) -> Codec:
@@ -46,7 +51,7 @@ def open_ahead(name: str, graphs: Sequence[str]) -> None:
     """
     if graphs and name not in _codecs and usable_processors() > 1:
         pool = ThreadPoolExecutor(1)
-        pool.submit(_open, name, graphs)
+        _ahead.append(pool.submit(_open, name, graphs))
         pool.shutdown(wait=False)
 
 
