@@ -88,3 +88,52 @@ def test_what_is_behind_an_animation_and_no_image_is_noted() -> None:
     assert times == [0]
     (note,) = notes
     assert note.startswith("a file concatenated to it is left out")
+
+
+@pytest.mark.parametrize("kind", [b"fcTL", b"fdAT"])
+def test_a_damaged_frame_ends_an_animated_png(kind: bytes) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = bytearray(saved(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=1000))
+    places = [match.start() for match in re.finditer(kind, data)]
+    at = places[3 if kind == b"fcTL" else 2]
+    data[at + 4 + int.from_bytes(data[at - 4 : at], "big")] ^= 1  # of the checksum
+    times, notes = seen(bytes(data))
+    assert times == [0, 1, 2]
+    assert notes == ["damaged after frame 2, the rest is left out: wrong checksum"]
+
+
+def test_a_gif_cut_within_a_frame() -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=1000)
+    third = [match.start() for match in re.finditer(rb"\x21\xf9\x04", data)][3]
+    for end in range(third, len(data)):
+        times, notes = seen(data[:end])
+        assert times == [0, 1, 2, 3, 4][: len(times)]
+        assert len(times) >= 3
+        assert notes, end
+
+
+@pytest.mark.parametrize("inner", [0, 24])
+def test_a_frame_of_a_webp_whose_chunk_is_damaged_is_noted(inner: int) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = bytearray(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1000))
+    assert seen(bytes(data))[1] == []
+    third = [match.start() for match in re.finditer(b"ANMF", data)][2]
+    data[third + inner] ^= 1
+    assert seen(bytes(data)) == ([0, 1, 2, 3], ["1 frames are missing: their chunks are damaged"])
+
+
+def test_a_tiff_cut_within_its_pages() -> None:
+    pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    times, notes = seen(data[: len(data) // 2])
+    assert len(times) < 4
+    assert notes[0].startswith("damaged after frame")
+
+
+def test_later_frames_of_a_cut_avif_are_left_out() -> None:
+    frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
+    times, notes = seen(data[: len(data) * 2 // 3])
+    assert times == [0]
+    assert notes[1] == "damaged after frame 0, the rest is left out: the end of the file is missing"
