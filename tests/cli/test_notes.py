@@ -173,6 +173,20 @@ def test_images_and_videos_together() -> None:
     assert Path("out/photo.png").exists()
 
 
+def test_frames_of_an_earlier_sequence_stay_and_are_noted() -> None:
+    for name, count in (("long", 3), ("short", 2)):
+        frames = [(float(second), PIXELS) for second in range(count)]
+        Path(f"{name}.cotam").write_bytes(b"".join(cotam.encode_frames(frames)))
+    Path("frames").mkdir()
+    Path("frames/mine.png").touch()
+    for _ in range(2):
+        assert invoke("decode", "long.cotam", "-o", "frames/").stderr == ""
+    note = "frames/ has 1 frames that are not of this sequence, such as 00002.000000.png"
+    assert invoke("decode", "short.cotam", "-o", "frames/").stderr == f"cotam: note: short.cotam: {note}\n"
+    assert len(list(Path("frames").iterdir())) == 4
+    assert invoke("decode", "short.cotam", "-o", "frames/", "--strict").exit_code == 1
+
+
 @pytest.mark.parametrize("form", ["gif", "webp", "png", "avif"])
 def test_animated_images_as_videos(form: str) -> None:
     frames = [Image.fromarray(picture(48, 64, seed=n)) for n in range(4)]
