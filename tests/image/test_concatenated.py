@@ -15,6 +15,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image.animation import open_clip
+from cotam.image.containers import container_notes
 from cotam.image.sampling import read_clip
 
 pytest.importorskip("av")
@@ -40,7 +41,9 @@ def test_a_second_clip_that_ffmpeg_does_not_read_is_not_silent(form: str, codec:
     note = "there are 2 clips in the file: of those after the first, frames are left out"
     assert seen(data + data)[1] == [note]
     if form != "mp4":
-        assert re.fullmatch(r"the file is cut: \d+ bytes are missing at its end", seen(data[:-40])[1][0])
+        assert re.fullmatch(
+            r"the file is cut: at least \d+ bytes are missing at its end", seen(data[:-40])[1][0]
+        )
 
 
 def test_a_file_without_its_index_says_so() -> None:
@@ -58,6 +61,23 @@ def test_a_second_mxf_clip_whose_timestamps_stand_still() -> None:
     assert times == pytest.approx([0, 1, 2, 3], abs=0.1)
     (note,) = notes
     assert note.startswith("timestamps stand still at 2.0 s")
+
+
+def test_an_mxf_file_that_is_cut() -> None:
+    data = clip(FRAMES, TIMES, "mxf", codec="mpeg2video", rate=25, pixels="yuv420p")
+    for end in (-1, -1000, len(data) // 2):
+        assert container_notes(io.BytesIO(data[:end]))[0].startswith("the file is cut: at least")
+
+
+@pytest.mark.parametrize("code", [b"", bytes(4)])
+def test_a_transport_stream_that_is_cut_within_a_packet(code: bytes) -> None:
+    packets = clip(FRAMES, TIMES, "mpegts", codec="mpeg2video", rate=25, pixels="yuv420p")
+    data = b"".join(code + packets[at : at + 188] for at in range(0, len(packets), 188))
+    assert container_notes(io.BytesIO(data)) == []
+    assert container_notes(io.BytesIO(data[:-60])) == [
+        "the file is cut: at least 60 bytes are missing at its end"
+    ]
+    assert container_notes(io.BytesIO(data + b"something else")) == []
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
