@@ -143,6 +143,13 @@ def test_a_frame_of_a_webp_whose_chunk_is_damaged_is_noted(inner: int) -> None:
     assert seen(bytes(data)) == ([0, 1, 2, 3], ["1 frames are missing: their chunks are damaged"])
 
 
+def test_frames_that_are_too_large_are_not_decoded() -> None:
+    data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
+    data[6:10] = b"\xff\xff\xff\xff"
+    with pytest.raises(InputError, match="clip: 65535×65535 is too large"):
+        seen(bytes(data))
+
+
 def test_a_tiff_cut_within_its_pages() -> None:
     pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.image import png
-from cotam.image.open import READER_ERRORS, TIFF_MAGIC, is_heic, one_line, opened_image
+from cotam.image.open import READER_ERRORS, TIFF_MAGIC, check_size, is_heic, one_line, opened_image
 from cotam.image.read import Pixels, read_image
 from cotam.image.repair import COMPLETED
 from cotam.image.video import Clip
@@ -139,6 +139,7 @@ class Animation:
                 if number == 1 and COMPLETED in notes:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
+                check_size(*image.size, self._name)
                 image.load()
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
