@@ -155,6 +155,21 @@ def test_a_folder_is_for_batch() -> None:
     assert "photos/: is a folder: cotam batch photos/ OUT encodes what is in it" in result.stderr
 
 
+@pytest.mark.parametrize("source", ["missing.cotam", "folder", "photo.png", "empty", "-"])
+@pytest.mark.parametrize("command", ["decode", "encode", "info"])
+def test_every_error_has_a_line_of_json(command: str, source: str) -> None:
+    Path("folder").mkdir()
+    Path("empty").touch()
+    Path("photo.png").write_bytes(b"no image")
+    result = invoke(command, source, "--json", *(["-o", "out.png"] if command == "decode" else []))
+    if command == "encode" and source == "-":
+        assert result.exit_code == 2  # the output would go to standard output, too
+        return
+    assert result.exit_code == 1
+    (row,) = rows_of(result).values()
+    assert row["error"]
+
+
 # Images and videos
 
 
