@@ -198,8 +198,9 @@ def test_info_as_json_goes_on_after_an_error() -> None:
     Path("text.txt").write_text("hello\n")
     result = invoke("info", "missing.cotam", "coded.cotam", "text.txt", "photo.png", "coded.cotam", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [row["file"] for row in rows] == ["coded.cotam", "photo.png", "coded.cotam"]
-    assert (rows[0]["width"], rows[0]["height"], rows[0]["bytes"]) == (100, 70, len(CODED))
+    assert [row.get("width") for row in rows] == [None, 100, None, 100, 100]
+    assert (rows[1]["file"], rows[1]["height"], rows[1]["bytes"]) == ("coded.cotam", 70, len(CODED))
+    assert rows[2]["error"] == "text.txt: not an image of a known format"
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
         "cotam: error: missing.cotam: No such file or directory",
@@ -257,7 +258,7 @@ def test_one_that_fails_does_not_stop_the_others(jobs: int) -> None:
         ),
         ("encode photo.png --target-size 20", "photo.png: the smallest file of this image has about "),
         ("decode missing.cotam", "missing.cotam: No such file or directory"),
-        ("decode .", ".: Is a directory"),
+        ("decode .", ".: is a folder: cotam batch . OUT --decode"),
         ("decode photo.png", "photo.png: not a .cotam file: the magic bytes are missing"),
         ("decode short.cotam", "short.cotam: the file ends within its "),
         ("decode cut.cotam", "cut.cotam: the file ends after "),

@@ -155,6 +155,21 @@ def test_a_folder_is_for_batch() -> None:
     assert "photos/: is a folder: cotam batch photos/ OUT encodes what is in it" in result.stderr
 
 
+@pytest.mark.parametrize("source", ["missing.cotam", "folder", "photo.png", "empty", "-"])
+@pytest.mark.parametrize("command", ["decode", "encode", "info"])
+def test_every_error_has_a_line_of_json(command: str, source: str) -> None:
+    Path("folder").mkdir()
+    Path("empty").touch()
+    Path("photo.png").write_bytes(b"no image")
+    result = invoke(command, source, "--json", *(["-o", "out.png"] if command == "decode" else []))
+    if command == "encode" and source == "-":
+        assert result.exit_code == 2  # the output would go to standard output, too
+        return
+    assert result.exit_code == 1
+    (row,) = rows_of(result).values()
+    assert row["error"]
+
+
 # Images and videos
 
 
@@ -171,6 +186,20 @@ def test_images_and_videos_together() -> None:
     assert again.exit_code == 0
     assert len(list(Path("out/clip.frames").iterdir())) == 2
     assert Path("out/photo.png").exists()
+
+
+def test_frames_of_an_earlier_sequence_stay_and_are_noted() -> None:
+    for name, count in (("long", 3), ("short", 2)):
+        frames = [(float(second), PIXELS) for second in range(count)]
+        Path(f"{name}.cotam").write_bytes(b"".join(cotam.encode_frames(frames)))
+    Path("frames").mkdir()
+    Path("frames/mine.png").touch()
+    for _ in range(2):
+        assert invoke("decode", "long.cotam", "-o", "frames/").stderr == ""
+    note = "frames/ has 1 frames that are not of this sequence, such as 00002.000000.png"
+    assert invoke("decode", "short.cotam", "-o", "frames/").stderr == f"cotam: note: short.cotam: {note}\n"
+    assert len(list(Path("frames").iterdir())) == 4
+    assert invoke("decode", "short.cotam", "-o", "frames/", "--strict").exit_code == 1
 
 
 @pytest.mark.parametrize("form", ["gif", "webp", "png", "avif"])

@@ -15,6 +15,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image.animation import open_clip
+from cotam.image.containers import container_notes
 from cotam.image.sampling import read_clip
 
 pytest.importorskip("av")
@@ -40,7 +41,9 @@ def test_a_second_clip_that_ffmpeg_does_not_read_is_not_silent(form: str, codec:
     note = "there are 2 clips in the file: of those after the first, frames are left out"
     assert seen(data + data)[1] == [note]
     if form != "mp4":
-        assert re.fullmatch(r"the file is cut: \d+ bytes are missing at its end", seen(data[:-40])[1][0])
+        assert re.fullmatch(
+            r"the file is cut: at least \d+ bytes are missing at its end", seen(data[:-40])[1][0]
+        )
 
 
 def test_a_file_without_its_index_says_so() -> None:
@@ -58,6 +61,23 @@ def test_a_second_mxf_clip_whose_timestamps_stand_still() -> None:
     assert times == pytest.approx([0, 1, 2, 3], abs=0.1)
     (note,) = notes
     assert note.startswith("timestamps stand still at 2.0 s")
+
+
+def test_an_mxf_file_that_is_cut() -> None:
+    data = clip(FRAMES, TIMES, "mxf", codec="mpeg2video", rate=25, pixels="yuv420p")
+    for end in (-1, -1000, len(data) // 2):
+        assert container_notes(io.BytesIO(data[:end]))[0].startswith("the file is cut: at least")
+
+
+@pytest.mark.parametrize("code", [b"", bytes(4)])
+def test_a_transport_stream_that_is_cut_within_a_packet(code: bytes) -> None:
+    packets = clip(FRAMES, TIMES, "mpegts", codec="mpeg2video", rate=25, pixels="yuv420p")
+    data = b"".join(code + packets[at : at + 188] for at in range(0, len(packets), 188))
+    assert container_notes(io.BytesIO(data)) == []
+    assert container_notes(io.BytesIO(data[:-60])) == [
+        "the file is cut: at least 60 bytes are missing at its end"
+    ]
+    assert container_notes(io.BytesIO(data + b"something else")) == []
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -88,3 +108,59 @@ def test_what_is_behind_an_animation_and_no_image_is_noted() -> None:
     assert times == [0]
     (note,) = notes
     assert note.startswith("a file concatenated to it is left out")
+
+
+@pytest.mark.parametrize("kind", [b"fcTL", b"fdAT"])
+def test_a_damaged_frame_ends_an_animated_png(kind: bytes) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = bytearray(saved(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=1000))
+    places = [match.start() for match in re.finditer(kind, data)]
+    at = places[3 if kind == b"fcTL" else 2]
+    data[at + 4 + int.from_bytes(data[at - 4 : at], "big")] ^= 1  # of the checksum
+    times, notes = seen(bytes(data))
+    assert times == [0, 1, 2]
+    assert notes == ["damaged after frame 2, the rest is left out: wrong checksum"]
+
+
+def test_a_gif_cut_within_a_frame() -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=1000)
+    third = [match.start() for match in re.finditer(rb"\x21\xf9\x04", data)][3]
+    for end in range(third, len(data)):
+        times, notes = seen(data[:end])
+        assert times == [0, 1, 2, 3, 4][: len(times)]
+        assert len(times) >= 3
+        assert notes, end
+
+
+@pytest.mark.parametrize("inner", [0, 24])
+def test_a_frame_of_a_webp_whose_chunk_is_damaged_is_noted(inner: int) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = bytearray(saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1000))
+    assert seen(bytes(data))[1] == []
+    third = [match.start() for match in re.finditer(b"ANMF", data)][2]
+    data[third + inner] ^= 1
+    assert seen(bytes(data)) == ([0, 1, 2, 3], ["1 frames are missing: their chunks are damaged"])
+
+
+def test_frames_that_are_too_large_are_not_decoded() -> None:
+    data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
+    data[6:10] = b"\xff\xff\xff\xff"
+    with pytest.raises(InputError, match="clip: 65535×65535 is too large"):
+        seen(bytes(data))
+
+
+def test_a_tiff_cut_within_its_pages() -> None:
+    pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    times, notes = seen(data[: len(data) // 2])
+    assert len(times) < 4
+    assert notes[0].startswith("damaged after frame")
+
+
+def test_later_frames_of_a_cut_avif_are_left_out() -> None:
+    frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
+    times, notes = seen(data[: len(data) * 2 // 3])
+    assert times == [0]
+    assert notes[1] == "damaged after frame 0, the rest is left out: the end of the file is missing"

@@ -1,8 +1,9 @@
-"""Images with a colour profile become sRGB; a profile that cannot be used is said so and left out."""
+"""Images with a colour profile or gamma become sRGB; an unusable profile is ignored, with a note."""
 
 from __future__ import annotations
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from picture_files import (
     BACKGROUND,
     LINEAR,
     NOISE,
+    SRGB_TO_XYZ,
     STORED,
     UPRIGHT,
     exif,
@@ -17,11 +19,13 @@ from picture_files import (
     linear_rgb,
     oriented,
     pixel,
+    png,
     saved,
+    xyz,
 )
 from PIL import Image, ImageCms
 
-from cotam.image.read import to_rgb
+from cotam.image.read import read_image, to_rgb
 
 # Colour profiles
 
@@ -110,3 +114,64 @@ def test_unusable_profile_is_ignored_with_a_warning(mode: str, profile: bytes) -
         pixels = to_rgb(image)
     assert caught[0].filename == __file__
     np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (13, "")])
+def test_hdr_profile(transfer: int, name: str) -> None:
+    colours = {bytes([n]) + b"XYZ": xyz(SRGB_TO_XYZ[bytes([n])]) for n in b"rgb"}
+    curves = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), LINEAR)
+    profile = icc(b"RGB ", colours | curves | {b"cicp": b"cicp" + bytes([0, 0, 0, 0, 9, transfer, 0, 1])})
+    expected = f"it is HDR ({name}) by its ICC profile: its colours may look pale or dark"
+    notes = read_image(saved(Image.fromarray(NOISE), "PNG", icc_profile=profile)).notes
+    assert notes == ((expected,) if name else ())
+
+
+# Gamma
+
+VALUES = (0, 40, 128, 255)
+WIDE = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)  # Adobe RGB
+
+
+def with_gamma(gamma: float, *chunks: tuple[bytes, bytes], kind: int = 0) -> bytes:
+    """A PNG of `VALUES`, as gray (``kind`` 0) or a palette (3)."""
+    header = struct.pack(">IIBBBBB", len(VALUES), 1, 8, kind, 0, 0, 0)
+    rows, palette = zlib.compress(b"\0" + bytes(VALUES)), (b"PLTE", bytes(v // 3 for v in range(768)))
+    gama = (b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    return png((b"IHDR", header), gama, *chunks, *([palette] if kind else []), (b"IDAT", rows))
+
+
+@pytest.mark.parametrize("kind", [0, 3])
+@pytest.mark.parametrize(("gamma", "power"), [(1.0, 1.0), (0.55556, 1.8)])
+def test_png_with_gamma(gamma: float, power: float, kind: int) -> None:
+    expected = [srgb_of_linear(255 * (v / 255) ** power) for v in VALUES]
+    found = read_image(with_gamma(gamma, kind=kind))
+    np.testing.assert_allclose(found.pixels[0, :, 0], expected, atol=1)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("gamma", "chunks"),
+    [
+        (0.45455, []),
+        (0.0, []),
+        (1.0, [(b"sRGB", b"\0")]),
+        (1.0, [(b"cICP", bytes([1, 13, 0, 1]))]),
+    ],
+)
+def test_png_whose_gamma_does_not_count(gamma: float, chunks: list[tuple[bytes, bytes]]) -> None:
+    np.testing.assert_array_equal(to_rgb(with_gamma(gamma, *chunks))[0, :, 0], VALUES)
+
+
+def test_png_with_other_primaries() -> None:
+    chunk = (b"cHRM", struct.pack(">8I", *(round(100_000 * v) for v in WIDE)))
+    assert read_image(with_gamma(0.45455, chunk)).notes == (
+        "its primaries (chunk cHRM) are read as if they were those of sRGB",
+    )
+
+
+def test_a_repaired_png_keeps_its_gamma() -> None:
+    file = with_gamma(1.0)[:-12]  # without IEND, and a damaged chunk before
+    broken = file[:33] + b"\0\0\0\1tEXta\0\0\0\0" + file[33:]
+    found = read_image(broken)
+    assert len(found.notes) == 1
+    np.testing.assert_allclose(found.pixels[0, :, 0], [srgb_of_linear(v) for v in VALUES], atol=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -54,8 +56,8 @@ def decode(
         pairs = decoding.without_frame_folders(pairs)
         run(pairs, decoding.decode_one_of_many, jobs=jobs, screen=screen)
     else:
-        with files.reading(inputs[0]) as file:
-            decoding.decode_only(inputs[0], file)
+        with screen.reporting(inputs[0]) as report, screen.progress(0):
+            decoding.decode_only(inputs[0], report)
 
 
 @dataclass(frozen=True)
@@ -73,29 +75,23 @@ class _Decoding:
     def suffix(self) -> str:
         return f".{self.form or 'png'}"
 
-    def decode_only(self, source: str, file: BinaryIO) -> None:
+    def decode_only(self, source: str, report: Report) -> None:
         """Decode the only input: an image to a file, or a sequence to a folder or video."""
-        is_frames, whole = _peek(file)
-        if is_frames:
-            target = video.target_of(source, self.output, self.form)
-        else:
-            ((_, target),) = prepare_outputs(
-                [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
-            )
-        with self.screen.reporting(source) as report, self.screen.progress(0):
-            self._decode(whole, is_frames, source, target, report)
+        with _opened(source) as (is_frames, file):
+            if is_frames:
+                target = video.target_of(source, self.output, self.form)
+            else:
+                ((_, target),) = prepare_outputs(
+                    [source], self.output, self.suffix, self.screen, keep_suffix_beside=True
+                )
+            self._decode(file, is_frames, source, target, report)
 
     def decode_one_of_many(self, source: str, target: str, report: Report) -> None:
         """Decode one of several inputs: an image to a file, or a sequence to a folder."""
-        if os.path.isdir(source):
-            raise InputError(
-                f"{source}: is a folder: cotam batch {source} OUT --decode decodes what is in it"
-            )
-        with files.reading(source) as file:
-            is_frames, whole = _peek(file)
+        with _opened(source) as (is_frames, file):
             if is_frames:
                 target = f"{target.removesuffix(self.suffix)}.frames"
-            self._decode(whole, is_frames, source, target, report)
+            self._decode(file, is_frames, source, target, report)
 
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Leave out inputs that are folders of frames which an earlier run wrote for other inputs."""
@@ -127,10 +123,14 @@ class _Decoding:
         report.show_result(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
 
 
-def _peek(file: BinaryIO) -> tuple[bool, BinaryIO]:
-    """Return whether a stream holds a sequence, and a stream of the same bytes."""
-    head = file.read(KIND_BYTES)
-    return is_sequence(head), cast("BinaryIO", files.Prefixed(head, file))
+@contextmanager
+def _opened(source: str) -> Iterator[tuple[bool, BinaryIO]]:
+    """Open an input: yield whether it is a sequence, and a stream of its bytes."""
+    if os.path.isdir(source):
+        raise InputError(f"{source}: is a folder: cotam batch {source} OUT --decode decodes what is in it")
+    with files.reading(source) as file:
+        head = file.read(KIND_BYTES)
+        yield is_sequence(head), cast("BinaryIO", files.Prefixed(head, file))
 
 
 def form_of(target: str, given: str | None) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -52,21 +51,21 @@ def info(
     """
     from cotam.image.read import read_with_notes
 
-    screen = Screen()
+    screen = Screen(as_json=as_json)
     for source in inputs:
-        text = ""
         with screen.reporting(source) as report, screen.progress(0):
             data = files.read_input(source, HEADER_BYTES, _check)
             if _is_cotam(data):
-                text = _describe_cotam(source, data, names, as_json, with_map)
+                row, text = _describe_cotam(data, names, with_map)
             elif with_map:
                 raise InputError("--map is for .cotam files: this is none")
             else:
                 image = source if os.path.isfile(source) else data
                 pixels = read_with_notes(image, note=report.note).pixels
-                text = _describe_image(source, len(data), pixels, names, quality, as_json)
-        if text:
-            click.echo(text)
+                row, text = _describe_image(len(data), pixels, names, quality)
+            report.fields = row
+            if not as_json:
+                click.echo(f"{click.format_filename(source)}\n{text}")
     screen.end()
 
 
@@ -112,23 +111,21 @@ def _views(width: int, height: int, names: Iterable[str], coded: Callable[[str],
 
 
 def _describe_image(
-    source: str, size: int, pixels: Pixels, names: Sequence[str], quality: int, as_json: bool
-) -> str:
-    """Describe an image in a file of ``size`` bytes."""
+    size: int, pixels: Pixels, names: Sequence[str], quality: int
+) -> tuple[dict[str, Any], str]:
+    """Describe an image in a file of ``size`` bytes, for JSON and as text."""
 
     def coded(name: str | None) -> int:
         return len(cotam.encode(pixels, quality=quality, fit=name))
 
     height, width = pixels.shape[:2]
     views, whole = _views(width, height, names, coded), None if names else coded(None)
-    if as_json:
-        row = {"file": source, "width": width, "height": height, "bytes": size, "quality": quality}
-        found = {"models": [asdict(view) for view in views]} if names else {"cotam_bytes": whole}
-        return json.dumps(row | found)
+    row: dict[str, Any] = {"width": width, "height": height, "bytes": size, "quality": quality}
+    row |= {"models": [asdict(view) for view in views]} if names else {"cotam_bytes": whole}
     rows = {"image": f"{width} x {height}", "file": f"{size:,} bytes"}
     if whole:
         rows[".cotam"] = f"{whole:,} bytes at quality {quality}"
-    return "\n".join([click.format_filename(source), _table(rows), *_view_lines(views, quality)])
+    return row, "\n".join([_table(rows), *_view_lines(views, quality)])
 
 
 def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
@@ -152,19 +149,21 @@ def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
 # .cotam files
 
 
-def _describe_cotam(source: str, data: bytes, names: Sequence[str], as_json: bool, with_map: bool) -> str:
+def _describe_cotam(data: bytes, names: Sequence[str], with_map: bool) -> tuple[dict[str, Any], str]:
+    """Describe a .cotam file, for JSON and as text."""
     if with_map and is_sequence(data):
         raise InputError("--map is for still images: this is a sequence of frames")
     found = cotam.open_sequence(data).info if is_sequence(data) else cotam.info(data)
     levels = cotam.level_map(data).tolist() if with_map else None
     views = _views(found.width, found.height, names, None)
-    if as_json:
-        row = {"file": source} | asdict(found)
-        if names:
-            row["models"] = [asdict(view) for view in views]
-        return json.dumps(row if levels is None else row | {"levels": levels})
-    grid = [] if levels is None else [_grid(levels)]
-    return "\n".join([click.format_filename(source), _lines(found), *_view_lines(views, None), *grid])
+    row = asdict(found)
+    if names:
+        row["models"] = [asdict(view) for view in views]
+    lines = [_lines(found), *_view_lines(views, None)]
+    if levels is not None:
+        row["levels"] = levels
+        lines.append(_grid(levels))
+    return row, "\n".join(lines)
 
 
 def _lines(found: Info | SequenceInfo) -> str:

@@ -37,7 +37,6 @@ __all__ = [
     "message_options",
     "model_name",
     "option",
-    "pixel_count",
     "quality_option",
     "size_limit_option",
     "suffix_conflict",
@@ -89,7 +88,7 @@ def byte_count(text: str) -> int:
     return _count(text, "B?", "bytes such as 20000, 20k or 1.5M")
 
 
-def pixel_count(text: str) -> int:
+def _pixel_count(text: str) -> int:
     """Parse a number of pixels: 1000000, 800k, 1M or 1MP."""
     return _count(text, "(?:P|px)?", "pixels such as 1000000, 800k or 1.5M")
 
@@ -213,7 +212,7 @@ encode_options = combine(
     ),
     option("--background COLOUR", "Colour behind transparent pixels: a name or #rrggbb.", _colour, "white"),
     fit_option,
-    option("--max-pixels N", "Shrink to at most N pixels: 1000000, 800k or 1.5M.", pixel_count),
+    option("--max-pixels N", "Shrink to at most N pixels: 1000000, 800k or 1.5M.", _pixel_count),
     option(
         "-e --effort",
         "fast takes less time, best makes smaller files.",

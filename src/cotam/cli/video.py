@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -15,7 +16,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
-from cotam.image.write import save_image
+from cotam.image.write import FORMS, save_image
 from cotam.screen import Report, Screen
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ SUFFIXES = {
     *(".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".obu"),
     *(".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 }
+_FRAME = re.compile(rf"\d{{5,}}\.\d{{6}}\.({'|'.join(FORMS)})")
+"""Names of frames in a folder."""
+
 ONLY_IMAGES = {"target_size": "--target-size", "metadata": "--metadata"}
 
 
@@ -283,9 +287,11 @@ def decode(
         report.show_result(target, "all frames")
         return
     files.make_folder(os.path.join(target, ""))
-    count = 0
+    written = set()
     for seconds, image in frames:
-        name = os.path.join(target, f"{seconds:012.6f}.{form}")
-        files.write_whole(name, save_image(image, form), overwrite=overwrite)
-        count += 1
-    report.show_result(target, f"{count} frames", frames=count)
+        name = f"{seconds:012.6f}.{form}"
+        files.write_whole(os.path.join(target, name), save_image(image, form), overwrite=overwrite)
+        written.add(name)
+    report.show_result(target, f"{len(written)} frames", frames=len(written))
+    if others := sorted(name for name in {*os.listdir(target)} - written if _FRAME.fullmatch(name)):
+        report.note(f"{target} has {len(others)} frames that are not of this sequence, such as {others[0]}")

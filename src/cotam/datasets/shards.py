@@ -25,10 +25,10 @@ from cotam.screen import ERRORS, describe
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TABLES", "TARS", "Row", "Unit", "UnitConverter", "is_apple_double", "output_of", "require_tables"]
+__all__ = ["TABLES", "Row", "Unit", "UnitConverter", "is_apple_double", "output_of", "require_tables"]
 
 TABLES = (".parquet",)
-TARS = (".tar", ".tar.gz", ".tgz")
+_TARS = (".tar", ".tar.gz", ".tgz")
 _BATCH_ROWS = 64
 """Rows of a table that are converted at a time."""
 
@@ -94,7 +94,7 @@ class UnitConverter:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if unit.source.lower().endswith(TABLES):
                 self._table(source, target, row)
-            elif unit.source.lower().endswith(TARS):
+            elif unit.source.lower().endswith(_TARS):
                 self._tar(source, target, row)
             else:
                 data = row.add(self.conversion, files.read_input(source), unit.source)
@@ -292,7 +292,7 @@ def output_of(source: str, conversion: Conversion) -> str | None:
         return None
     if lower.endswith(TABLES):
         return source
-    for suffix in TARS:
+    for suffix in _TARS:
         if lower.endswith(suffix):
             return source[: -len(suffix)] + ".tar"
     stem, suffix = posixpath.splitext(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
@@ -14,8 +15,10 @@ from PIL import Image, ImageFile
 
 from cotam.errors import InputError
 from cotam.format.header import MAGIC
-from cotam.image.open import READER_ERRORS, TIFF_MAGIC, is_heic, one_line, opened_image
+from cotam.image import png
+from cotam.image.open import READER_ERRORS, TIFF_MAGIC, check_size, is_heic, one_line, opened_image
 from cotam.image.read import Pixels, read_image
+from cotam.image.repair import COMPLETED
 from cotam.image.video import Clip
 
 __all__ = ["Animation", "open_clip"]
@@ -102,34 +105,41 @@ class Animation:
 
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
         """Yield copies of all frames, and their durations in seconds; those of concatenated files, too."""
-        yield from self._loaded_of(self._image, notes)
-        for part in self._concatenated():
+        first, *others = self._parts()
+        yield from self._loaded_of(self._image, first, notes)
+        for part in others:
             try:
                 with opened_image(part) as opened:
-                    yield from self._loaded_of(opened.image, notes)
+                    yield from self._loaded_of(opened.image, part, notes)
             except InputError as error:
                 notes.append(f"a file concatenated to it is left out: {one_line(error)}")
 
-    def _concatenated(self) -> Iterator[bytes]:
-        """Yield the files that begin behind the first, of the same format."""
+    def _parts(self) -> list[bytes]:
+        """Return the files that are concatenated, of formats that may be; else one without content."""
         pattern = _BEGINS.get(self._image.format or "")
         if pattern is None:
-            return
+            return [b""]
         data = self._data
         if isinstance(data, str):
             with open(data, "rb") as file:
                 data = file.read()
         starts = [match.start() for match in pattern.finditer(data)]
-        for start, end in pairwise([*starts, len(data)]):
-            if start:
-                yield data[start:end]
+        return [data[start:end] for start, end in pairwise([*starts, len(data)])]
 
-    def _loaded_of(self, image: Image.Image, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
+    def _loaded_of(
+        self, image: Image.Image, data: bytes, notes: list[str]
+    ) -> Iterator[tuple[Image.Image, float]]:
         number = 1 if image.info.get("default_image") else 0  # of an APNG, not part of the animation
+        damaged = png.damaged_frame(data) if image.format == "PNG" else None
         found = 0
         try:
             while True:
+                if number == damaged:
+                    raise OSError("wrong checksum")
+                if number == 1 and COMPLETED in notes:
+                    raise OSError("the end of the file is missing")
                 image.seek(number)
+                check_size(*image.size, self._name)
                 image.load()
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
@@ -137,6 +147,8 @@ class Animation:
             stated = number if image.format == "GIF" else getattr(image, "n_frames", number)
             if number < stated:
                 notes.append(f"the file ends after {number} of {stated} frames")
+            if image.format == "WEBP" and (lost := _animated_chunks(data) - number) > 0:
+                notes.append(f"{lost} frames are missing: their chunks are damaged")
             if image.format == "GIF" and _lacks_trailer(image):
                 notes.append(f"the end of the file is missing after frame {number - 1}")
         except READER_ERRORS as error:
@@ -157,6 +169,18 @@ def _lacks_trailer(image: Image.Image) -> bool:
     assert file
     file.seek(-1, os.SEEK_CUR)
     return file.read(1) != b";"
+
+
+def _animated_chunks(data: bytes) -> int:
+    """Count the chunks of a WebP between ANIM and the last frame: libwebp ignores those it does not know."""
+    kinds, at = [], 12
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, at)
+        kinds.append(kind)
+        at += 8 + size + size % 2
+    if not {b"ANIM", b"ANMF"} <= {*kinds}:
+        return 0
+    return len(kinds) - 1 - kinds[::-1].index(b"ANMF") - kinds.index(b"ANIM")
 
 
 def _duration(image: Image.Image) -> float:

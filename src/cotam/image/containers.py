@@ -1,4 +1,4 @@
-"""Detect what FFmpeg ignores silently: a second clip in a file, the missing end of a file."""
+"""Detect what FFmpeg ignores: a second clip in a file, the missing end of a file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import BinaryIO
 __all__ = ["container_notes"]
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_HEAD = 32
+_HEAD = 384
 _TO_THE_END = 1 << 62
+_MXF = b"\x06\x0e\x2b\x34"
+_MXF_HEADER = _MXF + bytes.fromhex("020501010d0102010102")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 _Step = Callable[[bytes], tuple[bool, int]]
@@ -27,13 +29,17 @@ def container_notes(file: BinaryIO) -> list[str]:
     clips, end = _count_clips(file, size, step) if step else (1, 0)
     if head[:4] == _EBML:
         end = _segment_end(file)
+    elif head[:4] == _MXF:
+        end = _mxf_end(file, size)
+    elif length := _ts_packet(head):
+        end = _ts_end(file, size, length)
     notes = []
     if clips > 1:
         notes.append(f"there are {clips} clips in the file: of those after the first, frames are left out")
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
     elif size < end < _TO_THE_END:
-        notes.append(f"the file is cut: {end - size} bytes are missing at its end")
+        notes.append(f"the file is cut: at least {end - size} bytes are missing at its end")
     return notes
 
 
@@ -81,6 +87,34 @@ def _ivf(head: bytes) -> tuple[bool, int]:
 def _asf(head: bytes) -> tuple[bool, int]:
     """A top-level object of ASF (WMV)."""
     return head.startswith(_ASF), int.from_bytes(head[16:24], "little")
+
+
+def _ts_packet(head: bytes) -> int:
+    """Return the bytes of a packet of MPEG-TS, 192 with times as in .m2ts; 0 if it is something else."""
+    return next((n for n in (188, 192) if head[n - 188 : 2 * n - 187 : n] == b"\x47\x47"), 0)
+
+
+def _ts_end(file: BinaryIO, size: int, length: int) -> int:
+    """Return the end of the last packet of a transport stream; 0 if it does not begin where it should."""
+    start = size - size % length
+    file.seek(start + length - 188)
+    return start + length if file.read(1) == b"\x47" else 0
+
+
+def _mxf_end(file: BinaryIO, size: int) -> int:
+    """Return where the last item of an MXF file ends, or its footer begins if that is later (SMPTE 377-1)."""
+    at = footer = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(64).ljust(64, b"\0")
+        count = head[16] & 127 if head[16] > 127 else 0  # of the bytes of the length
+        length = int.from_bytes(head[17 : 17 + count], "big") if count else head[16]
+        if head[:4] != _MXF:
+            return 0
+        if head.startswith(_MXF_HEADER):
+            footer = at + int.from_bytes(head[17 + count + 24 :][:8], "big")
+        at += 17 + count + length
+    return max(at, footer)
 
 
 def _segment_end(file: BinaryIO) -> int:

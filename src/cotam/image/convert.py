@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops
 
-from cotam.image.open import READER_ERRORS, Opened, one_line
+from cotam.image.open import READER_ERRORS, Opened, hdr_notes, one_line
 
 if TYPE_CHECKING:
     from PIL import ImageCms
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["convert_to_srgb", "orientation_of"]
 
 _STRIP_PIXELS = 1 << 20
+_CICP = re.compile(rb"cicp\0{4}.(.)", re.DOTALL)
+"""Transfer characteristics in an ICC profile (ICC.1:2022, 10.3)."""
+
+_SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+"""x and y of white, red, green and blue."""
+
 _GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
@@ -28,6 +35,7 @@ def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray
     image = opened.image
     orientation = orientation_of(image)
     to_srgb = _srgb_transform(image, opened.notes)
+    from_gamma = _gamma_table(image, opened.notes)
     scale = _gray_scale(image, opened.notes)
     inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
@@ -42,6 +50,8 @@ def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray
         if to_srgb:
             colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
         colours = colours.convert("RGB")
+        if from_gamma:
+            colours = colours.point(from_gamma * 3)
         if alpha:
             composite = Image.new("RGB", strip.size, background)
             composite.paste(colours, mask=alpha)
@@ -137,7 +147,28 @@ def _srgb_transform(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTr
         if not fits.get(space):
             raise ValueError(f"it is for {space}, the image is {image.mode}")
         mode = "L" if space == "GRAY" else space
-        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (OSError, TypeError, ValueError, ImageCms.PyCMSError) as error:
         notes.append(f"the ICC profile is ignored: {one_line(error)}")
         return None
+    if transfer := _CICP.search(data):
+        notes += hdr_notes(transfer[1][0], "by its ICC profile: its colours may look pale or dark")
+    return transform
+
+
+def _gamma_table(image: Image.Image, notes: list[str]) -> list[int] | None:
+    """Return the table from values with the gamma of a PNG (chunk gAMA) to sRGB; None if it is sRGB's.
+
+    As in browsers, the chunks sRGB and iCCP come before gAMA.
+    """
+    gamma = image.info.get("gamma")
+    if not isinstance(gamma, float) or gamma <= 0 or {"srgb", "icc_profile"} & image.info.keys():
+        return None
+    primaries = image.info.get("chromaticity", _SRGB_PRIMARIES)
+    if not np.allclose(primaries, _SRGB_PRIMARIES, atol=0.01):
+        notes.append("its primaries (chunk cHRM) are read as if they were those of sRGB")
+    if 0.95 < gamma * 2.2 < 1.05:  # libpng's threshold
+        return None
+    linear = np.linspace(0, 1, 256) ** (1 / gamma)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return [int(value) for value in np.rint(255 * encoded)]

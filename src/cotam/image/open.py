@@ -78,6 +78,8 @@ READER_ERRORS = (
     RuntimeError,
     AssertionError,
     EOFError,
+    LookupError,
+    TypeError,
     struct.error,
     Image.DecompressionBombError,
 )
@@ -176,6 +178,8 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
     notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
+    if transfer and transfer[1]:
+        image.info.pop("gamma", None)  # cICP comes before gAMA
     notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
     if not load:
         return Opened(image, notes)
@@ -185,9 +189,9 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     at = file.tell()
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
-        from cotam.image.repair import png_damage
+        from cotam.image.png import pixel_damage
 
-        if damage := png_damage(_contents(file)):
+        if damage := pixel_damage(_contents(file)):
             raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
@@ -201,10 +205,10 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     return opened
 
 
-def hdr_notes(transfer: int) -> list[str]:
+def hdr_notes(transfer: int, effect: str = "and read as if it were sRGB: its colours look pale") -> list[str]:
     """Return a note on an image or video with one of the transfer characteristics of BT.2100."""
     kind = _HDR.get(transfer)
-    return [f"it is HDR ({kind}) and read as if it were sRGB: its colours look pale"] if kind else []
+    return [f"it is HDR ({kind}) {effect}"] if kind else []
 
 
 def _contents(file: IO[bytes]) -> bytes:

@@ -55,9 +55,10 @@ def read_image(
     """Read pixels and metadata of an image.
 
     Orientation (EXIF, or XMP where EXIF has none) is applied, colours are converted to sRGB by the embedded
-    ICC profile, and transparency is composited onto ``background``. Gray of more than 8 bits is scaled to 8:
-    "I;16" from 0…65535; "I" likewise if any value is above 255, else unchanged; "F" from 0…1 if all values
-    are within, else rounded and clipped to 0…255, with a note. HDR (PQ or HLG) is read as sRGB, with a note.
+    ICC profile, or the gamma of a PNG without one, and transparency is composited onto ``background``. Gray
+    of more than 8 bits is scaled to 8: "I;16" from 0…65535; "I" likewise if any value is above 255, else
+    unchanged; "F" from 0…1 if all values are within, else rounded and clipped to 0…255, with a note. HDR (PQ
+    or HLG) is read as sRGB, with a note.
 
     Files that are damaged or truncated only where no pixel is stored (text chunks and checksums of a PNG, the
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a truncated JPEG

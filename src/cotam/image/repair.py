@@ -2,34 +2,29 @@
 
 Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
 WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
-that lack pixels are never completed. `jpeg_cut` and `png_damage` find missing pixels that Pillow does not
-report.
+that lack pixels are never completed. `jpeg_cut` finds missing pixels that libjpeg does not report.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Repaired", "jpeg_cut", "png_damage", "repaired"]
+from cotam.image import png
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_METADATA_BYTES = 16 << 20
-"""Larger ICC profiles and XMP packets are left out of a rebuilt PNG."""
+__all__ = ["COMPLETED", "Repaired", "jpeg_cut", "repaired"]
 
-_INFLATE_STEP = 1 << 20
+COMPLETED = "the end of the file is missing, but all pixels are there"
+"""Note on a file to which data were appended: of its frames, only the first is whole."""
+
 _XMP = b"XML:com.adobe.xmp\0"
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → samples a pixel
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-
+_COLOUR_BYTES = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
@@ -62,7 +57,7 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
     data : the file
     decode : returns the pixels of a file, or raises OSError or ValueError
     """
-    if data.startswith(PNG_SIGNATURE):
+    if data.startswith(png.SIGNATURE):
         return _png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
@@ -89,7 +84,7 @@ def _completed(
         if first is not None and not np.array_equal(first, pixels):
             return None
         first, completed = pixels, data + ending
-    return Repaired(completed, "the end of the file is missing, but all pixels are there")
+    return Repaired(completed, COMPLETED)
 
 
 # JPEG
@@ -197,21 +192,15 @@ def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspe
 # PNG
 
 
-class _Chunk(NamedTuple):
-    kind: bytes
-    body: bytes
-    valid: bool  # the checksum is right
-
-
 def _png(data: bytes) -> Repaired | None:
     """Rebuild a PNG from the chunks for pixels, orientation, XMP and animation, with correct checksums."""
-    chunks, ended = _chunks(data)
+    chunks, ended = png.split_chunks(data)
     pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
     if header is None or b"PLTE" in damaged:
         return None
-    stream = _whole_stream(pixels, _raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
+    stream = png.whole_stream(pixels, png.raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
     if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
@@ -225,37 +214,17 @@ def _png(data: bytes) -> Repaired | None:
             kept.append((chunk.kind, chunk.body))
         elif chunk.kind == b"iCCP" and (found := _profile(chunk.body)):
             profile = profile or found
-        elif chunk.valid and chunk.kind in (b"tRNS", b"eXIf"):
+        elif chunk.valid and _is_kept(chunk):
             kept.append((chunk.kind, chunk.body))
         elif chunk.valid and chunk.kind == b"iTXt" and (xmp := _xmp(chunk.body)):
             kept.append((b"iTXt", xmp))
         elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
             left_out.add(chunk.kind)
-    return Repaired(_png_of(kept), _png_note(damaged, left_out, ended), profile)
+    return Repaired(png.join_chunks(kept), _png_note(damaged, left_out, ended), profile)
 
 
-def png_damage(data: bytes) -> str:
-    """Return what is wrong with the pixel stream of a PNG that Pillow reads; empty if nothing is.
-
-    Pillow does not check its checksums, and leaves missing rows zero.
-    """
-    chunks, _ = _chunks(data)
-    if any(chunk.kind == b"IDAT" and not chunk.valid for chunk in chunks):
-        return "damaged: wrong checksum in IDAT"
-    return "truncated: rows are missing" if _lacks_rows(chunks) else ""
-
-
-def _lacks_rows(chunks: list[_Chunk]) -> bool:
-    header = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IHDR")
-    rest = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
-    inflater, size = zlib.decompressobj(), _raw_size(header) if len(header) == 13 else 0
-    try:
-        while size and rest and not inflater.eof:
-            size -= len(inflater.decompress(rest, min(size, _INFLATE_STEP)))
-            rest = inflater.unconsumed_tail
-    except zlib.error:
-        return False
-    return size > 0
+def _is_kept(chunk: png.Chunk) -> bool:
+    return chunk.kind in (b"tRNS", b"eXIf") or len(chunk.body) == _COLOUR_BYTES.get(chunk.kind)
 
 
 def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
@@ -272,75 +241,10 @@ def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
     return f"{'; '.join(parts) or 'its metadata are larger than Pillow reads'}; all pixels are there"
 
 
-def _chunks(data: bytes) -> tuple[list[_Chunk], bool]:
-    """Return the chunks, a truncated one included, and whether the last is IEND."""
-    found: list[_Chunk] = []
-    at = len(PNG_SIGNATURE)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if not kind.isalpha():
-            break
-        body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
-        if kind == b"IEND":
-            return found, True
-        cut = len(checksum) < 4
-        found.append(_Chunk(kind, body, cut or struct.pack(">I", zlib.crc32(kind + body)) == checksum))
-        if cut and kind not in (b"IDAT", b"fdAT"):
-            found.pop()
-        at += 12 + length
-    return found, False
-
-
-def _png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    parts = [PNG_SIGNATURE]
-    for kind, body in [*chunks, (b"IEND", b"")]:
-        parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(kind + body))]
-    return b"".join(parts)
-
-
-def _raw_size(header: bytes) -> int:
-    """Return the bytes of all filtered rows; 0 if the header is not valid."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    bits = depth * _CHANNELS.get(colour, 0)
-    if not interlaced:
-        return height * (1 + (width * bits + 7) // 8) if bits else 0
-    size = 0
-    for left, top, across, down in _ADAM7:
-        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0 and rows > 0:
-            size += rows * (1 + (columns * bits + 7) // 8)
-    return size
-
-
-def _whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
-    """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
-
-    Parameters
-    ----------
-    trusted : whether the checksums of the chunks are correct; if not, that of the stream must be
-    """
-    if size < 1 or len(stream) < 3:
-        return None
-    inflater, checksum, count, rest = zlib.decompressobj(-15), 1, 0, stream[2:]
-    try:
-        while rest and not inflater.eof:
-            part = inflater.decompress(rest, _INFLATE_STEP)
-            checksum, count, rest = zlib.adler32(part, checksum), count + len(part), inflater.unconsumed_tail
-            if not part and not rest:
-                break
-    except zlib.error:
-        return None
-    stated = inflater.unused_data[:4]
-    if count < size or not (trusted or (inflater.eof and stated == struct.pack(">I", checksum))):
-        return None
-    end = len(stream) - len(inflater.unused_data)
-    return stream[:end] + (struct.pack(">I", checksum) if inflater.eof else b"")
-
-
 def _profile(body: bytes) -> bytes | None:
     """Return the ICC profile of an iCCP chunk; None if its own checksum is wrong."""
     _, _, packed = body.partition(b"\0")
-    return _inflated(packed[1:])
+    return png.inflated(packed[1:])
 
 
 def _xmp(body: bytes) -> bytes | None:
@@ -348,18 +252,8 @@ def _xmp(body: bytes) -> bytes | None:
     fields = body[len(_XMP) + 2 :].split(b"\0", 2)
     if not body.startswith(_XMP) or len(fields) < 3:
         return None
-    text = _inflated(fields[2]) if body[len(_XMP)] else fields[2]
-    return None if text is None or len(text) > MAX_METADATA_BYTES else _XMP + bytes(4) + text
-
-
-def _inflated(stream: bytes) -> bytes | None:
-    """Inflate a zlib stream; None if it is not whole, or too large."""
-    inflater = zlib.decompressobj()
-    try:
-        content = inflater.decompress(stream, MAX_METADATA_BYTES)
-    except zlib.error:
-        return None
-    return content if inflater.eof else None
+    text = png.inflated(fields[2]) if body[len(_XMP)] else fields[2]
+    return None if text is None or len(text) > png.MAX_METADATA_BYTES else _XMP + bytes(4) + text
 
 
 # WebP
