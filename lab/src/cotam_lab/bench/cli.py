@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +152,8 @@ def sweep(
     samples = _samples(folders, limit, every, labelled=reads)
     if side:
         samples = redrawn(samples, out / f"images_{side}", partial(reduced, side=side))
+        # Rows are found by name: those of another size must not be taken for these.
+        samples = [replace(sample, name=f"{sample.name} at {side}") for sample in samples]
     wanted = plan(samples, codecs, originals=reads)
     rows = run_sweep(out / "rows.jsonl", wanted, metrics, jobs=jobs or os.cpu_count() or 1)
     title = " and ".join(folder.resolve().name for folder in folders)
