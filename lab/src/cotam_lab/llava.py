@@ -39,7 +39,7 @@ def attach(
     Parameters
     ----------
     model : LlavaForConditionalGeneration with a CLIP, SigLIP or DINOv2 vision tower
-    adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the;
+    adapter : token adapter trained for this tower, or its file; only its width is checked. Without one, the
         model sees decoded images alone.
     processor : of the model; by default that of the folder or hub name it was loaded from
 
@@ -90,7 +90,7 @@ class Attached:
         Parameters
         ----------
         data : whole ``.cotam`` files, in the order in which prompts name them
-        prompt : one, or one for each sequence of the batch, with ``<image>`` for each image. Shorter ones;
+        prompt : one, or one for each sequence of the batch, with ``<image>`` for each image. Shorter ones
             are padded on the left.
 
         Raises

@@ -61,12 +61,16 @@ def test_a_sweep_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> Non
 
 def test_images_are_reduced_first(pack: Path, tmp_path: Path) -> None:
     arguments = ["sweep", str(pack), "-o", str(tmp_path / "out"), "-j", "1", "--metric", "contrast"]
-    result = CliRunner().invoke(bench, [*arguments, "--codec", "avif:speed=9@20,70", "--side", "90"])
-    assert result.exit_code == 0, result.output
+    arguments += ["--codec", "avif:speed=9@20,70"]
+    for sides in ([], ["--side", "90"], ["--side", "90"]):
+        result = CliRunner().invoke(bench, [*arguments, *sides])
+        assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     assert [(row["image"], row["width"], row["height"]) for row in rows[::2]] == [
-        ("images/0.png", 90, 85),
-        ("images/1.png", 90, 85),
+        ("images/0.png", 180, 170),
+        ("images/1.png", 180, 170),
+        ("images/0.png at 90", 90, 85),
+        ("images/1.png at 90", 90, 85),
     ]
 
 

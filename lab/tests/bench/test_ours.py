@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import features
 
 import cotam
 from cotam.codec.weights import load
@@ -34,6 +35,7 @@ def test_spec_reaches_the_codec_and_its_version() -> None:
     assert load("mllm").digest.hex()[:12] in ours("profile=mllm").version
     both = f"weights {load('mllm').digest.hex()[:12]} {load('page').digest.hex()[:12]}"
     assert both in ours().version
+    assert f"cotam {cotam.__version__}, libavif {features.version('avif')}" in codec.version
     data = codec.encode(GREY, 30)
     assert data == cotam.encode(GREY, quality=30, profile="base", guide="none")
     assert (codec.decode(data) == np.array(cotam.decode(data, view="human"))).all()

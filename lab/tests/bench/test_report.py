@@ -68,6 +68,18 @@ def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
     assert "webp, PSNR: no BD-rate, the curves do not overlap in their scores." in table
 
 
+def test_resamples_without_a_delta_are_told(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if row["codec"] == "webp" and row["image"] == "0.png":
+            row["psnr"] = 60 - row["psnr"]  # a draw of this image alone, or nearly, falls
+    compared = compare(rows, "jpeg", "webp", "psnr")
+    assert compared.rate_interval is not None
+    assert 0.01 < compared.rate_interval.without < 0.5
+    share = f"webp, PSNR: {100 * compared.rate_interval.without:.0f} % of the resamples have no BD-rate"
+    assert share in report.comparison_table("jpeg", [compared])
+    assert "resamples" not in report.comparison_table("jpeg", [compare(rows, "jpeg", "cotam", "psnr")])
+
+
 def test_point_table_counts_errors(rows: list[dict[str, Any]]) -> None:
     table = report.point_table(rows, ["psnr"])
     assert "| codec | quality | bpp | PSNR, dB | encode, ms | decode, ms | images |" in table

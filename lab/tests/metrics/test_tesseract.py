@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic import page
 
+from cotam.compare.words import words
 from cotam.errors import CotamError
 from cotam_lab.metrics.base import metric
 from cotam_lab.metrics.tesseract import CONTRAST, read_with_tesseract
-from cotam_lab.metrics.text import words
 
 with_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs tesseract")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from cotam.compare.words import words
 from cotam.errors import InputError
 from cotam_lab.metrics import text
 
@@ -19,9 +20,9 @@ def page(*lines: str) -> np.ndarray:
 
 
 def test_words_are_normalised() -> None:
-    assert text.words("  TEL : 03-7731 (Kuala). ") == ["tel", "03-7731", "kuala"]
-    assert text.words("STRASSE straße ＡＢ１") == ["strasse", "strasse", "ab1"]
-    assert text.words("*** -- …") == []
+    assert words("  TEL : 03-7731 (Kuala). ") == ["tel", "03-7731", "kuala"]
+    assert words("STRASSE straße ＡＢ１") == ["strasse", "strasse", "ab1"]
+    assert words("*** -- …") == []
 
 
 def test_word_score_counts_multisets() -> None:

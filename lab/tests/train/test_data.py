@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from cotam.errors import InputError
+from cotam_lab.train.__main__ import main
 from cotam_lab.train.data import Crops, pack, pictures, random_levels, read_rgb
 
 
@@ -44,6 +46,18 @@ def test_pack_keeps_the_pixels_and_leaves_small_pictures_out(folder, tmp_path):
     stored = np.fromfile(out / "pixels.u8", np.uint8)[offset : offset + height * width * 3]
     assert kind == "photos"
     assert np.array_equal(stored.reshape(height, width, 3), read_rgb(folder / "03.png"))
+
+
+def test_folders_of_one_kind_are_joined_and_a_tenth_of_each_is_held_out(tmp_path):
+    for folder, count in (("b", 3), ("a", 2)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            Image.new("RGB", (130, 128 + 10 * count + number)).save(tmp_path / folder / f"{number}.png")
+    folders = [f"text={tmp_path / name}" for name in "ba"]
+    result = CliRunner().invoke(main, ["pack", *folders, "-o", str(tmp_path / "pack"), "--hold-out", "text"])
+    assert "text: 3 images\n" in result.output
+    rows = json.loads((tmp_path / "pack/index.json").read_text())
+    assert [(kind, height) for kind, _, height, _ in rows] == [("text", 159), ("text", 160), ("text", 149)]
 
 
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder, tmp_path):

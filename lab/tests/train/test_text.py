@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from cotam_lab.train import text, text_words
@@ -32,6 +33,16 @@ def test_same_seed_gives_same_picture() -> None:
 def test_pictures_differ_by_seed() -> None:
     pictures = {text.render(seed, SMALL).tobytes() for seed in range(30)}
     assert len(pictures) == 30
+
+
+def test_pictures_of_two_runs_in_one_folder_are_named_by_seed(tmp_path: Path) -> None:
+    for seed in (3, 9100):
+        arguments = [str(tmp_path), "--count", "2", "--seed", str(seed), "--size", "96", "--jobs", "1"]
+        CliRunner().invoke(text.main, arguments, catch_exceptions=False)
+    names = ["text-000003.png", "text-000004.png", "text-009100.png", "text-009101.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    with Image.open(tmp_path / names[3]) as image:
+        assert np.array_equal(image, text.render(9101, (96, 96)))
 
 
 def test_shape_is_height_width_colours() -> None:

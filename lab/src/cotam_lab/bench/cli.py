@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,16 @@ from cotam_lab.metrics.scores import score_named
 if TYPE_CHECKING:
     from cotam_lab.bench.images import Sample
 
-__all__ = ["FOLDER", "Ladders", "bench", "checked", "errors_shown"]
+__all__ = ["FOLDER", "Ladders", "bench", "checked", "errors_shown", "folder_option", "jobs", "number_option"]
 
 Ladders = Sequence[tuple[str, tuple[int, ...]]]
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _OUT = click.Path(path_type=Path)
+
+folder_option = partial(click.option, required=True, metavar="FOLDER")
+number_option = partial(click.option, metavar="N", type=click.IntRange(1))
+jobs = number_option("-j", "--jobs", help="Processes.  [default: one per core]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,51 +80,25 @@ def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
-_references = click.option(
-    "--reference",
-    "references",
-    metavar="SPEC",
-    multiple=True,
-    help="Codec to compare with.  [repeatable]  [default: the first]",
-)
-_scores = click.option(
-    "--score",
-    "scores",
-    metavar="NAME",
-    multiple=True,
-    callback=checked(_score),
-    help="Score in tables and curves.  [repeatable]  [default: the main ones of the metrics]",
-)
+_references = click.option("--reference", "references", metavar="SPEC", multiple=True,
+                           help="Codec to compare with.  [repeatable]  [default: the first]")  # fmt: skip
+_scores = click.option("--score", "scores", metavar="NAME", multiple=True, callback=checked(_score),
+                       help="Score in tables and curves.  [repeatable]  "
+                            "[default: the main ones of the metrics]")  # fmt: skip
 _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
-@click.option("-o", "--output", "out", required=True, metavar="FOLDER", type=_OUT, help="Folder to write.")
-@click.option(
-    "--metric",
-    "metrics",
-    metavar="NAME",
-    multiple=True,
-    required=True,
-    callback=checked(metric),
-    help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
-)
+@folder_option("-o", "--output", "out", type=_OUT, help="Folder to write.")
+@click.option("--metric", "metrics", metavar="NAME", multiple=True, required=True, callback=checked(metric),
+              help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]")  # fmt: skip
 @codecs_option(ladder)
 @_references
-@click.option("-j", "--jobs", metavar="N", type=click.IntRange(1), help="Processes.  [default: one per core]")
-@click.option(
-    "--every", metavar="N", type=click.IntRange(1), default=1, help="Take images 0, N, 2N, … of each folder."
-)
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1),
-    help="Take at most N images of each folder, evenly spaced.",
-)
-@click.option(
-    "--side", metavar="PIXELS", type=click.IntRange(1), help="Shrink images to this long side first."
-)
+@jobs
+@number_option("--every", default=1, help="Take images 0, N, 2N, … of each folder.")
+@number_option("--limit", help="Take at most N images of each folder, evenly spaced.")
+@number_option("--side", metavar="PIXELS", help="Shrink images to this long side first.")
 @_scores
 @_log_rate
 @errors_shown
@@ -151,6 +130,8 @@ def sweep(
     samples = _samples(folders, limit, every, labelled=reads)
     if side:
         samples = redrawn(samples, out / f"images_{side}", partial(reduced, side=side))
+        # Rows are found by name: those of another size must not be taken for these.
+        samples = [replace(sample, name=f"{sample.name} at {side}") for sample in samples]
     wanted = plan(samples, codecs, originals=reads)
     rows = run_sweep(out / "rows.jsonl", wanted, metrics, jobs=jobs or os.cpu_count() or 1)
     title = " and ".join(folder.resolve().name for folder in folders)
@@ -204,22 +185,9 @@ def report_command(
 
 @bench.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the table here.",
-)
-@click.option(
-    "--rounds",
-    metavar="N",
-    default=7,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Rounds, of which the median is taken.",
-)
+@click.option("-o", "--output", "out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Also write the table here.")  # fmt: skip
+@number_option("--rounds", default=7, show_default=True, help="Rounds, of which the median is taken.")
 @errors_shown
 def speed(image: Path, out: Path | None, rounds: int) -> None:
     """Time cotam, AVIF and WebP on IMAGE.
@@ -238,22 +206,12 @@ def speed(image: Path, out: Path | None, rounds: int) -> None:
 
 @bench.command()
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
-@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for rows.jsonl and table.md.")
+@folder_option("-o", "--output", help="Folder for rows.jsonl and table.md.")
 @click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
-@click.option(
-    "--max-frames",
-    metavar="N",
-    default=10,
-    show_default=True,
-    help="Take at most N frames of each clip, spread evenly.",
-)
-@click.option(
-    "--codec",
-    "codecs",
-    multiple=True,
-    type=click.Choice(VIDEO_NAMES),
-    help="Compare only these codecs.  [repeatable]",
-)
+@number_option("--max-frames", default=10, show_default=True,
+               help="Take at most N frames of each clip, spread evenly.")  # fmt: skip
+@click.option("--codec", "codecs", multiple=True, type=click.Choice(VIDEO_NAMES),
+              help="Compare only these codecs.  [repeatable]")  # fmt: skip
 @errors_shown
 def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with video codecs and with single frames.

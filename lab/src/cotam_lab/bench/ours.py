@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from PIL import features
 
 import cotam
 from cotam.errors import InputError
@@ -55,6 +56,8 @@ def ours(text: str = "") -> Codec:
     described.append(f"weights {weights_digests(settings['profile'])}")
     if digest := guide_digest(settings["guide"], settings["profile"]):
         described.append(f"guide file {digest[:12]}")
+    # Flat images are coded by libavif.
+    described.append(f"cotam {cotam.__version__}, libavif {features.version('avif')}")
     qualities = (0, 5, 14, 23, 32, 41, 50, 59, 68, 77, 86, 95, 100)
     return Codec(f"cotam:{text}" if text else "cotam", encode, decode, qualities, ", ".join(described))
 

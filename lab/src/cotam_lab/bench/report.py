@@ -130,7 +130,8 @@ def short_table(comparisons: Sequence[Comparison]) -> str:
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
     """Write comparisons with one reference: a row for each codec and score.
 
-    Remarks below say why a BD-rate is missing and where curves share less than half of their range.
+    Remarks below say why a BD-rate is missing, where curves share less than half of their range, and where an
+    interval leaves out more than 1 % of the resamples.
     """
     header = (
         "codec",
@@ -168,6 +169,9 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
             remarks.append(
                 f"{one.codec}, {name}: the curves share {100 * one.rate.overlap:.0f} % of their range only."
             )
+        if one.rate_interval and one.rate_interval.without > 0.01:
+            missing = f"{100 * one.rate_interval.without:.0f} % of the resamples have no BD-rate"
+            remarks.append(f"{one.codec}, {name}: {missing}; the interval is that of the others.")
     title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
     return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
 

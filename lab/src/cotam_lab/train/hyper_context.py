@@ -54,9 +54,7 @@ def bits_per_pixel(codec: Codec, z: Tensor, quality: Tensor) -> Tensor:
     return bits / (z.shape[2] * z.shape[3] * PIXELS)
 
 
-def fit(
-    codec: Codec, latents: Sequence[Tensor], steps: int, *, seed: int = 0, note: Callable[[str], None] = print
-) -> None:
+def fit(codec: Codec, latents: Sequence[Tensor], steps: int, *, note: Callable[[str], None] = print) -> None:
     """Fit context and table indices, and keep those that are best on every twelfth image.
 
     Parameters
@@ -66,9 +64,9 @@ def fit(
     steps : number of steps of two images at four qualities
     note : called with a line after each tenth of the steps
     """
-    rng, held = random.Random(seed), latents[::12]
+    rng, held = random.Random(0), latents[::12]
     used = [z for number, z in enumerate(latents) if number % 12]
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     codec.requires_grad_(False)
     trained = [*codec.hyper_context.parameters(), *codec.z_index.parameters()]
     for parameter in trained:

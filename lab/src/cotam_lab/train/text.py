@@ -140,8 +140,8 @@ def _lit(rng: Rng, image: Image.Image) -> Image.Image:
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
-def _write(folder: Path, size: Size, first: int, index: int) -> None:
-    Image.fromarray(render(first + index, size)).save(folder / f"text-{index:06d}.png", compress_level=1)
+def _write(folder: Path, size: Size, seed: int) -> None:
+    Image.fromarray(render(seed, size)).save(folder / f"text-{seed:06d}.png", compress_level=1)
 
 
 @click.command()
@@ -153,10 +153,10 @@ def _write(folder: Path, size: Size, first: int, index: int) -> None:
 @click.option("--size", default=640, show_default=True, help="Width and height in pixels.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default="the number of cores", help="Processes.")
 def main(out: Path, count: int, seed: int, size: int, jobs: int) -> None:
-    """Write text-rich training images as OUT/text-000000.png and so on."""
+    """Write text-rich training images as OUT/text-SEED.png, with six digits."""
     out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool:
-        done = pool.map(partial(_write, out, (size, size), seed), range(count), chunksize=8)
+        done = pool.map(partial(_write, out, (size, size)), range(seed, seed + count), chunksize=8)
         for _ in tqdm(done, total=count, unit="image"):
             pass
 

@@ -29,14 +29,14 @@ LOSSLESS_BELOW = 60_000
 
 
 def pack_tiles(
-    folders: Mapping[str, Sequence[Path]], out: Path, limit: int, *, text_share: float = 0.5, seed: int = 0
+    folders: Mapping[str, Sequence[Path]], out: Path, limit: int, *, text_share: float = 0.5
 ) -> dict[str, int]:
     """Write random tiles of images, given as kind → files, to ``out`` until it has ``limit`` bytes.
 
     "text" gets ``text_share`` of the tiles; other kinds share the rest by the square root of their number of files.
     Images smaller than a tile are left out. Returns kind → number of tiles.
     """
-    rng = random.Random(seed)
+    rng = random.Random(0)
     others = {kind: len(files) ** 0.5 for kind, files in folders.items() if kind != "text"}
     weights = {kind: (1 - text_share) * part / sum(others.values()) for kind, part in others.items()}
     if "text" in folders:
