@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-product test-lab test-js test-slow announce lint clean
 
 demo: $(VENV)/.core
-	@$(BIN)/pip install -q --no-deps $(FEATURES) && $(BIN)/pip install -q rapidocr || echo "without features and words: they could not be installed"
+	@$(BIN)/pip install -q rapidocr && $(BIN)/pip install -q --no-deps $(FEATURES) || echo "without features and words: they could not be installed"
 	$(BIN)/cotam compare samples/kodim15.webp samples/page.webp samples/screen.webp -q 20 -o demo/comparison.png --files demo
 
 test: announce

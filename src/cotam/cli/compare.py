@@ -112,7 +112,7 @@ def _cells(row: Row, ours: Row) -> dict[str, str]:
     if ours.features is not None:
         equal = row.equal_features
         cells["feature distance"] = f"{row.features:.3f}"
-        cells["equal features at"] = (
+        cells["bytes for equal features"] = (
             "no quality" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)"
         )
     if ours.words is not None:
