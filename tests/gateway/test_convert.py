@@ -218,7 +218,7 @@ def test_what_is_not_understood_passes(caplog: pytest.LogCaptureFixture) -> None
         assert ToCotam(RequestOptions(), 10**6)(found, Job()) == {}
     (record,) = caplog.records
     assert record.fields["part"] == found[1].name  # type: ignore[attr-defined]
-    assert record.fields["reason"] == "not an image of a known format"  # type: ignore[attr-defined]
+    assert record.fields["reason"] == "unknown format"  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_read_passes() -> None:

@@ -17,25 +17,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cotam.gateway.app import application
 from cotam.gateway.bodies import decompress, zstd
+from cotam.gateway.for_api import ForApi
+from cotam.gateway.limits import Limits
 from cotam.gateway.paths import api_of, model_in, normal_path
 from cotam.gateway.refusal import RefusedError
+from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
 
+LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=1)
 BODY = json.dumps({"model": "echo", "messages": messages(URL)}).encode()
 
 # Headers
 
 
+def raw_answer(address: str, request: bytes) -> bytes:
+    """The answer to a request written to the byte, which closes the connection."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw, raw.makefile("rb") as answer:
+        raw.sendall(request)
+        return answer.read()
+
+
 def raw_request(address: str, *lines: bytes, body: bytes = b"") -> list[tuple[bytes, bytes]]:
     """The headers that the upstream was sent, of a request written to the byte."""
-    host, port = address.removeprefix("http://").split(":")
-    head = [b"Host: " + host.encode() + b":" + port.encode(), b"Content-Length: %d" % len(body), *lines]
-    with socket.create_connection((host, int(port))) as raw, raw.makefile("rb") as answer:
-        raw.sendall(
-            b"POST /v1/echo HTTP/1.1\r\n" + b"\r\n".join(head) + b"\r\nConnection: close\r\n\r\n" + body
-        )
-        return [tuple(row) for row in json.loads(answer.read().rpartition(b"\r\n\r\n")[2])]
+    lines = (b"Host: localhost", b"Content-Length: %d" % len(body), *lines, b"Connection: close\r\n\r\n")
+    answer = raw_answer(address, b"POST /v1/echo HTTP/1.1\r\n" + b"\r\n".join(lines) + body)
+    return [tuple(row) for row in json.loads(answer.rpartition(b"\r\n\r\n")[2])]
 
 
 @pytest.fixture
@@ -80,11 +89,9 @@ def test_cookies_are_not_kept_for_the_next_client() -> None:
 def test_an_address_that_is_too_long(echo: str) -> None:
     """For httpx, in the client of this test too, which therefore is none."""
     with gateway(echo) as address:
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as raw, raw.makefile("rb") as answer:
-            path = b"/v1/" + b"a" * 65_600
-            raw.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            head, _, body = answer.read().partition(b"\r\n\r\n")
+        target = b"/v1/" + b"a" * 65_600
+        request = b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        head, _, body = raw_answer(address, request).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 414 ")
     assert "path and query cannot be sent on" in json.loads(body)["error"]["message"]
 
@@ -207,6 +214,25 @@ def test_paths_have_one_form(raw: bytes, expected: str | None) -> None:
     assert normal_path(raw) == expected
     if expected:
         assert normal_path(expected.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost:1/v1/models", "evil.example", 200),
+        ("HTTPS://localhost/v1/models?limit=1", "localhost", 200),
+        ("http://localhost", "localhost", 404),
+        ("http://evil.example/v1/models", "localhost", 403),
+        ("http:///v1/models", "localhost", 403),
+        ("ftp://localhost/v1/models", "localhost", 404),
+    ],
+)
+def test_targets_in_absolute_form(upstream: str, target: str, host: str, status: int) -> None:
+    """RFC 9112, section 3.2.2: they are accepted, and their host replaces that of the header."""
+    edge = application(Upstream(upstream), ForApi("jpeg", None, None, None, 9), LIMITS, local=True)
+    with running(edge, **SERVER) as address:
+        request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        assert raw_answer(address, request.encode()).startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize(

@@ -152,17 +152,22 @@ def test_frames_in_responses() -> None:
 @given(json_values)
 def test_any_json_survives(value: Any) -> None:
     body = json.dumps(value).encode()
-    assert parse_json(to_json(parse_json(body))) == value
+    assert json.loads(to_json(parse_json(body))) == value
     parts(value)
 
 
 def test_json_of_odd_text() -> None:
     assert parse_json(to_json({"text": "\ud800 ü"})) == {"text": "\ud800 ü"}
     assert to_json({"ü": "ü", "n": 1.5}) == '{"ü":"ü","n":1.5}'.encode()
-    for large in (b"1e400", b"-1e999999999"):
-        written = to_json(parse_json(large))
-        assert written.lstrip(b"-").isdigit()  # not Infinity
-        assert float(written) == float(large)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.12345678901234567890123", "1.50", "1E5", "-0", "-0.0", "1e400", "-1e999999999", "9" * 5000, "1e-400"],
+)
+def test_numbers_are_written_as_they_were(number: str) -> None:
+    body = f'{{"a":[{number},{{"b":{number}}}],"c":7,"d":0.1,"e":"{number}"}}'.encode()
+    assert to_json(parse_json(body)) == body
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])

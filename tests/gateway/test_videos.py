@@ -332,3 +332,19 @@ def test_without_the_extra_videos_pass_and_the_log_says_so(
     (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
     assert record.getMessage() == "a video passes as it is"
     assert "[video]'" in record.fields["reason"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "converter", [ToCotam(RequestOptions(), 10**6), ForApi("jpeg", None, None, None, 10**6)]
+)
+def test_a_video_of_another_format_passes_and_the_log_says_so(
+    converter: Converter, upstream: str, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    flv = video_part(b"FLV\1\5\0\0\0\t", "video/x-flv")
+    far = {"type": "video_url", "video_url": {"url": "https://example.com/clip.mp4"}}
+    with caplog.at_level(logging.WARNING, "cotam.gateway"), server(upstream, converter) as edge:
+        assert ask(edge, flv, far).status_code == 200
+    assert content_of(model) == [flv, far]
+    (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+    assert record.getMessage() == "a video passes as it is"
+    assert record.fields["part"] == "messages[0].content[0].video_url"  # type: ignore[attr-defined]

@@ -141,7 +141,7 @@ def has_cotam(body: bytes) -> bool:
 
 def count_images(parts: Sequence[Part]) -> int:
     """Count the parts that are images or videos."""
-    return sum(part.kind in ("image", "video") for part in parts)
+    return sum(part.is_visual for part in parts)
 
 
 def check_count(images: int, limit: int) -> None:

@@ -132,8 +132,8 @@ class _Request:
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
         found = (data, "cotam") if data is not None else media_in(part, "image")
         if not found:
-            if part.kind == "image" and part.address is None:
-                log_passing(part, "not an image of a known format")
+            if part.is_visual and part.address is None:
+                log_passing(part, "videos are not converted" if part.kind == "video" else "unknown format")
             return False
         data, kind = found
         try:

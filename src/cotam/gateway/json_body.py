@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
+import re
+import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from cotam.errors import InputError
@@ -14,11 +16,22 @@ __all__ = ["Where", "detail_of", "find_string", "format_place", "model_of", "par
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
 
+_MARK = secrets.token_hex()
+"""Beginning of the strings that stand for numbers while JSON is written; no request can have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number that Python would write differently, such as 1.50 or one of more than 17 digits."""
+
+    text: str
+
 
 def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
     """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
 
-    Calls ``repeated`` if an object has a key twice. The last value counts here; some programs take the first.
+    `to_json` writes numbers as they were. Calls ``repeated`` if an object has a key twice: the last value
+    counts here, and some programs take the first.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,20 +41,26 @@ def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> An
         return found
 
     try:
-        return json.loads(body, object_pairs_hook=unique, parse_float=_number)
+        return json.loads(body, object_pairs_hook=unique, parse_float=_float, parse_int=_int)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is not JSON: {error}") from error
 
 
-def _number(text: str) -> float:
-    """Parse a number; one too large for a float becomes an integer of 310 digits, as JSON has no infinity."""
+def _float(text: str) -> float | _Number:
     number = float(text)
-    return number if math.isfinite(number) else 10**309 if number > 0 else -(10**309)
+    return number if repr(number) == text else _Number(text)
+
+
+def _int(text: str) -> int | _Number:
+    return int(text) if len(text) < 20 and text != "-0" else _Number(text)
 
 
 def to_json(value: Any) -> bytes:
     """Write JSON in as few bytes as it allows."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(
+        value, ensure_ascii=False, separators=(",", ":"), default=lambda number: _MARK + number.text
+    )
+    text = re.sub(f'"{_MARK}([^"]+)"', r"\1", text)
     return text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
 
 

@@ -133,9 +133,14 @@ class Part:
         return head_of(self.text)
 
     @property
+    def is_visual(self) -> bool:
+        """Whether the part is an image or video, by the request."""
+        return self.kind in ("image", "video")
+
+    @property
     def shows_images(self) -> bool:
         """Whether a server reads an image or video here, regardless of the media type."""
-        return self.kind in ("image", "video") or self.key[0] in _INLINE
+        return self.is_visual or self.key[0] in _INLINE
 
     @property
     def is_one_of_several(self) -> bool:

@@ -50,11 +50,12 @@ class ToCotam:
         request = _Request(job, job.options.over(self._options))
         for part in parts:
             job.check()
-            found = media_in(part, "image", "video")
-            if found and (part.kind == "image" or request.options.max_frames != 0):
+            if part.kind == "video" and request.options.max_frames == 0:
+                continue
+            if found := media_in(part, "image", "video"):
                 self._convert(part, *found, request)
-            elif part.kind == "image" and part.address is None and not is_cotam_text(part.text):
-                log_passing(part, "not an image of a known format")
+            elif part.is_visual and part.address is None and not is_cotam_text(part.text):
+                log_passing(part, "unknown format")
         job.tokens = request.tokens()
         return request.changes
 
