@@ -15,12 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
 __all__ = ["COMPLETED", "Repaired", "jpeg_cut", "repaired"]
 
 COMPLETED = "the end of the file is missing, but all pixels are there"
 """Note on a file to which data were appended: of its frames, only the first is whole."""
+
+_MAX_RAW = 9 * MAX_PIXELS
+"""Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
 
 _XMP = b"XML:com.adobe.xmp\0"
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
@@ -198,9 +202,9 @@ def _png(data: bytes) -> Repaired | None:
     pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
-    if header is None or b"PLTE" in damaged:
+    if header is None or b"PLTE" in damaged or (size := png.raw_size(header.body)) > _MAX_RAW:
         return None
-    stream = png.whole_stream(pixels, png.raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
+    stream = png.whole_stream(pixels, size, trusted=not damaged & {b"IHDR", b"IDAT"})
     if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
