@@ -261,6 +261,14 @@ def test_without_avif_flat_graphics_of_many_colours_are_learned(
     assert cotam.info(cotam.encode(blocks, quality=90, target_size=target_size)).kind == "learned"
 
 
+def test_without_avif_flat_graphics_that_miss_a_budget_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
+    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
+    smallest = len(cotam.encode(pixels, quality=0))
+    found = cotam.info(cotam.encode(pixels, target_size=smallest - 200))
+    assert (found.kind, found.width) == ("learned", 300)
+
+
 def test_size_of_flat_graphics() -> None:
     pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
     for size in (4000, 9000):

@@ -182,10 +182,12 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     from cotam.codec.standard import can_encode_av1
 
     coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
+    has_av1 = can_encode_av1(*pixels.shape[1::-1])
     if plan.payload == "flat":
-        with suppress(MissingCodecError):  # without AVIF there may be too many colours
+        # Without AVIF there may be too many colours, or too many bytes.
+        with suppress(MissingCodecError, *(() if has_av1 else (TargetSizeError,))):
             return _encode_flat(coder, plan).file
-    if plan.payload == "flat" or not can_encode_av1(*pixels.shape[1::-1]):
+    if plan.payload == "flat" or not has_av1:
         return _encode_learned(pixels, plan, metadata)
     try:
         learned = _encode_learned(pixels, plan, metadata)

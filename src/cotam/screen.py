@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -16,7 +17,9 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "align_columns", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "align_columns", "counted", "describe"]
+
+_NO_LOG = logging.NullHandler()
 
 ERRORS = (CotamError, OSError, MemoryError)
 """Errors that are shown as one line instead of a traceback."""
@@ -30,8 +33,15 @@ def describe(error: BaseException, name: str = "") -> str:
             name = str(error.filename) or "''"
     else:
         text = str(error) or "not enough memory"  # only a MemoryError has no text
+    if name:
+        text = text.removeprefix("0 bytes: ")  # the name of nothing from a pipe: the text says "empty"
     name = "standard input" if name == files.STANDARD else name
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number of things, with the noun in the plural unless there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def align_columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
@@ -147,6 +157,7 @@ class Screen:
         """
         on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._bar_shown = length > 1 and on_terminal and not self._quiet and not self._verbose
+        logging.getLogger("PIL").addHandler(_NO_LOG)  # its errors come as exceptions, too
         with warnings.catch_warnings():
             warnings.showwarning = self._warning
             warnings.simplefilter("always", UserWarning)

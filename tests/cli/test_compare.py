@@ -49,6 +49,9 @@ def test_damage_is_told_and_does_not_stop_the_table(source: Path) -> None:
     assert note == f"cotam: note: {cut}: the end of the file is missing, but all pixels are there"
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["format", "CoTAM", "JPEG", "WebP", "AVIF"]
+    failed, *rows = map(json.loads, run(bad, cut, "--json").stdout.splitlines())
+    assert failed == {"file": str(bad), "error": error.removeprefix("cotam: error: "), "notes": []}
+    assert [(row["file"], row["format"]) for row in rows[:2]] == [(str(cut), "cotam"), (str(cut), "jpeg")]
 
 
 def test_no_package_is_asked_for_where_nothing_was_compared(

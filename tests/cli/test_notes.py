@@ -196,7 +196,7 @@ def test_frames_of_an_earlier_sequence_stay_and_are_noted() -> None:
     Path("frames/mine.png").touch()
     for _ in range(2):
         assert invoke("decode", "long.cotam", "-o", "frames/").stderr == ""
-    note = "frames/ has 1 frames that are not of this sequence, such as 00002.000000.png"
+    note = "frames/ also has 1 frame of another sequence, such as 00002.000000.png"
     assert invoke("decode", "short.cotam", "-o", "frames/").stderr == f"cotam: note: short.cotam: {note}\n"
     assert len(list(Path("frames").iterdir())) == 4
     assert invoke("decode", "short.cotam", "-o", "frames/", "--strict").exit_code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -75,7 +76,18 @@ def test_wrong_data_in_a_pipe() -> None:
     assert result.stderr.startswith(b"cotam: error: standard input: not a .cotam file")
     result = run("encode", "-")
     assert (result.returncode, result.stdout) == (1, b"")
-    assert result.stderr == b"cotam: error: standard input: 0 bytes: the file is empty\n"
+    assert result.stderr == b"cotam: error: standard input: the file is empty\n"
+
+
+def test_pillow_logs_nothing_beside_the_error() -> None:
+    Image.new("RGB", (8, 8)).save("odd.tif")
+    samples = struct.pack("<HHI", 277, 3, 1)
+    data = Path("odd.tif").read_bytes()
+    assert data.count(samples + b"\3") == 1
+    Path("odd.tif").write_bytes(data.replace(samples + b"\3", samples + b"\x63"))
+    result = run("encode", "odd.tif")
+    assert (result.returncode, result.stderr.count(b"\n")) == (1, 1)
+    assert result.stderr.startswith(b"cotam: error: odd.tif: ")
 
 
 @unix

@@ -85,7 +85,7 @@ def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     notes = {row["image"]: row["note"] for row in rows_of(tmp_path / "out/notes.jsonl")}
     assert "end of the file is missing" in notes["cut.jpg"]
     assert notes["small.avif"].startswith(f"grew from {(source / 'small.avif').stat().st_size} to ")
-    assert f"{tmp_path / 'out/notes.jsonl'} has them" in result.stderr
+    assert f" notes on images: see {tmp_path / 'out/notes.jsonl'}" in result.stderr
     rows = {row["source"]: row for row in map(json.loads, result.stdout.splitlines())}
     assert rows["b.jpg"]["images"] == 1
     assert rows["cut.jpg"]["notes"][0]["note"] == notes["cut.jpg"]

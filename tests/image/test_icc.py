@@ -149,6 +149,14 @@ def test_png_with_gamma(gamma: float, power: float, kind: int) -> None:
     assert found.notes == ()
 
 
+def test_gamma_of_sixteen_bits_keeps_dark_steps() -> None:
+    values = np.array([0, 8, 16, 24, 32, 65535], ">u2")
+    header = struct.pack(">IIBBBBB", len(values), 1, 16, 0, 0, 0, 0)
+    gama, rows = (b"gAMA", struct.pack(">I", 100_000)), zlib.compress(b"\0" + values.tobytes())
+    found = to_rgb(png((b"IHDR", header), gama, (b"IDAT", rows)))[0, :, 0]
+    assert found.tolist() == [round(srgb_of_linear(v / 257)) for v in values.tolist()]
+
+
 @pytest.mark.parametrize(
     ("gamma", "chunks"),
     [

@@ -103,8 +103,9 @@ def test_the_limit_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(to_rgb(file), NOISE)
     monkeypatch.setattr(module, "MAX_PIXELS", NOISE.shape[0] * NOISE.shape[1] - 1)
     for source in (file, NOISE, Image.fromarray(NOISE)):
-        with pytest.raises(InputError, match="too large"):
+        with pytest.raises(InputError, match="too large") as caught:
             to_rgb(source)
+        assert caught.type is InputError
 
 
 MEASURE = r"""

@@ -20,7 +20,7 @@ from cotam.cli.options import (
     option,
 )
 from cotam.options import View
-from cotam.screen import Screen
+from cotam.screen import Screen, counted
 
 if TYPE_CHECKING:
     from cotam.datasets.run import Contents, Engine
@@ -127,12 +127,12 @@ def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(contents.other.items()))
         screen.note(f"files of other kinds are left out: {kinds}")
     if todo < len(contents.units):
-        screen.note(f"{len(contents.units) - todo} of {len(contents.units)} files were done before")
+        screen.note(f"done before: {len(contents.units) - todo} of {counted(len(contents.units), 'file')}")
     with screen.progress(todo) as advance:
 
         def finished(row: Row) -> None:
             screen.row(asdict(row))
-            screen.summary(f"{row.source}: {row.images} images, {row.bytes_out} bytes")
+            screen.summary(f"{row.source}: {counted(row.images, 'image')}, {row.bytes_out} bytes")
             advance(1)
 
         yield finished
@@ -148,11 +148,11 @@ def _convert(work: UnitConverter, name: str | None, engine: Engine, overwrite: b
         screen.note("interrupted: the same command converts the rest")
         raise
     screen.note(
-        f"{found.images} images in {found.seconds:.1f} s, {found.images / found.seconds:.1f} a second: "
-        f"{found.bytes_in} -> {found.bytes_out} bytes"
+        f"{counted(found.images, 'image')} in {found.seconds:.1f} s, {found.images / found.seconds:.1f} a "
+        f"second: {found.bytes_in} -> {found.bytes_out} bytes"
     )
     if found.notes:
-        screen.note(f"{found.notes} notes on images: {os.path.join(work.target, NOTES)} has them")
+        screen.note(f"{counted(found.notes, 'note')} on images: see {os.path.join(work.target, NOTES)}")
     if found.failures:
         screen.error(f"{found.failures} failed: {os.path.join(work.target, FAILURES)} says why")
         screen.failed = True

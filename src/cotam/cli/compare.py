@@ -32,7 +32,9 @@ __all__ = ["compare"]
 @click.option("-o", "--output", metavar="OUT.png", help="Write the images side by side.")
 @click.option("--files", "folder", metavar="FOLDER", help="Write all compared files here.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace existing files.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per format.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per format, or one with the error."
+)
 def compare(
     inputs: tuple[str, ...],
     quality: int,
@@ -64,6 +66,7 @@ def compare(
         check(output)
     found = []
     for source, target in pairs:
+        rows: Sequence[Row] = ()
         with screen.reporting(source) as report, screen.progress(0):
             targets = _targets(target) if target else {}
             for one in targets.values():
@@ -74,9 +77,12 @@ def compare(
             if (coded.height, coded.width) != pixels.shape[:2]:
                 report.note(f"shrunk to {coded.width}×{coded.height} to fit, and compared at its full size")
             found.append((os.path.basename(source), pixels, rows))
-            _print(source, rows, as_json)
             for row in rows if targets else ():
                 files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
+        if rows:
+            _print(source, rows, as_json)
+        if as_json and report.fields:
+            click.echo(json.dumps({"file": source, **report.fields, "notes": report.notes}))
     if found:
         _note_missing_metrics(screen)
     if output and found:

@@ -16,7 +16,7 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen, align_columns
+from cotam.screen import Screen, align_columns, counted
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -53,6 +53,7 @@ def info(
 
     screen = Screen(as_json=as_json)
     for source in inputs:
+        text = ""
         with screen.reporting(source) as report, screen.progress(0):
             data = files.read_input(source, HEADER_BYTES, _check)
             if _is_cotam(data):
@@ -64,8 +65,8 @@ def info(
                 pixels = read_with_notes(image, note=report.note).pixels
                 row, text = _describe_image(len(data), pixels, names, quality)
             report.fields = row
-            if not as_json:
-                click.echo(f"{click.format_filename(source)}\n{text}")
+        if text and not as_json:
+            click.echo(f"{click.format_filename(source)}\n{text}")
     screen.end()
 
 
@@ -176,7 +177,7 @@ def _lines(found: Info | SequenceInfo) -> str:
             "file": f"{found.bytes:,} bytes, {each:,.0f} a frame, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
             "weights": found.weights,
-            "keys": f"{len(found.keys)} frames decode without those before",
+            "keys": f"{counted(len(found.keys), 'frame')} decoded without those before",
         }
         return _table(rows)
     rows = {

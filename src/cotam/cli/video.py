@@ -17,7 +17,7 @@ from cotam import files
 from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
 from cotam.image.write import FORMS, save_image
-from cotam.screen import Report, Screen
+from cotam.screen import Report, Screen, counted
 
 if TYPE_CHECKING:
     from cotam.image.pipes import PipeFormat
@@ -163,7 +163,10 @@ class _Sequence:
                     self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
                     forward(length)
         self.report.show_result(
-            self.target, f"{self.frames} frames, {self.bytes} bytes", bytes=self.bytes, frames=self.frames
+            self.target,
+            f"{counted(self.frames, 'frame')}, {self.bytes} bytes",
+            bytes=self.bytes,
+            frames=self.frames,
         )
 
     def _write(self, frames: Iterator[Any]) -> None:
@@ -292,6 +295,8 @@ def decode(
         name = f"{seconds:012.6f}.{form}"
         files.write_whole(os.path.join(target, name), save_image(image, form), overwrite=overwrite)
         written.add(name)
-    report.show_result(target, f"{len(written)} frames", frames=len(written))
+    report.show_result(target, counted(len(written), "frame"), frames=len(written))
     if others := sorted(name for name in {*os.listdir(target)} - written if _FRAME.fullmatch(name)):
-        report.note(f"{target} has {len(others)} frames that are not of this sequence, such as {others[0]}")
+        report.note(
+            f"{target} also has {counted(len(others), 'frame')} of another sequence, such as {others[0]}"
+        )

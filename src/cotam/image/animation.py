@@ -65,15 +65,9 @@ def _is_animation(head: bytes) -> bool:
 
 
 class Animation:
-    """An animated image file, read as a video; a still image has one frame.
+    """An animated image file, read as a video; a still image has one frame."""
 
-    Attributes
-    ----------
-    notes : what was left out or repaired, one line each; reading frames may add more
-    stated_seconds : None, since these formats do not state their length
-    """
-
-    stated_seconds = None
+    stated_seconds = None  # these formats do not state their length
 
     def __init__(
         self, source: str | bytes | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
@@ -85,7 +79,7 @@ class Animation:
             opened = self._stack.enter_context(opened_image(self._data))
         except InputError as error:
             raise InputError(str(error) if isinstance(source, str) else f"{name}: {error}") from error
-        self.notes = list(opened.notes)
+        self.notes = list(opened.notes)  # what was left out or repaired; reading frames may add more
         self._image = opened.image
 
     @cached_property

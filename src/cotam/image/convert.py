@@ -24,7 +24,8 @@ _CICP = re.compile(rb"cicp\0{4}.(.)", re.DOTALL)
 _SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """x and y of white, red, green and blue."""
 
-_GRAY_MODES = {"1", "L", "LA", "La", "I", "F"}
+_WIDE_GRAY = {"I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
+_GRAY_MODES = {"1", "L", "LA", "La", *_WIDE_GRAY}
 
 
 def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -35,7 +36,8 @@ def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray
     image = opened.image
     orientation = orientation_of(image)
     to_srgb = _srgb_transform(image, opened.notes)
-    from_gamma = _gamma_table(image, opened.notes)
+    gamma = _gamma(image, opened.notes)
+    from_gamma = _gamma_to_srgb(np.arange(256), gamma).tolist() if gamma else None
     scale = _gray_scale(image, opened.notes)
     inverted = image.mode.startswith("I;16") and _stores_white_as_zero(image)
     width, height = image.size
@@ -44,13 +46,13 @@ def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
-        colours, alpha = _split_alpha(strip, scale)
+        colours, alpha = _split_alpha(strip, scale, gamma)
         if inverted:
             colours = ImageChops.invert(colours)
         if to_srgb:
             colours = to_srgb.apply(colours.convert(to_srgb.input_mode))
         colours = colours.convert("RGB")
-        if from_gamma:
+        if from_gamma and strip.mode not in _WIDE_GRAY:
             colours = colours.point(from_gamma * 3)
         if alpha:
             composite = Image.new("RGB", strip.size, background)
@@ -60,10 +62,12 @@ def convert_to_srgb(opened: Opened, background: tuple[int, int, int]) -> NDArray
     return upright
 
 
-def _split_alpha(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.Image | None]:
+def _split_alpha(
+    strip: Image.Image, scale: float, gamma: float | None
+) -> tuple[Image.Image, Image.Image | None]:
     """Return 8-bit colours in any mode that converts to RGB, and alpha if there is any."""
-    if strip.mode.startswith("I") or strip.mode == "F":
-        return _eight_bits(strip, scale)
+    if strip.mode in _WIDE_GRAY:
+        return _eight_bits(strip, scale, gamma)
     if strip.mode == "CMYK" or not strip.has_transparency_data:
         return strip, None
     if strip.mode == "La":
@@ -76,9 +80,12 @@ def _split_alpha(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.I
     return strip.convert("RGB"), strip.getchannel("A")
 
 
-def _eight_bits(strip: Image.Image, scale: float) -> tuple[Image.Image, Image.Image | None]:
+def _eight_bits(
+    strip: Image.Image, scale: float, gamma: float | None
+) -> tuple[Image.Image, Image.Image | None]:
     values = np.asarray(strip)
-    gray = np.rint(values * scale).clip(0, 255)
+    scaled = values * scale
+    gray = _gamma_to_srgb(scaled, gamma) if gamma else np.rint(scaled).clip(0, 255)
     transparent = strip.info.get("transparency")
     alpha = None if transparent is None else Image.fromarray((values != transparent).astype(np.uint8) * 255)
     return Image.fromarray(gray.astype(np.uint8)), alpha
@@ -140,7 +147,7 @@ def _srgb_transform(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTr
         space = profile.profile.xcolor_space.strip().upper()
         fits = {
             "RGB": image.mode not in {"CMYK", "LAB"},
-            "GRAY": image.mode in _GRAY_MODES or image.mode.startswith("I;16"),
+            "GRAY": image.mode in _GRAY_MODES,
             "CMYK": image.mode == "CMYK",
             "LAB": image.mode == "LAB",
         }
@@ -156,8 +163,8 @@ def _srgb_transform(image: Image.Image, notes: list[str]) -> ImageCms.ImageCmsTr
     return transform
 
 
-def _gamma_table(image: Image.Image, notes: list[str]) -> list[int] | None:
-    """Return the table from values with the gamma of a PNG (chunk gAMA) to sRGB; None if it is sRGB's.
+def _gamma(image: Image.Image, notes: list[str]) -> float | None:
+    """Return the gamma of a PNG (chunk gAMA); None if it is sRGB's.
 
     As in browsers, the chunks sRGB and iCCP come before gAMA.
     """
@@ -169,6 +176,11 @@ def _gamma_table(image: Image.Image, notes: list[str]) -> list[int] | None:
         notes.append("its primaries (chunk cHRM) are read as if they were those of sRGB")
     if 0.95 < gamma * 2.2 < 1.05:  # libpng's threshold
         return None
-    linear = np.linspace(0, 1, 256) ** (1 / gamma)
+    return gamma
+
+
+def _gamma_to_srgb(values: np.ndarray, gamma: float) -> NDArray[np.uint8]:
+    """Convert values with this gamma, on a scale of 0…255, to sRGB."""
+    linear = (values / 255) ** (1 / gamma)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return [int(value) for value in np.rint(255 * encoded)]
+    return np.rint(255 * encoded).astype(np.uint8)

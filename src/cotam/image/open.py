@@ -63,6 +63,8 @@ _MAX_MISSING = 0.5
 _ZEROS = 1024
 """So many at the end of a file come from a download that was cut off; in WebP they may be black pixels."""
 
+_MAX_REPAIRED = 1 << 30  # bytes of a file
+
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its codec, and a file its colours
 
@@ -96,15 +98,11 @@ class Opened:
 def check_size(width: int, height: int, name: str) -> None:
     """Raise InputError if an image has no pixels, or more than `MAX_PIXELS`."""
     if width < 1 or height < 1:
-        raise _FinalError(f"{name}: no pixels ({width}×{height})")
+        raise InputError(f"{name}: no pixels ({width}×{height})")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise _FinalError(
+        raise InputError(
             f"{name}: {width}×{height} is too large, at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
         )
-
-
-class _FinalError(InputError):
-    """An error that no repair changes: a size outside the limits, or too many missing rows."""
 
 
 def one_line(error: BaseException) -> str:
@@ -155,13 +153,10 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
 def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
     try:
         return _open(file, name, load)
-    except _FinalError:
-        raise
     except InputError:
         from cotam.image.repair import repaired
 
-        file.seek(0)
-        found = repaired(file.read(), _decode)
+        found = repaired(_contents(file), _decode) if file.seek(0, io.SEEK_END) <= _MAX_REPAIRED else None
         if found is None:
             raise
     opened = _open(io.BytesIO(found.data), name, load)
@@ -197,7 +192,7 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
         rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
         if rows > _MAX_MISSING * image.height:
-            raise _FinalError(f"{name}: cannot be read: {note}")
+            raise InputError(f"{name}: cannot be read: {note}")
         opened.notes += [note] if note else []
     elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
         opened.notes.append(f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing")

@@ -102,10 +102,7 @@ def _lacks_rows(chunks: list[Chunk]) -> bool:
 
 
 def damaged_frame(data: bytes) -> int | None:
-    """Return the number of the first frame of an APNG with a wrong checksum, which Pillow does not check.
-
-    Frames are counted from 0; an image that is not part of the animation counts, as in Pillow.
-    """
+    """Return the number of the first frame of an APNG with a wrong checksum, counted as in Pillow."""
     frame = -1
     for chunk in split_chunks(data)[0]:
         if chunk.kind == b"fcTL" or (chunk.kind == b"IDAT" and frame < 0):
@@ -118,9 +115,7 @@ def damaged_frame(data: bytes) -> int | None:
 def whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
     """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
 
-    Parameters
-    ----------
-    trusted : whether the checksums of the chunks are correct; if not, that of the stream must be
+    If the checksums of its chunks are wrong, that is unless ``trusted``, its own must be right.
     """
     if size < 1 or len(stream) < 3:
         return None

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
 __all__ = ["COMPLETED", "Repaired", "jpeg_cut", "repaired"]
 
 COMPLETED = "the end of the file is missing, but all pixels are there"
 """Note on a file to which data were appended: of its frames, only the first is whole."""
+
+_MAX_RAW = 9 * MAX_PIXELS
+"""Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
 
 _XMP = b"XML:com.adobe.xmp\0"
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
@@ -33,29 +37,17 @@ _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
 
 @dataclass(frozen=True)
 class Repaired:
-    """A rebuilt file.
+    """A rebuilt file."""
 
-    Attributes
-    ----------
-    data : the file, to be read by Pillow
-    note : what was wrong and what is left out, in one line
-    icc_profile : the colour profile, if ``data`` cannot hold it
-    """
-
-    data: bytes
-    note: str
-    icc_profile: bytes | None = None
+    data: bytes  # to be read by Pillow
+    note: str  # what was wrong and what is left out, in one line
+    icc_profile: bytes | None = None  # if ``data`` cannot hold it
 
 
 def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
-    """Rebuild an image file that Pillow does not read.
+    """Rebuild an image file that Pillow does not read; None if pixels are missing, or no damage is found.
 
-    Returns None if pixels are missing, or nothing to repair was found.
-
-    Parameters
-    ----------
-    data : the file
-    decode : returns the pixels of a file, or raises OSError or ValueError
+    ``decode`` returns the pixels of a file, or raises OSError or ValueError.
     """
     if data.startswith(png.SIGNATURE):
         return _png(data)
@@ -92,18 +84,11 @@ def _completed(
 
 @dataclass(frozen=True)
 class _Scans:
-    """What the scans of a JPEG file hold.
+    """What the scans of a JPEG file hold."""
 
-    Attributes
-    ----------
-    end : place of the end marker; the length of a file without one
-    sent : lowest bit that was sent of each coefficient, of each component
-    progressive : whether scans may hold some coefficients or bits only
-    """
-
-    end: int
-    sent: list[dict[int, int]]
-    progressive: bool
+    end: int  # place of the end marker; the length of a file without one
+    sent: list[dict[int, int]]  # of each component: coefficient → lowest bit that was sent
+    progressive: bool  # whether scans may hold some coefficients or bits only
 
     @property
     def complete(self) -> bool:
@@ -161,16 +146,9 @@ def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspe
     """Find what is missing from a truncated JPEG with an end marker or zeros at its end.
 
     libjpeg reads such a file without an error. Here it is completed with different data: its own data end
-    where the pixels begin to differ.
-
-    Parameters
-    ----------
-    data, decode : as of `repaired`
-    suspect : whether the last pixel is the gray that libjpeg puts where rows are missing, or zeros come last
-
-    Returns
-    -------
-    Number of rows that lack pixels, and a note, empty if nothing is missing.
+    where the pixels begin to differ. Returns the number of rows that lack pixels, and a note, empty if
+    nothing is missing. ``suspect`` says whether the last pixel is the gray that libjpeg puts where rows are
+    missing, or zeros come last; ``decode`` is that of `repaired`.
     """
     scans = _jpeg_scans(data)
     if scans.refined and not suspect:
@@ -198,9 +176,9 @@ def _png(data: bytes) -> Repaired | None:
     pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
     header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
-    if header is None or b"PLTE" in damaged:
+    if header is None or b"PLTE" in damaged or (size := png.raw_size(header.body)) > _MAX_RAW:
         return None
-    stream = png.whole_stream(pixels, png.raw_size(header.body), trusted=not damaged & {b"IHDR", b"IDAT"})
+    stream = png.whole_stream(pixels, size, trusted=not damaged & {b"IHDR", b"IDAT"})
     if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 __all__ = ["Damage", "Timeline"]
 
-_DEFAULT_RATE = 25.0
-_LATE = 1.0
-_GAP = 10.0
-_STUCK = 2
-_HEALED = 2.0
+_DEFAULT_RATE = 25.0  # frames a second
+_LATE = 1.0  # seconds that a frame may come late without a restart of time
+_GAP = 10.0  # seconds
+_STUCK = 2  # repeated timestamps
+_HEALED = 2.0  # seconds after damage
 
 
 class Timeline:
@@ -22,10 +22,6 @@ class Timeline:
     start : timestamp of 0 s; None is the first one placed
     rate : frames per second for frames without timestamps and durations; None if unknown
     close_gaps : whether jumps of more than 10 s are ignored, as in concatenated broadcasts
-
-    Attributes
-    ----------
-    end : end of the last frame, in seconds
     """
 
     def __init__(
@@ -46,7 +42,7 @@ class Timeline:
         self._restarts: list[float] = []
         self._repeats: list[float] = []
         self._untimed = False
-        self.end = 0.0
+        self.end = 0.0  # of the last frame, in seconds
 
     def place(self, timestamp: int | None, duration: int | None) -> float:
         """Return the seconds of the next frame.
@@ -88,35 +84,23 @@ class Timeline:
     @property
     def notes(self) -> list[str]:
         """What was assumed or corrected, one line each."""
-        found = []
-        if self._restarts:
-            found.append(f"timestamps jump at {_list_times(self._restarts)} s: time goes on from there")
-        if self._repeats:
-            found.append(
-                f"timestamps stand still at {_list_times(self._repeats)} s: frames follow at their rate"
-            )
-        if self._untimed:
-            found.append(
-                f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"
-            )
-        return found
+        jumps, stops = _list_times(self._restarts), _list_times(self._repeats)
+        assumed = f"it states neither times nor a frame rate: taken as {_DEFAULT_RATE:g} frames a second"
+        return [
+            *([f"timestamps jump at {jumps} s: time goes on from there"] if jumps else []),
+            *([f"timestamps stand still at {stops} s: frames follow at their rate"] if stops else []),
+            *([assumed] if self._untimed else []),
+        ]
 
 
 class Damage:
-    """Tracks errors in a stream and the frames that they damage.
-
-    Attributes
-    ----------
-    error : the first error; None without damage
-    packets, discarded : numbers of packets that were read, and of those not to be shown
-    decoded, errors : numbers of decoded frames, and of errors
-    cut : whether the rest of the stream cannot be read
-    """
+    """Tracks errors in a stream and the frames that they damage."""
 
     def __init__(self) -> None:
-        self.error: Exception | None = None
-        self.packets = self.discarded = self.decoded = self.errors = 0
-        self.cut = False
+        self.error: Exception | None = None  # the first one
+        self.packets = self.decoded = self.errors = 0
+        self.discarded = 0  # packets that are not to be shown
+        self.cut = False  # whether the rest of the stream cannot be read
         self._since: float | None = None  # the time of damage from which no key frame has come
         self._last = 0.0
         self._left_out = 0

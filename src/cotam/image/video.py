@@ -64,10 +64,6 @@ class Clip:
     source : path, address, device, or binary stream
     name : name of the source in error messages
     background : colour behind transparent pixels of image files
-
-    Attributes
-    ----------
-    notes : what was left out, repaired or assumed, one line each; reading frames may add more
     """
 
     def __init__(
@@ -107,9 +103,8 @@ class Clip:
         if not streams:
             only = ", only a cover image" if self._container.streams.video else ""
             raise InputError(f"{self._name}: there is no video in it{only}")
-        moving = [
-            s for s in streams if s.codec_context.name not in _STILL_CODECS and s.frames != 1
-        ] or streams
+        moving = [s for s in streams if s.codec_context.name not in _STILL_CODECS and s.frames != 1]
+        moving = moving or streams
         best = self._container.streams.best("video")
         chosen = next((stream for stream in moving if stream.index == best.index), moving[0])
         self._own_notes = hdr_notes(chosen.codec_context.color_trc)
@@ -120,7 +115,7 @@ class Clip:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, repaired or assumed so far."""
+        """What was left out, repaired or assumed so far, one line each; reading frames may add more."""
         return [*self._container_notes, *self._own_notes, *self._timeline.notes, *self._damage.notes]
 
     def _inspected(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from cotam.errors import InputError
+from cotam.errors import InputError, MissingCodecError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +42,7 @@ def metadata_notes(image: Image.Image, form: str) -> list[str]:
 def save_image(image: Image.Image, form: str) -> bytes:
     """Encode an image to the bytes of a file, with the metadata in its ``info``.
 
-    Raises InputError if the format cannot hold the image.
+    Raises as `save_with_options`.
     """
     from PIL import PngImagePlugin
 
@@ -58,8 +58,12 @@ def save_image(image: Image.Image, form: str) -> bytes:
 def save_with_options(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
     """Encode an image to the bytes of a file with options of Pillow's ``save``.
 
-    Raises InputError if the format cannot hold the image.
+    Raises InputError if the format cannot hold the image, and MissingCodecError if Pillow lacks its codec.
     """
+    from PIL import features
+
+    if pillow_format in ("WEBP", "AVIF") and not features.check(pillow_format.lower()):
+        raise MissingCodecError("encode", {"WEBP": "WebP"}.get(pillow_format, pillow_format))
     if max(image.size) > (most := _LARGEST.get(pillow_format, max(image.size))):
         raise InputError(f"cannot be saved as {pillow_format}: it holds at most {most:,} pixels a side")
     buffer = io.BytesIO()
