@@ -18,10 +18,11 @@ from picture_files import (
     png,
     saved,
 )
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, features
 
-from cotam.errors import InputError
+from cotam.errors import InputError, MissingCodecError
 from cotam.image.read import read_image, to_rgb
+from cotam.image.write import save_image
 
 # Metadata
 
@@ -112,3 +113,10 @@ def test_a_photo_with_a_preview_is_not_animated(tmp_path: Path) -> None:
     first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])
     assert frame_count(tmp_path / "phone.jpg") == 1
     assert to_rgb(tmp_path / "phone.jpg").shape == (30, 40, 3)
+
+
+@pytest.mark.parametrize("form", ["webp", "avif"])
+def test_saving_without_a_codec_of_pillow(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(features, "check", lambda feature: False)
+    with pytest.raises(MissingCodecError, match=f"(?i)Pillow cannot encode {form} here: install"):
+        save_image(Image.new("RGB", (8, 8)), form)
