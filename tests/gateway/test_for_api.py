@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import zlib
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -16,10 +17,11 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
+from cotam.errors import LimitError
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.converter import Job
 from cotam.gateway.for_api import RUNGS, ForApi
-from cotam.gateway.media import Media, url_length
+from cotam.gateway.media import Media, check_size, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
@@ -93,6 +95,16 @@ def test_an_image_is_coded_under_its_budget() -> None:
     with pytest.raises(RefusedError, match="more than the 500 of an image") as caught:
         only(budget(image_bytes=500), data)
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("side", [60_000, 2**31 - 1])
+def test_a_large_size_in_the_header_costs_little(side: int) -> None:
+    """Pillow decodes a PNG to find its orientation."""
+    data = bytearray(saved(PIXELS[:1, :1]))
+    data[16:24] = side.to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.raises(LimitError, match=f"the image is {side}×{side}"):
+        check_size(bytes(data), 10**7)
 
 
 def test_images_are_coded_under_the_budget_of_the_request() -> None:

@@ -197,6 +197,7 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         (b"/v1/ch%61t/completions", "/v1/chat/completions"),
         (b"/%76%31/models%2f", "/v1/models%2F"),
         (b"/v1/a%2fb%20c?x=/../", "/v1/a%2Fb%20c"),
+        (b"/v1/mod#els", "/v1/mod%23els"),
         (b"/", "/"),
         (b"//", "/"),
         (b"/v1/a..b/...", "/v1/a..b/..."),

@@ -47,6 +47,11 @@ def test_images_are_limited(upstream: str, model: Model) -> None:
     assert len(model.bodies) == 1
 
 
+def test_trace_is_not_relayed(address: str, model: Model) -> None:
+    assert httpx2.request("TRACE", f"{address}/v1/models").status_code == 405
+    assert model.paths == []
+
+
 def test_hostile_streams_cost_little(address: str, model: Model) -> None:
     file = read_file(CODED)
     huge = write_file(replace(file, header=replace(file.header, width=60_000, height=60_000)))

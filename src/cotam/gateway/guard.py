@@ -99,6 +99,8 @@ class Guard:
             raise RefusedError(
                 "WebSockets are not relayed: use the API over HTTP, with server-sent events", 501
             )
+        if exchange.method == "TRACE":  # an upstream's answer repeats all headers, its key included
+            raise RefusedError("TRACE is not relayed", 405)
         if path is None:
             raise RefusedError("the path is refused: it has dot segments, or is not a valid path", 404)
         if _is_open(path):

@@ -73,7 +73,7 @@ _SAVED_AS: dict[str, dict[str, Any]] = {
     "webp": {"method": 4},
 }
 
-_BASE64 = re.compile(r"; *base64\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
+_BASE64 = re.compile(r"; *base64 *\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
 _STANDARD = str.maketrans("-_", "+/")
 
 
@@ -204,7 +204,7 @@ def check_size(data: bytes, limit: int) -> Outline:
         header = read_header(data)
         width, height, is_upright = header.width, header.height, True
     elif format_of(data):
-        width, height, is_upright = outline(data)
+        width, height, is_upright = outline(data, limit)
     else:
         raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
     if width * height > limit:
@@ -216,7 +216,7 @@ def check_size(data: bytes, limit: int) -> Outline:
 
 
 class Outlines:
-    """Outlines of the images seen last: of a PNG all is read to find the orientation."""
+    """Outlines of the images seen last: a PNG is decoded to find its orientation."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

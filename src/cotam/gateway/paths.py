@@ -26,7 +26,7 @@ def normal_path(raw: bytes) -> str | None:
     if not text.startswith("/") or re.search(r"%(?![0-9A-Fa-f]{2})", text):
         return None
     text = re.sub("%[0-9A-Fa-f]{2}", _unescape, text)
-    text = re.sub(r"[^!-~]", lambda found: f"%{ord(found[0]):02X}", text)
+    text = re.sub(r"[^!-~]|#", lambda found: f"%{ord(found[0]):02X}", text)
     segments = [segment for segment in text.split("/") if segment]
     if any(segment in (".", "..") for segment in segments):
         return None

@@ -130,8 +130,8 @@ class Upstream:
 
     @staticmethod
     def query(raw: bytes) -> str:
-        """Return a query for an address, with bytes escaped that are not printable ASCII."""
-        return "".join(chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in raw)
+        """Return a query for an address, with # and bytes escaped that are not printable ASCII."""
+        return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x23 else f"%{byte:02X}" for byte in raw)
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Return the headers of the client, unchanged except for those of this connection or this gateway.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cotam.errors import InputError
+from cotam.format.header import MAX_PIXELS
 from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
 from cotam.image.open import (
@@ -129,12 +130,16 @@ def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white
     return read_with_notes(image, background=background).pixels
 
 
-def outline(image: ImageInput) -> tuple[int, int, bool]:
-    """Return width and height of the upright image, and whether it is stored so. Raises as `read_image`."""
+def outline(image: ImageInput, limit: int = MAX_PIXELS) -> tuple[int, int, bool]:
+    """Return width and height of the upright image, and whether it is stored so. Raises as `read_image`.
+
+    An image of more than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
+    """
     if isinstance(image, np.ndarray):
         return image.shape[1], image.shape[0], True
     with opened_image(image) as opened, as_input_error(name_of(image)):
-        orientation = orientation_of(opened.image)
+        width, height = opened.image.size
+        orientation = orientation_of(opened.image) if width * height <= limit else 1
         width, height = opened.image.size if orientation < 5 else opened.image.size[::-1]
         return width, height, orientation == 1
 
