@@ -65,12 +65,13 @@ def fit_levels(wanted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, floa
     levels : int8 (h, w) in ±7
     bits : size of the coded map
     """
-    rest = zip(np.clip(wanted, -LIMIT, LIMIT).flat, weight.flat, strict=True)
+    aims = np.clip(wanted, -LIMIT, LIMIT).ravel().tolist()
+    rest = zip(aims, weight.ravel().tolist(), strict=True)
     total = 0.0
 
     def choose(cost: list[float], first: int) -> int:
         nonlocal total
-        aim, price = map(float, next(rest))
+        aim, price = next(rest)
         best, least, nearest = 0, float("inf"), round(aim)
         step = 1 if nearest >= first + _SPAN else -1
         for level in range(first + _SPAN, nearest + step, step):  # from the cheapest to the wanted one

@@ -140,8 +140,7 @@ def outline(image: ImageInput, limit: int = MAX_PIXELS) -> tuple[int, int, bool]
     with opened_image(image) as opened, as_input_error(name_of(image)):
         width, height = opened.image.size
         orientation = orientation_of(opened.image) if width * height <= limit else 1
-        width, height = opened.image.size if orientation < 5 else opened.image.size[::-1]
-        return width, height, orientation == 1
+        return (width, height, orientation == 1) if orientation < 5 else (height, width, False)
 
 
 def _count_frames(opened: Opened) -> int:
