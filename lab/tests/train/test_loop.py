@@ -11,7 +11,7 @@ from cotam_lab.nets.codec import Codec
 from cotam_lab.train.batches import PackBatches
 from cotam_lab.train.checkpoints import Average
 from cotam_lab.train.data import Crops
-from cotam_lab.train.loop import train
+from cotam_lab.train.loop import HYPER, train
 from cotam_lab.train.schedule import Schedule
 
 
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss(crops, tmp_path):
     assert losses[-1] < 0.9 * losses[0], losses
 
 
-@pytest.mark.parametrize("part", ["codec", "adapter"])
+@pytest.mark.parametrize("part", ["codec", "transforms", "adapter"])
 def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
     before = codec().state_dict()
     run(crops, tmp_path / "run", part=part)
@@ -73,6 +73,7 @@ def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("adapter.") == (part == "adapter") for name in changed)
+    assert any(name.startswith(HYPER) for name in changed) == (part == "codec")
 
 
 def test_rate_rises_then_falls_to_zero():

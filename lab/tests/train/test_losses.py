@@ -10,6 +10,7 @@ from cotam.errors import InputError
 from cotam_lab.nets.codec import Coded
 from cotam_lab.nets.teachers import LEVELS, Teacher, distances, load_teacher
 from cotam_lab.train.losses import (
+    MEANS_WEIGHT,
     SETTINGS,
     Batch,
     MultiLevel,
@@ -167,7 +168,7 @@ def test_contrast_is_what_counts_on_text():
         """Of the same errors around this row of an otherwise equal picture."""
         this = Batch(given.picture, given.quality, given.levels, torch.tensor(text), 0.5)
         decoded = given.picture.clone()
-        decoded[:, :, row : row + 6, 42:58] += 0.05
+        decoded[:, :, row : row + 6, 42:58] += 0.05 * torch.tensor([1.0, -1.0]).repeat(8)
         return float(objective(coded(decoded), this)["loss"] - objective(coded(given.picture), this)["loss"])
 
     assert cost(46, rate_contrast, (True, True)) > 3 * cost(100, rate_contrast, (True, True))
@@ -177,6 +178,16 @@ def test_contrast_is_what_counts_on_text():
     weight = contrast_weight(given.picture)
     assert weight[0, 0, 50, 50] == pytest.approx(0.4 + 1.2 * 0.8)
     assert weight[0, 0, 100, 50] == pytest.approx(0.4)
+
+
+def test_the_shade_of_plain_areas_counts_on_text():
+    given = batch(text=(True, True))
+    given.picture[:] = 0.9
+    flat = torch.full_like(given.picture, 0.01)
+    grain = flat * torch.tensor([1.0, -1.0]).repeat(given.picture.shape[3] // 2)
+    exact = rate_contrast(coded(given.picture), given)["loss"]
+    shade, noise = (rate_contrast(coded(given.picture + e), given)["loss"] - exact for e in (flat, grain))
+    assert float(shade / noise) == pytest.approx((0.4 + MEANS_WEIGHT) / 0.4, rel=1e-2)
 
 
 def test_the_setting_for_pages_weighs_by_contrast(folder):

@@ -106,8 +106,10 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
 @_minutes
 @click.option("--weights", type=_THERE, help="Checkpoint to take weights from.")
 @_objective("mse")
-@click.option("--part", type=click.Choice(["codec", "adapter"]), default="codec", show_default=True,
-              help="Part to train; the rest is frozen.")  # fmt: skip
+@click.option(
+    "--part", type=click.Choice(["codec", "transforms", "adapter"]), default="codec", show_default=True,
+    help="Part to train; the rest is frozen. transforms: all but the coding of hyper latents.",
+)  # fmt: skip
 @_teacher
 @_text_share
 @click.option(
@@ -140,7 +142,7 @@ def codec_command(
     codec = load_codec(weights) if weights else Codec()
     if not weights:
         start_from_dct(codec)
-    elif part == "codec":
+    elif part != "adapter":
         codec.adapter.silence()
     train(codec, batches, run, plan, loss=_loss(objective, teacher), part=part, minutes=minutes,
           log_every=log_every)  # fmt: skip

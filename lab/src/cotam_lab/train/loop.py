@@ -24,13 +24,22 @@ from cotam_lab.train.schedule import Schedule
 
 __all__ = ["Part", "train"]
 
-Part = Literal["codec", "adapter"]
+Part = Literal["codec", "transforms", "adapter"]
+
+HYPER = ("hyper_analysis.", "hyper_context.", "z_log2_step.", "z_index.")
+"""What codes the hyper latents, by the start of the parameters' names."""
 
 TRACK_EVERY, TRACKED = 32, 8
 """Training steps between two updates of the step sizes of activations, and crops used for an update."""
 
 AGREE_EVERY = 20
 """Steps between two points at which processes agree whether to stop."""
+
+
+def _trains(part: Part, name: str) -> bool:
+    if name.startswith("adapter."):
+        return part == "adapter"
+    return part == "codec" or (part == "transforms" and not name.startswith(HYPER))
 
 
 class _Run:
@@ -45,7 +54,7 @@ class _Run:
             loss.to(device)
         self.model = model.to(self.accelerator.device, memory_format=torch.channels_last).train()
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name.startswith("adapter.") == (part == "adapter"))
+            parameter.requires_grad_(_trains(part, name))
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
         rule = torch.optim.Adam(self.trained, schedule.learning_rate, betas=(0.9, 0.99), fused=True)
         self.average = Average(self.model, schedule.average)
@@ -143,8 +152,8 @@ def train(
 ) -> None:
     """Train until ``schedule.steps`` or for ``minutes``, continuing from ``folder/checkpoint.pt`` if it exists.
 
-    ``model`` has the interface of `Codec`. ``part`` "codec" trains all parameters except ``adapter``, "adapter" only
-    these. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
+    ``model`` has the interface of `Codec`. ``part`` "codec" trains all parameters except ``adapter``, "transforms" all
+    but these and `HYPER`, "adapter" only ``adapter``. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
     the loss since the last row, and "mpx", megapixels per second.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.

@@ -59,21 +59,39 @@ def rate_distortion(coded: Coded, batch: Batch) -> Parts:
     The weight of squared error is 2**(2 · levels / 4), the square of the gain offset. The division gives a relative
     change of rate the same weight at every quality.
     """
-    return _squared(coded, batch, _pixel_weight(batch))
+    return _total(coded, batch, squared_error(coded.picture, batch))
 
 
 def rate_contrast(coded: Coded, batch: Batch) -> Parts:
-    """Return `rate_distortion` with errors on text weighted by `contrast_weight`.
+    """Return `rate_distortion` with `contrast_error` on text."""
+    return _total(coded, batch, _contrast_on_text(coded.picture, batch))
 
-    So letters and lines count more than the grain of paper or the shade of flat areas.
+
+def _total(coded: Coded, batch: Batch, distortion: Tensor) -> Parts:
+    """Return rate + lambda · distortion (B,), balanced over qualities, and what every loss logs."""
+    cost = _bpp(coded, batch) + _lambda(batch) * distortion
+    mse = (coded.picture - batch.picture).square().mean()
+    return {"loss": (cost / _balance(batch)).mean(), "mse": mse, **_rates(coded, batch)}
+
+
+def squared_error(decoded: Tensor, batch: Batch) -> Tensor:
+    """Return the mean squared error weighted by gain offsets, (B,)."""
+    return ((decoded - batch.picture).square() * _pixel_weight(batch)).mean((1, 2, 3))
+
+
+def contrast_error(decoded: Tensor, batch: Batch) -> Tensor:
+    """Return the squared error weighted by `contrast_weight` and, for plain areas, that of local means, (B,).
+
+    So letters and lines count more than the grain of paper, while areas keep their shade.
     """
-    return _squared(coded, batch, _pixel_weight(batch) * _text_contrast(batch))
+    error, weight = decoded - batch.picture, _pixel_weight(batch)
+    means = F.avg_pool2d(error, MEANS_SIDE).square() * F.avg_pool2d(weight, MEANS_SIDE)
+    edges = error.square() * weight * contrast_weight(batch.picture)
+    return edges.mean((1, 2, 3)) + MEANS_WEIGHT * means.mean((1, 2, 3))
 
 
-def _squared(coded: Coded, batch: Batch, weight: Tensor) -> Parts:
-    error = (coded.picture - batch.picture).square()
-    cost = _bpp(coded, batch) + _lambda(batch) * (error * weight).mean((1, 2, 3))
-    return {"loss": (cost / _balance(batch)).mean(), "mse": error.mean(), **_rates(coded, batch)}
+def _contrast_on_text(decoded: Tensor, batch: Batch) -> Tensor:
+    return torch.where(batch.text, contrast_error(decoded, batch), squared_error(decoded, batch))
 
 
 def contrast_weight(picture: Tensor) -> Tensor:
@@ -96,7 +114,7 @@ class Weights:
     text_pixel : weight of squared error on text
     text_levels : factor of the weights of all levels on text
     reader : weight of the features of a text recogniser, on text
-    contrast : whether squared error on text is weighted by `contrast_weight`
+    contrast : whether the error on text is `contrast_error`
     high_from : share of the run before which only "patch" and "shallow" count
     """
 
@@ -142,6 +160,9 @@ at qualities 10 … 70, with DINOv2-S on 126² crops of the training set, rounde
 
 CONTRAST_WINDOW = 9
 """Side, in pixels, of the window of `contrast_weight`: strokes of a letter and the gaps between them."""
+
+MEANS_SIDE, MEANS_WEIGHT = 8, 10.0
+"""Side of the squares of `contrast_error`, in pixels, and the weight of their means relative to squared error."""
 
 READER_UNIT = 0.0095
 """Squared error per unit of `reader_distances`, as in `UNITS`."""
@@ -205,24 +226,20 @@ class MultiLevel(nn.Module):
 
     def forward(self, coded: Coded, batch: Batch) -> Parts:
         weights, picture = self.weights, batch.picture
-        error = (coded.picture - picture).square()
-        pixel = torch.where(batch.text, weights.text_pixel, weights.pixel)
-        weight = _pixel_weight(batch) * (_text_contrast(batch) if weights.contrast else 1.0)
-        loss = pixel * (error * weight).mean((1, 2, 3))
-        parts = {"mse": error.mean(), **_rates(coded, batch)}
+        error = (_contrast_on_text if weights.contrast else squared_error)(coded.picture, batch)
+        loss = torch.where(batch.text, weights.text_pixel, weights.pixel) * error
         side = draw_side(picture, self.teacher.patch)
         with autocast(picture.device.type):
             with torch.no_grad():
                 theirs = self.teacher(picture, side)
             ours = self.teacher(coded.picture.clamp(0, 1), side)
-        levels, seen = level_loss(weights, batch, ours, theirs)
-        loss, parts = loss + levels, parts | seen
+        levels, parts = level_loss(weights, batch, ours, theirs)
+        loss = loss + levels
         if self.reader is not None and weights.reader and batch.text.any():
             read = self._read(coded.picture[batch.text], picture[batch.text])
             parts["reader"] = read.mean()
             loss = loss.index_add(0, batch.text.nonzero()[:, 0], weights.reader * READER_UNIT * read)
-        cost = _bpp(coded, batch) + _lambda(batch) * loss
-        return {"loss": (cost / _balance(batch)).mean(), **parts}
+        return {**_total(coded, batch, loss), **parts}
 
     def _read(self, decoded: Tensor, picture: Tensor) -> Tensor:
         """Return the distance for the reader in one window, enlarged twice, as it was trained on lines of 64 pixels."""
@@ -256,11 +273,6 @@ def _balance(batch: Batch) -> Tensor:
 def _pixel_weight(batch: Batch) -> Tensor:
     weight = torch.exp2(batch.levels * (2 / STEPS_PER_OCTAVE))
     return F.interpolate(weight, size=batch.picture.shape[2:], mode="nearest")
-
-
-def _text_contrast(batch: Batch) -> Tensor:
-    """Return `contrast_weight` on text, 1 elsewhere: (B, 1, H, W)."""
-    return torch.where(batch.text[:, None, None, None], contrast_weight(batch.picture), 1.0)
 
 
 def _token_weight(batch: Batch, features: Features) -> Tensor:
