@@ -262,7 +262,7 @@ def test_without_avif_flat_graphics_of_many_colours_are_learned(
 
 
 def test_without_avif_flat_graphics_that_miss_a_budget_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
+    pixels = np.asarray(Image.fromarray(page(300, 400, 32)).resize((300, 220)))
     monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
     found = cotam.info(cotam.encode(pixels, target_size=len(cotam.encode(pixels, quality=0)) - 200))
     assert (found.kind, found.width) == ("learned", 300)

@@ -176,12 +176,12 @@ def _encode_within(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]
 
 def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes]) -> File:
     """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
-    if plan.payload == "learned" or (plan.payload == "either" and plan.effort == "fast"):
+    if plan.payload == "learned" or (plan.payload != "flat" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
     from cotam.codec.flat import FlatCoder
     from cotam.codec.standard import can_encode_av1
 
-    coder = FlatCoder(pixels, metadata, palette=plan.payload == "flat", effort=plan.effort)
+    coder = FlatCoder(pixels, metadata, palette=plan.payload != "page", effort=plan.effort)
     has_av1 = can_encode_av1(*pixels.shape[1::-1])
     if plan.payload == "flat":
         # Without AVIF there may be too many colours, or too many bytes.
@@ -194,14 +194,14 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     except TargetSizeError:
         return _encode_flat(coder, plan).file
     try:
-        av1 = _encode_flat(coder, plan)
+        flat = _encode_flat(coder, plan)
     except TargetSizeError:
         return learned
     from cotam.codec.flat import better
     from cotam.codec.shared import codec
 
     measured = coder.measure(learned, codec(plan.weights).decode(learned))
-    return better(measured, av1, plan.quality if plan.target_size is None else None).file
+    return better(measured, flat, plan.quality if plan.target_size is None else None).file
 
 
 def _encode_flat(coder: FlatCoder, plan: Plan) -> Coded:

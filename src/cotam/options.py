@@ -43,9 +43,9 @@ FEW_COLOURS = 32
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
-Payload = Literal["learned", "flat", "either"]
-"""How a still image is coded: by the learned codec, as "flat" graphics (lossless WebP or AV1), or by "either"
-the learned codec or AV1, whichever is better."""
+Payload = Literal["learned", "flat", "page", "scan"]
+"""How a still image is coded: by the learned codec, or as "flat" graphics (lossless WebP or AV1); or by the
+better of two, for a "page" the learned codec and AV1, for a "scan" the learned codec and flat graphics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +114,9 @@ class Options:
         """Resolve "auto" for an image, or for a ``sequence`` by its first frame, pixels uint8 (H, W, 3).
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
-        with the weight set "mllm" unless ``levels`` are given, else "none". If the profile is "auto", no
-        ``levels`` are given and the guide is "auto" or "none", flat graphics are coded as AV1 or lossless
-        WebP without a guide, and pages both as AV1 and with the learned codec, to keep the better one.
-        Sequences always use the learned codec.
+        with the weight set "mllm" unless ``levels`` are given, else "none". Only if the profile is "auto", no
+        ``levels`` are given and the guide is "auto" or "none", are still images coded otherwise than by the
+        learned codec; see `Payload`.
         """
         from cotam.guide.base import load
         from cotam.guide.content import examine
@@ -126,8 +125,9 @@ class Options:
 
         fusion = 0.0 if self.effort == "fast" else FUSION
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
-        if may_choose and not sequence and _is_flat(pixels):
-            return Plan("page", int(self.quality), self.target_size, self.effort, payload="flat")
+        payload = _flat_or_scan(pixels) if may_choose and not sequence else None
+        if payload:
+            return Plan("page", int(self.quality), self.target_size, self.effort, payload=payload)
         if self.profile in ("auto", "mllm"):
             from cotam.codec.shared import open_ahead
             from cotam.runtime import ENCODING
@@ -148,20 +148,25 @@ class Options:
             guidance=guidance,
             importance=known,
             levels=self.levels,
-            payload="either" if may_choose and content and content.is_page else "learned",
+            payload="page" if may_choose and content and content.is_page else "learned",
         )
 
 
-def _is_flat(pixels: np.ndarray) -> bool:
-    """Whether an image is flat graphics that Pillow can code."""
+def _flat_or_scan(pixels: np.ndarray) -> Literal["flat", "scan"] | None:
+    """Return how flat graphics that Pillow can code are coded; None for other images."""
     from cotam.codec.colours import has_more_colours
-    from cotam.guide.content import MIN_FLATNESS, flatness
+    from cotam.guide.content import MIN_FLATNESS, SCAN_FLATNESS, examine, flatness
 
-    if flatness(pixels) < MIN_FLATNESS and has_more_colours(pixels, FEW_COLOURS):
-        return False
+    flat = flatness(pixels)
+    few = not has_more_colours(pixels, FEW_COLOURS)
+    if flat < MIN_FLATNESS and not few:
+        return None
     from cotam.codec.flat import can_encode_flat
 
-    return can_encode_flat(pixels.shape[1], pixels.shape[0])
+    if not can_encode_flat(pixels.shape[1], pixels.shape[0]):
+        return None
+    scan = not few and flat < SCAN_FLATNESS and examine(pixels, fusion=0.0).is_page
+    return "scan" if scan else "flat"
 
 
 @dataclass(frozen=True)

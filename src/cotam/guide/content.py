@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cotam.guide.onnx import GraphGuide
 
-__all__ = ["MIN_FLATNESS", "MIN_PAGE_TEXT", "Content", "examine", "flatness"]
+__all__ = ["MIN_FLATNESS", "MIN_PAGE_TEXT", "SCAN_FLATNESS", "Content", "examine", "flatness"]
 
 MIN_PAGE_TEXT = 0.4
 """Smallest share of text of a page (docs/guide.md)."""
@@ -21,6 +21,10 @@ MIN_PAGE_TEXT = 0.4
 MIN_FLATNESS = 0.5
 """Smallest flatness of flat graphics: all training screens have more than 0.6, all training photographs less
 than 0.5 (lab/docs/screens.md)."""
+
+SCAN_FLATNESS = 0.8
+"""Flat graphics that are pages and less flat than this may be scans, whose white paper has no noise
+(lab/docs/screens.md)."""
 
 _ROWS = 512
 """Rows of pixels that `flatness` samples, evenly spaced."""
