@@ -80,19 +80,36 @@ def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
-_references = click.option("--reference", "references", metavar="SPEC", multiple=True,
-                           help="Codec to compare with.  [repeatable]  [default: the first]")  # fmt: skip
-_scores = click.option("--score", "scores", metavar="NAME", multiple=True, callback=checked(_score),
-                       help="Score in tables and curves.  [repeatable]  "
-                            "[default: the main ones of the metrics]")  # fmt: skip
+_references = click.option(
+    "--reference",
+    "references",
+    metavar="SPEC",
+    multiple=True,
+    help="Codec to compare with.  [repeatable]  [default: the first]",
+)
+_scores = click.option(
+    "--score",
+    "scores",
+    metavar="NAME",
+    multiple=True,
+    callback=checked(_score),
+    help="Score in tables and curves.  [repeatable]  [default: the main ones of the metrics]",
+)
 _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
 @folder_option("-o", "--output", "out", type=_OUT, help="Folder to write.")
-@click.option("--metric", "metrics", metavar="NAME", multiple=True, required=True, callback=checked(metric),
-              help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]")  # fmt: skip
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="NAME",
+    multiple=True,
+    required=True,
+    callback=checked(metric),
+    help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
+)
 @codecs_option(ladder)
 @_references
 @jobs
@@ -185,8 +202,14 @@ def report_command(
 
 @bench.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", "out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write the table here.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table here.",
+)
 @number_option("--rounds", default=7, show_default=True, help="Rounds, of which the median is taken.")
 @errors_shown
 def speed(image: Path, out: Path | None, rounds: int) -> None:
@@ -208,10 +231,16 @@ def speed(image: Path, out: Path | None, rounds: int) -> None:
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
 @folder_option("-o", "--output", help="Folder for rows.jsonl and table.md.")
 @click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
-@number_option("--max-frames", default=10, show_default=True,
-               help="Take at most N frames of each clip, spread evenly.")  # fmt: skip
-@click.option("--codec", "codecs", multiple=True, type=click.Choice(VIDEO_NAMES),
-              help="Compare only these codecs.  [repeatable]")  # fmt: skip
+@number_option(
+    "--max-frames", default=10, show_default=True, help="Take at most N frames of each clip, spread evenly."
+)
+@click.option(
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(VIDEO_NAMES),
+    help="Compare only these codecs.  [repeatable]",
+)
 @errors_shown
 def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with video codecs and with single frames.

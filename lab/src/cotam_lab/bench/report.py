@@ -209,8 +209,10 @@ def falls(rows: Rows, score: str) -> str:
         for key in (score, "bytes"):
             curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
             counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
-        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
-                     f"of {len(by_image)} images")  # fmt: skip
+        lines.append(
+            f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
+            f"of {len(by_image)} images"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -339,9 +341,13 @@ def label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[End]]]) -> No
                 fontweight="bold" if end.name.startswith("cotam") else "normal",
                 va="center",
                 arrowprops={
-                    "arrowstyle": "-", "color": end.colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4
+                    "arrowstyle": "-",
+                    "color": end.colour,
+                    "linewidth": 0.6,
+                    "shrinkA": 2,
+                    "shrinkB": 4,
                 },
-            )  # fmt: skip
+            )
 
 
 def _short(codec: str) -> str:

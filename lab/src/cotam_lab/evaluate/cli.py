@@ -32,8 +32,13 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 
 @click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("questions", type=_FILE)
-@folder_option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path),
-               help="Folder for rows.jsonl, summary.md and curves.")  # fmt: skip
+@folder_option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for rows.jsonl, summary.md and curves.",
+)
 @click.option(
     "--model",
     metavar="NAME",
@@ -42,9 +47,11 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 )
 @click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
 @codecs_option(_ladder, "none, for the original images; ")
-@click.option("--choices", type=click.Choice(["letter", "likelihood"]),
-              help="Ask for a letter, or take the most likely text.  "
-                   "[default: likelihood; letter with --endpoint]")  # fmt: skip
+@click.option(
+    "--choices",
+    type=click.Choice(["letter", "likelihood"]),
+    help="Ask for a letter, or take the most likely text.  [default: likelihood; letter with --endpoint]",
+)
 @click.option(
     "--tokens",
     "adapter",
@@ -60,8 +67,13 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option(
     "--device", metavar="NAME", help="Device of a local model, as torch names it.  [default: a GPU if any]"
 )
-@click.option("--key-env", metavar="NAME", default="OPENAI_API_KEY", show_default=True,
-              help="Environment variable with the endpoint's key.")  # fmt: skip
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    help="Environment variable with the endpoint's key.",
+)
 @number_option("-j", "--jobs", default=4, show_default=True, help="Questions to an endpoint at a time.")
 @errors_shown
 def main(

@@ -33,9 +33,16 @@ LEVELS = {
 """Level as in the distortion study → tasks."""
 
 DRAWN = {
-    "large text": 2.0, "small text": 2.0, "counting": 1.0, "more": 0.75, "colour": 1.0, "shape": 0.75,
-    "position": 1.25, "corner": 0.75, "larger": 0.75,
-}  # fmt: skip
+    "large text": 2.0,
+    "small text": 2.0,
+    "counting": 1.0,
+    "more": 0.75,
+    "colour": 1.0,
+    "shape": 0.75,
+    "position": 1.25,
+    "corner": 0.75,
+    "larger": 0.75,
+}
 """Task → number of synthetic questions, relative to ``count``."""
 
 _SEED = 7  # training seeds have four numbers, these two

@@ -39,10 +39,21 @@ __all__ = ["REHEARSAL", "Batch", "Batches", "Schedule", "losses", "train"]
 
 FIRST = {"class": 0.5, "caption": 0.4, "kind": 0.1}
 SECOND = {
-    "large text": 0.13, "text": 0.1, "small text": 0.1, "counting": 0.13, "more": 0.05, "colour": 0.06,
-    "shape": 0.05, "position": 0.1, "corner": 0.04, "larger": 0.04, "class": 0.06, "kind": 0.04,
-    "animal": 0.04, "caption": 0.06,
-}  # fmt: skip
+    "large text": 0.13,
+    "text": 0.1,
+    "small text": 0.1,
+    "counting": 0.13,
+    "more": 0.05,
+    "colour": 0.06,
+    "shape": 0.05,
+    "position": 0.1,
+    "corner": 0.04,
+    "larger": 0.04,
+    "class": 0.06,
+    "kind": 0.04,
+    "animal": 0.04,
+    "caption": 0.06,
+}
 """Task → share of the items of each stage."""
 
 _IGNORED = -100

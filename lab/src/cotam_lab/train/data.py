@@ -24,7 +24,7 @@ LONG_SIDE = 2000
 """Largest side of packed photographs; the reduction also removes their JPEG artefacts."""
 
 
-def pictures(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
+def image_files(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
     """Return the image files below ``folder``, sorted by name, without 0, 10, 20 … if those are held out."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
