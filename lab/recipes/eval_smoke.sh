@@ -1,9 +1,9 @@
 #!/bin/sh
-# eval_smoke.sh [IMAGES [OUT]]: cotam eval from end to end with a seeded, untrained LLaVA of a few thousand parameters.
-# ITS ACCURACY MEANS NOTHING, and the summary says so.
+# eval_smoke.sh [IMAGES [OUT]]: run cotam eval end to end with an untrained LLaVA of a few thousand parameters.
+# Its accuracy means nothing.
 #
 # IMAGES is a folder (kodak/images in ../shared/data); OUT (results/eval_smoke) gets model, questions and results. LIMIT
-# questions (6), each after 5 codecs; a minute, mostly to import torch. Run again, it asks nothing. Needs: pip install . ./lab
+# questions (6) with 5 codecs each take a minute, mostly to import torch. Needs: pip install . ./lab
 set -eu
 
 here=$(dirname "$0")

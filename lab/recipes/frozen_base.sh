@@ -1,10 +1,9 @@
 #!/bin/sh
-# frozen_base.sh [DATA [OUT]]: rate of mllm without guide beside the float set base 28dd65d4332d of commit 21da0bb, which
-# codes and decodes in a worktree of its own (view human, no guide). Scored by today's metrics.
+# frozen_base.sh [DATA [OUT]]: rate of mllm without guide against the float set base 28dd65d4332d of commit 21da0bb, which
+# codes and decodes in a worktree of its own (view human, no guide). Today's metrics score both.
 #
-# DATA holds the folder kodak (../shared/data if not given); OUT gets rows.jsonl, table.md and the decoded images
-# (results/frozen_base). LIMIT takes so many images only. 384 rows, one to two seconds of a core each.
-# Needs what mllm_rd.sh needs, and git.
+# DATA (../shared/data) holds kodak; OUT (results/frozen_base) gets rows.jsonl, table.md and the decoded images. LIMIT is a
+# number of images. 384 rows, one to two seconds of a core each. Needs what mllm_rd.sh needs, and git.
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,9 +1,8 @@
 #!/bin/sh
-# guide_cost.sh [DATA [OUT]]: size of files with a guide against none, for both policies, on eight Kodak images.
+# guide_cost.sh [DATA [OUT]]: file size with a guide against none, for both policies, on eight Kodak images.
 #
-# DATA holds the folder kodak (../shared/data); OUT (results/guide_cost) gets rows.jsonl and table.md: compare the column
-# bpp. The guide is the energy of gradients, which needs no training. Five minutes on one core.
-# Needs: pip install . ./lab
+# DATA (../shared/data) holds kodak; OUT (results/guide_cost) gets rows.jsonl and table.md: compare the column bpp. The
+# guide is the energy of gradients, which needs no training. Five minutes on one core. Needs: pip install . ./lab
 set -eu
 
 here=$(dirname "$0")

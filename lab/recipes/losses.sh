@@ -1,9 +1,9 @@
 #!/bin/sh
-# losses.sh [PACK [FILE …]]: loss of weights and its parts over the same 48 crops, residuals rounded: a table.
+# losses.sh [PACK [FILE …]]: table of loss terms of several weights on the same 48 crops, with rounded residuals.
 #
-# PACK is the pack that lab/recipes/train_codec.sh makes (runs/codec/pack); FILEs are checkpoints or weights in torch
-# (lab/training/base.safetensors and mllm.safetensors). CROPS: another number. About a minute a file on one free core.
-# Needs what lab/recipes/train_mllm.sh needs.
+# PACK is the pack made by lab/recipes/train_codec.sh (runs/codec/pack); FILEs are checkpoints or weights in torch
+# (lab/training/base.safetensors and mllm.safetensors). CROPS is another number. A minute per file on one free core.
+# Needs what train_mllm.sh needs.
 set -eu
 
 here=$(dirname "$0")

