@@ -13,5 +13,5 @@ set --
 for codec in ${CODECS:-}; do
     set -- "$@" --codec "$codec"
 done
-exec "${PYTHON:-python3}" -m cotam_lab.study.cli --photos "$data/kodak" --pages "$data/documents" \
+exec "${PYTHON:-python3}" -m cotam analyze --photos "$data/kodak" --pages "$data/documents" \
     --objects "$data/objects" -o "$out" --limit "${LIMIT:-24}" --count-scenes "${SCENES:-96}" "$@"

@@ -16,7 +16,7 @@ trap 'git -C "$here" worktree remove --force "$old/21da0bb"; rmdir "$old"' EXIT
 git -C "$here" worktree add -q --detach "$old/21da0bb" 21da0bb
 
 rm -f "$out/rows.jsonl"
-"$python" -m cotam_lab.bench.cli sweep "$data/kodak" -o "$out" --metric features --metric class --log-rate \
+"$python" -m cotam bench sweep "$data/kodak" -o "$out" --metric features --metric class --log-rate \
     --codec "cotam:profile=mllm,guide=none@$qualities" ${LIMIT:+--limit "$LIMIT"}
 
 PYTHONPATH=$old/21da0bb/src "$python" - "$out" "$data/kodak" "$qualities" <<'END'
@@ -54,5 +54,5 @@ with (out / "rows.jsonl").open("a") as rows:
             row |= scored.score(original, to_rgb(out / decoded), ())
         rows.write(json.dumps(row) + "\n")
 END
-"$python" -m cotam_lab.bench.cli report "$out" -o "$out/table.md" --reference "frozen base" --score features \
+"$python" -m cotam bench report "$out" -o "$out/table.md" --reference "frozen base" --score features \
     --score shallow --score middle --score late --score deep --score attended --score whole --score class_overlap

@@ -11,6 +11,6 @@ out=${2:-results/guide_cost}
 python=${PYTHON:-python3}
 "$python" "$here/../../tests/guides.py" "$out/guides"
 guided="cotam:profile=mllm,guide=$out/guides/energy.onnx"
-OMP_NUM_THREADS=1 exec "$python" -m cotam_lab.bench.cli sweep "$data/kodak" -o "$out" --limit 8 --metric fidelity \
+OMP_NUM_THREADS=1 exec "$python" -m cotam bench sweep "$data/kodak" -o "$out" --limit 8 --metric fidelity \
     --codec "cotam:profile=mllm,guide=none@0,15,40" --codec "$guided,guide_policy=log@0,15,40" \
     --codec "$guided,guide_policy=ternary@0,15,40"

@@ -69,6 +69,6 @@ with (run / "rows.jsonl").open("w") as rows:
                     size = {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / pixels[..., 0].size, "encode_s": 0.0, "decode_s": 0.0}
                     rows.write(json.dumps(row | size | scores) + "\n")
 END
-"$python" -m cotam_lab.bench.cli report "$run" -o "$run/table.md" --reference base --score features --score shallow \
+"$python" -m cotam bench report "$run" -o "$run/table.md" --reference base --score features --score shallow \
     --score middle --score late --score deep --score attended --score whole --title "The paper's configuration, $encoder"
 echo "$run/table.md"

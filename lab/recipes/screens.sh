@@ -13,7 +13,7 @@ set -eu
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/screens}
 python=${PYTHON:-python3}
-sweep() { "$python" -m cotam_lab.bench.cli sweep --side 1568 --jobs 1 --metric contrast "$@"; }
+sweep() { "$python" -m cotam bench sweep --side 1568 --jobs 1 --metric contrast "$@"; }
 av1=avif:autotiling=false,max_threads=2,enable-paeth-intra=0,disable-trellis-quant=1,enable-restoration=0
 if [ "${FIT:-}" ]; then
     sweep "$data/train/screens" -o "$out/scale" --limit 18 \
@@ -31,5 +31,5 @@ fi
 sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
     --metric tesseract --metric reading --metric features \
     $(for codec in ${CODECS:-cotam@2,18,36,60 avif@2,10,22,36}; do echo "--codec $codec"; done)
-"$python" -m cotam_lab.bench.cli report "$out" -o "$out/tables.md" --reference avif \
+"$python" -m cotam bench report "$out" -o "$out/tables.md" --reference avif \
     --score words_kept --score tesseract_kept --score contrast --score features

@@ -9,7 +9,7 @@ set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/standard}
-bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+bench="${PYTHON:-python3} -m cotam bench"
 
 for set in ${SETS:-documents screens kodak objects}; do
     case $set in

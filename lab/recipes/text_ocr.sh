@@ -17,7 +17,7 @@ for pack in ${PACKS:-documents ocr charts}; do
     charts) avif=0,5,12,22 ours=4,14,26,40 metric=reading ;;
     *) echo "PACKS are documents, ocr and charts, not $pack" >&2 && exit 2 ;;
     esac
-    "${PYTHON:-python3}" -m cotam_lab.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --metric "$metric" \
+    "${PYTHON:-python3}" -m cotam bench sweep "$data/$pack" -o "${2:-results/text}/$pack" --metric "$metric" \
         --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:profile=mllm,guide=none@$ours" --codec "cotam@$ours" \
         --reference avif --reference "$base" --reference cotam:profile=mllm,guide=none ${LIMIT:+--limit "$LIMIT"}
 done

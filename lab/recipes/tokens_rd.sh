@@ -9,7 +9,7 @@ set -eu
 here=$(dirname "$0")
 data=${1:-$here/../../../shared/data}
 out=${2:-results/tokens}
-bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+bench="${PYTHON:-python3} -m cotam bench"
 qualities=0,8,17,26,35,44,54,64
 base=cotam:profile=base,guide=none,view=human
 

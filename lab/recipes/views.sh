@@ -6,6 +6,6 @@
 set -eu
 
 qualities=0,8,17,26,35,44,54,64
-"${PYTHON:-python3}" -m cotam_lab.bench.cli sweep "${1:-$(dirname "$0")/../../../shared/data}/kodak" -o "${2:-results/views}" --log-rate \
+"${PYTHON:-python3}" -m cotam bench sweep "${1:-$(dirname "$0")/../../../shared/data}/kodak" -o "${2:-results/views}" --log-rate \
     --metric fidelity --reference cotam:profile=mllm,guide=none,view=mllm ${LIMIT:+--limit "$LIMIT"} \
     --codec "cotam:profile=mllm,guide=none,view=mllm@$qualities" --codec "cotam:profile=mllm,guide=none,view=human@$qualities"

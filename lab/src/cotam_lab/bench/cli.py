@@ -273,7 +273,3 @@ def _samples(folders: Sequence[Path], limit: int | None, every: int, *, labelled
     if len({one.name for one in found}) < len(found):
         raise InputError("two of the folders have the same name: measure them one by one")
     return found
-
-
-if __name__ == "__main__":
-    bench()

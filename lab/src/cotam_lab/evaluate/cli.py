@@ -189,7 +189,3 @@ def _curves(questions: Sequence[Question], rows: Rows, out: Path, title: str) ->
         if len({row["quality"] for row in own if row["quality"] is not None}) > 1:
             files = [out / f"curve-{metric}.svg", out / f"curve-{metric}.png"]
             report.curve_figure(own, ["answers"], files, title=f"{title}: {metric}")
-
-
-if __name__ == "__main__":
-    main()

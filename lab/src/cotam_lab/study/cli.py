@@ -104,7 +104,3 @@ def _packs(
         "small_text": [TEXT],
         "counting": [COUNT],
     }
-
-
-if __name__ == "__main__":
-    analyze()
