@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -43,7 +43,7 @@ NORMALISATION = {
     "dinov2": IMAGENET,
     "dinov2_with_registers": IMAGENET,
 }
-"""Mean and deviation of each family's pictures, where a model's folder states none."""
+"""Mean and deviation of each family's images, where a model's folder states none."""
 
 REVISIONS = {
     "openai/clip-vit-base-patch16": "57c216476eefef5ab752ec549e440a49ae4ae5f3",
@@ -81,7 +81,14 @@ class Features:
     attention: Tensor | None = None
 
 
-class Teacher(nn.Module):
+class Frozen(nn.Module):
+    """A network that stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+class Teacher(Frozen):
     """A frozen ViT: images (B, 3, H, W) in 0 … 1 → `Features`.
 
     Images are cropped to multiples of the patch, and positions interpolated. With ``side`` they are first reduced to a
@@ -105,10 +112,6 @@ class Teacher(nn.Module):
         for key, values in zip(("mean", "std"), normalisation, strict=True):
             self.register_buffer(key, torch.tensor(values)[None, :, None, None], persistent=False)
 
-    def train(self, mode: bool = True) -> Teacher:
-        """A teacher stays in evaluation mode."""
-        return super().train(False)
-
     def forward(self, picture: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
         """Encode images, see the class.
 
@@ -129,7 +132,7 @@ class Teacher(nn.Module):
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
 
     def run(self, picture: Tensor, **options: bool) -> Any:
-        """What transformers gives for pictures whose sides are multiples of the patch."""
+        """Run the model of transformers on images whose sides are multiples of the patch."""
         if getattr(self.model.config, "model_type", "").startswith(("clip", "siglip")):
             options["interpolate_pos_encoding"] = True
         return self.model((picture - self.mean) / self.std, **options)
@@ -224,7 +227,7 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
     return batch.permute(0, 3, 1, 2).float() / 255
 
 
-class Reader(nn.Module):
+class Reader(Frozen):
     """The convolutions of EasyOCR's English recogniser of text lines.
 
     Images (B, 3, H, W) in 0 … 1 → feature maps after the fourth and the sixth convolution.
@@ -250,10 +253,6 @@ class Reader(nn.Module):
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         self.net.load_state_dict({k: v for k, v in own.items() if int(k.split(".")[0]) < len(self.net)})
         self.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Reader:
-        """A teacher stays in evaluation mode."""
-        return super().train(False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         red, green, blue = picture.unbind(1)
