@@ -34,7 +34,7 @@ from cotam_lab.nets.entropy import (
 from cotam_lab.nets.hyper import HyperContext
 from cotam_lab.nets.integers import Steps
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste, space
-from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
+from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, turns
 
 LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 """Range of lambda in bpp + lambda · 255² · MSE; log-linear in quality."""
@@ -201,9 +201,6 @@ class MeanStep(nn.Module):
         self.block = Block(shape.context, integers=True)
         self.leave = Pointwise(shape.context, shape.latents)
 
-    def forward(self, *known: Tensor) -> Tensor:
-        return self.leave(self.block(self.enter(torch.cat(known, 1))))
-
     def quarter(self, number: int, known: Tensor) -> Tensor:
         """Return the means of the latents that step ``number`` codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
         x = turns(self.block(self.enter(known)))
@@ -221,11 +218,6 @@ class Means(nn.Module):
         self.first = MeanStep(shape, shape.context + 1)
         later = shape.context + 1 + shape.latents
         self.later = nn.ModuleList(MeanStep(shape, later) for _ in range(STEPS - 1))
-
-    def step(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
-        if number == 0:
-            return self.first(features, gain)
-        return self.later[number - 1](features, gain, known)
 
     def quarter(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
         """Return the means of the latents that a step codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
@@ -248,13 +240,6 @@ class Means(nn.Module):
             residuals.append(residual)
             known.append(decoded)
         return merge(residuals), merge(known)
-
-    def decode(self, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
-        """Symbols / gains (B, M, h, w) → ŷ."""
-        known = torch.zeros_like(dequantised)
-        for number, mask in enumerate(step_masks(dequantised)):
-            known = known + mask * (self.step(number, features, gain, known) + dequantised)
-        return known
 
 
 @dataclass(frozen=True)
