@@ -50,7 +50,7 @@ def test_a_sweep_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(bench, arguments)
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in out.iterdir()) == ["curve.png", "curve.svg", "rows.jsonl", "table.md"]
-    assert "Beside jpeg" in result.stdout
+    assert "Against jpeg" in result.stdout
     assert "Nothing is compared with avif-psnr: it was not measured." in result.stdout
     assert (out / "table.md").read_text("utf-8") in result.stdout
     assert len((out / "rows.jsonl").read_text().splitlines()) == 2 * 2 * 2
@@ -109,7 +109,7 @@ def test_sweep_takes_metrics_codecs_and_variants(pack: Path, tmp_path: Path) -> 
     arguments += ["cotam:view=human@20,60", "--every", "2"]
     first = CliRunner().invoke(bench, [*arguments, "--metric", "fidelity"])
     assert first.exit_code == 0, first.output
-    assert "Beside jpeg" in first.stdout
+    assert "Against jpeg" in first.stdout
     assert "| cotam:view=human | PSNR |" in first.stdout
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert [(row["codec"], row["quality"], row["image"]) for row in rows] == [
@@ -123,7 +123,7 @@ def test_sweep_takes_metrics_codecs_and_variants(pack: Path, tmp_path: Path) -> 
     more += ["--reference", "cotam:view=human"]
     second = CliRunner().invoke(bench, more)
     assert second.exit_code == 0, second.output
-    assert "Beside cotam:view=human" in second.stdout
+    assert "Against cotam:view=human" in second.stdout
     assert "PSNR" not in second.stdout
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert all({"psnr", "class", "bytes"} <= set(row) for row in rows[4:])

@@ -48,7 +48,7 @@ def test_page_has_all_and_needs_nothing() -> None:
     assert text.count("<svg") == 1
     assert "1 rows with errors" in text
     assert "ValueError: &lt;no&gt;" in text
-    assert "Beside jpeg" in text
+    assert "Against jpeg" in text
     assert '<meta name="viewport"' in text
     sources = re.findall(r'(?:src|href)="([^"]{0,9})', text)
     assert all(source.startswith(("data:", "#")) for source in sources)

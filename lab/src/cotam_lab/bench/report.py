@@ -172,7 +172,7 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         if one.rate_interval and one.rate_interval.without > 0.01:
             missing = f"{100 * one.rate_interval.without:.0f} % of the resamples have no BD-rate"
             remarks.append(f"{one.codec}, {name}: {missing}; the interval is that of the others.")
-    title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
+    title = f"Against {reference}: less rate is negative, better quality positive.\n\n"
     return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
 
 
@@ -258,7 +258,7 @@ class End(NamedTuple):
 
 
 def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes]:
-    """Add so many axes to a figure, in rows of ``across``; ``options`` are those of `Figure.subplots`."""
+    """Add axes to a figure, in rows of ``across``; ``options`` are those of `Figure.subplots`."""
     found = list(figure.subplots(-(-count // across), across, squeeze=False, **options).flat)
     for axes in found[count:]:
         axes.remove()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from pytorch_msssim import ms_ssim as similarity_of
 
-from cotam.image.psnr import MAX_DECIBEL, psnr
+from cotam.image.psnr import psnr
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes
+from cotam_lab.metrics.base import Metric, check_sizes, decibel
 
 __all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "ms_ssim"]
 
@@ -28,8 +27,8 @@ def ms_ssim(original: Pixels, decoded: Pixels) -> float:
 def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
     check_sizes(original, decoded)
     similarity = None if min(original.shape[:2]) < MS_SSIM_MIN_SIDE else ms_ssim(original, decoded)
-    decibel = None if similarity is None else -10 * math.log10(max(1 - similarity, 10 ** (-MAX_DECIBEL / 10)))
-    return {"psnr": psnr(original, decoded), "ms_ssim": similarity, "ms_ssim_db": decibel}
+    in_db = None if similarity is None else decibel(1 - similarity)
+    return {"psnr": psnr(original, decoded), "ms_ssim": similarity, "ms_ssim_db": in_db}
 
 
 FIDELITY = Metric("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), ("psnr", "ms_ssim_db"), _score)

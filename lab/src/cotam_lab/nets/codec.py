@@ -85,7 +85,7 @@ class Analysis(nn.Module):
 
 
 class Residual(nn.Module):
-    """An adapter's residual beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
+    """An adapter's residual parallel to one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()

@@ -181,7 +181,7 @@ def load_teacher(
     name : CLIP, SigLIP or DINOv2 model of transformers, whole or its vision tower
     revision : of a hub model; None is that in `REVISIONS`, else main
     attention : load it so that `Teacher` can give attention; a little slower
-    depth : so many first layers alone
+    depth : number of first layers to load; by default all
 
     Raises InputError if there is no such model, it is damaged, of another architecture, or has fewer layers.
     """

@@ -79,7 +79,7 @@ class Settings:
     Attributes
     ----------
     side : pixels a side to which images are resized; a multiple of patch × ``pool``
-    pool : so many tokens a side become one
+    pool : tokens a side that are merged into one
     layers : of the vision encoder, whose tokens are concatenated; 0 is before the first
     hidden : width of the connector's hidden layer
     rank : of the changes to each matrix of the language model

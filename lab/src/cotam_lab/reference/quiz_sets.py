@@ -263,9 +263,7 @@ def _table(sets: dict[str, list[Question]]) -> str:
         for (group, metric), own in sorted(groups.items()):
             images = len({question.images for question in own})
             lines.append([name, group, metric, str(len(own)), str(images), f"{100 * chance(own):.0f} %"])
-    about = (
-        "Held out: no training saw these images, nor the words to read. Chance is the best score without\n"
-    )
+    about = "Neither these images nor the words to read were used in training. Chance is the best score\n"
     header = ["file", "level: task", "metric", "questions", "images", "chance"]
     total = sum(map(len, sets.values()))
     return f"{about}without seeing the image.\n\n{table(header, lines, numbers_from=6)}\n{total} questions.\n"
