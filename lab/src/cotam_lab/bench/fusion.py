@@ -1,7 +1,7 @@
 """Compare weights of a guide's local maps on large images, with real files (`lab/recipes/guide_fusion.sh`).
 
-Photos are scored by features of DINOv2-S, of the whole image, reduced, and of its tiles at full scale, as models
-with tiles encode them; documents by the word accuracy of RapidOCR.
+Photos are scored by features of DINOv2-S, of the whole image, reduced, and of its tiles at full scale;
+documents by the word accuracy of RapidOCR.
 """
 
 from __future__ import annotations
