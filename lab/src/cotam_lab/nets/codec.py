@@ -99,7 +99,7 @@ class Residual(nn.Module):
         return space(x, self, self.space_steps, 0.0, residual=False)
 
 
-class PictureAdapter(nn.Module):
+class ImageAdapter(nn.Module):
     """The image adapter: a residual parallel to every block of the synthesis, for a second view.
 
     Since it is parallel, the receptive field of the synthesis stays the same.
@@ -139,7 +139,7 @@ class Synthesis(nn.Module):
         self,
         latents: Tensor,
         gain: Tensor,
-        adapter: PictureAdapter | None = None,
+        adapter: ImageAdapter | None = None,
         strength: Tensor | float = 1.0,
     ) -> Tensor:
         def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
@@ -263,7 +263,7 @@ class Codec(nn.Module):
         self.shape = shape
         self.analysis = Analysis(shape)
         self.synthesis = Synthesis(shape)
-        self.adapter = PictureAdapter(shape)
+        self.adapter = ImageAdapter(shape)
         self.hyper_analysis = HyperAnalysis(shape)
         self.hyper_synthesis = HyperSynthesis(shape)
         self.means = Means(shape)
@@ -302,7 +302,7 @@ class Codec(nn.Module):
         levels : (B, 1, H/32, W/32) float, integers in ±7
         noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
             latents are always rounded
-        adapted : decode with the picture adapter
+        adapted : decode with the image adapter
         """
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()

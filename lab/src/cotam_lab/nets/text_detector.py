@@ -51,9 +51,9 @@ class TextDetector(Frozen):
             self.register_buffer(name, torch.tensor(values)[None, :, None, None], persistent=False)
         self.eval().requires_grad_(False)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        height, width = picture.shape[2:]
-        x = F.pad((picture - self.mean) / self.std, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[2:]
+        x = F.pad((image - self.mean) / self.std, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
         seen: list[Tensor] = []
         for stage in self.stages:
             assert isinstance(stage, nn.ModuleDict)
