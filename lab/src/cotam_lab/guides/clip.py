@@ -48,7 +48,7 @@ class ClipGuide:
     Attributes
     ----------
     name : model, commit if it has one, and layers
-    side : long side in pixels of what the encoder sees
+    side : long side in pixels of the encoder's input
     multiple : patch size: both sides are multiples of it
     """
 
