@@ -12,12 +12,13 @@ from gateway_servers import Model, running
 from PIL import Image
 from synthetic import picture
 
-from cotam_lab.evaluate.cli import _some, main
+from cotam.cli.main import main as cotam
+from cotam_lab.evaluate.cli import _some
 from cotam_lab.evaluate.questions import read_questions
 
 
 def called(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)])
+    return CliRunner().invoke(cotam, ["eval", *map(str, arguments)])
 
 
 @pytest.fixture

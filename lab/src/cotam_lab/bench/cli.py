@@ -68,7 +68,7 @@ def _score(key: str) -> str:
 
 
 def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a CotamError as one line, exit code 1."""
+    """Show a CotamError of a module run by ``python -m`` as one line, exit code 1; `cotam` does so itself."""
 
     @wraps(command)
     def shown(*arguments: Any, **values: Any) -> None:
@@ -118,7 +118,6 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 @number_option("--side", metavar="PIXELS", help="Shrink images to this long side first.")
 @_scores
 @_log_rate
-@errors_shown
 def sweep(
     folders: tuple[Path, ...],
     out: Path,
@@ -168,7 +167,6 @@ def sweep(
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @_scores
 @_log_rate
-@errors_shown
 def report_command(
     files: tuple[Path, ...],
     out: Path,
@@ -211,7 +209,6 @@ def report_command(
     help="Also write the table here.",
 )
 @number_option("--rounds", default=7, show_default=True, help="Rounds, of which the median is taken.")
-@errors_shown
 def speed(image: Path, out: Path | None, rounds: int) -> None:
     """Time cotam, AVIF and WebP on IMAGE.
 
@@ -241,7 +238,6 @@ def speed(image: Path, out: Path | None, rounds: int) -> None:
     type=click.Choice(VIDEO_NAMES),
     help="Compare only these codecs.  [repeatable]",
 )
-@errors_shown
 def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with video codecs and with single frames.
 

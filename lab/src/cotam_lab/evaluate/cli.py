@@ -11,7 +11,7 @@ import click
 
 from cotam.errors import InputError
 from cotam.files import write_whole
-from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown, folder_option, number_option
+from cotam_lab.bench.cli import Ladders, codecs_option, folder_option, number_option
 from cotam_lab.bench.specs import ladder as codec_ladder
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Environment variable with the endpoint's key.",
 )
 @number_option("-j", "--jobs", default=4, show_default=True, help="Questions to an endpoint at a time.")
-@errors_shown
 def main(
     questions: Path,
     out: Path,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cotam.files import write_whole
-from cotam_lab.bench.cli import FOLDER, Ladders, checked, errors_shown, folder_option, jobs, number_option
+from cotam_lab.bench.cli import FOLDER, Ladders, checked, folder_option, jobs, number_option
 from cotam_lab.bench.specs import ladder
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 @number_option("--count-scenes", default=48, show_default=True, help="Number of scenes for counting.")
 @click.option("--seed", metavar="N", default=1, show_default=True, help="Seed of the scenes.")
 @jobs
-@errors_shown
 def analyze(
     photos: Path,
     pages: Path,
