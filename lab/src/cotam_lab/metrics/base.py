@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cotam.errors import InputError
-from cotam.image.psnr import MAX_DECIBEL
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["METRICS", "Metric", "check_sizes", "decibel", "metric", "remember_last_image"]
+__all__ = ["METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
 
 METRICS = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
 
@@ -76,11 +74,6 @@ def remember_last_image(function: Callable[..., T]) -> Callable[..., T]:
         return last[0][1]
 
     return remembered
-
-
-def decibel(distance: float) -> float:
-    """Convert a distance, 0 if equal, to −10 log10(distance) in dB, at most `MAX_DECIBEL`."""
-    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
 
 
 def check_sizes(original: Pixels, decoded: Pixels) -> None:

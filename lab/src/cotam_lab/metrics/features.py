@@ -13,7 +13,8 @@ import torch
 from transformers.utils import logging
 
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes, decibel, remember_last_image
+from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.fidelity import decibel
 from cotam_lab.nets.teachers import OFFLINE as DEFAULT
 from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from pytorch_msssim import ms_ssim as similarity_of
 
-from cotam.image.psnr import psnr
+from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes, decibel
+from cotam_lab.metrics.base import Metric, check_sizes
 
-__all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "ms_ssim"]
+__all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "decibel", "ms_ssim"]
 
 MS_SSIM_MIN_SIDE = 161
 """Pixels of the shorter side below which the fifth scale is smaller than the window."""
+
+
+def decibel(distance: float) -> float:
+    """Convert a distance, 0 if equal, to −10 log10(distance) in dB, at most `MAX_DECIBEL`."""
+    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
 
 
 def ms_ssim(original: Pixels, decoded: Pixels) -> float:

@@ -14,7 +14,8 @@ from cotam.codec.contrast import balanced_error, contrast_error
 from cotam.compare.words import share_read
 from cotam.errors import CotamError
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, decibel, remember_last_image
+from cotam_lab.metrics.base import Metric, remember_last_image
+from cotam_lab.metrics.fidelity import decibel
 
 __all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]
 
