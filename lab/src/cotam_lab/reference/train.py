@@ -56,6 +56,8 @@ SECOND = {
 }
 """Task → share of the items of each stage."""
 
+SAVE_MINUTES = 3.0
+
 _IGNORED = -100
 
 
@@ -183,7 +185,6 @@ def train(
     minutes: float | None = None,
     workers: int = 0,
     log_every: int = 50,
-    save_minutes: float = 3.0,
 ) -> Path | None:
     """Train until ``schedule.steps`` or for ``minutes``; continue from ``run/checkpoint.pt`` if it exists.
 
@@ -192,7 +193,6 @@ def train(
     model, processor : from `cotam_lab.reference.model.assemble` with the same settings
     run : gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``
     workers : processes that draw images; 0 draws them in this one
-    log_every, save_minutes
 
     Returns
     -------
@@ -213,7 +213,7 @@ def train(
         now = time.monotonic()
         if asked_to_stop or (minutes is not None and now - started > 60 * minutes):
             break
-        if now - saved_at > 60 * save_minutes:
+        if now - saved_at > 60 * SAVE_MINUTES:
             state.save()
             saved_at = now
     state.save()
