@@ -1,12 +1,12 @@
 #!/bin/sh
-# arm64.sh [FOLDER]: decode tests/golden with an arm64 Python under emulation: its symbols must be those of old, its
-# pixels those of this machine up to one level. Prints both, and the time that the emulation takes.
+# arm64.sh [FOLDER]: decode tests/golden with an emulated arm64 Python. Symbols must equal the golden ones, pixels those of
+# this machine within one level. Prints both, and the time.
 #
-# Puts 800 MB into FOLDER (arm64-root): from Debian 13 an emulator, and libc and Python for arm64; from PyPI the
-# wheels for that. Nothing is installed, and nothing there is kept up to date: remove FOLDER to fetch it anew. CPUS
-# names the processors to be emulated: the oldest with 64 bits, without dot products, and one that has everything.
-# Needs a Debian x86-64 machine with apt, the network, and: pip install cotam. Beside other work it took 23 minutes for a
-# processor, most of them for one golden file of many bands.
+# FOLDER (arm64-root) gets 800 MB: an emulator, libc and Python for arm64 from Debian 13, and wheels for that from PyPI.
+# Nothing is installed; remove FOLDER to fetch it anew. CPUS names the emulated processors: by default the oldest 64-bit
+# one, without dot products, and one with all features. 23 minutes per processor on a busy machine, most of them for one
+# golden file of many bands.
+# Needs a Debian x86-64 machine with apt, the network, and: pip install .
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# batch.sh [FOLDER [COUNT]]: COUNT (2,000) crops of 256×256 through cotam batch with one process, with two, and back;
-# with RAY=1 also with a local Ray cluster. Prints wall and processor time and bytes; fails if outputs are not equal.
+# batch.sh [FOLDER [COUNT]]: run COUNT (2,000) crops of 256×256 through cotam batch with one process, with two, and back;
+# with RAY=1 also on a local Ray cluster. Prints wall and processor time and bytes; fails if outputs differ.
 #
-# FOLDER holds images (kodak/images in ../shared/data). Some ten minutes on two idle cores.
+# FOLDER holds images (kodak/images in ../shared/data). Ten minutes on two idle cores.
 # Needs GNU time and: pip install . (RAY=1: '.[ray]')
 set -eu
 

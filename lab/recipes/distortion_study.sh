@@ -1,11 +1,10 @@
 #!/bin/sh
-# distortion_study.sh [DATA [OUT]]: what compression breaks, as a page: layers, attention, text, class, counting.
+# distortion_study.sh [DATA [OUT]]: what compression breaks: layers, attention, text, class, counting.
 #
-# DATA holds the folders kodak, documents and objects (../shared/data if not given); OUT (results/study) gets the
-# scenes, their rows and report.html. LIMIT photos and as many pages (24), SCENES to count in (96), CODECS with their
-# qualities ("jpeg@2,9,24 cotam@0,17,42"; five rates each of jpeg, webp, avif and cotam if not given). Without these some 8,000
-# scores, half of them of RapidOCR, each about a second of a core; run again, it continues.
-# Needs what mllm_rd.sh needs.
+# DATA (../shared/data) holds kodak, documents and objects; OUT (results/study) gets scenes, rows and report.html. Settings:
+# LIMIT, photos and as many pages (24); SCENES for counting (96); CODECS with qualities ("jpeg@2,9,24 cotam@0,17,42"; by
+# default five rates each of jpeg, webp, avif and cotam). By default 8,000 scores, half of them of RapidOCR, each about a
+# second of a core. Run again, it continues. Needs what mllm_rd.sh needs.
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
@@ -14,5 +13,5 @@ set --
 for codec in ${CODECS:-}; do
     set -- "$@" --codec "$codec"
 done
-exec "${PYTHON:-python3}" -m cotam_lab.study.cli --photos "$data/kodak" --pages "$data/documents" \
+exec "${PYTHON:-python3}" -m cotam analyze --photos "$data/kodak" --pages "$data/documents" \
     --objects "$data/objects" -o "$out" --limit "${LIMIT:-24}" --count-scenes "${SCENES:-96}" "$@"

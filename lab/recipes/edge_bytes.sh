@@ -1,9 +1,8 @@
 #!/bin/sh
-# edge_bytes.sh [DATA [OUT]]: bytes of requests before and after cotam edge, for images as JPEG of quality 85; Kodak
-# and 16 of objects. A model server with fixed answers, cotam serve and cotam edge run on loopback.
+# edge_bytes.sh [DATA [OUT]]: bytes of requests before and after cotam edge, for JPEG images of quality 85: Kodak and 16 of
+# objects. A model server with fixed answers, cotam serve and cotam edge run on loopback.
 #
-# DATA holds the folders kodak and objects (../shared/data). Two minutes on two cores. Needs curl and:
-# pip install '.[serve]'
+# DATA (../shared/data) holds kodak and objects. Two minutes on two cores. Needs curl and: pip install '.[serve]'
 set -eu
 
 here=$(dirname "$0")

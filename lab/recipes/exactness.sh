@@ -1,10 +1,9 @@
 #!/bin/sh
 # exactness.sh [FOLDER …]: decode 50 images at 5 qualities with ONNX Runtime (1 and 2 threads, graph optimisation on and
-# off) and with onnx.reference, node by node in NumPy. The exit code is 1 if any symbol differs from the encoder's.
+# off) and with onnx.reference, node by node in NumPy. Fails if any symbol differs from the encoder's.
 #
-# FOLDERs hold images; by default kodak, charts and objects in ../shared/data. COUNT takes another number of images,
-# SET another weight set than mllm. onnx.reference takes most of the time: minutes an image of a megapixel.
-# Needs: pip install . ./lab
+# FOLDERs hold images; by default kodak, charts and objects in ../shared/data. Settings: COUNT of images, SET, the weight
+# set (mllm). onnx.reference takes most of the time: minutes per megapixel. Needs: pip install . ./lab
 set -eu
 
 data=$(dirname "$0")/../../../shared/data

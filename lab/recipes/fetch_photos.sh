@@ -1,17 +1,14 @@
 #!/bin/sh
-# fetch_photos.sh OUT: training photographs under free licences, out of Debian packages.
+# fetch_photos.sh OUT: fetch training photographs under free licences from Debian packages.
 #
-# Downloads a fixed list of packages (about 1.2 GB), unpacks them without installing and copies
-# the pictures listed at the end into OUT as <package>__<name>.<ext>, bytes unchanged. Only
-# pictures that Enlightenment keeps in .edj files are taken out of them (JPEG, unchanged), and
-# JPEG XL is decoded to PNG (djxl of libjxl-tools; without it these are left out).
+# Downloads a fixed list of packages (about 1.2 GB), unpacks them without installing, and copies the images listed at the
+# end into OUT as <package>__<name>.<ext>, bytes unchanged. Images in Enlightenment's .edj files are extracted (JPEG,
+# unchanged); JPEG XL is decoded to PNG, if djxl of libjxl-tools is there.
 # Needs apt, dpkg, debian-archive-keyring and python3; leaves the system's apt state alone.
 # Licences and authors: lab/docs/data_sources.md.
 #
-# The list is explicit: every entry was looked at (real photographs only, at least 1000 px on
-# the long side, at most 40 MP) and a picture that comes in several sizes is listed once, the
-# largest. Several Debian releases are read, as each has pictures that others lack; what sid
-# drops later is reported and left out.
+# The list has real photographs only, at least 1000 px on the long side and at most 40 MP, each in its largest size.
+# Several Debian releases are read, as each has images that others lack; what sid drops later is reported and left out.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 OUT" >&2; exit 2; }

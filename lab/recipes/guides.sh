@@ -1,12 +1,11 @@
 #!/bin/sh
-# guides.sh [DATA [OUT]]: which importance map is worth its bits; rate at equal distance for DINOv2-S, real files.
+# guides.sh [DATA [OUT]]: compare importance maps: rate at equal feature distance of DINOv2-S, real files.
 #
-# DATA holds kodak, highres, train/photos and train/captions (../shared/data if not given); OUT gets photos.jsonl (rows),
-# photos.md, a table, and the images as they were measured (results/guides).
-# WEIGHTS: another weight set, a name or a folder. LIMIT: so many images instead of all. MAPS: other maps than
-# those of docs/guide.md; those of files are built by lab/recipes/train_guide.sh.
-# Some two seconds an image and map on one free core, half a second more for the teacher's own maps; run
-# again, it continues where it stopped. Needs: pip install -c constraints.txt . ./lab.
+# DATA (../shared/data) holds kodak, highres, train/photos and train/captions; OUT (results/guides) gets photos.jsonl
+# (rows), photos.md (a table) and the measured images. Settings: WEIGHTS, a weight set or its folder (mllm); LIMIT images;
+# MAPS, by default those of lab/docs/guide_maps.md; lab/recipes/train_guide.sh makes maps that are files. Two seconds per
+# image and map on one free core, half a second more for the teacher's own maps; run again, it continues.
+# Needs: pip install -c constraints.txt . ./lab
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}

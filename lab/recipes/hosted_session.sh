@@ -1,9 +1,9 @@
 #!/bin/sh
-# hosted_session.sh [DATA]: a session of 18 screenshots through cotam edge --upstream, each turn with all before.
+# hosted_session.sh [DATA]: a session of 18 screenshots through cotam edge --upstream; each turn repeats all before.
 #
-# Says how large requests are, how many images changed since the turn before, and the share of words that Tesseract reads
-# in the last three screenshots: within the limits of today's Claude, of older ones, and under a budget of 4 MB. DATA holds
-# the folder screen_sequence (../shared/data if not given). Needs: pip install '.[serve]' ./lab anthropic, and Tesseract.
+# Prints the size of requests, how many images changed since the previous turn, and the share of words that Tesseract reads
+# in the last three screenshots: within the limits of today's Claude, of older ones, and with a budget of 4 MB.
+# DATA (../shared/data) holds screen_sequence. Needs Tesseract and: pip install '.[serve]' ./lab anthropic
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}/screen_sequence/images

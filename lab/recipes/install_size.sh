@@ -1,6 +1,6 @@
 #!/bin/sh
-# install_size.sh: megabytes of the core with all that it needs, without and with byte code, and with the
-# releases of constraints-edge.txt. Some two minutes, most of them pip's.
+# install_size.sh: megabytes of the core with its dependencies, without and with byte code, and with the releases of
+# constraints-edge.txt. Two minutes, mostly pip's.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,9 +1,9 @@
 #!/bin/sh
-# large.sh [IMAGE [OUT]]: processor seconds and peak memory of cotam encode (guide none and lite), cotam decode, and
-# AVIF (speed 6, two threads) from 1 to 100 megapixels, measured by /usr/bin/time.
+# large.sh [IMAGE [OUT]]: processor seconds and peak memory of cotam encode (guides none and lite), cotam decode, and AVIF
+# (speed 6, two threads) from 1 to 100 megapixels, measured by /usr/bin/time.
 #
-# IMAGE (kodak/images/kodim05.png in ../shared/data) is repeated to each size; SIZES are other megapixels. OUT
-# (results) gets large.md. Fifteen minutes on two idle cores, 3 GB of memory. Needs GNU time and: pip install .
+# IMAGE (kodak/images/kodim05.png in ../shared/data) is repeated to each size; SIZES lists megapixels. OUT (results) gets
+# large.md. Fifteen minutes on two idle cores, 3 GB of memory. Needs GNU time and: pip install .
 set -eu
 
 here=$(dirname "$0")

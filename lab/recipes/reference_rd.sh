@@ -1,11 +1,11 @@
 #!/bin/sh
-# reference_rd.sh [MODEL [DATA [OUT]]]: what codecs do to the answers of the small multimodal LLM, against real bytes.
+# reference_rd.sh [MODEL [DATA [OUT]]]: accuracy of the reference model against bytes, for all codecs.
 #
-# MODEL is what lab/recipes/train_reference.sh wrote (runs/reference/reference.safetensors). DATA holds train, kodak, objects
-# and ocr (../shared/data), of which held-out questions are made. OUT (results/reference) gets questions/, and for each of
-# synthetic and real: rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions after 31 ways of coding; LIMIT asks
-# so many of each file only; ADAPTER is another token adapter; DEVICE is as torch names it. Run again, it continues.
-# Needs what lab/recipes/train_reference.sh needs, and pip install -c constraints.txt . ./lab.
+# MODEL is made by train_reference.sh (runs/reference/reference.safetensors). DATA (../shared/data) holds train, kodak,
+# objects and ocr, from which held-out questions are made. OUT (results/reference) gets questions/, and for the synthetic
+# and the real ones rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions with 31 codecs and qualities.
+# Settings: LIMIT questions of each file; ADAPTER, a token adapter; DEVICE, as torch names it. Run again, it continues.
+# Needs what train_reference.sh needs.
 set -eu
 
 here=$(dirname "$0")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# results.sh [NAME …]: remake tables of lab/docs/results.md by their recipes, into results/NAME; what a recipe prints goes to
-# results/NAME/printed.txt. Without NAMEs all of those below; hours on two cores. DATA is ../shared/data by default.
+# results.sh [NAME …]: run recipes of lab/docs/results.md, by default all listed below. results/NAME gets tables, and
+# printed.txt with what the recipe prints. Hours on two cores. DATA is ../shared/data by default.
 set -u
 
 here=$(dirname "$0")

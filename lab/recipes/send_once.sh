@@ -1,11 +1,10 @@
 #!/bin/sh
-# send_once.sh [DATA]: bytes between cotam edge and cotam serve in a session of 18 screenshots, each turn with all before.
+# send_once.sh [DATA]: bytes between cotam edge and cotam serve in a session of 18 screenshots, repeated in each turn.
 #
-# Plays the session with the clients of three APIs, without send-once, without patches, with the gateway killed in turn 9
-# (its store in memory, then on disk), with the edge killed, with two gateways behind one address, and with a store that is
-# too small. Fails if the model misses an image in a turn, if an image changes from turn to turn, or if more bytes cross
-# than the limit beside each run. DATA holds the folder screen_sequence (../shared/data if not given).
-# Needs: pip install 'cotam[serve]' ./lab openai anthropic google-genai.
+# Plays the session with the clients of three APIs; without send-once; without patches; with the gateway killed in turn 9
+# (store in memory, then on disk); with the edge killed; with two gateways behind one address; and with a store that is too
+# small. Fails if the model misses an image, if an image changes from turn to turn, or if more bytes cross than the limit
+# of the run. DATA (../shared/data) holds screen_sequence. Needs: pip install '.[serve]' ./lab openai anthropic google-genai
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}/screen_sequence/images

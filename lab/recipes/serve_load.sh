@@ -1,9 +1,9 @@
 #!/bin/sh
 # serve_load.sh [DATA [REQUESTS [CLIENTS]]]: send REQUESTS (600) with Kodak images as .cotam through cotam serve on
-# loopback, CLIENTS (64) at a time, with curl. Prints answers by status, requests a second, quantiles of the time of an
-# answer, and memory of the gateway at the end.
+# loopback, CLIENTS (64) at a time, with curl. Prints answers by status, requests per second, quantiles of the response
+# time, and the gateway's memory at the end.
 #
-# DATA holds the folder kodak (../shared/data). Run it on an otherwise idle machine: clients use the same cores.
+# DATA (../shared/data) holds kodak. Run it on an idle machine: clients use the same cores.
 # Needs Linux, curl and: pip install '.[serve]'
 set -eu
 

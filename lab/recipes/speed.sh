@@ -1,9 +1,7 @@
 #!/bin/sh
-# speed.sh [DATA [OUT]]: times of cotam, AVIF (speed 6) and WebP (method 6) on a Kodak image, in one run.
+# speed.sh [DATA [OUT]]: encoding and decoding times of cotam, AVIF (speed 6) and WebP (method 6) on a Kodak image.
 #
-# DATA holds the folder kodak (../shared/data if not given); OUT gets speed.md (results). For a machine with two
-# free cores.
-# Needs: pip install . ./lab.
+# DATA (../shared/data) holds kodak; OUT (results) gets speed.md. Run it with two free cores. Needs: pip install . ./lab
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}

@@ -1,16 +1,15 @@
 #!/bin/sh
-# standard_files.sh [DATA [OUT]]: standard files tailored to models beside plain ones: rate at equal words, features and class.
+# standard_files.sh [DATA [OUT]]: tailored standard files against plain ones: rate at equal words, features and class.
 #
-# DATA holds the packs documents, screens, kodak and objects (../shared/data if not given); OUT gets a folder for each
-# (results/standard) with rows, tables and curves. FORMATS are which of jpeg, webp and avif, SETS which of the four; LIMIT
-# takes so many images of each set. READER is text (RapidOCR, labelled words), reading (RapidOCR) or tesseract: words read in
-# the original that are read in the copy, too. About two seconds a row for words, half a second for features, on a free core.
-# Needs: pip install . ./lab; for class see mllm_rd.sh.
+# DATA (../shared/data) holds documents, screens, kodak, objects; OUT (results/standard) gets a folder for each with rows,
+# tables and curves. Settings: FORMATS (jpeg webp avif), SETS, LIMIT images of each set; READER is text (RapidOCR, labelled
+# words), or reading (RapidOCR) or tesseract: words read in the original that are read in the copy, too. Two seconds per
+# row for words, half a second for features, on a free core. Needs: pip install . ./lab; for class see mllm_rd.sh
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/standard}
-bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+bench="${PYTHON:-python3} -m cotam bench"
 
 for set in ${SETS:-documents screens kodak objects}; do
     case $set in

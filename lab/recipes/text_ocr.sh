@@ -1,11 +1,10 @@
 #!/bin/sh
-# text_ocr.sh [DATA [OUT]]: rate and words read by RapidOCR, both profiles beside AVIF.
+# text_ocr.sh [DATA [OUT]]: rate and words read by RapidOCR: base, mllm without guide and the default, against AVIF.
 #
-# DATA holds the packs documents (26 receipts), ocr (51 web images and street photos) and charts (86, whose words are not
-# labelled: measured by the words that are read in the original), ../shared/data if not given; OUT gets a folder for each
-# (results/text). Qualities lie where accuracy falls. About 1.5 seconds a row on a free core, 16 rows an image; LIMIT takes
-# so many images of each pack only, PACKS are which of the three. The default stands there with its guide and without.
-# Rows, tables and curves are written; run again, it continues where it stopped. Needs: pip install . ./lab.
+# DATA (../shared/data) holds documents (26 receipts), ocr (51 web images and street photos) and charts (86, without labels:
+# words read in the original count). OUT (results/text) gets a folder for each with rows, tables and curves. Qualities lie
+# where accuracy falls. Settings: PACKS, LIMIT images of each. 1.5 seconds per row on a free core, 16 rows per image; run
+# again, it continues. Needs: pip install . ./lab
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
@@ -18,7 +17,7 @@ for pack in ${PACKS:-documents ocr charts}; do
     charts) avif=0,5,12,22 ours=4,14,26,40 metric=reading ;;
     *) echo "PACKS are documents, ocr and charts, not $pack" >&2 && exit 2 ;;
     esac
-    "${PYTHON:-python3}" -m cotam_lab.bench.cli sweep "$data/$pack" -o "${2:-results/text}/$pack" --metric "$metric" \
+    "${PYTHON:-python3}" -m cotam bench sweep "$data/$pack" -o "${2:-results/text}/$pack" --metric "$metric" \
         --codec "avif@$avif" --codec "$base@$ours" --codec "cotam:profile=mllm,guide=none@$ours" --codec "cotam@$ours" \
         --reference avif --reference "$base" --reference cotam:profile=mllm,guide=none ${LIMIT:+--limit "$LIMIT"}
 done

@@ -1,16 +1,15 @@
 #!/bin/sh
-# tokens_rd.sh [DATA [OUT]]: what the token adapter adds on Kodak: features of DINOv2-S at equal rate, with and without its tokens.
+# tokens_rd.sh [DATA [OUT]]: gain of the token adapter on Kodak: DINOv2-S features at equal rate, with and without tokens.
 #
-# DATA holds the folder kodak (../shared/data if not given); OUT (results/tokens) gets rows.jsonl, report.html and levels.md.
-# ADAPTER is another adapter's file; LIMIT takes so many images only. DINOv2-S taught the adapter and the codec: a metric that
-# training saw. 576 rows, about a second of a core each; run again, it continues.
-# Needs what mllm_rd.sh needs.
+# DATA (../shared/data) holds kodak; OUT (results/tokens) gets rows.jsonl, report.html and levels.md. Settings: ADAPTER, the
+# file; LIMIT images. Adapter and codec were trained with DINOv2-S, so this metric is not independent. 576 rows, a second
+# of a core each; run again, it continues. Needs what mllm_rd.sh needs.
 set -eu
 
 here=$(dirname "$0")
 data=${1:-$here/../../../shared/data}
 out=${2:-results/tokens}
-bench="${PYTHON:-python3} -m cotam_lab.bench.cli"
+bench="${PYTHON:-python3} -m cotam bench"
 qualities=0,8,17,26,35,44,54,64
 base=cotam:profile=base,guide=none,view=human
 

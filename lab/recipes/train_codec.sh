@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Train the codec's weights from nothing, or go on: pictures, pack, training, export.
-#   lab/recipes/train_codec.sh [DATA] [RUN]        DATA has train/photos and train/captions
-# Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS, PROCESSES, and START to begin from
-# weights: START=lab/training/base.safetensors are those of the shipped set.
+# train_codec.sh [DATA [RUN]]: train the weights of base: images, pack, training, export.
+#
+# DATA (../shared/data) has train/photos and train/captions; RUN is runs/codec. Run again, it continues. Settings: STEPS,
+# FINE_STEPS, PROCESSES, and START: START=lab/training/base.safetensors starts from the shipped set.
 # Needs: pip install -c constraints.txt . ./lab. Fonts and photographs come from Debian packages.
 set -euo pipefail
 data=${1:-../shared/data}
@@ -10,7 +10,7 @@ run=${2:-runs/codec}
 processes=${PROCESSES:-2}
 mkdir -p "$run"
 
-# 1. Pictures: photographs with free licences, and rendered text.
+# 1. Images: photographs with free licences, and rendered text.
 [ -d "$run/photos" ] || lab/recipes/fetch_photos.sh "$run/photos"
 [ -d "$run/text" ] || python -m cotam_lab.train.text "$run/text" --count 1500 --jobs 2
 [ -f "$run/pack/index.json" ] || python -m cotam_lab.train pack -o "$run/pack" \

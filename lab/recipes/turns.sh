@@ -1,11 +1,11 @@
 #!/bin/sh
-# turns.sh COMMIT…: times of several commits of this repository, taken in turns on one machine: cotam.encode and
-# cotam.decode of IMAGE at quality 32 with and without a guide, in one process a commit, then `cotam encode` and `cotam
-# decode` of IMAGE and of the SCREENS, with the start of the process.
+# turns.sh COMMIT…: time several commits in turns on one machine: cotam.encode and cotam.decode of IMAGE at quality 32, with
+# and without a guide, in one process per commit; then `cotam encode` and `cotam decode` of IMAGE and SCREENS, with the
+# start of the process.
 #
-# IMAGE is kodak/images/kodim05.png in DATA (../shared/data), SCREENS three of DATA/screens. ROUNDS (15) and RUNS (7) are
-# those that medians are taken of; RUNS=0 leaves the command line out, for commits that lack -e. Three minutes for two
-# commits on two idle cores. Needs: git, and pip install .
+# IMAGE is kodak/images/kodim05.png in DATA (../shared/data), SCREENS three of DATA/screens. Medians of ROUNDS (15) and RUNS
+# (7); RUNS=0 skips the command line, for commits that lack -e. Three minutes for two commits on two idle cores.
+# Needs git and: pip install .
 set -eu
 unset PYTHONDONTWRITEBYTECODE
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# video_memory.sh [CLIP [MINUTES…]]: time and peak memory of cotam encode on a clip repeated to one and to ten minutes.
+# video_memory.sh [CLIP [MINUTES…]]: time and peak memory of cotam encode for a clip repeated to one and to ten minutes.
 #
 # CLIP is a video that starts with a key frame (video/car-detection_12s.mp4 in ../shared/data). Two minutes on a core.
 # Needs GNU time and: pip install '.[video]'

@@ -1,10 +1,9 @@
 #!/bin/sh
-# video_rd.sh [DATA [OUT]]: sequences beside x264, x265, SVT-AV1 and their own frames one by one.
+# video_rd.sh [DATA [OUT]]: sequences against x264, x265, SVT-AV1 and against frames coded one by one.
 #
-# DATA holds the folder video (../shared/data if not given); OUT gets rows.jsonl and table.md (results/video). About
-# ten to fifteen minutes on one core; MAX_FRAMES takes fewer frames of each clip than 10; run
-# again, it continues where it stopped. Two clips have a fixed camera
-# (car-detection_12s, nasa_13013, which has a cut), two move. Needs: pip install '.[video]' ./lab.
+# DATA (../shared/data) holds video: two clips from a fixed camera (car-detection_12s, and nasa_13013, which has a cut) and
+# two that move. OUT (results/video) gets rows.jsonl and table.md. MAX_FRAMES of each clip (10). Ten to fifteen minutes on
+# one core; run again, it continues. Needs: pip install '.[video]' ./lab
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}

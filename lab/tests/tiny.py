@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
-from cotam_lab.nets.codec import Codec, Shape
+from cotam_lab.nets.codec import Codec, Means, Shape
 from cotam_lab.nets.dct import start_from_dct
 from cotam_lab.nets.integers import set_tracking
+from cotam_lab.nets.quadtree import step_masks
 from cotam_lab.nets.teachers import Reader, Teacher
 
 CODEC = Shape(
@@ -41,6 +43,22 @@ def codec(seed: int = 0, shape: Shape = CODEC) -> Codec:
         found(torch.rand(1, 3, 128, 128), torch.tensor([50]), torch.zeros(1, 1, 4, 4), adapted=True)
     set_tracking(found, False)
     return found.eval()
+
+
+def all_means(means: Means, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
+    """The means that a context step has for all latents (B, M, h, w), of which it codes a quarter."""
+    step, inputs = (
+        (means.later[number - 1], (features, gain, known)) if number else (means.first, (features, gain))
+    )
+    return step.leave(step.block(step.enter(torch.cat(inputs, 1))))
+
+
+def decoded(means: Means, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
+    """Symbols / gains (B, M, h, w) → ŷ."""
+    known = torch.zeros_like(dequantised)
+    for number, mask in enumerate(step_masks(dequantised)):
+        known = known + mask * (all_means(means, number, features, gain, known) + dequantised)
+    return known
 
 
 def teacher() -> Teacher:

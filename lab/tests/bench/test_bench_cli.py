@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
 
-from cotam_lab.bench.cli import bench
+from cotam.cli.main import main as cotam
 
 
 @pytest.fixture
@@ -47,15 +47,15 @@ def test_a_sweep_writes_rows_table_and_curves(pack: Path, tmp_path: Path) -> Non
         "webp@20,70",
     ]
     arguments += ["--reference", "jpeg", "--reference", "avif-psnr"]
-    result = CliRunner().invoke(bench, arguments)
+    result = CliRunner().invoke(cotam, ["bench", *arguments])
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in out.iterdir()) == ["curve.png", "curve.svg", "rows.jsonl", "table.md"]
-    assert "Beside jpeg" in result.stdout
+    assert "Against jpeg" in result.stdout
     assert "Nothing is compared with avif-psnr: it was not measured." in result.stdout
     assert (out / "table.md").read_text("utf-8") in result.stdout
     assert len((out / "rows.jsonl").read_text().splitlines()) == 2 * 2 * 2
     size = (out / "rows.jsonl").stat().st_size
-    assert CliRunner().invoke(bench, arguments).stdout == result.stdout
+    assert CliRunner().invoke(cotam, ["bench", *arguments]).stdout == result.stdout
     assert (out / "rows.jsonl").stat().st_size == size
 
 
@@ -63,7 +63,7 @@ def test_images_are_reduced_first(pack: Path, tmp_path: Path) -> None:
     arguments = ["sweep", str(pack), "-o", str(tmp_path / "out"), "-j", "1", "--metric", "contrast"]
     arguments += ["--codec", "avif:speed=9@20,70"]
     for sides in ([], ["--side", "90"], ["--side", "90"]):
-        result = CliRunner().invoke(bench, [*arguments, *sides])
+        result = CliRunner().invoke(cotam, ["bench", *arguments, *sides])
         assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     assert [(row["image"], row["width"], row["height"]) for row in rows[::2]] == [
@@ -80,7 +80,7 @@ def test_two_runs_give_equal_rows(pack: Path, tmp_path: Path) -> None:
         # Processes that need no torch start sooner.
         arguments = ["sweep", "--metric", "contrast", str(pack), "-o", str(tmp_path / name), "-j", str(jobs)]
         arguments += ["--codec", "jpeg@20,70", "--codec", "cotam@20,70"]
-        result = CliRunner().invoke(bench, arguments)
+        result = CliRunner().invoke(cotam, ["bench", *arguments])
         assert result.exit_code == 0, result.output
         assert "| `cotam` against | contrast-weighted PSNR |" in result.stdout
         rows = map(json.loads, (tmp_path / name / "rows.jsonl").read_text().splitlines())
@@ -94,7 +94,7 @@ def test_text_measures_originals_too(pack: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     out = tmp_path / "out"
     arguments = ["sweep", str(pack), "-o", str(out), "-j", "1", "--limit", "1", "--metric", "text"]
-    result = CliRunner().invoke(bench, [*arguments, "--codec", "jpeg@60"])
+    result = CliRunner().invoke(cotam, ["bench", *arguments, "--codec", "jpeg@60"])
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert [(row["codec"], row["quality"], row["recall"]) for row in rows] == [
@@ -107,9 +107,9 @@ def test_sweep_takes_metrics_codecs_and_variants(pack: Path, tmp_path: Path) -> 
     out = tmp_path / "out"
     arguments = ["sweep", str(pack), "-o", str(out), "-j", "1", "--codec", "jpeg@20,70", "--codec"]
     arguments += ["cotam:view=human@20,60", "--every", "2"]
-    first = CliRunner().invoke(bench, [*arguments, "--metric", "fidelity"])
+    first = CliRunner().invoke(cotam, ["bench", *arguments, "--metric", "fidelity"])
     assert first.exit_code == 0, first.output
-    assert "Beside jpeg" in first.stdout
+    assert "Against jpeg" in first.stdout
     assert "| cotam:view=human | PSNR |" in first.stdout
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert [(row["codec"], row["quality"], row["image"]) for row in rows] == [
@@ -121,9 +121,9 @@ def test_sweep_takes_metrics_codecs_and_variants(pack: Path, tmp_path: Path) -> 
     pytest.importorskip("efficientnet_lite_pytorch")
     more = [*arguments, "--metric", "fidelity", "--metric", "class", "--score", "class_overlap"]
     more += ["--reference", "cotam:view=human"]
-    second = CliRunner().invoke(bench, more)
+    second = CliRunner().invoke(cotam, ["bench", *more])
     assert second.exit_code == 0, second.output
-    assert "Beside cotam:view=human" in second.stdout
+    assert "Against cotam:view=human" in second.stdout
     assert "PSNR" not in second.stdout
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert all({"psnr", "class", "bytes"} <= set(row) for row in rows[4:])
@@ -135,13 +135,13 @@ def test_several_folders_are_one_sweep(pack: Path, tmp_path: Path) -> None:
     other.mkdir()
     Image.new("RGB", (180, 170), "teal").save(other / "plain.png")
     arguments = ["sweep", str(pack), str(other), "-o", str(tmp_path / "out"), "-j", "1", "--codec", "jpeg@50"]
-    result = CliRunner().invoke(bench, [*arguments, "--metric", "fidelity"])
+    result = CliRunner().invoke(cotam, ["bench", *arguments, "--metric", "fidelity"])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("# pack and other\n")
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == ["pack/images/0.png", "pack/images/1.png", "other/plain.png"]
     twice = CliRunner().invoke(
-        bench, ["sweep", str(pack), str(pack), "-o", "x", "--codec", "jpeg", "--metric", "fidelity"]
+        cotam, ["bench", "sweep", str(pack), str(pack), "-o", "x", "--codec", "jpeg", "--metric", "fidelity"]
     )
     assert "the same name" in twice.stderr
 
@@ -160,7 +160,7 @@ def test_several_folders_are_one_sweep(pack: Path, tmp_path: Path) -> None:
 def test_wrong_sweeps_are_said_before_anything_is_measured(
     pack: Path, tmp_path: Path, arguments: list[str], code: int, said: str
 ) -> None:
-    result = CliRunner().invoke(bench, ["sweep", str(pack), "-o", str(tmp_path / "out"), *arguments])
+    result = CliRunner().invoke(cotam, ["bench", "sweep", str(pack), "-o", str(tmp_path / "out"), *arguments])
     assert result.exit_code == code
     assert said in result.stderr
     assert not (tmp_path / "out").exists()
@@ -168,8 +168,8 @@ def test_wrong_sweeps_are_said_before_anything_is_measured(
 
 def test_errors_are_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        bench, [*SWEEP, str(tmp_path), "-o", str(tmp_path / "out"), "--codec", "jpeg"]
+        cotam, ["bench", *SWEEP, str(tmp_path), "-o", str(tmp_path / "out"), "--codec", "jpeg"]
     )
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
+    assert result.stderr.startswith("cotam: error: ")
     assert "no images" in result.stderr

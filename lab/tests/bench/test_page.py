@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cotam.cli.main import main as cotam
 from cotam.errors import InputError
 from cotam_lab.bench import page
-from cotam_lab.bench.cli import bench
 
 
 def rows_of(codec: str, factor: float, lag: float = 0.0, version: str = "1") -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def test_page_has_all_and_needs_nothing() -> None:
     assert text.count("<svg") == 1
     assert "1 rows with errors" in text
     assert "ValueError: &lt;no&gt;" in text
-    assert "Beside jpeg" in text
+    assert "Against jpeg" in text
     assert '<meta name="viewport"' in text
     sources = re.findall(r'(?:src|href)="([^"]{0,9})', text)
     assert all(source.startswith(("data:", "#")) for source in sources)
@@ -66,14 +66,18 @@ def test_command_reads_folders_and_files(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ["report", str(tmp_path / "one"), str(tmp_path / "two" / "rows.jsonl")]
-    result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "new" / "page.html")])
+    result = CliRunner().invoke(cotam, ["bench", *arguments, "-o", str(tmp_path / "new" / "page.html")])
     assert result.exit_code == 0, result.output
     text = (tmp_path / "new" / "page.html").read_text("utf-8")
     assert "<h1>one and two</h1>" in text
-    result = CliRunner().invoke(bench, [*arguments, "-o", str(tmp_path / "tables.md"), "--score", "psnr"])
+    result = CliRunner().invoke(
+        cotam, ["bench", *arguments, "-o", str(tmp_path / "tables.md"), "--score", "psnr"]
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "tables.md").read_text("utf-8").startswith("# one and two\n\n")
     (tmp_path / "one" / "rows.jsonl").write_text("")
-    result = CliRunner().invoke(bench, ["report", str(tmp_path / "one"), "-o", str(tmp_path / "page.html")])
+    result = CliRunner().invoke(
+        cotam, ["bench", "report", str(tmp_path / "one"), "-o", str(tmp_path / "page.html")]
+    )
     assert result.exit_code == 1
     assert "there are no rows" in result.stderr

@@ -47,7 +47,7 @@ def test_comparison_table(rows: list[dict[str, Any]]) -> None:
     table = report.comparison_table(
         "jpeg", [compare(rows, "jpeg", codec, "psnr") for codec in ("webp", "cotam")]
     )
-    assert table.startswith("Beside jpeg: ")
+    assert table.startswith("Against jpeg: ")
     assert "| webp | PSNR | −25.0 % [−25.0, −25.0] | −25.0 % |" in table
     assert "| cotam | PSNR | −50.0 % [−50.0, −50.0] |" in table
 

@@ -39,6 +39,11 @@ def test_table_has_all_codecs(tmp_path: Path) -> None:
     result = CliRunner().invoke(bench, arguments)
     assert result.exit_code == 0, result.output
     assert [line.split(" | ")[0] for line in result.stdout.splitlines()[2:]] == [
-        "| 96×64", "| ---", "| bpp", "| encode, ms", "| decode, ms", ""
-    ]  # fmt: skip
+        "| 96×64",
+        "| ---",
+        "| bpp",
+        "| encode, ms",
+        "| decode, ms",
+        "",
+    ]
     assert (tmp_path / "t.md").read_text("utf-8") in result.stdout

@@ -12,12 +12,13 @@ from gateway_servers import Model, running
 from PIL import Image
 from synthetic import picture
 
-from cotam_lab.evaluate.cli import _some, main
+from cotam.cli.main import main as cotam
+from cotam_lab.evaluate.cli import _some
 from cotam_lab.evaluate.questions import read_questions
 
 
 def called(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)])
+    return CliRunner().invoke(cotam, ["eval", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ def test_a_model_of_transformers(file: Path, models: dict[str, Path], tmp_path: 
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert len(rows) == 3 * 5
     assert {(row["codec"], row["quality"]) for row in rows} == {
-        ("original", None), ("jpeg", 10), ("jpeg", 60), ("cotam", 5), ("cotam", 30),
-    }  # fmt: skip
+        ("original", None),
+        ("jpeg", 10),
+        ("jpeg", 60),
+        ("cotam", 5),
+        ("cotam", 30),
+    }
     needed = {"bytes", "codec_s", "model_s", "prompt_tokens", "completion_tokens", "answer", "score"}
     assert all(needed <= set(row) for row in rows)
     names = {"rows.jsonl", "summary.md", "curve-exact.svg", "curve-exact.png"}

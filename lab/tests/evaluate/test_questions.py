@@ -13,10 +13,17 @@ from cotam_lab.evaluate.questions import as_line, check_images, prompt_of, read_
 
 GOOD: list[dict[str, Any]] = [
     {"id": "1", "image": "a.png", "question": "What?", "answers": ["x"], "metric": "exact"},
-    {"id": 2, "images": ["a.png", "/b.png"], "question": "Which?", "answers": ["B"], "metric": "choice",
-     "choices": ["one", "two"], "group": "g"},
+    {
+        "id": 2,
+        "images": ["a.png", "/b.png"],
+        "question": "Which?",
+        "answers": ["B"],
+        "metric": "choice",
+        "choices": ["one", "two"],
+        "group": "g",
+    },
     {"id": "3", "image": "c.png", "question": "Is it?", "answers": ["no"], "metric": "yesno"},
-]  # fmt: skip
+]
 
 
 def written(folder: Path, *values: Any) -> Path:

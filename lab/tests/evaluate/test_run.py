@@ -68,9 +68,15 @@ def questions(tmp_path: Path) -> list[Question]:
     values = [
         {"id": "a", "image": "0.png", "question": "First?", "answers": ["1"], "metric": "exact"},
         {"id": "b", "image": "1.png", "question": "Second?", "answers": ["1"], "metric": "exact"},
-        {"id": "c", "image": "0.png", "question": "Third?", "answers": ["A"], "metric": "choice",
-         "choices": ["x", "four"]},
-    ]  # fmt: skip
+        {
+            "id": "c",
+            "image": "0.png",
+            "question": "Third?",
+            "answers": ["A"],
+            "metric": "choice",
+            "choices": ["x", "four"],
+        },
+    ]
     file = tmp_path / "questions.jsonl"
     file.write_text("\n".join(map(json.dumps, values)))
     return read_questions(file)
@@ -92,9 +98,16 @@ def test_rows_say_what_was_sent_and_answered(tmp_path: Path, questions: list[Que
     rows = done(tmp_path, questions, model)
     order = [(row["question"], row["codec"], row["quality"]) for row in rows]
     assert order == [
-        ("a", "original", None), ("c", "original", None), ("a", "jpeg", 10), ("c", "jpeg", 10),
-        ("a", "jpeg", 60), ("c", "jpeg", 60), ("b", "original", None), ("b", "jpeg", 10), ("b", "jpeg", 60),
-    ]  # fmt: skip
+        ("a", "original", None),
+        ("c", "original", None),
+        ("a", "jpeg", 10),
+        ("c", "jpeg", 10),
+        ("a", "jpeg", 60),
+        ("c", "jpeg", 60),
+        ("b", "original", None),
+        ("b", "jpeg", 10),
+        ("b", "jpeg", 60),
+    ]
     pixels = to_rgb(tmp_path / "0.png")
     codec = baselines.codec("jpeg")
     data = codec.encode(pixels, 10)

@@ -182,7 +182,7 @@ def test_half_the_rate_at_equal_score_is_half_the_rate() -> None:
                 rows.append(row(question, answer, codec, quality, bpp=factor * quality / 40))
     summary = summarise(questions, rows, title="t", reference="jpeg")
     (text,) = summary.comparisons
-    assert text.startswith("## At equal score: choice\n\nBeside jpeg")
+    assert text.startswith("## At equal score: choice\n\nAgainst jpeg")
     assert "| cotam | answers | −50.0 %" in text
     other = summarise(questions, rows, title="t", reference="avif")
     assert other.comparisons == summary.comparisons

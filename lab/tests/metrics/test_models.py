@@ -11,9 +11,8 @@ from PIL import Image
 from synthetic import picture
 
 from cotam.compare import features as compared
-from cotam.errors import InputError
+from cotam.errors import CotamError, InputError
 from cotam.guide.resize import resize_bilinear
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics import classes, features
 from cotam_lab.metrics.base import METRICS, metric, remember_last_image
 from cotam_lab.metrics.scores import SCORES, score_named
@@ -129,7 +128,7 @@ def test_class_is_the_right_one(photo: np.ndarray) -> None:
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     classes._network.cache_clear()
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(MissingPackageError, match=r"pip install --no-deps efficientnet-lite-pytorch==0"):
+    with pytest.raises(CotamError, match=r"pip install --no-deps efficientnet-lite-pytorch==0"):
         metric("class").prepare()
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny import CODEC as TINY
 from tiny import codec as tiny
+from tiny import decoded
 
 from cotam_lab.nets.codec import Codec, Shape, log2_gain, tradeoff
 from cotam_lab.nets.dct import block_transform, dct_rows
@@ -80,7 +81,7 @@ def test_decoder_side_rebuilds_the_latents_of_the_encoder_side():
         set_tracking(codec, False)
         residual, known = codec.means.encode(features, gain, latents, gains, live)
         symbols = torch.round(residual) * live
-        again = codec.means.decode(features, gain, symbols / gains)
+        again = decoded(codec.means, features, gain, symbols / gains)
     torch.testing.assert_close(again, known, atol=1e-4, rtol=1e-4)
     assert (symbols != 0).any()
 

@@ -18,10 +18,10 @@ from synthetic import picture
 from tiny_reference import SETTINGS
 
 import cotam
+from cotam.cli.main import main
 from cotam.codec.weights import load
 from cotam.errors import InputError
 from cotam_lab.evaluate.backends import Coded
-from cotam_lab.evaluate.cli import main
 from cotam_lab.evaluate.local import Local
 from cotam_lab.nets.adapter import TokenAdapter
 from cotam_lab.reference import model as reference
@@ -121,7 +121,7 @@ def test_the_command_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "q.jsonl").write_text(json.dumps(line | {"answers": ["A"]}))
     arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", file, "--device", "cpu"]
     arguments += ["--codec", "none", "--codec", "jpeg:q=10", "--codec", "jpeg:q=60"]
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()]
     assert [row["quality"] for row in rows] == [None, 10, 60]
@@ -166,7 +166,7 @@ def test_the_command_asks_with_tokens_too(tmp_path: Path, monkeypatch: pytest.Mo
         arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", file, "--device", "cpu"]
         arguments += ["--tokens", tmp_path / f"{adapter}.safetensors"]
         arguments += [word for codec in codecs for word in ("--codec", codec)]
-        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+        return CliRunner().invoke(main, ["eval", *map(str, arguments)])
 
     result = asked("none", "cotam@10,40", "cotam:profile=base@10", "cotam:view=human@10")
     assert result.exit_code == 0, result.output

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam_lab.train.__main__ import main
-from cotam_lab.train.data import Crops, pack, pictures, random_levels, read_rgb
+from cotam_lab.train.data import Crops, image_files, pack, random_levels, read_rgb
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def folder(tmp_path):
 
 
 def test_every_tenth_picture_by_name_is_held_out(folder):
-    names = [p.name for p in pictures(folder, hold_out_tenth=True)]
+    names = [p.name for p in image_files(folder, hold_out_tenth=True)]
     assert names == [f"{n:02}.png" for n in range(12) if n not in (0, 10)]
-    assert len(pictures(folder, hold_out_tenth=False)) == 12
+    assert len(image_files(folder, hold_out_tenth=False)) == 12
 
 
 def test_a_folder_without_pictures_says_so(tmp_path):
     with pytest.raises(InputError, match="no images below"):
-        pictures(tmp_path, hold_out_tenth=False)
+        image_files(tmp_path, hold_out_tenth=False)
 
 
 def test_read_rgb_lays_transparency_on_white_and_limits_the_long_side(tmp_path):
@@ -41,7 +41,7 @@ def test_read_rgb_lays_transparency_on_white_and_limits_the_long_side(tmp_path):
 def test_pack_keeps_the_pixels_and_leaves_small_pictures_out(folder, tmp_path):
     Image.new("RGB", (20, 200)).save(folder / "thin.png")
     out = tmp_path / "pack"
-    assert pack({"photos": pictures(folder, hold_out_tenth=False)}, out, smallest=64) == {"photos": 12}
+    assert pack({"photos": image_files(folder, hold_out_tenth=False)}, out, smallest=64) == {"photos": 12}
     kind, offset, height, width = json.loads((out / "index.json").read_text())[3]
     stored = np.fromfile(out / "pixels.u8", np.uint8)[offset : offset + height * width * 3]
     assert kind == "photos"
@@ -61,7 +61,7 @@ def test_folders_of_one_kind_are_joined_and_a_tenth_of_each_is_held_out(tmp_path
 
 
 def test_a_step_has_the_same_crops_whenever_it_is_asked_for(folder, tmp_path):
-    pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
+    pack({"photos": image_files(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
     crops = Crops(tmp_path / "pack", size=64)
     first, _ = crops.batch(7, 3)
     assert first.shape == (3, 64, 64, 3)
@@ -94,7 +94,7 @@ def test_pictures_too_small_for_the_crops_are_named(tmp_path):
 
 
 def test_no_batch_beyond_the_last_step_is_prepared(folder, tmp_path, monkeypatch):
-    pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
+    pack({"photos": image_files(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
     prepared = []
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     monkeypatch.setattr(Crops, "batch", lambda _self, step, *_: prepared.append(step))
@@ -105,7 +105,7 @@ def test_no_batch_beyond_the_last_step_is_prepared(folder, tmp_path, monkeypatch
 
 
 def test_the_mixture_gives_text_its_share(folder, tmp_path):
-    files = pictures(folder, hold_out_tenth=False)
+    files = image_files(folder, hold_out_tenth=False)
     pack({"photos": files[:6], "text": files[6:8]}, tmp_path / "pack", smallest=64)
     crops = Crops(tmp_path / "pack", size=64, text_share=0.4)
     assert dict(zip(crops.names, crops.weights, strict=True)) == {"text": 0.4, "photos": 0.6}
@@ -114,7 +114,7 @@ def test_the_mixture_gives_text_its_share(folder, tmp_path):
 
 
 def test_too_large_crops_are_refused(folder, tmp_path):
-    pack({"photos": pictures(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
+    pack({"photos": image_files(folder, hold_out_tenth=False)}, tmp_path / "pack", smallest=64)
     with pytest.raises(InputError, match="no image of at least 128×128"):
         Crops(tmp_path / "pack", size=128)
 

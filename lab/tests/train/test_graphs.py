@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import tiny
 import torch
 from tiny import CODEC, waves
 
@@ -172,7 +173,7 @@ def test_context_graph_gives_what_the_network_gives(network, exported, size):
     gains = torch.from_numpy(inputs["gain"]) * torch.exp2(octaves)
     with torch.no_grad():
         features = network.hyper_synthesis(torch.from_numpy(z) / 16)[:, :, :height, :width]
-        expected = network.means.decode(features, 0.3 + octaves, torch.from_numpy(symbols) / gains)
+        expected = tiny.decoded(network.means, features, 0.3 + octaves, torch.from_numpy(symbols) / gains)
     # Weights of layers in floats are stored as int8, so that activations of others fall to other integers.
     assert np.abs(decoded - expected.numpy()).mean() < 0.03 * expected.std()
     assert len(np.unique(symbols)) > 5

@@ -68,7 +68,7 @@ def _score(key: str) -> str:
 
 
 def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a CotamError as one line, exit code 1."""
+    """Show a CotamError of a module run by ``python -m`` as one line, exit code 1; `cotam` does so itself."""
 
     @wraps(command)
     def shown(*arguments: Any, **values: Any) -> None:
@@ -80,19 +80,36 @@ def errors_shown(command: Callable[..., None]) -> Callable[..., None]:
     return shown
 
 
-_references = click.option("--reference", "references", metavar="SPEC", multiple=True,
-                           help="Codec to compare with.  [repeatable]  [default: the first]")  # fmt: skip
-_scores = click.option("--score", "scores", metavar="NAME", multiple=True, callback=checked(_score),
-                       help="Score in tables and curves.  [repeatable]  "
-                            "[default: the main ones of the metrics]")  # fmt: skip
+_references = click.option(
+    "--reference",
+    "references",
+    metavar="SPEC",
+    multiple=True,
+    help="Codec to compare with.  [repeatable]  [default: the first]",
+)
+_scores = click.option(
+    "--score",
+    "scores",
+    metavar="NAME",
+    multiple=True,
+    callback=checked(_score),
+    help="Score in tables and curves.  [repeatable]  [default: the main ones of the metrics]",
+)
 _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over a logarithmic axis.")
 
 
 @bench.command()
 @click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=FOLDER)
 @folder_option("-o", "--output", "out", type=_OUT, help="Folder to write.")
-@click.option("--metric", "metrics", metavar="NAME", multiple=True, required=True, callback=checked(metric),
-              help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]")  # fmt: skip
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="NAME",
+    multiple=True,
+    required=True,
+    callback=checked(metric),
+    help=f"Metric: {', '.join(METRICS)}, or features:ENCODER.  [repeatable]",
+)
 @codecs_option(ladder)
 @_references
 @jobs
@@ -101,7 +118,6 @@ _log_rate = click.option("--log-rate", is_flag=True, help="Draw the curves over 
 @number_option("--side", metavar="PIXELS", help="Shrink images to this long side first.")
 @_scores
 @_log_rate
-@errors_shown
 def sweep(
     folders: tuple[Path, ...],
     out: Path,
@@ -151,7 +167,6 @@ def sweep(
 @click.option("--title", metavar="TEXT", help="Title of the page.")
 @_scores
 @_log_rate
-@errors_shown
 def report_command(
     files: tuple[Path, ...],
     out: Path,
@@ -185,10 +200,15 @@ def report_command(
 
 @bench.command()
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", "out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write the table here.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the table here.",
+)
 @number_option("--rounds", default=7, show_default=True, help="Rounds, of which the median is taken.")
-@errors_shown
 def speed(image: Path, out: Path | None, rounds: int) -> None:
     """Time cotam, AVIF and WebP on IMAGE.
 
@@ -208,11 +228,16 @@ def speed(image: Path, out: Path | None, rounds: int) -> None:
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(True, dir_okay=False))
 @folder_option("-o", "--output", help="Folder for rows.jsonl and table.md.")
 @click.option("--fps", metavar="X", default=1.0, show_default=True, help="Frames to take per second.")
-@number_option("--max-frames", default=10, show_default=True,
-               help="Take at most N frames of each clip, spread evenly.")  # fmt: skip
-@click.option("--codec", "codecs", multiple=True, type=click.Choice(VIDEO_NAMES),
-              help="Compare only these codecs.  [repeatable]")  # fmt: skip
-@errors_shown
+@number_option(
+    "--max-frames", default=10, show_default=True, help="Take at most N frames of each clip, spread evenly."
+)
+@click.option(
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(VIDEO_NAMES),
+    help="Compare only these codecs.  [repeatable]",
+)
 def video(clips: tuple[str, ...], output: str, fps: float, max_frames: int, codecs: tuple[str, ...]) -> None:
     """Compare sequences with video codecs and with single frames.
 
@@ -244,7 +269,3 @@ def _samples(folders: Sequence[Path], limit: int | None, every: int, *, labelled
     if len({one.name for one in found}) < len(found):
         raise InputError("two of the folders have the same name: measure them one by one")
     return found
-
-
-if __name__ == "__main__":
-    bench()

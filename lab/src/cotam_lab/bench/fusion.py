@@ -1,7 +1,7 @@
 """Compare weights of a guide's local maps on large images, with real files (`lab/recipes/guide_fusion.sh`).
 
-Photos are scored by what a model with tiles sees: the whole image, reduced, and tiles at full scale, both in
-features of DINOv2-S; documents by the word accuracy of RapidOCR.
+Photos are scored by features of DINOv2-S, of the whole image, reduced, and of its tiles at full scale;
+documents by the word accuracy of RapidOCR.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def summary(rows: Rows, name: str, scores: dict[str, str]) -> str:
 @click.option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--kind", type=click.Choice(list(SCORES)), default="photos", show_default=True)
 @click.option("--guide", "name", default="lite", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
+@click.option("--limit", type=click.IntRange(1), help="Take at most N images, evenly spaced.")
 @errors_shown
 def main(data: Path, out: Path, kind: str, name: str, limit: int | None) -> None:
     """Compare fusions on images of DATA: rows and a table in OUT. Run again, it continues."""

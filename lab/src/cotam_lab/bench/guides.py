@@ -132,7 +132,7 @@ class Maps:
 
 
 def held_out(data: Path, limit: int | None) -> list[Sample]:
-    """List images that no training saw, at most ``limit``, evenly spaced.
+    """List held-out images, at most ``limit``, evenly spaced.
 
     Kodak, highres, and the held-out tenths of the training photographs.
     """
@@ -182,7 +182,7 @@ def label(spec: Spec) -> str:
 @click.option(
     "--map", "texts", multiple=True, required=True, help="NAME@STRENGTH or NAME@ternary.  [repeatable]"
 )
-@click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
+@click.option("--limit", type=click.IntRange(1), help="Take at most N images, evenly spaced.")
 @click.option("--weights", "weight_set", default=weights.DEFAULT, show_default=True, help="Name or folder.")
 @errors_shown
 def main(data: Path, out: Path, texts: tuple[str, ...], limit: int | None, weight_set: str) -> None:

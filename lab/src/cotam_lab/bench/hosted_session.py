@@ -1,8 +1,8 @@
 """``python -m cotam_lab.bench.hosted_session``: an agent's session through ``cotam edge --upstream``.
 
 Each turn sends one more screenshot and repeats all before it, as Anthropic's client does with tool results.
-Prints how large requests are, how many images changed since the turn before (which a provider's prompt cache
-would miss), and how many words of the last three screenshots Tesseract still reads.
+Prints the size of requests, how many images changed since the previous turn (each a miss of a provider's
+prompt cache), and the share of words of the last three screenshots that Tesseract still reads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Body = tuple[int, list[bytes]]
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", default="claude-opus-4-7", show_default=True, help="That the client names.")
+@click.option("--model", default="claude-opus-4-7", show_default=True, help="Model that the client names.")
 @click.option("--edge", "options", multiple=True, help="An option of cotam edge.  [repeatable]")
 @click.option("--least-words", type=float, default=0.97, show_default=True, help="Fail below this share.")
 def main(folder: Path, model: str, options: tuple[str, ...], least_words: float) -> None:

@@ -172,7 +172,7 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         if one.rate_interval and one.rate_interval.without > 0.01:
             missing = f"{100 * one.rate_interval.without:.0f} % of the resamples have no BD-rate"
             remarks.append(f"{one.codec}, {name}: {missing}; the interval is that of the others.")
-    title = f"Beside {reference}: less rate is negative, better quality positive.\n\n"
+    title = f"Against {reference}: less rate is negative, better quality positive.\n\n"
     return title + table(header, lines, numbers_from=2) + "".join(f"\n{remark}\n" for remark in remarks)
 
 
@@ -209,8 +209,10 @@ def falls(rows: Rows, score: str) -> str:
         for key in (score, "bytes"):
             curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
             counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
-        lines.append(f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
-                     f"of {len(by_image)} images")  # fmt: skip
+        lines.append(
+            f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
+            f"of {len(by_image)} images"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -256,7 +258,7 @@ class End(NamedTuple):
 
 
 def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes]:
-    """Add so many axes to a figure, in rows of ``across``; ``options`` are those of `Figure.subplots`."""
+    """Add axes to a figure, in rows of ``across``; ``options`` are those of `Figure.subplots`."""
     found = list(figure.subplots(-(-count // across), across, squeeze=False, **options).flat)
     for axes in found[count:]:
         axes.remove()
@@ -339,9 +341,13 @@ def label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[End]]]) -> No
                 fontweight="bold" if end.name.startswith("cotam") else "normal",
                 va="center",
                 arrowprops={
-                    "arrowstyle": "-", "color": end.colour, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 4
+                    "arrowstyle": "-",
+                    "color": end.colour,
+                    "linewidth": 0.6,
+                    "shrinkA": 2,
+                    "shrinkB": 4,
                 },
-            )  # fmt: skip
+            )
 
 
 def _short(codec: str) -> str:

@@ -37,7 +37,7 @@ ANSWER = "There is a window with a list of files. Click on the entry in the midd
 
 @dataclass
 class Turn:
-    """What one turn took: bytes on the link with headers, bytes of the client's body, images that arrived."""
+    """A turn: bytes on the link with headers, bytes of the client's body, images that arrived."""
 
     sent: int
     received: int
@@ -56,12 +56,14 @@ class Turn:
     show_default=True,
 )
 @click.option("--kill", type=click.IntRange(2), help="Kill the gateway before this turn, and start it again.")
-@click.option("--kill-edge", type=click.IntRange(2), help="The same of the edge.")
-@click.option("--disk", is_flag=True, help="Let the gateway store images on disk.")
-@click.option("--two", is_flag=True, help="Two gateways behind one address, a turn to each.")
+@click.option(
+    "--kill-edge", type=click.IntRange(2), help="Kill the edge before this turn, and start it again."
+)
+@click.option("--disk", is_flag=True, help="Store the gateway's images on disk.")
+@click.option("--two", is_flag=True, help="Put two gateways behind one address, which take turns.")
 @click.option("--edge", "edge_options", multiple=True, help="An option of cotam edge.  [repeatable]")
 @click.option("--serve", "serve_options", multiple=True, help="An option of cotam serve.  [repeatable]")
-@click.option("--most", type=int, help="Fail if more bytes are sent on the link.")
+@click.option("--most", type=int, help="Fail if more bytes than this are sent on the link.")
 def main(
     folder: Path,
     api: str,

@@ -143,7 +143,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def resumed(file: Path) -> list[Row]:
-    """Read the rows of a file to go on with; an incomplete last line is cut off, the folder made."""
+    """Read the rows of a file to continue it: cut off an incomplete last line, and make the folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = file.read_bytes() if file.exists() else b""
     end = data.rfind(b"\n") + 1

@@ -79,10 +79,10 @@ def token_row(path: Path, quality: int, adapter: TokenAdapter, profile: Profile)
     type=click.Choice(["mllm", "base"]),
     default="mllm",
     show_default=True,
-    help="Of the adapter.",
+    help="Profile of the adapter.",
 )
 @click.option("--qualities", default="0,8,17,26,35,44,54,64", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="Take so many images, evenly spaced.")
+@click.option("--limit", type=click.IntRange(1), help="Take at most N images, evenly spaced.")
 @errors_shown
 def main(folder: Path, out: Path, file: Path, profile: Profile, qualities: str, limit: int | None) -> None:
     """Append rows of PROFILE with tokens to OUT/rows.jsonl. Run again, it continues."""

@@ -11,7 +11,7 @@ import click
 
 from cotam.errors import InputError
 from cotam.files import write_whole
-from cotam_lab.bench.cli import Ladders, codecs_option, errors_shown, folder_option, number_option
+from cotam_lab.bench.cli import Ladders, codecs_option, folder_option, number_option
 from cotam_lab.bench.specs import ladder as codec_ladder
 
 if TYPE_CHECKING:
@@ -32,8 +32,13 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 
 @click.command("eval", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("questions", type=_FILE)
-@folder_option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path),
-               help="Folder for rows.jsonl, summary.md and curves.")  # fmt: skip
+@folder_option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for rows.jsonl, summary.md and curves.",
+)
 @click.option(
     "--model",
     metavar="NAME",
@@ -42,9 +47,11 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 )
 @click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
 @codecs_option(_ladder, "none, for the original images; ")
-@click.option("--choices", type=click.Choice(["letter", "likelihood"]),
-              help="Ask for a letter, or take the most likely text.  "
-                   "[default: likelihood; letter with --endpoint]")  # fmt: skip
+@click.option(
+    "--choices",
+    type=click.Choice(["letter", "likelihood"]),
+    help="Ask for a letter, or take the most likely text.  [default: likelihood; letter with --endpoint]",
+)
 @click.option(
     "--tokens",
     "adapter",
@@ -60,10 +67,14 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option(
     "--device", metavar="NAME", help="Device of a local model, as torch names it.  [default: a GPU if any]"
 )
-@click.option("--key-env", metavar="NAME", default="OPENAI_API_KEY", show_default=True,
-              help="Environment variable with the endpoint's key.")  # fmt: skip
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    default="OPENAI_API_KEY",
+    show_default=True,
+    help="Environment variable with the endpoint's key.",
+)
 @number_option("-j", "--jobs", default=4, show_default=True, help="Questions to an endpoint at a time.")
-@errors_shown
 def main(
     questions: Path,
     out: Path,
@@ -177,7 +188,3 @@ def _curves(questions: Sequence[Question], rows: Rows, out: Path, title: str) ->
         if len({row["quality"] for row in own if row["quality"] is not None}) > 1:
             files = [out / f"curve-{metric}.svg", out / f"curve-{metric}.png"]
             report.curve_figure(own, ["answers"], files, title=f"{title}: {metric}")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,8 +12,16 @@ from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["METRICS", "Question", "as_line", "check_images", "digest", "parse_questions", "prompt_of",
-           "read_questions"]  # fmt: skip
+__all__ = [
+    "METRICS",
+    "Question",
+    "as_line",
+    "check_images",
+    "digest",
+    "parse_questions",
+    "prompt_of",
+    "read_questions",
+]
 
 _SHORT = "Answer the question using a single word or phrase."
 

@@ -252,28 +252,42 @@ def _name(cell: Cell) -> str:
 
 def _table(cells: Sequence[Cell]) -> str:
     header = (
-        "codec", "quality", "metric", "group", "questions", "bytes", "bpp", "score, % [95 %]", "chance, %",
-        "F1, %", "tokens in", "tokens out", "codec, s", "model, s",
-    )  # fmt: skip
+        "codec",
+        "quality",
+        "metric",
+        "group",
+        "questions",
+        "bytes",
+        "bpp",
+        "score, % [95 %]",
+        "chance, %",
+        "F1, %",
+        "tokens in",
+        "tokens out",
+        "codec, s",
+        "model, s",
+    )
     lines = []
     for cell in cells:
         failed = f" ({cell.failed} failed)" if cell.failed else ""
-        lines.append((
-            cell.codec,
-            "–" if cell.quality is None else str(cell.quality),
-            cell.metric,
-            cell.group or "–",
-            f"{cell.questions}{failed}",
-            _number(cell.bytes, 0),
-            _number(cell.bpp, 3),
-            _percent(cell.score) + _between(cell.interval),
-            _percent(cell.chance) if cell.metric in ("choice", "yesno") else "–",
-            _percent(cell.f1),
-            _number(cell.tokens_in, 0),
-            _number(cell.tokens_out, 1),
-            _number(cell.codec_s, 2),
-            _number(cell.model_s, 2),
-        ))  # fmt: skip
+        lines.append(
+            (
+                cell.codec,
+                "–" if cell.quality is None else str(cell.quality),
+                cell.metric,
+                cell.group or "–",
+                f"{cell.questions}{failed}",
+                _number(cell.bytes, 0),
+                _number(cell.bpp, 3),
+                _percent(cell.score) + _between(cell.interval),
+                _percent(cell.chance) if cell.metric in ("choice", "yesno") else "–",
+                _percent(cell.f1),
+                _number(cell.tokens_in, 0),
+                _number(cell.tokens_out, 1),
+                _number(cell.codec_s, 2),
+                _number(cell.model_s, 2),
+            )
+        )
     return table(header, lines, numbers_from=4)
 
 

@@ -33,8 +33,8 @@ class Attention(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         patch, prefix = self.teacher.patch, self.teacher.prefix
-        picture = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
-        seen = self.teacher.run(picture, output_attentions=True).attentions
+        image = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        seen = self.teacher.run(image, output_attentions=True).attentions
         rows = torch.stack([seen[number - 1].mean(1) for number in self.layers]).mean(0)
         row = (rows[:, 0] if prefix else rows.mean(1))[:, prefix:]
         row = torch.maximum(row, FLOOR * row.mean(1, keepdim=True))
@@ -48,7 +48,7 @@ class ClipGuide:
     Attributes
     ----------
     name : model, commit if it has one, and layers
-    side : long side in pixels of what the encoder sees
+    side : long side in pixels of the encoder's input
     multiple : patch size: both sides are multiples of it
     """
 

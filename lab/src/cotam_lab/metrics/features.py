@@ -6,23 +6,21 @@ Tables call the encoder "teacher", since codecs may be trained with it.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from transformers.utils import logging
 
-from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.fidelity import decibel
 from cotam_lab.nets.teachers import OFFLINE as DEFAULT
 from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
 
 __all__ = [
     "DEFAULT",
     "KEYS",
-    "decibel",
     "decibels",
     "feature_distances",
     "features_metric",
@@ -74,11 +72,6 @@ def feature_distances(ours: Features, theirs: Features) -> dict[str, float | Non
         attended = distances(ours, theirs, weight)
         found["attended"] = _last_four({name: float(value) for name, value in attended.items()})
     return found
-
-
-def decibel(distance: float) -> float:
-    """Convert a distance to −10 log10(distance) in dB, at most `MAX_DECIBEL`."""
-    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
 
 
 def decibels(distances: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -13,10 +13,15 @@ from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, check_sizes
 
-__all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "ms_ssim"]
+__all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "decibel", "ms_ssim"]
 
 MS_SSIM_MIN_SIDE = 161
 """Pixels of the shorter side below which the fifth scale is smaller than the window."""
+
+
+def decibel(distance: float) -> float:
+    """Convert a distance, 0 if equal, to −10 log10(distance) in dB, at most `MAX_DECIBEL`."""
+    return -10 * math.log10(max(distance, 10 ** (-MAX_DECIBEL / 10)))
 
 
 def ms_ssim(original: Pixels, decoded: Pixels) -> float:
@@ -28,8 +33,8 @@ def ms_ssim(original: Pixels, decoded: Pixels) -> float:
 def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
     check_sizes(original, decoded)
     similarity = None if min(original.shape[:2]) < MS_SSIM_MIN_SIDE else ms_ssim(original, decoded)
-    decibel = None if similarity is None else -10 * math.log10(max(1 - similarity, 10 ** (-MAX_DECIBEL / 10)))
-    return {"psnr": psnr(original, decoded), "ms_ssim": similarity, "ms_ssim_db": decibel}
+    in_db = None if similarity is None else decibel(1 - similarity)
+    return {"psnr": psnr(original, decoded), "ms_ssim": similarity, "ms_ssim_db": in_db}
 
 
 FIDELITY = Metric("fidelity", ("psnr", "ms_ssim", "ms_ssim_db"), ("psnr", "ms_ssim_db"), _score)

@@ -48,7 +48,7 @@ SCORES = {
     "class": Score(
         "class agreement",
         "%",
-        "share of images to which EfficientNet-Lite0, which no training saw, gives the class of the original",
+        "share of images to which EfficientNet-Lite0, not used in training, gives the class of the original",
         100.0,
         noisy=True,
     ),

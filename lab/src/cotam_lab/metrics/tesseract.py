@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
@@ -14,9 +13,9 @@ from PIL import Image
 from cotam.codec.contrast import balanced_error, contrast_error
 from cotam.compare.words import share_read
 from cotam.errors import CotamError
-from cotam.image.psnr import MAX_DECIBEL
 from cotam.image.read import Pixels
 from cotam_lab.metrics.base import Metric, remember_last_image
+from cotam_lab.metrics.fidelity import decibel
 
 __all__ = ["CONTRAST", "TESSERACT", "read_with_tesseract"]
 
@@ -62,9 +61,7 @@ def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str,
 
 def _contrast(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
     errors = {"contrast": contrast_error(original, decoded), "balanced": balanced_error(original, decoded)}
-    return {
-        name: min(MAX_DECIBEL, -10 * math.log10(max(error, 1e-10) / 255**2)) for name, error in errors.items()
-    }
+    return {name: decibel(error / 255**2) for name, error in errors.items()}
 
 
 TESSERACT = Metric("tesseract", ("tesseract_kept",), ("tesseract_kept",), _score, prepare=_check)

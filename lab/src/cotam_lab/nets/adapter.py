@@ -39,18 +39,18 @@ class View:
     grid : rows and columns of patches
     origin : upper left corner of the first patch, in pixels of the image; negative if a processor pads
     patch : height and width of a patch, in pixels of the image
-    picture : height and width of the image
+    image : height and width of the image
     """
 
     grid: tuple[int, int]
     origin: tuple[float, float]
     patch: tuple[float, float]
-    picture: tuple[int, int]
+    image: tuple[int, int]
 
     @classmethod
     def of(
         cls,
-        picture: tuple[int, int],
+        image: tuple[int, int],
         patch: int,
         *,
         resized: tuple[float, float],
@@ -61,19 +61,19 @@ class View:
 
         Parameters
         ----------
-        picture : height and width
-        resized : what the whole picture is resized to
-        seen : what the encoder gets of that; all of it unless given. Rows and columns that fill no patch are
-            left out, as in encoders.
-        offset : where that begins in the resized picture, negative for padding
+        image : height and width
+        resized : height and width after resizing
+        seen : height and width of the encoder's input; by default ``resized``. Rows and columns that fill no
+            patch are left out, as in encoders.
+        offset : corner of the input in the resized image, negative for padding
         """
         seen = seen or (int(resized[0]), int(resized[1]))
-        scale = picture[0] / resized[0], picture[1] / resized[1]
+        scale = image[0] / resized[0], image[1] / resized[1]
         return cls(
             grid=(seen[0] // patch, seen[1] // patch),
             origin=(offset[0] * scale[0], offset[1] * scale[1]),
             patch=(patch * scale[0], patch * scale[1]),
-            picture=picture,
+            image=image,
         )
 
     def resampling(self, axis: int) -> Tensor:
@@ -82,7 +82,7 @@ class View:
         Interpolation is linear; if a patch is larger than a latent, the kernel is two patches wide, as in
         antialiased resizing. Rows of patches whose centre is outside of the image are zero.
         """
-        length = self.picture[axis]
+        length = self.image[axis]
         middle = self.origin[axis] + (torch.arange(self.grid[axis]) + 0.5) * self.patch[axis]
         cells = torch.arange(-(-length // CELL)) + 0.5
         reach = max(1.0, self.patch[axis] / CELL)
@@ -225,7 +225,7 @@ def add_tokens(first: Tensor, tokens: Tensor) -> Tensor:
 
 @contextmanager
 def added(encoder: nn.Module, tokens: Tensor) -> Iterator[None]:
-    """Within the block, add these tokens to all images that ``encoder`` sees. Not safe for threads."""
+    """Within the block, add these tokens to all images that ``encoder`` encodes. Not thread-safe."""
 
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return add_tokens(output, tokens)

@@ -34,7 +34,7 @@ from cotam_lab.nets.entropy import (
 from cotam_lab.nets.hyper import HyperContext
 from cotam_lab.nets.integers import Steps
 from cotam_lab.nets.layers import Block, Patches, Pointwise, Unpatch, clamp_ste, round_ste, space
-from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, step_masks, turns
+from cotam_lab.nets.quadtree import STEPS, merge, quantise, split, turns
 
 LAMBDA_LOW, LAMBDA_HIGH = 2.5e-4, 0.15
 """Range of lambda in bpp + lambda · 255² · MSE; log-linear in quality."""
@@ -85,7 +85,7 @@ class Analysis(nn.Module):
 
 
 class Residual(nn.Module):
-    """An adapter's residual beside one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
+    """An adapter's residual parallel to one block: narrow 1×1, depthwise 3×3, 1×1; zero before training."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Residual(nn.Module):
         return space(x, self, self.space_steps, 0.0, residual=False)
 
 
-class PictureAdapter(nn.Module):
+class ImageAdapter(nn.Module):
     """The image adapter: a residual parallel to every block of the synthesis, for a second view.
 
     Since it is parallel, the receptive field of the synthesis stays the same.
@@ -139,7 +139,7 @@ class Synthesis(nn.Module):
         self,
         latents: Tensor,
         gain: Tensor,
-        adapter: PictureAdapter | None = None,
+        adapter: ImageAdapter | None = None,
         strength: Tensor | float = 1.0,
     ) -> Tensor:
         def through(blocks: nn.Sequential, residuals: nn.ModuleList | None, x: Tensor) -> Tensor:
@@ -201,9 +201,6 @@ class MeanStep(nn.Module):
         self.block = Block(shape.context, integers=True)
         self.leave = Pointwise(shape.context, shape.latents)
 
-    def forward(self, *known: Tensor) -> Tensor:
-        return self.leave(self.block(self.enter(torch.cat(known, 1))))
-
     def quarter(self, number: int, known: Tensor) -> Tensor:
         """Return the means of the latents that step ``number`` codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
         x = turns(self.block(self.enter(known)))
@@ -221,11 +218,6 @@ class Means(nn.Module):
         self.first = MeanStep(shape, shape.context + 1)
         later = shape.context + 1 + shape.latents
         self.later = nn.ModuleList(MeanStep(shape, later) for _ in range(STEPS - 1))
-
-    def step(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
-        if number == 0:
-            return self.first(features, gain)
-        return self.later[number - 1](features, gain, known)
 
     def quarter(self, number: int, features: Tensor, gain: Tensor, known: Tensor) -> Tensor:
         """Return the means of the latents that a step codes, (4, B, h/2, w/2, M/4), see `quadtree`."""
@@ -249,13 +241,6 @@ class Means(nn.Module):
             known.append(decoded)
         return merge(residuals), merge(known)
 
-    def decode(self, features: Tensor, gain: Tensor, dequantised: Tensor) -> Tensor:
-        """Symbols / gains (B, M, h, w) → ŷ."""
-        known = torch.zeros_like(dequantised)
-        for number, mask in enumerate(step_masks(dequantised)):
-            known = known + mask * (self.step(number, features, gain, known) + dequantised)
-        return known
-
 
 @dataclass(frozen=True)
 class Coded:
@@ -278,7 +263,7 @@ class Codec(nn.Module):
         self.shape = shape
         self.analysis = Analysis(shape)
         self.synthesis = Synthesis(shape)
-        self.adapter = PictureAdapter(shape)
+        self.adapter = ImageAdapter(shape)
         self.hyper_analysis = HyperAnalysis(shape)
         self.hyper_synthesis = HyperSynthesis(shape)
         self.means = Means(shape)
@@ -317,7 +302,7 @@ class Codec(nn.Module):
         levels : (B, 1, H/32, W/32) float, integers in ±7
         noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
             latents are always rounded
-        adapted : decode with the picture adapter
+        adapted : decode with the image adapter
         """
         y = self.analysis(picture)
         z = self.hyper_analysis(y).float()

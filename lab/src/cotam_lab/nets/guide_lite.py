@@ -70,9 +70,9 @@ class Lite(nn.Module):
             layer.weight.data *= 0.1
         self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         middle = self.sixteenth(
-            self._patches(self.eighth(self._patches((picture - 0.5) * 4, self.enter)), self.down, 0)
+            self._patches(self.eighth(self._patches((image - 0.5) * 4, self.enter)), self.down, 0)
         )
         x = self._patches(middle, self.further, 1)
         for block, everywhere in zip(self.near, self.everywhere, strict=True):
@@ -91,22 +91,22 @@ class Lite(nn.Module):
         return F.conv2d(x if number is None else self._rounded(x, number), weight, layer.bias, stride=layer.k)
 
     @torch.no_grad()
-    def track(self, picture: Tensor) -> None:
+    def track(self, image: Tensor) -> None:
         """Update the step sizes of activations."""
         set_tracking(self, True)
-        self(picture)
+        self(image)
         set_tracking(self, False)
 
-    def importance(self, picture: Tensor) -> Tensor:
+    def importance(self, image: Tensor) -> Tensor:
         """Return the importance of images, (B, H/16, W/16), see `mixed`."""
-        return self.mixed(*self.parts(picture))
+        return self.mixed(*self.parts(image))
 
-    def parts(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted sum of relative maps, and text nearby, 0 … 1, each (B, H/16, W/16).
 
         The confidence of text is squared, so that low confidence does not raise plain cells.
         """
-        maps = self(picture).clamp(-8, 8)
+        maps = self(image).clamp(-8, 8)
         relative = torch.exp2(maps[:, :RELATIVE])
         relative = relative / relative.mean((2, 3), keepdim=True)
         text = torch.exp2(2 * maps[:, RELATIVE:].clamp(max=0))
@@ -121,12 +121,12 @@ class Lite(nn.Module):
         return torch.maximum(relative, text * self.mixture[RELATIVE])
 
 
-def structure(picture: Tensor, text: Tensor) -> Tensor:
+def structure(image: Tensor, text: Tensor) -> Tensor:
     """Return the sums of luma deviations of images (B, 3, H, W), weighted by text (B, H/16, W/16) and not: (B, 2).
 
     Deviations are those within cells of 32 pixels, so blank paper and plain sky do not count.
     """
-    rows = picture.mean(1).unflatten(2, (-1, MULTIPLE))
+    rows = image.mean(1).unflatten(2, (-1, MULTIPLE))
     square, mean = (of.mean(3).unflatten(1, (-1, MULTIPLE)).mean(2) for of in (rows.square(), rows))
     variance = square - mean.square()
     deviation = variance.clamp(min=1e-8).sqrt()

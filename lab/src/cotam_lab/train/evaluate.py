@@ -14,11 +14,11 @@ QUALITIES = (10, 30, 50, 70, 90)
 
 
 def on_crops(network: Codec, crops: Crops, loss: Loss, count: int) -> dict[str, float]:
-    """Mean parts of a loss over the first ``count`` crops, residuals rounded, without level maps.
+    """Return the mean parts of a loss over the first ``count`` crops, with rounded residuals and zero gain offsets.
 
-    The crops have the qualities `QUALITIES` in turn, and random numbers of the loss are seeded by the number of the
-    crop, so that weights are compared on equal terms. Parts that some crops lack (the reader's for photographs) are
-    means over those that have them. "bpp" is the estimated rate.
+    The crops have the qualities `QUALITIES` in turn, and the random numbers of the loss are seeded by the number of
+    the crop, so that weights are compared on equal terms. Parts that some crops lack (the reader's, for photographs)
+    are means over the others. "bpp" is the estimated rate.
     """
     found: dict[str, list[float]] = {}
     for number in range(count):

@@ -22,7 +22,7 @@ from cotam_lab.nets.teachers import as_tensor
 __all__ = ["fit", "hyper_latents"]
 
 RATE = 1e-3
-JUDGED = (8, 26, 44, 64)
+VALIDATED = (8, 26, 44, 64)
 """Qualities at which held-out images are measured."""
 
 PIXELS = 64 * 64
@@ -107,7 +107,7 @@ def _window(z: Tensor, rng: random.Random) -> Tensor:
 
 @torch.no_grad()
 def _measured(codec: Codec, latents: Sequence[Tensor]) -> float:
-    quality = torch.tensor(JUDGED)
+    quality = torch.tensor(VALIDATED)
     return float(torch.stack([bits_per_pixel(codec, z, quality).mean() for z in latents]).mean())
 
 

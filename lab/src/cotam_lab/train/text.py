@@ -2,7 +2,7 @@
 
 A codec trained only on photos spoils text. This module draws pages, receipts, forms, code, screens, charts,
 tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`). Slightly less
-than half of them stay as on a screen; the others pass a model of a camera or scanner. The same seed gives the
+than half of them stay as they are on a screen; the others pass a model of a camera or scanner. The same seed gives the
 same bytes only with the same fonts and versions of Pillow, FreeType and matplotlib.
 """
 
@@ -45,7 +45,7 @@ FILTERS = (
 
 
 def render(seed: int, size: Size = (640, 640)) -> np.ndarray:
-    """Make the picture of a seed, uint8 (height, width, 3) RGB; ``size`` is (width, height)."""
+    """Render the image of a seed, uint8 (height, width, 3) RGB; ``size`` is (width, height)."""
     rng = np.random.default_rng(seed)
     shares = np.cumsum([share for _, share, _ in SCENES.values()])
     kind = list(SCENES)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
@@ -71,7 +71,7 @@ def _striped(image: Image.Image, size: Size) -> Image.Image:
 
 
 def degrade(rng: Rng, image: Image.Image) -> Image.Image:
-    """Send a clean picture through a model of a camera or scanner, each flaw with its own probability."""
+    """Pass a clean image through a model of a camera or scanner, each flaw with its own probability."""
     if rng.random() < 0.5:
         image = _turned(rng, image)
     if rng.random() < 0.55:
@@ -95,7 +95,7 @@ def degrade(rng: Rng, image: Image.Image) -> Image.Image:
 
 
 def _turned(rng: Rng, image: Image.Image) -> Image.Image:
-    """Turn a little, and sometimes see from the side; what lies outside the picture is some plain colour."""
+    """Rotate a little, and sometimes change the perspective; the area outside the image gets a plain colour."""
     width, height = image.size
     angle = rng.normal() * 0.03
     square = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)

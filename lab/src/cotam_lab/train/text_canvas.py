@@ -116,7 +116,7 @@ def gradient(rng: Rng, size: Size) -> np.ndarray:
 
 
 class Canvas:
-    """An RGB picture drawn on in units of final pixels, held `scale` times larger so that it can be reduced."""
+    """An RGB image drawn in units of final pixels, held `scale` times larger so that it can be reduced."""
 
     def __init__(self, size: Size, ground: Colour, scale: float) -> None:
         self.size, self.scale = size, scale

@@ -1,9 +1,8 @@
 """Documents of `cotam_lab.train.text` drawn with Pillow: pages, receipts, forms and tables.
 
-Each scene is a function of a random generator, the size of the final picture, and the number of pixels to draw
-for each of its pixels. Cameras, scanners and the reduction to
-the final size belong to `cotam_lab.train.text`. The layouts are caricatures: they are meant to have the
-edges, strokes, areas and repetitions of the real thing, and no more.
+Each scene is a function of a random generator, the size of the final image, and the scale at
+which to draw it. `cotam_lab.train.text` reduces it and adds the flaws of cameras and scanners. The layouts are
+caricatures: they have the edges, strokes, areas and repetitions of real documents, and no more.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def page(rng: Rng, size: Size, scale: float) -> Image.Image:
 
 
 def _scribble(rng: Rng, canvas: Canvas) -> None:
-    """Write something with a pen over the picture: a tick, a signature, a stroke."""
+    """Write over the image with a pen: a tick, a signature, a stroke."""
     x, y = rng.random() * canvas.size[0], rng.random() * canvas.size[1]
     steps = 3 + int(rng.random() * 18)
     path = np.cumsum(rng.normal(0, 1, (steps, 2)), 0) * log_uniform(rng, 3, 16)
@@ -152,7 +151,7 @@ class _Till:
 
 
 def receipt(rng: Rng, size: Size, scale: float) -> Image.Image:
-    """Draw part of a thermal receipt as a scanner sees it: faded strokes, mottled paper, holes, pen marks."""
+    """Draw part of a scanned thermal receipt: faded strokes, mottled paper, holes, pen marks."""
     shade = hsv(rng.random(), 0.06 * rng.random() ** 2, 1 - 0.25 * rng.random() ** 2)
     canvas = Canvas(size, WHITE if rng.random() < 0.5 else shade, scale)
     left, width = rng.uniform(-0.25, 0.1) * size[0], rng.uniform(0.85, 1.3) * size[0]

@@ -1,6 +1,6 @@
 """Screens and lettering of `cotam_lab.train.text` drawn with Pillow: code, windows, slides, banners, signs.
 
-The scenes take what those of `cotam_lab.train.text_scenes` take, and are caricatures in the same way.
+The scenes have the parameters of those in `cotam_lab.train.text_scenes`, and are caricatures too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from cotam_lab.train.text_words import (
 )
 
 SIGNS = ("=", "(", ")", "):", "==", "+", "->", "{", "}", "[", "]", ".", ",", ";", "!=", "&&", "::", "*", "//")
-"""What code has between names."""
+"""Signs between the names in code."""
 
 
 def code(rng: Rng, size: Size, scale: float) -> Image.Image:
