@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from cotam.errors import CotamError, InputError
+from cotam.errors import CotamError, InputError, LimitError, MissingExtraError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Conversion
@@ -20,6 +20,7 @@ from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import RequestFiles, Store
 
 __all__ = [
+    "UNREADABLE",
     "Changes",
     "Converter",
     "Job",
@@ -35,6 +36,9 @@ __all__ = [
 
 Changes = Mapping[Part, Media | Frames]
 """Parts that change, in order, and what takes their place."""
+
+UNREADABLE = (InputError, LimitError, MissingExtraError, MemoryError)
+"""Errors on an ordinary image or video, which then passes unchanged, since the upstream may read it."""
 
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
@@ -91,9 +95,9 @@ def part_errors(part: Part) -> Iterator[None]:
 
 
 def log_passing(part: Part, reason: object) -> None:
-    """Log why an image or video is sent on as it is."""
+    """Log why an image or video is sent on as it is; a MemoryError has no text."""
     what = "a video" if part.kind == "video" else "an image"
-    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason))
+    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason) or "not enough memory")
 
 
 def cotam_in(part: Part) -> bytes | None:

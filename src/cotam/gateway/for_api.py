@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from cotam.errors import CotamError, InputError
+from cotam.errors import InputError
 from cotam.format.header import is_sequence
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
-from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
+from cotam.gateway.converter import (
+    UNREADABLE,
+    Job,
+    cotam_in,
+    count_images,
+    log_passing,
+    media_in,
+    part_errors,
+)
 from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
@@ -130,19 +138,20 @@ class _Request:
             data = cotam_in(part)
             if data is not None and is_sequence(data):
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
-        found = (data, "cotam") if data is not None else media_in(part, "image")
-        if not found:
-            if part.is_visual and part.address is None:
-                log_passing(part, "videos are not converted" if part.kind == "video" else "unknown format")
-            return False
-        data, kind = found
-        try:
-            content, (width, height, upright) = self._converter.outlines.get(data)
-        except CotamError as error:
-            if kind == "cotam":
-                raise RefusedError(f"{part.name}: {error}", param=part.name) from error
-            log_passing(part, error)
-            return False
+            found = (data, "cotam") if data is not None else media_in(part, "image")
+            if not found:
+                if part.is_visual and part.address is None:
+                    video = part.kind == "video"
+                    log_passing(part, "videos are not converted" if video else "unknown format")
+                return False
+            data, kind = found
+            try:
+                content, (width, height, upright) = self._converter.outlines.get(data)
+            except UNREADABLE as error:
+                if kind == "cotam":
+                    raise
+                log_passing(part, error)
+                return False
         size = self._size_to_send(width, height, part)
         small = self.file_bytes is None or len(data) <= self.file_bytes
         fits = upright and small and kind in self.formats and self._allows(width, height)
@@ -205,7 +214,9 @@ class _Request:
             try:
                 while (size := self._encoded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
                     rung += 1
-            except InputError as error:  # the API may be able to read it
+            except UNREADABLE as error:
+                if image.kind == "cotam":
+                    raise
                 log_passing(image.part, error)
                 image.unreadable = True
                 return BEST, len(image.data)

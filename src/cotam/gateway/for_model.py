@@ -14,6 +14,7 @@ from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import (
+    UNREADABLE,
     Job,
     check_count,
     cotam_in,
@@ -106,7 +107,7 @@ class ForModel:
         try:
             check_size(data, self._limit)
             png, cached = self._decoded.get(_key(data, job), lambda: save_for_model(pixels_of(data)))
-        except (InputError, LimitError) as error:
+        except UNREADABLE as error:
             log_passing(part, error)
             return None
         job.record(kind, "png", len(data), len(png), started, cached=cached)

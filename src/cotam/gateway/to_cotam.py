@@ -10,10 +10,10 @@ from functools import partial
 from io import BufferedReader, BytesIO
 
 import cotam
-from cotam.errors import InputError, LimitError, MissingExtraError
+from cotam.errors import LimitError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
-from cotam.gateway.converter import Job, is_cotam_text, log_passing, media_in, part_errors
+from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in, part_errors
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, check_size, format_of, url_length
 from cotam.gateway.parts import Part
@@ -71,7 +71,7 @@ class ToCotam:
                     result, sent = "patch" if is_patch(file) else "cotam", file
                 if part.kind == "image":
                     request.earlier.append(Source(data, request.options_for(part), sent))
-            except (InputError, LimitError, MissingExtraError) as error:
+            except UNREADABLE as error:
                 log_passing(part, error)
         request.job.record(kind, result, len(data), len(sent), started, cached=cached)
 
