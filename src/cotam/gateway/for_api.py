@@ -109,7 +109,7 @@ class _Image:
     useful: bool  # whether the model sees all of its pixels
     unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
     seconds: float = 0.0
-    cached: bool = True
+    cached: bool = True  # whether all of its encoded files were in the cache
 
 
 class _Request:
@@ -192,14 +192,14 @@ class _Request:
         changes: dict[Part, Media] = {}
         for image, rung in zip(self.images, rungs, strict=True):
             chosen, size = self._best(image, rung)
-            result = image.kind
+            result, cached = image.kind, False
             if chosen != BEST:
                 with part_errors(image.part):
                     changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
-                result = self.form
+                result, cached = self.form, image.cached
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, image.cached)
+            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, cached)
             self._job.conversions.append(conversion)
         return changes
 
