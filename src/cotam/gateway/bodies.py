@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
@@ -22,10 +23,13 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "in_thread"]
+__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "discard", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
+
+DISCARD_SECONDS = 30
+"""Seconds for which the rest of a body is read after its answer."""
 
 Done = TypeVar("Done")
 Check = Callable[[], None]
@@ -95,9 +99,20 @@ class Bodies:
         return decompress(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
-        # The rest is not read, so the connection cannot be used again.
+        # The rest may never end, so the connection cannot be used again.
         message = f"the body is larger than the limit of {self.limit:,} bytes: raise --max-body"
         return RefusedError(message, 413, headers={"Connection": "close"})
+
+
+async def discard(receive: Receive) -> None:
+    """Read the rest of a body, unless it takes too long.
+
+    Closing a connection with unread data resets it, and the client may lose the answer.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

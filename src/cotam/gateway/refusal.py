@@ -82,7 +82,8 @@ def _body(error: RefusedError, path: str) -> dict[str, Any]:
 
 def _of_route(error: HTTPException, request: Request) -> RefusedError:
     reasons = {
-        404: f"no such path: {request.scope['path'][:200]!r}. Paths of the API begin with /v1/ or /v1beta/",
+        404: f"no such path: {request.scope['path'][:200]!r}. Paths of the API begin with /v1/ or /v1beta/; "
+        "the base URL of OpenAI's clients ends in /v1",
         405: f"{request.method} is not allowed for this path",
     }
     reason = reasons.get(error.status_code, error.detail)

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
@@ -61,7 +62,7 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_relayed(scope["path"]):
-            raise RefusedError(f"no such path: {scope['path'][:200]!r}", 404)
+            raise HTTPException(404)
         await self.bodies.answer(scope, receive, partial(self._answer, scope, send))
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
