@@ -165,6 +165,14 @@ def test_bytes_of_queries_are_escaped() -> None:
     assert Upstream.query("a=é&b=%C3%A9&c=%2F".encode()) == "a=%C3%A9&b=%C3%A9&c=%2F"
 
 
+def test_number_signs_are_no_fragments(address: str, model: Model) -> None:
+    """A client that follows the standard does not send them."""
+    request = b"GET /v1/a%%23b%s?c=%%23%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for raw in (b"", b"#d"):
+        assert raw_answer(address, request % (raw, raw)).startswith(b"HTTP/1.1 200 ")
+    assert model.paths == ["/v1/a%23b?c=%23", "/v1/a%23b%23d?c=%23%23d"]
+
+
 def test_decoded_bodies_are_limited_and_whole() -> None:
     bomb = bytes(100_000)
     for encoding, body in (
@@ -198,6 +206,7 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         (b"/%76%31/models%2f", "/v1/models%2F"),
         (b"/v1/a%2fb%20c?x=/../", "/v1/a%2Fb%20c"),
         (b"/v1/mod#els", "/v1/mod%23els"),
+        (b"/v1/mod%23els?a=b#c", "/v1/mod%23els"),
         (b"/", "/"),
         (b"//", "/"),
         (b"/v1/a..b/...", "/v1/a..b/..."),
