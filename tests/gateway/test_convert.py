@@ -59,6 +59,20 @@ def test_other_images_stay_as_they_are() -> None:
     assert ForModel(10**6)(found, Job()) == {}
 
 
+@pytest.mark.parametrize(
+    ("converter", "data", "result"),
+    [
+        (ForModel(10**6), CODED, "image/png"),
+        (ToCotam(RequestOptions(), 10**6), saved(PIXELS), "image/vnd.cotam"),
+        (ForApi("jpeg", "none", None, None, 10**6), saved(PIXELS, "BMP"), "image/jpeg"),
+    ],
+    ids=["serve", "edge", "hosted"],
+)
+def test_spaces_before_a_data_url_are_ignored(converter: Any, data: bytes, result: str) -> None:
+    (part,) = parts_of(f" \n{data_url('image/png', data)} ")
+    assert converter([part], Job())[part].media_type == result
+
+
 def test_an_image_of_earlier_turns_is_not_decoded_again() -> None:
     converter = ForModel(10**6)
     job = Job()

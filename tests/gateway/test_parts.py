@@ -188,6 +188,7 @@ def test_data_urls_as_clients_write_them() -> None:
     assert read_data_url("data:image/png; base64,AAAA") == Media("image/png", bytes(3))
     assert read_data_url("data:image/png ; base64 ,AAAA") == Media("image/png", bytes(3))
     assert read_data_url("data:image/png;base64,%2B%2f8%3D") == Media("image/png", b"\xfb\xff")
+    assert read_data_url("\n data:image/png;base64,AAAA\n") == Media("image/png", bytes(3))
     assert read_data_url("data:;base64,") == Media("", b"")
     for other in (
         "https://example.com/a,b;base64,",

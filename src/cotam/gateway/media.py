@@ -40,6 +40,7 @@ __all__ = [
     "format_of",
     "head_of",
     "is_cotam",
+    "is_data_url",
     "pixels_of",
     "read_data_url",
     "save_for_model",
@@ -73,6 +74,7 @@ _SAVED_AS: dict[str, dict[str, Any]] = {
     "webp": {"method": 4},
 }
 
+_DATA_URL = re.compile(r"[\0- ]*data:", re.IGNORECASE)  # as the URL Standard ignores leading spaces
 _BASE64 = re.compile(r"; *base64 *\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
 _STANDARD = str.maketrans("-_", "+/")
 
@@ -109,19 +111,24 @@ def encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+def is_data_url(url: str) -> bool:
+    """Whether the scheme of a URL is ``data``."""
+    return bool(_DATA_URL.match(url))
+
+
 def read_data_url(url: str) -> Media | None:
     """Type and bytes of a base64 data URL; None for another address. Raises as `decode_base64`."""
     head, comma, text = url.partition(",")
-    if not comma or head[:5].lower() != "data:" or not _BASE64.search(head):
+    if not comma or not is_data_url(head) or not _BASE64.search(head):
         return None
-    return Media(head[5:].partition(";")[0].strip().lower(), decode_base64(unquote(text)))
+    return Media(head.partition(":")[2].partition(";")[0].strip().lower(), decode_base64(unquote(text)))
 
 
 def head_of(text: str) -> tuple[str, str]:
     """Media type and first characters of a data URL; of bare base64 the type is empty."""
-    head, data = "", text[:400].lstrip()
-    if data[:5].lower() == "data:":
-        head, _, data = data[5:].partition(",")
+    head, data = "", text[:400]
+    if is_data_url(text):
+        head, _, data = data.partition(":")[2].partition(",")
     return head.partition(";")[0].strip().lower(), data.lstrip()
 
 

@@ -13,7 +13,15 @@ from functools import cached_property, partial
 from typing import Any
 
 from cotam.gateway.json_body import Where, format_place
-from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
+from cotam.gateway.media import (
+    Media,
+    data_url,
+    decode_base64,
+    encode_base64,
+    head_of,
+    is_data_url,
+    read_data_url,
+)
 from cotam.gateway.refusal import RefusedError
 
 __all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
@@ -113,8 +121,7 @@ class Part:
     @property
     def address(self) -> str | None:
         """The address that a server would fetch; None where the media is in the request itself."""
-        inline = self.media_type is not None or self.text[:5].lower() == "data:"
-        return None if inline else self.text
+        return None if self.media_type is not None or is_data_url(self.text) else self.text
 
     @cached_property
     def media(self) -> Media | None:
