@@ -36,7 +36,6 @@ __all__ = [
     "count_frames",
     "data_url",
     "decode_base64",
-    "encode_base64",
     "format_of",
     "head_of",
     "is_cotam",
@@ -106,11 +105,6 @@ def decode_base64(text: str) -> bytes:
         raise InputError(f"the data is not base64: {error}") from error
 
 
-def encode_base64(data: bytes) -> str:
-    """Base64 in the standard alphabet."""
-    return base64.b64encode(data).decode("ascii")
-
-
 def is_data_url(url: str) -> bool:
     """Whether the scheme of a URL is ``data``."""
     return bool(_DATA_URL.match(url))
@@ -139,7 +133,7 @@ def url_length(media_type: str, size: int) -> int:
 
 def data_url(media: Media) -> str:
     """``data:…;base64,…``"""
-    return f"data:{media.media_type};base64,{encode_base64(media.data)}"
+    return f"data:{media.media_type};base64,{base64.b64encode(media.data).decode()}"
 
 
 # Formats

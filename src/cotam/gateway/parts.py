@@ -7,21 +7,14 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Any
 
-from cotam.gateway.json_body import Where, format_place
-from cotam.gateway.media import (
-    Media,
-    data_url,
-    decode_base64,
-    encode_base64,
-    head_of,
-    is_data_url,
-    read_data_url,
-)
+from cotam.gateway.json_body import Base64, Where, format_place
+from cotam.gateway.media import Media, decode_base64, head_of, is_data_url, read_data_url
 from cotam.gateway.refusal import RefusedError
 
 __all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
@@ -273,45 +266,28 @@ def _resolution(part: dict[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
-    """Return a copy of the body with other media in some parts; unchanged values are shared.
-
-    ``changes`` are in the order of `parts`.
-    """
+def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> None:
+    """Put other media in the place of some parts of a body; ``changes`` are in the order of `parts`."""
     for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):
-            place = (*part.place, *part.key[:-1])
-            body = _change_at(body, place, partial(_with_media, part, new))
+            holder = reduce(getitem, (*part.place, *part.key[:-1]), body)
+            holder |= _media_keys(part, holder, new)
         else:
-            body = _change_at(body, part.place[:-1], partial(_with_frames, part, new))
-    return body
+            content, number = reduce(getitem, part.place[:-1], body), int(part.place[-1])
+            content[number : number + 1] = _frame_parts(content[number], part, new)
 
 
-def _change_at(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
-    """Return a copy of JSON with the value at a place changed; the rest is shared."""
-    if not where:
-        return change(value)
-    copy = value.copy()
-    copy[where[0]] = _change_at(value[where[0]], where[1:], change)
-    return copy
-
-
-def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
-    return holder | _media_keys(part, holder, new)
-
-
-def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
-    number = int(part.place[-1])
-    return [*content[:number], *_frame_parts(content[number], part, new), *content[number + 1 :]]
-
-
-def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
+def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str | Base64]:
     """Return the keys, with values, that carry media in a part or in the object in it."""
     if part.key[0] in _INLINE:
-        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
+        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": Base64("", new.data)}
     if part.key == ("source", "data"):
-        return {"media_type": new.media_type, "data": encode_base64(new.data)}
-    return {part.key[-1]: data_url(new)}
+        return {"media_type": new.media_type, "data": Base64("", new.data)}
+    return {part.key[-1]: _data_url(new)}
+
+
+def _data_url(media: Media) -> Base64:
+    return Base64(f"data:{media.media_type};base64,", media.data)
 
 
 def _frame_parts(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
@@ -340,12 +316,12 @@ def _text_and_image(
     if key in _INLINE:
         return {}, {key: _media_keys(part, old[key], media)}
     if key == "source":
-        source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
+        source = {"type": "base64", "media_type": media.media_type, "data": Base64("", media.data)}
         return {"type": "text"}, {"type": "image", "source": source}
     if "messages" in part.place:
         asked = old[key] if isinstance(old[key], dict) else {}
         detail = asked.get("detail", kept.pop("detail", None))
-        shown = {"url": data_url(media)} | ({"detail": detail} if detail else {})
+        shown = {"url": _data_url(media)} | ({"detail": detail} if detail else {})
         return {"type": "text"}, {"type": "image_url", "image_url": shown}
     kept.setdefault("detail", "auto")
-    return {"type": "input_text"}, {"type": "input_image", "image_url": data_url(media)}
+    return {"type": "input_text"}, {"type": "input_image", "image_url": _data_url(media)}

@@ -21,10 +21,17 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.body_stream import Placeholders, StreamedBody
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
+from cotam.gateway.json_body import (
+    StreamedBody,
+    detail_of,
+    find_string,
+    format_place,
+    model_of,
+    parse_json,
+    to_json,
+)
 from cotam.gateway.parts import check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, is_relayed, model_in
 from cotam.gateway.refusal import RefusedError
@@ -161,13 +168,13 @@ class Relay:
         job.options, job.check = options, check
         job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
         job.rest = len(body) - sum(len(part.text) for part in found)
-        placeholders = Placeholders(self.converter(found, job))
-        value = replace_media(value, placeholders.changes)
+        changes = self.converter(found, job)
+        replace_media(value, changes)
         self._check_none_left(value)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
-        if not placeholders.changes and not repeated.is_set():
+        if not changes and not repeated.is_set():
             return body
-        content = placeholders.fill(to_json(value))
+        content = to_json(value)
         return b"".join(content) if self.sender else content
 
     def _check_no_cotam(self, body: bytes) -> None:

@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
-from cotam.gateway.body_stream import StreamedBody
+from cotam.gateway.json_body import StreamedBody
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
 
