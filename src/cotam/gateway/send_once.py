@@ -97,11 +97,12 @@ class Receiver:
                 code=_MISSING,
                 body={"missing": [digest.hex() for digest in missing]},
             )
-        if parts.size(found) > self._limit:
+        body = parts.join(found)
+        if len(body) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
         stored = all(self.store.holds(owner, digest) for digest in found)
         files = RequestFiles(self.store, owner, found)
-        return Received(parts.join(found), parts.media_type, files, stored)
+        return Received(b"".join(body), parts.media_type, files, stored)
 
 
 def _resolve(
@@ -176,7 +177,7 @@ class Sender:
 
         An edge that was just started asks for the images of earlier turns before sending them again.
         """
-        return files.keys() - self._known.keys() if self._has_started else {parts.places[-1][1]}
+        return files.keys() - self._known.keys() if self._has_started else {parts.digests[-1]}
 
     def _learn(self, digests: Collection[bytes]) -> None:
         self._has_started = True
