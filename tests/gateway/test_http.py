@@ -365,9 +365,9 @@ def test_the_proxy_of_the_environment_is_used(environment: pytest.MonkeyPatch) -
             "socks://me:secret@127.0.0.1:7890/",
             r"ALL_PROXY cannot be used: .*socks://me:\[secure\]@127.0.0.1:7890",
         ),
-        ("all_proxy", "socks5://127.0.0.1:7890", "all_proxy cannot be used: Using SOCKS proxy"),
+        ("all_proxy", "socks5://127.0.0.1:7890", "ALL_PROXY cannot be used: Using SOCKS proxy"),
         ("HTTPS_PROXY", "http://host:port", "HTTPS_PROXY cannot be used: Invalid port"),
-        ("https_proxy", "http://", "https_proxy cannot be used: it names no host"),
+        ("https_proxy", "http://", "HTTPS_PROXY cannot be used: it names no host"),
         ("SSL_CERT_FILE", "/nothing.pem", "a file that SSL_CERT_FILE.* names cannot be used: .*No such file"),
     ],
 )

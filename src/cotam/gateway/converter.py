@@ -140,7 +140,7 @@ def is_cotam_text(text: str) -> bool:
 def has_cotam(body: bytes) -> bool:
     """Whether a body that is not JSON carries a .cotam file: by itself, in a form, or as a data URL."""
     named = f"data:{COTAM}".encode()
-    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body or named in body.lower()
+    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body.lower()
 
 
 def count_images(parts: Sequence[Part]) -> int:

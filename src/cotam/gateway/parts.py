@@ -206,18 +206,17 @@ def _objects(
 
 def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
     """Yield the parts in one object, in the form of any API."""
-    for key in part:
-        value = part[key]
+    for key, value in part.items():
         if key in _KINDS:
             yield from _openai(part, key, where)
         elif key == "source" and isinstance(value, dict):
             yield from _anthropic(part, value, where)
         elif isinstance(value, dict) and key in _INLINE:
-            data, media_type = value.get("data"), _text(value, _MIME_TYPES)
+            data, media_type = value.get("data"), _media_type(value)
             if isinstance(data, str):
                 yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
         elif isinstance(value, dict) and key in _LINKED:
-            kind = _kind(_text(value, _MIME_TYPES))
+            kind = _kind(_media_type(value))
             for uri in _URIS:
                 if isinstance(value.get(uri), str):
                     yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
@@ -244,13 +243,13 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
         yield Part(where, ("source", "url"), kind, url)
 
 
-def _spelling(value: dict[str, Any], names: tuple[str, str]) -> str:
-    """Return the spelling of a key that an object uses, by default the first."""
-    return names[1] if names[1] in value and names[0] not in value else names[0]
+def _media_type_key(value: dict[str, Any]) -> str:
+    """Return the spelling of the key that an object of Gemini's API uses, by default the first."""
+    return next((name for name in _MIME_TYPES if name in value), _MIME_TYPES[0])
 
 
-def _text(value: dict[str, Any], names: tuple[str, str]) -> str:
-    found = value.get(_spelling(value, names))
+def _media_type(value: dict[str, Any]) -> str:
+    found = value.get(_media_type_key(value))
     return found if isinstance(found, str) else ""
 
 
@@ -280,7 +279,7 @@ def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> None:
 def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str | Base64]:
     """Return the keys, with values, that carry media in a part or in the object in it."""
     if part.key[0] in _INLINE:
-        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": Base64("", new.data)}
+        return {_media_type_key(holder): new.media_type, "data": Base64("", new.data)}
     if part.key == ("source", "data"):
         return {"media_type": new.media_type, "data": Base64("", new.data)}
     return {part.key[-1]: _data_url(new)}

@@ -76,7 +76,10 @@ class Relay:
         exchange = exchange_of(scope)
         received = None
         if self.receiver and is_link(scope["headers"]):
-            received = await self._receive(self.receiver, body, exchange)
+            receive_link = partial(self.receiver, body, exchange.owner)
+            with exchange.stage("link"):
+                received = await asyncio.get_running_loop().run_in_executor(self.pool, receive_link)
+            exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | StreamedBody = b""
@@ -106,14 +109,6 @@ class Relay:
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
-
-    async def _receive(self, receiver: Receiver, body: bytes, exchange: Exchange) -> Received:
-        """Restore the request of a link body."""
-        with exchange.stage("link"):
-            loop = asyncio.get_running_loop()
-            received = await loop.run_in_executor(self.pool, receiver, body, exchange.owner)
-        exchange.saved = len(received.body) - len(body)
-        return received
 
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
         """Return the job of the converter; None if nothing is to be converted."""

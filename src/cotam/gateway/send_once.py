@@ -39,8 +39,6 @@ ATTEMPTS = 3
 _MAX_KNOWN = 100_000
 """Largest number of files of the gateway that an edge remembers."""
 
-_MAX_ANSWER_BYTES = 2_000_000
-
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 """(body, media type) → the answer, whose body is still to be read."""
 
@@ -192,13 +190,8 @@ class Sender:
 
 async def _missing_in(answer: httpx2.Response) -> set[bytes]:
     """Read the digests of the files that a gateway lacks."""
-    data = b""
     try:
-        async for chunk in answer.aiter_bytes():
-            data += chunk
-            if len(data) > _MAX_ANSWER_BYTES:
-                break
-        return {bytes.fromhex(text) for text in json.loads(data)["missing"]}
+        return {bytes.fromhex(text) for text in json.loads(await answer.aread())["missing"]}
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
         raise RefusedError("the gateway's list of missing images cannot be read", 502) from error
     finally:

@@ -240,9 +240,8 @@ def proxy_for(address: str) -> str | None:
         return None
     proxies = getproxies()
     for kind in (target.scheme, "all"):
-        if proxies.get(kind):
-            given = proxies[kind]
-            return _check_proxy(given if "://" in given else f"http://{given}", _variable(kind))
+        if given := proxies.get(kind):
+            return _check_proxy(given if "://" in given else f"http://{given}", f"{kind.upper()}_PROXY")
     return None
 
 
@@ -254,14 +253,6 @@ def _is_excluded(host: str) -> bool:
             if ipaddress.ip_address(host) in ipaddress.ip_network(item.strip().strip("[]"), strict=False):
                 return True
     return False
-
-
-def _variable(kind: str) -> str:
-    """Return the variable from which `getproxies` took a proxy: the one in lower case comes first."""
-    name = f"{kind}_proxy"
-    if os.environ.get(name):
-        return name
-    return next((key for key, value in os.environ.items() if value and key.lower() == name), name.upper())
 
 
 def _check_proxy(proxy: str, variable: str) -> str:
