@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -60,12 +59,9 @@ class Job:
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
     tokens: int | None = None  # visual tokens of all images, set by converters that know the model
 
-    def record(
-        self, source: str, result: str, before: int, after: int, started: float, *, cached: bool
-    ) -> None:
-        """Record a conversion from so many bytes that began at ``started``, by `time.perf_counter`."""
-        seconds = time.perf_counter() - started
-        self.conversions.append(Conversion(source, result, before, after, seconds, cached))
+    def record(self, source: str, result: str, before: int, after: int, *, cached: bool) -> None:
+        """Record the conversion of a file from and to so many bytes."""
+        self.conversions.append(Conversion(source, result, before, after, cached))
 
 
 class Converter(Protocol):

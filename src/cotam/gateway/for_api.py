@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -21,7 +20,6 @@ from cotam.gateway.converter import (
     media_in,
     part_errors,
 )
-from cotam.gateway.exchange import Conversion
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
@@ -108,7 +106,6 @@ class _Image:
     fits: bool  # whether the API takes it as it is
     useful: bool  # whether the model sees all of its pixels
     unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
-    seconds: float = 0.0
     cached: bool = True  # whether all of its encoded files were in the cache
 
 
@@ -199,8 +196,7 @@ class _Request:
                 result, cached = self.form, image.cached
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, cached)
-            self._job.conversions.append(conversion)
+            self._job.record(image.kind, result, len(image.data), size, cached=cached)
         return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
@@ -234,7 +230,6 @@ class _Request:
 
     def _code(self, image: _Image, rung: int) -> bytes:
         self._job.check()
-        started = time.perf_counter()
 
         def make() -> bytes:
             key = image.content, image.size
@@ -243,7 +238,6 @@ class _Request:
 
         data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
         image.cached = image.cached and cached
-        image.seconds += time.perf_counter() - started
         return data
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -90,16 +89,14 @@ class SingleImage:
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"
                 )
             check_size(body, self.size_limit)
-            started = time.perf_counter()
             response = self.work(body, options, check)
-            seconds = time.perf_counter() - started
         except CotamError as error:
             raise RefusedError(str(error)) from error
         except MemoryError as error:
             raise RefusedError("not enough memory for the image", 503) from error
         if result := _KINDS.get(response.media_type or ""):
             source, made = format_of(body) or "cotam", len(response.body)
-            conversion = Conversion(source, result, len(body), made, seconds, cached=False)
+            conversion = Conversion(source, result, len(body), made, cached=False)
             exchange_of(scope).conversions.append(conversion)
         return response
 

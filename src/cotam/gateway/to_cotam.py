@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -61,8 +60,7 @@ class ToCotam:
 
     def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
         """Encode the image or video of a part, and send the file if it is smaller."""
-        started, cached = time.perf_counter(), False
-        result, sent = kind, data
+        result, sent, cached = kind, data, False
         with part_errors(part):
             try:
                 file, cached = (self._still if part.kind == "image" else self._video)(data, part, request)
@@ -73,7 +71,7 @@ class ToCotam:
                     request.earlier.append(Source(data, request.options_for(part), sent))
             except UNREADABLE as error:
                 log_passing(part, error)
-        request.job.record(kind, result, len(data), len(sent), started, cached=cached)
+        request.job.record(kind, result, len(data), len(sent), cached=cached)
 
     def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam file of an image, and whether it was in the cache."""
