@@ -38,6 +38,9 @@ FORMATS = ("jpeg", "png", "webp", "gif")
 RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
 """Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
 
+_NO_LIMIT = 1 << 60
+"""Bytes."""
+
 _HELD = 8
 """Images of one request whose pixels are held while rungs are tried."""
 
@@ -69,7 +72,7 @@ class ForApi:
         cache: int = 128_000_000,
     ) -> None:
         self.form, self.options = form, RequestOptions(fit=fit)
-        self.image_bytes, self.request_bytes = image_bytes, request_bytes
+        self.image_bytes, self.request_bytes = image_bytes or _NO_LIMIT, request_bytes or _NO_LIMIT
         self.coded: Cache[bytes] = Cache(cache)
         # Sizes are known for longer than files.
         self.sizes: Cache[int] = Cache(20_000, size=lambda _: 1)
@@ -79,8 +82,6 @@ class ForApi:
         request = _Request(self, count_images(parts), job)
         others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
         job.tokens = request.tokens()
-        if request.request_bytes is None:
-            return request.changes([BEST] * len(request.images))
         room = quantised_room(request.request_bytes, others)
         turns = [_turn(image.part) for image in request.images]
         chosen = plan(turns, request.size, len(RUNGS), room)
@@ -121,10 +122,10 @@ class _Request:
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
-        self.file_bytes = _smaller(self._limits.file_bytes, converter.image_bytes)
-        self.request_bytes = _smaller(self._limits.request_bytes, converter.request_bytes)
+        self.file_bytes = min(self._limits.file_bytes or _NO_LIMIT, converter.image_bytes)
+        self.request_bytes = min(self._limits.request_bytes or _NO_LIMIT, converter.request_bytes)
         # An image of at most so many characters stays as it is at any rung, if it fits.
-        self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
+        self._small = min(max(self.request_bytes // 1000, 2048), 20_000)
         self.images: list[_Image] = []
         self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
 
@@ -150,8 +151,9 @@ class _Request:
                 log_passing(part, error)
                 return False
         size = self._size_to_send(width, height, part)
-        small = self.file_bytes is None or len(data) <= self.file_bytes
-        fits = upright and small and kind in self.formats and self._allows(width, height)
+        fits = (
+            upright and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
+        )
         self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
         return True
 
@@ -205,10 +207,10 @@ class _Request:
             rung = BEST
         if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
-        limit, rung = self.file_bytes, max(rung, 0)
+        rung = max(rung, 0)
         with part_errors(image.part):
             try:
-                while (size := self._encoded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
+                while (size := self._encoded_size(image, rung)) > self.file_bytes and rung + 1 < len(RUNGS):
                     rung += 1
             except UNREADABLE as error:
                 if image.kind == "cotam":
@@ -218,10 +220,10 @@ class _Request:
                 return BEST, len(image.data)
         if image.fits and len(image.data) <= size:
             return BEST, len(image.data)  # the API shrinks it itself
-        if limit is not None and size > limit:
+        if size > self.file_bytes:
             name = image.part.name
-            reason = f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
-            raise RefusedError(f"{name}: {reason}", 413, param=name)
+            reason = f"takes at least {size:,} bytes, more than the {self.file_bytes:,} of an image"
+            raise RefusedError(f"{name}: {reason} (--max-image-bytes)", 413, param=name)
         return rung, size
 
     def _encoded_size(self, image: _Image, rung: int) -> int:
@@ -253,10 +255,6 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
-
-
-def _smaller(one: int | None, other: int | None) -> int | None:
-    return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _turn(part: Part) -> int:

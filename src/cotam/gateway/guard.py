@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -139,13 +139,9 @@ def _host_and_port(address: str) -> tuple[str, int | None]:
 def _note_answer(exchange: Exchange, message: Message) -> None:
     """Record status and request id of an answer, and give it one id: the upstream's, else ours."""
     exchange.status = message["status"]
-    headers = [*message.get("headers", ())]
-    theirs = [value for name, value in headers if name.lower() == b"x-request-id"]
-    if theirs:
-        exchange.upstream_id = theirs[0].decode("latin-1")
-        headers = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
-    headers.append((b"x-request-id", theirs[0] if theirs else exchange.id.encode()))
-    message["headers"] = headers
+    headers = MutableHeaders(scope=message)
+    exchange.upstream_id = headers.get("x-request-id")
+    headers["x-request-id"] = exchange.upstream_id or exchange.id
 
 
 def _request_id(headers: Headers) -> str:

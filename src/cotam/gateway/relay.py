@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 import httpx2
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -100,10 +100,9 @@ class Relay:
         try:
             if self.peer:
                 self.peer.check(answer.status_code, answer.headers)
-            answer_headers = self._answer_headers(answer, exchange, scope["method"])
-            if received:
-                answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await _send_answer(answer, send, answer_headers)
+            await _send_answer(
+                answer, send, self._answer_headers(answer, exchange, scope["method"], received)
+            )
         except httpx2.HTTPError as error:
             # The answer has begun: ending it early shows the client that it is incomplete.
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
@@ -205,21 +204,20 @@ class Relay:
             return None
 
     def _answer_headers(
-        self, answer: httpx2.Response, exchange: Exchange, method: str
-    ) -> list[tuple[bytes, bytes]]:
-        added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
-        for name, count in ((b"x-cotam-tokens", exchange.tokens), (b"x-cotam-saved", exchange.saved)):
+        self, answer: httpx2.Response, exchange: Exchange, method: str, received: Received | None
+    ) -> RawHeaders:
+        headers = MutableHeaders(raw=end_to_end([(name.lower(), text) for name, text in answer.headers.raw]))
+        if location := headers.get("location"):
+            again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
+            headers["location"] = self.upstream.location(location, str(answer.url), takes_body=again)
+        del headers[STORED_HEADER]  # another gateway's
+        if received:
+            headers[STORED_HEADER] = str(int(received.stored))
+        headers["x-cotam-bytes"] = f"{exchange.bytes_in}, {exchange.bytes_upstream}"
+        for name, count in (("x-cotam-tokens", exchange.tokens), ("x-cotam-saved", exchange.saved)):
             if count is not None:
-                added.append((name, b"%d" % count))
-        ours = {name for name, _ in added} | {STORED_HEADER.encode()}
-        kept = []
-        for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
-            if name == b"location":
-                again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
-                value = self.upstream.location(value, str(answer.url), takes_body=again)
-            if name not in ours:
-                kept.append((name, value))
-        return [*kept, *added]
+                headers[name] = str(count)
+        return headers.raw
 
 
 async def _send_answer(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:

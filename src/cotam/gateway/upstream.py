@@ -184,18 +184,17 @@ class Upstream:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
 
-    def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
+    def location(self, value: str, asked: str, *, takes_body: bool) -> str:
         """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.
 
         ``asked`` is the requested address of the upstream. Raises RefusedError: 502 for a redirect to another
         server if the client would send the body of its request again (``takes_body``).
         """
-        target = urljoin(asked, value.decode("latin-1"))
-        found, base = urlsplit(target), urlsplit(self._base)
+        found, base = urlsplit(urljoin(asked, value)), urlsplit(self._base)
         if (found.scheme, found.netloc) == (base.scheme, base.netloc):
             path = self._client_path(found.path, base.path)
             if path is not None:
-                return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
+                return path + (f"?{found.query}" if found.query else "")
         if not takes_body:
             return value  # such as a file that lies elsewhere
         shown = _origin(found) + found.path
