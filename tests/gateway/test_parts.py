@@ -226,6 +226,23 @@ def test_frames_in_the_place_of_a_part_without_a_type() -> None:
     assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": url(7)}}]
 
 
+@pytest.mark.parametrize("config", ["generationConfig", "generation_config"])
+def test_the_resolution_of_a_part_comes_before_that_of_the_request(config: str) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    linked = {"file_data": {"file_uri": "https://a"}}
+    own = image | {"mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}}
+    body = {
+        "contents": [{"parts": [image, own, linked]}],
+        config: {"mediaResolution": "MEDIA_RESOLUTION_LOW"},
+    }
+    assert [part.detail for part in parts(body)] == [
+        "MEDIA_RESOLUTION_LOW",
+        "MEDIA_RESOLUTION_HIGH",
+        "MEDIA_RESOLUTION_LOW",
+    ]
+    assert parts({**body, config: "low"})[0].detail is None
+
+
 def test_sounds_and_files_have_addresses_too() -> None:
     content = [
         {"type": "audio_url", "audio_url": {"url": "https://a"}},

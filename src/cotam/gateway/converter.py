@@ -49,7 +49,6 @@ class Job:
 
     options: RequestOptions = field(default_factory=RequestOptions)  # options of the client
     model: str | None = None  # model that the request names
-    detail: str | None = None  # level of detail of images without their own
     rest: int = 0  # bytes of the body without its media
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected

@@ -168,16 +168,14 @@ class _Request:
 
     def _size_to_send(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:
-            detail = part.detail or self._job.detail
-            width, height = self._model.size_for(width, height, detail, images=self._count)
+            width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
 
     def tokens(self) -> int | None:
         """Return the visual tokens of the images for the model; None if unknown."""
         if not self._model:
             return None
-        details = [image.part.detail or self._job.detail for image in self.images]
-        counts = [self._model.tokens(*i.size, d) for i, d in zip(self.images, details, strict=True)]
+        counts = [self._model.tokens(*image.size, image.part.detail) for image in self.images]
         return None if None in counts else sum(count or 0 for count in counts)
 
     def size(self, number: int, rung: int) -> int:

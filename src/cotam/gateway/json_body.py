@@ -20,7 +20,6 @@ __all__ = [
     "Base64",
     "StreamedBody",
     "Where",
-    "detail_of",
     "find_string",
     "format_place",
     "model_of",
@@ -149,17 +148,5 @@ def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
 
 def model_of(body: Any) -> str | None:
     """Return the model that the body of a request names."""
-    model = _value(body, "model")
+    model = body.get("model") if isinstance(body, dict) else None
     return model if isinstance(model, str) else None
-
-
-def detail_of(body: Any) -> str | None:
-    """Return Gemini's resolution of all media of a request."""
-    config = _value(body, "generationConfig", "generation_config")
-    found = _value(config, "mediaResolution", "media_resolution")
-    return found if isinstance(found, str) else None
-
-
-def _value(holder: Any, *keys: str) -> Any:
-    """Return the value of the first of these keys that an object has; None for other JSON."""
-    return next((holder[key] for key in keys if key in holder), None) if isinstance(holder, dict) else None

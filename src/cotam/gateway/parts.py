@@ -104,7 +104,8 @@ class Part:
     text: str  # that string: a data URL, an address, or bare base64
     # media type of bare base64 in the request; None for a data URL or an address
     media_type: str | None = None
-    detail: str | None = None  # OpenAI's ``detail`` or Gemini's ``media_resolution`` of this part
+    # OpenAI's ``detail``, or Gemini's ``media_resolution`` of this part or of the request
+    detail: str | None = None
 
     @property
     def name(self) -> str:
@@ -154,11 +155,13 @@ Frames = Sequence[tuple[str, Media]]
 
 def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
+    config = body.get("generationConfig", body.get("generation_config")) if isinstance(body, dict) else None
+    detail = _resolution(config) if isinstance(config, dict) else None
     return [
         part
         for where, level, value in _objects(body)
         if level in ("turn", "part") and len(where) <= MAX_DEPTH
-        for part in _media_of(value, where)
+        for part in _media_of(value, where, detail)
     ]
 
 
@@ -204,8 +207,8 @@ def _objects(
             yield from _objects(child, below, (*where, key))
 
 
-def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
-    """Yield the parts in one object, in the form of any API."""
+def _media_of(part: dict[str, Any], where: Where, detail: str | None) -> Iterator[Part]:
+    """Yield the parts in one object, in the form of any API; ``detail`` is that of a request to Gemini."""
     for key, value in part.items():
         if key in _KINDS:
             yield from _openai(part, key, where)
@@ -214,12 +217,13 @@ def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
         elif isinstance(value, dict) and key in _INLINE:
             data, media_type = value.get("data"), _media_type(value)
             if isinstance(data, str):
-                yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
+                own = _resolution(part) or detail
+                yield Part(where, (key, "data"), _kind(media_type), data, media_type, own)
         elif isinstance(value, dict) and key in _LINKED:
             kind = _kind(_media_type(value))
             for uri in _URIS:
                 if isinstance(value.get(uri), str):
-                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
+                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part) or detail)
 
 
 def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
@@ -259,7 +263,7 @@ def _kind(media_type: str) -> str:
 
 
 def _resolution(part: dict[str, Any]) -> str | None:
-    """Return Gemini's ``media_resolution`` of a part, given as a name or as ``{"level": name}``."""
+    """Return Gemini's ``media_resolution`` of an object, given as a name or as ``{"level": name}``."""
     given = part.get("media_resolution", part.get("mediaResolution"))
     given = given.get("level") if isinstance(given, dict) else given
     return given if isinstance(given, str) else None

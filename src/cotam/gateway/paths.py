@@ -6,11 +6,13 @@ import re
 from typing import Literal
 from urllib.parse import unquote
 
-__all__ = ["Api", "api_of", "is_relayed", "model_in", "normal_path"]
+__all__ = ["VERSIONS", "Api", "api_of", "model_in", "normal_path"]
 
 Api = Literal["openai", "anthropic", "gemini"]
 
-_RELAYED = re.compile(r"/v1(?:alpha|beta)?[0-9]?/.")
+VERSIONS = ("v1", "v1alpha", "v1beta", "v1beta1")
+"""First segments of the paths that are relayed."""
+
 _GEMINI = re.compile(r"/models/([^/]+?)(?::|%3A)[A-Za-z]+$")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
@@ -36,11 +38,6 @@ def normal_path(raw: bytes) -> str | None:
 def _unescape(found: re.Match[str]) -> str:
     character = chr(int(found[0][1:], 16))
     return character if _UNRESERVED.fullmatch(character) else found[0].upper()
-
-
-def is_relayed(path: str) -> bool:
-    """Whether a normal path is for the upstream: /v1/…, /v1beta/… and similar ones of Gemini."""
-    return bool(_RELAYED.match(path))
 
 
 def api_of(path: str) -> Api:

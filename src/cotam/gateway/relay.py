@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx2
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
@@ -25,7 +24,6 @@ from cotam.gateway.converter import Converter, Job, check_count, count_images, h
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import (
     StreamedBody,
-    detail_of,
     find_string,
     format_place,
     model_of,
@@ -33,7 +31,7 @@ from cotam.gateway.json_body import (
     to_json,
 )
 from cotam.gateway.parts import check_clear, parts, replace_media
-from cotam.gateway.paths import api_of, is_relayed, model_in
+from cotam.gateway.paths import api_of, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -68,8 +66,6 @@ class Relay:
     detector: Detector | None = None  # finds the image formats that the upstream reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_relayed(scope["path"]):
-            raise HTTPException(404)
         await self.bodies.answer(scope, receive, partial(self._answer, scope, send))
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
@@ -160,7 +156,7 @@ class Relay:
         found = parts(value)
         check_count(count_images(found), self.max_images)
         job.options, job.check = options, check
-        job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
+        job.model = model_of(value) or model_in(scope["path"])
         job.rest = len(body) - sum(len(part.text) for part in found)
         changes = self.converter(found, job)
         replace_media(value, changes)

@@ -84,14 +84,14 @@ class ToCotam:
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam sequence of a video, and whether it was in the cache."""
-        key = digest_of(data), request.options, "video"
+        key = digest_of(data), request.options_for(part), "video"
         return self._coded.get(key, partial(self._sequence, data, part, request))
 
     def _sequence(self, data: bytes, part: Part, request: _Request) -> bytes:
         from cotam.image.animation import open_clip
         from cotam.image.sampling import read_clip
 
-        options, check = request.options, request.job.check
+        options, check = request.options_for(part), request.job.check
 
         def note(text: str) -> None:
             log.warning("a video is not sent whole", part=part.name, note=text)
@@ -118,25 +118,21 @@ class _Request:
 
     def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
-        self._model = model_for(options.fit, job.model)
-        self.options = replace(
-            options, fit=name_with_detail(self._model, job.detail) if self._model else None
-        )
+        self.options, self._model = options, model_for(options.fit, job.model)
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
         self._counts: list[int | None] = []
 
     def options_for(self, part: Part) -> RequestOptions:
-        if not self._model or not part.detail:
-            return self.options
-        return replace(self.options, fit=name_with_detail(self._model, part.detail))
+        """Return the options for the media of a part, with the name of the model that sees it."""
+        fit = name_with_detail(self._model, part.detail) if self._model else None
+        return replace(self.options, fit=fit)
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
         if self._model:
-            detail = part.detail or self.job.detail
-            size = self._model.size_for(width, height, detail)
-            self._counts.append(self._model.tokens(*size, detail))
+            size = self._model.size_for(width, height, part.detail)
+            self._counts.append(self._model.tokens(*size, part.detail))
 
     def tokens(self) -> int | None:
         """Return the visual tokens of all images; None if unknown."""
