@@ -56,7 +56,6 @@ class ForApi:
     fit : as in `RequestOptions`
     image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
-    cache : bytes of encoded images to cache
     """
 
     passes_cotam = False
@@ -69,11 +68,10 @@ class ForApi:
         image_bytes: int | None,
         request_bytes: int | None,
         size_limit: int,
-        cache: int = 128_000_000,
     ) -> None:
         self.form, self.options = form, RequestOptions(fit=fit)
         self.image_bytes, self.request_bytes = image_bytes or _NO_LIMIT, request_bytes or _NO_LIMIT
-        self.coded: Cache[bytes] = Cache(cache)
+        self.coded: Cache[bytes] = Cache(128_000_000)
         # Sizes are known for longer than files.
         self.sizes: Cache[int] = Cache(20_000, size=lambda _: 1)
         self.outlines = Outlines(size_limit)

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 import httpx2
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from cotam.errors import InputError
@@ -202,7 +202,7 @@ class Relay:
     def _answer_headers(
         self, answer: httpx2.Response, exchange: Exchange, method: str, received: Received | None
     ) -> RawHeaders:
-        headers = MutableHeaders(raw=end_to_end([(name.lower(), text) for name, text in answer.headers.raw]))
+        headers = end_to_end(answer.headers.raw)
         if location := headers.get("location"):
             again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
             headers["location"] = self.upstream.location(location, str(answer.url), takes_body=again)

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
+from starlette.datastructures import MutableHeaders
 
 from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
 from cotam.gateway.json_body import StreamedBody
@@ -25,18 +26,18 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 CONNECT_SECONDS = 10
 
-_HOP = {
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-}
-_CHANGED = {b"host", b"content-length", b"content-encoding", b"expect"}
+_HOP = (
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+_CHANGED = ("host", "content-length", "content-encoding", "expect")
 """Headers of a request that the gateway sets itself or has processed."""
 
 _TLS_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
@@ -54,11 +55,13 @@ def _origin(address: SplitResult) -> str:
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
-def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """Return the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
-    named = [value for name, value in headers if name == b"connection"]
-    left_out = _HOP | {item.strip().lower() for value in named for item in value.split(b",")}
-    return [(name, value) for name, value in headers if name not in left_out]
+def end_to_end(given: RawHeaders) -> MutableHeaders:
+    """Return a copy of the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
+    headers = MutableHeaders(raw=[(name.lower(), value) for name, value in given])
+    named = ",".join(headers.getlist("connection")).split(",")
+    for name in (*_HOP, *named):
+        del headers[name.strip()]
+    return headers
 
 
 _CALL = re.compile(r"/(chat/completions|completions|responses|messages|embeddings)/*\Z")
@@ -138,24 +141,21 @@ class Upstream:
 
         Headers that carry one of the gateway's own ``tokens`` are left out.
         """
-        kept = []
-        for name, value in end_to_end(given):
-            text = name.decode("latin-1")
-            ours = name in _CHANGED or text.startswith("x-cotam-")
-            replaced = self._key is not None and text in CREDENTIALS
-            if not (ours or replaced or (tokens and tokens.is_token_header(text, value.decode("latin-1")))):
-                kept.append((name, value))
-        if not any(name == b"accept-encoding" for name, _ in kept):
-            kept.append((b"accept-encoding", b"identity"))  # answers are not decompressed on their way
+        headers = end_to_end(given)
+        credentials = [name for name in CREDENTIALS if name in headers]
+        for name, value in headers.items():
+            ours = name in _CHANGED or name.startswith("x-cotam-")
+            replaced = self._key is not None and name in credentials
+            if ours or replaced or (tokens and tokens.is_token_header(name, value)):
+                del headers[name]
+        headers.setdefault("accept-encoding", "identity")  # answers are not decompressed on their way
         if self._key:
-            given_in = [name.decode() for name, _ in given if name.decode("latin-1") in CREDENTIALS]
             usual = _KEY_HEADERS[api]
-            header = usual if usual in given_in or not given_in else given_in[0]
-            secret = f"Bearer {self._key}" if header == "authorization" else self._key
-            kept.append((header.encode(), secret.encode()))
+            header = usual if usual in credentials or not credentials else credentials[0]
+            headers[header] = f"Bearer {self._key}" if header == "authorization" else self._key
         if self._token:
-            kept.append((TOKEN_HEADER.encode(), self._token.encode()))
-        return kept
+            headers[TOKEN_HEADER] = self._token
+        return headers.raw
 
     async def open(
         self, method: str, url: str, headers: RawHeaders, body: bytes | StreamedBody
