@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
 from cotam.gateway.exchange import exchange_of
@@ -23,7 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "discard", "in_thread"]
+__all__ = ["Bodies", "Check", "decompress", "discard", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
@@ -34,10 +35,6 @@ DISCARD_SECONDS = 30
 Done = TypeVar("Done")
 Check = Callable[[], None]
 """Called regularly by long work, in its thread: raises if the client has disconnected, or time is over."""
-
-
-class ClientGoneError(Exception):
-    """The client has disconnected."""
 
 
 class Bodies:
@@ -52,7 +49,7 @@ class Bodies:
         """Read the body of a request, as it was sent, and run ``work`` on it unless the client goes.
 
         Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many
-        bytes are held; ClientGoneError if the client has gone.
+        bytes are held; ClientDisconnect if the client has gone.
         """
         exchange = exchange_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -61,7 +58,7 @@ class Bodies:
         with exchange.stage("body"):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await self._read(receive)
+                    body = await self._read(Request(scope, receive))
             except TimeoutError as error:
                 raise RefusedError(f"the body has not arrived within {BODY_SECONDS} s", 408) from error
         exchange.bytes_in = len(body)
@@ -70,15 +67,11 @@ class Bodies:
         finally:
             self._held -= len(body)
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, request: Request) -> bytes:
         chunks: list[bytes] = []
         size = 0
         try:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                chunk = message.get("body", b"")
+            async for chunk in request.stream():
                 size += len(chunk)
                 self._held += len(chunk)
                 chunks.append(chunk)
@@ -87,8 +80,7 @@ class Bodies:
                 if self._held > self._most:
                     reason = "too many bytes are being received: try again in a second"
                     raise RefusedError(reason, 429, headers={"Retry-After": "1"})
-                if not message.get("more_body"):
-                    return b"".join(chunks)
+            return b"".join(chunks)
         except BaseException:
             self._held -= size
             raise
@@ -116,13 +108,13 @@ async def discard(receive: Receive) -> None:
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work``, and cancel it if the client disconnects. Raises ClientGoneError then."""
+    """Run ``work``, and cancel it if the client disconnects. Raises ClientDisconnect then."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientGoneError
+            raise ClientDisconnect
         await task
     finally:
         task.cancel()
@@ -139,7 +131,7 @@ async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: floa
 
     def check() -> None:
         if gone.is_set():
-            raise ClientGoneError
+            raise ClientDisconnect
         if seconds is not None and time.perf_counter() - began > seconds:
             message = f"not done within {seconds:g} s: try again later"
             raise RefusedError(message, 503, headers={"Retry-After": "10"})

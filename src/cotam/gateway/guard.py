@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import ClientGoneError, discard
+from cotam.gateway.bodies import discard
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
@@ -85,7 +85,7 @@ class Guard:
             except RefusedError as error:
                 answer = await refusal(Request(scope), error)
             await answer(scope, received, counted)
-        except ClientGoneError:
+        except ClientDisconnect:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
             self._running -= counts
