@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cotam.errors import CotamError, InputError, LimitError
 from cotam.format.header import MAGIC
 from cotam.gateway.link import LinkBody, pack, split, unpack
+from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import digest_of
 
 A, B = os.urandom(600), os.urandom(2000)
@@ -84,7 +84,7 @@ def test_damage_is_an_error(noise: bytes, at: int) -> None:
     damaged = packed[:at] + noise + packed[at + len(noise) :]
     try:
         got = unpack(damaged, 10**6)
-    except CotamError:
+    except RefusedError:
         return
     assert all(digest_of(data) == digest for digest, data in got.files.items())
 
@@ -92,25 +92,25 @@ def test_damage_is_an_error(noise: bytes, at: int) -> None:
 def test_what_is_cut_off_is_refused() -> None:
     packed = pack(split(body_of(A), "application/json"), [A])
     for end in range(len(packed)):
-        with pytest.raises(InputError):
+        with pytest.raises(RefusedError):
             unpack(packed[:end], 10**6)
-    with pytest.raises(InputError, match="1 bytes behind its end"):
+    with pytest.raises(RefusedError, match="1 bytes behind its end"):
         unpack(packed + b"\0", 10**6)
 
 
 def test_a_media_type_carries_no_header_with_it() -> None:
     data = pack(split(b"{}", "text/plain\r\nX-Other: 1"), [])
-    with pytest.raises(InputError, match="which no header can have"):
+    with pytest.raises(RefusedError, match="which no header can have"):
         unpack(data, 100)
 
 
 def test_what_inflates_too_far_is_refused() -> None:
     packed = pack(split(b" " * 10**6, "application/json"), ())
     assert len(packed) < 2000
-    with pytest.raises(LimitError, match="larger than the limit of 500,000 bytes"):
+    with pytest.raises(RefusedError, match="larger than 500,000 bytes"):
         unpack(packed, 500_000)
     many = struct.pack(">4sBIII", b"CTL1", 0, 0, 10**9, 0)
-    with pytest.raises(LimitError, match="1,000,000,000 files"):
+    with pytest.raises(RefusedError, match="1,000,000,000 files"):
         unpack(many, 500_000)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from cotam.errors import CotamError, InputError, LimitError, MissingExtraError
+from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Conversion
@@ -30,7 +30,6 @@ __all__ = [
     "is_cotam_text",
     "log_passing",
     "media_in",
-    "part_errors",
 ]
 
 Changes = Mapping[Part, Media | Frames]
@@ -76,17 +75,6 @@ class Converter(Protocol):
     checks_addresses: bool
 
     def __call__(self, parts: Sequence[Part], job: Job) -> Changes: ...
-
-
-@contextmanager
-def part_errors(part: Part) -> Iterator[None]:
-    """Turn errors of Cotam into a refusal that names the part."""
-    try:
-        yield
-    except CotamError as error:
-        raise RefusedError(f"{part.name}: {error}", param=part.name) from error
-    except MemoryError as error:
-        raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
 
 
 def log_passing(part: Part, reason: object) -> None:

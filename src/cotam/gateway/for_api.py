@@ -18,11 +18,10 @@ from cotam.gateway.converter import (
     count_images,
     log_passing,
     media_in,
-    part_errors,
 )
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
-from cotam.gateway.refusal import RefusedError
+from cotam.gateway.refusal import RefusedError, refusing
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
 from cotam.image.fit import resize, shrunk_size
@@ -130,7 +129,7 @@ class _Request:
     def add(self, part: Part) -> bool:
         """Add the image of a part. Returns False for a part that stays as it is."""
         self._job.check()
-        with part_errors(part):
+        with refusing(part.name):
             data = cotam_in(part)
             if data is not None and is_sequence(data):
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
@@ -189,7 +188,7 @@ class _Request:
             chosen, size = self._best(image, rung)
             result, cached = image.kind, False
             if chosen != BEST:
-                with part_errors(image.part):
+                with refusing(image.part.name):
                     changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
                 result, cached = self.form, image.cached
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
@@ -204,7 +203,7 @@ class _Request:
         if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
         rung = max(rung, 0)
-        with part_errors(image.part):
+        with refusing(image.part.name):
             try:
                 while (size := self._encoded_size(image, rung)) > self.file_bytes and rung + 1 < len(RUNGS):
                     rung += 1

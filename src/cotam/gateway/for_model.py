@@ -20,7 +20,6 @@ from cotam.gateway.converter import (
     count_images,
     log_passing,
     media_in,
-    part_errors,
 )
 from cotam.gateway.media import (
     MEDIA_TYPES,
@@ -33,6 +32,7 @@ from cotam.gateway.media import (
 )
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
+from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
 
@@ -78,7 +78,7 @@ class ForModel:
         pixels, images, room = 0, count_images(parts), IMAGES_PER_REQUEST * self._limit
         for part in parts:
             job.check()
-            with part_errors(part):
+            with refusing(part.name):
                 data = cotam_in(part)
                 if data is None and self._roundtrip and (found := media_in(part, "image")):
                     data = found[0]

@@ -29,9 +29,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC
+from cotam.gateway.bodies import decompress
 from cotam.gateway.json_body import StreamedBody
+from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import digest_of
 
 __all__ = ["LINK_TYPE", "LinkBody", "pack", "split", "unpack"]
@@ -100,7 +101,7 @@ def pack(body: LinkBody, files: Iterable[bytes]) -> bytes:
 def unpack(data: bytes, limit: int) -> LinkBody:
     """Parse the result of `pack`.
 
-    Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
+    Raises RefusedError: 400 if ``data`` is not valid or truncated, 413 if the inflated text has more than
     ``limit`` bytes.
     """
     stream = BytesIO(data)
@@ -108,44 +109,30 @@ def unpack(data: bytes, limit: int) -> LinkBody:
     def take(size: int) -> bytes:
         piece = stream.read(size)
         if len(piece) < size:
-            raise InputError(f"the link body was cut off: it has {len(data)} bytes, and more to come")
+            raise RefusedError(f"the link body was cut off: it has {len(data)} bytes, and more to come")
         return piece
 
     def fields(form: str) -> tuple[Any, ...]:
         return struct.unpack(form, take(struct.calcsize(form)))
 
     if not data.startswith(_MAGIC):
-        raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
+        raise RefusedError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
     _, kind_length, text_length, count, files = fields(_HEAD)
     if count + files > 2 * _MAX_FILES:
-        raise LimitError(
-            f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
-        )
+        message = f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
+        raise RefusedError(message, 413)
     media_type = take(kind_length).decode("latin-1")
     if re.search("[\r\n\0]", media_type):
-        raise InputError(f"the link body has the media type {media_type!r}, which no header can have")
+        raise RefusedError(f"the link body has the media type {media_type!r}, which no header can have")
     places = [fields(">I32s") for _ in range(count)]
     lengths = fields(f">{files}I")
-    text = _inflate(take(text_length), limit)
+    text = decompress(take(text_length), "deflate", limit)
     if (least := sum(length for length, _ in places)) > len(text):
-        raise InputError(f"the link body has a place at {least} in a text of {len(text)} bytes")
+        raise RefusedError(f"the link body has a place at {least} in a text of {len(text)} bytes")
     sent = [take(length) for length in lengths]
     if left := stream.read():
-        raise InputError(f"the link body has {len(left)} bytes behind its end")
+        raise RefusedError(f"the link body has {len(left)} bytes behind its end")
     rest = BytesIO(text)
     texts = *(rest.read(length) for length, _ in places), rest.read()
     digests = tuple(digest for _, digest in places)
     return LinkBody(media_type, texts, digests, {digest_of(file): file for file in sent})
-
-
-def _inflate(data: bytes, limit: int) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        text = inflater.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise InputError(f"the text of the link body is damaged: {error}") from error
-    if len(text) > limit:
-        raise LimitError(f"the body is larger than the limit of {limit:,} bytes")
-    if not inflater.eof:
-        raise InputError("the text of the link body was cut off")
-    return text

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from cotam.errors import CotamError
 from cotam.gateway.paths import api_of
 
-__all__ = ["ERROR_HEADER", "RefusedError", "refusal"]
+__all__ = ["ERROR_HEADER", "RefusedError", "refusal", "refusing"]
 
 ERROR_HEADER = "x-cotam-error"
 """On errors of a gateway itself, and not on those of its upstream: the ``code``, or ``refused``."""
@@ -54,6 +56,18 @@ class RefusedError(Exception):
         super().__init__(message)
         self.body = body
         self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
+
+
+@contextmanager
+def refusing(place: str | None = None) -> Iterator[None]:
+    """Refuse the request on errors about an image, which is at ``place`` in it, or all of it."""
+    prefix = f"{place}: " if place else ""
+    try:
+        yield
+    except CotamError as error:
+        raise RefusedError(f"{prefix}{error}", param=place) from error
+    except MemoryError as error:
+        raise RefusedError(f"{prefix}not enough memory for the image", 503, param=place) from error
 
 
 async def refusal(request: Request, error: Exception) -> JSONResponse:

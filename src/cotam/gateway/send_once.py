@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from cotam.errors import CotamError, LimitError
+from cotam.errors import CotamError
 from cotam.gateway.link import LINK_TYPE, LinkBody, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
@@ -79,12 +79,7 @@ class Receiver:
         Raises RefusedError: 412 for files that were neither sent nor stored, after storing those that were
         sent; 400 for data that are not a link body, 413 for one that is too large.
         """
-        try:
-            parts = unpack(data, self._limit)
-        except LimitError as error:
-            raise RefusedError(str(error), 413) from error
-        except CotamError as error:
-            raise RefusedError(str(error)) from error
+        parts = unpack(data, self._limit)
         for file in parts.files.values():
             self.store.put(owner, file)
         found, missing = _resolve(parts.digests, RequestFiles(self.store, owner, parts.files).get)

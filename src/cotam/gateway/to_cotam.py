@@ -12,12 +12,13 @@ import cotam
 from cotam.errors import LimitError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
-from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in, part_errors
+from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, check_size, format_of, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
+from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions, model_for, name_with_detail
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels
@@ -61,7 +62,7 @@ class ToCotam:
     def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
         """Encode the image or video of a part, and send the file if it is smaller."""
         result, sent, cached = kind, data, False
-        with part_errors(part):
+        with refusing(part.name):
             try:
                 file, cached = (self._still if part.kind == "image" else self._video)(data, part, request)
                 if url_length(COTAM, len(file)) < url_length(kind, len(data)):
