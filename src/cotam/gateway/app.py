@@ -22,7 +22,7 @@ import cotam
 from cotam.compare.formats import installed_formats
 from cotam.gateway import compare, single_image
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import Bodies
+from cotam.gateway.bodies import Bodies, LingeringClose
 from cotam.gateway.converter import Converter
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
@@ -113,7 +113,8 @@ def application(
     )
     inner.router.redirect_slashes = False  # paths have their normal form already
     guard = Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local, origins=origins)
-    return CORSMiddleware(guard, origins, _METHODS, ["*"], expose_headers=_EXPOSED) if origins else guard
+    app = LingeringClose(guard)
+    return CORSMiddleware(app, origins, _METHODS, ["*"], expose_headers=_EXPOSED) if origins else app
 
 
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.refusal import RefusedError
@@ -24,12 +24,12 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "decompress", "discard", "in_thread"]
+__all__ = ["Bodies", "Check", "LingeringClose", "decompress", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
 
-DISCARD_SECONDS = 30
+LINGERING_SECONDS = 30
 """Seconds for which the rest of a body is read after its answer."""
 
 Done = TypeVar("Done")
@@ -96,15 +96,40 @@ class Bodies:
         return RefusedError(message, 413, headers={"Connection": "close"})
 
 
-async def discard(receive: Receive) -> None:
-    """Read the rest of a body, unless it takes too long.
+class LingeringClose:
+    """ASGI middleware that reads the rest of a body before its answer ends, unless that takes too long.
 
-    Closing a connection with unread data resets it, and the client may lose the answer.
+    A connection that is closed with unread data is reset, and the client may lose the answer.
     """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DISCARD_SECONDS):
-            while (await receive()).get("more_body"):
-                pass
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        unread = "expect" not in Headers(scope=scope)  # with it, clients send no body after an error
+        ends = False
+
+        async def received() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = message.get("more_body", False)
+            return message
+
+        async def held(message: Message) -> None:
+            nonlocal ends
+            ends = message["type"] == "http.response.body" and not message.get("more_body")
+            await send({**message, "more_body": True} if ends else message)
+
+        await self._app(scope, received, held)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGERING_SECONDS):
+                while unread:
+                    await received()
+        if ends:
+            await send({"type": "http.response.body"})
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

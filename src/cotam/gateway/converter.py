@@ -20,7 +20,6 @@ from cotam.gateway.store import RequestFiles, Store
 
 __all__ = [
     "UNREADABLE",
-    "Changes",
     "Converter",
     "Job",
     "check_count",
@@ -31,9 +30,6 @@ __all__ = [
     "log_passing",
     "media_in",
 ]
-
-Changes = Mapping[Part, Media | Frames]
-"""Parts that change, in order, and what takes their place."""
 
 UNREADABLE = (InputError, LimitError, MissingExtraError, MemoryError)
 """Errors on an ordinary image or video, which then passes unchanged, since the upstream may read it."""
@@ -63,7 +59,7 @@ class Job:
 
 
 class Converter(Protocol):
-    """Changes the media parts of a request, in a worker thread, once for a request.
+    """Returns other media for some parts of a request, in order; called in a worker thread, once a request.
 
     Attributes
     ----------
@@ -74,7 +70,7 @@ class Converter(Protocol):
     passes_cotam: bool
     checks_addresses: bool
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> Changes: ...
+    def __call__(self, parts: Sequence[Part], job: Job) -> Mapping[Part, Media | Frames]: ...
 
 
 def log_passing(part: Part, reason: object) -> None:

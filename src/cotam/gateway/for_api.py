@@ -111,9 +111,7 @@ class _Request:
     """The images of one request, and the limits of its API. Images are encoded when their size is needed."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
-        options = RequestOptions(fit=job.options.fit, max_pixels=job.options.max_pixels).over(
-            converter.options
-        )
+        options = job.options.over(converter.options)
         self._converter, self._job, self._count = converter, job, count
         self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
         self._limits = self._model.limits if self._model else Limits()

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import discard
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
@@ -56,21 +55,9 @@ class Guard:
         # All other code sees the normal form of the path, escapes included.
         scope = {**scope, "path": path or "/", "raw_path": (path or "/").encode(), "cotam.exchange": exchange}
 
-        unread = "expect" not in headers  # with it, clients send no body after an error
-        ends = False
-
-        async def received() -> Message:
-            nonlocal unread
-            message = await receive()
-            unread = message.get("more_body", False)
-            return message
-
         async def counted(message: Message) -> None:
-            nonlocal ends
             if message["type"] == "http.response.start":
                 _note_answer(exchange, message)
-            elif not message.get("more_body"):
-                ends, message = True, {**message, "more_body": True}
             exchange.bytes_out += len(message.get("body", b""))
             await send(message)
 
@@ -84,7 +71,7 @@ class Guard:
                 answer: ASGIApp = self.app
             except RefusedError as error:
                 answer = await refusal(Request(scope), error)
-            await answer(scope, received, counted)
+            await answer(scope, receive, counted)
         except ClientDisconnect:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
@@ -93,10 +80,6 @@ class Guard:
             if not quiet:
                 self.metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
                 log.info("request", **exchange.line())
-        if ends:
-            if unread:
-                await discard(receive)
-            await send({"type": "http.response.body"})
 
     def _check_web_page(self, headers: Headers) -> None:
         """Refuse requests of web pages of other origins, and those to host names that such pages can use."""

@@ -7,7 +7,6 @@ reader of Pillow and FFmpeg.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 from dataclasses import dataclass
@@ -96,12 +95,12 @@ def decode_base64(text: str) -> bytes:
     """
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         pass
     plain = "".join(text.split()).translate(_STANDARD).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"the data is not base64: {error}") from error
 
 
