@@ -51,7 +51,15 @@ class Job:
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
-    tokens: int | None = None  # visual tokens of all images, set by converters that know the model
+    token_counts: list[int | None] = field(
+        default_factory=list
+    )  # visual tokens of images, if the model is known
+
+    @property
+    def tokens(self) -> int | None:
+        """Visual tokens of all images; None if unknown."""
+        known = [count for count in self.token_counts if count is not None]
+        return sum(known) if known and len(known) == len(self.token_counts) else None
 
     def record(self, source: str, result: str, before: int, after: int, *, cached: bool) -> None:
         """Record the conversion of a file from and to so many bytes."""

@@ -78,7 +78,6 @@ class ForApi:
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         request = _Request(self, count_images(parts), job)
         others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
-        job.tokens = request.tokens()
         room = quantised_room(request.request_bytes, others)
         turns = [_turn(image.part) for image in request.images]
         chosen = plan(turns, request.size, len(RUNGS), room)
@@ -146,6 +145,8 @@ class _Request:
                 log_passing(part, error)
                 return False
         size = self._size_to_send(width, height, part)
+        if self._model:
+            self._job.token_counts.append(self._model.tokens(*size, part.detail))
         fits = (
             upright and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
         )
@@ -165,13 +166,6 @@ class _Request:
         if self._model:
             width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
-
-    def tokens(self) -> int | None:
-        """Return the visual tokens of the images for the model; None if unknown."""
-        if not self._model:
-            return None
-        counts = [self._model.tokens(*image.size, image.part.detail) for image in self.images]
-        return None if None in counts else sum(count or 0 for count in counts)
 
     def size(self, number: int, rung: int) -> int:
         """Return the length of an image in the request at a rung, in characters."""

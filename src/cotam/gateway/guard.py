@@ -43,7 +43,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        target = scope.get("raw_path") or scope["path"].encode()
+        target = scope["raw_path"]
         if absolute := _ABSOLUTE.match(target):
             # It takes precedence over the header (RFC 9112, section 3.2.2).
             target = target[absolute.end() :] or b"/"

@@ -56,7 +56,6 @@ class ToCotam:
                 self._convert(part, *found, request)
             elif part.is_visual and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "unknown format")
-        job.tokens = request.tokens()
         return request.changes
 
     def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
@@ -122,7 +121,6 @@ class _Request:
         self.options, self._model = options, model_for(options.fit, job.model)
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
-        self._counts: list[int | None] = []
 
     def options_for(self, part: Part) -> RequestOptions:
         """Return the options for the media of a part, with the name of the model that sees it."""
@@ -133,9 +131,4 @@ class _Request:
         """Count the visual tokens of an image."""
         if self._model:
             size = self._model.size_for(width, height, part.detail)
-            self._counts.append(self._model.tokens(*size, part.detail))
-
-    def tokens(self) -> int | None:
-        """Return the visual tokens of all images; None if unknown."""
-        known = [count for count in self._counts if count is not None]
-        return sum(known) if known and len(known) == len(self._counts) else None
+            self.job.token_counts.append(self._model.tokens(*size, part.detail))

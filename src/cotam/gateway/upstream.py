@@ -8,7 +8,8 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from urllib.parse import SplitResult, urljoin, urlsplit
+from string import punctuation
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
@@ -134,7 +135,7 @@ class Upstream:
     @staticmethod
     def query(raw: bytes) -> str:
         """Return a query for an address, with # and bytes escaped that are not printable ASCII."""
-        return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x23 else f"%{byte:02X}" for byte in raw)
+        return quote(raw, safe=punctuation.replace("#", ""))
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Return the headers of the client, unchanged except for those of this connection or this gateway.
