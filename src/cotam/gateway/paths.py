@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from string import punctuation
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-__all__ = ["VERSIONS", "Api", "api_of", "model_in", "normal_path"]
+__all__ = ["VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
 
 Api = Literal["openai", "anthropic", "gemini"]
 
@@ -28,11 +29,15 @@ def normal_path(raw: bytes) -> str | None:
     if not text.startswith("/") or re.search(r"%(?![0-9A-Fa-f]{2})", text):
         return None
     text = re.sub("%[0-9A-Fa-f]{2}", _unescape, text)
-    text = re.sub(r"[^!-~]|#", lambda found: f"%{ord(found[0]):02X}", text)
-    segments = [segment for segment in text.split("/") if segment]
+    segments = [segment for segment in escape(text.encode("latin-1")).split("/") if segment]
     if any(segment in (".", "..") for segment in segments):
         return None
     return "/" + "/".join(segments)
+
+
+def escape(raw: bytes) -> str:
+    """Return a path or query with # and bytes escaped that are not printable ASCII, and nothing else."""
+    return quote(raw, safe=punctuation.replace("#", ""))
 
 
 def _unescape(found: re.Match[str]) -> str:

@@ -31,7 +31,7 @@ from cotam.gateway.json_body import (
     to_json,
 )
 from cotam.gateway.parts import check_clear, parts, replace_media
-from cotam.gateway.paths import api_of, model_in
+from cotam.gateway.paths import api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -124,7 +124,7 @@ class Relay:
     ) -> httpx2.Response:
         """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
-        url = self.upstream.url(path, Upstream.query(scope["query_string"]))
+        url = self.upstream.url(path, escape(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
         if not sender or not content or isinstance(content, StreamedBody):

@@ -8,8 +8,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from string import punctuation
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
@@ -131,11 +130,6 @@ class Upstream:
         if version != "v1":
             base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
         return f"{base}/{rest}" + (f"?{query}" if query else "")
-
-    @staticmethod
-    def query(raw: bytes) -> str:
-        """Return a query for an address, with # and bytes escaped that are not printable ASCII."""
-        return quote(raw, safe=punctuation.replace("#", ""))
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Return the headers of the client, unchanged except for those of this connection or this gateway.
