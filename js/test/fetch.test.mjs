@@ -216,7 +216,7 @@ test("hosted: Gemini's bodies, with the model in the path and a resolution, and 
   const sides = await Promise.all(sent.contents.parts.map((one) => shown(one.inlineData.data)));
   assert.deepEqual(sides, [size("gemini-3-pro", "low"), size("gemini-3-pro", "high")]);
 
-  const escaped = `data:image/jpeg;base64,${encodeURIComponent(data)}`;
+  const escaped = ` data:image/jpeg;base64,${encodeURIComponent(data)}`;
   assert.ok(escaped.includes("%2F"));
   await wrapped("http://a/v1/chat/completions", { method: "POST", body: JSON.stringify({ ...turn(escaped), model: "gpt-4o" }) });
   const found = sent.messages[0].content[1].image_url.url.split(",")[1];

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -67,11 +68,15 @@ def rewrite(data: bytes) -> None:
         return
     found = parts(body)
     news = {part: Media("image/new", number.to_bytes(4)) for number, part in enumerate(found)}
-    new = replace_media(body, news)
-    assert [part.media or part.text for part in parts(new)] == list(news.values())
     before = [(part.place, part.key, part.text) for part in found]
-    assert [(part.place, part.key, part.text) for part in parts(body)] == before  # the one given is as it was
-    assert [(part.place, part.key, part.text) for part in parts(parse_json(to_json(body)))] == before
+    assert [(part.place, part.key, part.text) for part in parts(_written(body))] == before
+    replace_media(body, news)
+    assert [part.media or part.text for part in parts(_written(body))] == list(news.values())
+
+
+def _written(body: Any) -> Any:
+    """What the upstream reads."""
+    return parse_json(b"".join(to_json(body)))
 
 
 _for_model = ForModel(_PIXELS, roundtrip=RequestOptions(quality=10))
@@ -80,17 +85,18 @@ _to_cotam = ToCotam(RequestOptions(quality=10), _PIXELS)
 
 def convert(data: bytes) -> None:
     """The gateway's converters on a whole request: to the model's side, and to the client's."""
-    try:
-        body = parse_json(data)
-    except InputError:
-        return
     for converter in (_for_model, _to_cotam):
+        try:
+            body = parse_json(data)
+        except InputError:
+            return
         try:
             news = converter(parts(body), Job())
         except RefusedError as error:
             _check_text(error)
             continue
-        to_json(replace_media(body, news))
+        replace_media(body, news)
+        _written(body)
 
 
 def _check_text(error: Exception) -> None:

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from gateway_parts import only, opened, parts_of, saved
 from gateway_servers import data_url
+from PIL.ImageFile import ImageFile
 from synthetic import picture
 
 import cotam
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import Job
+from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import MAX_IMAGES
 from cotam.gateway.media import Media
@@ -55,6 +57,20 @@ def test_other_images_stay_as_they_are() -> None:
     others = ["data:image/png;base64,_-_-", "data:image/png,abc", data_url("image/tiff", b"II*\0")]
     found = parts_of(data_url("image/png", saved(PIXELS)), *others)
     assert ForModel(10**6)(found, Job()) == {}
+
+
+@pytest.mark.parametrize(
+    ("converter", "data", "result"),
+    [
+        (ForModel(10**6), CODED, "image/png"),
+        (ToCotam(RequestOptions(), 10**6), saved(PIXELS), "image/vnd.cotam"),
+        (ForApi("jpeg", "none", None, None, 10**6), saved(PIXELS, "BMP"), "image/jpeg"),
+    ],
+    ids=["serve", "edge", "hosted"],
+)
+def test_spaces_before_a_data_url_are_ignored(converter: Any, data: bytes, result: str) -> None:
+    (part,) = parts_of(f" \n{data_url('image/png', data)} ")
+    assert converter([part], Job())[part].media_type == result
 
 
 def test_an_image_of_earlier_turns_is_not_decoded_again() -> None:
@@ -230,6 +246,24 @@ def test_what_cannot_be_read_passes() -> None:
             "png",
             len(data),
         )
+
+
+@pytest.mark.parametrize(
+    "converter",
+    [ToCotam(RequestOptions(), 10**6), ForModel(10**6), ForApi("jpeg", None, None, None, 10**6)],
+    ids=["edge", "serve", "hosted"],
+)
+def test_an_image_for_which_memory_is_short_passes(
+    converter: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(image: ImageFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile, "load", load)
+    with caplog.at_level(logging.WARNING, "cotam.gateway"):
+        assert only(converter, saved(PIXELS), job=Job(formats=("jpeg",))) is None
+    (record,) = caplog.records
+    assert record.fields["reason"] == "not enough memory"  # type: ignore[attr-defined]
 
 
 def test_a_size_that_is_not_reached_is_said() -> None:

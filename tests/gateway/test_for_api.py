@@ -370,6 +370,15 @@ def test_tokens_are_counted() -> None:
     assert job.tokens is None
 
 
+def test_what_is_new_or_passes_is_not_counted_as_cached() -> None:
+    job, converter = Job(), budget(fit="llava-1.5")
+    for _ in range(2):
+        converter(turns_of(url_of(PIXELS), square()), job)
+    found = [(one.source, one.result, one.cached) for one in job.conversions]
+    first = [("png", "png", False), ("png", "jpeg", False)]
+    assert found == [*first, ("png", "png", False), ("png", "jpeg", True)]
+
+
 # Rungs
 
 

@@ -21,7 +21,7 @@ from cotam.gateway.app import application
 from cotam.gateway.bodies import decompress, zstd
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.limits import Limits
-from cotam.gateway.paths import api_of, model_in, normal_path
+from cotam.gateway.paths import api_of, escape, model_in, normal_path
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
@@ -162,7 +162,15 @@ def test_large_windows_of_zstd_are_refused() -> None:
 
 
 def test_bytes_of_queries_are_escaped() -> None:
-    assert Upstream.query("a=é&b=%C3%A9&c=%2F".encode()) == "a=%C3%A9&b=%C3%A9&c=%2F"
+    assert escape("a=é&b=%C3%A9&c=%2F".encode()) == "a=%C3%A9&b=%C3%A9&c=%2F"
+
+
+def test_number_signs_are_no_fragments(address: str, model: Model) -> None:
+    """A client that follows the standard does not send them."""
+    request = b"GET /v1/a%%23b%s?c=%%23%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for raw in (b"", b"#d"):
+        assert raw_answer(address, request % (raw, raw)).startswith(b"HTTP/1.1 200 ")
+    assert model.paths == ["/v1/a%23b?c=%23", "/v1/a%23b%23d?c=%23%23d"]
 
 
 def test_decoded_bodies_are_limited_and_whole() -> None:
@@ -198,6 +206,7 @@ def test_decoded_bodies_are_limited_and_whole() -> None:
         (b"/%76%31/models%2f", "/v1/models%2F"),
         (b"/v1/a%2fb%20c?x=/../", "/v1/a%2Fb%20c"),
         (b"/v1/mod#els", "/v1/mod%23els"),
+        (b"/v1/mod%23els?a=b#c", "/v1/mod%23els"),
         (b"/", "/"),
         (b"//", "/"),
         (b"/v1/a..b/...", "/v1/a..b/..."),
@@ -356,9 +365,9 @@ def test_the_proxy_of_the_environment_is_used(environment: pytest.MonkeyPatch) -
             "socks://me:secret@127.0.0.1:7890/",
             r"ALL_PROXY cannot be used: .*socks://me:\[secure\]@127.0.0.1:7890",
         ),
-        ("all_proxy", "socks5://127.0.0.1:7890", "all_proxy cannot be used: Using SOCKS proxy"),
+        ("all_proxy", "socks5://127.0.0.1:7890", "ALL_PROXY cannot be used: Using SOCKS proxy"),
         ("HTTPS_PROXY", "http://host:port", "HTTPS_PROXY cannot be used: Invalid port"),
-        ("https_proxy", "http://", "https_proxy cannot be used: it names no host"),
+        ("https_proxy", "http://", "HTTPS_PROXY cannot be used: it names no host"),
         ("SSL_CERT_FILE", "/nothing.pem", "a file that SSL_CERT_FILE.* names cannot be used: .*No such file"),
     ],
 )

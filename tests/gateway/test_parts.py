@@ -66,6 +66,18 @@ json_values = st.recursive(
 )
 
 
+def written(body: Any) -> Any:
+    """What an upstream reads."""
+    return json.loads(b"".join(to_json(body)))
+
+
+def replaced(body: Any, changes: Any) -> Any:
+    """What an upstream reads of a copy of the body with other media."""
+    body = copy.deepcopy(body)
+    replace_media(body, changes)
+    return written(body)
+
+
 def media(number: int) -> Media:
     return Media("image/png", bytes([number]))
 
@@ -100,19 +112,16 @@ def test_what_has_no_parts(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [CHAT, RESPONSES])
 def test_replaced_changes_media_alone(body: Any) -> None:
-    before = copy.deepcopy(body)
     found = parts(body)
     news = {part: Media("image/png", bytes([number])) for number, part in enumerate(found)}
-    changed = replace_media(body, news)
-    assert body == before
+    changed = replaced(body, news)
     assert [part.media for part in parts(changed)] == list(news.values())
     assert parts(changed)[0].name == found[0].name
-    assert all_but_media(changed) == all_but_media(before)
-    assert list(changed) == list(before)  # the order of keys too
+    assert all_but_media(changed) == all_but_media(body)
+    assert list(changed) == list(body)  # the order of keys too
 
 
 def test_frames_come_in_the_place_of_a_part() -> None:
-    before = copy.deepcopy(CHAT)
     first, _, video, last = parts(CHAT)
     two = [("<0.0 seconds>", media(0)), ("", media(1))]
     news = {
@@ -120,8 +129,7 @@ def test_frames_come_in_the_place_of_a_part() -> None:
         video: two,
         last: media(9),
     }
-    changed = replace_media(CHAT, news)
-    assert before == CHAT
+    changed = replaced(CHAT, news)
     content = changed["messages"][1]["content"]
     text = {"type": "text", "text": "<0.0 seconds>"}
     plain = [{"type": "image_url", "image_url": {"url": url(n)}} for n in (0, 1)]
@@ -135,7 +143,7 @@ def test_frames_in_responses() -> None:
     found = parts(RESPONSES)
     assert [part.is_one_of_several for part in found] == [True, True, False]  # a screenshot is alone
     news = {part: [("<1.5 seconds>", media(7))] for part in found[:2]}
-    changed = replace_media(RESPONSES, news)["input"]
+    changed = replaced(RESPONSES, news)["input"]
     expected = [
         {"type": "input_text", "text": "<1.5 seconds>"},
         {"type": "input_image", "image_url": url(7), "detail": "auto"},
@@ -145,20 +153,20 @@ def test_frames_in_responses() -> None:
     video = {"input": [{"content": [{"type": "input_video", "video_url": "data:v"}]}]}
     (part,) = parts(video)
     assert part.kind == "video"
-    made = replace_media(video, {part: [("<1.5 seconds>", media(7))]})
+    made = replaced(video, {part: [("<1.5 seconds>", media(7))]})
     assert made == {"input": [{"content": expected}]}
 
 
 @given(json_values)
 def test_any_json_survives(value: Any) -> None:
     body = json.dumps(value).encode()
-    assert json.loads(to_json(parse_json(body))) == value
+    assert written(parse_json(body)) == value
     parts(value)
 
 
 def test_json_of_odd_text() -> None:
-    assert parse_json(to_json({"text": "\ud800 ü"})) == {"text": "\ud800 ü"}
-    assert to_json({"ü": "ü", "n": 1.5}) == '{"ü":"ü","n":1.5}'.encode()
+    assert written({"text": "\ud800 ü"}) == {"text": "\ud800 ü"}
+    assert b"".join(to_json({"ü": "ü", "n": 1.5})) == '{"ü":"ü","n":1.5}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +175,7 @@ def test_json_of_odd_text() -> None:
 )
 def test_numbers_are_written_as_they_were(number: str) -> None:
     body = f'{{"a":[{number},{{"b":{number}}}],"c":7,"d":0.1,"e":"{number}"}}'.encode()
-    assert to_json(parse_json(body)) == body
+    assert b"".join(to_json(parse_json(body))) == body
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])
@@ -188,6 +196,7 @@ def test_data_urls_as_clients_write_them() -> None:
     assert read_data_url("data:image/png; base64,AAAA") == Media("image/png", bytes(3))
     assert read_data_url("data:image/png ; base64 ,AAAA") == Media("image/png", bytes(3))
     assert read_data_url("data:image/png;base64,%2B%2f8%3D") == Media("image/png", b"\xfb\xff")
+    assert read_data_url("\n data:image/png;base64,AAAA\n") == Media("image/png", bytes(3))
     assert read_data_url("data:;base64,") == Media("", b"")
     for other in (
         "https://example.com/a,b;base64,",
@@ -212,9 +221,26 @@ def test_a_part_is_known_by_its_key_whatever_its_type(kind: object) -> None:
 def test_frames_in_the_place_of_a_part_without_a_type() -> None:
     body = {"messages": [{"content": [{"video_url": "data:v"}]}]}
     (part,) = parts(body)
-    made = replace_media(body, {part: [("<1.5 seconds>", media(7))]})
+    made = replaced(body, {part: [("<1.5 seconds>", media(7))]})
     text = {"type": "text", "text": "<1.5 seconds>"}
     assert made["messages"][0]["content"] == [text, {"type": "image_url", "image_url": {"url": url(7)}}]
+
+
+@pytest.mark.parametrize("config", ["generationConfig", "generation_config"])
+def test_the_resolution_of_a_part_comes_before_that_of_the_request(config: str) -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    linked = {"file_data": {"file_uri": "https://a"}}
+    own = image | {"mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}}
+    body = {
+        "contents": [{"parts": [image, own, linked]}],
+        config: {"mediaResolution": "MEDIA_RESOLUTION_LOW"},
+    }
+    assert [part.detail for part in parts(body)] == [
+        "MEDIA_RESOLUTION_LOW",
+        "MEDIA_RESOLUTION_HIGH",
+        "MEDIA_RESOLUTION_LOW",
+    ]
+    assert parts({**body, config: "low"})[0].detail is None
 
 
 def test_sounds_and_files_have_addresses_too() -> None:

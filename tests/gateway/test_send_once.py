@@ -272,7 +272,7 @@ def test_a_trimmed_history_brings_its_base_along(session: Session) -> None:
     seen = session.seen(session.turn(images[1:]))  # a patch onto an image that is not in the request
     assert len(seen) == 1
     got = unpack(session.link.bodies[-1], 10**6)
-    assert len(got.places) == 1
+    assert len(got.digests) == 1
     assert len(got.files) == 2
 
 

@@ -9,6 +9,8 @@ import threading
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import httpx2
 import openai
@@ -146,7 +148,12 @@ def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> 
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
-        ("GET", "/chat/completions", 404, "no such path: '/chat/completions'"),
+        (
+            "GET",
+            "/chat/completions",
+            404,
+            "no such path: '/chat/completions'. Paths of the API begin with /v1/",
+        ),
         ("GET", "/page/none.js", 404, "no such path"),
         ("GET", "/v1/cotam/encode", 405, "GET is not allowed for this path"),
         ("POST", "/v1/cotam/endcode", 404, "no such path"),
@@ -160,6 +167,23 @@ def test_paths_that_are_not_there(
     assert answer.status_code == status
     assert error_of(answer).startswith(reason)
     assert not model.paths
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "reason"),
+    [
+        ("/chat/completions", 404, "the base URL of OpenAI's clients ends in /v1"),
+        ("/v1/cotam/about", 404, "no such path"),
+        ("/v1/%2e%2e/chat", 404, "dot segments"),
+        ("/v1/chat/completions", 413, "larger than the limit"),
+    ],
+)
+def test_large_bodies_are_refused_readably(address: str, path: str, status: int, reason: str) -> None:
+    """To a client that reads no answer before its body is sent, on a connection that is then closed."""
+    with pytest.raises(HTTPError) as caught:
+        urlopen(address + path, bytes(20_000_000))
+    with caught.value as answer:
+        assert (answer.code, reason in json.load(answer)["error"]["message"]) == (status, True)
 
 
 @pytest.mark.parametrize(

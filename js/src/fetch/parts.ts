@@ -45,7 +45,8 @@ function openai(part: Json): ImagePart | undefined {
   const given = part["image_url"];
   const [holder, key] = isObject(given) ? [given, "url"] : [part, "image_url"];
   const url = holder[key];
-  const match = typeof url === "string" ? /^data:([^;,]*)[^,]*; *base64,/i.exec(url.slice(0, 300)) : null;
+  // The URL Standard ignores spaces and control characters before an address.
+  const match = typeof url === "string" ? /^[\0- ]*data:([^;,]*)[^,]*; *base64,/i.exec(url.slice(0, 300)) : null;
   if (!match || typeof url !== "string") return undefined;
   const detail = holder["detail"] ?? part["detail"];
   return {

@@ -6,7 +6,7 @@
 
     the process            server, app, limits
     around all routes      guard, paths, access_tokens, refusal, exchange, log, bodies
-    to the upstream        relay, upstream, upstream_kind, body_stream
+    to the upstream        relay, upstream, upstream_kind
     the JSON of a request  json_body, parts, media, request_options
     conversion of media    converter, cache; serve: for_model; edge --gateway: to_cotam;
                            edge --upstream: for_api, byte_budget

@@ -22,11 +22,12 @@ import cotam
 from cotam.compare.formats import installed_formats
 from cotam.gateway import compare, single_image
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import Bodies
+from cotam.gateway.bodies import Bodies, LingeringClose
 from cotam.gateway.converter import Converter
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.limits import Limits
+from cotam.gateway.paths import VERSIONS
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import JSON_PATHS, Relay
 from cotam.gateway.send_once import Receiver, Sender
@@ -51,7 +52,7 @@ _METHODS = ("GET", "POST", "DELETE")
 _EXPOSED = ["X-Request-Id", *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size"))]
 """Methods of requests from pages of other origins, and headers of answers that these may read."""
 
-_RELAYED = (*JSON_PATHS, "/v1/{rest:path}", "/{version:str}/{rest:path}")
+_RELAYED = (*JSON_PATHS, *(f"/{version}/{{rest:path}}" for version in VERSIONS))
 """Paths to the upstream, as counted in metrics."""
 
 
@@ -112,7 +113,8 @@ def application(
     )
     inner.router.redirect_slashes = False  # paths have their normal form already
     guard = Guard(inner, metrics, tokens=own_tokens, limit=limits.requests, local=local, origins=origins)
-    return CORSMiddleware(guard, origins, _METHODS, ["*"], expose_headers=_EXPOSED) if origins else guard
+    app = LingeringClose(guard)
+    return CORSMiddleware(app, origins, _METHODS, ["*"], expose_headers=_EXPOSED) if origins else app
 
 
 def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) -> Lifespan[Starlette]:

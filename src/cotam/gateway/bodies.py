@@ -9,10 +9,12 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway.exchange import exchange_of
 from cotam.gateway.refusal import RefusedError
@@ -22,18 +24,17 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["Bodies", "Check", "ClientGoneError", "decompress", "in_thread"]
+__all__ = ["Bodies", "Check", "LingeringClose", "decompress", "in_thread"]
 
 BODY_SECONDS = 120
 """Seconds within which a body must arrive."""
 
+LINGERING_SECONDS = 30
+"""Seconds for which the rest of a body is read after its answer."""
+
 Done = TypeVar("Done")
 Check = Callable[[], None]
 """Called regularly by long work, in its thread: raises if the client has disconnected, or time is over."""
-
-
-class ClientGoneError(Exception):
-    """The client has disconnected."""
 
 
 class Bodies:
@@ -48,7 +49,7 @@ class Bodies:
         """Read the body of a request, as it was sent, and run ``work`` on it unless the client goes.
 
         Raises RefusedError: 413 if it is larger than allowed, 408 if it takes too long, 429 if too many
-        bytes are held; ClientGoneError if the client has gone.
+        bytes are held; ClientDisconnect if the client has gone.
         """
         exchange = exchange_of(scope)
         length = Headers(scope=scope).get("content-length", "")
@@ -57,7 +58,7 @@ class Bodies:
         with exchange.stage("body"):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
-                    body = await self._read(receive)
+                    body = await self._read(Request(scope, receive))
             except TimeoutError as error:
                 raise RefusedError(f"the body has not arrived within {BODY_SECONDS} s", 408) from error
         exchange.bytes_in = len(body)
@@ -66,15 +67,11 @@ class Bodies:
         finally:
             self._held -= len(body)
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, request: Request) -> bytes:
         chunks: list[bytes] = []
         size = 0
         try:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                chunk = message.get("body", b"")
+            async for chunk in request.stream():
                 size += len(chunk)
                 self._held += len(chunk)
                 chunks.append(chunk)
@@ -83,8 +80,7 @@ class Bodies:
                 if self._held > self._most:
                     reason = "too many bytes are being received: try again in a second"
                     raise RefusedError(reason, 429, headers={"Retry-After": "1"})
-                if not message.get("more_body"):
-                    return b"".join(chunks)
+            return b"".join(chunks)
         except BaseException:
             self._held -= size
             raise
@@ -95,19 +91,55 @@ class Bodies:
         return decompress(body, encoding, self.limit) if body else body
 
     def _too_large(self) -> RefusedError:
-        # The rest is not read, so the connection cannot be used again.
+        # The rest may never end, so the connection cannot be used again.
         message = f"the body is larger than the limit of {self.limit:,} bytes: raise --max-body"
         return RefusedError(message, 413, headers={"Connection": "close"})
 
 
+class LingeringClose:
+    """ASGI middleware that reads the rest of a body before its answer ends, unless that takes too long.
+
+    A connection that is closed with unread data is reset, and the client may lose the answer.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        unread = "expect" not in Headers(scope=scope)  # with it, clients send no body after an error
+        ends = False
+
+        async def received() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = message.get("more_body", False)
+            return message
+
+        async def held(message: Message) -> None:
+            nonlocal ends
+            ends = message["type"] == "http.response.body" and not message.get("more_body")
+            await send({**message, "more_body": True} if ends else message)
+
+        await self._app(scope, received, held)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGERING_SECONDS):
+                while unread:
+                    await received()
+        if ends:
+            await send({"type": "http.response.body"})
+
+
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run ``work``, and cancel it if the client disconnects. Raises ClientGoneError then."""
+    """Run ``work``, and cancel it if the client disconnects. Raises ClientDisconnect then."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientGoneError
+            raise ClientDisconnect
         await task
     finally:
         task.cancel()
@@ -124,7 +156,7 @@ async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: floa
 
     def check() -> None:
         if gone.is_set():
-            raise ClientGoneError
+            raise ClientDisconnect
         if seconds is not None and time.perf_counter() - began > seconds:
             message = f"not done within {seconds:g} s: try again later"
             raise RefusedError(message, 503, headers={"Retry-After": "10"})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from cotam.errors import CotamError, InputError
+from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Conversion
@@ -20,7 +19,7 @@ from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import RequestFiles, Store
 
 __all__ = [
-    "Changes",
+    "UNREADABLE",
     "Converter",
     "Job",
     "check_count",
@@ -30,11 +29,10 @@ __all__ = [
     "is_cotam_text",
     "log_passing",
     "media_in",
-    "part_errors",
 ]
 
-Changes = Mapping[Part, Media | Frames]
-"""Parts that change, in order, and what takes their place."""
+UNREADABLE = (InputError, LimitError, MissingExtraError, MemoryError)
+"""Errors on an ordinary image or video, which then passes unchanged, since the upstream may read it."""
 
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
@@ -46,7 +44,6 @@ class Job:
 
     options: RequestOptions = field(default_factory=RequestOptions)  # options of the client
     model: str | None = None  # model that the request names
-    detail: str | None = None  # level of detail of images without their own
     rest: int = 0  # bytes of the body without its media
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected
@@ -54,18 +51,23 @@ class Job:
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
-    tokens: int | None = None  # visual tokens of all images, set by converters that know the model
+    token_counts: list[int | None] = field(
+        default_factory=list
+    )  # visual tokens of images, if the model is known
 
-    def record(
-        self, source: str, result: str, before: int, after: int, started: float, *, cached: bool
-    ) -> None:
-        """Record a conversion from so many bytes that began at ``started``, by `time.perf_counter`."""
-        seconds = time.perf_counter() - started
-        self.conversions.append(Conversion(source, result, before, after, seconds, cached))
+    @property
+    def tokens(self) -> int | None:
+        """Visual tokens of all images; None if unknown."""
+        known = [count for count in self.token_counts if count is not None]
+        return sum(known) if known and len(known) == len(self.token_counts) else None
+
+    def record(self, source: str, result: str, before: int, after: int, *, cached: bool) -> None:
+        """Record the conversion of a file from and to so many bytes."""
+        self.conversions.append(Conversion(source, result, before, after, cached))
 
 
 class Converter(Protocol):
-    """Changes the media parts of a request, in a worker thread, once for a request.
+    """Returns other media for some parts of a request, in order; called in a worker thread, once a request.
 
     Attributes
     ----------
@@ -76,24 +78,13 @@ class Converter(Protocol):
     passes_cotam: bool
     checks_addresses: bool
 
-    def __call__(self, parts: Sequence[Part], job: Job) -> Changes: ...
-
-
-@contextmanager
-def part_errors(part: Part) -> Iterator[None]:
-    """Turn errors of Cotam into a refusal that names the part."""
-    try:
-        yield
-    except CotamError as error:
-        raise RefusedError(f"{part.name}: {error}", param=part.name) from error
-    except MemoryError as error:
-        raise RefusedError(f"{part.name}: not enough memory for it", 503, param=part.name) from error
+    def __call__(self, parts: Sequence[Part], job: Job) -> Mapping[Part, Media | Frames]: ...
 
 
 def log_passing(part: Part, reason: object) -> None:
-    """Log why an image or video is sent on as it is."""
+    """Log why an image or video is sent on as it is; a MemoryError has no text."""
     what = "a video" if part.kind == "video" else "an image"
-    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason))
+    log.warning(f"{what} passes as it is", part=part.name, reason=str(reason) or "not enough memory")
 
 
 def cotam_in(part: Part) -> bytes | None:
@@ -136,7 +127,7 @@ def is_cotam_text(text: str) -> bool:
 def has_cotam(body: bytes) -> bool:
     """Whether a body that is not JSON carries a .cotam file: by itself, in a form, or as a data URL."""
     named = f"data:{COTAM}".encode()
-    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body or named in body.lower()
+    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body.lower()
 
 
 def count_images(parts: Sequence[Part]) -> int:

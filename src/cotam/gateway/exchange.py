@@ -19,13 +19,12 @@ __all__ = ["Conversion", "Exchange", "Metrics", "exchange_of"]
 
 @dataclass(frozen=True)
 class Conversion:
-    """The conversion of an image or video: kinds and bytes of its file before and after, and duration."""
+    """The conversion of an image or video: kinds and bytes of its file before and after."""
 
     source: str
     result: str
     bytes_in: int
     bytes_out: int
-    seconds: float
     cached: bool
 
 

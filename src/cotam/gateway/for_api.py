@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from cotam.errors import CotamError, InputError
+from cotam.errors import InputError
 from cotam.format.header import is_sequence
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.cache import Cache
-from cotam.gateway.converter import Job, cotam_in, count_images, log_passing, media_in, part_errors
-from cotam.gateway.exchange import Conversion
+from cotam.gateway.converter import (
+    UNREADABLE,
+    Job,
+    cotam_in,
+    count_images,
+    log_passing,
+    media_in,
+)
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
-from cotam.gateway.refusal import RefusedError
+from cotam.gateway.refusal import RefusedError, refusing
 from cotam.gateway.request_options import RequestOptions, model_for
 from cotam.guide.content import examine
 from cotam.image.fit import resize, shrunk_size
@@ -31,6 +36,9 @@ FORMATS = ("jpeg", "png", "webp", "gif")
 
 RUNGS = ((1.0, 92), (1.0, 85), (1.0, 75), (1.0, 60), (0.8, 60), (0.64, 60), (0.5, 55), (0.4, 50), (0.3, 45))
 """Share of the sides, and quality of JPEG or WebP: down by about a third of the bytes each time."""
+
+_NO_LIMIT = 1 << 60
+"""Bytes."""
 
 _HELD = 8
 """Images of one request whose pixels are held while rungs are tried."""
@@ -47,7 +55,6 @@ class ForApi:
     fit : as in `RequestOptions`
     image_bytes, request_bytes : largest file of an image, and body; None is the limit of the model's API
     size_limit : pixels; larger images pass unchanged
-    cache : bytes of encoded images to cache
     """
 
     passes_cotam = False
@@ -60,11 +67,10 @@ class ForApi:
         image_bytes: int | None,
         request_bytes: int | None,
         size_limit: int,
-        cache: int = 128_000_000,
     ) -> None:
         self.form, self.options = form, RequestOptions(fit=fit)
-        self.image_bytes, self.request_bytes = image_bytes, request_bytes
-        self.coded: Cache[bytes] = Cache(cache)
+        self.image_bytes, self.request_bytes = image_bytes or _NO_LIMIT, request_bytes or _NO_LIMIT
+        self.coded: Cache[bytes] = Cache(128_000_000)
         # Sizes are known for longer than files.
         self.sizes: Cache[int] = Cache(20_000, size=lambda _: 1)
         self.outlines = Outlines(size_limit)
@@ -72,9 +78,6 @@ class ForApi:
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
         request = _Request(self, count_images(parts), job)
         others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
-        job.tokens = request.tokens()
-        if request.request_bytes is None:
-            return request.changes([BEST] * len(request.images))
         room = quantised_room(request.request_bytes, others)
         turns = [_turn(image.part) for image in request.images]
         chosen = plan(turns, request.size, len(RUNGS), room)
@@ -100,52 +103,53 @@ class _Image:
     fits: bool  # whether the API takes it as it is
     useful: bool  # whether the model sees all of its pixels
     unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
-    seconds: float = 0.0
-    cached: bool = True
+    cached: bool = True  # whether all of its encoded files were in the cache
 
 
 class _Request:
     """The images of one request, and the limits of its API. Images are encoded when their size is needed."""
 
     def __init__(self, converter: ForApi, count: int, job: Job) -> None:
-        options = RequestOptions(fit=job.options.fit, max_pixels=job.options.max_pixels).over(
-            converter.options
-        )
+        options = job.options.over(converter.options)
         self._converter, self._job, self._count = converter, job, count
         self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
-        self.file_bytes = _smaller(self._limits.file_bytes, converter.image_bytes)
-        self.request_bytes = _smaller(self._limits.request_bytes, converter.request_bytes)
+        self.file_bytes = min(self._limits.file_bytes or _NO_LIMIT, converter.image_bytes)
+        self.request_bytes = min(self._limits.request_bytes or _NO_LIMIT, converter.request_bytes)
         # An image of at most so many characters stays as it is at any rung, if it fits.
-        self._small = min(max((self.request_bytes or 0) // 1000, 2048), 20_000)
+        self._small = min(max(self.request_bytes // 1000, 2048), 20_000)
         self.images: list[_Image] = []
         self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
 
     def add(self, part: Part) -> bool:
         """Add the image of a part. Returns False for a part that stays as it is."""
         self._job.check()
-        with part_errors(part):
+        with refusing(part.name):
             data = cotam_in(part)
             if data is not None and is_sequence(data):
                 raise InputError("a sequence of frames cannot be sent to an API: send its frames one by one")
-        found = (data, "cotam") if data is not None else media_in(part, "image")
-        if not found:
-            if part.is_visual and part.address is None:
-                log_passing(part, "videos are not converted" if part.kind == "video" else "unknown format")
-            return False
-        data, kind = found
-        try:
-            content, (width, height, upright) = self._converter.outlines.get(data)
-        except CotamError as error:
-            if kind == "cotam":
-                raise RefusedError(f"{part.name}: {error}", param=part.name) from error
-            log_passing(part, error)
-            return False
+            found = (data, "cotam") if data is not None else media_in(part, "image")
+            if not found:
+                if part.is_visual and part.address is None:
+                    video = part.kind == "video"
+                    log_passing(part, "videos are not converted" if video else "unknown format")
+                return False
+            data, kind = found
+            try:
+                content, (width, height, upright) = self._converter.outlines.get(data)
+            except UNREADABLE as error:
+                if kind == "cotam":
+                    raise
+                log_passing(part, error)
+                return False
         size = self._size_to_send(width, height, part)
-        small = self.file_bytes is None or len(data) <= self.file_bytes
-        fits = upright and small and kind in self.formats and self._allows(width, height)
+        if self._model:
+            self._job.token_counts.append(self._model.tokens(*size, part.detail))
+        fits = (
+            upright and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
+        )
         self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
         return True
 
@@ -160,17 +164,8 @@ class _Request:
 
     def _size_to_send(self, width: int, height: int, part: Part) -> tuple[int, int]:
         if self._model:
-            detail = part.detail or self._job.detail
-            width, height = self._model.size_for(width, height, detail, images=self._count)
+            width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
-
-    def tokens(self) -> int | None:
-        """Return the visual tokens of the images for the model; None if unknown."""
-        if not self._model:
-            return None
-        details = [image.part.detail or self._job.detail for image in self.images]
-        counts = [self._model.tokens(*i.size, d) for i, d in zip(self.images, details, strict=True)]
-        return None if None in counts else sum(count or 0 for count in counts)
 
     def size(self, number: int, rung: int) -> int:
         """Return the length of an image in the request at a rung, in characters."""
@@ -183,15 +178,14 @@ class _Request:
         changes: dict[Part, Media] = {}
         for image, rung in zip(self.images, rungs, strict=True):
             chosen, size = self._best(image, rung)
-            result = image.kind
+            result, cached = image.kind, False
             if chosen != BEST:
-                with part_errors(image.part):
+                with refusing(image.part.name):
                     changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
-                result = self.form
+                result, cached = self.form, image.cached
             elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
                 changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            conversion = Conversion(image.kind, result, len(image.data), size, image.seconds, image.cached)
-            self._job.conversions.append(conversion)
+            self._job.record(image.kind, result, len(image.data), size, cached=cached)
         return changes
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
@@ -200,21 +194,23 @@ class _Request:
             rung = BEST
         if image.unreadable or (image.fits and image.useful and rung == BEST):
             return BEST, len(image.data)
-        limit, rung = self.file_bytes, max(rung, 0)
-        with part_errors(image.part):
+        rung = max(rung, 0)
+        with refusing(image.part.name):
             try:
-                while (size := self._encoded_size(image, rung)) > (limit or size) and rung + 1 < len(RUNGS):
+                while (size := self._encoded_size(image, rung)) > self.file_bytes and rung + 1 < len(RUNGS):
                     rung += 1
-            except InputError as error:  # the API may be able to read it
+            except UNREADABLE as error:
+                if image.kind == "cotam":
+                    raise
                 log_passing(image.part, error)
                 image.unreadable = True
                 return BEST, len(image.data)
         if image.fits and len(image.data) <= size:
             return BEST, len(image.data)  # the API shrinks it itself
-        if limit is not None and size > limit:
+        if size > self.file_bytes:
             name = image.part.name
-            reason = f"takes at least {size:,} bytes, more than the {limit:,} of an image (--max-image-bytes)"
-            raise RefusedError(f"{name}: {reason}", 413, param=name)
+            reason = f"takes at least {size:,} bytes, more than the {self.file_bytes:,} of an image"
+            raise RefusedError(f"{name}: {reason} (--max-image-bytes)", 413, param=name)
         return rung, size
 
     def _encoded_size(self, image: _Image, rung: int) -> int:
@@ -223,7 +219,6 @@ class _Request:
 
     def _code(self, image: _Image, rung: int) -> bytes:
         self._job.check()
-        started = time.perf_counter()
 
         def make() -> bytes:
             key = image.content, image.size
@@ -232,7 +227,6 @@ class _Request:
 
         data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
         image.cached = image.cached and cached
-        image.seconds += time.perf_counter() - started
         return data
 
 
@@ -248,10 +242,6 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
-
-
-def _smaller(one: int | None, other: int | None) -> int | None:
-    return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _turn(part: Part) -> int:

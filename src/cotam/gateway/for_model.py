@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,13 +13,13 @@ from cotam.errors import InputError, LimitError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import (
+    UNREADABLE,
     Job,
     check_count,
     cotam_in,
     count_images,
     log_passing,
     media_in,
-    part_errors,
 )
 from cotam.gateway.media import (
     MEDIA_TYPES,
@@ -33,6 +32,7 @@ from cotam.gateway.media import (
 )
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
+from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
 
@@ -78,7 +78,7 @@ class ForModel:
         pixels, images, room = 0, count_images(parts), IMAGES_PER_REQUEST * self._limit
         for part in parts:
             job.check()
-            with part_errors(part):
+            with refusing(part.name):
                 data = cotam_in(part)
                 if data is None and self._roundtrip and (found := media_in(part, "image")):
                     data = found[0]
@@ -102,14 +102,14 @@ class ForModel:
         found = media_in(part, "image") if job.formats else None
         if not found or found[1] in (job.formats or ()):
             return None
-        (data, kind), started = found, time.perf_counter()
+        data, kind = found
         try:
             check_size(data, self._limit)
             png, cached = self._decoded.get(_key(data, job), lambda: save_for_model(pixels_of(data)))
-        except (InputError, LimitError) as error:
+        except UNREADABLE as error:
             log_passing(part, error)
             return None
-        job.record(kind, "png", len(data), len(png), started, cached=cached)
+        job.record(kind, "png", len(data), len(png), cached=cached)
         return Media(MEDIA_TYPES["png"], png)
 
     def _convert(self, part: Part, data: bytes, job: Job, room: int) -> Media | Frames:
@@ -119,11 +119,10 @@ class ForModel:
             raise InputError("a single image belongs here, not a sequence of frames or a video")
         if not is_sequence(data):
             return [("", self._still(data, job))]
-        started = time.perf_counter()
         frames: list[tuple[str, Media]]
         key = *_key(data, job), "frames"
         frames, cached = self._decoded.get(key, partial(self._frames, data, job, room))
-        job.record("sequence", "png", len(data), _size(frames), started, cached=cached)
+        job.record("sequence", "png", len(data), _size(frames), cached=cached)
         self._log_row(data, data, "sequence")
         return frames
 
@@ -137,7 +136,6 @@ class ForModel:
         return found
 
     def _still(self, data: bytes, job: Job) -> Media:
-        started = time.perf_counter()
         file, source = data, "cotam"
         if self._roundtrip and (kind := format_of(data)):
             options, source = job.options.over(self._roundtrip), kind
@@ -145,7 +143,7 @@ class ForModel:
             file, _ = self._coded.get(key, partial(cotam.encode, data, **options.for_encode()))
         source = "patch" if is_patch(file) else source
         png, cached = self._to_png(file, job)
-        job.record(source, "png", len(data), len(png), started, cached=cached)
+        job.record(source, "png", len(data), len(png), cached=cached)
         self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 

@@ -9,13 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
 from cotam.gateway.access_tokens import Tokens
-from cotam.gateway.bodies import ClientGoneError
 from cotam.gateway.exchange import Exchange, Metrics
 from cotam.gateway.paths import normal_path
 from cotam.gateway.refusal import RefusedError, refusal
@@ -44,7 +43,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        target = scope.get("raw_path") or scope["path"].encode()
+        target = scope["raw_path"]
         if absolute := _ABSOLUTE.match(target):
             # It takes precedence over the header (RFC 9112, section 3.2.2).
             target = target[absolute.end() :] or b"/"
@@ -73,7 +72,7 @@ class Guard:
             except RefusedError as error:
                 answer = await refusal(Request(scope), error)
             await answer(scope, receive, counted)
-        except ClientGoneError:
+        except ClientDisconnect:
             exchange.status, exchange.error = 499, "the client has gone"
         finally:
             self._running -= counts
@@ -123,13 +122,9 @@ def _host_and_port(address: str) -> tuple[str, int | None]:
 def _note_answer(exchange: Exchange, message: Message) -> None:
     """Record status and request id of an answer, and give it one id: the upstream's, else ours."""
     exchange.status = message["status"]
-    headers = [*message.get("headers", ())]
-    theirs = [value for name, value in headers if name.lower() == b"x-request-id"]
-    if theirs:
-        exchange.upstream_id = theirs[0].decode("latin-1")
-        headers = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
-    headers.append((b"x-request-id", theirs[0] if theirs else exchange.id.encode()))
-    message["headers"] = headers
+    headers = MutableHeaders(scope=message)
+    exchange.upstream_id = headers.get("x-request-id")
+    headers["x-request-id"] = exchange.upstream_id or exchange.id
 
 
 def _request_id(headers: Headers) -> str:

@@ -1,23 +1,40 @@
-"""Parse, search and write the JSON of requests."""
+"""Parse, search and write the JSON of requests.
+
+The screenshots of a long session are some 100 MB as PNG. They are in the cache already, so they are encoded
+to base64 as the body is sent, and released then, since a model may take minutes to answer.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from cotam.errors import InputError
 
-__all__ = ["Where", "detail_of", "find_string", "format_place", "model_of", "parse_json", "to_json"]
+__all__ = [
+    "Base64",
+    "StreamedBody",
+    "Where",
+    "find_string",
+    "format_place",
+    "model_of",
+    "parse_json",
+    "to_json",
+]
 
 Where = tuple[str | int, ...]
 """Keys and indices that lead from the body to a value in it."""
 
-_MARK = secrets.token_hex()
-"""Beginning of the strings that stand for numbers while JSON is written; no request can have it."""
+_NUMBER, _FILE = secrets.token_hex(), secrets.token_hex()
+"""Stand for numbers and files while JSON is written; no request can have them."""
+
+_STEP = 3 << 18
+"""Bytes of a file that are encoded at a time, a multiple of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,39 @@ class _Number:
     """A number that Python would write differently, such as 1.50 or one of more than 17 digits."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Base64:
+    """A string for JSON: a prefix, such as the head of a data URL, and a file in base64."""
+
+    prefix: str
+    data: bytes
+
+
+class StreamedBody:
+    """A body that is read once, in pieces: texts of JSON, and the files between them as base64."""
+
+    def __init__(self, texts: list[bytes], files: list[bytes]) -> None:
+        self._texts, self._files = texts, files
+        self._length = sum(map(len, texts)) + sum(-(-len(file) // 3) * 4 for file in files)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        texts, files = self._texts[::-1], self._files[::-1]
+        self._texts, self._files = [], []
+        while texts:
+            yield texts.pop()
+            if files:
+                file = memoryview(files.pop())
+                for start in range(0, len(file), _STEP):
+                    yield base64.b64encode(file[start : start + _STEP])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
 
 
 def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
@@ -55,13 +105,20 @@ def _int(text: str) -> int | _Number:
     return int(text) if len(text) < 20 and text != "-0" else _Number(text)
 
 
-def to_json(value: Any) -> bytes:
-    """Write JSON in as few bytes as it allows."""
-    text = json.dumps(
-        value, ensure_ascii=False, separators=(",", ":"), default=lambda number: _MARK + number.text
-    )
-    text = re.sub(f'"{_MARK}([^"]+)"', r"\1", text)
-    return text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
+def to_json(value: Any) -> StreamedBody:
+    """Write JSON, which may have `Base64`, in as few bytes as it allows."""
+    files: list[bytes] = []
+
+    def stand_in(value: _Number | Base64) -> str:
+        if isinstance(value, _Number):
+            return _NUMBER + value.text
+        files.append(value.data)
+        return value.prefix + _FILE
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=stand_in)
+    text = re.sub(f'"{_NUMBER}([^"]+)"', r"\1", text)
+    written = text.encode("utf-8", "backslashreplace")  # lone surrogates become \\udxxx
+    return StreamedBody(written.split(_FILE.encode()), files)
 
 
 def format_place(where: Where) -> str:
@@ -91,17 +148,5 @@ def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
 
 def model_of(body: Any) -> str | None:
     """Return the model that the body of a request names."""
-    model = _value(body, "model")
+    model = body.get("model") if isinstance(body, dict) else None
     return model if isinstance(model, str) else None
-
-
-def detail_of(body: Any) -> str | None:
-    """Return Gemini's resolution of all media of a request."""
-    config = _value(body, "generationConfig", "generation_config")
-    found = _value(config, "mediaResolution", "media_resolution")
-    return found if isinstance(found, str) else None
-
-
-def _value(holder: Any, *keys: str) -> Any:
-    """Return the value of the first of these keys that an object has; None for other JSON."""
-    return next((holder[key] for key in keys if key in holder), None) if isinstance(holder, dict) else None

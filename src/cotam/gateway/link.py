@@ -8,14 +8,14 @@ raw bytes::
     4         bytes of the text, deflated
     4, 4      number of places, number of files
     ...       media type
-    places    4 bytes of text before it, counted from the place before, and 32 of the file's SHA-256
+    places    4 bytes: length of the text before it; 32: the file's SHA-256
     files     4 bytes of length each
     text      the body without its files, as a zlib stream
     ...       the files, one after the other
 
 Integers are unsigned and big-endian. The reader computes the SHA-256 of the files that it gets. Files without
-a place are images that patches are based on. `Body.join` restores the input of `split` byte for byte, without
-parsing JSON.
+a place are images that patches are based on. `LinkBody.join` restores the input of `split` byte for byte,
+without parsing JSON.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC
+from cotam.gateway.bodies import decompress
+from cotam.gateway.json_body import StreamedBody
+from cotam.gateway.refusal import RefusedError
 from cotam.gateway.store import digest_of
 
 __all__ = ["LINK_TYPE", "LinkBody", "pack", "split", "unpack"]
@@ -55,60 +57,43 @@ class LinkBody:
     """A body without its files."""
 
     media_type: str
-    text: bytes
-    places: tuple[tuple[int, bytes], ...]  # positions of files: offset in ``text``, ascending, and SHA-256
+    texts: tuple[bytes, ...]  # before, between and after the files
+    digests: tuple[bytes, ...]  # SHA-256 of the files between the texts
     # SHA-256 → file; for a body from the link, only the files sent with it
     files: Mapping[bytes, bytes] = field(repr=False)
 
-    @property
-    def digests(self) -> dict[bytes, None]:
-        """Return the SHA-256 of each file of the body once, in order."""
-        return dict.fromkeys(digest for _, digest in self.places)
-
-    def size(self, files: Mapping[bytes, bytes]) -> int:
-        """Return the size of the whole body, with these files, in bytes."""
-        return len(self.text) + sum(-(-len(files[digest]) // 3) * 4 for _, digest in self.places)
-
-    def join(self, files: Mapping[bytes, bytes]) -> bytes:
+    def join(self, files: Mapping[bytes, bytes]) -> StreamedBody:
         """Return the whole body, with these files as base64."""
-        pieces, done = [], 0
-        for offset, digest in self.places:
-            pieces += [self.text[done:offset], base64.b64encode(files[digest])]
-            done = offset
-        return b"".join([*pieces, self.text[done:]])
+        return StreamedBody([*self.texts], [files[digest] for digest in self.digests])
 
 
 def split(body: bytes, media_type: str) -> LinkBody:
     """Extract the files from a JSON body."""
-    pieces: list[bytes] = []
-    places: list[tuple[int, bytes]] = []
+    texts: list[bytes] = []
+    digests: list[bytes] = []
     files: dict[bytes, bytes] = {}
-    done = size = 0
+    done = 0
     for match in _BASE64.finditer(body):
         text = match.group()
-        if len(text) % 4 or len(places) == _MAX_FILES:
+        if len(text) % 4 or len(digests) == _MAX_FILES:
             continue
         data = base64.b64decode(text)
         if base64.b64encode(data) != text:  # unused bits at its end are set
             continue
-        pieces.append(body[done : match.start()])
-        size += len(pieces[-1])
-        digest = digest_of(data)
-        places.append((size, digest))
-        files[digest] = data
+        texts.append(body[done : match.start()])
+        digests.append(digest_of(data))
+        files[digests[-1]] = data
         done = match.end()
-    return LinkBody(media_type, b"".join([*pieces, body[done:]]), tuple(places), files)
+    return LinkBody(media_type, (*texts, body[done:]), tuple(digests), files)
 
 
 def pack(body: LinkBody, files: Iterable[bytes]) -> bytes:
     """Serialise a body for the link with these files; others are named by their SHA-256."""
     files = list(files)
-    text, kind = zlib.compress(body.text), body.media_type.encode("latin-1")[:255]
-    head = struct.pack(_HEAD, _MAGIC, len(kind), len(text), len(body.places), len(files))
-    places, done = [], 0
-    for offset, digest in body.places:
-        places.append(struct.pack(">I32s", offset - done, digest))
-        done = offset
+    text, kind = zlib.compress(b"".join(body.texts)), body.media_type.encode("latin-1")[:255]
+    head = struct.pack(_HEAD, _MAGIC, len(kind), len(text), len(body.digests), len(files))
+    before = zip(body.texts, body.digests, strict=False)  # the last text has no file after it
+    places = [struct.pack(">I32s", len(text), digest) for text, digest in before]
     lengths = struct.pack(f">{len(files)}I", *map(len, files))
     return b"".join([head, kind, *places, lengths, text, *files])
 
@@ -116,7 +101,7 @@ def pack(body: LinkBody, files: Iterable[bytes]) -> bytes:
 def unpack(data: bytes, limit: int) -> LinkBody:
     """Parse the result of `pack`.
 
-    Raises InputError if ``data`` is not valid or truncated, and LimitError if the inflated text has more than
+    Raises RefusedError: 400 if ``data`` is not valid or truncated, 413 if the inflated text has more than
     ``limit`` bytes.
     """
     stream = BytesIO(data)
@@ -124,45 +109,30 @@ def unpack(data: bytes, limit: int) -> LinkBody:
     def take(size: int) -> bytes:
         piece = stream.read(size)
         if len(piece) < size:
-            raise InputError(f"the link body was cut off: it has {len(data)} bytes, and more to come")
+            raise RefusedError(f"the link body was cut off: it has {len(data)} bytes, and more to come")
         return piece
 
     def fields(form: str) -> tuple[Any, ...]:
         return struct.unpack(form, take(struct.calcsize(form)))
 
     if not data.startswith(_MAGIC):
-        raise InputError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
+        raise RefusedError(f"the body is {LINK_TYPE}, and does not begin with {_MAGIC.decode()}")
     _, kind_length, text_length, count, files = fields(_HEAD)
     if count + files > 2 * _MAX_FILES:
-        raise LimitError(
-            f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
-        )
+        message = f"the link body has {count + files:,} files: more than the limit of {2 * _MAX_FILES:,}"
+        raise RefusedError(message, 413)
     media_type = take(kind_length).decode("latin-1")
     if re.search("[\r\n\0]", media_type):
-        raise InputError(f"the link body has the media type {media_type!r}, which no header can have")
-    places, offset = [], 0
-    for _ in range(count):
-        before, digest = fields(">I32s")
-        offset += before
-        places.append((offset, digest))
+        raise RefusedError(f"the link body has the media type {media_type!r}, which no header can have")
+    places = [fields(">I32s") for _ in range(count)]
     lengths = fields(f">{files}I")
-    text = _inflate(take(text_length), limit)
-    if offset > len(text):
-        raise InputError(f"the link body has a place at {offset} in a text of {len(text)} bytes")
+    text = decompress(take(text_length), "deflate", limit)
+    if (least := sum(length for length, _ in places)) > len(text):
+        raise RefusedError(f"the link body has a place at {least} in a text of {len(text)} bytes")
     sent = [take(length) for length in lengths]
     if left := stream.read():
-        raise InputError(f"the link body has {len(left)} bytes behind its end")
-    return LinkBody(media_type, text, tuple(places), {digest_of(file): file for file in sent})
-
-
-def _inflate(data: bytes, limit: int) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        text = inflater.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise InputError(f"the text of the link body is damaged: {error}") from error
-    if len(text) > limit:
-        raise LimitError(f"the body is larger than the limit of {limit:,} bytes")
-    if not inflater.eof:
-        raise InputError("the text of the link body was cut off")
-    return text
+        raise RefusedError(f"the link body has {len(left)} bytes behind its end")
+    rest = BytesIO(text)
+    texts = *(rest.read(length) for length, _ in places), rest.read()
+    digests = tuple(digest for _, digest in places)
+    return LinkBody(media_type, texts, digests, {digest_of(file): file for file in sent})

@@ -7,7 +7,6 @@ reader of Pillow and FFmpeg.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 from dataclasses import dataclass
@@ -36,10 +35,10 @@ __all__ = [
     "count_frames",
     "data_url",
     "decode_base64",
-    "encode_base64",
     "format_of",
     "head_of",
     "is_cotam",
+    "is_data_url",
     "pixels_of",
     "read_data_url",
     "save_for_model",
@@ -73,6 +72,7 @@ _SAVED_AS: dict[str, dict[str, Any]] = {
     "webp": {"method": 4},
 }
 
+_DATA_URL = re.compile(r"[\0- ]*data:", re.IGNORECASE)  # as the URL Standard ignores leading spaces
 _BASE64 = re.compile(r"; *base64 *\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
 _STANDARD = str.maketrans("-_", "+/")
 
@@ -95,33 +95,33 @@ def decode_base64(text: str) -> bytes:
     """
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         pass
     plain = "".join(text.split()).translate(_STANDARD).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"the data is not base64: {error}") from error
 
 
-def encode_base64(data: bytes) -> str:
-    """Base64 in the standard alphabet."""
-    return base64.b64encode(data).decode("ascii")
+def is_data_url(url: str) -> bool:
+    """Whether the scheme of a URL is ``data``."""
+    return bool(_DATA_URL.match(url))
 
 
 def read_data_url(url: str) -> Media | None:
     """Type and bytes of a base64 data URL; None for another address. Raises as `decode_base64`."""
     head, comma, text = url.partition(",")
-    if not comma or head[:5].lower() != "data:" or not _BASE64.search(head):
+    if not comma or not is_data_url(head) or not _BASE64.search(head):
         return None
-    return Media(head[5:].partition(";")[0].strip().lower(), decode_base64(unquote(text)))
+    return Media(head.partition(":")[2].partition(";")[0].strip().lower(), decode_base64(unquote(text)))
 
 
 def head_of(text: str) -> tuple[str, str]:
     """Media type and first characters of a data URL; of bare base64 the type is empty."""
-    head, data = "", text[:400].lstrip()
-    if data[:5].lower() == "data:":
-        head, _, data = data[5:].partition(",")
+    head, data = "", text[:400]
+    if is_data_url(text):
+        head, _, data = data.partition(":")[2].partition(",")
     return head.partition(";")[0].strip().lower(), data.lstrip()
 
 
@@ -132,7 +132,7 @@ def url_length(media_type: str, size: int) -> int:
 
 def data_url(media: Media) -> str:
     """``data:…;base64,…``"""
-    return f"data:{media.media_type};base64,{encode_base64(media.data)}"
+    return f"data:{media.media_type};base64,{base64.b64encode(media.data).decode()}"
 
 
 # Formats

@@ -7,13 +7,14 @@ unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Any
 
-from cotam.gateway.json_body import Where, format_place
-from cotam.gateway.media import Media, data_url, decode_base64, encode_base64, head_of, read_data_url
+from cotam.gateway.json_body import Base64, Where, format_place
+from cotam.gateway.media import Media, decode_base64, head_of, is_data_url, read_data_url
 from cotam.gateway.refusal import RefusedError
 
 __all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
@@ -103,7 +104,8 @@ class Part:
     text: str  # that string: a data URL, an address, or bare base64
     # media type of bare base64 in the request; None for a data URL or an address
     media_type: str | None = None
-    detail: str | None = None  # OpenAI's ``detail`` or Gemini's ``media_resolution`` of this part
+    # OpenAI's ``detail``, or Gemini's ``media_resolution`` of this part or of the request
+    detail: str | None = None
 
     @property
     def name(self) -> str:
@@ -113,8 +115,7 @@ class Part:
     @property
     def address(self) -> str | None:
         """The address that a server would fetch; None where the media is in the request itself."""
-        inline = self.media_type is not None or self.text[:5].lower() == "data:"
-        return None if inline else self.text
+        return None if self.media_type is not None or is_data_url(self.text) else self.text
 
     @cached_property
     def media(self) -> Media | None:
@@ -154,11 +155,13 @@ Frames = Sequence[tuple[str, Media]]
 
 def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
+    config = body.get("generationConfig", body.get("generation_config")) if isinstance(body, dict) else None
+    detail = _resolution(config) if isinstance(config, dict) else None
     return [
         part
         for where, level, value in _objects(body)
         if level in ("turn", "part") and len(where) <= MAX_DEPTH
-        for part in _media_of(value, where)
+        for part in _media_of(value, where, detail)
     ]
 
 
@@ -204,23 +207,23 @@ def _objects(
             yield from _objects(child, below, (*where, key))
 
 
-def _media_of(part: dict[str, Any], where: Where) -> Iterator[Part]:
-    """Yield the parts in one object, in the form of any API."""
-    for key in part:
-        value = part[key]
+def _media_of(part: dict[str, Any], where: Where, detail: str | None) -> Iterator[Part]:
+    """Yield the parts in one object, in the form of any API; ``detail`` is that of a request to Gemini."""
+    for key, value in part.items():
         if key in _KINDS:
             yield from _openai(part, key, where)
         elif key == "source" and isinstance(value, dict):
             yield from _anthropic(part, value, where)
         elif isinstance(value, dict) and key in _INLINE:
-            data, media_type = value.get("data"), _text(value, _MIME_TYPES)
+            data, media_type = value.get("data"), _media_type(value)
             if isinstance(data, str):
-                yield Part(where, (key, "data"), _kind(media_type), data, media_type, _resolution(part))
+                own = _resolution(part) or detail
+                yield Part(where, (key, "data"), _kind(media_type), data, media_type, own)
         elif isinstance(value, dict) and key in _LINKED:
-            kind = _kind(_text(value, _MIME_TYPES))
+            kind = _kind(_media_type(value))
             for uri in _URIS:
                 if isinstance(value.get(uri), str):
-                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part))
+                    yield Part(where, (key, uri), kind, value[uri], detail=_resolution(part) or detail)
 
 
 def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
@@ -244,13 +247,13 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
         yield Part(where, ("source", "url"), kind, url)
 
 
-def _spelling(value: dict[str, Any], names: tuple[str, str]) -> str:
-    """Return the spelling of a key that an object uses, by default the first."""
-    return names[1] if names[1] in value and names[0] not in value else names[0]
+def _media_type_key(value: dict[str, Any]) -> str:
+    """Return the spelling of the key that an object of Gemini's API uses, by default the first."""
+    return next((name for name in _MIME_TYPES if name in value), _MIME_TYPES[0])
 
 
-def _text(value: dict[str, Any], names: tuple[str, str]) -> str:
-    found = value.get(_spelling(value, names))
+def _media_type(value: dict[str, Any]) -> str:
+    found = value.get(_media_type_key(value))
     return found if isinstance(found, str) else ""
 
 
@@ -260,51 +263,34 @@ def _kind(media_type: str) -> str:
 
 
 def _resolution(part: dict[str, Any]) -> str | None:
-    """Return Gemini's ``media_resolution`` of a part, given as a name or as ``{"level": name}``."""
+    """Return Gemini's ``media_resolution`` of an object, given as a name or as ``{"level": name}``."""
     given = part.get("media_resolution", part.get("mediaResolution"))
     given = given.get("level") if isinstance(given, dict) else given
     return given if isinstance(given, str) else None
 
 
-def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> Any:
-    """Return a copy of the body with other media in some parts; unchanged values are shared.
-
-    ``changes`` are in the order of `parts`.
-    """
+def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> None:
+    """Put other media in the place of some parts of a body; ``changes`` are in the order of `parts`."""
     for part, new in reversed(list(changes.items())):  # frames change the indices of later parts
         if isinstance(new, Media):
-            place = (*part.place, *part.key[:-1])
-            body = _change_at(body, place, partial(_with_media, part, new))
+            holder = reduce(getitem, (*part.place, *part.key[:-1]), body)
+            holder |= _media_keys(part, holder, new)
         else:
-            body = _change_at(body, part.place[:-1], partial(_with_frames, part, new))
-    return body
+            content, number = reduce(getitem, part.place[:-1], body), int(part.place[-1])
+            content[number : number + 1] = _frame_parts(content[number], part, new)
 
 
-def _change_at(value: Any, where: Where, change: Callable[[Any], Any]) -> Any:
-    """Return a copy of JSON with the value at a place changed; the rest is shared."""
-    if not where:
-        return change(value)
-    copy = value.copy()
-    copy[where[0]] = _change_at(value[where[0]], where[1:], change)
-    return copy
-
-
-def _with_media(part: Part, new: Media, holder: dict[str, Any]) -> dict[str, Any]:
-    return holder | _media_keys(part, holder, new)
-
-
-def _with_frames(part: Part, new: Frames, content: list[Any]) -> list[Any]:
-    number = int(part.place[-1])
-    return [*content[:number], *_frame_parts(content[number], part, new), *content[number + 1 :]]
-
-
-def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str]:
+def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str | Base64]:
     """Return the keys, with values, that carry media in a part or in the object in it."""
     if part.key[0] in _INLINE:
-        return {_spelling(holder, _MIME_TYPES): new.media_type, "data": encode_base64(new.data)}
+        return {_media_type_key(holder): new.media_type, "data": Base64("", new.data)}
     if part.key == ("source", "data"):
-        return {"media_type": new.media_type, "data": encode_base64(new.data)}
-    return {part.key[-1]: data_url(new)}
+        return {"media_type": new.media_type, "data": Base64("", new.data)}
+    return {part.key[-1]: _data_url(new)}
+
+
+def _data_url(media: Media) -> Base64:
+    return Base64(f"data:{media.media_type};base64,", media.data)
 
 
 def _frame_parts(old: dict[str, Any], part: Part, new: Frames) -> Iterator[dict[str, Any]]:
@@ -333,12 +319,12 @@ def _text_and_image(
     if key in _INLINE:
         return {}, {key: _media_keys(part, old[key], media)}
     if key == "source":
-        source = {"type": "base64", "media_type": media.media_type, "data": encode_base64(media.data)}
+        source = {"type": "base64", "media_type": media.media_type, "data": Base64("", media.data)}
         return {"type": "text"}, {"type": "image", "source": source}
     if "messages" in part.place:
         asked = old[key] if isinstance(old[key], dict) else {}
         detail = asked.get("detail", kept.pop("detail", None))
-        shown = {"url": data_url(media)} | ({"detail": detail} if detail else {})
+        shown = {"url": _data_url(media)} | ({"detail": detail} if detail else {})
         return {"type": "text"}, {"type": "image_url", "image_url": shown}
     kept.setdefault("detail", "auto")
-    return {"type": "input_text"}, {"type": "input_image", "image_url": data_url(media)}
+    return {"type": "input_text"}, {"type": "input_image", "image_url": _data_url(media)}

@@ -44,12 +44,6 @@ class Rectangle:
     top: int
     still: bytes
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        header = read_header(self.still)
-        return header.width, header.height
-
 
 @dataclass(frozen=True)
 class Patch:
@@ -162,7 +156,8 @@ def _check_rectangles(patch: Patch) -> None:
     for rectangle in patch.rectangles:
         if kind_of(rectangle.still) not in (Kind.LEARNED, Kind.AV1, Kind.LOSSLESS):
             raise FormatError("a rectangle of the patch is not a still image")
-        width, height = rectangle.size
+        still = read_header(rectangle.still)
+        width, height = still.width, still.height
         if rectangle.left + width > patch.width or rectangle.top + height > patch.height:
             raise FormatError(
                 f"a rectangle of {width}×{height} at ({rectangle.left}, {rectangle.top}) is beyond the "

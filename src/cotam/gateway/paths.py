@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from string import punctuation
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-__all__ = ["Api", "api_of", "is_relayed", "model_in", "normal_path"]
+__all__ = ["VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
 
 Api = Literal["openai", "anthropic", "gemini"]
 
-_RELAYED = re.compile(r"/v1(?:alpha|beta)?[0-9]?/.")
+VERSIONS = ("v1", "v1alpha", "v1beta", "v1beta1")
+"""First segments of the paths that are relayed."""
+
 _GEMINI = re.compile(r"/models/([^/]+?)(?::|%3A)[A-Za-z]+$")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
@@ -26,21 +29,20 @@ def normal_path(raw: bytes) -> str | None:
     if not text.startswith("/") or re.search(r"%(?![0-9A-Fa-f]{2})", text):
         return None
     text = re.sub("%[0-9A-Fa-f]{2}", _unescape, text)
-    text = re.sub(r"[^!-~]|#", lambda found: f"%{ord(found[0]):02X}", text)
-    segments = [segment for segment in text.split("/") if segment]
+    segments = [segment for segment in escape(text.encode("latin-1")).split("/") if segment]
     if any(segment in (".", "..") for segment in segments):
         return None
     return "/" + "/".join(segments)
 
 
+def escape(raw: bytes) -> str:
+    """Return a path or query with # and bytes escaped that are not printable ASCII, and nothing else."""
+    return quote(raw, safe=punctuation.replace("#", ""))
+
+
 def _unescape(found: re.Match[str]) -> str:
     character = chr(int(found[0][1:], 16))
     return character if _UNRESERVED.fullmatch(character) else found[0].upper()
-
-
-def is_relayed(path: str) -> bool:
-    """Whether a normal path is for the upstream: /v1/…, /v1beta/… and similar ones of Gemini."""
-    return bool(_RELAYED.match(path))
 
 
 def api_of(path: str) -> Api:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from cotam.errors import CotamError
 from cotam.gateway.paths import api_of
 
-__all__ = ["ERROR_HEADER", "RefusedError", "refusal"]
+__all__ = ["ERROR_HEADER", "RefusedError", "refusal", "refusing"]
 
 ERROR_HEADER = "x-cotam-error"
 """On errors of a gateway itself, and not on those of its upstream: the ``code``, or ``refused``."""
@@ -56,6 +58,18 @@ class RefusedError(Exception):
         self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
 
 
+@contextmanager
+def refusing(place: str | None = None) -> Iterator[None]:
+    """Refuse the request on errors about an image, which is at ``place`` in it, or all of it."""
+    prefix = f"{place}: " if place else ""
+    try:
+        yield
+    except CotamError as error:
+        raise RefusedError(f"{prefix}{error}", param=place) from error
+    except MemoryError as error:
+        raise RefusedError(f"{prefix}not enough memory for the image", 503, param=place) from error
+
+
 async def refusal(request: Request, error: Exception) -> JSONResponse:
     """Answer any error, and record it for the log."""
     if isinstance(error, HTTPException):
@@ -82,7 +96,8 @@ def _body(error: RefusedError, path: str) -> dict[str, Any]:
 
 def _of_route(error: HTTPException, request: Request) -> RefusedError:
     reasons = {
-        404: f"no such path: {request.scope['path'][:200]!r}. Paths of the API begin with /v1/ or /v1beta/",
+        404: f"no such path: {request.scope['path'][:200]!r}. Paths of the API begin with /v1/ or /v1beta/; "
+        "the base URL of OpenAI's clients ends in /v1",
         405: f"{request.method} is not allowed for this path",
     }
     reason = reasons.get(error.status_code, error.detail)

@@ -20,12 +20,18 @@ from starlette.types import Receive, Scope, Send
 from cotam.errors import InputError
 from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
-from cotam.gateway.body_stream import Placeholders, StreamedBody
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import detail_of, find_string, format_place, model_of, parse_json, to_json
+from cotam.gateway.json_body import (
+    StreamedBody,
+    find_string,
+    format_place,
+    model_of,
+    parse_json,
+    to_json,
+)
 from cotam.gateway.parts import check_clear, parts, replace_media
-from cotam.gateway.paths import api_of, is_relayed, model_in
+from cotam.gateway.paths import api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -60,15 +66,16 @@ class Relay:
     detector: Detector | None = None  # finds the image formats that the upstream reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_relayed(scope["path"]):
-            raise RefusedError(f"no such path: {scope['path'][:200]!r}", 404)
         await self.bodies.answer(scope, receive, partial(self._answer, scope, send))
 
     async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
         exchange = exchange_of(scope)
         received = None
         if self.receiver and is_link(scope["headers"]):
-            received = await self._receive(self.receiver, body, exchange)
+            receive_link = partial(self.receiver, body, exchange.owner)
+            with exchange.stage("link"):
+                received = await asyncio.get_running_loop().run_in_executor(self.pool, receive_link)
+            exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
         content: bytes | StreamedBody = b""
@@ -89,23 +96,14 @@ class Relay:
         try:
             if self.peer:
                 self.peer.check(answer.status_code, answer.headers)
-            answer_headers = self._answer_headers(answer, exchange, scope["method"])
-            if received:
-                answer_headers.append((STORED_HEADER.encode(), b"%d" % received.stored))
-            await _send_answer(answer, send, answer_headers)
+            await _send_answer(
+                answer, send, self._answer_headers(answer, exchange, scope["method"], received)
+            )
         except httpx2.HTTPError as error:
             # The answer has begun: ending it early shows the client that it is incomplete.
             exchange.error = f"the upstream {self.upstream.name} broke off: {error or type(error).__name__}"
         finally:
             await answer.aclose()
-
-    async def _receive(self, receiver: Receiver, body: bytes, exchange: Exchange) -> Received:
-        """Restore the request of a link body."""
-        with exchange.stage("link"):
-            loop = asyncio.get_running_loop()
-            received = await loop.run_in_executor(self.pool, receiver, body, exchange.owner)
-        exchange.saved = len(received.body) - len(body)
-        return received
 
     async def _job(self, exchange: Exchange, received: Received | None) -> Job | None:
         """Return the job of the converter; None if nothing is to be converted."""
@@ -126,7 +124,7 @@ class Relay:
     ) -> httpx2.Response:
         """Send the request; return the answer of the upstream, whose body is still to be read."""
         path = scope["path"]
-        url = self.upstream.url(path, Upstream.query(scope["query_string"]))
+        url = self.upstream.url(path, escape(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
         if not sender or not content or isinstance(content, StreamedBody):
@@ -158,15 +156,15 @@ class Relay:
         found = parts(value)
         check_count(count_images(found), self.max_images)
         job.options, job.check = options, check
-        job.model, job.detail = model_of(value) or model_in(scope["path"]), detail_of(value)
+        job.model = model_of(value) or model_in(scope["path"])
         job.rest = len(body) - sum(len(part.text) for part in found)
-        placeholders = Placeholders(self.converter(found, job))
-        value = replace_media(value, placeholders.changes)
+        changes = self.converter(found, job)
+        replace_media(value, changes)
         self._check_none_left(value)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
-        if not placeholders.changes and not repeated.is_set():
+        if not changes and not repeated.is_set():
             return body
-        content = placeholders.fill(to_json(value))
+        content = to_json(value)
         return b"".join(content) if self.sender else content
 
     def _check_no_cotam(self, body: bytes) -> None:
@@ -202,21 +200,20 @@ class Relay:
             return None
 
     def _answer_headers(
-        self, answer: httpx2.Response, exchange: Exchange, method: str
-    ) -> list[tuple[bytes, bytes]]:
-        added = [(b"x-cotam-bytes", f"{exchange.bytes_in}, {exchange.bytes_upstream}".encode())]
-        for name, count in ((b"x-cotam-tokens", exchange.tokens), (b"x-cotam-saved", exchange.saved)):
+        self, answer: httpx2.Response, exchange: Exchange, method: str, received: Received | None
+    ) -> RawHeaders:
+        headers = end_to_end(answer.headers.raw)
+        if location := headers.get("location"):
+            again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
+            headers["location"] = self.upstream.location(location, str(answer.url), takes_body=again)
+        del headers[STORED_HEADER]  # another gateway's
+        if received:
+            headers[STORED_HEADER] = str(int(received.stored))
+        headers["x-cotam-bytes"] = f"{exchange.bytes_in}, {exchange.bytes_upstream}"
+        for name, count in (("x-cotam-tokens", exchange.tokens), ("x-cotam-saved", exchange.saved)):
             if count is not None:
-                added.append((name, b"%d" % count))
-        ours = {name for name, _ in added} | {STORED_HEADER.encode()}
-        kept = []
-        for name, value in end_to_end([(name.lower(), value) for name, value in answer.headers.raw]):
-            if name == b"location":
-                again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
-                value = self.upstream.location(value, str(answer.url), takes_body=again)
-            if name not in ours:
-                kept.append((name, value))
-        return [*kept, *added]
+                headers[name] = str(count)
+        return headers.raw
 
 
 async def _send_answer(answer: httpx2.Response, send: Send, headers: RawHeaders) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from cotam.errors import CotamError, LimitError
+from cotam.errors import CotamError
 from cotam.gateway.link import LINK_TYPE, LinkBody, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
@@ -38,8 +38,6 @@ ATTEMPTS = 3
 
 _MAX_KNOWN = 100_000
 """Largest number of files of the gateway that an edge remembers."""
-
-_MAX_ANSWER_BYTES = 2_000_000
 
 Open = Callable[[bytes, str], Awaitable[httpx2.Response]]
 """(body, media type) → the answer, whose body is still to be read."""
@@ -81,12 +79,7 @@ class Receiver:
         Raises RefusedError: 412 for files that were neither sent nor stored, after storing those that were
         sent; 400 for data that are not a link body, 413 for one that is too large.
         """
-        try:
-            parts = unpack(data, self._limit)
-        except LimitError as error:
-            raise RefusedError(str(error), 413) from error
-        except CotamError as error:
-            raise RefusedError(str(error)) from error
+        parts = unpack(data, self._limit)
         for file in parts.files.values():
             self.store.put(owner, file)
         found, missing = _resolve(parts.digests, RequestFiles(self.store, owner, parts.files).get)
@@ -97,11 +90,12 @@ class Receiver:
                 code=_MISSING,
                 body={"missing": [digest.hex() for digest in missing]},
             )
-        if parts.size(found) > self._limit:
+        body = parts.join(found)
+        if len(body) > self._limit:
             raise RefusedError(f"the body is larger than the limit of {self._limit:,} bytes", 413)
         stored = all(self.store.holds(owner, digest) for digest in found)
         files = RequestFiles(self.store, owner, found)
-        return Received(parts.join(found), parts.media_type, files, stored)
+        return Received(b"".join(body), parts.media_type, files, stored)
 
 
 def _resolve(
@@ -176,7 +170,7 @@ class Sender:
 
         An edge that was just started asks for the images of earlier turns before sending them again.
         """
-        return files.keys() - self._known.keys() if self._has_started else {parts.places[-1][1]}
+        return files.keys() - self._known.keys() if self._has_started else {parts.digests[-1]}
 
     def _learn(self, digests: Collection[bytes]) -> None:
         self._has_started = True
@@ -191,13 +185,8 @@ class Sender:
 
 async def _missing_in(answer: httpx2.Response) -> set[bytes]:
     """Read the digests of the files that a gateway lacks."""
-    data = b""
     try:
-        async for chunk in answer.aiter_bytes():
-            data += chunk
-            if len(data) > _MAX_ANSWER_BYTES:
-                break
-        return {bytes.fromhex(text) for text in json.loads(data)["missing"]}
+        return {bytes.fromhex(text) for text in json.loads(await answer.aread())["missing"]}
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
         raise RefusedError("the gateway's list of missing images cannot be read", 502) from error
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import cotam
-from cotam.errors import CotamError, InputError
+from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.exchange import Conversion, exchange_of
 from cotam.gateway.media import (
@@ -28,7 +27,7 @@ from cotam.gateway.media import (
     save_for_model,
     video_format,
 )
-from cotam.gateway.refusal import RefusedError
+from cotam.gateway.refusal import RefusedError, refusing
 from cotam.gateway.request_options import STILL, RequestOptions, options_in_query
 
 __all__ = ["SingleImage", "Work", "refuse_cotam", "routes"]
@@ -84,22 +83,16 @@ class SingleImage:
     def _process(self, scope: Scope, body: bytes, options: RequestOptions, check: Check) -> Response:
         check()
         body = self.bodies.decompress(body, Headers(scope=scope))
-        try:
+        with refusing():
             if video_format(body) not in (None, "gif"):
                 raise InputError(
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"
                 )
             check_size(body, self.size_limit)
-            started = time.perf_counter()
             response = self.work(body, options, check)
-            seconds = time.perf_counter() - started
-        except CotamError as error:
-            raise RefusedError(str(error)) from error
-        except MemoryError as error:
-            raise RefusedError("not enough memory for the image", 503) from error
         if result := _KINDS.get(response.media_type or ""):
             source, made = format_of(body) or "cotam", len(response.body)
-            conversion = Conversion(source, result, len(body), made, seconds, cached=False)
+            conversion = Conversion(source, result, len(body), made, cached=False)
             exchange_of(scope).conversions.append(conversion)
         return response
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,15 +9,16 @@ from functools import partial
 from io import BufferedReader, BytesIO
 
 import cotam
-from cotam.errors import InputError, LimitError, MissingExtraError
+from cotam.errors import LimitError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
-from cotam.gateway.converter import Job, is_cotam_text, log_passing, media_in, part_errors
+from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in
 from cotam.gateway.limits import FPS, MAX_FRAMES
 from cotam.gateway.media import COTAM, Media, Outlines, check_size, format_of, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
+from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions, model_for, name_with_detail
 from cotam.gateway.store import digest_of
 from cotam.image.read import Pixels
@@ -56,14 +56,12 @@ class ToCotam:
                 self._convert(part, *found, request)
             elif part.is_visual and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "unknown format")
-        job.tokens = request.tokens()
         return request.changes
 
     def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
         """Encode the image or video of a part, and send the file if it is smaller."""
-        started, cached = time.perf_counter(), False
-        result, sent = kind, data
-        with part_errors(part):
+        result, sent, cached = kind, data, False
+        with refusing(part.name):
             try:
                 file, cached = (self._still if part.kind == "image" else self._video)(data, part, request)
                 if url_length(COTAM, len(file)) < url_length(kind, len(data)):
@@ -71,9 +69,9 @@ class ToCotam:
                     result, sent = "patch" if is_patch(file) else "cotam", file
                 if part.kind == "image":
                     request.earlier.append(Source(data, request.options_for(part), sent))
-            except (InputError, LimitError, MissingExtraError) as error:
+            except UNREADABLE as error:
                 log_passing(part, error)
-        request.job.record(kind, result, len(data), len(sent), started, cached=cached)
+        request.job.record(kind, result, len(data), len(sent), cached=cached)
 
     def _still(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam file of an image, and whether it was in the cache."""
@@ -86,14 +84,14 @@ class ToCotam:
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam sequence of a video, and whether it was in the cache."""
-        key = digest_of(data), request.options, "video"
+        key = digest_of(data), request.options_for(part), "video"
         return self._coded.get(key, partial(self._sequence, data, part, request))
 
     def _sequence(self, data: bytes, part: Part, request: _Request) -> bytes:
         from cotam.image.animation import open_clip
         from cotam.image.sampling import read_clip
 
-        options, check = request.options, request.job.check
+        options, check = request.options_for(part), request.job.check
 
         def note(text: str) -> None:
             log.warning("a video is not sent whole", part=part.name, note=text)
@@ -120,27 +118,17 @@ class _Request:
 
     def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
-        self._model = model_for(options.fit, job.model)
-        self.options = replace(
-            options, fit=name_with_detail(self._model, job.detail) if self._model else None
-        )
+        self.options, self._model = options, model_for(options.fit, job.model)
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
-        self._counts: list[int | None] = []
 
     def options_for(self, part: Part) -> RequestOptions:
-        if not self._model or not part.detail:
-            return self.options
-        return replace(self.options, fit=name_with_detail(self._model, part.detail))
+        """Return the options for the media of a part, with the name of the model that sees it."""
+        fit = name_with_detail(self._model, part.detail) if self._model else None
+        return replace(self.options, fit=fit)
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
         if self._model:
-            detail = part.detail or self.job.detail
-            size = self._model.size_for(width, height, detail)
-            self._counts.append(self._model.tokens(*size, detail))
-
-    def tokens(self) -> int | None:
-        """Return the visual tokens of all images; None if unknown."""
-        known = [count for count in self._counts if count is not None]
-        return sum(known) if known and len(known) == len(self._counts) else None
+            size = self._model.size_for(width, height, part.detail)
+            self.job.token_counts.append(self._model.tokens(*size, part.detail))

@@ -12,9 +12,10 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
+from starlette.datastructures import MutableHeaders
 
 from cotam.gateway.access_tokens import CREDENTIALS, TOKEN_HEADER, Tokens
-from cotam.gateway.body_stream import StreamedBody
+from cotam.gateway.json_body import StreamedBody
 from cotam.gateway.paths import Api, normal_path
 from cotam.gateway.refusal import RefusedError
 
@@ -25,18 +26,18 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 CONNECT_SECONDS = 10
 
-_HOP = {
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-}
-_CHANGED = {b"host", b"content-length", b"content-encoding", b"expect"}
+_HOP = (
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+_CHANGED = ("host", "content-length", "content-encoding", "expect")
 """Headers of a request that the gateway sets itself or has processed."""
 
 _TLS_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
@@ -54,11 +55,13 @@ def _origin(address: SplitResult) -> str:
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
-def end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """Return the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
-    named = [value for name, value in headers if name == b"connection"]
-    left_out = _HOP | {item.strip().lower() for value in named for item in value.split(b",")}
-    return [(name, value) for name, value in headers if name not in left_out]
+def end_to_end(given: RawHeaders) -> MutableHeaders:
+    """Return a copy of the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
+    headers = MutableHeaders(raw=[(name.lower(), value) for name, value in given])
+    named = ",".join(headers.getlist("connection")).split(",")
+    for name in (*_HOP, *named):
+        del headers[name.strip()]
+    return headers
 
 
 _CALL = re.compile(r"/(chat/completions|completions|responses|messages|embeddings)/*\Z")
@@ -128,34 +131,26 @@ class Upstream:
             base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
         return f"{base}/{rest}" + (f"?{query}" if query else "")
 
-    @staticmethod
-    def query(raw: bytes) -> str:
-        """Return a query for an address, with # and bytes escaped that are not printable ASCII."""
-        return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x23 else f"%{byte:02X}" for byte in raw)
-
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
         """Return the headers of the client, unchanged except for those of this connection or this gateway.
 
         Headers that carry one of the gateway's own ``tokens`` are left out.
         """
-        kept = []
-        for name, value in end_to_end(given):
-            text = name.decode("latin-1")
-            ours = name in _CHANGED or text.startswith("x-cotam-")
-            replaced = self._key is not None and text in CREDENTIALS
-            if not (ours or replaced or (tokens and tokens.is_token_header(text, value.decode("latin-1")))):
-                kept.append((name, value))
-        if not any(name == b"accept-encoding" for name, _ in kept):
-            kept.append((b"accept-encoding", b"identity"))  # answers are not decompressed on their way
+        headers = end_to_end(given)
+        credentials = [name for name in CREDENTIALS if name in headers]
+        for name, value in headers.items():
+            ours = name in _CHANGED or name.startswith("x-cotam-")
+            replaced = self._key is not None and name in credentials
+            if ours or replaced or (tokens and tokens.is_token_header(name, value)):
+                del headers[name]
+        headers.setdefault("accept-encoding", "identity")  # answers are not decompressed on their way
         if self._key:
-            given_in = [name.decode() for name, _ in given if name.decode("latin-1") in CREDENTIALS]
             usual = _KEY_HEADERS[api]
-            header = usual if usual in given_in or not given_in else given_in[0]
-            secret = f"Bearer {self._key}" if header == "authorization" else self._key
-            kept.append((header.encode(), secret.encode()))
+            header = usual if usual in credentials or not credentials else credentials[0]
+            headers[header] = f"Bearer {self._key}" if header == "authorization" else self._key
         if self._token:
-            kept.append((TOKEN_HEADER.encode(), self._token.encode()))
-        return kept
+            headers[TOKEN_HEADER] = self._token
+        return headers.raw
 
     async def open(
         self, method: str, url: str, headers: RawHeaders, body: bytes | StreamedBody
@@ -184,18 +179,17 @@ class Upstream:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
 
-    def location(self, value: bytes, asked: str, *, takes_body: bool) -> bytes:
+    def location(self, value: str, asked: str, *, takes_body: bool) -> str:
         """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.
 
         ``asked`` is the requested address of the upstream. Raises RefusedError: 502 for a redirect to another
         server if the client would send the body of its request again (``takes_body``).
         """
-        target = urljoin(asked, value.decode("latin-1"))
-        found, base = urlsplit(target), urlsplit(self._base)
+        found, base = urlsplit(urljoin(asked, value)), urlsplit(self._base)
         if (found.scheme, found.netloc) == (base.scheme, base.netloc):
             path = self._client_path(found.path, base.path)
             if path is not None:
-                return (path + (f"?{found.query}" if found.query else "")).encode("latin-1")
+                return path + (f"?{found.query}" if found.query else "")
         if not takes_body:
             return value  # such as a file that lies elsewhere
         shown = _origin(found) + found.path
@@ -240,9 +234,8 @@ def proxy_for(address: str) -> str | None:
         return None
     proxies = getproxies()
     for kind in (target.scheme, "all"):
-        if proxies.get(kind):
-            given = proxies[kind]
-            return _check_proxy(given if "://" in given else f"http://{given}", _variable(kind))
+        if given := proxies.get(kind):
+            return _check_proxy(given if "://" in given else f"http://{given}", f"{kind.upper()}_PROXY")
     return None
 
 
@@ -254,14 +247,6 @@ def _is_excluded(host: str) -> bool:
             if ipaddress.ip_address(host) in ipaddress.ip_network(item.strip().strip("[]"), strict=False):
                 return True
     return False
-
-
-def _variable(kind: str) -> str:
-    """Return the variable from which `getproxies` took a proxy: the one in lower case comes first."""
-    name = f"{kind}_proxy"
-    if os.environ.get(name):
-        return name
-    return next((key for key, value in os.environ.items() if value and key.lower() == name), name.upper())
 
 
 def _check_proxy(proxy: str, variable: str) -> str:

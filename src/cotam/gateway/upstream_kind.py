@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
 
 import httpx2
 
@@ -29,8 +28,6 @@ SECONDS = 3
 
 AGAIN_SECONDS = 10
 """Smallest time between two requests."""
-
-_MAX_ANSWER_BYTES = 1_000_000
 
 
 class _Poller:
@@ -54,27 +51,22 @@ class _Poller:
             async with asyncio.timeout(SECONDS):
                 answer = await self._upstream.open("GET", self._upstream.url(self._path), headers, b"")
                 try:
-                    small = int(answer.headers.get("content-length", "0")) <= _MAX_ANSWER_BYTES
-                    body = await answer.aread() if answer.status_code == 200 and small else b""
+                    body = await answer.aread() if answer.status_code == 200 else b""
                 finally:
                     await answer.aclose()
         except TimeoutError as error:
             raise RefusedError(f"no answer within {SECONDS} s", 504) from error
-        except (httpx2.HTTPError, ValueError) as error:
+        except httpx2.HTTPError as error:
             raise RefusedError(f"no answer that can be read: {error}", 502) from error
         return answer.status_code, answer.headers, body
 
 
 # Gateways
 
-Found = Literal["gateway", "refuses", "unreachable", "other"]
-
-_MESSAGES: dict[Found, str] = {
-    "gateway": "the gateway answers",
-    "refuses": "the gateway refuses this edge",
-    "unreachable": "the gateway cannot be reached",
-    "other": "no Cotam gateway here: images pass as they are",
-}
+_ANSWERS = "the gateway answers"
+_REFUSES = "the gateway refuses this edge"
+_UNREACHABLE = "the gateway cannot be reached"
+_OTHER = "no Cotam gateway here: images pass as they are"
 
 _TOKEN_ERRORS = {
     "token_missing": "needs a token: give this edge --token or COTAM_TOKEN",
@@ -88,7 +80,7 @@ class Peer(_Poller):
     def __init__(self, upstream: Upstream) -> None:
         super().__init__(upstream, ABOUT)
         self._task: asyncio.Task[None] | None = None
-        self.found: Found | None = None
+        self._found: str | None = None  # one of the messages above
 
     def start(self) -> None:
         """Ask, unless that was done within `AGAIN_SECONDS`."""
@@ -104,11 +96,11 @@ class Peer(_Poller):
 
     async def takes_cotam(self) -> bool:
         """Whether to send .cotam: unless the upstream is not a gateway. Waits for the first answer."""
-        if self._task and self.found is None:
+        if self._task and self._found is None:
             await asyncio.wait({self._task}, timeout=SECONDS)
-        if self.found not in (None, "gateway"):
+        if self._found not in (None, _ANSWERS):
             self.start()
-        return self.found != "other"
+        return self._found != _OTHER
 
     def check(self, status: int, headers: Mapping[str, str]) -> None:
         """Ask again after an error, and raise RefusedError (401) if it is about the token of this edge."""
@@ -120,28 +112,28 @@ class Peer(_Poller):
             raise RefusedError(f"the gateway {self._upstream.name} {problem}", 401, code="edge_token")
 
     async def _ask(self) -> None:
-        before = self.found
+        before = self._found
         try:
-            self.found, text = _classify(*await self._answer())
+            self._found, text = _classify(*await self._answer())
         except RefusedError as error:
-            self.found, text = "unreachable", str(error)
-        if self.found != before:
-            write = log.info if self.found == "gateway" else log.warning
-            write(_MESSAGES[self.found], url=self._upstream.name, found=text)
+            self._found, text = _UNREACHABLE, str(error)
+        if self._found != before:
+            write = log.info if self._found == _ANSWERS else log.warning
+            write(self._found, url=self._upstream.name, found=text)
 
 
-def _classify(status: int, headers: Mapping[str, str], body: bytes) -> tuple[Found, str]:
-    """Classify an answer at `ABOUT`; return the result and a text for the log."""
+def _classify(status: int, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    """Classify an answer at `ABOUT`: return a message for the log, and what the answer was."""
     if status == 200 and SERVER.encode() in body:
-        return "gateway", body.decode("utf-8", "replace")[:200]
+        return _ANSWERS, body.decode("utf-8", "replace")[:200]
     problem = _TOKEN_ERRORS.get(headers.get(ERROR_HEADER, ""))
     if problem:
-        return "refuses", f"it {problem}"
+        return _REFUSES, f"it {problem}"
     server = headers.get("server", "")
     text = f"status {status}" + (f" of {server}" if server else "")
     if headers.get(ERROR_HEADER) or status == 429:
-        return "refuses", text
-    return ("unreachable", text) if status >= 500 else ("other", f"{text} at {ABOUT}")
+        return _REFUSES, text
+    return (_UNREACHABLE, text) if status >= 500 else (_OTHER, f"{text} at {ABOUT}")
 
 
 # Servers of open models

@@ -10,7 +10,6 @@ import pytest
 from gateway_client import URL, send
 from gateway_servers import Model
 
-from cotam.gateway.body_stream import Placeholders
 from cotam.gateway.json_body import to_json
 from cotam.gateway.media import Media
 from cotam.gateway.parts import parts, replace_media
@@ -22,7 +21,7 @@ def chat(*urls: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, (3 << 18) - 1, 3 << 18, (3 << 18) + 1])
-def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
+def test_files_are_sent_whole(size: int) -> None:
     body = chat("data:a", "data:b", "data:c", "https://d")
     first, second, third, _ = parts(body)
     file = Media("image/png", bytes(range(256)) * (size // 256) + bytes(size % 256))
@@ -31,11 +30,12 @@ def test_a_body_is_the_same_as_written_at_once(size: int) -> None:
         second: [("<0.0 seconds>", file), ("<1.0 seconds>", Media("image/png", b"PNG"))],
         third: Media("image/jpeg", b"JPEG"),
     }
-    placeholders = Placeholders(changes)
-    content = placeholders.fill(to_json(replace_media(body, placeholders.changes)))
-    expected = to_json(replace_media(body, changes))
-    assert len(content) == len(expected)
-    assert b"".join(content) == expected
+    replace_media(body, changes)
+    content = to_json(body)
+    length, text = len(content), b"".join(content)
+    assert length == len(text)
+    sent = [part.media for part in parts(json.loads(text))]
+    assert sent == [file, file, Media("image/png", b"PNG"), Media("image/jpeg", b"JPEG"), None]
 
 
 def test_files_are_not_copied_before_they_are_sent() -> None:
@@ -43,8 +43,8 @@ def test_files_are_not_copied_before_they_are_sent() -> None:
     body = chat(*["data:a"] * 200)
     tracemalloc.start()
     try:
-        placeholders = Placeholders({part: Media("image/png", file) for part in parts(body)})
-        content = placeholders.fill(to_json(replace_media(body, placeholders.changes)))
+        replace_media(body, {part: Media("image/png", file) for part in parts(body)})
+        content = to_json(body)
         length = len(content)
         assert sum(map(len, content)) == length > 200 * 1_333_000
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
