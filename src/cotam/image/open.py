@@ -93,6 +93,7 @@ class Opened:
 
     image: Image.Image  # its header was read, and its pixels if requested
     notes: list[str] = field(default_factory=list)  # what was repaired, one line each
+    one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -161,6 +162,7 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
             raise
     opened = _open(io.BytesIO(found.data), name, load)
     opened.notes.append(found.note)
+    opened.one_frame = found.one_frame
     if found.icc_profile:
         opened.image.info["icc_profile"] = found.icc_profile
     return opened

@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
-__all__ = ["COMPLETED", "Repaired", "jpeg_cut", "repaired"]
-
-COMPLETED = "the end of the file is missing, but all pixels are there"
-"""Note on a file to which data were appended: of its frames, only the first is whole."""
+__all__ = ["Repaired", "jpeg_cut", "repaired"]
 
 _MAX_RAW = 9 * MAX_PIXELS
 """Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
@@ -42,6 +39,7 @@ class Repaired:
     data: bytes  # to be read by Pillow
     note: str  # what was wrong and what is left out, in one line
     icc_profile: bytes | None = None  # if ``data`` cannot hold it
+    one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
 def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
@@ -76,7 +74,8 @@ def _completed(
         if first is not None and not np.array_equal(first, pixels):
             return None
         first, completed = pixels, data + ending
-    return Repaired(completed, COMPLETED)
+    note = "the end of the file is missing, but all pixels are there"
+    return Repaired(completed, note, one_frame=True)
 
 
 # JPEG
