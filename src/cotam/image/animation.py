@@ -22,6 +22,7 @@ from cotam.image.open import (
     Opened,
     check_size,
     is_heic,
+    load_pixels,
     one_line,
     opened_image,
 )
@@ -141,7 +142,7 @@ class Animation:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
                 check_size(*image.size, self._name)
-                image.load()
+                notes += load_pixels(image)
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
         except EOFError:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
@@ -34,6 +34,7 @@ __all__ = [
     "check_size",
     "hdr_notes",
     "is_heic",
+    "load_pixels",
     "name_of",
     "one_line",
     "opened_image",
@@ -174,7 +175,11 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
-    notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
+    notes = []
+    if image.format == "TIFF":
+        from cotam.image.tiff import prepare_tiff
+
+        notes = prepare_tiff(cast("TiffImageFile", image))
     if transfer and transfer[1]:
         image.info.pop("gamma", None)  # cICP comes before gAMA
     notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
@@ -220,27 +225,6 @@ def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] *= 85 if mode == "L;2" else 17
 
 
-def _prepared_tiff(image: TiffImageFile) -> list[str]:
-    """Correct how Pillow reads a TIFF, and return notes.
-
-    Uncompressed planes of 16 bits, one for each channel, are taken by Pillow for planes of 8.
-    """
-    tags = image.tag_v2
-    bits = tags.get(ExifTags.Base.BitsPerSample, ())
-    if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and {*bits} == {16}:
-        order = "L" if tags.prefix == b"II" else "B"
-        image.tile = [
-            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
-            if tile.codec_name == "raw" and isinstance(tile.args, tuple)
-            else tile
-            for tile in image.tile
-        ]
-    kind = tags.get(ExifTags.Base.NewSubfileType)
-    if isinstance(kind, int) and kind & 1:  # as in raw files of cameras
-        return [f"the first image in it is a preview of another, and has {image.width}×{image.height} pixels"]
-    return []
-
-
 def _last_row_is_zero(image: Image.Image) -> bool:
     """Whether the row that comes last in a PNG may be missing: Pillow begins with zeros."""
     last = image.crop((0, image.height - 1, image.width, image.height))
@@ -271,11 +255,19 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
 
 
 def _loaded(image: Image.Image, name: str) -> Opened:
-    """Check the size, then decode the pixels."""
     check_size(*image.size, name)
     with as_input_error(name):
-        image.load()
-    return Opened(image)
+        return Opened(image, load_pixels(image))
+
+
+def load_pixels(image: Image.Image) -> list[str]:
+    """Decode the pixels of an image, and return a note on damage that Pillow ignores."""
+    if image.format == "TIFF":
+        from cotam.image.tiff import load_tiff
+
+        return load_tiff(image)
+    image.load()
+    return []
 
 
 def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
