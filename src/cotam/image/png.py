@@ -115,13 +115,14 @@ def damaged_frame(data: bytes) -> int | None:
 def whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
     """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
 
-    If the checksums of its chunks are wrong, that is unless ``trusted``, its own must be right.
+    If the checksums of its chunks are wrong, that is unless ``trusted``, its own must be right. A stream that
+    gives more is not inflated to its end: it is returned as it is, if ``trusted``.
     """
     if size < 1 or len(stream) < 3:
         return None
     inflater, checksum, count, rest = zlib.decompressobj(-15), 1, 0, stream[2:]
     try:
-        while rest and not inflater.eof:
+        while rest and count <= size and not inflater.eof:
             part = inflater.decompress(rest, _INFLATE_STEP)
             checksum, count, rest = zlib.adler32(part, checksum), count + len(part), inflater.unconsumed_tail
             if not part and not rest:
