@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from cotam import files
-from cotam.cli.deferred import of_lab
-from cotam.cli.interrupts import ending_cleanly
+from cotam.cli.lab import LabCommand
 from cotam.cli.options import guide_options, option, quality_option
 from cotam.errors import InputError
 from cotam.screen import Screen
@@ -19,7 +18,10 @@ __all__ = ["guide"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def guide() -> None:
-    """Export guides, which decide where bits are spent, and draw their maps."""
+    """Draw importance maps and export guides.
+
+    A guide decides where bits are spent.
+    """
 
 
 @guide.command()
@@ -28,7 +30,6 @@ def guide() -> None:
 @quality_option("Quality for which gain offsets are shown.")
 @click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
 @guide_options
-@ending_cleanly()
 def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
     """Draw the importance map and the gain offset map of an image.
 
@@ -63,4 +64,4 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
     screen.end()
 
 
-guide.add_command(of_lab("guide export", "Export a vision encoder as an ONNX guide."))
+guide.add_command(LabCommand("guide export", "Export a vision encoder as an ONNX guide."))
