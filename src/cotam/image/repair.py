@@ -172,12 +172,10 @@ def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspe
 def _png(data: bytes) -> Repaired | None:
     """Rebuild a PNG from the chunks for pixels, orientation, XMP and animation, with correct checksums."""
     chunks, ended = png.split_chunks(data)
-    pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
-    header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
-    if header is None or b"PLTE" in damaged or (size := png.raw_size(header.body)) > _MAX_RAW:
+    if b"PLTE" in damaged or png.raw_size(chunks) > _MAX_RAW:
         return None
-    stream = png.whole_stream(pixels, size, trusted=not damaged & {b"IHDR", b"IDAT"})
+    stream = png.whole_stream(chunks, trusted=not damaged & {b"IHDR", b"IDAT"})
     if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
