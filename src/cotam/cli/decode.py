@@ -34,7 +34,7 @@ __all__ = ["decode"]
 def decode(
     inputs: tuple[str, ...],
     output: str | None,
-    no_overwrite: bool,
+    overwrite: bool,
     jobs: int,
     screen: Screen,
     form: str | None,
@@ -50,7 +50,7 @@ def decode(
     if OUT ends in .mp4.
     """
     check_json(screen.as_json, inputs, output)
-    decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
+    decoding = _Decoding(output, form, view, size_limit * 1_000_000, overwrite, screen)
     if len(inputs) > 1:
         pairs = prepare_outputs(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
         pairs = decoding.without_frame_folders(pairs)

@@ -47,7 +47,7 @@ HINT_FROM = 2048
 def encode(
     inputs: tuple[str, ...],
     output: str | None,
-    no_overwrite: bool,
+    overwrite: bool,
     jobs: int,
     screen: Screen,
     **options: Any,
@@ -83,11 +83,11 @@ def encode(
     if videos:
         video.check_together(options, form)
     quality = options["quality"] if any(given_flags(("quality",))) else None
-    encoding = _Encoding(form, prefilter, options, sources, not no_overwrite, screen, quality)
+    encoding = _Encoding(form, prefilter, options, sources, overwrite, screen, quality)
     if stills := [pair for pair in pairs if pair[0] not in videos]:
         run(stills, encoding.encode, jobs=jobs, screen=screen)
     if moving := [pair for pair in pairs if pair[0] in videos]:
-        video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
+        video.encode(moving, clip, options, sources, overwrite=overwrite, screen=screen)
 
 
 def _names_another(target: str, form: str) -> bool:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["edge", "serve"]
 
-_HELP = {"help_option_names": ["-h", "--help"]}
-
 
 @contextmanager
 def _needing_extra() -> Iterator[None]:
@@ -128,7 +126,7 @@ def _package(given: Path | None) -> Path | None:
     return None
 
 
-@click.command(context_settings=_HELP, short_help="Decode .cotam in front of a model server (extra serve).")
+@click.command(short_help="Decode .cotam in front of a model server (extra serve).")
 @option("--upstream URL", "Base URL of the model server: http://localhost:8000/v1.", required=True)
 @_secret("--upstream-key KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
@@ -225,7 +223,7 @@ def serve(
     _run("serve in front of", to, converter, limits, listening, note, **own)
 
 
-@click.command(context_settings=_HELP, short_help="Shrink and encode the images of a client (extra serve).")
+@click.command(short_help="Shrink and encode the images of a client (extra serve).")
 @option("--gateway URL", "Address of cotam serve: send it images as .cotam.")
 @option("--upstream URL", "API that does not read .cotam: https://api.example.com/v1.")
 @_secret("--upstream-key KEY", "Key for --upstream, sent in place of the client's.")
