@@ -141,7 +141,7 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     """
     name = name_of(image)
     if isinstance(image, Image.Image):
-        yield _loaded(image, name) if load else Opened(image)
+        yield Opened(image, _load(image, name) if load else [])
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
         with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
@@ -175,21 +175,25 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
-    notes = []
+    notes = hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
+    if transfer and transfer[1]:
+        image.info.pop("gamma", None)  # cICP comes before gAMA
     if image.format == "TIFF":
         from cotam.image.tiff import prepare_tiff
 
-        notes = prepare_tiff(cast("TiffImageFile", image))
-    if transfer and transfer[1]:
-        image.info.pop("gamma", None)  # cICP comes before gAMA
-    notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
-    if not load:
-        return Opened(image, notes)
-    opened = _loaded(image, name)
-    opened.notes += notes
+        notes += prepare_tiff(cast("TiffImageFile", image))
+    if load:
+        notes += _load(image, name)
+        at = file.tell()
+        notes += _missing_pixels(image, file, name)
+        file.seek(at)  # for the frames of an animation
+    return Opened(image, notes)
+
+
+def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> list[str]:
+    """Return a note on pixels that Pillow filled in. Raises InputError if there are many."""
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
-    at = file.tell()
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
         from cotam.image.png import pixel_damage
 
@@ -197,14 +201,16 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
             raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
-        rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
-        if rows > _MAX_MISSING * image.height:
-            raise InputError(f"{name}: cannot be read: {note}")
-        opened.notes += [note] if note else []
+        if suspect or "progressive" in image.info:
+            from cotam.image.repair import jpeg_cut
+
+            rows, note = jpeg_cut(_contents(file), _decode, suspect=suspect)
+            if rows > _MAX_MISSING * image.height:
+                raise InputError(f"{name}: cannot be read: {note}")
+            return [note] if note else []
     elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
-        opened.notes.append(f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing")
-    file.seek(at)  # for the frames of an animation
-    return opened
+        return [f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing"]
+    return []
 
 
 def hdr_notes(transfer: int, effect: str = "and read as if it were sRGB: its colours look pale") -> list[str]:
@@ -242,22 +248,19 @@ def _ends_in_zeros(file: IO[bytes], count: int) -> bool:
     return not any(file.read())
 
 
-def _jpeg_cut(file: IO[bytes], suspect: bool) -> tuple[int, str]:
-    from cotam.image.repair import jpeg_cut
-
-    return jpeg_cut(_contents(file), _decode, suspect=suspect)
-
-
 def _decode(data: bytes) -> NDArray[np.uint8]:
     """Decode the pixels as stored in a file. Raises InputError, OSError, ValueError."""
     with as_input_error(""):
-        return np.asarray(_loaded(_identify(io.BytesIO(data), "", ""), "").image)
+        image = _identify(io.BytesIO(data), "", "")
+        _load(image, "")
+        return np.asarray(image)
 
 
-def _loaded(image: Image.Image, name: str) -> Opened:
+def _load(image: Image.Image, name: str) -> list[str]:
+    """Check the size, then decode the pixels, and return a note on damage that Pillow ignores."""
     check_size(*image.size, name)
     with as_input_error(name):
-        return Opened(image, load_pixels(image))
+        return load_pixels(image)
 
 
 def load_pixels(image: Image.Image) -> list[str]:
