@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from threading import Lock, get_ident
+from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, _imaging
@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["load_tiff", "prepare_tiff"]
 
-_Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
-_HANDLING = Lock()
+_errors = local()
+_handling = Lock()
+
+
+def _count(*_: object) -> None:
+    """Count an error of libtiff in this thread."""
+    _errors.count = getattr(_errors, "count", 0) + 1
+
+
+_handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_count)
 
 
 def prepare_tiff(image: TiffImageFile) -> list[str]:
@@ -49,17 +57,11 @@ def load_tiff(image: Image.Image) -> list[str]:
         image.load()
         return []
     set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
-    thread, errors = get_ident(), 0
-
-    def count(*_: object) -> None:
-        nonlocal errors
-        errors += get_ident() == thread
-
-    handler = _Handler(count)
-    with _HANDLING:
-        before = set_handler(handler)
+    _errors.count = 0
+    with _handling:
+        before = set_handler(_handler)
         try:
             image.load()
         finally:
             set_handler(before)
-    return ["damaged: libtiff reports errors in its pixels"] if errors else []
+    return ["damaged: libtiff reports errors in its pixels"] if _errors.count else []
