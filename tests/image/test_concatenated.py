@@ -169,6 +169,6 @@ def test_later_frames_of_a_cut_avif_are_left_out() -> None:
 def test_the_length_of_a_cut_avif_is_that_of_the_frames_read() -> None:
     frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
     data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
-    cut = io.BufferedReader(io.BytesIO(data[: len(data) * 2 // 3]))  # type: ignore[arg-type]
+    cut = io.BufferedReader(io.BytesIO(data[: len(data) * 2 // 3]))
     with closing(open_clip(cut, "cut")) as opened:
         assert opened.seconds == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from picture_files import RNG, saved
 from PIL import ExifTags, Image
 
 from cotam.errors import InputError
+from cotam.image.animation import open_clip
 from cotam.image.read import read_image, to_rgb
 
 
@@ -61,6 +64,9 @@ def test_damaged_fax_data_are_noted(capfd: pytest.CaptureFixture[str]) -> None:
     assert read_image(bytes(data)).notes == ()
     data[1100] ^= 0x5A
     assert read_image(bytes(data)).notes == ("damaged: libtiff reports errors in its pixels",)
+    with closing(open_clip(io.BufferedReader(io.BytesIO(data)), "fax")) as pages:
+        assert len(list(pages.frames())) == 1
+        assert pages.notes == ["frame 0 is damaged: libtiff reports errors in its pixels"]
     assert capfd.readouterr().err == ""
 
 

@@ -142,7 +142,7 @@ class Animation:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
                 check_size(*image.size, self._name)
-                notes += load_pixels(image)
+                notes += [f"frame {number} is {text}" for text in load_pixels(image)]
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
         except EOFError:

@@ -191,7 +191,7 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
 
 
 def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> list[str]:
-    """Return a note on pixels that Pillow filled in. Raises InputError if there are many."""
+    """Return a note on pixels that Pillow filled in. Raises InputError if too many are missing."""
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
