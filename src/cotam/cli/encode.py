@@ -21,7 +21,7 @@ from cotam.cli.options import (
     given_flags,
     message_options,
 )
-from cotam.cli.progress import prepare_outputs, run
+from cotam.cli.progress import prepare_outputs, report_skipped, run
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -104,13 +104,9 @@ def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
     """Leave out .cotam files among several inputs: they are the outputs of an earlier run."""
     if len(inputs) == 1:
         return list(inputs)
-    kept = []
-    for source in inputs:
-        if source.lower().endswith(".cotam") and os.path.isfile(source):
-            with screen.reporting(source) as report:
-                report.note("is a .cotam file: skipped")
-        else:
-            kept.append(source)
+    coded = [name for name in inputs if name.lower().endswith(".cotam") and os.path.isfile(name)]
+    report_skipped(dict.fromkeys(coded, "is a .cotam file: skipped"), screen)
+    kept = [name for name in inputs if name not in coded]
     if not kept:
         raise InputError("all inputs are .cotam files already: cotam decode reads them")
     return kept
