@@ -33,8 +33,6 @@ def describe(error: BaseException, name: str = "") -> str:
             name = str(error.filename) or "''"
     else:
         text = str(error) or "not enough memory"  # only a MemoryError has no text
-    if name:
-        text = text.removeprefix("0 bytes: ")  # the name of nothing from a pipe: the text says "empty"
     name = "standard input" if name == files.STANDARD else name
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
 

@@ -386,9 +386,9 @@ def test_groups_get_their_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cotam.cli.gateway", None)
-    with pytest.raises(ModuleNotFoundError, match=r"cotam\.cli\.gateway"):
-        invoke("serve", "--help")
+    monkeypatch.setitem(sys.modules, "cotam.gateway.upstream", None)
+    with pytest.raises(ModuleNotFoundError, match=r"cotam\.gateway\.upstream"):
+        invoke("serve", "--upstream", "http://127.0.0.1:9")
 
 
 def test_an_image_that_is_shrunk_for_a_budget_is_said() -> None:

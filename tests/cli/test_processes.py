@@ -76,7 +76,7 @@ def test_wrong_data_in_a_pipe() -> None:
     assert result.stderr.startswith(b"cotam: error: standard input: not a .cotam file")
     result = run("encode", "-")
     assert (result.returncode, result.stdout) == (1, b"")
-    assert result.stderr == b"cotam: error: standard input: the file is empty\n"
+    assert result.stderr == b"cotam: error: standard input: 0 bytes: the file is empty\n"
 
 
 def test_pillow_logs_nothing_beside_the_error() -> None:

@@ -164,3 +164,11 @@ def test_later_frames_of_a_cut_avif_are_left_out() -> None:
     times, notes = seen(data[: len(data) * 2 // 3])
     assert times == [0]
     assert notes[1] == "damaged after frame 0, the rest is left out: the end of the file is missing"
+
+
+def test_the_length_of_a_cut_avif_is_that_of_the_frames_read() -> None:
+    frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
+    cut = io.BufferedReader(io.BytesIO(data[: len(data) * 2 // 3]))
+    with closing(open_clip(cut, "cut")) as opened:
+        assert opened.seconds == 1

@@ -162,6 +162,18 @@ def test_pixels_with_a_wrong_checksum_but_a_right_one_of_their_own() -> None:
     np.testing.assert_array_equal(to_rgb_quietly(with_bad_checksum(PNG, b"IDAT")), SCENE)
 
 
+def test_pixels_are_not_inflated_beyond_the_size_in_the_header() -> None:
+    """A small file may inflate to gigabytes; here the rest is no zlib stream, which goes unnoticed."""
+    header, (_, stream) = chunks_of(PNG)
+    excess = zlib.compress(zlib.decompress(stream) + RNG.bytes(4 << 20))
+    data = png(
+        header,
+        (b"zTXt", b"k\0\0" + zlib.compress(b"a" * 3_000_000)),
+        (b"IDAT", excess[:-100_000] + bytes(100_000)),
+    )
+    np.testing.assert_array_equal(to_rgb_quietly(data), SCENE)
+
+
 def test_damaged_pixels_are_refused() -> None:
     at = PNG.index(b"IDAT") + 300
     for data in (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from picture_files import RNG, saved
 from PIL import ExifTags, Image
 
 from cotam.errors import InputError
+from cotam.image.animation import open_clip
 from cotam.image.read import read_image, to_rgb
 
 
@@ -50,3 +53,26 @@ def test_a_preview_is_noted() -> None:
     data = saved(Image.new("RGB", (40, 30)), "TIFF", tiffinfo={ExifTags.Base.NewSubfileType: 1})
     (note,) = read_image(data).notes
     assert note == "the first image in it is a preview of another, and has 40×30 pixels"
+
+
+def test_damaged_fax_data_are_noted(capfd: pytest.CaptureFixture[str]) -> None:
+    """Pillow reads them without an error, and libtiff prints its own."""
+    squares = np.random.default_rng(0).integers(0, 2, (60, 40))
+    data = bytearray(
+        saved(Image.fromarray(np.kron(squares, np.ones((8, 8))) > 0), "TIFF", compression="group4")
+    )
+    assert read_image(bytes(data)).notes == ()
+    data[1100] ^= 0x5A
+    assert read_image(bytes(data)).notes == ("damaged: libtiff reports errors in its pixels",)
+    with closing(open_clip(io.BufferedReader(io.BytesIO(data)), "fax")) as pages:
+        assert len(list(pages.frames())) == 1
+        assert pages.notes == ["frame 0 is damaged: libtiff reports errors in its pixels"]
+    assert capfd.readouterr().err == ""
+
+
+def test_libtiff_prints_no_errors(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(saved(Image.new("RGB", (60, 40)), "TIFF", compression="tiff_adobe_deflate"))
+    data[8:20] = bytes(12)
+    with pytest.raises(InputError, match="decoder error"):
+        read_image(bytes(data))
+    assert capfd.readouterr().err == ""

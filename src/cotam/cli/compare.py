@@ -11,7 +11,7 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import byte_count, quality_option
+from cotam.cli.options import byte_count, overwrite_option, quality_option
 from cotam.cli.progress import prepare_outputs
 from cotam.screen import Screen, align_columns
 
@@ -31,7 +31,7 @@ __all__ = ["compare"]
 )
 @click.option("-o", "--output", metavar="OUT.png", help="Write the images side by side.")
 @click.option("--files", "folder", metavar="FOLDER", help="Write all compared files here.")
-@click.option("--no-overwrite", is_flag=True, help="Do not replace existing files.")
+@overwrite_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per format, or one with the error."
 )
@@ -41,7 +41,7 @@ def compare(
     target_size: int | None,
     output: str | None,
     folder: str | None,
-    no_overwrite: bool,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Compare CoTAM, JPEG, WebP and AVIF at equal file size.
@@ -61,7 +61,7 @@ def compare(
     pairs = [(source, "") for source in inputs]
     if folder is not None:
         pairs = prepare_outputs(inputs, os.path.join(folder, ""), ".cotam", screen)
-    check = partial(files.check_output, sources=files.identities(inputs), overwrite=not no_overwrite)
+    check = partial(files.check_output, sources=files.identities(inputs), overwrite=overwrite)
     if output:
         check(output)
     found = []
@@ -78,7 +78,7 @@ def compare(
                 report.note(f"shrunk to {coded.width}×{coded.height} to fit, and compared at its full size")
             found.append((os.path.basename(source), pixels, rows))
             for row in rows if targets else ():
-                files.write_whole(targets[row.format.name], row.data, overwrite=not no_overwrite)
+                files.write_whole(targets[row.format.name], row.data, overwrite=overwrite)
         if rows:
             _print(source, rows, as_json)
         if as_json and report.fields:
@@ -88,7 +88,7 @@ def compare(
     if output and found:
         with screen.reporting(output):
             sheet = save_with_options(draw(found), "PNG", optimize=True)
-            files.write_whole(output, sheet, overwrite=not no_overwrite)
+            files.write_whole(output, sheet, overwrite=overwrite)
             click.echo(f"Side by side: {output}", err=as_json)
     screen.end()
 

@@ -14,7 +14,7 @@ import cotam
 from cotam import files
 from cotam.cli import video
 from cotam.cli.options import check_json, decode_options, file_options, message_options, suffix_conflict
-from cotam.cli.progress import prepare_outputs, run
+from cotam.cli.progress import prepare_outputs, report_skipped, run
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, KIND_BYTES, is_sequence, read_header
 from cotam.image.write import FORMS, metadata_notes, save_image
@@ -34,7 +34,7 @@ __all__ = ["decode"]
 def decode(
     inputs: tuple[str, ...],
     output: str | None,
-    no_overwrite: bool,
+    overwrite: bool,
     jobs: int,
     screen: Screen,
     form: str | None,
@@ -50,7 +50,7 @@ def decode(
     if OUT ends in .mp4.
     """
     check_json(screen.as_json, inputs, output)
-    decoding = _Decoding(output, form, view, size_limit * 1_000_000, not no_overwrite, screen)
+    decoding = _Decoding(output, form, view, size_limit * 1_000_000, overwrite, screen)
     if len(inputs) > 1:
         pairs = prepare_outputs(inputs, output, decoding.suffix, screen, keep_suffix_beside=True)
         pairs = decoding.without_frame_folders(pairs)
@@ -96,14 +96,9 @@ class _Decoding:
     def without_frame_folders(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Leave out inputs that are folders of frames which an earlier run wrote for other inputs."""
         folders = {os.path.abspath(f"{target.removesuffix(self.suffix)}.frames") for _, target in pairs}
-        kept = []
-        for source, target in pairs:
-            if os.path.isdir(source) and os.path.abspath(source) in folders:
-                with self.screen.reporting(source) as report:
-                    report.note("is the output of another input: skipped")
-            else:
-                kept.append((source, target))
-        return kept
+        skipped = [name for name, _ in pairs if os.path.isdir(name) and os.path.abspath(name) in folders]
+        report_skipped(dict.fromkeys(skipped, "is the output of another input: skipped"), self.screen)
+        return [pair for pair in pairs if pair[0] not in skipped]
 
     def _decode(self, file: BinaryIO, is_frames: bool, source: str, target: str, report: Report) -> None:
         if is_frames:

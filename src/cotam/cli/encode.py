@@ -21,7 +21,7 @@ from cotam.cli.options import (
     given_flags,
     message_options,
 )
-from cotam.cli.progress import prepare_outputs, run
+from cotam.cli.progress import prepare_outputs, report_skipped, run
 from cotam.errors import InputError
 from cotam.options import Options
 from cotam.screen import Report, Screen
@@ -47,7 +47,7 @@ HINT_FROM = 2048
 def encode(
     inputs: tuple[str, ...],
     output: str | None,
-    no_overwrite: bool,
+    overwrite: bool,
     jobs: int,
     screen: Screen,
     **options: Any,
@@ -83,11 +83,11 @@ def encode(
     if videos:
         video.check_together(options, form)
     quality = options["quality"] if any(given_flags(("quality",))) else None
-    encoding = _Encoding(form, prefilter, options, sources, not no_overwrite, screen, quality)
+    encoding = _Encoding(form, prefilter, options, sources, overwrite, screen, quality)
     if stills := [pair for pair in pairs if pair[0] not in videos]:
         run(stills, encoding.encode, jobs=jobs, screen=screen)
     if moving := [pair for pair in pairs if pair[0] in videos]:
-        video.encode(moving, clip, options, sources, overwrite=not no_overwrite, screen=screen)
+        video.encode(moving, clip, options, sources, overwrite=overwrite, screen=screen)
 
 
 def _names_another(target: str, form: str) -> bool:
@@ -104,13 +104,9 @@ def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:
     """Leave out .cotam files among several inputs: they are the outputs of an earlier run."""
     if len(inputs) == 1:
         return list(inputs)
-    kept = []
-    for source in inputs:
-        if source.lower().endswith(".cotam") and os.path.isfile(source):
-            with screen.reporting(source) as report:
-                report.note("is a .cotam file: skipped")
-        else:
-            kept.append(source)
+    coded = [name for name in inputs if name.lower().endswith(".cotam") and os.path.isfile(name)]
+    report_skipped(dict.fromkeys(coded, "is a .cotam file: skipped"), screen)
+    kept = [name for name in inputs if name not in coded]
     if not kept:
         raise InputError("all inputs are .cotam files already: cotam decode reads them")
     return kept

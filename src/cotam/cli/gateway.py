@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +24,7 @@ from cotam.cli.options import (
     quality_option,
     size_limit_option,
 )
+from cotam.errors import MissingExtraError
 from cotam.gateway.limits import FPS, MAX_FRAMES, MAX_IMAGES, Limits
 
 if TYPE_CHECKING:
@@ -31,7 +34,16 @@ if TYPE_CHECKING:
 
 __all__ = ["edge", "serve"]
 
-_HELP = {"help_option_names": ["-h", "--help"]}
+
+@contextmanager
+def _needing_extra() -> Iterator[None]:
+    """Turn the error for a module that is not installed into a MissingExtraError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "cotam":
+            raise
+        raise MissingExtraError("serve", error.name) from error
 
 
 def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
@@ -114,7 +126,7 @@ def _package(given: Path | None) -> Path | None:
     return None
 
 
-@click.command(context_settings=_HELP)
+@click.command(short_help="Decode .cotam in front of a model server (extra serve).")
 @option("--upstream URL", "Base URL of the model server: http://localhost:8000/v1.", required=True)
 @_secret("--upstream-key KEY", "Key for the model server, sent in place of the client's.")
 @_secret(
@@ -164,6 +176,7 @@ def _package(given: Path | None) -> Path | None:
     click.Path(file_okay=False, exists=True, path_type=Path),
 )
 @_listening(8400, "32M", 50, "Refuse larger images, and requests whose images have 24 times as many in all.")
+@_needing_extra()
 def serve(
     upstream: str,
     upstream_key: str | None,
@@ -210,7 +223,7 @@ def serve(
     _run("serve in front of", to, converter, limits, listening, note, **own)
 
 
-@click.command(context_settings=_HELP)
+@click.command(short_help="Shrink and encode the images of a client (extra serve).")
 @option("--gateway URL", "Address of cotam serve: send it images as .cotam.")
 @option("--upstream URL", "API that does not read .cotam: https://api.example.com/v1.")
 @_secret("--upstream-key KEY", "Key for --upstream, sent in place of the client's.")
@@ -255,6 +268,7 @@ def serve(
     byte_count,
 )
 @_listening(8401, "256M", 100, "Larger images pass as they are.")
+@_needing_extra()
 def edge(
     gateway: str | None,
     upstream: str | None,

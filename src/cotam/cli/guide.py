@@ -8,28 +8,29 @@ from typing import Any
 import click
 
 from cotam import files
-from cotam.cli.deferred import of_lab
-from cotam.cli.interrupts import ending_cleanly
-from cotam.cli.options import guide_options, option, quality_option
+from cotam.cli.lab import LabCommand
+from cotam.cli.options import guide_options, option, overwrite_option, quality_option
 from cotam.errors import InputError
 from cotam.screen import Screen
 
 __all__ = ["guide"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def guide() -> None:
-    """Export guides, which decide where bits are spent, and draw their maps."""
+    """Draw importance maps and export guides.
+
+    A guide decides where bits are spent.
+    """
 
 
 @guide.command()
 @click.argument("source", metavar="IN")
 @option("-o --output OUT", "PNG file, or - for standard output.", required=True)
 @quality_option("Quality for which gain offsets are shown.")
-@click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
+@overwrite_option
 @guide_options
-@ending_cleanly()
-def show(source: str, output: str, quality: int, no_overwrite: bool, **options: Any) -> None:
+def show(source: str, output: str, quality: int, overwrite: bool, **options: Any) -> None:
     """Draw the importance map and the gain offset map of an image.
 
     IN is an image, or - for standard input. OUT shows importance as colours over the image, and beside it the
@@ -48,7 +49,7 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
         raise click.UsageError(f"{output}: a map is written as PNG: give a name that ends in .png")
     screen = Screen()
     with screen.reporting(source) as report, screen.progress(0):
-        files.check_output(output, files.identities([source]), overwrite=not no_overwrite)
+        files.check_output(output, files.identities([source]), overwrite=overwrite)
         pixels = read_with_notes(files.image_input(source), note=report.note).pixels
         plan = Options(quality=quality, profile="mllm", **options).resolve(pixels)
         if plan.guidance is None:
@@ -59,8 +60,8 @@ def show(source: str, output: str, quality: int, no_overwrite: bool, **options: 
         if levels is None:
             levels = np.zeros(Grid(*pixels.shape[:2]).levels, np.int8)
         drawing = save_with_options(draw(pixels, importance, levels), "PNG")
-        files.write_whole(output, drawing, overwrite=not no_overwrite)
+        files.write_whole(output, drawing, overwrite=overwrite)
     screen.end()
 
 
-guide.add_command(of_lab("guide export", "Export a vision encoder as an ONNX guide."))
+guide.add_command(LabCommand("guide export", "Export a vision encoder as an ONNX guide."))

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Timer, current_thread, main_thread
+from threading import Thread, current_thread, main_thread
+from time import sleep
 from types import FrameType
 
 __all__ = ["ending_cleanly"]
@@ -22,28 +23,33 @@ def _importing(frame: FrameType | None, outer: FrameType) -> bool:
     return False
 
 
-def _signal_main_thread(number: int) -> None:
-    """Send a signal to the main thread: one that another thread handles would not end its wait for input."""
-    thread = main_thread().ident
-    if thread and os.name == "posix":
-        signal.pthread_kill(thread, number)
-    else:
-        signal.raise_signal(number)
-
-
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, then exit.
 
     An interrupt waits for the end of an import: an exception would abort the process while ONNX Runtime is
-    loaded, and would be lost in a callback of the import system.
+    loaded, and would be lost in a callback of the import system. It is then sent again, to the main thread
+    whose wait for input it must end, until it is handled: that thread may be just about to wait.
     """
     ended: list[int] = []
+    delayed: set[int] = set()
     outer = sys._getframe(2)  # beyond this generator and its context manager
+
+    def send_again(number: int) -> None:
+        main = main_thread().ident
+        sleep(0.05)
+        while not ended:
+            if main and os.name == "posix":
+                signal.pthread_kill(main, number)
+            else:
+                signal.raise_signal(number)
+            sleep(0.05)
 
     def end(number: int, frame: FrameType | None) -> None:
         if _importing(frame, outer):
-            Timer(0.05, _signal_main_thread, [number]).start()
+            if number not in delayed:
+                delayed.add(number)
+                Thread(target=send_again, args=[number], daemon=True).start()
             return
         ended.append(number)
         raise KeyboardInterrupt

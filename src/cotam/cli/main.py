@@ -9,21 +9,21 @@ import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib import import_module
 from typing import Any
 
 import click
 
 import cotam
-from cotam.cli.deferred import of_lab, of_module
 from cotam.cli.interrupts import ending_cleanly
+from cotam.cli.lab import LabCommand
 from cotam.screen import ERRORS, Screen, describe
 
 __all__ = ["main"]
 
-_OWN = ("batch", "compare", "decode", "encode", "info", "models")
-"""Commands whose module has their name and needs no extra."""
+_OWN = ("batch", "compare", "decode", "edge", "encode", "guide", "info", "models", "serve")
+_MODULES = {"edge": "gateway", "serve": "gateway"}
+"""Command → its module, if that has another name."""
 
 
 class _Program(click.Group):
@@ -35,7 +35,7 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.commands:
             for name in (cmd_name,) if cmd_name in _OWN else _OWN:  # all: click suggests one for a wrong name
-                self.add_command(_own(name))
+                self.add_command(getattr(import_module(f"cotam.cli.{_MODULES.get(name, name)}"), name))
         return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -43,7 +43,7 @@ class _Program(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _errors_shown(ctx):
+        with _errors_shown(ctx), ending_cleanly():
             return super().invoke(ctx)
 
 
@@ -61,15 +61,6 @@ def _errors_shown(ctx: click.Context) -> Iterator[None]:
         ctx.exit(1)
 
 
-@cache
-def _own(name: str) -> click.Command:
-    """Import a command of `_OWN`, which then ends cleanly when it is interrupted."""
-    command: click.Command = getattr(import_module(f"cotam.cli.{name}"), name)
-    assert command.callback
-    command.callback = ending_cleanly()(command.callback)
-    return command
-
-
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(cotam.__version__, "-V", "--version", message="cotam %(version)s")
 def main() -> None:
@@ -79,16 +70,13 @@ def main() -> None:
     atexit.register(gc.freeze)
 
 
-for _command in (
-    of_module("guide", "guide", "", "Draw importance maps and export guides."),
-    of_module("serve", "gateway", "serve", "Decode .cotam in front of a model server (extra serve)."),
-    of_module("edge", "gateway", "serve", "Shrink and encode the images of a client (extra serve)."),
-    of_lab("bench", "Compare codecs by rate and metrics."),
-    of_lab("analyze", "Study which tasks compression breaks first."),
-    of_lab("eval", "Ask a multimodal LLM about coded images."),
-    of_lab("train", "Train the codec, guides and adapters."),
+for _name, _help in (
+    ("bench", "Compare codecs by rate and metrics."),
+    ("analyze", "Study which tasks compression breaks first."),
+    ("eval", "Ask a multimodal LLM about coded images."),
+    ("train", "Train the codec, guides and adapters."),
 ):
-    main.add_command(_command)
+    main.add_command(LabCommand(_name, _help))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ __all__ = [
     "message_options",
     "model_name",
     "option",
+    "overwrite_option",
     "quality_option",
     "size_limit_option",
     "suffix_conflict",
@@ -166,6 +167,15 @@ def size_limit_option(help: str, default: int = 200) -> Option:
     return option("--size-limit MEGAPIXELS", help, click.IntRange(1), default)
 
 
+overwrite_option = click.option(
+    "--no-overwrite",
+    "overwrite",
+    is_flag=True,
+    callback=lambda ctx, param, given: not given,
+    help="Do not replace existing files.",
+)
+"""``--no-overwrite``, the argument ``overwrite``."""
+
 fit_option = option(
     "--for MODEL fit",
     "Shrink to the size that this model sees. MODEL is a name from cotam models or the model's own, such as "
@@ -259,7 +269,7 @@ def file_options(output: str) -> Option:
     return combine(
         click.argument("inputs", metavar="IN...", nargs=-1, required=True),
         option("-o --output OUT", output),
-        click.option("--no-overwrite", is_flag=True, help="Do not replace existing files."),
+        overwrite_option,
         option(
             "-j --jobs N",
             "Inputs to process at a time. One already uses all processors most of the time: more gain "
@@ -271,13 +281,14 @@ def file_options(output: str) -> Option:
     )
 
 
-STRICT = "Treat notes as errors: fail where something was repaired, left out or grew."
-
-
 def message_options(as_json: str) -> Option:
     """``--strict``, ``--json``, ``--verbose`` and ``--quiet``, which become the argument ``screen``."""
     options = combine(
-        click.option("--strict", is_flag=True, help=STRICT),
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Treat notes as errors: fail where something was repaired, left out or grew.",
+        ),
         click.option("--json", "as_json", is_flag=True, help=as_json),
         click.option("-v", "--verbose", is_flag=True, help="Print a line for each file written."),
         click.option("--quiet", is_flag=True, help="Print nothing but errors."),

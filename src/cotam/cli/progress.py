@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 import click
@@ -11,7 +11,7 @@ import click
 from cotam import files
 from cotam.screen import Report, Screen
 
-__all__ = ["prepare_outputs", "run"]
+__all__ = ["prepare_outputs", "report_skipped", "run"]
 
 
 def run(
@@ -52,8 +52,13 @@ def prepare_outputs(
         raise click.UsageError(str(error)) from error
     if any(target == files.STANDARD for _, target in pairs) and sys.stdout and sys.stdout.isatty():
         raise click.UsageError("standard output is a terminal: give an output with -o, or redirect it")
+    report_skipped(skipped, screen)
+    files.make_folder(output)
+    return pairs
+
+
+def report_skipped(skipped: Mapping[str, str], screen: Screen) -> None:
+    """Report inputs that are left out: input → reason."""
     for source, reason in skipped.items():
         with screen.reporting(source) as report:
             report.note(reason)
-    files.make_folder(output)
-    return pairs

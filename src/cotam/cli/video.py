@@ -218,9 +218,11 @@ def _until_interrupted(frames: Iterator[Any]) -> Iterator[Iterator[Any]]:
 
     def until() -> Iterator[Any]:
         nonlocal waiting
-        while not ended:
+        while True:
             try:
                 waiting = True
+                if ended:
+                    return
                 frame = next(frames)
             except (StopIteration, _Interrupted):
                 return

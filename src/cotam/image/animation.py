@@ -16,9 +16,17 @@ from PIL import Image, ImageFile
 from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.image import png
-from cotam.image.open import READER_ERRORS, TIFF_MAGIC, check_size, is_heic, one_line, opened_image
+from cotam.image.open import (
+    READER_ERRORS,
+    TIFF_MAGIC,
+    Opened,
+    check_size,
+    is_heic,
+    load_pixels,
+    one_line,
+    opened_image,
+)
 from cotam.image.read import Pixels, read_image
-from cotam.image.repair import COMPLETED
 from cotam.image.video import Clip
 
 __all__ = ["Animation", "open_clip"]
@@ -76,11 +84,10 @@ class Animation:
         self._stack = ExitStack()
         self._data = source if isinstance(source, (str, bytes)) else source.read()
         try:
-            opened = self._stack.enter_context(opened_image(self._data))
+            self._opened = self._stack.enter_context(opened_image(self._data))
         except InputError as error:
             raise InputError(str(error) if isinstance(source, str) else f"{name}: {error}") from error
-        self.notes = list(opened.notes)  # what was left out or repaired; reading frames may add more
-        self._image = opened.image
+        self.notes = self._opened.notes  # what was left out or repaired; reading frames may add more
 
     @cached_property
     def seconds(self) -> float:
@@ -100,17 +107,17 @@ class Animation:
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
         """Yield copies of all frames, and their durations in seconds; those of concatenated files, too."""
         first, *others = self._parts()
-        yield from self._loaded_of(self._image, first, notes)
+        yield from self._loaded_of(self._opened, first, notes)
         for part in others:
             try:
                 with opened_image(part) as opened:
-                    yield from self._loaded_of(opened.image, part, notes)
+                    yield from self._loaded_of(opened, part, notes)
             except InputError as error:
                 notes.append(f"a file concatenated to it is left out: {one_line(error)}")
 
     def _parts(self) -> list[bytes]:
         """Return the files that are concatenated, of formats that may be; else one without content."""
-        pattern = _BEGINS.get(self._image.format or "")
+        pattern = _BEGINS.get(self._opened.image.format or "")
         if pattern is None:
             return [b""]
         data = self._data
@@ -121,8 +128,9 @@ class Animation:
         return [data[start:end] for start, end in pairwise([*starts, len(data)])]
 
     def _loaded_of(
-        self, image: Image.Image, data: bytes, notes: list[str]
+        self, opened: Opened, data: bytes, notes: list[str]
     ) -> Iterator[tuple[Image.Image, float]]:
+        image = opened.image
         number = 1 if image.info.get("default_image") else 0  # of an APNG, not part of the animation
         damaged = png.damaged_frame(data) if image.format == "PNG" else None
         found = 0
@@ -130,11 +138,11 @@ class Animation:
             while True:
                 if number == damaged:
                     raise OSError("wrong checksum")
-                if number == 1 and COMPLETED in notes:
+                if number == 1 and opened.one_frame:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
                 check_size(*image.size, self._name)
-                image.load()
+                notes += [f"frame {number} is {text}" for text in load_pixels(image)]
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
         except EOFError:

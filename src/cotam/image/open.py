@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
@@ -34,6 +34,7 @@ __all__ = [
     "check_size",
     "hdr_notes",
     "is_heic",
+    "load_pixels",
     "name_of",
     "one_line",
     "opened_image",
@@ -93,6 +94,7 @@ class Opened:
 
     image: Image.Image  # its header was read, and its pixels if requested
     notes: list[str] = field(default_factory=list)  # what was repaired, one line each
+    one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
 def check_size(width: int, height: int, name: str) -> None:
@@ -139,7 +141,7 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     """
     name = name_of(image)
     if isinstance(image, Image.Image):
-        yield _loaded(image, name) if load else Opened(image)
+        yield Opened(image, _load(image, name) if load else [])
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
         with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
@@ -161,6 +163,7 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
             raise
     opened = _open(io.BytesIO(found.data), name, load)
     opened.notes.append(found.note)
+    opened.one_frame = found.one_frame
     if found.icc_profile:
         opened.image.info["icc_profile"] = found.icc_profile
     return opened
@@ -172,17 +175,25 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
     with as_input_error(name):
         image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
     _scale_transparent_gray(image)
-    notes = _prepared_tiff(cast("TiffImageFile", image)) if image.format == "TIFF" else []
+    notes = hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
     if transfer and transfer[1]:
         image.info.pop("gamma", None)  # cICP comes before gAMA
-    notes += hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
-    if not load:
-        return Opened(image, notes)
-    opened = _loaded(image, name)
-    opened.notes += notes
+    if image.format == "TIFF":
+        from cotam.image.tiff import prepare_tiff
+
+        notes += prepare_tiff(cast("TiffImageFile", image))
+    if load:
+        notes += _load(image, name)
+        at = file.tell()
+        notes += _missing_pixels(image, file, name)
+        file.seek(at)  # for the frames of an animation
+    return Opened(image, notes)
+
+
+def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> list[str]:
+    """Return a note on pixels that Pillow filled in. Raises InputError if too many are missing."""
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
-    at = file.tell()
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
         from cotam.image.png import pixel_damage
 
@@ -190,14 +201,16 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
             raise InputError(f"{name}: cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
-        rows, note = _jpeg_cut(file, suspect) if suspect or "progressive" in image.info else (0, "")
-        if rows > _MAX_MISSING * image.height:
-            raise InputError(f"{name}: cannot be read: {note}")
-        opened.notes += [note] if note else []
+        if suspect or "progressive" in image.info:
+            from cotam.image.repair import jpeg_cut
+
+            rows, note = jpeg_cut(_contents(file), _decode, suspect=suspect)
+            if rows > _MAX_MISSING * image.height:
+                raise InputError(f"{name}: cannot be read: {note}")
+            return [note] if note else []
     elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
-        opened.notes.append(f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing")
-    file.seek(at)  # for the frames of an animation
-    return opened
+        return [f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing"]
+    return []
 
 
 def hdr_notes(transfer: int, effect: str = "and read as if it were sRGB: its colours look pale") -> list[str]:
@@ -218,27 +231,6 @@ def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
         image.info["transparency"] *= 85 if mode == "L;2" else 17
 
 
-def _prepared_tiff(image: TiffImageFile) -> list[str]:
-    """Correct how Pillow reads a TIFF, and return notes.
-
-    Uncompressed planes of 16 bits, one for each channel, are taken by Pillow for planes of 8.
-    """
-    tags = image.tag_v2
-    bits = tags.get(ExifTags.Base.BitsPerSample, ())
-    if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and {*bits} == {16}:
-        order = "L" if tags.prefix == b"II" else "B"
-        image.tile = [
-            tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
-            if tile.codec_name == "raw" and isinstance(tile.args, tuple)
-            else tile
-            for tile in image.tile
-        ]
-    kind = tags.get(ExifTags.Base.NewSubfileType)
-    if isinstance(kind, int) and kind & 1:  # as in raw files of cameras
-        return [f"the first image in it is a preview of another, and has {image.width}×{image.height} pixels"]
-    return []
-
-
 def _last_row_is_zero(image: Image.Image) -> bool:
     """Whether the row that comes last in a PNG may be missing: Pillow begins with zeros."""
     last = image.crop((0, image.height - 1, image.width, image.height))
@@ -256,24 +248,29 @@ def _ends_in_zeros(file: IO[bytes], count: int) -> bool:
     return not any(file.read())
 
 
-def _jpeg_cut(file: IO[bytes], suspect: bool) -> tuple[int, str]:
-    from cotam.image.repair import jpeg_cut
-
-    return jpeg_cut(_contents(file), _decode, suspect=suspect)
-
-
 def _decode(data: bytes) -> NDArray[np.uint8]:
     """Decode the pixels as stored in a file. Raises InputError, OSError, ValueError."""
     with as_input_error(""):
-        return np.asarray(_loaded(_identify(io.BytesIO(data), "", ""), "").image)
+        image = _identify(io.BytesIO(data), "", "")
+        _load(image, "")
+        return np.asarray(image)
 
 
-def _loaded(image: Image.Image, name: str) -> Opened:
-    """Check the size, then decode the pixels."""
+def _load(image: Image.Image, name: str) -> list[str]:
+    """Check the size, then decode the pixels, and return a note on damage that Pillow ignores."""
     check_size(*image.size, name)
     with as_input_error(name):
-        image.load()
-    return Opened(image)
+        return load_pixels(image)
+
+
+def load_pixels(image: Image.Image) -> list[str]:
+    """Decode the pixels of an image, and return a note on damage that Pillow ignores."""
+    if image.format == "TIFF":
+        from cotam.image.tiff import load_tiff
+
+        return load_tiff(image)
+    image.load()
+    return []
 
 
 def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from typing import NamedTuple
 
 __all__ = [
@@ -63,8 +64,11 @@ def join_chunks(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def raw_size(header: bytes) -> int:
-    """Return the bytes of all filtered rows; 0 if the header is not valid."""
+def raw_size(chunks: list[Chunk]) -> int:
+    """Return the bytes of all filtered rows; 0 if there is no valid header."""
+    header = next((chunk.body for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
+    if header is None:
+        return 0
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS.get(colour, 0)
     if not interlaced:
@@ -85,20 +89,7 @@ def pixel_damage(data: bytes) -> str:
     chunks, _ = split_chunks(data)
     if any(chunk.kind == b"IDAT" and not chunk.valid for chunk in chunks):
         return "damaged: wrong checksum in IDAT"
-    return "truncated: rows are missing" if _lacks_rows(chunks) else ""
-
-
-def _lacks_rows(chunks: list[Chunk]) -> bool:
-    header = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IHDR")
-    rest = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
-    inflater, size = zlib.decompressobj(), raw_size(header) if len(header) == 13 else 0
-    try:
-        while size and rest and not inflater.eof:
-            size -= len(inflater.decompress(rest, min(size, _INFLATE_STEP)))
-            rest = inflater.unconsumed_tail
-    except zlib.error:
-        return False
-    return size > 0
+    return "" if whole_stream(chunks, trusted=True) else "truncated: rows are missing"
 
 
 def damaged_frame(data: bytes) -> int | None:
@@ -112,22 +103,20 @@ def damaged_frame(data: bytes) -> int | None:
     return None
 
 
-def whole_stream(stream: bytes, size: int, *, trusted: bool) -> bytes | None:
-    """Return the zlib stream with a correct checksum; None if it gives fewer bytes than ``size``.
+def whole_stream(chunks: list[Chunk], *, trusted: bool) -> bytes | None:
+    """Return the zlib stream of the pixels with a correct checksum; None if rows are missing.
 
-    If the checksums of its chunks are wrong, that is unless ``trusted``, its own must be right.
+    If the checksums of its chunks are wrong, that is unless ``trusted``, its own must be right. A stream that
+    gives more is not inflated to its end: it is returned as it is, if ``trusted``.
     """
-    if size < 1 or len(stream) < 3:
+    stream, size = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT"), raw_size(chunks)
+    if not size:
         return None
     inflater, checksum, count, rest = zlib.decompressobj(-15), 1, 0, stream[2:]
-    try:
-        while rest and not inflater.eof:
-            part = inflater.decompress(rest, _INFLATE_STEP)
+    with suppress(zlib.error):
+        while rest and count <= size and not inflater.eof:
+            part = inflater.decompress(rest, min(_INFLATE_STEP, size + 1 - count))
             checksum, count, rest = zlib.adler32(part, checksum), count + len(part), inflater.unconsumed_tail
-            if not part and not rest:
-                break
-    except zlib.error:
-        return None
     stated = inflater.unused_data[:4]
     if count < size or not (trusted or (inflater.eof and stated == struct.pack(">I", checksum))):
         return None

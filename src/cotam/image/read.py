@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,8 @@ def read_image(
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a truncated JPEG
     with an end marker or zeros at its end: libjpeg fills in its missing rows or details, and a note says so.
     It is refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes unnoticed.
+    A TIFF with damaged fax data (CCITT) is read, with a note if libtiff reports the damage: it does for most
+    in Group 4, but on Windows its reports are not accessible.
 
     Parameters
     ----------
@@ -130,13 +133,11 @@ def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white
     return read_with_notes(image, background=background).pixels
 
 
-def outline(image: ImageInput, limit: int = MAX_PIXELS) -> tuple[int, int, bool]:
+def outline(image: PathInput | FileBytes, limit: int = MAX_PIXELS) -> tuple[int, int, bool]:
     """Return width and height of the upright image, and whether it is stored so. Raises as `read_image`.
 
     An image of more than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
     """
-    if isinstance(image, np.ndarray):
-        return image.shape[1], image.shape[0], True
     with opened_image(image) as opened, as_input_error(name_of(image)):
         width, height = opened.image.size
         orientation = orientation_of(opened.image) if width * height <= limit else 1
@@ -162,11 +163,9 @@ def _check_array(array: np.ndarray) -> np.ndarray:
 
 
 def _read_colour(background: tuple[int, int, int] | str) -> tuple[int, int, int]:
-    accepted = "three values 0…255, a colour name or #rrggbb"
-    try:
+    colour: tuple[int, ...] = ()
+    with suppress(TypeError, ValueError):
         colour = ImageColor.getrgb(background) if isinstance(background, str) else tuple(background)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"background {background!r}: expected {accepted}") from error
     if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
-        raise InputError(f"background {background!r}: expected {accepted}")
+        raise InputError(f"background {background!r}: expected three values 0…255, a colour name or #rrggbb")
     return colour

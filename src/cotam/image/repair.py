@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
-__all__ = ["COMPLETED", "Repaired", "jpeg_cut", "repaired"]
-
-COMPLETED = "the end of the file is missing, but all pixels are there"
-"""Note on a file to which data were appended: of its frames, only the first is whole."""
+__all__ = ["Repaired", "jpeg_cut", "repaired"]
 
 _MAX_RAW = 9 * MAX_PIXELS
 """Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
@@ -42,6 +39,7 @@ class Repaired:
     data: bytes  # to be read by Pillow
     note: str  # what was wrong and what is left out, in one line
     icc_profile: bytes | None = None  # if ``data`` cannot hold it
+    one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
 def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
@@ -76,7 +74,8 @@ def _completed(
         if first is not None and not np.array_equal(first, pixels):
             return None
         first, completed = pixels, data + ending
-    return Repaired(completed, COMPLETED)
+    note = "the end of the file is missing, but all pixels are there"
+    return Repaired(completed, note, one_frame=True)
 
 
 # JPEG
@@ -173,12 +172,10 @@ def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspe
 def _png(data: bytes) -> Repaired | None:
     """Rebuild a PNG from the chunks for pixels, orientation, XMP and animation, with correct checksums."""
     chunks, ended = png.split_chunks(data)
-    pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
-    header = next((chunk for chunk in chunks if chunk.kind == b"IHDR" and len(chunk.body) == 13), None)
     damaged = {chunk.kind for chunk in chunks if not chunk.valid}
-    if header is None or b"PLTE" in damaged or (size := png.raw_size(header.body)) > _MAX_RAW:
+    if b"PLTE" in damaged or png.raw_size(chunks) > _MAX_RAW:
         return None
-    stream = png.whole_stream(pixels, size, trusted=not damaged & {b"IHDR", b"IDAT"})
+    stream = png.whole_stream(chunks, trusted=not damaged & {b"IHDR", b"IDAT"})
     if stream is None:
         return None
     animated = not damaged & _ANIMATION and (ended or chunks[-1].kind != b"fdAT")
@@ -190,39 +187,32 @@ def _png(data: bytes) -> Repaired | None:
             pixels_written = True
         elif chunk.kind in (b"IHDR", b"PLTE") or (chunk.kind in _ANIMATION and animated):
             kept.append((chunk.kind, chunk.body))
-        elif chunk.kind == b"iCCP" and (found := _profile(chunk.body)):
-            profile = profile or found
-        elif chunk.valid and _is_kept(chunk):
+        elif chunk.kind == b"iCCP" and (found := png.inflated(chunk.body.partition(b"\0")[2][1:])):
+            profile = profile or found  # its stream has a checksum of its own
+        elif chunk.valid and (
+            chunk.kind in (b"tRNS", b"eXIf") or len(chunk.body) == _COLOUR_BYTES.get(chunk.kind)
+        ):
             kept.append((chunk.kind, chunk.body))
         elif chunk.valid and chunk.kind == b"iTXt" and (xmp := _xmp(chunk.body)):
             kept.append((b"iTXt", xmp))
-        elif chunk.kind not in (b"IEND", b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
+        elif chunk.kind not in (b"gAMA", b"cHRM", b"sRGB", b"bKGD", b"pHYs", b"tIME"):
             left_out.add(chunk.kind)
     return Repaired(png.join_chunks(kept), _png_note(damaged, left_out, ended), profile)
 
 
-def _is_kept(chunk: png.Chunk) -> bool:
-    return chunk.kind in (b"tRNS", b"eXIf") or len(chunk.body) == _COLOUR_BYTES.get(chunk.kind)
-
-
 def _png_note(damaged: set[bytes], left_out: set[bytes], ended: bool) -> str:
-    def names(kinds: set[bytes]) -> str:
-        return ", ".join(sorted(kind.decode("ascii", "replace") for kind in kinds))
-
     parts = []
     if damaged:
-        parts.append(f"wrong checksum in {names(damaged)}")
+        parts.append(f"wrong checksum in {_names(damaged)}")
     if left_out:
-        parts.append(f"read without {names(left_out)}")
+        parts.append(f"read without {_names(left_out)}")
     if not ended:
         parts.append("the end of the file is missing")
     return f"{'; '.join(parts) or 'its metadata are larger than Pillow reads'}; all pixels are there"
 
 
-def _profile(body: bytes) -> bytes | None:
-    """Return the ICC profile of an iCCP chunk; None if its own checksum is wrong."""
-    _, _, packed = body.partition(b"\0")
-    return png.inflated(packed[1:])
+def _names(kinds: set[bytes]) -> str:
+    return ", ".join(sorted(kind.decode("ascii", "replace").strip() for kind in kinds))
 
 
 def _xmp(body: bytes) -> bytes | None:
@@ -260,6 +250,5 @@ def _webp(data: bytes) -> Repaired | None:
     rebuilt = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
     if rebuilt == data:
         return None
-    names = ", ".join(sorted(kind.decode("ascii", "replace").strip() for kind in left_out))
-    without = f"read without {names}" if names else "its size is wrong"
+    without = f"read without {_names(left_out)}" if left_out else "its size is wrong"
     return Repaired(rebuilt, f"the file is cut or damaged: {without}; the pixels are there")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 from cotam.errors import InputError
@@ -61,8 +60,13 @@ def sample_frames(
     rate = max(max_frames - 1, 1) / length if spread else fps  # type: ignore[operator]
     count = 0  # of the frames taken
     sample = 0  # the next time is sample / rate
-    end_of_last = partial(_end_of_last, length=math.inf if spread else length)
-    for seconds, get, until in _with_ends(frames, end_of_last, advance):
+    for seconds, get, following in _with_following(frames, advance):
+        if following is not None:
+            until = following - _ROUNDED
+        elif spread:
+            until = math.inf
+        else:
+            until = seconds + _ROUNDED if length is None or length < seconds else max(length - 1e-3, 1e-3)
         if rate is not None and sample / rate >= until:
             continue
         if rate is not None and math.isfinite(until):
@@ -75,32 +79,25 @@ def sample_frames(
         yield seconds, image
         count += 1
         if count == max_frames:
-            if not length and until != end_of_last(seconds):
+            if not length and following is not None:
                 note(
                     f"the first {max_frames} frames are taken, up to {seconds:.1f} s: the length is not known"
                 )
             return
 
 
-def _with_ends(
-    frames: Iterable[Frame], end_of_last: Callable[[float], float], advance: Callable[[float], None]
-) -> Iterator[tuple[float, Callable[[], Any], float]]:
-    """Yield each frame with the time at which it stops being visible."""
+def _with_following(
+    frames: Iterable[Frame], advance: Callable[[float], None]
+) -> Iterator[tuple[float, Callable[[], Any], float | None]]:
+    """Yield each frame with the seconds of the next one; None for the last."""
     shown: Frame | None = None
     for frame in frames:
         advance(frame[0])
         if shown:
-            yield *shown, frame[0] - _ROUNDED
+            yield *shown, frame[0]
         shown = frame
     if shown:
-        yield *shown, end_of_last(shown[0])
-
-
-def _end_of_last(seconds: float, length: float | None) -> float:
-    """Return the end of the last frame: that of the clip, or just after its own time."""
-    if length is None or length < seconds:
-        return seconds + _ROUNDED
-    return max(length - 1e-3, 1e-3)
+        yield *shown, None
 
 
 def scale_to_first(

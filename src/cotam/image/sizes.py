@@ -78,13 +78,10 @@ class GptTiles:
 
     base: int
     each: int
-    longest: int = 2048
-    shortest: int = 768
-    tile: int = 512
 
     def see(self, width: int, height: int) -> Seen:
-        size = _fit_box(width, height, self.longest, self.shortest)
-        return Seen(size, self.base + self.each * _cells(size, self.tile))
+        size = _fit_box(width, height, 2048, 768)
+        return Seen(size, self.base + self.each * _cells(size, 512))
 
 
 @dataclass(frozen=True)
@@ -94,16 +91,16 @@ class GptPatches:
     longest: int
     budget: int
     times: float
-    patch: int = 32
 
     def see(self, width: int, height: int) -> Seen:
+        patch = 32
         size = width, height = _fit_box(width, height, self.longest)
-        if _cells(size, self.patch) > self.budget:
-            shrink = self.patch * math.sqrt(self.budget / (width * height))
-            across, down = width * shrink / self.patch, height * shrink / self.patch
+        if _cells(size, patch) > self.budget:
+            shrink = patch * math.sqrt(self.budget / (width * height))
+            across, down = width * shrink / patch, height * shrink / patch
             shrink *= min(max(1, math.floor(across)) / across, max(1, math.floor(down)) / down)
             size = max(1, math.floor(width * shrink + 1e-6)), max(1, math.floor(height * shrink + 1e-6))
-        return Seen(size, math.ceil(_cells(size, self.patch) * self.times - 1e-6))
+        return Seen(size, math.ceil(_cells(size, patch) * self.times - 1e-6))
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,6 @@ class ClaudePatches:
 
     longest: int
     budget: int
-    patch: int = 28
 
     def see(self, width: int, height: int) -> Seen:
         long, short = max(width, height), min(width, height)
@@ -123,12 +119,12 @@ class ClaudePatches:
         low, high = 1, min(long, self.longest)
         while low < high:
             middle = (low + high + 1) // 2
-            if _cells(sized(middle), self.patch) <= self.budget:
+            if _cells(sized(middle), 28) <= self.budget:
                 low = middle
             else:
                 high = middle - 1
         size = sized(low) if low < long else (long, short)
-        tokens = _cells(size, self.patch)
+        tokens = _cells(size, 28)
         return Seen(size if width >= height else (size[1], size[0]), tokens)
 
 
@@ -138,11 +134,10 @@ class GeminiCrops:
 
     longest: int
     each: int
-    small: int = 384
 
     def see(self, width: int, height: int) -> Seen:
         size = width, height = _fit_box(width, height, self.longest)
-        if max(size) <= self.small:
+        if max(size) <= 384:
             return Seen(size, self.each)
         crop = min(768, max(256, math.floor(min(size) / 1.5)))
         return Seen(size, self.each * _cells(size, crop))
@@ -165,19 +160,16 @@ class PatchRows:
 
 @dataclass(frozen=True)
 class NativePatches:
-    """Kimi: shrink to a patch budget and pad to blocks of ``merge`` × ``merge`` patches, each a token."""
+    """Kimi: shrink to a budget of patches of 14 pixels, and pad to blocks of 2 × 2, each a token."""
 
     budget: int
-    patch: int = 14
-    merge: int = 2
-    most_per_side: int = 512
 
     def see(self, width: int, height: int) -> Seen:
-        longest = self.most_per_side * self.patch
-        patches = max(1, width // self.patch) * max(1, height // self.patch)
+        longest = 512 * 14  # at most 512 patches a side
+        patches = max(1, width // 14) * max(1, height // 14)
         scale = min(1.0, math.sqrt(self.budget / patches), longest / height, longest / width)
         size = min(longest, max(1, int(width * scale))), min(longest, max(1, int(height * scale)))
-        return Seen(size, _cells(size, self.patch * self.merge))
+        return Seen(size, _cells(size, 28))
 
 
 # Rules that round sides to multiples

@@ -26,13 +26,13 @@ class Timeline:
 
     def __init__(
         self,
-        time_base: Fraction | None,
+        time_base: Fraction,
         start: int | None,
         rate: Fraction | float | None,
         *,
         close_gaps: bool = False,
     ) -> None:
-        self._unit = float(time_base or 0)
+        self._unit = float(time_base)
         self._offset = None if start is None else -start * self._unit
         self._rate, self._close_gaps = float(rate or 0), close_gaps
         self._begin = 0.0  # of the part since timestamps started anew

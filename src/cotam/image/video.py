@@ -71,7 +71,7 @@ class Clip:
     ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
-        self._timeline, self._damage = Timeline(None, None, None), Damage()
+        self._damage = Damage()
         self._own_notes: list[str] = []
         self._container_notes = self._inspected()
         self._open()
@@ -95,6 +95,7 @@ class Clip:
         if _has_alpha(self._stream) and not self._holds_images():
             self._own_notes.append("its transparency is ignored")
         self._stream.thread_type = "AUTO"
+        self._timeline = self._new_timeline(self._stream.start_time)
         self._matrix = (1, 0, 0, 1)
 
     def _chosen(self) -> Any:
@@ -155,7 +156,7 @@ class Clip:
         """
         if not self._can_be_read_twice():
             return self.stated_seconds
-        timeline = Timeline(self._stream.time_base, None, self._rate(), close_gaps=self._closes_gaps())
+        timeline = self._new_timeline(None)
         for packet in self._packets(Damage()):
             if packet.size:
                 timeline.place(packet.pts if packet.dts is None else packet.dts, packet.duration)
@@ -164,6 +165,9 @@ class Clip:
             self._source.seek(0)
         self._open()
         return timeline.end or self.stated_seconds
+
+    def _new_timeline(self, start: int | None) -> Timeline:
+        return Timeline(self._stream.time_base, start, self._rate(), close_gaps=self._closes_gaps())
 
     def _rate(self) -> Any:
         """Frames per second by the headers of the stream; None if they do not state them."""
@@ -178,11 +182,9 @@ class Clip:
         Pixels are upright, uint8 (H, W, 3). Damaged frames are left out with those that may be predicted from
         them, until the next key frame or for 2 seconds. Raises InputError if no frame can be decoded.
         """
-        stream, damage = self._stream, self._damage
-        timeline = Timeline(stream.time_base, stream.start_time, self._rate(), close_gaps=self._closes_gaps())
-        self._timeline, count = timeline, 0
+        damage, timeline, count = self._damage, self._timeline, 0
         if self._holds_images():
-            yield from self._images(timeline)
+            yield from self._images()
             return
         for frame in self._decoded(damage):
             seconds = timeline.place(frame.pts, frame.duration)
@@ -203,13 +205,13 @@ class Clip:
         is_split = form in {"image2", "mjpeg"} or form.endswith("_pipe")
         return is_split and self._stream.codec_context.name in _STILL_CODECS
 
-    def _images(self, timeline: Timeline) -> Iterator[tuple[float, Callable[[], Pixels]]]:
+    def _images(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
         """Yield images that FFmpeg splits and Pillow decodes: PyAV hides a mirrored EXIF orientation."""
         packets = (packet for packet in self._packets(self._damage) if packet.size)
         for number, packet in enumerate(packets):
             if number == 1:
                 self._own_notes.append(f"it states no frame rate: taken as {self._rate()} frames a second")
-            seconds = timeline.place(packet.pts, packet.duration)
+            seconds = self._timeline.place(packet.pts, packet.duration)
             yield seconds, partial(self._image, bytes(packet), seconds)
 
     def _image(self, data: bytes, seconds: float) -> Pixels:
