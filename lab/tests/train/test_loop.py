@@ -5,9 +5,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from tiny import CODEC, codec
 
 from cotam_lab.nets.codec import Codec
+from cotam_lab.train import loop
 from cotam_lab.train.batches import PackBatches
 from cotam_lab.train.checkpoints import Average
 from cotam_lab.train.data import Crops
@@ -74,6 +76,24 @@ def test_only_the_part_that_is_asked_for_learns(part, crops, tmp_path):
     assert changed
     assert all(name.startswith("adapter.") == (part == "adapter") for name in changed)
     assert any(name.startswith(HYPER) for name in changed) == (part == "codec")
+
+
+@pytest.fixture
+def accelerate_anew():
+    """Let a test choose a precision, which accelerate keeps for the process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("accelerate_anew")
+@pytest.mark.parametrize("float32", [True, False])
+def test_bf16_is_used_where_it_is_faster_unless_float32_is_asked_for(float32, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "bf16_pays", lambda device: True)
+    seen, network = set(), codec()
+    network.analysis.leave.register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
+    train(network, PackBatches(crops, SCHEDULE), tmp_path / "run", SCHEDULE, float32=float32)
+    assert seen == {torch.float32 if float32 else torch.bfloat16}
 
 
 def test_rate_rises_then_falls_to_zero():

@@ -102,6 +102,7 @@ def pack_command(folders: tuple[str, ...], out: Path, hold_out: tuple[str, ...])
     show_default=True,
     help="Part to train; the rest is frozen. transforms: all but the coding of hyper latents.",
 )
+@click.option("--float32", is_flag=True, help="Do not train in bf16: for the last steps of a set.")
 @teacher_option
 @text_share_option
 @click.option(
@@ -119,6 +120,7 @@ def codec_command(
     log_every: int,
     objective: str,
     part: Part,
+    float32: bool,
     teacher: str,
     **schedule: float,
 ) -> None:
@@ -143,6 +145,7 @@ def codec_command(
         plan,
         loss=loss_of(objective, teacher),
         part=part,
+        float32=float32,
         minutes=minutes,
         log_every=log_every,
     )

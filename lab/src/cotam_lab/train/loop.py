@@ -45,9 +45,11 @@ def _trains(part: Part, name: str) -> bool:
 class _Run:
     """Network, optimiser and running average of one run, and the files in its folder."""
 
-    def __init__(self, model: Any, folder: Path, schedule: Schedule, loss: Loss, part: Part) -> None:
+    def __init__(
+        self, model: Any, folder: Path, schedule: Schedule, loss: Loss, part: Part, *, float32: bool
+    ) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        precision: Any = "bf16" if bf16_pays(device) else "no"
+        precision: Any = "bf16" if bf16_pays(device) and not float32 else "no"
         self.accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
         self.folder, self.schedule, self.loss, self.part = folder, schedule, loss, part
         if isinstance(loss, torch.nn.Module):
@@ -146,6 +148,7 @@ def train(
     *,
     loss: Loss = rate_distortion,
     part: Part = "codec",
+    float32: bool = False,
     minutes: float | None = None,
     log_every: int = 100,
     save_minutes: float = 5.0,
@@ -153,12 +156,13 @@ def train(
     """Train until ``schedule.steps`` or for ``minutes``, continuing from ``folder/checkpoint.pt`` if it exists.
 
     ``model`` has the interface of `Codec`. ``part`` "codec" trains all parameters except ``adapter``, "transforms" all
-    but these and `HYPER`, "adapter" only ``adapter``. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
+    but these and `HYPER`, "adapter" only ``adapter``. ``float32`` keeps `model` from bf16, whose rounding errors
+    in plain areas it would learn to cancel. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
     the loss since the last row, and "mpx", megapixels per second.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """
-    run = _Run(model, folder, schedule, loss, part)
+    run = _Run(model, folder, schedule, loss, part, float32=float32)
     stops: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: stops.append(True))
     started = saved = row_began = time.monotonic()

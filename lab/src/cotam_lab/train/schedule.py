@@ -15,7 +15,7 @@ class Schedule:
     ----------
     steps : number of steps
     batch : crops per step, over all processes
-    warmup : steps in which the learning rate rises linearly
+    warmup : steps in which the learning rate rises linearly, at most an eighth of all
     decay : last share of the steps, in which it falls linearly to zero
     learning_rate : largest learning rate of Adam
     rounded_from : share of the run after which the rate is that of rounded, not noisy, residuals
@@ -37,4 +37,4 @@ class Schedule:
     def factor(self, step: int) -> float:
         """Return the learning rate of a step relative to the full one."""
         left = (self.steps - step) / max(1.0, self.steps * self.decay)
-        return min(1.0, (step + 1) / self.warmup, left)
+        return min(1.0, (step + 1) / min(self.warmup, self.steps / 8), left)
