@@ -22,9 +22,8 @@ from cotam.codec.rate import largest_within, level_costs
 from cotam.codec.tiling import Tile, pad, paste, tiles, whole_cells
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
-from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
+from cotam.format.header import MAX_QUALITY, File, Header, Kind
 from cotam.format.level_map import LIMIT, check_levels
-from cotam.format.metadata import write_boxes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
 __all__ = ["Codec", "Quantised"]
@@ -90,7 +89,8 @@ class Codec(PayloadCoder):
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
-        fixed = HEADER_BYTES // 3 + len(write_boxes(metadata or {}))
+        header = Header(grid.width, grid.height, 0, weights=self.weights.short_hash)
+        fixed = len(File(header, b"", metadata or {}).data)
 
         def encode_at(quality: int) -> File:
             quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
@@ -145,7 +145,7 @@ class Codec(PayloadCoder):
         With ``keep_values`` the dequantised latents, 4 bytes per pixel, are returned too. Raises InputError
         if offsets are out of range.
         """
-        z, y = self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16)
+        z, y = self.hyper.quantise(hyper, quality), np.empty(latents.shape, np.int16)
         if skip_mask is not None:
             z[:, skip_mask] = 0
         symbols = Symbols(grid, quality, None, z, y, skip_mask)
@@ -183,17 +183,12 @@ class Codec(PayloadCoder):
     def estimate_bits(self, hyper: np.ndarray, quality: int, grid: Grid) -> float:
         """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
-        symbols = Symbols(grid, quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
+        symbols = Symbols(grid, quality, None, self.hyper.quantise(hyper, quality), np.empty(0, np.int16))
         bits = tables.bits(*self.hyper.residuals(symbols.z, quality))
         for tile in tiles(*grid.cells, SCALES_HALO):
             used = np.bincount(self.table_index(symbols, tile).reshape(-1), minlength=len(tables.halves))
             bits += float(used @ tables.entropies)
         return bits
-
-    def _round_hyper(self, hyper: np.ndarray, quality: int) -> np.ndarray:
-        """Return the symbols of hyper latents, int16 in ±127."""
-        step = self.weights.z_multipliers[quality][:, None, None] / 4096
-        return np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
 
     def write(self, symbols: Symbols, index: np.ndarray, metadata: Mapping[str, bytes]) -> File:
         """Write the file of some symbols; ``index``, uint8 (M, h, w), is the table of each latent."""
