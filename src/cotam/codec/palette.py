@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
+from cotam.codec.planes import expand
 
 __all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "reduce_colours"]
 
@@ -115,7 +116,7 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return `Colours.pixel_weights`, given `contrast_weights` and the lengths of runs of one colour."""
-    weights = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+    weights = expand(blocks, BLOCK, (height, width))
     weights /= weights.mean(dtype=np.float64)
     plain = (np.minimum(lengths, _PLAIN_RUN) * np.float32(COARSE_WORTH / _PLAIN_RUN)).astype(np.float32)
     weights += plain.repeat(lengths).reshape(height, width)
