@@ -261,7 +261,13 @@ class Codec(PayloadCoder):
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
         for tile in tiles(*symbols.grid.cells, _CONTEXT_HALO):
-            paste(values, self._dequantise_tile(symbols, tile), tile)
+            residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
+            inputs = self._context_inputs(symbols, tile) | {
+                "index": np.zeros(residuals.shape, np.uint8),
+                "values": residuals,
+                "given": np.ones(1, np.float32),
+            }
+            paste(values, self.runner("context", inputs)[1][0], tile)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
     def synthesise(self, latents: Latents, grid: Grid, view: View) -> np.ndarray:
@@ -278,16 +284,6 @@ class Codec(PayloadCoder):
             target = pixels[tile.core(64)]
             target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
         return pixels
-
-    def _dequantise_tile(self, symbols: Symbols, tile: Tile) -> np.ndarray:
-        """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""
-        residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
-        inputs = self._context_inputs(symbols, tile) | {
-            "index": np.zeros(residuals.shape, np.uint8),
-            "values": residuals,
-            "given": np.ones(1, np.float32),
-        }
-        return self.runner("context", inputs)[1][0]
 
     def _context_inputs(self, symbols: Symbols, tile: Tile) -> dict[str, np.ndarray]:
         return {
