@@ -363,7 +363,6 @@ def test_frames_follow_each_other_in_the_index() -> None:
     entries = read_index(CODED).entries
     assert all(a.start + a.size == b.start for a, b in pairwise(entries))
     assert entries[0].key
-    assert entries[0].intra
 
 
 @pytest.mark.parametrize("frame", [picture(16, 16), (picture(16, 16),), 3.0])

@@ -42,14 +42,14 @@ def test_large_maps_come_back_after_the_counts_were_halved(shape: tuple[int, int
 
 
 def test_the_coder_goes_on_where_the_map_ends() -> None:
-    levels, writer = level_map(300, 500), SymbolWriter(NO_TABLES)
-    writer.put_uint16(1)
+    levels, writer = level_map(300, 500), SymbolWriter(NO_TABLES, 65_535)
+    writer.put_checkpoint()
     write_map(writer, LEVEL_MAP, levels)
-    writer.put_uint16(65_535)
-    reader = SymbolReader(NO_TABLES, writer.finish())
-    assert reader.get_uint16() == 1
+    writer.put_checkpoint()
+    reader = SymbolReader(NO_TABLES, writer.finish(), 65_535)
+    reader.compare_checkpoint()
     assert np.array_equal(read_map(reader, LEVEL_MAP, *levels.shape), levels)
-    assert reader.get_uint16() == 65_535
+    reader.compare_checkpoint()
 
 
 @pytest.mark.parametrize("level", [-LIMIT, -1, 0, 3, LIMIT])

@@ -64,7 +64,7 @@ def test_an_index_in_the_place_of_a_frame() -> None:
     start = read_index(CODED).entries[0].start
     empty = with_index(b"", 0, b"")
     data = with_index(CODED[:start] + empty, 1, b"\x03\0" + varint(len(empty)))
-    with pytest.raises(DamagedError, match="does not fit"):
+    with pytest.raises(DamagedError, match="frame 0 is not where it should be"):
         cotam.open_sequence(data)[0]
 
 

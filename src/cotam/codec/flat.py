@@ -122,10 +122,10 @@ def better(first: Coded, second: Coded, quality: int | None) -> Coded:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The kinds of payload to make, and the palettes to try (`cotam.codec.palette.TRIALS`)."""
+    """The payloads to make of an image."""
 
-    kinds: set[Kind]
-    trials: Sequence[tuple[int, float]]
+    trials: Sequence[tuple[int, float]]  # palettes to try, of `TRIALS`; empty for no lossless payload
+    av1: bool
 
 
 class FlatCoder:
@@ -178,7 +178,7 @@ class FlatCoder:
             if length <= size:
                 best, low = coded, quality
             elif coded.file.kind is Kind.LOSSLESS and self._has_av1:
-                choice = _Choice({Kind.AV1}, ())  # palettes do not follow the curve
+                choice = _Choice((), av1=True)  # palettes do not follow the curve
                 continue
             else:
                 high = quality
@@ -199,34 +199,32 @@ class FlatCoder:
 
     def _choose(self, quality: int) -> _Choice:
         """Choose the payloads that may be best at a quality."""
-        trials = _FAST_TRIALS if self._effort == "fast" else TRIALS
-        kinds = {Kind.LOSSLESS} if self._has_palette else set()
-        enough = _FAST_COLOURS if self._effort == "fast" else _ALWAYS_EXACT
-        if self._has_av1 and (not kinds or has_more_colours(self._pixels, enough)):
-            kinds.add(Kind.AV1)
-        if len(kinds) < 2:  # with none, `_encode` fails
-            return _Choice(kinds, trials)
-        if self._effort == "fast":
-            return _Choice({Kind.AV1}, trials)
+        if not self._has_palette:
+            return _Choice((), av1=True)
+        fast = self._effort == "fast"
+        few_colours = not has_more_colours(self._pixels, _FAST_COLOURS if fast else _ALWAYS_EXACT)
+        if few_colours or not self._has_av1:
+            return _Choice(_FAST_TRIALS if fast else TRIALS, av1=False)
+        if fast:
+            return _Choice((), av1=True)
         if self._sample is self:
-            return _Choice(kinds, trials)
+            return _Choice(TRIALS, av1=True)
         return self._sample._choose_for_whole(quality, self._speed)
 
     def _choose_for_whole(self, quality: int, speed: int) -> _Choice:
         """Choose the payloads for the image of which this is a sample; ``speed`` is that of its AV1."""
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
-            return _Choice({Kind.AV1}, ())
+            return _Choice((), av1=True)
         with ThreadPoolExecutor(1) as beside:
             drafted = beside.submit(lambda: self._av1(quality, DRAFT_SPEED).cost(target))
             found = self._few_colours(quality, TRIALS)
             if found is None:
-                return _Choice({Kind.AV1}, ())
+                return _Choice((), av1=True)
             palette, trial = found
             cost = palette.cost(target)  # before waiting for the draft
             lead = math.log(drafted.result() / _DRAFT_RATIO[speed] / cost)
-        kinds = {Kind.LOSSLESS if lead > 0 else Kind.AV1}
-        return _Choice({Kind.LOSSLESS, Kind.AV1} if abs(lead) < _CLEAR_LEAD else kinds, (trial,))
+        return _Choice((trial,) if lead > -_CLEAR_LEAD else (), av1=lead < _CLEAR_LEAD)
 
     def _draft_curve(self, size: float) -> SizeCurve:
         """Estimate file sizes near ``size`` bytes by drafts of the sample as AV1."""
@@ -257,7 +255,7 @@ class FlatCoder:
 
     def _encode(self, quality: int, choice: _Choice) -> Coded:
         """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
-        if choice.kinds == {Kind.LOSSLESS, Kind.AV1}:
+        if choice.trials and choice.av1:
             with ThreadPoolExecutor(1) as beside:
                 av1 = beside.submit(self._av1, quality, self._speed)
                 palette = self._palette(quality, choice.trials)
@@ -265,8 +263,7 @@ class FlatCoder:
                     return av1.result()
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
-        palette = self._palette(quality, choice.trials) if Kind.LOSSLESS in choice.kinds else None
-        if palette:
+        if choice.trials and (palette := self._palette(quality, choice.trials)):
             return palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")

@@ -75,6 +75,11 @@ class HyperCoder:
             symbols[mask], tables[mask] = (z - mean)[mask], index[mask]
         return symbols, tables
 
+    def quantise(self, hyper: np.ndarray, quality: int) -> np.ndarray:
+        """Return the symbols, int16 in ±`SYMBOL_LIMIT`, of hyper latents float32 (Z, h, w)."""
+        step = self.weights.z_multipliers[quality][:, None, None] / 4096
+        return np.rint(np.clip(hyper / step, -SYMBOL_LIMIT, SYMBOL_LIMIT)).astype(np.int16)
+
     def dequantise(self, z: np.ndarray, quality: int) -> np.ndarray:
         """Return round(symbol · multiplier / 256): integers in ±255 as float32, exact, of any (Z, h, w)."""
         scaled = z.astype(np.float32) * self.weights.z_multipliers[quality][:, None, None] / 256

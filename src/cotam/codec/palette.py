@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
+from cotam.codec.planes import expand
 
 __all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "reduce_colours"]
 
@@ -44,7 +45,7 @@ _PLAIN_RUN = 8
 _LARGEST_PALETTE = max(size for size, _ in TRIALS)
 _QUANTISER_ROUNDS = 6
 _SMOOTHING_PASSES = 2
-_BISECTION_STEPS = 7
+_BISECTION_STEPS = 6
 _LOG2_TRADES = (-2.0, 14.0)
 """Range of log2 of the squared error that a bit is worth, for bisection."""
 
@@ -115,7 +116,7 @@ def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return `Colours.pixel_weights`, given `contrast_weights` and the lengths of runs of one colour."""
-    weights = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]
+    weights = expand(blocks, BLOCK, (height, width))
     weights /= weights.mean(dtype=np.float64)
     plain = (np.minimum(lengths, _PLAIN_RUN) * np.float32(COARSE_WORTH / _PLAIN_RUN)).astype(np.float32)
     weights += plain.repeat(lengths).reshape(height, width)
@@ -145,7 +146,7 @@ def reduce_colours(
     found: set[tuple[int, float]] = set()
     for size, share in trials:
         palette = quantiser.best(size, max_error * share)
-        if palette is None or any(palette is one for one in palettes):
+        if palette is None or palette in palettes:
             continue
         palettes.append(palette)
         pixels, error = _smooth(colours, palette, max_error)
@@ -160,7 +161,7 @@ def can_reduce(colours: Colours, max_error: float) -> bool:
     return _Quantiser(colours).palette(_LOG2_TRADES[0], size).error <= max_error * share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Palette:
     """A palette for the colours of an image."""
 
@@ -181,16 +182,16 @@ class _Quantiser:
     def best(self, size: int, max_error: float) -> _Palette | None:
         """Return the cheapest palette within an error, by bisection of the worth of a bit."""
         low, high = _LOG2_TRADES
-        best = None
-        for step in range(_BISECTION_STEPS):
-            trade = low if step == 0 else (low + high) / 2
-            palette = self.palette(trade, size)
+        best = self.palette(low, size)
+        if best.error > max_error:
+            return None
+        for _ in range(_BISECTION_STEPS):
+            middle = (low + high) / 2
+            palette = self.palette(middle, size)
             if palette.error <= max_error:
-                best, low = palette, trade
-            elif step == 0:
-                return None
+                best, low = palette, middle
             else:
-                high = trade
+                high = middle
         return best
 
     def palette(self, trade: float, size: int) -> _Palette:

@@ -102,10 +102,9 @@ class Latents:
     @property
     def log2_gain(self) -> np.ndarray:
         """Log2 of the gain of each latent, float32 (⌈H/16⌉, ⌈W/16⌉)."""
-        height, width = self.values.shape[1:]
-        gain = np.full((height, width), self.nominal, np.float32)
+        gain = np.full(self.values.shape[1:], self.nominal, np.float32)
         if self.levels is not None:
-            gain += self.levels.repeat(2, 0).repeat(2, 1)[:height, :width] / np.float32(LEVELS_PER_OCTAVE)
+            gain += expand(self.levels, 2, gain.shape) / np.float32(LEVELS_PER_OCTAVE)
         return gain
 
 

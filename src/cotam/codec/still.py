@@ -11,7 +11,7 @@ To bound memory, large images pass through the graphs in tiles and through the r
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,12 +19,11 @@ import numpy as np
 from cotam.codec.payload import PayloadCoder
 from cotam.codec.planes import SCALES_HALO, Allocator, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
-from cotam.codec.tiling import Span, Tile, largest_tile, pad, paste, spans, tiles, whole_cells
+from cotam.codec.tiling import Tile, pad, paste, tiles, whole_cells
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
-from cotam.format.header import HEADER_BYTES, MAX_QUALITY, File, Header, Kind
+from cotam.format.header import MAX_QUALITY, File, Header, Kind
 from cotam.format.level_map import LIMIT, check_levels
-from cotam.format.metadata import write_boxes
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
 __all__ = ["Codec", "Quantised"]
@@ -90,7 +89,8 @@ class Codec(PayloadCoder):
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
-        fixed = HEADER_BYTES // 3 + len(write_boxes(metadata or {}))
+        header = Header(grid.width, grid.height, 0, weights=self.weights.short_hash)
+        fixed = len(File(header, b"", metadata or {}).data)
 
         def encode_at(quality: int) -> File:
             quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
@@ -145,7 +145,7 @@ class Codec(PayloadCoder):
         With ``keep_values`` the dequantised latents, 4 bytes per pixel, are returned too. Raises InputError
         if offsets are out of range.
         """
-        z, y = self._round_hyper(hyper, quality), np.empty(latents.shape, np.int16)
+        z, y = self.hyper.quantise(hyper, quality), np.empty(latents.shape, np.int16)
         if skip_mask is not None:
             z[:, skip_mask] = 0
         symbols = Symbols(grid, quality, None, z, y, skip_mask)
@@ -183,17 +183,12 @@ class Codec(PayloadCoder):
     def estimate_bits(self, hyper: np.ndarray, quality: int, grid: Grid) -> float:
         """Estimate the bits of a payload from hyper latents that are not rounded, with gain offsets zero."""
         tables = self.weights.tables
-        symbols = Symbols(grid, quality, None, self._round_hyper(hyper, quality), np.empty(0, np.int16))
+        symbols = Symbols(grid, quality, None, self.hyper.quantise(hyper, quality), np.empty(0, np.int16))
         bits = tables.bits(*self.hyper.residuals(symbols.z, quality))
         for tile in tiles(*grid.cells, SCALES_HALO):
             used = np.bincount(self.table_index(symbols, tile).reshape(-1), minlength=len(tables.halves))
             bits += float(used @ tables.entropies)
         return bits
-
-    def _round_hyper(self, hyper: np.ndarray, quality: int) -> np.ndarray:
-        """Return the symbols of hyper latents, int16 in ±127."""
-        step = self.weights.z_multipliers[quality][:, None, None] / 4096
-        return np.rint(np.clip(hyper / step, -127, 127)).astype(np.int16)
 
     def write(self, symbols: Symbols, index: np.ndarray, metadata: Mapping[str, bytes]) -> File:
         """Write the file of some symbols; ``index``, uint8 (M, h, w), is the table of each latent."""
@@ -215,14 +210,7 @@ class Codec(PayloadCoder):
 
         Raises as `decode_symbols`.
         """
-        symbols = self.decode_symbols(file)
-        grid, nominal = symbols.grid, self.weights.nominal[symbols.quality]
-        pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        for row, values in self._rows_of_latents(symbols):
-            for column in spans(grid.cells[1], _SYNTHESIS_HALO, largest_tile(*grid.cells)):
-                latents = Latents(values[:, :, column.outer(4)], nominal, symbols.levels)
-                self._synthesise_tile(pixels, latents, Tile(row, column), view)
-        return pixels
+        return self.decode_with_latents(file, view=view)[0]
 
     def decode_latents(self, file: File) -> Latents:
         """Decode a file to dequantised latents, 4 bytes per pixel.
@@ -232,7 +220,7 @@ class Codec(PayloadCoder):
         return self.dequantise(self.decode_symbols(file))
 
     def decode_with_latents(self, file: File, *, view: View = "mllm") -> tuple[np.ndarray, Latents]:
-        """Return the results of `decode` and `decode_latents`, in the time of `decode`."""
+        """Return the results of `decode` and `decode_latents`."""
         latents = self.decode_latents(file)
         return self.synthesise(latents, Grid(file.height, file.width), view), latents
 
@@ -273,60 +261,29 @@ class Codec(PayloadCoder):
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
         for tile in tiles(*symbols.grid.cells, _CONTEXT_HALO):
-            paste(values, self._dequantise_tile(symbols, tile), tile)
+            residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
+            inputs = self._context_inputs(symbols, tile) | {
+                "index": np.zeros(residuals.shape, np.uint8),
+                "values": residuals,
+                "given": np.ones(1, np.float32),
+            }
+            paste(values, self.runner("context", inputs)[1][0], tile)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
-
-    def _rows_of_latents(self, symbols: Symbols) -> Iterator[tuple[Span, np.ndarray]]:
-        """Yield rows of tiles for the synthesis, each with the latents, (M, h, W), of its outer part.
-
-        Latents that a row shares with the previous one are not computed again.
-        """
-        (rows, columns), (height, width) = symbols.grid.cells, symbols.grid.latents
-        largest = largest_tile(rows, columns)
-        values, known = np.empty((len(symbols.y), 0, width), np.float32), Span(0, 0, 0, 0)
-        for row in spans(rows, _SYNTHESIS_HALO, largest):
-            shared = values[:, row.outer_start * 4 - known.outer_start * 4 :]
-            below = min(row.outer_stop * 4, height) - row.outer_start * 4
-            values = np.empty((len(values), below, width), np.float32)
-            values[:, : shared.shape[1]] = shared
-            start, known = known.outer_stop, row
-            fresh = Span(start, row.outer_stop, start, start).with_halo(_CONTEXT_HALO, rows)
-            for column in spans(columns, _CONTEXT_HALO, largest):
-                tile = Tile(fresh, column)
-                part = values[:, shared.shape[1] :, column.core(4)]
-                found = self._dequantise_tile(symbols, tile)[:, *tile.inner(4)]
-                part[:] = found[:, : part.shape[1], : part.shape[2]]
-            yield row, values
 
     def synthesise(self, latents: Latents, grid: Grid, view: View) -> np.ndarray:
         """Compute pixels, uint8 (H, W, 3), from latents."""
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        for tile in tiles(*grid.cells, _SYNTHESIS_HALO):
-            near = replace(latents, values=latents.values[:, *tile.outer(4)])
-            self._synthesise_tile(pixels, near, tile, view)
-        return pixels
-
-    def _synthesise_tile(self, pixels: np.ndarray, latents: Latents, tile: Tile, view: View) -> None:
-        """Compute the core of a tile of ``pixels``; ``latents.values`` are those of its outer part."""
         inputs = {
-            "latents": np.ascontiguousarray(latents.values[None]),
-            "levels": self._padded_levels(latents.levels, tile),
             "nominal": np.full((1, 1, 1, 1), latents.nominal, np.float32),
             "adapted": self.weights.views[VIEWS.index(view)].reshape(1),
         }
-        (outer,) = self.runner("synthesis", inputs)
-        target = pixels[tile.core(64)]
-        target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
-
-    def _dequantise_tile(self, symbols: Symbols, tile: Tile) -> np.ndarray:
-        """Return the latents, float32 (M, h, w), of the outer part of a tile, in whole cells."""
-        residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
-        inputs = self._context_inputs(symbols, tile) | {
-            "index": np.zeros(residuals.shape, np.uint8),
-            "values": residuals,
-            "given": np.ones(1, np.float32),
-        }
-        return self.runner("context", inputs)[1][0]
+        for tile in tiles(*grid.cells, _SYNTHESIS_HALO):
+            inputs["latents"] = np.ascontiguousarray(latents.values[None, :, *tile.outer(4)])
+            inputs["levels"] = self._padded_levels(latents.levels, tile)
+            (outer,) = self.runner("synthesis", inputs)
+            target = pixels[tile.core(64)]
+            target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
+        return pixels
 
     def _context_inputs(self, symbols: Symbols, tile: Tile) -> dict[str, np.ndarray]:
         return {

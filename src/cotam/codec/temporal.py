@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,10 +63,10 @@ class _FrameState:
         self._sources: tuple[Latents, ...] = ()  # of the modes 1, 2, 3
         self._check = 0
 
-    def _start_check(self, fields: bytes, flags: int) -> int:
-        """Return the CRC-32 before the symbols of a frame, chained to the frame before."""
-        chained = 0 if flags & 1 else self._check
-        return zlib.crc32(self.codec.weights.digest + fields + bytes([flags]), chained)
+    def _start_check(self, fields: bytes, frame: CodedFrame) -> int:
+        """Return the CRC-32 before the symbols of a frame, chained to the frame before unless it is a key."""
+        chained = 0 if frame.key else self._check
+        return zlib.crc32(self.codec.weights.digest + fields + bytes([frame.flags]), chained)
 
     def _finish(self, values: np.ndarray, symbols: Symbols, modes: np.ndarray, key: bool) -> Latents:
         """Merge copied cells into ``values``, which has the coded ones; keep the result for later frames."""
@@ -94,7 +94,7 @@ class FrameDecoder(_FrameState):
         """
         if not frame.key and not self._sources:
             raise DamagedError("no key frame is before it")
-        check = self._start_check(fields, frame.flags)
+        check = self._start_check(fields, frame)
         reader = SymbolReader(self.codec.weights.tables, frame.payload, check)
         modes, skip_mask = np.zeros(self.grid.cells, np.uint8), None
         if not frame.intra:
@@ -220,12 +220,11 @@ class FrameEncoder(_FrameState):
         return np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1)
 
     def _write(self, chosen: Quantised, modes: np.ndarray, key: bool, fields: bytes) -> CodedFrame:
-        intra, has_levels = not modes.any(), chosen.symbols.levels is not None
-        check = self._start_check(fields, CodedFrame(key, intra, has_levels, b"", 0).flags)
-        writer = SymbolWriter(self.codec.weights.tables, check)
-        if not intra:
+        frame = CodedFrame(key, not modes.any(), chosen.symbols.levels is not None)
+        writer = SymbolWriter(self.codec.weights.tables, self._start_check(fields, frame))
+        if not frame.intra:
             write_map(writer, MODES, modes)
             writer.cover(modes)
         self.codec.put_symbols(writer, chosen.symbols, chosen.index)
         self._check = writer.checksum
-        return CodedFrame(key, intra, has_levels, writer.finish(), self._check)
+        return replace(frame, payload=writer.finish(), checksum=self._check)

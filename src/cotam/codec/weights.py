@@ -116,11 +116,16 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
     return WeightSet(name=name, folder=where, digest=digest_of(manifest), tables=tables, **fields)
 
 
+def _short_hash(name: str) -> bytes:
+    """Return `WeightSet.short_hash` of an installed set, without loading it."""
+    return digest_of(_manifest(_folder(name)))[:2]
+
+
 def name_of(short: bytes) -> str | None:
     """Return the name of the installed set with this short hash; None if none has it."""
     for find in (_packaged_names, names):  # entry points are looked up last
         for name in find():
-            if digest_of(_manifest(_folder(name)))[:2] == short:
+            if _short_hash(name) == short:
                 return name
     return None
 
@@ -139,6 +144,6 @@ def by_hash(short: bytes) -> WeightSet:
         return load(name)
     raise UnknownWeightsError(
         f"the file was made with weight set {short.hex()}, which is not installed; installed: "
-        f"{', '.join(f'{name} ({load(name).short_hash.hex()})' for name in names())}. "
+        f"{', '.join(f'{name} ({_short_hash(name).hex()})' for name in names())}. "
         f"The set 'base' {IN_LAB}"
     )

@@ -58,8 +58,8 @@ def size_seen(height: int, width: int) -> tuple[int, int]:
 def tokens(pixels: Pixels) -> np.ndarray:
     """Return tokens, float32 (4, n, 384), after layers 3, 6, 9 and 12, each of mean 0 and variance 1.
 
-    The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. That
-    of the last layer alone is not monotone in the quality of a codec, by 2 dB and more.
+    The mean squared difference of the tokens of two images is 0 if they are equal, about 2 if unrelated. In
+    the last layer alone it does not always fall as the quality of a codec rises.
     """
     seen = (resize_bilinear(pixels, size_seen(*pixels.shape[:2])) - _MEAN) / _STD
     found = _session().run(_LAYERS, {_INPUT: seen.transpose(2, 0, 1)[None]})

@@ -112,8 +112,8 @@ def restore_container(payload: bytes) -> bytes:
     kind = b"MA1A" if header.profile == 1 else b"" if header.monochrome else b"MA1B"
     brands = b"ftypavif\0\0\0\0avifmif1miaf" + kind
     start = len(brands) + 4
-    meta = _meta(header, 0, len(data))
-    meta = _meta(header, start + len(meta) + 8, len(data))
+    offset = start + len(_meta(header, 0, 0)) + 8  # the size of the box does not depend on the numbers
+    meta = _meta(header, offset, len(data))
     return start.to_bytes(4, "big") + brands + meta + _box(b"mdat", data)
 
 

@@ -9,7 +9,7 @@ is written when the range falls below 2**32.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,18 +41,12 @@ class Categorical:
         return bisect_right(self._left, quantile) - 1
 
 
-class Uniform:
+class Uniform(Categorical):
     """A model of equally likely symbols 0 … size-1; the last one also has the remainder."""
 
     def __init__(self, size: int) -> None:
-        self._last, self._each = size - 1, (1 << _PRECISION) // size
-
-    def part_of(self, symbol: int) -> tuple[int, int]:
-        left = symbol * self._each
-        return left, self._each if symbol < self._last else (1 << _PRECISION) - left
-
-    def symbol_at(self, quantile: int) -> int:
-        return min(quantile // self._each, self._last)
+        each = (1 << _PRECISION) // size
+        self._left = [*range(0, size * each, each), 1 << _PRECISION]
 
 
 class RangeEncoder:
@@ -62,7 +56,7 @@ class RangeEncoder:
         self._words: list[int] = []
         self._lower, self._range = 0, _STATE_MASK
 
-    def encode(self, symbols: int | np.ndarray, model: Categorical | Uniform) -> None:
+    def encode(self, symbols: int | np.ndarray, model: Categorical) -> None:
         """Encode a symbol, or an array of them."""
         rest: Iterable[int] = [symbols] if isinstance(symbols, int) else symbols.tolist()
         for symbol in rest:
@@ -108,25 +102,21 @@ class RangeDecoder:
         first, second = [*self._words[:2], 0, 0][:2]
         self._point, self._lower, self._range = first << _WORD | second, 0, _STATE_MASK
 
-    def decode(self, model: Categorical | Uniform, count: int | None = None) -> Any:
+    def decode(self, model: Categorical, count: int | None = None) -> Any:
         """Decode one symbol, or an array int32 (count,).
 
         Raises AssertionError if no encoder writes such words; constriction raises the same error.
         """
         if count is None:
-            return self._decode(model, model.symbol_at)
-        found = np.empty(count, np.int32)
-        symbol_at = model.symbol_at
-        for number in range(count):
-            found[number] = self._decode(model, symbol_at)
-        return found
+            return self._decode(model)
+        return np.array([self._decode(model) for _ in range(count)], np.int32)
 
-    def _decode(self, model: Categorical | Uniform, symbol_at: Callable[[int], int]) -> int:
+    def _decode(self, model: Categorical) -> int:
         scale = self._range >> _PRECISION
         quantile = (self._point - self._lower & _STATE_MASK) // scale
         if quantile >> _PRECISION:
             raise AssertionError("the words are not those of an encoder")
-        symbol = symbol_at(quantile)
+        symbol = model.symbol_at(quantile)
         left, size = model.part_of(symbol)
         self._lower, self._range = self._lower + scale * left & _STATE_MASK, scale * size
         if self._range < _SMALLEST:

@@ -41,8 +41,8 @@ class CodedFrame:
     key: bool  # whether decoding can start at this frame
     intra: bool  # whether every cell is coded, none copied; True for key frames
     has_levels: bool  # whether the payload has a gain offset map
-    payload: bytes  # range-coded bytes
-    checksum: int  # CRC-32 of all symbols since the key frame
+    payload: bytes = b""  # range-coded bytes
+    checksum: int = 0  # CRC-32 of all symbols since the key frame
 
     @property
     def flags(self) -> int:
@@ -58,7 +58,6 @@ class IndexEntry:
     size: int  # size of the chunk in bytes
     ticks: int  # time of the frame
     key: bool  # as in `CodedFrame`
-    intra: bool  # as in `CodedFrame`
 
 
 @dataclass(frozen=True)
@@ -180,10 +179,8 @@ class SequenceReader:
         for entry in entries[first:]:
             self._source.seek(entry.start)
             start, tag = self._read, self._take(1, "before its index")[0]
-            if tag & ~0x07 != _FRAME or bool(tag & 1) != entry.key:
-                raise DamagedError("the index at the end does not fit the frames before it")
             gap, frame = self._take_frame(tag)
-            if self._read - start != entry.size:
+            if frame.key != entry.key or self._read - start != entry.size:
                 raise DamagedError("the index at the end does not fit the frames before it")
             yield entry.ticks, self.header.fields() + varint(gap), frame
 
@@ -191,7 +188,7 @@ class SequenceReader:
         """Read the chunk of a frame after its first byte; return its time gap and contents."""
         where = f"within frame {self.count}"
         if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
-            raise DamagedError(f"after {self.count} frames comes neither a frame nor the index")
+            raise DamagedError(f"frame {self.count} is not where it should be")
         head, (gap, length) = self._take_two_numbers(bytes([tag]), where)
         head += self._take(4, where)
         if check16(head) != self._take(2, where):
@@ -246,7 +243,7 @@ def read_index(data: bytes) -> Index:
         gap, position = read_varint(data, position + 1, "index")
         size, position = read_varint(data, position, "index")
         ticks += gap
-        entries.append(IndexEntry(start, size, ticks, bool(flags & 1), bool(flags & 2)))
+        entries.append(IndexEntry(start, size, ticks, bool(flags & 1)))
         start += size
     if len(entries) < count or start != at or position != end - 4 or not entries or not entries[0].key:
         raise DamagedError("the index at the end does not fit the frames before it")

@@ -179,13 +179,9 @@ class SymbolWriter(_Checked):
             if escaped[part].any():
                 self._coder.encode(values[part][escaped[part]] + SYMBOL_LIMIT, _ESCAPED)
 
-    def put_uint16(self, value: int) -> None:
-        """Write an integer 0 … 65535 in 16 bits."""
-        self._coder.encode(value, _UINT16)
-
     def put_checkpoint(self) -> None:
         """Write the low 16 bits of the checksum so far."""
-        self.put_uint16(self.checksum & 0xFFFF)
+        self._coder.encode(self.checksum & 0xFFFF, _UINT16)
 
     def put_one(self, code: int, model: Categorical) -> None:
         """Write one value with the given model."""
@@ -227,13 +223,9 @@ class SymbolReader(_Checked):
         flat[order.where] = values
         return flat.reshape(index.shape)
 
-    def get_uint16(self) -> int:
-        """Read an integer 0 … 65535."""
-        return int(self._decode(_UINT16))
-
     def compare_checkpoint(self) -> None:
         """Read what `SymbolWriter.put_checkpoint` wrote; raises as `compare_checksum`."""
-        self.compare_checksum(self.get_uint16(), 0xFFFF)
+        self.compare_checksum(self._decode(_UINT16), 0xFFFF)
 
     def compare_checksum(self, stored: int, mask: int = 0xFFFFFFFF) -> None:
         """Raise DamagedError if the checksum, or the part of it in ``mask``, is not the stored one."""

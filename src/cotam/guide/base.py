@@ -61,12 +61,9 @@ def load(name: str) -> Guide | None:
     """
     if name == "none":
         return None
-    kind, colon, model = name.partition(":")
     with _loading:
-        if colon and kind == "clip":
-            if not model:
-                raise InputError("guide 'clip:' names no model: give clip:NAME or clip:FOLDER")
-            return _from_entry_point(kind, model)
+        if name.startswith("clip:"):
+            return _clip(name.removeprefix("clip:"))
         if (file := file_of(name)) is not None:
             return _graph(str(file), _version(file), "text" if name == "text" else "importance")
     raise InputError(f"unknown guide {name!r}: choose from {NAMES}")
@@ -96,9 +93,12 @@ def _graph(path: str, version: tuple[int, int], output: str) -> Guide:
 
 
 @lru_cache(maxsize=2)
-def _from_entry_point(kind: str, model: str) -> Guide:
+def _clip(model: str) -> Guide:
+    """Return the CLIP guide of cotam-lab; ``model`` is the name or folder of a vision encoder."""
     from importlib.metadata import entry_points  # 20 ms
 
-    for point in entry_points(group="cotam.guides", name=kind):
+    if not model:
+        raise InputError("guide 'clip:' names no model: give clip:NAME or clip:FOLDER")
+    for point in entry_points(group="cotam.guides", name="clip"):
         return point.load()(model)
-    raise MissingLabError(f"guide '{kind}:{model}'")
+    raise MissingLabError(f"guide 'clip:{model}'")

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from cotam.format.level_map import LEVELS_PER_OCTAVE, LIMIT, fit_levels
+from cotam.guide.base import EXPONENT
 from cotam.guide.resize import resample
 
 __all__ = ["MAX_STRENGTH", "Policy", "to_levels"]
@@ -47,7 +48,7 @@ def to_levels(
     *,
     policy: Policy = "log",
     strength: float = 1.0,
-    exponent: float = 0.25,
+    exponent: float = EXPONENT,
 ) -> np.ndarray:
     """Return a gain offset map, int8 (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain.
 

@@ -135,7 +135,7 @@ def _fit_budget(
         scale, lowest = _SHRINK_STEP**step, _LOWEST_SHRUNK[format]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = resize(pixels, size)
-    best, low, high = data, lowest, 101 if format != "png" else lowest + 1
+    best, low, high = data, lowest, 101
     while high - low > 1:
         middle = (low + high) // 2
         data = writer(middle)

@@ -95,7 +95,7 @@ def encode(
             f"{width}×{height} pixels cannot be saved as JPEG: a side is at most {_LONGEST_SIDE}"
         )
     prices = np.full((2 * -(-height // 16), 2 * -(-width // 16)), settings.price, np.float32)
-    if settings.price and settings.focus and importance is not None:
+    if settings.price and importance is not None:
         prices /= _weights(importance, prices.shape, settings.focus)
     luma, *chroma = _planes(pixels)
     first, second = tables(quality, settings)

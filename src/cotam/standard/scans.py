@@ -61,7 +61,7 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
     ac = [_divide(_Scan.of_ac(index, one, 1, 63), one) for index, one in enumerate(levels)]
     parts += [_code_scans([scan]) for scan in ac[0]]
     chroma = [scan for scans in ac[1:] for scan in scans]
-    shared = len(chroma) == 2 and _size(chroma) < sum(scan.size for scan in chroma)
+    shared = len(chroma) == 2 and _size(chroma) < sum(_size([scan]) for scan in chroma)
     parts += [_code_scans(group) for group in ([chroma] if shared else [[scan] for scan in chroma])]
     return b"".join([*parts, b"\xff\xd9"])
 
@@ -96,10 +96,8 @@ class _Scan:
         opens, closes = np.diff(blocks, prepend=-1) > 0, np.diff(blocks, append=len(levels)) > 0
         runs = places - np.where(opens, 0, np.roll(places, 1) + 1)
         where = np.cumsum(1 + runs // 16)  # after each coefficient and the runs of 16 zeros before it
-        found = [
-            np.full(where[-1] if len(where) else 0, 0xF0),
-            *np.zeros((2, where[-1] if len(where) else 0), np.int64),
-        ]
+        length = where[-1] if len(where) else 0
+        found = [np.full(length, 0xF0), *np.zeros((2, length), np.int64)]
         for array, values in zip(found, (runs % 16 << 4 | sizes, extra, sizes), strict=True):
             array[where - 1] = values
         # Runs of blocks without more coefficients: one before all, and one after each block with any.
@@ -120,11 +118,6 @@ class _Scan:
     def frequencies(self) -> np.ndarray:
         """How often each symbol occurs, int64 (256,)."""
         return np.bincount(self.symbols, minlength=256)
-
-    @property
-    def size(self) -> float:
-        """Bytes with a Huffman table of its own, without the stuffing of bytes of 255."""
-        return _size([self])
 
     def encode(self, lengths: np.ndarray, order: Sequence[int]) -> bytes:
         """Return its header and its bits; ``order`` has the symbols by length of code."""
@@ -151,6 +144,7 @@ def _code_scans(scans: Sequence[_Scan]) -> bytes:
 
 
 def _size(scans: Sequence[_Scan]) -> float:
+    """Return the bytes of `_code_scans`, without the stuffing of bytes of 255."""
     frequencies = np.sum([scan.frequencies for scan in scans], axis=0)
     bits = frequencies @ _code_lengths(frequencies) + sum(scan.counts.sum(dtype=np.int64) for scan in scans)
     return 21 + 10 * len(scans) + np.count_nonzero(frequencies) + float(bits) / 8
@@ -158,14 +152,14 @@ def _size(scans: Sequence[_Scan]) -> float:
 
 def _divide(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
     """Return scans of the same AC coefficients with the fewest bytes."""
-    best, least = [scan], scan.size
+    best, least = [scan], _size([scan])
     if least < _MIN_DIVIDED:
         return best
     for split in _SPLITS:
         if scan.first <= split < scan.last:
             ranges = (scan.first, split), (split + 1, scan.last)
             parts = [_Scan.of_ac(scan.components[0], levels, *one) for one in ranges]
-            if (size := sum(part.size for part in parts)) < least:
+            if (size := sum(_size([part]) for part in parts)) < least:
                 best, least = parts, size
     return best if len(best) == 1 else [part for one in best for part in _divide(one, levels)]
 
