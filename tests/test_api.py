@@ -268,6 +268,15 @@ def test_without_avif_flat_graphics_that_miss_a_budget_are_learned(monkeypatch: 
     assert (found.kind, found.width) == ("learned", 300)
 
 
+def test_without_avif_scans_are_still_coded_in_few_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).normal(15, 3, (300, 400, 1))
+    scan = np.clip(page(300, 400) + noise, 0, 255).astype(np.uint8)
+    assert Options().resolve(scan).payload == "scan"
+    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
+    assert cotam.info(cotam.encode(scan)).kind == "lossless"
+    assert cotam.info(cotam.encode(scan, target_size=2000)).kind == "learned"
+
+
 def test_size_of_flat_graphics() -> None:
     pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
     for size in (4000, 9000):

@@ -187,15 +187,16 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
         # Without AVIF there may be too many colours, or too many bytes.
         with suppress(MissingCodecError, *(() if has_av1 else (TargetSizeError,))):
             return _encode_flat(coder, plan).file
-    if plan.payload == "flat" or not has_av1:
         return _encode_learned(pixels, plan, metadata)
     try:
         learned = _encode_learned(pixels, plan, metadata)
     except TargetSizeError:
+        if not has_av1:
+            raise
         return _encode_flat(coder, plan).file
     try:
         flat = _encode_flat(coder, plan)
-    except TargetSizeError:
+    except (MissingCodecError, TargetSizeError):
         return learned
     from cotam.codec.flat import better
     from cotam.codec.shared import codec

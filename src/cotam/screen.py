@@ -66,6 +66,8 @@ class Report:
         """Report what was repaired, left out or assumed. Raises InputError if notes are errors."""
         if self._screen.strict:
             raise InputError(f"{self.name}: {text}")
+        if text in self.notes:
+            return  # Pillow warns each time that it reads a damaged header
         self.notes.append(text)
         self._screen.note(f"{'standard input' if self.name == files.STANDARD else self.name}: {text}")
 

@@ -46,6 +46,12 @@ def test_each_note_is_one_line() -> None:
     assert Path("cut\nshort.cotam").exists()
 
 
+def test_a_note_is_given_once() -> None:
+    Path("damaged.tiff").write_bytes(b"II*\0" + b"RZZZ" + bytes(20))
+    lines = invoke("encode", "damaged.tiff").stderr.splitlines()
+    assert [line[:12] for line in lines] == ["cotam: note:", "cotam: error"]
+
+
 MISSING = "the end of the file is missing, but all pixels are there"
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -20,7 +24,9 @@ from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
+from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
+from cotam.gateway.store import Store
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 
@@ -85,6 +91,38 @@ def test_headers_say_how(api: openai.OpenAI, model: Model) -> None:
     assert not any(name.startswith("x-cotam") for headers in model.headers for name in headers)
     with pytest.raises(openai.BadRequestError, match="x-cotam-quality must be a whole number"):
         link_bytes(x_cotam_quality="best")
+
+
+def test_requests_without_images_do_not_wait_for_those_with_images(upstream: str, model: Model) -> None:
+    started, released = threading.Event(), threading.Event()
+
+    class Held(ToCotam):
+        def __call__(self, parts: Any, job: Any) -> Any:
+            if parts:
+                started.set()
+                assert released.wait(20)
+            return super().__call__(parts, job)
+
+    def ask(content: Any) -> int:
+        body = {"model": "echo", "messages": content}
+        return httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=10).status_code
+
+    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, store=Store(10**7))
+    with ExitStack() as stack:
+        cloud = Upstream(stack.enter_context(running(serve, **SERVER)))
+        converter = Held(RequestOptions(), 10**7)
+        edge = application(cloud, converter, replace(LIMITS, jobs=1), sender=Sender(), local=True)
+        address = stack.enter_context(running(edge, **SERVER))
+        beside = stack.enter_context(ThreadPoolExecutor(1))
+        image = beside.submit(ask, messages(jpeg(picture(60, 90))))
+        assert started.wait(10)
+        try:
+            assert ask([{"role": "user", "content": "Hello"}]) == 200
+            assert not image.done()
+        finally:
+            released.set()
+        assert image.result() == 200
+    assert len(model.bodies) == 2
 
 
 def test_the_gateway_behind_answers_for_itself(api: openai.OpenAI) -> None:

@@ -147,8 +147,10 @@ async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) ->
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def in_thread(pool: Executor, work: Callable[[Check], Done], seconds: float | None = None) -> Done:
-    """Run ``work`` in a thread of the pool, and return its result.
+async def in_thread(
+    pool: Executor | None, work: Callable[[Check], Done], seconds: float | None = None
+) -> Done:
+    """Run ``work`` in a thread of the pool, by default that of the event loop, and return its result.
 
     Raises RefusedError: 503 after ``seconds``, waiting for a thread included.
     """

@@ -30,7 +30,7 @@ from cotam.gateway.json_body import (
     parse_json,
     to_json,
 )
-from cotam.gateway.parts import check_clear, parts, replace_media
+from cotam.gateway.parts import Part, check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
@@ -46,6 +46,17 @@ _JSON_STARTS = b"{[\xef\xff\xfe\0"
 
 JSON_PATHS = ("/v1/chat/completions", "/v1/responses", "/v1/messages")
 """Paths whose bodies are JSON, whatever their media type says."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """A request in JSON that was read and checked."""
+
+    body: bytes
+    value: Any  # its JSON
+    parts: list[Part]  # those that carry media
+    repeated: bool  # whether an object has a key twice
+    job: Job
 
 
 @dataclass(eq=False)
@@ -72,9 +83,8 @@ class Relay:
         exchange = exchange_of(scope)
         received = None
         if self.receiver and is_link(scope["headers"]):
-            receive_link = partial(self.receiver, body, exchange.owner)
             with exchange.stage("link"):
-                received = await asyncio.get_running_loop().run_in_executor(self.pool, receive_link)
+                received = await asyncio.to_thread(self.receiver, body, exchange.owner)
             exchange.saved = len(received.body) - len(body)
             headers = with_type(scope["headers"], received.media_type)
             body, scope = received.body, {**scope, "headers": headers}
@@ -83,7 +93,7 @@ class Relay:
         if body:
             with exchange.stage("images"):
                 job = await self._job(exchange, received)
-                content = await in_thread(self.pool, partial(self._convert, body, scope, job))
+                content = await self._content(body, scope, job)
             if job:
                 exchange.tokens, sender = job.tokens, self.sender
         try:
@@ -134,13 +144,19 @@ class Relay:
             return self.upstream.open(scope["method"], url, with_type(headers, media_type), body)
 
         kind = Headers(raw=headers).get("content-type", "")
-        answer, sent = await sender.send(open_, self.pool, content, kind)
+        answer, sent = await sender.send(open_, content, kind)
         exchange.bytes_upstream, exchange.saved = sent, len(content) - sent
         return answer
 
-    def _convert(self, body: bytes, scope: Scope, job: Job | None, check: Check) -> bytes | StreamedBody:
-        """Return the body for the upstream. Runs in a thread, since large bodies take time."""
-        check()
+    async def _content(self, body: bytes, scope: Scope, job: Job | None) -> bytes | StreamedBody:
+        """Return the body for the upstream. Only requests with media wait for a thread of the pool."""
+        request = await asyncio.to_thread(self._read, body, scope, job)
+        if isinstance(request, bytes):
+            return request
+        return await in_thread(self.pool if request.parts else None, partial(self._convert, request))
+
+    def _read(self, body: bytes, scope: Scope, job: Job | None) -> bytes | _Request:
+        """Decompress and parse a body; one to be sent as it is stays bytes."""
         headers = Headers(scope=scope)
         options = options_in_headers(headers)
         body = self.bodies.decompress(body, headers)
@@ -155,15 +171,22 @@ class Relay:
             check_clear(value)
         found = parts(value)
         check_count(count_images(found), self.max_images)
-        job.options, job.check = options, check
+        job.options = options
         job.model = model_of(value) or model_in(scope["path"])
         job.rest = len(body) - sum(len(part.text) for part in found)
-        changes = self.converter(found, job)
+        return _Request(body, value, found, repeated.is_set(), job)
+
+    def _convert(self, request: _Request, check: Check) -> bytes | StreamedBody:
+        """Convert the media of a request, and return its body."""
+        check()
+        request.job.check = check
+        value = request.value
+        changes = self.converter(request.parts, request.job)
         replace_media(value, changes)
         self._check_none_left(value)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
-        if not changes and not repeated.is_set():
-            return body
+        if not changes and not request.repeated:
+            return request.body
         content = to_json(value)
         return b"".join(content) if self.sender else content
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -131,16 +130,13 @@ class Sender:
         self._known: dict[bytes, None] = {}
         self._has_started = False
 
-    async def send(
-        self, open_: Open, pool: Executor, body: bytes, media_type: str
-    ) -> tuple[httpx2.Response, int]:
-        """Send a body, and again with the files that the gateway lacks. It is split in a thread of the pool.
+    async def send(self, open_: Open, body: bytes, media_type: str) -> tuple[httpx2.Response, int]:
+        """Send a body, and again with the files that the gateway lacks.
 
         Returns the answer, and the number of bytes sent over the link. Raises RefusedError as ``open_``; 502
         if the gateway asks again for files that it was sent, 503 if it lacks one that the edge no longer has.
         """
-        loop = asyncio.get_running_loop()
-        parts = await loop.run_in_executor(pool, split, body, media_type)
+        parts = await asyncio.to_thread(split, body, media_type)
         if not parts.files:
             return await open_(body, media_type), len(body)
         files, _ = _resolve(parts.digests, lambda digest: parts.files.get(digest) or self._base(digest))
@@ -149,7 +145,7 @@ class Sender:
             if attempt == ATTEMPTS:
                 chosen = set(files)
             sent = [file for digest, file in files.items() if digest in chosen]
-            content = await loop.run_in_executor(pool, pack, parts, sent)
+            content = await asyncio.to_thread(pack, parts, sent)
             total += len(content)
             answer = await open_(content, LINK_TYPE)
             if answer.headers.get(ERROR_HEADER) != _MISSING:
