@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from guides import energy_graph
-from PIL import ExifTags, Image, ImageCms, features
-from synthetic import level_map, page, picture, screen
+from PIL import ExifTags, Image, ImageCms
+from synthetic import level_map, page, picture
 
 import cotam
 from cotam.api import encode_image
@@ -20,7 +20,6 @@ from cotam.errors import (
     FormatError,
     InputError,
     LimitError,
-    MissingCodecError,
     NotCotamError,
     TargetSizeError,
     TruncatedError,
@@ -190,111 +189,6 @@ def test_which_guide_is_the_default() -> None:
     assert (cotam.level_map(cotam.encode(pixels, levels=levels)) == 1).all()
     with pytest.raises(InputError, match="a guide and levels exclude each other"):
         cotam.encode(pixels, levels=levels, guide="lite")
-
-
-def test_a_page_gets_its_own_weights_and_no_guide() -> None:
-    pixels = scan(200, 300)
-    data = cotam.encode(pixels, quality=5)
-    of_page = cotam.encode(pixels, quality=5, profile="page")
-    assert data == of_page == cotam.encode(pixels, quality=5, profile="page", guide="none")
-    assert cotam.info(data).weights == "page"
-    assert cotam.info(cotam.encode(pixels, profile="mllm")).weights == "mllm"
-    assert cotam.level_map(cotam.encode(pixels, guide=Left())).any()  # a guide that was asked for
-    levels = np.ones((7, 10), np.int8)
-    own = cotam.encode(pixels, levels=levels)
-    assert cotam.info(own).weights == "page"
-    assert (cotam.level_map(own) == 1).all()
-
-
-def scan(height: int, width: int) -> np.ndarray:
-    """A page of text with the noise of paper."""
-    noise = np.random.default_rng(0).normal(0, 6, (height, width, 3))
-    return np.clip(page(height, width) * 0.85 + 16 + noise, 0, 255).astype(np.uint8)
-
-
-def test_flat_graphics_have_payloads_of_their_own() -> None:
-    drawing, soft = screen(200, 300), page(200, 300)
-    for pixels in (drawing, soft):
-        data = cotam.encode(pixels, metadata=())
-        found = cotam.info(data)
-        assert found.kind in ("av1", "lossless")
-        assert (found.width, found.height, found.quality, found.weights) == (300, 200, 50, "")
-        assert len(data) < len(cotam.encode(pixels, profile="page"))
-        assert not cotam.level_map(data).any()
-        for view in ("mllm", "human"):
-            decoded = np.asarray(cotam.decode(data, view=view))
-            assert np.abs(decoded - pixels.astype(int)).mean() < 6
-    assert np.array_equal(np.asarray(cotam.decode(cotam.encode(drawing))), drawing)
-
-
-def test_flat_graphics_with_levels_or_a_guide_are_coded_by_the_learned_codec() -> None:
-    pixels = screen(200, 300)
-    assert cotam.info(cotam.encode(pixels, guide="none")).kind == "lossless"
-    assert cotam.info(cotam.encode(pixels, levels=np.ones((7, 10), np.int8))).kind == "learned"
-    assert cotam.info(cotam.encode(pixels, guide=Left())).kind == "learned"
-    assert cotam.info(cotam.encode(pixels, profile="page")).kind == "learned"
-
-
-def test_dithers_keep_every_pixel() -> None:
-    dithered = np.asarray(Image.fromarray(picture(96, 128)).convert("1").convert("RGB"))
-    for quality in (0, 100):
-        data = cotam.encode(dithered, quality=quality)
-        assert cotam.info(data).kind == "lossless"
-        assert np.array_equal(np.asarray(cotam.decode(data)), dithered)
-        assert len(data) < 96 * 128 / 8
-
-
-def test_without_codecs_of_pillow_flat_graphics_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = cotam.encode(screen(64, 64))
-    monkeypatch.setattr(features, "check", lambda feature: False)
-    assert cotam.info(cotam.encode(screen(64, 64))).kind == "learned"
-    with pytest.raises(MissingCodecError, match="pip install"):
-        cotam.decode(data)
-
-
-@pytest.mark.parametrize("target_size", [None, 3000])
-def test_without_avif_flat_graphics_of_many_colours_are_learned(
-    monkeypatch: pytest.MonkeyPatch, target_size: int | None
-) -> None:
-    blocks = np.random.default_rng(0).integers(0, 256, (16, 512, 3), np.uint8).repeat(8, axis=1)
-    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
-    assert cotam.info(cotam.encode(blocks, quality=90, target_size=target_size)).kind == "learned"
-
-
-def test_without_avif_flat_graphics_that_miss_a_budget_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.asarray(Image.fromarray(page(300, 400, 32)).resize((300, 220)))
-    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
-    found = cotam.info(cotam.encode(pixels, target_size=len(cotam.encode(pixels, quality=0)) - 200))
-    assert (found.kind, found.width) == ("learned", 300)
-
-
-def test_without_avif_scans_are_still_coded_in_few_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.random.default_rng(0).normal(15, 3, (300, 400, 1))
-    scan = np.clip(page(300, 400) + noise, 0, 255).astype(np.uint8)
-    assert Options().resolve(scan).payload == "scan"
-    monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
-    assert cotam.info(cotam.encode(scan)).kind == "lossless"
-    assert cotam.info(cotam.encode(scan, target_size=2000)).kind == "learned"
-
-
-def test_size_of_flat_graphics() -> None:
-    pixels = np.asarray(Image.fromarray(page(300, 400)).resize((300, 220)))
-    for size in (4000, 9000):
-        data = cotam.encode(pixels, target_size=size)
-        assert size / 2 < len(data) <= size
-    tiny = cotam.encode(pixels, target_size=100)  # too few for all pixels
-    assert len(tiny) <= 100
-    assert cotam.info(tiny).width < 300
-
-
-def test_limits_of_flat_graphics() -> None:
-    data = cotam.encode(screen(64, 100))
-    with pytest.raises(LimitError, match="100×64"):
-        cotam.decode(data, size_limit=6399)
-    changed = bytearray(data)
-    changed[-1] ^= 1
-    with pytest.raises(DamagedError, match="checksum"):
-        cotam.decode(bytes(changed))
 
 
 def test_a_photograph_is_coded_as_with_the_profile_for_encoders() -> None:

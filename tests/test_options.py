@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
 from synthetic import page, picture, screen
 
-import cotam
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.options import Options, guide_digest, weights_digests
@@ -62,15 +60,6 @@ def test_flat_graphics() -> None:
     drawings = screen(300, 400), np.repeat(dither[..., None], 3, axis=2), np.zeros((1, 1, 3), np.uint8)
     assert all(Options().resolve(pixels).payload == "flat" for pixels in drawings)
     assert Options().resolve(PHOTO).payload == "learned"
-
-
-def test_a_scan_on_burnt_out_paper_is_not_taken_for_flat_graphics() -> None:
-    soft = np.asarray(Image.fromarray(page(300, 400)).filter(ImageFilter.GaussianBlur(1.2)), float)
-    noise = np.random.default_rng(0).normal(0, 6, soft.shape)
-    for above_white, payload in ((15, "page"), (30, "scan")):
-        pixels = np.clip(soft + above_white + noise, 0, 255).astype(np.uint8)
-        assert Options().resolve(pixels).payload == payload
-        assert cotam.encode(pixels, quality=30) == cotam.encode(pixels, quality=30, profile="page")
 
 
 def test_a_sequence_of_soft_frames_is_none_of_pages() -> None:
