@@ -1,4 +1,4 @@
-"""Guide graphs for tests and measurements, made by hand: ``python tests/guides.py FOLDER`` writes two."""
+"""Guides for tests and measurements, made by hand: ``python tests/guides.py FOLDER`` writes two graphs."""
 
 from __future__ import annotations
 
@@ -93,6 +93,16 @@ def serialised(
     changed = {"cotam.guide" if k == "version" else f"cotam.guide.{k}": v for k, v in metadata.items()}
     helper.set_model_props(model, {k: v for k, v in (METADATA | changed).items() if v is not None})
     return model.SerializeToString()
+
+
+class Left:
+    """A guide to which the left half counts sixteen times as much."""
+
+    exponent = 0.5
+
+    def importance(self, pixels: np.ndarray) -> np.ndarray:
+        assert pixels.dtype == np.uint8
+        return np.array([[16.0, 16.0, 1.0, 1.0]], np.float32) / 8.5
 
 
 if __name__ == "__main__":

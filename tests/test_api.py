@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from guides import energy_graph
+from guides import Left, energy_graph
 from PIL import ExifTags, Image, ImageCms
 from synthetic import level_map, page, picture
 
@@ -121,16 +121,6 @@ def test_unknown_choices_name_the_known_ones() -> None:
         cotam.decode(cotam.encode(PIXELS), view="x-ray")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="iptc"):
         cotam.encode(PIXELS, metadata=["iptc"])  # type: ignore[list-item]
-
-
-class Left:
-    """A guide to which the left half counts sixteen times as much."""
-
-    exponent = 0.5
-
-    def importance(self, pixels: np.ndarray) -> np.ndarray:
-        assert pixels.dtype == np.uint8
-        return np.array([[16.0, 16.0, 1.0, 1.0]], np.float32) / 8.5
 
 
 def test_a_guide_moves_bits_to_where_it_looks() -> None:

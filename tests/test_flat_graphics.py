@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from guides import Left
 from PIL import Image, ImageFilter, features
 from synthetic import page, picture, screen
 
@@ -29,7 +30,7 @@ def test_a_page_gets_its_own_weights_and_no_guide() -> None:
     assert data == of_page == cotam.encode(pixels, quality=5, profile="page", guide="none")
     assert cotam.info(data).weights == "page"
     assert cotam.info(cotam.encode(pixels, profile="mllm")).weights == "mllm"
-    assert cotam.level_map(cotam.encode(pixels, guide="lite")).any()  # a guide that was asked for
+    assert cotam.level_map(cotam.encode(pixels, guide=Left())).any()  # a guide that was asked for
     levels = np.ones((7, 10), np.int8)
     own = cotam.encode(pixels, levels=levels)
     assert cotam.info(own).weights == "page"
