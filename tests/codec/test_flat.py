@@ -113,6 +113,18 @@ def test_budgets_are_kept_and_used() -> None:
         assert size / 2 < len(coder.encode_within(size).file.data) <= size
 
 
+@av1
+def test_a_budget_gives_no_more_error_than_a_palette_that_fits() -> None:
+    noise = np.random.default_rng(0).normal(8, 3, (300, 400, 1))
+    coder = FlatCoder(np.clip(page(300, 400) + noise, 0, 255).astype(np.uint8))
+    palette = coder.encode(50)
+    assert palette.file.kind is Kind.LOSSLESS
+    size = round(1.1 * len(palette.file.data))
+    found = coder.encode_within(size)
+    assert len(found.file.data) <= size
+    assert found.error <= palette.error
+
+
 def test_budgets_below_the_smallest_file() -> None:
     with pytest.raises(TargetSizeError, match="more than 60"):
         FlatCoder(SOFT, effort="fast").encode_within(60)

@@ -64,11 +64,14 @@ _SLOPE = 0.5
 _MAX_DRAFTS = 3
 """Largest number of drafts to find a quality for a file size."""
 
+_MAX_PALETTES = 6
+"""Largest number of qualities at which palettes are tried for a byte budget."""
+
 _BUDGET_SHARES = (0.92, 0.97, 0.93, 0.8)
 """Shares of a byte budget to aim at, one after the other, until a file fits."""
 
 _WELL_FILLED = 0.8
-"""A first file that fills this share of its budget is accepted."""
+"""A file that fills this share of its budget is accepted."""
 
 _SAMPLE_PIXELS = 1 << 18
 """Approximate pixels of the sample on which the payload of larger images is chosen."""
@@ -169,27 +172,48 @@ class FlatCoder:
         """
         curve = self._draft_curve(_BUDGET_SHARES[0] * size)
         choice = self._choose(curve.quality_for(_BUDGET_SHARES[0] * size))
+        palette = self._palette_within(size, choice.trials) if choice.trials else None
+        found = [palette] if palette else []
+        if choice.av1 or not palette or len(palette.file.data) > size:
+            found += [self._av1_within(size, curve)] if self._has_av1 else []
+        if not found:
+            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
+        fits = [one for one in found if len(one.file.data) <= size]
+        if not fits:
+            raise TargetSizeError(size, min(len(one.file.data) for one in found))
+        return min(fits, key=lambda one: one.error)
+
+    def _palette_within(self, size: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
+        """Search for the best palette whose file fits; if none does, return the file of quality 0."""
+        best: Coded | None = None
+        low, high = -1, MAX_QUALITY + 1
+        for _ in range(_MAX_PALETTES):
+            quality = (low + high) // 2
+            coded = self._palette(quality, trials)
+            if coded and len(coded.file.data) <= size:
+                best, low = coded, quality
+            else:
+                high = quality
+            if high - low <= 1 or (best and len(best.file.data) >= _WELL_FILLED * size):
+                break
+        return best or self._palette(0, trials)
+
+    def _av1_within(self, size: int, curve: SizeCurve) -> Coded:
+        """Search for the best AV1 whose file fits; if none does, return the file of quality 0."""
         best: Coded | None = None
         low, high = -1, MAX_QUALITY + 1
         for aim in _BUDGET_SHARES:
             quality = min(max(curve.quality_for(aim * size), low + 1), high - 1)
-            coded = self._encode(quality, choice)
+            coded = self._av1(quality, self._speed)
             length = len(coded.file.data)
             if length <= size:
                 best, low = coded, quality
-            elif coded.file.kind is Kind.LOSSLESS and self._has_av1:
-                choice = _Choice((), av1=True)  # palettes do not follow the curve
-                continue
             else:
                 high = quality
             if high - low <= 1 or (best and (aim != _BUDGET_SHARES[0] or length >= _WELL_FILLED * size)):
                 break
             curve = curve.through(quality, length)
-        if best is None:
-            best = self._encode(0, choice)
-        if len(best.file.data) > size:
-            raise TargetSizeError(size, len(best.file.data))
-        return best
+        return best or self._av1(0, self._speed)
 
     def measure(self, file: File, decoded: np.ndarray) -> Coded:
         """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
