@@ -171,8 +171,10 @@ class FlatCoder:
         Raises TargetSizeError if the file of quality 0 is larger.
         """
         curve = self._draft_curve(_BUDGET_SHARES[0] * size)
-        choice = self._choose(curve.quality_for(_BUDGET_SHARES[0] * size))
-        palette = self._palette_within(size, choice.trials) if choice.trials else None
+        quality = curve.quality_for(_BUDGET_SHARES[0] * size)
+        choice = self._choose(quality)
+        start = max(quality, MAX_QUALITY // 2)  # at low qualities palettes do not become smaller
+        palette = self._palette_within(size, start, choice.trials) if choice.trials else None
         found = [palette] if palette else []
         if choice.av1 or not palette or len(palette.file.data) > size:
             found += [self._av1_within(size, curve)] if self._has_av1 else []
@@ -183,12 +185,11 @@ class FlatCoder:
             raise TargetSizeError(size, min(len(one.file.data) for one in found))
         return min(fits, key=lambda one: one.error)
 
-    def _palette_within(self, size: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
-        """Search for the best palette whose file fits; if none does, return the file of quality 0."""
+    def _palette_within(self, size: int, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
+        """Search from a quality for the best palette whose file fits; else return the file of quality 0."""
         best: Coded | None = None
         low, high = -1, MAX_QUALITY + 1
         for _ in range(_MAX_PALETTES):
-            quality = (low + high) // 2
             coded = self._palette(quality, trials)
             if coded and len(coded.file.data) <= size:
                 best, low = coded, quality
@@ -196,6 +197,7 @@ class FlatCoder:
                 high = quality
             if high - low <= 1 or (best and len(best.file.data) >= _WELL_FILLED * size):
                 break
+            quality = (low + high) // 2
         return best or self._palette(0, trials)
 
     def _av1_within(self, size: int, curve: SizeCurve) -> Coded:
