@@ -104,6 +104,16 @@ def linear_rgb(order: bytes = b"rgb") -> bytes:
     return icc(b"RGB ", colours | {b"rTRC": LINEAR, b"gTRC": LINEAR, b"bTRC": LINEAR})
 
 
+def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return kind and body of the chunks of a PNG without its end, as `png` takes them."""
+    found, at = [], 8
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        found.append((kind, data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found[:-1]
+
+
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
     body = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
