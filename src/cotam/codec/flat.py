@@ -138,7 +138,7 @@ class FlatCoder:
     ----------
     pixels : uint8 (H, W, 3), sRGB
     metadata : metadata of the files: any of "exif", "icc", "xmp" → bytes
-    palette : whether to try palettes, which are useless for photographs and scans
+    palette : whether to try palettes, which are useless where no two neighbours are equal
     effort : "fast" codes AV1 at a high speed, and palettes only if colours are few; "best" codes AV1 at a low
         speed, and always tries both
     """
