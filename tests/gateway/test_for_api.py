@@ -97,6 +97,13 @@ def test_an_image_is_coded_under_its_budget() -> None:
     assert caught.value.status == 413
 
 
+def test_a_side_too_long_for_the_format_is_shrunk_under_a_budget() -> None:
+    url = only(budget(image_bytes=3_000, form="webp"), saved(picture(4, 20_000)))
+    assert url
+    assert opened(url)[1].format == "WEBP"
+    assert opened(url)[2] <= 3_000
+
+
 @pytest.mark.parametrize("side", [60_000, 2**31 - 1])
 def test_a_large_size_in_the_header_costs_little(side: int) -> None:
     """Pillow decodes a PNG to find its orientation."""

@@ -134,8 +134,9 @@ class TestJpeg:
             assert psnr(pixels_of(ours), pixels) > psnr(pixels_of(plain), pixels) - 0.02
 
     def test_a_side_too_long_is_refused(self) -> None:
-        with pytest.raises(InputError, match="65535"):
-            jpeg.encode(np.zeros((1, 65536, 3), np.uint8), 20)
+        with pytest.raises(InputError, match="65,500"):
+            jpeg.encode(np.zeros((1, 65_501, 3), np.uint8), 20)
+        assert opened(jpeg.encode(np.zeros((1, 65_500, 3), np.uint8), 20)).size == (65_500, 1)
 
     def test_noise_is_saved(self) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
@@ -256,6 +257,18 @@ class TestBudget:
     def test_a_note_says_that_the_image_was_shrunk(self) -> None:
         file = standard.make(picture(240, 320), "jpeg", target_size=1000)
         assert file.notes == (f"shrunk from 320×240 to {file.width}×{file.height} pixels to fit 1000 bytes",)
+
+    @pytest.mark.parametrize(("format", "most"), [("webp", 16_383), ("jpeg", 65_500)])
+    def test_a_side_too_long_is_shrunk(self, format: Format, most: int) -> None:
+        pixels = picture(2, 70_000)
+        file = standard.make(pixels, format, target_size=1_000_000)
+        assert opened(file.data).size == (most, 1)
+        assert file.notes == (f"shrunk from 70000×2 to {most}×1 pixels, the most that {format} holds",)
+
+    def test_a_side_too_long_is_shrunk_further_to_fit(self) -> None:
+        file = standard.make(picture(2, 70_000), "jpeg", target_size=600)
+        assert len(file.data) <= 600
+        assert file.notes[0].endswith(f"to {file.width}×1 pixels to fit 600 bytes")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from cotam.codec.standard import TUNING
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
-from cotam.image.write import save_with_options
+from cotam.image.sizes import Box
+from cotam.image.write import LONGEST_SIDE, save_with_options
 from cotam.standard import jpeg, prefilter
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
@@ -122,7 +123,9 @@ def _fit_budget(
 ) -> StandardFile:
     """Make the best file of at most ``target`` bytes, of a smaller image if necessary."""
     height, width = pixels.shape[:2]
-    small, step, lowest = pixels, 0, _LOWEST[format]
+    longest = LONGEST_SIDE.get(format.upper())
+    largest = Box(longest).see(width, height).size
+    small, step, lowest = resize(pixels, largest), 0, _LOWEST[format]
     while True:
         writer = writer_of(small)
         data = writer(lowest)
@@ -133,8 +136,7 @@ def _fit_budget(
         # The header does not shrink, so no step is larger than the bytes above it ask for.
         step += max(1, int(2 * np.log2(len(data) / target)) - 1)
         scale, lowest = _SHRINK_STEP**step, _LOWEST_SHRUNK[format]
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = resize(pixels, size)
+        small = resize(pixels, (max(1, round(largest[0] * scale)), max(1, round(largest[1] * scale))))
     best, low, high = data, lowest, 101
     while high - low > 1:
         middle = (low + high) // 2
@@ -144,7 +146,8 @@ def _fit_budget(
         else:
             high = middle
     rows, columns = small.shape[:2]
-    note = f"shrunk from {width}×{height} to {columns}×{rows} pixels to fit {target} bytes"
+    reason = f" to fit {target} bytes" if step else f", the most that {format} holds"
+    note = f"shrunk from {width}×{height} to {columns}×{rows} pixels{reason}"
     notes = () if small is pixels else (note,)
     return StandardFile(best, columns, rows, None if format == "png" else low, notes)
 

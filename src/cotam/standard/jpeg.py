@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cotam.codec.colours import is_grey
-from cotam.errors import InputError
 from cotam.image.read import Pixels
+from cotam.image.write import check_sides
 from cotam.standard.scans import ZIGZAG, Component, write
 
 __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
@@ -57,8 +57,6 @@ _YCBCR = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
 )
 
-_LONGEST_SIDE = 65535
-
 _SIZES = 12
 """Coefficients of 8-bit images have at most 11 bits."""
 
@@ -80,7 +78,7 @@ def encode(
 ) -> bytes:
     """Encode pixels as a progressive JPEG file (`cotam.standard.scans`).
 
-    Chroma is 4:2:0; grey images have luma only. Raises InputError if a side is longer than 65535 pixels.
+    Chroma is 4:2:0; grey images have luma only. Raises InputError if a side is longer than 65500 pixels.
 
     Parameters
     ----------
@@ -90,10 +88,7 @@ def encode(
     importance : (gh, gw), positive, covers the image evenly
     """
     height, width = pixels.shape[:2]
-    if max(height, width) > _LONGEST_SIDE:
-        raise InputError(
-            f"{width}×{height} pixels cannot be saved as JPEG: a side is at most {_LONGEST_SIDE}"
-        )
+    check_sides((width, height), "JPEG")
     prices = np.full((2 * -(-height // 16), 2 * -(-width // 16)), settings.price, np.float32)
     if settings.price and importance is not None:
         prices /= _weights(importance, prices.shape, settings.focus)
