@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +36,8 @@ __all__ = [
     "check_choice",
     "check_count",
     "guide_digest",
+    "parse_bytes",
+    "parse_pixels",
     "weights_digests",
 ]
 
@@ -230,3 +233,21 @@ def guide_digest(guide: str, profile: Profile) -> str | None:
     if profile == "auto" or (guide == "auto" and profile == "mllm"):
         file = file or LITE
     return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def parse_bytes(text: str) -> int:
+    """Parse a number of bytes: 20000, 20k, 1.5M or 1G. Raises InputError."""
+    return _parse(text, "B?", "bytes such as 20000, 20k or 1.5M")
+
+
+def parse_pixels(text: str) -> int:
+    """Parse a number of pixels: 1000000, 800k, 1M or 1MP. Raises InputError."""
+    return _parse(text, "(?:P|px)?", "pixels such as 1000000, 800k or 1.5M")
+
+
+def _parse(text: str, unit: str, what: str) -> int:
+    found = re.fullmatch(rf"([0-9]{{1,15}}(?:\.[0-9]+)?)([kMG]?){unit}", text, re.IGNORECASE)
+    count = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()]) if found else 0
+    if count < 1:
+        raise InputError(f"{text!r} is not a number of {what}")
+    return count

@@ -15,6 +15,7 @@ from PIL.ImageFile import ImageFile
 from synthetic import picture
 
 import cotam
+from cotam.cli.options import byte_count
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import Job
 from cotam.gateway.for_api import ForApi
@@ -23,7 +24,7 @@ from cotam.gateway.limits import MAX_IMAGES
 from cotam.gateway.media import Media
 from cotam.gateway.parts import Part, Where
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.request_options import RequestOptions
+from cotam.gateway.request_options import RequestOptions, options_in_headers
 from cotam.gateway.store import RequestFiles, Store
 from cotam.gateway.to_cotam import ToCotam
 
@@ -279,6 +280,18 @@ def test_the_request_decides_over_the_options() -> None:
     url = only(ToCotam(both, 10**6), saved(PIXELS), job=Job(options=RequestOptions(quality=7)))
     assert url
     assert url == Media("image/vnd.cotam", cotam.encode(PIXELS, quality=7))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2000", 2000), ("1.5k", 1500), ("2MB", 2_000_000), ("1G", 10**9)]
+)
+def test_sizes_are_written_as_on_the_command_line(text: str, count: int) -> None:
+    assert byte_count(text) == count
+    assert options_in_headers({"x-cotam-target-size": text}) == RequestOptions(target_size=count)
+
+
+def test_numbers_of_pixels_have_units() -> None:
+    assert options_in_headers({"x-cotam-max-pixels": "0.8MP"}) == RequestOptions(max_pixels=800_000)
 
 
 def test_work_stops_when_nobody_waits() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, get_args
 
@@ -17,7 +16,7 @@ from cotam import files
 from cotam.errors import InputError
 from cotam.guide.base import load
 from cotam.image.write import FORMS
-from cotam.options import Effort, Metadata, Profile, View
+from cotam.options import Effort, Metadata, Profile, View, parse_bytes, parse_pixels
 from cotam.screen import Screen
 
 __all__ = [
@@ -85,21 +84,23 @@ def given_flags(names: Container[str]) -> Iterator[str]:
 
 
 def byte_count(text: str) -> int:
-    """Parse a number of bytes: 20000, 20k or 1.5M."""
-    return _count(text, "B?", "bytes such as 20000, 20k or 1.5M")
+    """Parse a number of bytes, as `parse_bytes`."""
+    with _bad_parameter():
+        return parse_bytes(text)
 
 
 def _pixel_count(text: str) -> int:
-    """Parse a number of pixels: 1000000, 800k, 1M or 1MP."""
-    return _count(text, "(?:P|px)?", "pixels such as 1000000, 800k or 1.5M")
+    with _bad_parameter():
+        return parse_pixels(text)
 
 
-def _count(text: str, unit: str, what: str) -> int:
-    found = re.fullmatch(rf"(\d{{1,15}}(?:\.\d+)?)([kM]?){unit}", text, re.IGNORECASE)
-    count = round(float(found[1]) * {"": 1, "k": 1e3, "m": 1e6}[found[2].lower()]) if found else 0
-    if count < 1:
-        raise click.BadParameter(f"{text!r} is not a number of {what}")
-    return count
+@contextmanager
+def _bad_parameter() -> Iterator[None]:
+    """Report an InputError as an error of the option."""
+    try:
+        yield
+    except InputError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _metadata_kinds(text: str) -> list[str]:
@@ -127,10 +128,8 @@ def _refuse_lossless(ctx: click.Context, param: click.Parameter, value: bool) ->
 def _load_guide(ctx: click.Context, param: click.Parameter, name: str) -> str:
     """Load a guide named on the command line, to report an error once instead of for each image."""
     if name != "auto" and ctx.get_parameter_source("guide") != ParameterSource.DEFAULT:
-        try:
+        with _bad_parameter():
             load(name)
-        except InputError as error:
-            raise click.BadParameter(str(error)) from error
     return name
 
 

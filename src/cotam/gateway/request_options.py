@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from cotam.errors import InputError
 from cotam.gateway import log
 from cotam.gateway.access_tokens import TOKEN_HEADER
 from cotam.gateway.refusal import RefusedError
 from cotam.image import models
 from cotam.image.models import Model
+from cotam.options import parse_bytes, parse_pixels
 
 __all__ = [
     "STILL",
@@ -31,12 +33,8 @@ STILL = ("quality", "target_size", "for", "max_pixels")
 
 _ALL = (*STILL, "fps", "max_frames")
 
-_RANGES = {
-    "quality": (0, 100),
-    "target_size": (1, 1 << 40),
-    "max_pixels": (1, 1 << 40),
-    "max_frames": (0, 1 << 20),
-}
+_PARSERS = {"target_size": parse_bytes, "max_pixels": parse_pixels}
+_RANGES = {"quality": (0, 100), "max_frames": (0, 1 << 20)}
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,11 @@ def _value(name: str, meaning: str, text: str) -> str | float:
             message = f"{name}: {text!r} is not a number of frames a second, such as 0.5"
             raise RefusedError(message, param=name)
         return float(text)
+    if meaning in _PARSERS:
+        try:
+            return _PARSERS[meaning](text)
+        except InputError as error:
+            raise RefusedError(f"{name}: {error}", param=name) from error
     low, high = _RANGES[meaning]
     if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
         raise RefusedError(f"{name} must be a whole number from {low} to {high}, got {text!r}", param=name)
