@@ -333,21 +333,22 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("encode photo.png -o out.jp2", "out.jp2: the output is a .cotam file: give a name"),
         ("encode photo.png -o out.cotam --format jpeg", "out.cotam: its suffix and --format jpeg contradict"),
         ("encode photo.png -o out.tif --format webp", "out.tif: the output is a .webp file: give a name"),
-        (
-            "encode photo.png --fps 1 -o out.mp4",
-            "out.mp4: the output is a .cotam file: give a name that ends",
-        ),
+        ("encode photo.png --fps 1 -o out.mp4", "out.mp4: the output is a .cotam file: give a name"),
         ("decode coded.cotam --view robot", "'robot' is not"),
         ("decode coded.cotam --size-limit 0", "0 is not in the range x>=1"),
         ("decode coded.cotam --size-limit nan", "'nan' is not a valid integer"),
         ("inform coded.cotam", "No such command 'inform'"),
+        ("--inform", "No such option"),
     ],
 )
 def test_wrong_usage(arguments: str, message: str) -> None:
     before = sorted(Path().iterdir())
     result = invoke(*arguments.split())
     assert result.exit_code == 2
-    assert message in result.stderr
+    usage, *_, error = result.stderr.splitlines()
+    assert usage.startswith("Usage: cotam")
+    assert error.startswith("cotam: error: ")
+    assert message in error
     assert sorted(Path().iterdir()) == before
 
 
@@ -393,7 +394,6 @@ def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_an_image_that_is_shrunk_for_a_budget_is_said() -> None:
     result = invoke("encode", "photo.png", "--target-size", "70", "-o", "small.cotam")
-    assert result.exit_code == 0
     found = cotam.info(Path("small.cotam").read_bytes())
     assert found.bytes <= 70
     size = f"{PIXELS.shape[1]}×{PIXELS.shape[0]}"

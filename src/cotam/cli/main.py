@@ -49,13 +49,21 @@ class _Program(click.Group):
 
 @contextmanager
 def _errors_shown(ctx: click.Context) -> Iterator[None]:
-    """Show errors as one line, and exit."""
+    """Show errors as one line, usage errors after the usage, and exit."""
     try:
         yield
     except KeyboardInterrupt:
         ctx.exit(130)
     except BrokenPipeError:
         raise  # click ends quietly
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # click shows the help
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx:
+            path = error.ctx.command_path
+            click.echo(f"{error.ctx.get_usage()}\nTry '{path} --help' for help.\n", err=True)
+        Screen().error(error.format_message())
+        ctx.exit(error.exit_code)
     except ERRORS as error:
         Screen().error(describe(error))
         ctx.exit(1)
