@@ -18,11 +18,12 @@ from synthetic import picture
 
 from cotam.errors import InputError
 from cotam.image.animation import Animation, open_clip
+from cotam.image.containers import is_live
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 from cotam.image.sampling import read_clip
 from cotam.image.timeline import Damage, Timeline
-from cotam.image.video import Clip, is_live
+from cotam.image.video import Clip
 
 av = pytest.importorskip("av")
 

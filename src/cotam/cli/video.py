@@ -16,6 +16,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, suffix_conflict
 from cotam.frames import KEY_EVERY
+from cotam.image.containers import is_live
 from cotam.image.write import FORMS, save_image
 from cotam.screen import Report, Screen, counted
 
@@ -82,19 +83,11 @@ def among(inputs: Sequence[str], options: Mapping[str, Any]) -> set[str]:
     """
     if options["fps"] or options["max_frames"] or options["frames"]:
         return set(inputs)
-    found = {name for name in inputs if _is_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES}
+    found = {name for name in inputs if is_live(name) or os.path.splitext(name)[1].lower() in SUFFIXES}
     if not found:
         for flag in given_flags(OPTIONS):
             raise click.UsageError(f"{flag} is for videos: these are images")
     return found
-
-
-def _is_live(name: str) -> bool:
-    if os.path.isfile(name):
-        return False
-    from cotam.image.video import is_live
-
-    return is_live(name)
 
 
 def check_together(options: Mapping[str, Any], form: str) -> None:
@@ -170,8 +163,6 @@ class _Sequence:
         )
 
     def _write(self, frames: Iterator[Any]) -> None:
-        from cotam.image.video import is_live
-
         with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
             if self.clip["frames"] or is_live(self.source):
                 frames = stack.enter_context(_until_interrupted(frames))

@@ -1,12 +1,13 @@
-"""Detect what FFmpeg ignores: a second clip in a file, the missing end of a file."""
+"""Detect live sources, and what FFmpeg ignores: a second clip in a file, the missing end of a file."""
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-__all__ = ["container_notes"]
+__all__ = ["container_notes", "is_live"]
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _HEAD = 384
@@ -17,6 +18,11 @@ _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 _Step = Callable[[bytes], tuple[bool, int]]
 """From the first bytes of a box to whether a clip begins with it, and its length; below 1 if unknown."""
+
+
+def is_live(name: str) -> bool:
+    """Whether a name is an address or a camera. The name of an existing file is neither."""
+    return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
 def container_notes(file: BinaryIO) -> list[str]:

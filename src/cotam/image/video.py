@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import container_notes
+from cotam.image.containers import container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
@@ -24,18 +24,13 @@ from cotam.image.timeline import Damage, Timeline
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Clip", "import_av", "is_live", "write_mp4"]
+__all__ = ["Clip", "import_av", "write_mp4"]
 
 _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
 _CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # formats of broadcasts, in which jumps in time are ignored
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _RETRIES = 3
-
-
-def is_live(name: str) -> bool:
-    """Whether a name is an address or a camera. The name of an existing file is neither."""
-    return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
 def import_av() -> Any:
