@@ -8,6 +8,7 @@ import re
 import click
 
 from cotam import files
+from cotam.cli.options import overwrite_option
 
 __all__ = ["export"]
 
@@ -35,9 +36,9 @@ def _layers(text: str) -> list[int]:
     "--revision", metavar="COMMIT", help="Commit of the hub.  [default: pinned for known names, else main]"
 )
 @click.option("--small", is_flag=True, help="Store weights as int8: a quarter of the size.")
-@click.option("--no-overwrite", is_flag=True, help="Do not replace an existing file.")
+@overwrite_option
 def export(
-    name: str, output: str, layers: list[int], revision: str | None, small: bool, no_overwrite: bool
+    name: str, output: str, layers: list[int], revision: str | None, small: bool, overwrite: bool
 ) -> None:
     """Export the first layers of a vision encoder as an ONNX guide.
 
@@ -47,11 +48,11 @@ def export(
     """
     from cotam_lab.guides.clip import ClipGuide
 
-    files.check_output(output, set(), overwrite=not no_overwrite)
+    files.check_output(output, set(), overwrite=overwrite)
     name = name.removeprefix("clip:")
     click.echo(f"reading {name}", err=True)
     found = ClipGuide(name, revision=revision, layers=layers)
     click.echo(f"exporting {found.name}, images of {found.side} pixels", err=True)
     data = found.onnx(small=small)
-    files.write_whole(output, data, overwrite=not no_overwrite)
+    files.write_whole(output, data, overwrite=overwrite)
     click.echo(f"{hashlib.sha256(data).hexdigest()}  {output}", err=output == files.STANDARD)
