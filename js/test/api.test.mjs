@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 
 import * as cotam from "cotam";
 import { readHeader, writeFile } from "../dist/format/header.js";
+import { readSequence } from "../dist/format/sequence.js";
 import { bytes, fixture, FIXTURES, fixtures, GOLDEN, python, readPng, WEIGHTS } from "./files.mjs";
 import { mutated } from "./mutations.mjs";
 import { difference, picture } from "./pictures.mjs";
@@ -48,6 +49,23 @@ test("the frames of a sequence decode in order", async () => {
   }
   assert.deepEqual(times, Array.from({ length: frames }, (_, i) => i / 5));
   assert.equal(cotam.info(fixture("sequence")).duration, (frames - 1) / 5);
+});
+
+test("damaged and cut sequences have the errors of Python", () => {
+  const whole = fixture("sequence");
+  for (const { at, errors } of fixtures().sequence.damage) {
+    const changed = whole.slice();
+    changed[at] ^= 255;
+    for (const [i, data] of [whole.slice(0, at), changed].entries()) {
+      let found = "";
+      try {
+        Array.from(readSequence(data).frames);
+      } catch (error) {
+        found = `${error.name}: ${error.message}`;
+      }
+      assert.equal(found, errors[i], `byte ${at}`);
+    }
+  }
 });
 
 test("leaving a sequence early does no harm", async () => {

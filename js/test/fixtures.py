@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.planes import fixed_offsets  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.codec.standard import encode_lossless  # noqa: E402
+from cotam.errors import FormatError  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
+from cotam.format.sequence import SequenceReader, read_index  # noqa: E402
 from cotam.gateway.patch_format import Patch, Rectangle, paste, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
 from cotam.guide.resize import resize_bilinear  # noqa: E402
@@ -86,6 +89,26 @@ def sequence() -> tuple[list[np.ndarray], bytes]:
     return [np.asarray(image) for _, image in cotam.decode_frames(data)], data
 
 
+def damage(data: bytes) -> list[dict[str, object]]:
+    """Places in a sequence, with the errors of reading it up to there, and with that byte inverted."""
+    entries = read_index(data).entries
+    heads = {entry.start + offset for entry in entries[:2] for offset in range(14)}
+    index = range(entries[-1].start + entries[-1].size, len(data))
+    found = []
+    for at in sorted({*heads, *index}):
+        changed = data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+        errors = []
+        for one in (data[:at], changed):
+            try:
+                list(SequenceReader(BytesIO(one)).frames())
+            except FormatError as error:
+                errors.append(f"{type(error).__name__}: {error}")
+            else:
+                errors.append("")
+        found.append({"at": at, "errors": errors})
+    return found
+
+
 def make(folder: Path) -> None:
     """Write all files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +129,7 @@ def make(folder: Path) -> None:
     decoded, data = patch(made["photo"][1])
     put("patch", data, [decoded], kind="patch", earlier="photo")
     frames, data = sequence()
-    put("sequence", data, frames, kind="sequence")
+    put("sequence", data, frames, kind="sequence", damage=damage(data))
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -38,7 +38,7 @@ export function readSequence(data: Uint8Array): Sequence {
 }
 
 function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame> {
-  const largest = 4096 + 6 * header.width * header.height;
+  const largest = 4096 + 1536 * Math.ceil(header.width / 16) * Math.ceil(header.height / 16);
   const index: number[] = [];
   let count = 0;
   let ticks = 0;
@@ -46,15 +46,22 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
   const need = (end: number, where: string): void => {
     if (data.length < end) throw new TruncatedError(`the sequence ends ${where}: ${count} whole frames are there`);
   };
+  const number = (start: number): [number, number] => {
+    for (let end = start; end < start + 5; end++) {
+      need(end + 1, `within frame ${count}`);
+      if (data[end] < 0x80) break;
+    }
+    return readVarint(data, start, "frame");
+  };
   for (;;) {
     need(at + 1, "before its index");
     const tag = data[at];
     if (tag === INDEX) break;
-    if ((tag & ~0x07) !== FRAME || (tag & 1 && !(tag & 2)) || (count === 0 && !(tag & 1))) {
-      throw new DamagedError(`after ${count} frames comes neither a frame nor the index`);
+    if ((tag & ~0x07) !== FRAME || (tag & 1 && !(tag & 2))) {
+      throw new DamagedError(`frame ${count} is not where it should be`);
     }
-    const [gap, afterGap] = readVarint(data, at + 1, "frame");
-    const [length, end] = readVarint(data, afterGap, "frame");
+    const [gap, afterGap] = number(at + 1);
+    const [length, end] = number(afterGap);
     const start = end + 6;
     need(start, `within frame ${count}`);
     if (crc16(data.subarray(at, end + 4)) !== (data[end + 4] | (data[end + 5] << 8))) {
@@ -64,6 +71,7 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
       throw new FormatError(`frame ${count} has ${length} bytes, more than any encoder writes`);
     }
     need(start + length, `within frame ${count}`);
+    if (count === 0 && !(tag & 1)) throw new DamagedError("frame 0: no key frame is before it");
     ticks += gap;
     index.push(tag & 3, ...varint(gap), ...varint(start + length - at));
     yield {
@@ -76,13 +84,10 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
     count += 1;
     at = start + length;
   }
-  checkIndex(data, at, [INDEX, ...varint(count), ...index]);
-}
-
-function checkIndex(data: Uint8Array, at: number, body: readonly number[]): void {
+  const body = [INDEX, ...varint(count), ...index];
   const summed = [...body, ...littleEndian(crc32(Uint8Array.from(body)), 4)];
   const expected = [...summed, ...littleEndian(summed.length, 4)];
-  if (data.length < at + expected.length) throw new TruncatedError("the sequence ends within its index");
+  need(at + expected.length, "within its index");
   if (expected.some((byte, i) => data[at + i] !== byte)) {
     throw new DamagedError("the index at the end is damaged, or frames are missing");
   }
