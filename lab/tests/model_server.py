@@ -14,16 +14,15 @@ from pathlib import Path
 
 import httpx2
 
-SERVER = shutil.which("transformers", path=Path(sys.executable).parent)
-
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """The address, with its version path, of a server of the model in a folder, which is also its name."""
-    assert SERVER
+    server = shutil.which("transformers", path=Path(sys.executable).parent)
+    assert server, "transformers is not installed beside this Python"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [SERVER, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    command = [server, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as program:
         address = f"http://127.0.0.1:{port}"

@@ -11,15 +11,12 @@ import openai
 import pytest
 import tiny_llava
 from gateway_servers import jpeg, messages, process
-from model_server import SERVER, serving
+from model_server import serving
 from synthetic import picture
 
 import cotam
 
-for name in ("transformers", "torch", "fastapi", "typer"):
-    pytest.importorskip(name)
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SERVER, reason="needs transformers[serving]")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from model_server import SERVER, serving
+from model_server import serving
 from PIL import Image
 from synthetic import picture
 
@@ -17,10 +17,7 @@ from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import read_questions
 from cotam_lab.evaluate.run import Asking, plan, run
 
-for name in ("fastapi", "typer"):
-    pytest.importorskip(name)
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SERVER, reason="needs transformers[serving]")]
+pytestmark = pytest.mark.slow
 
 
 def test_answers_of_a_server_are_those_of_the_model(models: dict[str, Path], tmp_path: Path) -> None:
