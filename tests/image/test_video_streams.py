@@ -138,7 +138,9 @@ def test_a_raw_stream_without_a_rate_is_noted() -> None:
     assert [timeline.place(None, 0) for _ in range(3)] == pytest.approx([0, 0.04, 0.08])
     assert timeline.notes == ["it states neither times nor a frame rate: taken as 25 frames a second"]
     camera = b"".join(saved(Image.fromarray(frame), "JPEG") for frame in FRAMES)
-    assert seen(camera)[2] == ["it states no frame rate: taken as 25 frames a second"]
+    coded = clip(FRAMES, TIMES, "obu", codec="libsvtav1", rate=10, pixels="yuv420p", preset="12")
+    for data in (camera, coded):
+        assert seen(data)[2] == ["it states no frame rate: taken as 25 frames a second"]
     for form in ("JPEG", "PNG"):
         assert seen(saved(Image.fromarray(FRAMES[0]), form))[2] == []
 

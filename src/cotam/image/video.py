@@ -30,6 +30,7 @@ _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUM
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
 _CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # formats of broadcasts, in which jumps in time are ignored
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
+_NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: the format is a raw stream
 _RETRIES = 3
 
 
@@ -94,6 +95,8 @@ class Clip:
             raise
         if _has_alpha(self._stream) and not self._holds_images():
             self._own_notes.append("its transparency is ignored")
+        if self._container.format.flags & _NO_TIMES and not self._stream.codec_context.framerate:
+            self._own_notes.append(self._assumed_rate())
         self._stream.thread_type = "AUTO"
         self._timeline = self._new_timeline(self._stream.start_time)
         self._matrix = (1, 0, 0, 1)
@@ -173,6 +176,9 @@ class Clip:
         """Frames per second by the headers of the stream; None if they do not state them."""
         return self._stream.codec_context.framerate or self._stream.guessed_rate or self._stream.average_rate
 
+    def _assumed_rate(self) -> str:
+        return f"it states no frame rate: taken as {self._rate()} frames a second"
+
     def _closes_gaps(self) -> bool:
         return self._container.format.name in _CLOSES_GAPS
 
@@ -210,7 +216,7 @@ class Clip:
         packets = (packet for packet in self._packets(self._damage) if packet.size)
         for number, packet in enumerate(packets):
             if number == 1:
-                self._own_notes.append(f"it states no frame rate: taken as {self._rate()} frames a second")
+                self._own_notes.append(self._assumed_rate())
             seconds = self._timeline.place(packet.pts, packet.duration)
             yield seconds, partial(self._image, bytes(packet), seconds)
 
