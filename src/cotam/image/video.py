@@ -32,6 +32,7 @@ _CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # formats of broadcasts, in which jump
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: the format is a raw stream
 _RETRIES = 3
+_MISSING = 1.0  # seconds at the end of a file
 
 
 def is_live(name: str) -> bool:
@@ -149,7 +150,9 @@ class Clip:
             return None
         if self._stream.duration:
             return float(self._stream.duration * self._stream.time_base)
-        return self._container.duration / 1e6 if self._container.duration else None
+        if not self._container.duration:
+            return None
+        return (self._container.duration - max(self._container.start_time or 0, 0)) / 1e6  # as in Matroska
 
     @cached_property
     def seconds(self) -> float | None:
@@ -237,6 +240,11 @@ class Clip:
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+        # The length of a file with several streams may be that of the sound.
+        own = self._stream.duration or len(self._container.streams) == 1
+        length, end = self.stated_seconds if own else None, self._timeline.end
+        if length and length - end > max(_MISSING, 3 * self._timeline.longest):
+            yield f"frames may be missing: the last one ends at {end:.1f} s, the file states {length:.1f} s"
 
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
