@@ -207,7 +207,7 @@ def test_a_column_of_something_else(tmp_path: Path, column: str, kind: str) -> N
     parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]], text=[str(tmp_path / "src/t.parquet")])
     row = convert(tmp_path, "t.parquet", Encoding(), column=column)
     expected = (
-        f't.parquet: column {column!r} is {kind}: expected binary, {{"bytes": binary}}, or lists of these'
+        f't.parquet: column {column!r} holds {kind}: expected binary, {{"bytes": binary}}, or lists of these'
     )
     assert [each["error"] for each in row.failed] == [expected]
 
@@ -304,8 +304,17 @@ def test_a_mask_stays_beside_its_image(tmp_path: Path, mask: str, first: bool) -
     assert row.failed == []
     (note,) = row.notes
     assert note["note"].startswith(
-        f"1 images stay as they are, such as {mask}: another image of their sample"
+        f"1 images stay as they are, such as {mask}: they may be masks or other views"
     )
+
+
+def test_masks_stay_where_no_image_has_a_plain_name(tmp_path: Path) -> None:
+    members = {"0.a.jpg": PHOTOS[0], "0.b.jpg": PHOTOS[1], "0.seg.png": PHOTOS[2], "1.rgb.png": PHOTOS[2]}
+    masks = {"2.rgb.png": PHOTOS[0], "2.depth.png": PHOTOS[1]}
+    row, found = tar_row(tmp_path, members | masks)
+    coded = {"0.a.cotam": CODED[0], "0.b.cotam": CODED[1], "1.rgb.cotam": CODED[2]}
+    assert found == coded | {"0.seg.png": PHOTOS[2]} | masks
+    assert row.notes[0]["note"].startswith("3 images stay as they are, such as 0.seg.png")
 
 
 def test_members_to_convert_can_be_named(tmp_path: Path) -> None:

@@ -251,15 +251,22 @@ def sent(model: str, *urls: str, detail: str | None = None, fit: str = "auto", *
         ("unknown-model", "WEBP", "webp"),
     ],
 )
-def test_formats_that_the_api_does_not_open_become_one_that_it_opens(
-    model: str, form: str, expected: str
-) -> None:
+def test_formats_that_the_api_does_not_open_become_another(model: str, form: str, expected: str) -> None:
     (media,) = sent(model, url_of(PIXELS, form))
     with Image.open(io.BytesIO(media.data)) as image:
         assert image.format == expected.upper()
         off = np.abs(np.asarray(image.convert("RGB"), int) - PIXELS)
     assert off.mean() < 8
     assert media.media_type == f"image/{expected}"
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+def test_an_animation_becomes_its_first_frame(form: str) -> None:
+    """OpenAI's API takes only still ones."""
+    (media,) = sent("gpt-6", url_of(PIXELS, form, save_all=True, append_images=[Image.new("L", (160, 120))]))
+    with Image.open(io.BytesIO(media.data)) as image:
+        assert image.format == "JPEG"
+        assert psnr(np.asarray(image.convert("RGB")), PIXELS) > 25
 
 
 def test_cotam_from_a_client_becomes_an_image_that_the_api_opens() -> None:

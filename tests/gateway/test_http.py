@@ -337,6 +337,14 @@ def test_this_machine_is_not_reached_through_a_proxy(environment: pytest.MonkeyP
     Upstream(f"http://{host}:8000/v1")
 
 
+def test_a_proxy_that_does_not_answer_is_named(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:9")
+    with gateway("http://10.1.2.3:8000/v1") as address, httpx2.Client(trust_env=False) as client:
+        message = error_of(client.get(f"{address}/v1/models"))
+    way = "the upstream http://10.1.2.3:8000 cannot be reached through the proxy http://127.0.0.1:9: "
+    assert message.startswith(way)
+
+
 def test_an_upstream_on_loopback_is_reached_without_the_proxy(
     environment: pytest.MonkeyPatch, upstream: str, model: Model
 ) -> None:

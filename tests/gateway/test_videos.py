@@ -308,6 +308,13 @@ def test_what_would_grow_or_cannot_be_read_passes(mp4: bytes, upstream: str, mod
         assert content_of(model) == [video_part(mp4)]
 
 
+def test_a_video_that_is_not_in_a_list_passes(mp4: bytes, upstream: str, model: Model) -> None:
+    """A single part has no place for several frames."""
+    body = {"model": "echo", "messages": [{"role": "user", "content": video_part(mp4)}]}
+    with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
+        assert httpx2.post(f"{edge}/v1/tokenize", json=body, timeout=60).json() == body
+
+
 def test_hosted_apis_get_videos_as_they_are(mp4: bytes, upstream: str, model: Model) -> None:
     converter = ForApi("jpeg", "claude", 1000, 10**6, 10**6)
     with server(upstream, converter) as edge:

@@ -143,6 +143,16 @@ def test_a_frame_of_a_webp_whose_chunk_is_damaged_is_noted(inner: int) -> None:
     assert seen(bytes(data)) == ([0, 1, 2, 3], ["1 frames are missing: their chunks are damaged"])
 
 
+@pytest.mark.parametrize("inner", [4, 8, 24, 28])
+def test_a_webp_that_ends_in_zeros_gives_the_frames_before_them(inner: int) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1000)
+    third = [match.start() for match in re.finditer(b"ANMF", data)][2] + inner
+    times, notes = seen(data[:third] + bytes(len(data) - third))
+    assert times[:2] == [0, 1]
+    assert notes
+
+
 def test_frames_that_are_too_large_are_not_decoded() -> None:
     data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
     data[6:10] = b"\xff\xff\xff\xff"

@@ -127,3 +127,12 @@ def test_a_hundred_megapixels(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", MEASURE, str(file)]
     megabytes = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert megabytes < 900  # Pillow's image takes 403 and the result 302
+
+
+def test_the_outline_of_a_gif_that_is_cut_after_its_first_frame() -> None:
+    frames = [Image.fromarray(RNG.integers(0, 256, (8, 9, 3), np.uint8)) for _ in range(2)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100)
+    second = data.rindex(b"\x21\xf9\x04")
+    for end in range(second + 9, len(data)):
+        assert outline(data[:end])[:2] == (9, 8)
+        assert to_rgb(data[:end]).shape == (8, 9, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from contextlib import closing
 from fractions import Fraction
@@ -139,7 +140,9 @@ def test_a_raw_stream_without_a_rate_is_noted() -> None:
     assert [timeline.place(None, 0) for _ in range(3)] == pytest.approx([0, 0.04, 0.08])
     assert timeline.notes == ["it states neither times nor a frame rate: taken as 25 frames a second"]
     camera = b"".join(saved(Image.fromarray(frame), "JPEG") for frame in FRAMES)
-    assert seen(camera)[2] == ["it states no frame rate: taken as 25 frames a second"]
+    coded = clip(FRAMES, TIMES, "obu", codec="libsvtav1", rate=10, pixels="yuv420p", preset="12")
+    for data in (camera, coded):
+        assert seen(data)[2] == ["it states no frame rate: taken as 25 frames a second"]
     for form in ("JPEG", "PNG"):
         assert seen(saved(Image.fromarray(FRAMES[0]), form))[2] == []
 
@@ -293,6 +296,13 @@ def with_index_first(data: bytes) -> bytes:
     shifted = struct.pack(f">{count}I", *(offset + len(moov) for offset in offsets))
     boxes[b"moov"] = moov[: entries + 4] + shifted + moov[entries + 4 + 4 * count :]
     return boxes.pop(b"ftyp") + boxes.pop(b"moov") + b"".join(boxes.values())
+
+
+def test_an_end_before_the_stated_length_is_noted() -> None:
+    data = clip(FRAMES + FRAMES, [number / 10 for number in range(40)], "matroska")
+    (note,) = seen(data[: len(data) // 2] + bytes(len(data) // 2))[2]
+    assert re.fullmatch(r"frames may be missing: the last one ends at .+ s, the file states 3.9 s", note)
+    assert seen(clip(FRAMES[:4], [5, 7, 9, 11], "matroska"))[0::2] == ([0, 2, 4, 6], [])
 
 
 def test_frames_that_damage_spoils() -> None:

@@ -29,6 +29,7 @@ __all__ = ["TABLES", "Row", "Unit", "UnitConverter", "is_apple_double", "output_
 
 TABLES = (".parquet",)
 _TARS = (".tar", ".tar.gz", ".tgz")
+_FIRST_MASK = IMAGE_SUFFIXES.index(".png")  # from this suffix on images may be masks
 _BATCH_ROWS = 64
 """Rows of a table that are converted at a time."""
 
@@ -172,8 +173,8 @@ class UnitConverter:
         text = ""
         if kept and not self.members:
             text = (
-                f"{len(kept)} images stay as they are, such as {kept[0]}: another image of their sample is "
-                "converted; --members names those to convert"
+                f"{len(kept)} images stay as they are, such as {kept[0]}: they may be masks or other views; "
+                "--members names those to convert"
             )
         elif kept and not chosen:
             members = ",".join(self.members)
@@ -195,7 +196,10 @@ class UnitConverter:
         return posixpath.splitext(name)[1].lower() in self.conversion.takes and not is_apple_double(name)
 
     def _choose_members(self, images: Iterable[str]) -> set[str]:
-        """Choose the members to convert: those named in ``members``, or one image of each sample."""
+        """Choose the members to convert: those named in ``members``, or one image of each sample.
+
+        Without an image whose extension is only a suffix, all photographs are chosen; or the only image.
+        """
         if self.members:
             return {name for name in images if _key(name)[1] in self.members}
         samples: dict[str, list[str]] = {}
@@ -204,7 +208,11 @@ class UnitConverter:
         chosen: set[str] = set()
         for members in samples.values():
             plain = [name for name in members if "." not in _key(name)[1]]
-            chosen.update([min(plain, key=_preference)] if plain else members)
+            photographs = [name for name in members if _preference(name) < _FIRST_MASK]
+            if plain or len(members) == 1:
+                chosen.add(min(plain or members, key=_preference))
+            else:
+                chosen.update(photographs)
         return chosen
 
 
@@ -266,7 +274,7 @@ def _output_type(pyarrow: Any, old: Any, column: str) -> Any:
     has_bytes = types.is_struct(value) and value.get_field_index("bytes") >= 0
     if not (holds_bytes or has_bytes or types.is_binary_view(value) or types.is_fixed_size_binary(value)):
         raise InputError(
-            f'column {column!r} is {old}: expected binary, {{"bytes": binary}}, or lists of these'
+            f'column {column!r} holds {old}: expected binary, {{"bytes": binary}}, or lists of these'
         )
     return pyarrow.binary()
 

@@ -49,7 +49,8 @@ _HELD = 8
 class ForApi:
     """Turns images upright, shrinks them to the size that the model sees, and keeps to the limits of its API.
 
-    Images that need no change pass unchanged, as do images that cannot be read, with a line in the log.
+    Of an animation the first frame is sent, since OpenAI's API takes only still ones. Images that need no
+    change pass unchanged, as do images that cannot be read, with a line in the log.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ class _Request:
                 return False
             data, kind = found
             try:
-                content, (width, height, upright) = self._converter.outlines.get(data)
+                content, (width, height, as_shown) = self._converter.outlines.get(data)
             except UNREADABLE as error:
                 if kind == "cotam":
                     raise
@@ -150,7 +151,7 @@ class _Request:
         if self._model:
             self._job.token_counts.append(self._model.tokens(*size, part.detail))
         fits = (
-            upright and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
+            as_shown and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
         )
         self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
         return True

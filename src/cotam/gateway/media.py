@@ -192,7 +192,7 @@ def count_frames(data: bytes) -> int:
 
 
 Outline = tuple[int, int, bool]
-"""Width and height of the upright image, or of a sequence's frames, and whether it is stored upright."""
+"""Width and height of the upright image or of frames, and whether it is stored upright and not animated."""
 
 
 def check_size(data: bytes, limit: int) -> Outline:
@@ -202,9 +202,9 @@ def check_size(data: bytes, limit: int) -> Outline:
     """
     if is_cotam(data):
         header = read_header(data)
-        width, height, is_upright = header.width, header.height, True
+        width, height, as_shown = header.width, header.height, True
     elif format_of(data):
-        width, height, is_upright = outline(data, limit)
+        width, height, as_shown = outline(data, limit)
     else:
         raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
     if width * height > limit:
@@ -212,7 +212,7 @@ def check_size(data: bytes, limit: int) -> Outline:
             f"the image is {width}×{height}, {width * height / 1e6:.1f} MP: more than the limit of "
             f"{limit / 1e6:g} MP (--size-limit)"
         )
-    return width, height, is_upright
+    return width, height, as_shown
 
 
 class Outlines:

@@ -9,7 +9,7 @@ from functools import partial
 from io import BufferedReader, BytesIO
 
 import cotam
-from cotam.errors import LimitError
+from cotam.errors import InputError, LimitError
 from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in
@@ -84,6 +84,8 @@ class ToCotam:
 
     def _video(self, data: bytes, part: Part, request: _Request) -> tuple[bytes, bool]:
         """Return the .cotam sequence of a video, and whether it was in the cache."""
+        if not part.is_one_of_several:
+            raise InputError("its frames cannot take its place: it is not in a list")
         key = digest_of(data), request.options_for(part), "video"
         return self._coded.get(key, partial(self._sequence, data, part, request))
 

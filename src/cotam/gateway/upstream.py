@@ -109,12 +109,14 @@ class Upstream:
         limits = httpx2.Limits(max_connections=connections, keepalive_expiry=2)
         # Given a transport, the client does not look for proxies in the environment.
         try:
-            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy_for(address))
+            proxy = proxy_for(address)
+            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
         except OSError as error:
             named = ", ".join(name for name in _TLS_FILES if name in os.environ)
             if not named:
                 raise
             raise ValueError(f"a file that {named} names cannot be used: {error}") from error
+        self._via = f" through the proxy {_origin(urlsplit(proxy))}" if proxy else ""
         # Cookies belong to clients: none are kept, so that no client gets those of another.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self.client = httpx2.AsyncClient(timeout=timeout, transport=transport, cookies=cookies)
@@ -169,7 +171,8 @@ class Upstream:
             request = self.client.build_request(method, url, headers=headers, content=content)
             return await self.client.send(request, stream=True)
         except httpx2.ConnectTimeout as error:
-            raise RefusedError(f"the upstream {self.name} cannot be reached: no answer", 502) from error
+            message = f"the upstream {self.name} cannot be reached{self._via}: no answer"
+            raise RefusedError(message, 502) from error
         except httpx2.TimeoutException as error:
             message = f"the upstream {self.name} has sent nothing for {self._silence:g} s"
             raise RefusedError(message, 504) from error
@@ -177,7 +180,8 @@ class Upstream:
             raise RefusedError(f"path and query cannot be sent on: {error}", 414) from error
         except httpx2.HTTPError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise RefusedError(f"the upstream {self.name} cannot be reached: {reason}", 502) from error
+            message = f"the upstream {self.name} cannot be reached{self._via}: {reason}"
+            raise RefusedError(message, 502) from error
 
     def location(self, value: str, asked: str, *, takes_body: bool) -> str:
         """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.

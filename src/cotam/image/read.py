@@ -134,14 +134,24 @@ def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white
 
 
 def outline(image: PathInput | FileBytes, limit: int = MAX_PIXELS) -> tuple[int, int, bool]:
-    """Return width and height of the upright image, and whether it is stored so. Raises as `read_image`.
+    """Return width and height of the upright image, and whether it is stored upright and not animated.
 
     An image of more than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
+    An animated PNG is not counted as one, since readers of PNG show its first frame. Raises as `read_image`.
     """
     with opened_image(image) as opened, as_input_error(name_of(image)):
         width, height = opened.image.size
         orientation = orientation_of(opened.image) if width * height <= limit else 1
-        return (width, height, orientation == 1) if orientation < 5 else (height, width, False)
+        size = (width, height) if orientation < 5 else (height, width)
+        return *size, orientation == 1 and not _is_animation(opened.image)
+
+
+def _is_animation(image: Image.Image) -> bool:
+    """Whether a GIF or WebP has a second frame, which may be damaged."""
+    try:
+        return image.format in ("GIF", "WEBP") and bool(getattr(image, "is_animated", False))
+    except READER_ERRORS:
+        return True
 
 
 def _count_frames(opened: Opened) -> int:

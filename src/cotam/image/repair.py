@@ -230,10 +230,10 @@ def _xmp(body: bytes) -> bytes | None:
 def _webp(data: bytes) -> Repaired | None:
     """Rebuild a WebP from its whole chunks, if the pixels are among them."""
     kept, left_out, at = [], set(), 12
-    while at + 8 <= len(data):
+    while any(data[at : at + 4]) and at + 8 <= len(data):  # zeros come from a download that was cut off
         kind, size = struct.unpack_from("<4sI", data, at)
         body = data[at + 8 : at + 8 + size]
-        if len(body) == size:
+        if len(body) == size and (kind != b"ANMF" or any(body[-8:])):
             kept.append([kind, body])
         else:
             left_out.add(kind)

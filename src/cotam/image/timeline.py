@@ -43,6 +43,7 @@ class Timeline:
         self._repeats: list[float] = []
         self._untimed = False
         self.end = 0.0  # of the last frame, in seconds
+        self.longest = 0.0  # longest time from one frame to the next, in seconds
 
     def place(self, timestamp: int | None, duration: int | None) -> float:
         """Return the seconds of the next frame.
@@ -56,6 +57,8 @@ class Timeline:
             seconds = expected
         else:
             seconds = self._from_timestamp(timestamp * self._unit, expected, length)
+        if self._last is not None:
+            self.longest = max(self.longest, seconds - self._last)
         self._last, self.end = seconds, seconds + length
         return seconds
 

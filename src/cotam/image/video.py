@@ -30,7 +30,9 @@ _COVER = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUM
 _STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "tiff", "webp"}
 _CLOSES_GAPS = {"mpegts", "mpeg", "flv"}  # formats of broadcasts, in which jumps in time are ignored
 _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
+_NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: the format is a raw stream
 _RETRIES = 3
+_MISSING = 1.0  # seconds at the end of a file
 
 
 def import_av() -> Any:
@@ -89,6 +91,8 @@ class Clip:
             raise
         if _has_alpha(self._stream) and not self._holds_images():
             self._own_notes.append("its transparency is ignored")
+        if self._container.format.flags & _NO_TIMES and not self._stream.codec_context.framerate:
+            self._own_notes.append(self._assumed_rate())
         self._stream.thread_type = "AUTO"
         self._timeline = self._new_timeline(self._stream.start_time)
         self._matrix = (1, 0, 0, 1)
@@ -141,7 +145,9 @@ class Clip:
             return None
         if self._stream.duration:
             return float(self._stream.duration * self._stream.time_base)
-        return self._container.duration / 1e6 if self._container.duration else None
+        if not self._container.duration:
+            return None
+        return (self._container.duration - max(self._container.start_time or 0, 0)) / 1e6  # as in Matroska
 
     @cached_property
     def seconds(self) -> float | None:
@@ -167,6 +173,9 @@ class Clip:
     def _rate(self) -> Any:
         """Frames per second by the headers of the stream; None if they do not state them."""
         return self._stream.codec_context.framerate or self._stream.guessed_rate or self._stream.average_rate
+
+    def _assumed_rate(self) -> str:
+        return f"it states no frame rate: taken as {self._rate()} frames a second"
 
     def _closes_gaps(self) -> bool:
         return self._container.format.name in _CLOSES_GAPS
@@ -205,7 +214,7 @@ class Clip:
         packets = (packet for packet in self._packets(self._damage) if packet.size)
         for number, packet in enumerate(packets):
             if number == 1:
-                self._own_notes.append(f"it states no frame rate: taken as {self._rate()} frames a second")
+                self._own_notes.append(self._assumed_rate())
             seconds = self._timeline.place(packet.pts, packet.duration)
             yield seconds, partial(self._image, bytes(packet), seconds)
 
@@ -226,6 +235,11 @@ class Clip:
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+        # The length of a file with several streams may be that of the sound.
+        own = self._stream.duration or len(self._container.streams) == 1
+        length, end = self.stated_seconds if own else None, self._timeline.end
+        if length and length - end > max(_MISSING, 3 * self._timeline.longest):
+            yield f"frames may be missing: the last one ends at {end:.1f} s, the file states {length:.1f} s"
 
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
