@@ -7,6 +7,7 @@ same bytes only with the same fonts and versions of Pillow, FreeType and matplot
 """
 
 import io
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -162,7 +163,8 @@ def main(out: Path, count: int, seed: int, size: int, photos: Path | None, jobs:
     """Write text-rich training images as OUT/text-SEED.png, with six digits."""
     out.mkdir(parents=True, exist_ok=True)
     paths = image_files(photos, hold_out_tenth=True) if photos else []
-    with ProcessPoolExecutor(jobs, initializer=text_canvas.use_photos, initargs=(paths,)) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, text_canvas.use_photos, (paths,)) as pool:
         done = pool.map(partial(_write, out, (size, size)), range(seed, seed + count), chunksize=8)
         for _ in tqdm(done, total=count, unit="image"):
             pass
