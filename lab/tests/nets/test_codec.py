@@ -35,7 +35,7 @@ def test_training_pass_reaches_every_parameter_with_a_finite_gradient():
     for residual in (*codec.adapter.sixteenth, *codec.adapter.eighth):
         torch.nn.init.normal_(residual.leave.weight, std=0.1)  # zero as it starts, it hides what is before it
     picture, coded = run(codec, level=2.0, adapted=True)
-    (coded.bits_y.sum() + coded.bits_z.sum() + (coded.picture - picture).square().sum() * 1e4).backward()
+    (coded.bits_y.sum() + coded.bits_z.sum() + (coded.image - picture).square().sum() * 1e4).backward()
     for name, parameter in codec.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -45,12 +45,12 @@ def test_training_pass_reaches_every_parameter_with_a_finite_gradient():
 
 def test_an_untrained_adapter_changes_nothing_and_without_it_the_picture_stays():
     codec = tiny()
-    plain, adapted = (run(codec, noise=False, adapted=on)[1].picture for on in (False, True))
+    plain, adapted = (run(codec, noise=False, adapted=on)[1].image for on in (False, True))
     assert torch.equal(plain, adapted)
     for residual in codec.adapter.eighth:
         torch.nn.init.normal_(residual.leave.weight)
-    assert torch.equal(plain, run(codec, noise=False)[1].picture)
-    assert not torch.allclose(plain, run(codec, noise=False, adapted=True)[1].picture, atol=1e-3)
+    assert torch.equal(plain, run(codec, noise=False)[1].image)
+    assert not torch.allclose(plain, run(codec, noise=False, adapted=True)[1].image, atol=1e-3)
 
 
 def test_the_adapter_costs_at_most_15_per_cent_of_the_synthesis():
@@ -92,7 +92,7 @@ def test_quality_and_levels_raise_the_rate_and_lower_the_error():
     with torch.no_grad():
         for quality, level in ((10, 0.0), (50, -4.0), (50, 0.0), (50, 4.0), (90, 0.0)):
             picture, coded = run(codec, quality, level, noise=False)
-            rows.append((float(coded.bits_y), float((coded.picture - picture).square().mean())))
+            rows.append((float(coded.bits_y), float((coded.image - picture).square().mean())))
     assert [r[0] for r in rows] == sorted(r[0] for r in rows)
     assert rows[-1][1] < rows[0][1]
 

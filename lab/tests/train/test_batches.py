@@ -32,17 +32,17 @@ def test_a_step_draws_the_same_batch_whenever_it_is_asked():
     first, second = draw(), draw()
     for step in (3, 0, 3):
         one, other = first.batch(step, 0, 3), second.batch(step, 0, 3)
-        for name in ("picture", "quality", "levels", "text"):
+        for name in ("image", "quality", "levels", "text"):
             assert torch.equal(getattr(one, name), getattr(other, name))
-    pictures = [first.batch(*which, 3).picture for which in ((0, 0), (1, 0), (0, 1))]
+    pictures = [first.batch(*which, 3).image for which in ((0, 0), (1, 0), (0, 1))]
     assert not torch.equal(pictures[0], pictures[1])
     assert not torch.equal(pictures[0], pictures[2])
 
 
 def test_batches_have_what_training_expects():
     many = draw().batch(0, 0, 400)
-    assert many.picture.shape == (400, 3, 64, 64)
-    assert 0 <= many.picture.min() <= many.picture.max() <= 1
+    assert many.image.shape == (400, 3, 64, 64)
+    assert 0 <= many.image.min() <= many.image.max() <= 1
     assert torch.equal(many.quality, many.quality.sort().values)
     assert 0 <= many.quality.min() < 10
     assert 90 < many.quality.max() <= 100
@@ -54,7 +54,7 @@ def test_batches_have_what_training_expects():
 
 def test_text_is_neither_mirrored_nor_turned():
     source = draw(text_share=1.0)
-    picture = (source.batch(0, 0, 8).picture * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    picture = (source.batch(0, 0, 8).image * 255).round().byte().permute(0, 2, 3, 1).numpy()
     whole = source.tiles.numpy()
     windows = np.lib.stride_tricks.sliding_window_view(whole, (64, 64), axis=(1, 2))
     for crop in picture:

@@ -44,7 +44,7 @@ def test_an_exported_set_codes_images_and_both_back_ends_agree(exported, network
     tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         coded = network(tensor, torch.tensor([70]), torch.zeros(1, 1, 4, 6), noise=False, adapted=True)
-    expected = coded.picture[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255
+    expected = coded.image[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255
     # Rounded weights move a latent at the edge between two symbols: pixels differ, their error does not.
     ours, theirs = (np.mean((one - pixels.astype(float)) ** 2) for one in (first_pixels, expected))
     assert ours == pytest.approx(theirs, rel=0.15)

@@ -63,6 +63,21 @@ def test_every_scene_draws_something(kind: str, scale: float) -> None:
         assert np.ptp(np.asarray(image)) > 30
 
 
+def test_scenes_show_the_given_photos_but_not_every_tenth(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (200, 150), (0, 255, 0)).save(photos / "0.png")
+    Image.new("RGB", (200, 150), (255, 0, 0)).save(photos / "1.png")
+    arguments = [str(tmp_path / "out"), "--count", "40", "--size", "96", "--jobs", "1", "--photos", str(photos)]
+    CliRunner().invoke(text.main, arguments, catch_exceptions=False)
+    red = green = 0
+    for path in sorted((tmp_path / "out").iterdir()):
+        pixels = np.asarray(Image.open(path)).astype(int)
+        red += (pixels == (255, 0, 0)).all(2).mean() > 0.1
+        green += (pixels == (0, 255, 0)).all(2).mean() > 0.1
+    assert (red >= 1, green) == (True, 0)
+
+
 def test_degrade_keeps_the_size() -> None:
     clean = Image.new("RGB", SMALL, (200, 210, 220))
     for seed in range(20):

@@ -86,7 +86,7 @@ def seen_with_and_without(model: WithTokens, teacher: Teacher) -> dict[str, list
     """Distances of the decoded picture at quality 10, with its tokens and without."""
     pixels = torch.from_numpy(picture(96, 96, seed=3)[:64, :64].copy()).permute(2, 0, 1)[None] / 255
     coded = model.at(pixels, torch.tensor([10]), torch.zeros(1, 1, 2, 2), None, noise=False)
-    decoded, theirs = coded.picture.clamp(0, 1), teacher(pixels)
+    decoded, theirs = coded.image.clamp(0, 1), teacher(pixels)
     with added(teacher.model, coded.tokens):
         ours = teacher(decoded)
     both = [distances(seen, theirs) for seen in (ours, teacher(decoded))]
@@ -161,10 +161,10 @@ def test_an_adapter_that_is_silenced_adds_nothing():
         torch.nn.init.normal_(parameter)
     arguments = torch.rand(1, 3, 64, 64), torch.tensor([37]), torch.zeros(1, 1, 2, 2)
     with torch.no_grad():
-        plain = network(*arguments, noise=False).picture
-        assert not torch.equal(network(*arguments, noise=False, adapted=True).picture, plain)
+        plain = network(*arguments, noise=False).image
+        assert not torch.equal(network(*arguments, noise=False, adapted=True).image, plain)
         network.adapter.silence()
-        assert torch.equal(network(*arguments, noise=False, adapted=True).picture, plain)
+        assert torch.equal(network(*arguments, noise=False, adapted=True).image, plain)
 
 
 def test_an_adapter_takes_the_weights_of_another_of_its_shape(tmp_path):

@@ -79,8 +79,8 @@ class Analysis(nn.Module):
         )
         self.leave = Pointwise(shape.sixteenth, shape.latents)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        x = self.eighth(self.enter((picture - 0.5) * 4))
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.eighth(self.enter((image - 0.5) * 4))
         return self.leave(self.sixteenth(self.down(x)))
 
 
@@ -246,7 +246,7 @@ class Means(nn.Module):
 class Coded:
     """The result of a training pass: images, latents, and the bits of each sample, (B,)."""
 
-    picture: Tensor
+    image: Tensor
     latents: Tensor
     bits_y: Tensor
     bits_z: Tensor
@@ -291,23 +291,23 @@ class Codec(nn.Module):
         return torch.exp2(self.gains(quality) + octaves), nominal + octaves
 
     def forward(
-        self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool = True, adapted: bool = False
+        self, image: Tensor, quality: Tensor, levels: Tensor, *, noise: bool = True, adapted: bool = False
     ) -> Coded:
         """Code images for training: rounded for the decoder, with noise for the rate.
 
         Parameters
         ----------
-        picture : (B, 3, H, W) float in 0…1, sides multiples of 64
+        image : (B, 3, H, W) float in 0…1, sides multiples of 64
         quality : (B,) int64 in 0…100
         levels : (B, 1, H/32, W/32) float, integers in ±7
         noise : pay for residuals with uniform noise (True) or for the rounded ones, see `total_bits`; hyper
             latents are always rounded
         adapted : decode with the image adapter
         """
-        y = self.analysis(picture)
+        y = self.analysis(image)
         z = self.hyper_analysis(y).float()
         y = y.float()
-        with torch.autocast(picture.device.type, enabled=False):
+        with torch.autocast(image.device.type, enabled=False):
             multiplier = self.z_multiplier(quality)
             z_scaled = z * (16 * self.Z_FRACTION) / multiplier
             z_int = self.dequantise_z(round_ste(z_scaled).clamp(-127, 127), multiplier)
@@ -323,7 +323,7 @@ class Codec(nn.Module):
         features = self.hyper_synthesis(z_int / 16)
         live = (index > 0).to(y.dtype)
         residual, latents = self.means.encode(features, gain, y, gains, live)
-        with torch.autocast(picture.device.type, enabled=False):
+        with torch.autocast(image.device.type, enabled=False):
             residual, index = (t.permute(0, 2, 3, 1) for t in (residual, index))
             bits_y = total_bits(residual, index, torch.rand_like(residual).sub_(0.5), not noise)
             # Table 0 codes nothing: only residuals that should not be zero are charged.

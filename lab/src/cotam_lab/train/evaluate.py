@@ -23,13 +23,13 @@ def on_crops(network: Codec, crops: Crops, loss: Loss, count: int) -> dict[str, 
     found: dict[str, list[float]] = {}
     for number in range(count):
         pixels, text = crops.batch(number, 1)
-        picture = as_tensor(pixels)
+        image = as_tensor(pixels)
         quality = torch.tensor([QUALITIES[number % len(QUALITIES)]])
         levels = torch.zeros(1, 1, crops.size // 32, crops.size // 32)
         torch.manual_seed(number)
         with torch.no_grad():
-            coded = network(picture, quality, levels, noise=False)
-            parts = loss(coded, Batch(picture, quality, levels, torch.from_numpy(text), 1.0))
+            coded = network(image, quality, levels, noise=False)
+            parts = loss(coded, Batch(image, quality, levels, torch.from_numpy(text), 1.0))
         parts["bpp"] = parts.pop("bpp_y") + parts.pop("bpp_z")
         for name, value in parts.items():
             found.setdefault(name, []).append(float(value))

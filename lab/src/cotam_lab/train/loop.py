@@ -90,7 +90,7 @@ class _Run:
         noise = self.step < self.schedule.rounded_from * self.schedule.steps
         with self.accelerator.autocast():
             coded = self.network(
-                batch.picture, batch.quality, batch.levels, noise=noise, adapted=self.part == "adapter"
+                batch.image, batch.quality, batch.levels, noise=noise, adapted=self.part == "adapter"
             )
         parts = self.loss(coded, batch)
         self.rule.zero_grad()
@@ -107,7 +107,7 @@ class _Run:
         adapted = self.part == "adapter"
         tracked = self.model.adapter if adapted else self.model
         set_tracking(tracked, True)
-        seen = (t[:TRACKED] for t in (batch.picture, batch.quality, batch.levels))
+        seen = (t[:TRACKED] for t in (batch.image, batch.quality, batch.levels))
         with self.accelerator.autocast():
             self.model(*seen, adapted=adapted)
         set_tracking(tracked, False)
@@ -175,7 +175,7 @@ def train(
         for key, value in run.update(batch).items():
             sums[key] = sums.get(key, 0) + value.detach().double()
         summed += 1
-        pixels += batch.picture[:, 0].numel() * accelerator.num_processes
+        pixels += batch.image[:, 0].numel() * accelerator.num_processes
         if run.step % log_every == 0:
             means = {key: float(value) / summed for key, value in sums.items()}  # waits for a GPU
             now = time.monotonic()

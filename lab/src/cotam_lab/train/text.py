@@ -7,6 +7,7 @@ same bytes only with the same fonts and versions of Pillow, FreeType and matplot
 """
 
 import io
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,7 +18,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from cotam_lab.train import text_charts, text_scenes, text_screens
+from cotam_lab.train import text_canvas, text_charts, text_scenes, text_screens
+from cotam_lab.train.data import image_files
 from cotam_lab.train.text_canvas import Size, hsv, smooth
 from cotam_lab.train.text_words import Rng, log_uniform, pick
 
@@ -31,8 +33,8 @@ SCENES = {
     "chart": (text_charts.chart, 0.12, 0.2),
     "infographic": (text_charts.infographic, 0.06, 0.2),
     "table": (text_scenes.table, 0.07, 0.55),
-    "banner": (text_screens.banner, 0.1, 0.6),
-    "sign": (text_screens.sign, 0.07, 0.95),
+    "banner": (text_screens.banner, 0.16, 0.6),
+    "sign": (text_screens.sign, 0.12, 0.95),
     "slide": (text_screens.slide, 0.04, 0.4),
 }
 CRISP = {"page", "code", "interface", "table"}  # kinds a screen may show with subpixel colours
@@ -151,11 +153,18 @@ def _write(folder: Path, size: Size, seed: int) -> None:
     "--seed", default=0, show_default=True, help="Seed of the first image; each further one adds one."
 )
 @click.option("--size", default=640, show_default=True, help="Width and height in pixels.")
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of photographs for the scenes; without it they are painted. Every tenth by name is left out.",
+)
 @click.option("--jobs", default=os.cpu_count() or 1, show_default="the number of cores", help="Processes.")
-def main(out: Path, count: int, seed: int, size: int, jobs: int) -> None:
+def main(out: Path, count: int, seed: int, size: int, photos: Path | None, jobs: int) -> None:
     """Write text-rich training images as OUT/text-SEED.png, with six digits."""
     out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs) as pool:
+    paths = image_files(photos, hold_out_tenth=True) if photos else []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, text_canvas.use_photos, (paths,)) as pool:
         done = pool.map(partial(_write, out, (size, size)), range(seed, seed + count), chunksize=8)
         for _ in tqdm(done, total=count, unit="image"):
             pass

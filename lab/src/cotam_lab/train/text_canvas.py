@@ -1,4 +1,4 @@
-"""Colours, procedural photos and a scaled canvas for `cotam_lab.train.text_scenes`.
+"""Colours, photos and a scaled canvas for `cotam_lab.train.text_scenes`.
 
 The canvas takes lengths in pixels of the final image and holds a larger one, so that a scene can be reduced
 with real antialiasing. Its only layout is the paragraph.
@@ -6,10 +6,12 @@ with real antialiasing. Its only layout is the paragraph.
 
 import colorsys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from cotam_lab.train.data import read_rgb
 from cotam_lab.train.text_words import (
     RIGHT_TO_LEFT,
     UNSPACED,
@@ -79,9 +81,19 @@ def smooth(rng: Rng, size: Size, *octaves: tuple[float, float]) -> np.ndarray:
     return np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC))
 
 
+_photos: list[Path] = []
+
+
+def use_photos(paths: Sequence[Path]) -> None:
+    """Let `picture` return parts of these photographs in this process, instead of painting."""
+    _photos[:] = paths
+
+
 def picture(rng: Rng, size: Size) -> Image.Image:
-    """Paint something with a photo's smooth areas, edges and texture."""
+    """Return a part of a photograph, or paint something with a photograph's smooth areas, edges and texture."""
     size = (max(8, size[0]), max(8, size[1]))
+    if _photos:
+        return _part(rng, pick(rng, _photos), size)
     reduced = max(1.0, max(size) / 640)
     small = (max(8, int(size[0] / reduced)), max(8, int(size[1] / reduced)))
     pixels, hue = gradient(rng, small), rng.random()
@@ -102,6 +114,16 @@ def picture(rng: Rng, size: Size) -> Image.Image:
             draw.polygon(list(map(tuple, corners)), fill)
         image = image.filter(ImageFilter.GaussianBlur(log_uniform(rng, 0.4, 4)))
     return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _part(rng: Rng, path: Path, size: Size) -> Image.Image:
+    """Return a part of a photograph, scaled to a size."""
+    photo = Image.fromarray(read_rgb(path))
+    largest = min(photo.width / size[0], photo.height / size[1])
+    scale = largest * rng.uniform(0.5, 1)
+    width, height = size[0] * scale, size[1] * scale
+    left, top = rng.random() * (photo.width - width), rng.random() * (photo.height - height)
+    return photo.resize(size, Image.Resampling.BICUBIC, (left, top, left + width, top + height))
 
 
 def gradient(rng: Rng, size: Size) -> np.ndarray:

@@ -36,20 +36,20 @@ class WithTokens(nn.Module):
     # Sizes change from step to step, and the frozen codec does most of the work.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
-        self, picture: Tensor, quality: Tensor, levels: Tensor, *, noise: bool, **_: Any
+        self, image: Tensor, quality: Tensor, levels: Tensor, *, noise: bool, **_: Any
     ) -> CodedTokens:
         """Code images as `Codec.forward`; the teacher sees half of the batches reduced."""
-        return self.at(picture, quality, levels, draw_side(picture, self.frozen[1].patch), noise)
+        return self.at(image, quality, levels, draw_side(image, self.frozen[1].patch), noise)
 
     def at(
-        self, picture: Tensor, quality: Tensor, levels: Tensor, side: int | None, noise: bool
+        self, image: Tensor, quality: Tensor, levels: Tensor, side: int | None, noise: bool
     ) -> CodedTokens:
         """Code images for a teacher that sees them at a long side of ``side``."""
-        codec, teacher = self.frozen[0].to(picture.device), self.frozen[1]
+        codec, teacher = self.frozen[0].to(image.device), self.frozen[1]
         with torch.no_grad():
-            coded = codec(picture, quality, levels, noise=noise, adapted=self.adapted)
+            coded = codec(image, quality, levels, noise=noise, adapted=self.adapted)
             _, gain = codec.gain_maps(quality, levels, coded.latents.shape[2:])
-        size = picture.shape[2], picture.shape[3]
+        size = image.shape[2], image.shape[3]
         view = View.of(size, teacher.patch, resized=teacher.reduced(*size, side))
         tokens = self.adapter(coded.latents, gain, view)
         return CodedTokens(**vars(coded), tokens=tokens, side=side)
@@ -57,10 +57,10 @@ class WithTokens(nn.Module):
     @torch.no_grad()
     def calibrate(self, crops: np.ndarray) -> None:
         """Scale the adapter's inputs by the latents of crops uint8 (B, H, W, 3) over all qualities."""
-        picture = as_tensor(crops)
+        image = as_tensor(crops)
         quality = torch.linspace(0, 100, len(crops)).long()
-        levels = torch.zeros(len(crops), 1, picture.shape[2] // 32, picture.shape[3] // 32)
-        self.adapter.calibrate(self.frozen[0](picture, quality, levels, noise=False).latents)
+        levels = torch.zeros(len(crops), 1, image.shape[2] // 32, image.shape[3] // 32)
+        self.adapter.calibrate(self.frozen[0](image, quality, levels, noise=False).latents)
 
 
 def check_network(network: Codec, runtime: RuntimeCodec, crop: np.ndarray) -> None:
