@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["av1_quality_for", "error_at"]
 
 _QUALITIES = (0, 20, 50, 80, 100)
-_LOG_ERRORS = np.log([828.0, 341.0, 97.0, 33.0, 14.0])
+_LOG_ERRORS = np.log([691.0, 265.0, 81.0, 30.0, 14.0])
 """Logarithms of the errors at `_QUALITIES`, in squared grey levels; between them it is linear."""
 
 _AV1_QUALITIES = (0, 2, 12, 30, 60, 80, 100)
