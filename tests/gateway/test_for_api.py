@@ -92,16 +92,11 @@ def test_an_image_is_coded_under_its_budget() -> None:
         url = only(budget(image_bytes=limit), data)
         assert url
         assert limit / 3 < opened(url)[2] <= limit
+    long = only(budget(image_bytes=3_000, form="webp"), saved(picture(4, 20_000)))  # more than WebP holds
+    assert opened(str(long))[2] <= 3_000
     with pytest.raises(RefusedError, match="more than the 500 of an image") as caught:
         only(budget(image_bytes=500), data)
     assert caught.value.status == 413
-
-
-def test_a_side_too_long_for_the_format_is_shrunk_under_a_budget() -> None:
-    url = only(budget(image_bytes=3_000, form="webp"), saved(picture(4, 20_000)))
-    assert url
-    assert opened(url)[1].format == "WEBP"
-    assert opened(url)[2] <= 3_000
 
 
 @pytest.mark.parametrize("side", [60_000, 2**31 - 1])
@@ -128,9 +123,7 @@ def test_images_are_coded_under_the_budget_of_the_request() -> None:
         sizes.append(opened(urls[found[0]])[1].size)
     assert sizes[0] == (500, 400)
     assert sizes[2] < sizes[0]
-    with pytest.raises(
-        RefusedError, match=r"4 images take at least .* send fewer images, or raise"
-    ) as caught:
+    with pytest.raises(RefusedError, match=r"4 images take at least .* send fewer images") as caught:
         budget(request_bytes=4000)(parts_of(*photos), Job(rest=rest))
     assert caught.value.status == 413
 

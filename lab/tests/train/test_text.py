@@ -68,18 +68,8 @@ def test_scenes_show_the_given_photos_but_not_every_tenth(tmp_path: Path) -> Non
     photos.mkdir()
     Image.new("RGB", (200, 150), (0, 255, 0)).save(photos / "0.png")
     Image.new("RGB", (200, 150), (255, 0, 0)).save(photos / "1.png")
-    arguments = [
-        str(tmp_path / "out"),
-        "--count",
-        "40",
-        "--size",
-        "96",
-        "--jobs",
-        "1",
-        "--photos",
-        str(photos),
-    ]
-    CliRunner().invoke(text.main, arguments, catch_exceptions=False)
+    arguments = ["--count", "40", "--size", "96", "--jobs", "1", "--photos", str(photos)]
+    CliRunner().invoke(text.main, [str(tmp_path / "out"), *arguments], catch_exceptions=False)
     red = green = 0
     for path in sorted((tmp_path / "out").iterdir()):
         pixels = np.asarray(Image.open(path)).astype(int)
