@@ -3,7 +3,7 @@
 A codec trained only on photos spoils text. This module draws pages, receipts, forms, code, screens, charts,
 tables, banners, signs and slides (`cotam_lab.train.text_scenes`, `text_screens`, `text_charts`). Slightly less
 than half of them stay as they are on a screen; the others pass a model of a camera or scanner. The same seed gives the
-same bytes only with the same fonts and versions of Pillow, FreeType and matplotlib.
+same bytes only with the same fonts, photos and versions of Pillow, FreeType and matplotlib.
 """
 
 import io
