@@ -303,6 +303,8 @@ def test_an_end_before_the_stated_length_is_noted() -> None:
     (note,) = seen(data[: len(data) // 2] + bytes(len(data) // 2))[2]
     assert re.fullmatch(r"frames may be missing: the last one ends at .+ s, the file states 3.9 s", note)
     assert seen(clip(FRAMES[:4], [5, 7, 9, 11], "matroska"))[0::2] == ([0, 2, 4, 6], [])
+    (note,) = seen(data[: len(data) // 2])[2]
+    assert note.startswith("the file is cut")
 
 
 def test_frames_that_damage_spoils() -> None:

@@ -235,6 +235,8 @@ class Clip:
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+        if self._container_notes or stated > damage.packets:
+            return  # what is missing is said
         # The length of a file with several streams may be that of the sound.
         own = self._stream.duration or len(self._container.streams) == 1
         length, end = self.stated_seconds if own else None, self._timeline.end
