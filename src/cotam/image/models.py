@@ -13,15 +13,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cotam.errors import InputError
 from cotam.image import sizes, tilings
-from cotam.image.sizes import Box, Seen, Size
+from cotam.image.sizes import Seen, Size, fit_box
 
 __all__ = [
     "Limits",
@@ -46,12 +46,8 @@ _SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
 """Scales to try if a model does not keep an image of the size that it sees."""
 
 
-class Rule(Protocol):
-    """A rule of one kind: a class of `sizes` or `tilings`, whose fields are its parameters."""
-
-    def see(self, width: int, height: int) -> Seen:
-        """Return the size that the model sees, and the visual tokens, of an image in pixels."""
-        ...
+Rule = Callable[[int, int], Seen]
+"""Width and height of an image in pixels → what the model sees: a function of `sizes` or `tilings`."""
 
 
 @dataclass(frozen=True)
@@ -137,15 +133,15 @@ class Model:
         """
         level = self._level(detail)
         if level in self._boxes:
-            size = self._boxes[level].see(width, height).size
+            size = self._boxes[level](width, height).size
         else:
             size = _same_view(self._rules[level], width, height)
         side = self.limits.side_for(images)
-        return size if side is None else Box(longest=side).see(*size).size
+        return fit_box(*size, side)
 
     def see(self, width: int, height: int, detail: str | None = None) -> Seen:
         """Return the size of the encoder's input, which may be enlarged, and the visual tokens."""
-        return self._rules[self._level(detail)].see(width, height)
+        return self._rules[self._level(detail)](width, height)
 
     def tokens(self, width: int, height: int, detail: str | None = None) -> int | None:
         """Return the number of visual tokens of an image; None if the rule is unknown."""
@@ -230,21 +226,21 @@ def oversize_hint(width: int, height: int) -> str | None:
     )
 
 
-def _same_view(found: Rule, width: int, height: int) -> Size:
+def _same_view(rule: Rule, width: int, height: int) -> Size:
     """Return a small size that gives the model the same view as ``width`` × ``height``.
 
     Candidates are the size that the model sees, if its aspect ratio is close enough, then growing sizes with
     the aspect ratio of the image that cover it. If none gives exactly the same view, views may differ by one
     per cent, with the same number of tokens.
     """
-    seen = found.see(width, height)
+    seen = rule(width, height)
     smaller = min(seen.size[0], width), min(seen.size[1], height)
     covering = max(seen.size[0] / width, seen.size[1] / height)
     scales = [covering * more for more in _SCALES if covering * more < 1]
     candidates = [(math.ceil(width * scale), math.ceil(height * scale)) for scale in scales]
     if abs(math.log(smaller[0] * height / (smaller[1] * width))) <= _STRETCH:
         candidates.insert(0, smaller)
-    views = [(size, found.see(*size)) for size in candidates]
+    views = [(size, rule(*size)) for size in candidates]
     for tolerance in (0.0, 0.01):
         for size, view in views:
             if view.tokens == seen.tokens and _difference(view.size, seen.size) <= tolerance:
@@ -308,7 +304,7 @@ def _optional_tuple(values: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
-    """Build the rule of an entry such as ``{"kind": "padded-grid", "cell": 48, …}``: here a `PaddedGrid`."""
-    name = entry["kind"].title().replace("-", "")
+    """Return the rule of an entry: ``{"kind": "padded-grid", "cell": 48, …}`` is `sizes.padded_grid`."""
+    name = entry["kind"].replace("-", "_")
     kind = getattr(sizes, name, None) or getattr(tilings, name)
-    return kind(**{key: value for key, value in entry.items() if key not in ("kind", "send")})
+    return partial(kind, **{key: value for key, value in entry.items() if key not in ("kind", "send")})

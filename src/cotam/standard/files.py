@@ -22,7 +22,7 @@ from cotam.codec.standard import TUNING
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
-from cotam.image.sizes import Box
+from cotam.image.sizes import fit_box
 from cotam.image.write import LONGEST_SIDE, save_with_options
 from cotam.standard import jpeg, prefilter
 
@@ -123,8 +123,7 @@ def _fit_budget(
 ) -> StandardFile:
     """Make the best file of at most ``target`` bytes, of a smaller image if necessary."""
     height, width = pixels.shape[:2]
-    longest = LONGEST_SIDE.get(format.upper())
-    largest = Box(longest).see(width, height).size
+    largest = fit_box(width, height, LONGEST_SIDE.get(format.upper()))
     small, step, lowest = resize(pixels, largest), 0, _LOWEST[format]
     while True:
         writer = writer_of(small)
