@@ -46,27 +46,26 @@ def contrast_weights(pixels: np.ndarray) -> np.ndarray:
     return weights + np.float32(WEIGHT_FLOOR)
 
 
-def contrast_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the weighted mean squared error of ``decoded``, in squared grey levels.
+def contrast_error(pixels: np.ndarray, decoded: np.ndarray) -> float:
+    """Return the mean squared error, in squared grey levels, of ``decoded``, weighted by `contrast_weights`.
 
-    Both images are uint8 (H, W, 3); ``weights`` are the `contrast_weights` of ``pixels``, if already
-    computed.
+    Both images are uint8 (H, W, 3).
     """
-    return _errors(pixels, decoded, weights)[0]
+    return _errors(pixels, decoded, contrast_weights(pixels))[0]
 
 
 def balanced_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return `contrast_error` plus `COARSE_WORTH` times the mean squared error of means of 8×8 pixels.
 
-    The arguments are those of `contrast_error`. Blocks at the right and lower edge may be smaller.
+    Both images are uint8 (H, W, 3); ``weights`` are the `contrast_weights` of ``pixels``, if already
+    computed. Blocks at the right and lower edge may be smaller.
     """
-    fine, coarse = _errors(pixels, decoded, weights)
+    fine, coarse = _errors(pixels, decoded, contrast_weights(pixels) if weights is None else weights)
     return fine + COARSE_WORTH * coarse
 
 
-def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Return the contrast-weighted error, and the squared error of means of 8×8 pixels."""
-    weights = contrast_weights(pixels) if weights is None else weights
     height, width = pixels.shape[:2]
     edges, cells = np.arange(0, width, BLOCK), np.arange(0, width, _COARSE)
     across, cells_across = np.diff(edges, append=width), np.diff(cells, append=width)

@@ -70,10 +70,6 @@ class Kind(IntEnum):
     """Rectangles that replace parts of an earlier image."""
 
 
-_KINDS = {int(kind): kind for kind in Kind}
-_WITH_WEIGHTS = (Kind.LEARNED, Kind.SEQUENCE)
-
-
 @dataclass(frozen=True)
 class Header:
     """The fields in front of a payload."""
@@ -202,7 +198,7 @@ def read_header(data: bytes) -> Header:
         raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
     at = len(MAGIC) + 2
     weights = b""
-    if kind in _WITH_WEIGHTS:
+    if kind in (Kind.LEARNED, Kind.SEQUENCE):
         weights, at = bytes(data[at : at + 2]), at + 2
     width, at = read_varint(data, at, "width")
     height, at = read_varint(data, at, "height")
@@ -249,9 +245,9 @@ def read_kind(data: bytes) -> Kind:
         raise FormatError(f"format version {version} was never released: encode the image again")
     if version != VERSION:
         raise FormatError(f"format version {version} is unknown, this release reads {VERSION}: upgrade cotam")
-    if number not in _KINDS:
+    if number >= len(Kind):
         raise FormatError(f"files of kind {number} are unknown to this release: upgrade cotam")
-    return _KINDS[number]
+    return Kind(number)
 
 
 def read_file(data: bytes) -> File:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -103,7 +102,8 @@ def application(
         peer=peer,
         detector=Detector(upstream) if detect else None,
     )
-    routes = _own_routes(metrics)
+    health = {"status": "ok", "version": cotam.__version__}
+    routes: list[BaseRoute] = [_constant("/healthz", health), Route("/metrics", metrics.answer)]
     if page:
         routes += _page_routes(pools, bodies, limits.pixels) + _assets(package, needs_token=bool(tokens))
     inner = Starlette(
@@ -133,16 +133,7 @@ def _lifespan(upstream: Upstream, peer: Peer | None, pools: Sequence[Executor]) 
 
 
 def _constant(path: str, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> Route:
-    """Return a route to constant JSON."""
     return Route(path, JSONResponse(value, headers=headers), methods=["GET"])
-
-
-def _own_routes(metrics: Metrics) -> list[BaseRoute]:
-    async def metrics_text(request: Request) -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    health = _constant("/healthz", {"status": "ok", "version": cotam.__version__})
-    return [health, Route("/metrics", metrics_text)]
 
 
 def _page_routes(pools: Sequence[Executor], bodies: Bodies, size_limit: int) -> list[BaseRoute]:

@@ -206,19 +206,15 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         message = f"Content-Encoding {name!r} is not supported: use one of {ACCEPTED}, or none"
         raise RefusedError(message, 415, headers={"Accept-Encoding": ACCEPTED})
     try:
-        return _decompress(body, name, limit)
+        try:
+            return _members(_DECODERS[name], body, limit)
+        except zlib.error:
+            if name != "deflate":
+                raise
+            # zlib's format is deflate in RFC 9110; many clients send it bare.
+            return _members(lambda: zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise RefusedError(f"the body is not valid {name}, as Content-Encoding says: {error}") from error
-
-
-def _decompress(body: bytes, name: str, limit: int) -> bytes:
-    try:
-        return _members(_DECODERS[name], body, limit)
-    except zlib.error:
-        if name != "deflate":
-            raise
-        # zlib's format is deflate in RFC 9110; many clients send it bare.
-        return _members(lambda: zlib.decompressobj(-zlib.MAX_WBITS), body, limit)
 
 
 def _members(new: Callable[[], Any], body: bytes, limit: int) -> bytes:

@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Scope
 
 from cotam.gateway.store import Store
@@ -100,6 +109,10 @@ class Metrics:
             held.set_function(lambda: store.held)
             count = Gauge("cotam_store_files", "Stored files.", **made)
             count.set_function(lambda: len(store))
+
+    async def answer(self, request: Request) -> Response:
+        """Return all metrics as text."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
     def add(self, exchange: Exchange, route: str) -> None:
         """Count an exchange under its route, since paths are arbitrary."""

@@ -69,13 +69,14 @@ class ForModel:
         roundtrip: RequestOptions | None = None,
         log: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        self._limit, self._hosts, self._roundtrip, self._log = size_limit, hosts, roundtrip, log
+        self._limit, self._most = size_limit, IMAGES_PER_REQUEST * size_limit
+        self._hosts, self._roundtrip, self._log = hosts, roundtrip, log
         self._decoded: Cache[Any] = Cache(cache, size=_cost)
         self._coded: Cache[bytes] = Cache(cache // 8)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media | Frames]:
         changes: dict[Part, Media | Frames] = {}
-        pixels, images, room = 0, count_images(parts), IMAGES_PER_REQUEST * self._limit
+        pixels, images, room = 0, count_images(parts), self._most
         for part in parts:
             job.check()
             with refusing(part.name):
@@ -176,20 +177,19 @@ class ForModel:
         self._log(row)
 
     def _check_pixels(self, pixels: int) -> None:
-        if pixels > (limit := IMAGES_PER_REQUEST * self._limit):
+        if pixels > self._most:
             raise LimitError(
                 f"with this one the images of the request have {pixels / 1e6:.0f} MP together, more than the "
-                f"limit of {limit / 1e6:g} MP ({IMAGES_PER_REQUEST} times --size-limit): send fewer or "
+                f"limit of {self._most / 1e6:g} MP ({IMAGES_PER_REQUEST} times --size-limit): send fewer or "
                 "smaller images, or raise --size-limit"
             )
 
     def _check_room(self, room: int) -> None:
         if room < 0:
-            limit = IMAGES_PER_REQUEST * self._limit
             raise LimitError(
-                f"with this one the images of the request take {(limit - room) / 1e6:.0f} MB as PNG, more "
-                f"than the limit of {limit / 1e6:g} MB ({IMAGES_PER_REQUEST} bytes for each pixel of "
-                "--size-limit): send fewer or smaller images, or raise --size-limit"
+                f"with this one the images of the request take {(self._most - room) / 1e6:.0f} MB as PNG, "
+                f"more than the limit of {self._most / 1e6:g} MB ({IMAGES_PER_REQUEST} bytes for each pixel "
+                "of --size-limit): send fewer or smaller images, or raise --size-limit"
             )
 
     def _check_address(self, part: Part, url: str) -> None:

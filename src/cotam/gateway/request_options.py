@@ -146,5 +146,5 @@ def _tell_unknown(name: str) -> None:
 
 def name_with_detail(model: Model, detail: str | None) -> str:
     """Return the name of a model for `cotam.encode`, with the level of detail if the model has it."""
-    level = (detail or model.detail).lower().removeprefix("media_resolution_")
-    return f"{model.name}:{level}" if level != "auto" and level in model.details else model.name
+    level = model.level(detail)
+    return model.name if level == "auto" else f"{model.name}:{level}"

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx2
 
 from cotam.errors import CotamError
-from cotam.gateway.link import LINK_TYPE, LinkBody, pack, split, unpack
+from cotam.gateway.link import LINK_TYPE, pack, split, unpack
 from cotam.gateway.patch_format import base_of, is_patch
 from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.store import RequestFiles, Store
@@ -140,7 +140,9 @@ class Sender:
         if not parts.files:
             return await open_(body, media_type), len(body)
         files, _ = _resolve(parts.digests, lambda digest: parts.files.get(digest) or self._base(digest))
-        chosen, total = self._unknown(parts, files), 0
+        # An edge that was just started asks for the images of earlier turns before sending them again.
+        chosen = files.keys() - self._known.keys() if self._has_started else {parts.digests[-1]}
+        total = 0
         for attempt in range(1, ATTEMPTS + 1):
             if attempt == ATTEMPTS:
                 chosen = set(files)
@@ -160,13 +162,6 @@ class Sender:
         raise RefusedError(
             "the gateway asks again for images that it was just sent: try again, or use --no-send-once", 502
         )
-
-    def _unknown(self, parts: LinkBody, files: Mapping[bytes, bytes]) -> set[bytes]:
-        """Return the files to send first.
-
-        An edge that was just started asks for the images of earlier turns before sending them again.
-        """
-        return files.keys() - self._known.keys() if self._has_started else {parts.digests[-1]}
 
     def _learn(self, digests: Collection[bytes]) -> None:
         self._has_started = True

@@ -128,10 +128,10 @@ class Model:
         Parameters
         ----------
         width, height : size of the upright image, in pixels
-        detail : level of detail of the request; levels that the model does not have count as "auto"
+        detail : level of detail of the request, see `level`
         images : number of images in the request, earlier turns included, on which some limits depend
         """
-        level = self._level(detail)
+        level = self.level(detail)
         if level in self._boxes:
             size = self._boxes[level](width, height).size
         else:
@@ -141,13 +141,14 @@ class Model:
 
     def see(self, width: int, height: int, detail: str | None = None) -> Seen:
         """Return the size of the encoder's input, which may be enlarged, and the visual tokens."""
-        return self._rules[self._level(detail)](width, height)
+        return self._rules[self.level(detail)](width, height)
 
     def tokens(self, width: int, height: int, detail: str | None = None) -> int | None:
         """Return the number of visual tokens of an image; None if the rule is unknown."""
         return self.see(width, height, detail).tokens
 
-    def _level(self, detail: str | None) -> str:
+    def level(self, detail: str | None) -> str:
+        """Return the level of a request's ``detail``; one that the model does not have counts as "auto"."""
         level = (detail or self.detail).lower().removeprefix("media_resolution_")
         return level if level in self._rules else "auto"
 

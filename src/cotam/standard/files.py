@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
@@ -76,8 +76,8 @@ def make(
 ) -> StandardFile:
     """Encode an image as a standard file.
 
-    Raises InputError if an argument is out of range, or the format cannot hold the image, and TargetSizeError
-    if not even one pixel fits ``target_size``.
+    Raises InputError if an argument is out of range, or the format cannot hold the image, TargetSizeError if
+    not even one pixel fits ``target_size``, and MissingCodecError if Pillow lacks the codec.
 
     Parameters
     ----------
@@ -111,8 +111,6 @@ def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int
         raise InputError(f"quality must be 0–100, got {quality}")
     if target_size is not None and target_size < 1:
         raise InputError(f"target_size must be a number of bytes above 0, got {target_size}")
-    if format == "avif" and not features.check("avif"):
-        raise InputError("this Pillow cannot write AVIF: install pillow 11.3 or later from PyPI")
 
 
 # Byte budgets
