@@ -25,7 +25,6 @@ __all__ = [
     "Encoded",
     "Info",
     "decode",
-    "decode_file",
     "encode",
     "encode_image",
     "info",
@@ -254,17 +253,13 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
         return next(decode_frames(data, view=view, size_limit=size_limit))[1]
     file = read_file(data)
     check_size(file.width, file.height, size_limit)
-    image = Image.fromarray(decode_file(file, view))
+    image = Image.fromarray(_decode_payload(file, view))
     image.info |= pillow_info(file.metadata)
     return image
 
 
-def decode_file(file: File, view: View = "mllm") -> np.ndarray:
-    """Decode the payload of a file to pixels, uint8 (H, W, 3), without checking the size of the image.
-
-    Raises FormatError, UnknownWeightsError, MissingCodecError as `decode`; also for a patch, which needs an
-    earlier image.
-    """
+def _decode_payload(file: File, view: View) -> np.ndarray:
+    """Decode a payload to pixels, uint8 (H, W, 3); FormatError for a patch, which needs an earlier image."""
     if file.kind is Kind.LEARNED:
         from cotam.codec.shared import codec_of
         from cotam.runtime import DECODING

@@ -163,7 +163,20 @@ class FlatCoder:
 
         Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """
-        return self._encode(quality, self._choose(quality))
+        choice = self._choose(quality)
+        if choice.trials and choice.av1:
+            with ThreadPoolExecutor(1) as beside:
+                av1 = beside.submit(self._av1, quality, self._speed)
+                palette = self._palette(quality, choice.trials)
+                if palette is None:  # none is within the error
+                    return av1.result()
+                palette.cost(error_at(quality))  # measures the error before waiting for AV1
+                return better(palette, av1.result(), quality)
+        if choice.trials and (palette := self._palette(quality, choice.trials)):
+            return palette
+        if not self._has_av1:
+            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
+        return self._av1(quality, self._speed)
 
     def encode_within(self, size: int) -> Coded:
         """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
@@ -278,22 +291,6 @@ class FlatCoder:
         return FlatCoder(np.concatenate(bands), effort=self._effort)
 
     # Coding
-
-    def _encode(self, quality: int, choice: _Choice) -> Coded:
-        """Code the image as chosen; return the better one, or AV1 if no palette is within the error."""
-        if choice.trials and choice.av1:
-            with ThreadPoolExecutor(1) as beside:
-                av1 = beside.submit(self._av1, quality, self._speed)
-                palette = self._palette(quality, choice.trials)
-                if palette is None:
-                    return av1.result()
-                palette.cost(error_at(quality))  # measures the error before waiting for AV1
-                return better(palette, av1.result(), quality)
-        if choice.trials and (palette := self._palette(quality, choice.trials)):
-            return palette
-        if not self._has_av1:
-            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        return self._av1(quality, self._speed)
 
     def _palette(self, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
         """Code the image in few colours; if no trial is within the error, in the largest palettes."""

@@ -43,30 +43,6 @@ class PayloadCoder:
             if number < len(bands) - 1:
                 writer.put_checkpoint()
 
-    def get_symbols(
-        self,
-        reader: SymbolReader,
-        grid: Grid,
-        quality: int,
-        has_levels: bool,
-        skip_mask: np.ndarray | None = None,
-    ) -> Symbols:
-        """Read what `put_symbols` wrote; the caller compares the checksum.
-
-        Raises DamagedError if a checkpoint does not match.
-        """
-        symbols = self.get_before_latents(reader, grid, quality, has_levels, skip_mask)
-        bands = list(grid.bands())
-        for number, band in enumerate(bands):
-            pieces = band.column.cut(largest_tile(*grid.cells), SCALES_HALO, grid.cells[1])  # to save memory
-            index = [self.table_index(symbols, Tile(band.row, piece)) for piece in pieces]
-            y = reader.get(np.concatenate(index, axis=2))
-            symbols.y[:, *band.core(4)] = y
-            reader.cover(y)
-            if number < len(bands) - 1:
-                reader.compare_checkpoint()
-        return symbols
-
     def get_before_latents(
         self,
         reader: SymbolReader,
@@ -75,7 +51,10 @@ class PayloadCoder:
         has_levels: bool,
         skip_mask: np.ndarray | None = None,
     ) -> Symbols:
-        """Read hyper latents and levels as `get_symbols`, and leave ``y`` uninitialised."""
+        """Read hyper latents and levels that `put_symbols` wrote, and leave ``y`` uninitialised.
+
+        Raises DamagedError if a checkpoint does not match.
+        """
         z = self.hyper.get(reader, quality, (self.weights.z_index.shape[1], *grid.cells), skip_mask)
         reader.cover(z)
         if len(list(grid.bands())) > 1:
@@ -87,6 +66,22 @@ class PayloadCoder:
         # Allocated only now, since a small damaged file may claim a giant image.
         y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
         return Symbols(grid, quality, levels, z, y, skip_mask)
+
+    def get_latents(self, reader: SymbolReader, symbols: Symbols) -> None:
+        """Read the rest of what `put_symbols` wrote into ``y`` of the result of `get_before_latents`.
+
+        The caller compares the checksum. Raises DamagedError if a checkpoint does not match.
+        """
+        grid = symbols.grid
+        bands = list(grid.bands())
+        for number, band in enumerate(bands):
+            pieces = band.column.cut(largest_tile(*grid.cells), SCALES_HALO, grid.cells[1])  # to save memory
+            index = [self.table_index(symbols, Tile(band.row, piece)) for piece in pieces]
+            y = reader.get(np.concatenate(index, axis=2))
+            symbols.y[:, *band.core(4)] = y
+            reader.cover(y)
+            if number < len(bands) - 1:
+                reader.compare_checkpoint()
 
     def table_index(self, symbols: Symbols, tile: Tile) -> np.ndarray:
         """Return the table index, uint8 (M, rows, columns), of the latents of a band or tile."""

@@ -231,7 +231,9 @@ class Codec(PayloadCoder):
         not made with these weights.
         """
         header, reader = file.header, self._open_payload(file)
-        symbols = self.get_symbols(reader, Grid(file.height, file.width), header.quality, header.has_levels)
+        grid = Grid(file.height, file.width)
+        symbols = self.get_before_latents(reader, grid, header.quality, header.has_levels)
+        self.get_latents(reader, symbols)
         reader.compare_checksum(header.checksum)
         return symbols
 

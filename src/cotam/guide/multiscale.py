@@ -112,38 +112,36 @@ def _fuse(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion
                 )
                 overall = resample(whole, grid)
                 total, weight = np.zeros(grid), np.zeros(grid)
-            down = _TileAxis(top, tile.shape[0], local.shape[0], height, total.shape[0])
-            across = _TileAxis(left, tile.shape[1], local.shape[1], width, total.shape[1])
-            where = down.cells, across.cells
+            below, down, fade_down = _tile_axis(top, tile.shape[0], local.shape[0], height, total.shape[0])
+            beside, across, fade_across = _tile_axis(
+                left, tile.shape[1], local.shape[1], width, total.shape[1]
+            )
+            where, window = (below, beside), fade_down[:, None] * fade_across
             # The local map ranks places within the tile, the global map the tile among others.
             local *= overall[where].mean() / local.mean()
-            window = down.window[:, None] * across.window
-            total[where] += window * (down.matrix @ np.log(local) @ across.matrix.T)
+            total[where] += window * (down @ np.log(local) @ across.T)
             weight[where] += window
     fused = np.exp((1 - fusion) * np.log(overall) + fusion * total / weight)
     return (fused / fused.mean()).astype(np.float32)
 
 
-class _TileAxis:
-    """One axis of a tile's map on the grid of the image.
+def _tile_axis(
+    start: int, length: int, values: int, whole: int, grid: int
+) -> tuple[slice, np.ndarray, np.ndarray]:
+    """Place one axis of a tile's map on the grid of the image.
 
-    Attributes
-    ----------
-    cells : slice of the cells of the image's grid whose centres lie in the tile
-    matrix : (cells, values), linear interpolation of the tile's values
-    window : (cells,), blending weights
+    Returns the slice of the cells of the grid whose centres lie in the tile, their linear interpolation from
+    the tile's values (cells, values), and their blending weights (cells,).
     """
-
-    def __init__(self, start: int, length: int, values: int, whole: int, grid: int) -> None:
-        centres = (np.arange(grid) + 0.5) * whole / grid - start  # in pixels of the tile
-        inside = np.flatnonzero((centres >= 0) & (centres < length))
-        self.cells = slice(int(inside[0]), int(inside[-1]) + 1)
-        centres = centres[inside]
-        at = np.clip(centres * values / length - 0.5, 0, values - 1)
-        low = np.minimum(at.astype(int), max(values - 2, 0))
-        self.matrix = np.zeros((len(inside), values))
-        self.matrix[np.arange(len(inside)), low] = 1 - (at - low)
-        if values > 1:
-            self.matrix[np.arange(len(inside)), low + 1] += at - low
-        # Nearly zero at the ends of the tile, but positive, for the edge of the image.
-        self.window = np.sin(np.pi * centres / length) ** 2 + 1e-6
+    centres = (np.arange(grid) + 0.5) * whole / grid - start  # in pixels of the tile
+    inside = np.flatnonzero((centres >= 0) & (centres < length))
+    centres = centres[inside]
+    at = np.clip(centres * values / length - 0.5, 0, values - 1)
+    low = np.minimum(at.astype(int), max(values - 2, 0))
+    matrix = np.zeros((len(inside), values))
+    matrix[np.arange(len(inside)), low] = 1 - (at - low)
+    if values > 1:
+        matrix[np.arange(len(inside)), low + 1] += at - low
+    # Nearly zero at the ends of the tile, but positive, for the edge of the image.
+    window = np.sin(np.pi * centres / length) ** 2 + 1e-6
+    return slice(int(inside[0]), int(inside[-1]) + 1), matrix, window

@@ -244,14 +244,10 @@ def _same_view(rule: Rule, width: int, height: int) -> Size:
     views = [(size, rule(*size)) for size in candidates]
     for tolerance in (0.0, 0.01):
         for size, view in views:
-            if view.tokens == seen.tokens and _difference(view.size, seen.size) <= tolerance:
+            difference = max(abs(a - b) / b for a, b in zip(view.size, seen.size, strict=True))
+            if view.tokens == seen.tokens and difference <= tolerance:
                 return size
     return width, height
-
-
-def _difference(one: Size, other: Size) -> float:
-    """Return the relative difference of the sides, the larger of the two."""
-    return max(abs(a - b) / b for a, b in zip(one, other, strict=True))
 
 
 @lru_cache(maxsize=4096)
@@ -277,7 +273,6 @@ def _table() -> tuple[tuple[Model, Any], ...]:
 
 def _model(row: Mapping[str, Any]) -> Model:
     entries = {level: _entry(row["details"], level) for level in row["details"]}
-    boxes = {level: entry["send"] for level, entry in entries.items() if "send" in entry}
     limits = dict(row["limits"])
     if "patches" in limits:
         limits["patches"] = Patches(**limits["patches"])
@@ -290,7 +285,7 @@ def _model(row: Mapping[str, Any]) -> Model:
         limits=Limits(**limits),
         sources=tuple(Source(**source) for source in row["sources"]),
         _rules={level: _rule(entry) for level, entry in entries.items()},
-        _boxes={level: _rule(box) for level, box in boxes.items()},
+        _boxes={level: _rule(entry["send"]) for level, entry in entries.items() if "send" in entry},
     )
 
 
