@@ -10,14 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = [
-    "BLOCK",
-    "COARSE_WORTH",
-    "OPPONENT",
-    "balanced_error",
-    "contrast_error",
-    "contrast_weights",
-]
+__all__ = ["BLOCK", "COARSE_WORTH", "OPPONENT", "balanced_error", "contrast_error", "contrast_weights"]
 
 BLOCK = 16
 """Side of a block in pixels: about the height of a line of text."""

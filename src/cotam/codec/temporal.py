@@ -195,7 +195,6 @@ class FrameEncoder(_FrameState):
         )
 
     def _bits(self, still: Quantised) -> np.ndarray:
-        """Return the bits of each cell."""
         tables = self.codec.weights.tables
         bits = self._sum_cells(tables.costs(still.symbols.y, still.index).sum(0))
         bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality)).sum(0)

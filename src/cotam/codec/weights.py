@@ -16,17 +16,7 @@ import numpy as np
 from cotam.errors import UnknownWeightsError
 from cotam.format.symbols import Tables
 
-__all__ = [
-    "DEFAULT",
-    "FOLDER",
-    "WeightSet",
-    "by_hash",
-    "digest_of",
-    "label_of",
-    "load",
-    "name_of",
-    "names",
-]
+__all__ = ["DEFAULT", "FOLDER", "WeightSet", "by_hash", "digest_of", "label_of", "load", "name_of", "names"]
 
 FOLDER = Path(__file__).parent.parent / "weights"
 GROUP = "cotam.weights"

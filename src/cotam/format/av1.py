@@ -18,13 +18,7 @@ from dataclasses import dataclass
 from cotam.errors import FormatError, TruncatedError
 from cotam.format.varint import read_varint, varint
 
-__all__ = [
-    "MAX_AV1_SIDE",
-    "SequenceHeader",
-    "read_sequence_header",
-    "restore_container",
-    "strip_container",
-]
+__all__ = ["MAX_AV1_SIDE", "SequenceHeader", "read_sequence_header", "restore_container", "strip_container"]
 
 MAX_AV1_SIDE = 1 << 15
 """Largest side in pixels that libavif opens."""

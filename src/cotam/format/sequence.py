@@ -15,15 +15,7 @@ from cotam.errors import DamagedError, FormatError, InputError, TruncatedError
 from cotam.format.header import MAGIC, Header, Kind, check16, read_header, read_kind
 from cotam.format.varint import read_varint, varint
 
-__all__ = [
-    "TICKS",
-    "CodedFrame",
-    "Index",
-    "IndexEntry",
-    "SequenceReader",
-    "SequenceWriter",
-    "read_index",
-]
+__all__ = ["TICKS", "CodedFrame", "Index", "IndexEntry", "SequenceReader", "SequenceWriter", "read_index"]
 
 TICKS = 1_000_000
 """Ticks per second; times are integers in ticks."""

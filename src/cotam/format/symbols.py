@@ -109,13 +109,7 @@ class Tables:
 
 
 class _Order:
-    """Coding order of symbols: by table, without table 0.
-
-    Attributes
-    ----------
-    where : uint32, flat positions of the symbols in coding order
-    parts : each table in use, and the slice of ``where`` that has its symbols
-    """
+    """Coding order of symbols: by table, without table 0."""
 
     def __init__(self, index: np.ndarray) -> None:
         flat = np.ascontiguousarray(index, np.uint8).reshape(-1)
@@ -130,8 +124,10 @@ class _Order:
             pieces.append((order.astype(np.uint32), np.cumsum(counts)))
             total += counts
         used, ends = np.flatnonzero(total), np.cumsum(total)
+        # each table in use, and the slice of ``where`` that has its symbols
         self.parts = [(int(n), slice(int(ends[n - 1]), int(ends[n]))) for n in used]
         found = [order[stops[n - 1] : stops[n]] for n in used for order, stops in pieces]
+        # uint32, flat positions of the symbols in coding order
         self.where = np.concatenate([np.empty(0, np.uint32), *found])
 
     def tables(self) -> np.ndarray:
@@ -141,15 +137,10 @@ class _Order:
 
 
 class _Checked:
-    """The checksum that writer and reader compute alike.
-
-    Attributes
-    ----------
-    checksum : CRC-32, continued by `cover`
-    """
+    """The checksum that writer and reader compute alike."""
 
     def __init__(self, checksum: int) -> None:
-        self.checksum = checksum
+        self.checksum = checksum  # CRC-32, continued by `cover`
 
     def cover(self, symbols: np.ndarray) -> None:
         """Continue the checksum over integers, in row-major order, little-endian."""

@@ -22,14 +22,7 @@ from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import (
-    StreamedBody,
-    find_string,
-    format_place,
-    model_of,
-    parse_json,
-    to_json,
-)
+from cotam.gateway.json_body import StreamedBody, find_string, format_place, model_of, parse_json, to_json
 from cotam.gateway.parts import Part, check_clear, parts, replace_media
 from cotam.gateway.paths import api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError

@@ -141,14 +141,9 @@ def _basis() -> np.ndarray:
 
 
 def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, sampling: int = 1) -> Component:
-    """Quantise a plane.
+    """Quantise a plane, float32 (H, W) in 0 … 255 with sides that are multiples of 8, by steps (8, 8).
 
-    Parameters
-    ----------
-    plane : float32 (H, W), 0 … 255, both sides multiples of 8
-    table : (8, 8), quantiser steps
-    prices : float32 (H/8, W/8): `Settings.price` of each block
-    sampling : that of the component
+    ``prices`` has `Settings.price` of each block, float32 (H/8, W/8).
     """
     rows, columns = plane.shape[0] // 8, plane.shape[1] // 8
     steps = table.reshape(-1)[ZIGZAG]
@@ -171,16 +166,10 @@ def _size(values: np.ndarray) -> np.ndarray:
 
 
 def _bits(levels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Estimate the bits of symbols from their frequencies.
+    """Estimate the bits of symbols from their frequencies in magnitudes int16 (n, 64), in zigzag order.
 
-    Parameters
-    ----------
-    levels : int16 (n, 64), magnitudes in zigzag order
-
-    Returns
-    -------
-    bits : float32 (63, 12), of a coefficient by the run of zeros before it and by its size
-    end : float, bits of the end of a block
+    Returns the bits of a coefficient, float32 (63, 12), by the run of zeros before it and by its size; and
+    those of the end of a block.
     """
     sizes = _size(levels)
     counts = np.full((16, _SIZES), 0.5)
@@ -205,15 +194,8 @@ def _cheapest(sizes: np.ndarray, nearest: np.ndarray, prices: np.ndarray) -> np.
     Each coefficient gets its nearest value, one less, or zero. The search includes the position of the last
     non-zero coefficient (Crouse, Ramchandran: "Joint thresholding and quantizer selection", 1997).
 
-    Parameters
-    ----------
-    sizes : float32 (n, 64), magnitudes in quantiser steps, in zigzag order
-    nearest : int16 (n, 64), the same rounded
-    prices : float32 (n,), of a bit
-
-    Returns
-    -------
-    int16 (n, 64)
+    ``sizes`` are magnitudes in quantiser steps, float32 (n, 64), in zigzag order; ``nearest`` are the same
+    rounded, int16; ``prices`` are those of a bit, float32 (n,). Returns int16 (n, 64).
     """
     result = nearest.copy()
     busy = np.flatnonzero(nearest[:, 1:].any(1))
