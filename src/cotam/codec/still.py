@@ -157,15 +157,11 @@ class Codec(PayloadCoder):
             index[:, *tile.core(4)] = self.table_index(symbols, tile)
         values = np.empty_like(latents) if keep_values else None
         for tile in tiles(*grid.cells, _CONTEXT_HALO):
-            inputs = self._context_inputs(symbols, tile) | {
-                "index": whole_cells(index[:, *tile.outer(4)])[None],
-                "values": whole_cells(latents[:, *tile.outer(4)])[None],
-                "given": np.zeros(1, np.float32),
-            }
-            residuals, decoded = self.runner("context", inputs)
-            paste(y, residuals[0], tile)
+            outer = whole_cells(index[:, *tile.outer(4)]), whole_cells(latents[:, *tile.outer(4)])
+            residuals, decoded = self._run_context(symbols, tile, *outer, given=False)
+            paste(y, residuals, tile)
             if values is not None:
-                paste(values, decoded[0], tile)
+                paste(values, decoded, tile)
         return Quantised(symbols, index, values)
 
     def level_costs(self, symbols: Symbols) -> np.ndarray:
@@ -263,13 +259,10 @@ class Codec(PayloadCoder):
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
         for tile in tiles(*symbols.grid.cells, _CONTEXT_HALO):
-            residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))[None]
-            inputs = self._context_inputs(symbols, tile) | {
-                "index": np.zeros(residuals.shape, np.uint8),
-                "values": residuals,
-                "given": np.ones(1, np.float32),
-            }
-            paste(values, self.runner("context", inputs)[1][0], tile)
+            residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))
+            index = np.zeros(residuals.shape, np.uint8)
+            _, decoded = self._run_context(symbols, tile, index, residuals, given=True)
+            paste(values, decoded, tile)
         return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
     def synthesise(self, latents: Latents, grid: Grid, view: View) -> np.ndarray:
@@ -287,10 +280,20 @@ class Codec(PayloadCoder):
             target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
         return pixels
 
-    def _context_inputs(self, symbols: Symbols, tile: Tile) -> dict[str, np.ndarray]:
-        return {
+    def _run_context(
+        self, symbols: Symbols, tile: Tile, index: np.ndarray, values: np.ndarray, *, given: bool
+    ) -> list[np.ndarray]:
+        """Return residuals and dequantised latents, in whole cells, of a tile's outer part.
+
+        ``values`` are its latents, or with ``given`` its residuals.
+        """
+        inputs = {
             "z": self._dequantised_z(symbols, tile),
             "levels": self._padded_levels(symbols.levels, tile),
             "nominal": self.weights.nominal[symbols.quality].reshape(1, 1, 1, 1),
             "gain": self.weights.gains[symbols.quality][None, :, None, None],
+            "index": index[None],
+            "values": values[None],
+            "given": np.full(1, given, np.float32),
         }
+        return [output[0] for output in self.runner("context", inputs)]

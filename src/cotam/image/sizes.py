@@ -8,6 +8,7 @@ All sizes are (width, height) in pixels. Several rules rely on Python's ``round`
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,16 +94,10 @@ def claude_patches(width: int, height: int, *, longest: int, budget: int) -> See
     def sized(length: int) -> Size:
         return length, max(1, round(length * short / long))
 
-    low, high = 1, min(long, longest)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _cells(sized(middle), 28) <= budget:
-            low = middle
-        else:
-            high = middle - 1
-    size = sized(low) if low < long else (long, short)
-    tokens = _cells(size, 28)
-    return Seen(size if width >= height else (size[1], size[0]), tokens)
+    lengths = range(1, min(long, longest) + 1)
+    length = max(1, bisect_right(lengths, budget, key=lambda length: _cells(sized(length), 28)))
+    size = sized(length) if length < long else (long, short)
+    return Seen(size if width >= height else size[::-1], _cells(size, 28))
 
 
 def gemini_crops(width: int, height: int, *, longest: int, each: int) -> Seen:
@@ -204,16 +199,12 @@ def _padded_cells(width: int, height: int, cell: int, least: int, budget: int) -
         columns, rows = (math.ceil(math.ceil(side * grow) / cell) for side in (width, height))
     if columns * rows <= budget:
         return columns, rows
-    best, low, high = (1, 1), 1, height
-    while low <= high:
-        middle = (low + high) // 2
-        columns = math.ceil(max(1, width * middle // height) / cell)
-        rows = math.ceil(middle / cell)
-        if columns * rows <= budget:
-            best, low = (columns, rows), middle + 1
-        else:
-            high = middle - 1
-    return best
+
+    def cells_at(length: int) -> Size:
+        return math.ceil(max(1, width * length // height) / cell), math.ceil(length / cell)
+
+    length = bisect_right(range(1, height + 1), budget, key=lambda length: math.prod(cells_at(length)))
+    return cells_at(length) if length else (1, 1)
 
 
 def squeeze(_width: int, _height: int, /, *, width: int, height: int, tokens: int) -> Seen:

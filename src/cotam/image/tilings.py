@@ -200,19 +200,10 @@ def _slice_grid(width: int, height: int, side: int, most: int) -> Size | None:
     multiple = min(math.ceil(width * height / (side * side)), most)
     if multiple <= 1:
         return None
-    best, smallest = (1, 1), math.inf
+    counts = [count for count in (multiple - 1, multiple, multiple + 1) if 1 < count <= most]
+    grids = [(count // rows, rows) for count in counts for rows in range(1, count + 1) if not count % rows]
     proportion = math.log(width / height)
-    for count in (multiple - 1, multiple, multiple + 1):
-        if count == 1 or count > most:
-            continue
-        for rows in range(1, count + 1):
-            if count % rows:
-                continue
-            columns = count // rows
-            error = abs(proportion - math.log(columns / rows))
-            if error < smallest or (error == smallest and rows > best[1]):
-                best, smallest = (columns, rows), error
-    return best
+    return min(grids, key=lambda grid: (abs(proportion - math.log(grid[0] / grid[1])), -grid[1]))
 
 
 def _multiple(length: float, step: int) -> int:
