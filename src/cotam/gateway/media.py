@@ -89,7 +89,7 @@ class Media:
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of base64, in the standard or the URL-safe alphabet, with or without padding and line breaks.
+    """Decode base64, in the standard or the URL-safe alphabet, with or without padding and line breaks.
 
     Raises InputError if it is not base64.
     """
@@ -110,7 +110,7 @@ def is_data_url(url: str) -> bool:
 
 
 def read_data_url(url: str) -> Media | None:
-    """Type and bytes of a base64 data URL; None for another address. Raises as `decode_base64`."""
+    """Decode a base64 data URL; None for another address. Raises as `decode_base64`."""
     head, comma, text = url.partition(",")
     if not comma or not is_data_url(head) or not _BASE64.search(head):
         return None
@@ -118,7 +118,7 @@ def read_data_url(url: str) -> Media | None:
 
 
 def head_of(text: str) -> tuple[str, str]:
-    """Media type and first characters of a data URL; of bare base64 the type is empty."""
+    """Return media type and first characters of a data URL; of bare base64 the type is empty."""
     head, data = "", text[:400]
     if is_data_url(text):
         head, _, data = data.partition(":")[2].partition(",")
@@ -131,7 +131,7 @@ def url_length(media_type: str, size: int) -> int:
 
 
 def data_url(media: Media) -> str:
-    """``data:…;base64,…``"""
+    """Return ``data:…;base64,…``."""
     return f"data:{media.media_type};base64,{base64.b64encode(media.data).decode()}"
 
 
@@ -144,7 +144,7 @@ def is_cotam(data: bytes) -> bool:
 
 
 def format_of(data: bytes) -> str | None:
-    """The format of an image, a key of `MEDIA_TYPES`, by the first bytes; None for other data."""
+    """Return the format of an image, a key of `MEDIA_TYPES`, by its first bytes; None for other data."""
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -165,7 +165,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def video_format(data: bytes) -> str | None:
-    """mp4 (MOV too), webm (Matroska too), avi or gif, by the first bytes; None for other data."""
+    """Return mp4 (MOV too), webm (Matroska too), avi or gif, by the first bytes; None for other data."""
     if data[4:8] == b"ftyp" and not format_of(data):
         return "mp4"
     if data.startswith(b"\x1a\x45\xdf\xa3"):
@@ -196,7 +196,7 @@ Outline = tuple[int, int, bool]
 
 
 def check_size(data: bytes, limit: int) -> Outline:
-    """The outline of an image, by its header.
+    """Return the outline of an image, by its header.
 
     Raises LimitError if it has more than ``limit`` pixels; CotamError if it is damaged, or of another format.
     """
@@ -223,15 +223,15 @@ class Outlines:
         self._known: Cache[Outline] = Cache(20_000, size=lambda _: 1)
 
     def get(self, data: bytes) -> tuple[bytes, Outline]:
-        """SHA-256 of an image, and its outline. Raises as `check_size`."""
+        """Return the SHA-256 of an image, and its outline. Raises as `check_size`."""
         key = digest_of(data)
         return key, self._known.get(key, lambda: check_size(data, self._limit))[0]
 
 
 def pixels_of(data: bytes) -> Pixels:
-    """Upright sRGB of an image of `MEDIA_TYPES` or .cotam, uint8 (H, W, 3); of an animation the first frame.
+    """Decode an image of `MEDIA_TYPES` or .cotam, or the first frame of an animation, to upright sRGB pixels.
 
-    Raises CotamError if it is damaged.
+    Returns uint8 (H, W, 3). Raises CotamError if it is damaged.
     """
     return np.asarray(cotam.decode(data)) if is_cotam(data) else to_rgb(data)
 

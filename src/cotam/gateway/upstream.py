@@ -103,6 +103,7 @@ class Upstream:
             raise ValueError(f"{address!r} ends in the path of a call: give {address[: call.start()]!r}")
         self.name = _origin(parsed)
         self._base = address.rstrip("/") + ("" if parsed.path.strip("/") else "/v1")
+        self._root = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", self._base)
         self._key, self._token, self._silence = key, token, silence
         timeout = httpx2.Timeout(silence, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
         # Servers drop idle connections, uvicorn after 5 s: close them earlier, or a request may be lost.
@@ -128,9 +129,7 @@ class Upstream:
         the end of the base.
         """
         version, _, rest = path.removeprefix("/").partition("/")
-        base = self._base
-        if version != "v1":
-            base = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base) + f"/{version}"
+        base = self._base if version == "v1" else f"{self._root}/{version}"
         return f"{base}/{rest}" + (f"?{query}" if query else "")
 
     def headers(self, given: RawHeaders, api: Api, tokens: Tokens | None) -> list[tuple[bytes, bytes]]:
@@ -191,7 +190,7 @@ class Upstream:
         """
         found, base = urlsplit(urljoin(asked, value)), urlsplit(self._base)
         if (found.scheme, found.netloc) == (base.scheme, base.netloc):
-            path = self._client_path(found.path, base.path)
+            path = self._client_path(found.path)
             if path is not None:
                 return path + (f"?{found.query}" if found.query else "")
         if not takes_body:
@@ -199,11 +198,11 @@ class Upstream:
         shown = _origin(found) + found.path
         raise RefusedError(f"the upstream {self.name} redirects to {shown}: give that server's address", 502)
 
-    def _client_path(self, path: str, base: str) -> str | None:
+    def _client_path(self, path: str) -> str | None:
         """Return the client's path for a path of the upstream; None if there is none."""
+        base, root = (urlsplit(address).path for address in (self._base, self._root))
         if path.startswith(base + "/"):
             return normal_path(f"/v1/{path[len(base) + 1 :]}".encode("latin-1", "replace"))
-        root = re.sub(r"/v[0-9]+[a-z]*[0-9]*$", "", base)
         rest = path.removeprefix(root)
         if path.startswith(root + "/") and re.match(r"/v1(alpha|beta)[0-9]?/", rest):
             return normal_path(rest.encode("latin-1", "replace"))
