@@ -71,12 +71,8 @@ def strip_container(avif: bytes) -> bytes:
     bodies = dict(_boxes(avif))
     if bodies.keys() != {b"ftyp", b"meta", b"mdat"}:
         raise FormatError(f"an AVIF file has the boxes ftyp, meta and mdat, not {sorted(bodies)}")
-    (header, _), *rest = _obus(bodies[b"mdat"].removeprefix(_DELIMITER))
-    if not rest:
-        raise FormatError("the AVIF file has no frame")
-    payload = header + bytes([rest[-1][0][0] & ~_HAS_SIZE]) + rest[-1][1]
-    if len(rest) > 1:
-        raise FormatError(f"the AVIF file has {len(rest) + 1} OBUs instead of 2")
+    *before, (frame, body) = _obus(bodies[b"mdat"].removeprefix(_DELIMITER))
+    payload = b"".join(whole for whole, _ in before) + bytes([frame[0] & ~_HAS_SIZE]) + body
     read_sequence_header(payload)
     return payload
 

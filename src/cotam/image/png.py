@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
 
 
 def split_chunks(data: bytes) -> tuple[list[Chunk], bool]:
-    """Return the chunks, a truncated one included, and whether the last is IEND."""
+    """Return the chunks, a truncated one of pixels included, and whether the last is IEND."""
     found: list[Chunk] = []
     at = len(SIGNATURE)
     while at + 8 <= len(data):
@@ -49,9 +49,8 @@ def split_chunks(data: bytes) -> tuple[list[Chunk], bool]:
         if kind == b"IEND":
             return found, True
         cut = len(checksum) < 4
-        found.append(Chunk(kind, body, cut or struct.pack(">I", zlib.crc32(kind + body)) == checksum))
-        if cut and kind not in (b"IDAT", b"fdAT"):
-            found.pop()
+        if not cut or kind in (b"IDAT", b"fdAT"):
+            found.append(Chunk(kind, body, cut or struct.pack(">I", zlib.crc32(kind + body)) == checksum))
         at += 12 + length
     return found, False
 
