@@ -146,12 +146,12 @@ class FlatCoder:
     def __init__(
         self,
         pixels: np.ndarray,
-        metadata: Mapping[str, bytes] | None = None,
+        metadata: Mapping[str, bytes] = {},
         *,
         palette: bool = True,
         effort: Effort = "default",
     ) -> None:
-        self._pixels, self._metadata, self._effort = pixels, metadata or {}, effort
+        self._pixels, self._metadata, self._effort = pixels, metadata, effort
         self._height, self._width = pixels.shape[:2]
         self._speed = speed_for(effort, self._width, self._height)
         self._has_palette = palette and _can_reduce(self._width, self._height)

@@ -55,7 +55,7 @@ class Codec(PayloadCoder):
         quality: int = 50,
         *,
         allocator: Allocator | None = None,
-        metadata: Mapping[str, bytes] | None = None,
+        metadata: Mapping[str, bytes] = {},
     ) -> File:
         """Encode an image.
 
@@ -71,7 +71,7 @@ class Codec(PayloadCoder):
         if not 0 <= quality <= MAX_QUALITY:
             raise InputError(f"quality must be 0 to {MAX_QUALITY}, got {quality}")
         symbols, index = self.quantise(pixels, quality, allocator)
-        return self.write(symbols, index, metadata or {})
+        return self.write(symbols, index, metadata)
 
     def encode_within(
         self,
@@ -79,7 +79,7 @@ class Codec(PayloadCoder):
         target_size: int,
         *,
         allocator: Allocator | None = None,
-        metadata: Mapping[str, bytes] | None = None,
+        metadata: Mapping[str, bytes] = {},
     ) -> File:
         """Encode an image at the highest quality whose file has at most ``target_size`` bytes.
 
@@ -90,11 +90,11 @@ class Codec(PayloadCoder):
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
         header = Header(grid.width, grid.height, 0, weights=self.weights.short_hash)
-        fixed = len(File(header, b"", metadata or {}).data)
+        fixed = len(File(header, b"", metadata).data)
 
         def encode_at(quality: int) -> File:
             quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
-            return self.write(quantised.symbols, quantised.index, metadata or {})
+            return self.write(quantised.symbols, quantised.index, metadata)
 
         def estimate_at(quality: int) -> float:
             return fixed + self.estimate_bits(hyper, quality, grid) / 8
