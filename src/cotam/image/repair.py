@@ -2,7 +2,8 @@
 
 Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
 WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
-that lack pixels are never completed. `jpeg_cut` finds missing pixels that libjpeg does not report.
+that lack pixels are never completed. `jpeg_cut` finds missing pixels that libjpeg does not report, and
+`has_end` finds files that only some readers open.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
-__all__ = ["Repaired", "jpeg_cut", "repaired"]
+__all__ = ["Repaired", "has_end", "jpeg_cut", "repaired"]
 
 _MAX_RAW = 9 * MAX_PIXELS
 """Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
@@ -122,6 +123,11 @@ def _jpeg_scans(data: bytes) -> _Scans:
                 sent.get(component, {}).update(bits)
         at += 2 + length
     return _Scans(found.start() if found else len(data), list(sent.values()), progressive)
+
+
+def has_end(data: bytes) -> bool:
+    """Whether a JPEG file has its end marker, whatever follows it."""
+    return data.endswith(b"\xff\xd9") or _jpeg_scans(data).end < len(data)
 
 
 def _without_end(data: bytes, scans: _Scans) -> bytes:
