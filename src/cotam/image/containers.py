@@ -29,8 +29,6 @@ def container_notes(file: BinaryIO) -> list[str]:
     """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
     head = file.read(_HEAD)
     size = file.seek(0, 2)
-    if not size:
-        return ["the file is empty"]
     step = _step(head)
     clips, end = _count_clips(file, size, step) if step else (1, 0)
     if head[:4] == _EBML:

@@ -143,6 +143,8 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     if isinstance(image, Image.Image):
         yield Opened(image, _load(image, name) if load else [])
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
+        if not isinstance(image, (str, os.PathLike)) and not memoryview(image).nbytes:
+            raise InputError("the file is empty")
         with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
             opened = _open_or_repair(file, name, load)
