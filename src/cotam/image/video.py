@@ -33,6 +33,9 @@ _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: the format is a raw stream
 _RETRIES = 3
 _MISSING = 1.0  # seconds at the end of a file
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_TAGS = {"ITU709": 1, "ITU601": 6}
+"""YUV matrix in PyAV → matrix coefficients of ITU-T H.273."""
 
 
 def import_av() -> Any:
@@ -273,7 +276,11 @@ class Clip:
         width = frame.width
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
-        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=frame.height), matrix)
+        # Raw frames of cameras are BT.601 at all sizes, which is the default of V4L2.
+        stated = frame.colorspace != _UNSPECIFIED or "v4l2" in self._container.format.name
+        source = None if stated else _usual_matrix(frame.width, frame.height)
+        shown = frame.to_ndarray(format="rgb24", width=width, height=frame.height, src_colorspace=source)
+        return _displayed(shown, matrix)
 
     def close(self) -> None:
         """Close the file."""
@@ -310,6 +317,11 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
     return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 
+def _usual_matrix(width: int, height: int) -> str:
+    """Return the YUV matrix that players assume if a video states none: BT.709 for HD, else BT.601."""
+    return "ITU709" if width >= 1280 or height >= 720 else "ITU601"
+
+
 def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
     """Rotate and mirror pixels by the display matrix, in quarter turns."""
     a, b, c, d = matrix
@@ -344,7 +356,10 @@ def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> 
                     stream.height, stream.width = pixels.shape[:2]
                     stream.pix_fmt, stream.time_base = "yuv420p", clock
                     stream.codec_context.time_base = clock
+                    colours = _usual_matrix(stream.width, stream.height)
+                    stream.codec_context.colorspace = _TAGS[colours]
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame = frame.reformat(format="yuv420p", dst_colorspace=colours)
                 frame.pts, frame.time_base = round(seconds / clock), clock
                 container.mux(stream.encode(frame))
             if stream is not None:
