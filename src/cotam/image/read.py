@@ -66,6 +66,7 @@ def read_image(
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a truncated JPEG
     with an end marker or zeros at its end: libjpeg fills in its missing rows or details, and a note says so.
     It is refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes unnoticed.
+    A note says so if a WebP, AVIF or HEIC was cut and filled with zeros; in BMP and PPM these are black.
     A TIFF with damaged fax data (CCITT) is read, with a note if libtiff reports the damage: it does for most
     in Group 4, but on Windows its reports are not accessible.
 
