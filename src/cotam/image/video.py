@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import container_notes, is_live
+from cotam.image.containers import CUT, container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
@@ -72,6 +72,7 @@ class Clip:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
         self._damage = Damage()
+        self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
         self._container_notes = self._inspected()
         self._open()
@@ -198,13 +199,14 @@ class Clip:
             if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
                 continue
             count += 1
+            self._ahead = [pts for pts in self._ahead if frame.pts is not None and pts > frame.pts]
             self._matrix = _display_matrix(frame) or self._matrix
             yield seconds, partial(self._pixels, frame, self._matrix)
         if not count and damage.error:
             raise self._error(damage.error) from damage.error
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
-        self._own_notes += self._missing()
+        self._own_notes += self._missing(count)
 
     def _holds_images(self) -> bool:
         """Whether the source is an image file, or several in a row."""
@@ -229,11 +231,18 @@ class Clip:
         self._own_notes += image.notes
         return image.pixels
 
-    def _missing(self) -> Iterator[str]:
-        """Notes on frames that are gone without an error."""
+    def _missing(self, count: int) -> Iterator[str]:
+        """Notes on frames that are gone without an error, where ``count`` are shown."""
         stated, damage = self._stream.frames, self._damage
+        is_cut = stated > damage.packets or any(note.startswith(CUT) for note in self._container_notes)
+        only_at_end = damage.packets - damage.discarded - count == len(self._ahead)
         if stated > damage.packets:
-            yield f"the file is cut: {stated - damage.packets} of {stated} frames are missing at its end"
+            missing = stated - damage.packets + (len(self._ahead) if only_at_end else 0)
+            self._container_notes = [note for note in self._container_notes if not note.startswith(CUT)]
+            yield f"{CUT}: {missing} of {stated} frames are missing at its end"
+        if is_cut and only_at_end:
+            self._damage = Damage()  # it was in the last packets, which the cut explains
+            return
         lost = damage.packets - damage.discarded - damage.decoded - damage.errors
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
@@ -249,6 +258,8 @@ class Clip:
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
             damage.packets += bool(packet.size)
+            if packet.size and packet.pts is not None:
+                self._ahead.append(packet.pts)
             damage.discarded += packet.is_discard
             try:
                 for frame in packet.decode():  # the last packet is empty, and flushes the decoder
