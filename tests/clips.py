@@ -73,6 +73,23 @@ def turned(data: bytes, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> by
     return data[:at] + packed + data[at + len(packed) :]
 
 
+def with_index_first(data: bytes) -> bytes:
+    """The same MP4 file with moov before mdat."""
+    boxes: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        boxes[kind] = data[at : at + size]
+        at += size
+    moov = boxes[b"moov"]
+    entries = moov.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", moov, entries)
+    offsets = struct.unpack_from(f">{count}I", moov, entries + 4)
+    shifted = struct.pack(f">{count}I", *(offset + len(moov) for offset in offsets))
+    boxes[b"moov"] = moov[: entries + 4] + shifted + moov[entries + 4 + 4 * count :]
+    return boxes.pop(b"ftyp") + boxes.pop(b"moov") + b"".join(boxes.values())
+
+
 def sound() -> bytes:
     """A file without any video."""
     import av

@@ -149,6 +149,8 @@ class Model:
             Route("/v1/responses", self._responses, methods=["POST"]),
             Route("/v1/messages", self._messages, methods=["POST"]),
             Route("/v1beta/models/{call}", self._gemini, methods=["POST"]),
+            Route("/v1beta/interactions", self._interactions, methods=["POST"]),
+            Route("/v1/interactions", self._interactions, methods=["POST"]),
             Route("/v1/models/{call}", self._gemini, methods=["POST"]),
             Route("/v1/models", self._models),
             Route("/v1/wait", self._wait, methods=["POST"]),
@@ -214,6 +216,12 @@ class Model:
             return Response(f"data: {json.dumps(answer)}\r\n\r\n", media_type="text/event-stream")
         return JSONResponse(answer)
 
+    async def _interactions(self, request: Request) -> Response:
+        value = json.loads(await self._keep(request))
+        content = [{"type": "text", "text": json.dumps(_images(value))}]
+        steps = [{"type": "model_output", "content": content}]
+        return JSONResponse({"id": "i", "status": "completed", "model": value["model"], "steps": steps})
+
     async def _models(self, request: Request) -> Response:
         await self._keep(request)
         rows = [{"id": "echo", "object": "model", "created": 1, "owned_by": "tests"}]
@@ -270,13 +278,15 @@ def _seen(value: Any) -> list[dict[str, Any]]:
 
 
 def _images(value: Any) -> list[dict[str, Any]]:
-    """What a model sees of each image in a request of Anthropic's or Gemini's API, in order."""
+    """What a model sees of each image in a request of Anthropic's or Gemini's APIs, or of MCP, in order."""
     if isinstance(value, list):
         return [row for item in value for row in _images(item)]
     if not isinstance(value, dict):
         return []
     if value.get("type") == "base64" and "data" in value:
         return [_row(value["media_type"], value["data"])]
+    if value.get("type") == "image" and "data" in value:
+        return [_row(value.get("mime_type") or value["mimeType"], value["data"])]
     for key in ("inlineData", "inline_data"):
         if key in value:
             inline = value[key]

@@ -74,9 +74,15 @@ def test_wrong_data_in_a_pipe() -> None:
     result = run("decode", "-", data=b"hello")
     assert (result.returncode, result.stdout) == (1, b"")
     assert result.stderr.startswith(b"cotam: error: standard input: not a .cotam file")
-    result = run("encode", "-")
-    assert (result.returncode, result.stdout) == (1, b"")
-    assert result.stderr == b"cotam: error: standard input: 0 bytes: the file is empty\n"
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info", "encode --fps 1 -o out.cotam"])
+def test_an_empty_file_is_called_empty_and_nothing_else(command: str) -> None:
+    Path("empty").touch()
+    for name, shown in (("-", "standard input"), ("empty", "empty")):
+        result = run(*command.split(), name)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert result.stderr.decode() == f"cotam: error: {shown}: the file is empty\n"
 
 
 def test_pillow_logs_nothing_beside_the_error() -> None:

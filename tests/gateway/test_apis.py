@@ -261,6 +261,8 @@ def test_the_upstream_key_takes_the_place_of_the_clients(upstream: str, model: M
         ("/v1/chat/completions", ("authorization", "Bearer sk-up")),
         ("/v1/messages", ("x-api-key", "sk-up")),
         ("/v1beta/models/g:generateContent", ("x-goog-api-key", "sk-up")),
+        ("/v1beta/interactions", ("x-goog-api-key", "sk-up")),
+        ("/v1/interactions", ("x-goog-api-key", "sk-up")),
     ],
 )
 def test_the_upstream_key_goes_where_the_api_has_it(

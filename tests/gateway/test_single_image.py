@@ -51,6 +51,7 @@ def test_encode_and_decode(address: str) -> None:
     ("path", "body", "reason"),
     [
         ("encode", b"text", "not an image of a known format"),
+        ("encode", b"", "^the body is empty$"),
         ("encode", CODED, "is a .cotam file already"),
         ("encode?quality=101", b"", "quality must be a whole number from 0 to 100, got '101'"),
         ("encode?target_size=0", b"", "target_size: '0' is not a number of bytes"),
@@ -60,6 +61,7 @@ def test_encode_and_decode(address: str) -> None:
         ("decode?quality=4", b"", "'quality' is unknown: there are no options here"),
         ("encode?for=me", b"", "for: model 'me' is unknown"),
         ("decode", b"text", "not an image of a known"),
+        ("decode", b"", "^the body is empty$"),
         ("decode", CODED[:50], "ends"),
     ],
 )

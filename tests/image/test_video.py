@@ -171,7 +171,7 @@ def test_an_address_is_a_clip(folder: Path) -> None:
     [
         (sound, "there is no video in it"),
         (lambda: cotam.encode(FRAMES[0]), "is a .cotam file already: cotam decode reads it"),
-        (lambda: b"", "cannot be read as video"),
+        (lambda: b"", "the file is empty"),
         (lambda: b"hello" * 100, "cannot be read as video"),
         (lambda: clip(FRAMES, TIMES)[:200], "cannot be read as video"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import clip, moving_scene, sound, still_scene, turned
+from clips import clip, moving_scene, sound, still_scene, turned, with_index_first
 from picture_files import saved
 from PIL import Image
 from synthetic import picture
@@ -280,22 +279,6 @@ def test_a_cut_file_says_what_is_missing(form: str) -> None:
     times, _, notes = seen(data[: len(data) * 3 // 4], None)
     assert 35 <= len(times) < 60
     assert any("missing" in text for text in notes)
-
-
-def with_index_first(data: bytes) -> bytes:
-    """The same MP4 file with moov before mdat."""
-    boxes, at = {}, 0
-    while at < len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        boxes[kind] = data[at : at + size]
-        at += size
-    moov = boxes[b"moov"]
-    entries = moov.index(b"stco") + 8
-    (count,) = struct.unpack_from(">I", moov, entries)
-    offsets = struct.unpack_from(f">{count}I", moov, entries + 4)
-    shifted = struct.pack(f">{count}I", *(offset + len(moov) for offset in offsets))
-    boxes[b"moov"] = moov[: entries + 4] + shifted + moov[entries + 4 + 4 * count :]
-    return boxes.pop(b"ftyp") + boxes.pop(b"moov") + b"".join(boxes.values())
 
 
 def test_an_end_before_the_stated_length_is_noted() -> None:

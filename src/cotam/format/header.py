@@ -238,6 +238,8 @@ def read_kind(data: bytes) -> Kind:
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise NotCotamError("not a .cotam file: the magic bytes are missing")
+    if not data:
+        raise TruncatedError("the file is empty")
     if len(data) < KIND_BYTES:
         raise TruncatedError(f"the file ends within its header, after {len(data)} bytes")
     version, number = data[len(MAGIC)] & 0x0F, data[len(MAGIC)] >> 4 & 0x07

@@ -49,8 +49,9 @@ _HELD = 8
 class ForApi:
     """Turns images upright, shrinks them to the size that the model sees, and keeps to the limits of its API.
 
-    Of an animation the first frame is sent, since OpenAI's API takes only still ones. Images that need no
-    change pass unchanged, as do images that cannot be read, with a line in the log.
+    Of an animation the first frame is sent, since OpenAI's API takes only still ones. A JPEG in CMYK or
+    without its end marker is encoded again. Images that need no change pass unchanged, as do images that
+    cannot be read, with a line in the log.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ from cotam.gateway.cache import Cache
 from cotam.gateway.store import digest_of
 from cotam.image.open import TIFF_MAGIC
 from cotam.image.read import Pixels, outline, to_rgb
+from cotam.image.repair import has_end
 from cotam.image.write import save_with_options
 
 __all__ = [
@@ -192,7 +193,10 @@ def count_frames(data: bytes) -> int:
 
 
 Outline = tuple[int, int, bool]
-"""Width and height of the upright image or of frames, and whether it is stored upright and not animated."""
+"""Width and height of the upright image or of frames, and whether all readers show the file as it is stored.
+
+See `outline`; besides, some do not open a JPEG without its end marker.
+"""
 
 
 def check_size(data: bytes, limit: int) -> Outline:
@@ -203,8 +207,9 @@ def check_size(data: bytes, limit: int) -> Outline:
     if is_cotam(data):
         header = read_header(data)
         width, height, as_shown = header.width, header.height, True
-    elif format_of(data):
+    elif kind := format_of(data):
         width, height, as_shown = outline(data, limit)
+        as_shown = as_shown and (kind != "jpeg" or has_end(data))
     else:
         raise InputError(f"not an image of a known format: {', '.join(MEDIA_TYPES)} or .cotam")
     if width * height > limit:

@@ -1,8 +1,8 @@
 """Find and replace the images, videos, sounds and files in the JSON of a request.
 
-The table `_TABLE` has the positions of parts in bodies of the APIs of OpenAI, Anthropic and Gemini,
-regardless of the path of the request; `_media_of` reads the media of a part. Everything else is left
-unchanged.
+The table `_TABLE` has the positions of parts in bodies of the APIs of OpenAI, Anthropic and Gemini, and of
+results of MCP in them, regardless of the path of the request; `_media_of` reads the media of a part.
+Everything else is left unchanged.
 """
 
 from __future__ import annotations
@@ -71,15 +71,18 @@ _TABLE: dict[str, dict[str, str]] = {
     "turn": {
         "content": "part",
         "output": "part",  # of a tool or a computer, in OpenAI's responses
+        "result": "result",  # of a tool, in Gemini's interactions
         "parts": "part",  # Gemini
         **_MEDIA,
     },
     "part": {
         "content": "part",  # Anthropic's tool_result
+        "result": "result",
         "functionResponse": "turn",  # Gemini
         "function_response": "turn",
         **_MEDIA,
     },
+    "result": {"content": "result"},  # MCP; a result may be any object, of which only typed images are read
     "source": {"content": "part", "url": "address"},  # Anthropic; content is that of a document made of parts
     "media": dict.fromkeys(("url", *_URIS), "address"),
     "address": {},
@@ -157,11 +160,12 @@ def parts(body: Any) -> list[Part]:
     """Return all parts of a request that carry media, in order; none for other JSON."""
     config = body.get("generationConfig", body.get("generation_config")) if isinstance(body, dict) else None
     detail = _resolution(config) if isinstance(config, dict) else None
+    readers = {"turn": _media_of, "part": _media_of, "result": _typed}
     return [
         part
         for where, level, value in _objects(body)
-        if level in ("turn", "part") and len(where) <= MAX_DEPTH
-        for part in _media_of(value, where, detail)
+        if level in readers and len(where) <= MAX_DEPTH
+        for part in readers[level](value, where, detail)
     ]
 
 
@@ -176,8 +180,8 @@ def check_clear(body: Any) -> None:
             raise RefusedError(f"{place}: nested more than {MAX_DEPTH} keys and indices deep", param=place)
         for key, child in value.items():
             name = _FOLDED[level].get(key.casefold(), key)
-            if name == key or key in _TABLE[level]:
-                continue
+            if name == key or key in _TABLE[level] or _TABLE[level][name] == "result":
+                continue  # results have no addresses
             may_be_text = _TABLE[level][name] in ("media", "address")
             if isinstance(child, dict | list) or (may_be_text and isinstance(child, str)):
                 place = format_place((*where, key))
@@ -212,6 +216,8 @@ def _media_of(part: dict[str, Any], where: Where, detail: str | None) -> Iterato
     for key, value in part.items():
         if key in _KINDS:
             yield from _openai(part, key, where)
+        elif key == "data":
+            yield from _typed(part, where, detail)
         elif key == "source" and isinstance(value, dict):
             yield from _anthropic(part, value, where)
         elif isinstance(value, dict) and key in _INLINE:
@@ -247,8 +253,15 @@ def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> It
         yield Part(where, ("source", "url"), kind, url)
 
 
+def _typed(part: dict[str, Any], where: Where, detail: str | None) -> Iterator[Part]:
+    """Yield the image in a part of Gemini's interactions or of MCP, which has type, data and media type."""
+    data, media_type, own = part.get("data"), _media_type(part), part.get("resolution")
+    if part.get("type") == "image" and isinstance(data, str) and _kind(media_type) == "image":
+        yield Part(where, ("data",), "image", data, media_type, own if isinstance(own, str) else detail)
+
+
 def _media_type_key(value: dict[str, Any]) -> str:
-    """Return the spelling of the key that an object of Gemini's API uses, by default the first."""
+    """Return the spelling of the key that an object of Gemini's API or MCP uses, by default the first."""
     return next((name for name in _MIME_TYPES if name in value), _MIME_TYPES[0])
 
 
@@ -282,7 +295,7 @@ def replace_media(body: Any, changes: Mapping[Part, Media | Frames]) -> None:
 
 def _media_keys(part: Part, holder: dict[str, Any], new: Media) -> dict[str, str | Base64]:
     """Return the keys, with values, that carry media in a part or in the object in it."""
-    if part.key[0] in _INLINE:
+    if part.key[0] in _INLINE or part.key == ("data",):
         return {_media_type_key(holder): new.media_type, "data": Base64("", new.data)}
     if part.key == ("source", "data"):
         return {"media_type": new.media_type, "data": Base64("", new.data)}
@@ -318,6 +331,9 @@ def _text_and_image(
     key = part.key[0]
     if key in _INLINE:
         return {}, {key: _media_keys(part, old[key], media)}
+    if key == "data":
+        kept.pop(_media_type_key(kept), None)
+        return {"type": "text"}, {"type": "image"} | _media_keys(part, old, media)
     if key == "source":
         source = {"type": "base64", "media_type": media.media_type, "data": Base64("", media.data)}
         return {"type": "text"}, {"type": "image", "source": source}

@@ -15,6 +15,7 @@ VERSIONS = ("v1", "v1alpha", "v1beta", "v1beta1")
 """First segments of the paths that are relayed."""
 
 _GEMINI = re.compile(r"/models/([^/]+?)(?::|%3A)[A-Za-z]+$")
+_ALSO_GEMINI = re.compile(r"/v1(beta|alpha)|/v1/interactions(/|$)")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 
@@ -47,7 +48,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 def api_of(path: str) -> Api:
     """Return the API that a normal path belongs to."""
-    if _GEMINI.search(path) or path.startswith(("/v1beta", "/v1alpha")):
+    if _GEMINI.search(path) or _ALSO_GEMINI.match(path):
         return "gemini"
     return "anthropic" if re.match(r"/v1/messages(/|$)", path) else "openai"
 

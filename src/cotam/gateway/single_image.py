@@ -84,6 +84,8 @@ class SingleImage:
         check()
         body = self.bodies.decompress(body, Headers(scope=scope))
         with refusing():
+            if not body:
+                raise InputError("the body is empty")
             if video_format(body) not in (None, "gif"):
                 raise InputError(
                     "the body is a video: use cotam encode or cotam edge to make a sequence of it"

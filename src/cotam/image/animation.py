@@ -53,12 +53,14 @@ def open_clip(
 
     ``background`` is the colour behind transparent pixels of image files.
     """
-    head = b""
+    head = b"unknown"
     if not isinstance(source, str):
-        head = source.peek(_HEAD) if hasattr(source, "peek") else b""
+        head = source.peek(_HEAD) if hasattr(source, "peek") else head
     elif os.path.isfile(source):
         with open(source, "rb") as file:
             head = file.read(_HEAD)
+    if not head:
+        raise InputError(f"{name}: the file is empty")
     if head.startswith(MAGIC):
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     return Animation(source, name, background) if _is_animation(head) else Clip(source, name, background)

@@ -7,7 +7,10 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-__all__ = ["container_notes", "is_live"]
+__all__ = ["CUT", "container_notes", "is_live"]
+
+CUT = "the file is cut"
+"""Beginning of the note on a file whose end is missing."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _HEAD = 384
@@ -29,8 +32,6 @@ def container_notes(file: BinaryIO) -> list[str]:
     """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
     head = file.read(_HEAD)
     size = file.seek(0, 2)
-    if not size:
-        return ["the file is empty"]
     step = _step(head)
     clips, end = _count_clips(file, size, step) if step else (1, 0)
     if head[:4] == _EBML:
@@ -45,7 +46,7 @@ def container_notes(file: BinaryIO) -> list[str]:
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
     elif size < end < _TO_THE_END:
-        notes.append(f"the file is cut: at least {end - size} bytes are missing at its end")
+        notes.append(f"{CUT}: at least {end - size} bytes are missing at its end")
     return notes
 
 

@@ -62,7 +62,10 @@ _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
 
 _ZEROS = 1024
-"""So many at the end of a file come from a download that was cut off; in WebP they may be black pixels."""
+"""So many at the end of a file come from a download that was cut off.
+
+In BMP and PPM they may as well be black pixels, and nobody can tell; in WebP `webp_cut` can.
+"""
 
 _MAX_REPAIRED = 1 << 30  # bytes of a file
 
@@ -143,6 +146,8 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     if isinstance(image, Image.Image):
         yield Opened(image, _load(image, name) if load else [])
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
+        if not isinstance(image, (str, os.PathLike)) and not memoryview(image).nbytes:
+            raise InputError("the file is empty")
         with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
             opened = _open_or_repair(file, name, load)
@@ -208,8 +213,11 @@ def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> l
             if rows > _MAX_MISSING * image.height:
                 raise InputError(f"{name}: cannot be read: {note}")
             return [note] if note else []
-    elif image.format in ("AVIF", "HEIF") and _ends_in_zeros(file, _ZEROS):
-        return [f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing"]
+    elif image.format in ("AVIF", "HEIF", "WEBP") and _ends_in_zeros(file, _ZEROS):
+        from cotam.image.repair import webp_cut
+
+        if image.format != "WEBP" or webp_cut(_contents(file), _decode, _ZEROS):
+            return [f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing"]
     return []
 
 

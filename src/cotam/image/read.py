@@ -66,6 +66,7 @@ def read_image(
     end marker of a JPEG) are read, with a note. Files that lack pixels are refused, except a truncated JPEG
     with an end marker or zeros at its end: libjpeg fills in its missing rows or details, and a note says so.
     It is refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes unnoticed.
+    A note says so if a WebP, AVIF or HEIC was cut and filled with zeros; in BMP and PPM these are black.
     A TIFF with damaged fax data (CCITT) is read, with a note if libtiff reports the damage: it does for most
     in Group 4, but on Windows its reports are not accessible.
 
@@ -134,16 +135,18 @@ def to_rgb(image: ImageInput, *, background: tuple[int, int, int] | str = "white
 
 
 def outline(image: PathInput | FileBytes, limit: int = MAX_PIXELS) -> tuple[int, int, bool]:
-    """Return width and height of the upright image, and whether it is stored upright and not animated.
+    """Return width and height of the upright image, and whether all readers show it as it is stored.
 
-    An image of more than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
+    They do if it is upright, not animated, and not in CMYK, which some show as a negative. An image of more
+    than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
     An animated PNG is not counted as one, since readers of PNG show its first frame. Raises as `read_image`.
     """
     with opened_image(image) as opened, as_input_error(name_of(image)):
         width, height = opened.image.size
         orientation = orientation_of(opened.image) if width * height <= limit else 1
         size = (width, height) if orientation < 5 else (height, width)
-        return *size, orientation == 1 and not _is_animation(opened.image)
+        as_shown = orientation == 1 and opened.image.mode != "CMYK" and not _is_animation(opened.image)
+        return *size, as_shown
 
 
 def _is_animation(image: Image.Image) -> bool:

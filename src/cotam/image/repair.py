@@ -2,7 +2,8 @@
 
 Pillow refuses a PNG with a text chunk that is too large or a wrong checksum in a chunk that no pixel needs, a
 WebP whose metadata are truncated, and a JPEG without its end marker. `repaired` leaves out such parts; images
-that lack pixels are never completed. `jpeg_cut` finds missing pixels that libjpeg does not report.
+that lack pixels are never completed. `jpeg_cut` and `webp_cut` find missing pixels that libjpeg and
+libwebp do not report, and `has_end` finds files that only some readers open.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from cotam.format.header import MAX_PIXELS
 from cotam.image import png
 
-__all__ = ["Repaired", "jpeg_cut", "repaired"]
+__all__ = ["Repaired", "has_end", "jpeg_cut", "repaired", "webp_cut"]
 
 _MAX_RAW = 9 * MAX_PIXELS
 """Bytes of the rows of a PNG: 8 for each of the most pixels that are read, and what rows have besides."""
@@ -30,6 +31,9 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 _ENDINGS = tuple(bytes([value]) * (1 << 16) for value in (0x00, 0x55, 0xAA))
 """Data to append to a truncated file: if it has all pixels, none of them depends on these."""
+
+_TAILS = (0x00, 0x55, 0xAA, 0xFF)
+"""Bytes to put in the place of zeros: if these are pixels, some pixels change."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,11 @@ def _jpeg_scans(data: bytes) -> _Scans:
                 sent.get(component, {}).update(bits)
         at += 2 + length
     return _Scans(found.start() if found else len(data), list(sent.values()), progressive)
+
+
+def has_end(data: bytes) -> bool:
+    """Whether a JPEG file has its end marker, whatever follows it."""
+    return data.endswith(b"\xff\xd9") or _jpeg_scans(data).end < len(data)
 
 
 def _without_end(data: bytes, scans: _Scans) -> bytes:
@@ -252,3 +261,28 @@ def _webp(data: bytes) -> Repaired | None:
         return None
     without = f"read without {_names(left_out)}" if left_out else "its size is wrong"
     return Repaired(rebuilt, f"the file is cut or damaged: {without}; the pixels are there")
+
+
+def webp_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], zeros: int) -> bool:
+    """Whether no pixel of a still WebP depends on the last ``zeros`` bytes of its pixels, which are zeros.
+
+    Encoders write no such bytes, but zeros for large black areas, on which pixels depend. ``decode`` is that
+    of `repaired`.
+    """
+    at = 12
+    while data[at : at + 4] not in (b"VP8 ", b"VP8L"):
+        if at + 8 > len(data):
+            return False  # an animation
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+    start = max(at + 8, end - zeros)
+    if any(data[start:end]):
+        return False
+    try:
+        first, *others = [
+            decode(data[:start] + bytes([value]) * (end - start) + data[end:]) for value in _TAILS
+        ]
+    except (OSError, ValueError):
+        return False
+    return all(np.array_equal(first, other) for other in others)

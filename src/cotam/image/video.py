@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import container_notes, is_live
+from cotam.image.containers import CUT, container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline
@@ -33,6 +33,9 @@ _FRAME_A_PACKET = {"h264", "hevc", "mpeg1video", "mpeg2video"}
 _NO_TIMES = 0x80  # AVFMT_NOTIMESTAMPS: the format is a raw stream
 _RETRIES = 3
 _MISSING = 1.0  # seconds at the end of a file
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_TAGS = {"ITU709": 1, "ITU601": 6}
+"""YUV matrix in PyAV → matrix coefficients of ITU-T H.273."""
 
 
 def import_av() -> Any:
@@ -69,6 +72,7 @@ class Clip:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
         self._damage = Damage()
+        self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
         self._container_notes = self._inspected()
         self._open()
@@ -195,13 +199,14 @@ class Clip:
             if damage.spoils(seconds, key=bool(frame.key_frame), corrupt=frame.is_corrupt):
                 continue
             count += 1
+            self._ahead = [pts for pts in self._ahead if frame.pts is not None and pts > frame.pts]
             self._matrix = _display_matrix(frame) or self._matrix
             yield seconds, partial(self._pixels, frame, self._matrix)
         if not count and damage.error:
             raise self._error(damage.error) from damage.error
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
-        self._own_notes += self._missing()
+        self._own_notes += self._missing(count)
 
     def _holds_images(self) -> bool:
         """Whether the source is an image file, or several in a row."""
@@ -226,11 +231,18 @@ class Clip:
         self._own_notes += image.notes
         return image.pixels
 
-    def _missing(self) -> Iterator[str]:
-        """Notes on frames that are gone without an error."""
+    def _missing(self, count: int) -> Iterator[str]:
+        """Notes on frames that are gone without an error, where ``count`` are shown."""
         stated, damage = self._stream.frames, self._damage
+        is_cut = stated > damage.packets or any(note.startswith(CUT) for note in self._container_notes)
+        only_at_end = damage.packets - damage.discarded - count == len(self._ahead)
         if stated > damage.packets:
-            yield f"the file is cut: {stated - damage.packets} of {stated} frames are missing at its end"
+            missing = stated - damage.packets + (len(self._ahead) if only_at_end else 0)
+            self._container_notes = [note for note in self._container_notes if not note.startswith(CUT)]
+            yield f"{CUT}: {missing} of {stated} frames are missing at its end"
+        if is_cut and only_at_end:
+            self._damage = Damage()  # it was in the last packets, which the cut explains
+            return
         lost = damage.packets - damage.discarded - damage.decoded - damage.errors
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
@@ -246,6 +258,8 @@ class Clip:
     def _decoded(self, damage: Damage) -> Iterator[Any]:
         for packet in self._packets(damage):
             damage.packets += bool(packet.size)
+            if packet.size and packet.pts is not None:
+                self._ahead.append(packet.pts)
             damage.discarded += packet.is_discard
             try:
                 for frame in packet.decode():  # the last packet is empty, and flushes the decoder
@@ -273,7 +287,11 @@ class Clip:
         width = frame.width
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
-        return _displayed(frame.to_ndarray(format="rgb24", width=width, height=frame.height), matrix)
+        # Raw frames of cameras are BT.601 at all sizes, which is the default of V4L2.
+        stated = frame.colorspace != _UNSPECIFIED or "v4l2" in self._container.format.name
+        source = None if stated else _usual_matrix(frame.width, frame.height)
+        shown = frame.to_ndarray(format="rgb24", width=width, height=frame.height, src_colorspace=source)
+        return _displayed(shown, matrix)
 
     def close(self) -> None:
         """Close the file."""
@@ -310,6 +328,11 @@ def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
     return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 
+def _usual_matrix(width: int, height: int) -> str:
+    """Return the YUV matrix that players assume if a video states none: BT.709 for HD, else BT.601."""
+    return "ITU709" if width >= 1280 or height >= 720 else "ITU601"
+
+
 def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
     """Rotate and mirror pixels by the display matrix, in quarter turns."""
     a, b, c, d = matrix
@@ -344,7 +367,10 @@ def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> 
                     stream.height, stream.width = pixels.shape[:2]
                     stream.pix_fmt, stream.time_base = "yuv420p", clock
                     stream.codec_context.time_base = clock
+                    colours = _usual_matrix(stream.width, stream.height)
+                    stream.codec_context.colorspace = _TAGS[colours]
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame = frame.reformat(format="yuv420p", dst_colorspace=colours)
                 frame.pts, frame.time_base = round(seconds / clock), clock
                 container.mux(stream.encode(frame))
             if stream is not None:
