@@ -7,12 +7,15 @@ from string import punctuation
 from typing import Literal
 from urllib.parse import quote, unquote
 
-__all__ = ["VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
+__all__ = ["UPLOADS", "VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
 
 Api = Literal["openai", "anthropic", "gemini"]
 
 VERSIONS = ("v1", "v1alpha", "v1beta", "v1beta1")
 """First segments of the paths that are relayed."""
+
+UPLOADS = "/upload/"
+"""Before the version in the paths of uploads to Gemini's files, whose bodies are files."""
 
 _GEMINI = re.compile(r"/models/([^/]+?)(?::|%3A)[A-Za-z]+$")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
@@ -47,7 +50,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 def api_of(path: str) -> Api:
     """Return the API that a normal path belongs to."""
-    if _GEMINI.search(path) or path.startswith(("/v1beta", "/v1alpha")):
+    if _GEMINI.search(path) or path.startswith(("/v1beta", "/v1alpha", UPLOADS)):
         return "gemini"
     return "anthropic" if re.match(r"/v1/messages(/|$)", path) else "openai"
 

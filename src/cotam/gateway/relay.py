@@ -31,7 +31,7 @@ from cotam.gateway.json_body import (
     to_json,
 )
 from cotam.gateway.parts import Part, check_clear, parts, replace_media
-from cotam.gateway.paths import api_of, escape, model_in
+from cotam.gateway.paths import UPLOADS, api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -207,6 +207,8 @@ class Relay:
 
     def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
+        if scope["path"].startswith(UPLOADS):
+            return None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         first = body.lstrip()[:1]
         is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
