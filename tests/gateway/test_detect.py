@@ -108,6 +108,13 @@ def test_a_server_that_is_not_there_yet_is_asked_again(monkeypatch: pytest.Monke
     assert server.types == ["data:image/png"]
 
 
+def test_requests_without_images_do_not_wait_for_the_list_of_models() -> None:
+    server = Server("llamacpp")
+    with in_front_of(server, ForModel(10**7)) as address:
+        assert send(address) == 200
+    assert server.asked == 0
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"[", b"[]", b"{}", b'{"data": []}', b'{"data": [{"owned_by": 3}]}', b"[1]"],

@@ -121,13 +121,11 @@ class Relay:
             return None
         # Without a link there may be patches of a client that makes them itself.
         own = RequestFiles(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(
+        return Job(
             conversions=exchange.conversions,
             max_images=self.max_images,
             files=received.files if received else own,
         )
-        job.formats = await self.detector.formats() if self.detector else None
-        return job
 
     async def _open(
         self, scope: Scope, content: bytes | StreamedBody, exchange: Exchange, sender: Sender | None
@@ -153,6 +151,8 @@ class Relay:
         request = await asyncio.to_thread(self._read, body, scope, job)
         if isinstance(request, bytes):
             return request
+        if request.parts and self.detector:  # a server that is slow to answer delays no other requests
+            request.job.formats = await self.detector.formats()
         return await in_thread(self.pool if request.parts else None, partial(self._convert, request))
 
     def _read(self, body: bytes, scope: Scope, job: Job | None) -> bytes | _Request:

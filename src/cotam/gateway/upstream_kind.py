@@ -149,7 +149,7 @@ _OWNERS = {
 
 
 class Detector(_Poller):
-    """Asks an upstream for its models before the first request with a body, until it has answered."""
+    """Asks an upstream for its models before the first request with media, until it has answered."""
 
     def __init__(self, upstream: Upstream) -> None:
         super().__init__(upstream, "/v1/models")
