@@ -104,6 +104,17 @@ def test_what_cannot_be_finished_is_answered(
     assert not any("exception" in line for line in lines)
 
 
+def test_an_answer_that_broke_off_is_one_line_of_the_log(upstream: str) -> None:
+    with process("serve", "--upstream", upstream) as (program, address):
+        with pytest.raises(httpx2.RemoteProtocolError):
+            httpx2.get(f"{address}/v1/break")
+        assert httpx2.get(f"{address}/v1/models").status_code == 200
+        assert program.stderr
+        lines = [json.loads(program.stderr.readline()) for _ in range(2)]
+    assert [line["path"] for line in lines] == ["/v1/break", "/v1/models"]
+    assert "broke off" in lines[0]["error"]
+
+
 @unix
 def test_errors_are_lines_of_the_log_and_an_interrupt_is_none() -> None:
     with process("serve", "--upstream", "http://127.0.0.1:9") as (program, address):
