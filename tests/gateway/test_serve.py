@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import io
@@ -122,6 +123,23 @@ def test_addresses_of_the_upstream() -> None:
     for wrong in ("host:8000", "ftp://host", "http://", "", "http://host/v1?key=1"):
         with pytest.raises(ValueError, match="is not an address"):
             Upstream(wrong)
+
+
+def test_connections_that_wait_for_an_answer_are_probed(upstream: str) -> None:
+    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE")  # noqa: B009 (macOS)
+
+    async def option(level: int, name: int) -> int:
+        to = Upstream(upstream)
+        async with to.client:
+            answer = await to.open("GET", to.url("/v1/models"), [], b"")
+            raw: socket.socket = answer.extensions["network_stream"].get_extra_info("socket")
+            try:
+                return raw.getsockopt(level, name)
+            finally:
+                await answer.aclose()
+
+    assert asyncio.run(option(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    assert asyncio.run(option(socket.IPPROTO_TCP, idle)) == 60
 
 
 # Who may

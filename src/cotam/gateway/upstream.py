@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -25,6 +26,14 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 """Lower-case names, and values, as bytes."""
 
 CONNECT_SECONDS = 10
+
+_TCP = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+_PROBES = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), _TCP[name]) for name in _TCP if hasattr(socket, name)),
+]
+"""Options of sockets, as in Anthropic's client: probes after a minute keep NAT and firewalls from dropping a
+connection that waits for a long answer."""
 
 _HOP = (
     "connection",
@@ -110,7 +119,7 @@ class Upstream:
         # Given a transport, the client does not look for proxies in the environment.
         try:
             proxy = proxy_for(address)
-            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
+            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, socket_options=_PROBES)
         except OSError as error:
             named = ", ".join(name for name in _TLS_FILES if name in os.environ)
             if not named:
