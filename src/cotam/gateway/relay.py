@@ -227,6 +227,9 @@ class Relay:
     def _answer_headers(
         self, answer: httpx2.Response, exchange: Exchange, method: str, received: Received | None
     ) -> RawHeaders:
+        if answer.status_code > 599:  # uvicorn sends none of these, and would close the connection
+            message = f"the upstream {self.upstream.name} answers with the status {answer.status_code}"
+            raise RefusedError(message, 502)
         headers = end_to_end(answer.headers.raw)
         if location := headers.get("location"):
             again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
