@@ -161,9 +161,12 @@ class Detector(_Poller):
         async with self._lock:
             if not self._answered and self._is_due():
                 with suppress(RefusedError):
-                    _, headers, body = await self._answer()
-                    self._answered = True
-                    self._recognise(_name(headers, body))
+                    status, headers, body = await self._answer()
+                    name = _name(headers, body)
+                    self._answered = (
+                        status < 500 or name is not None
+                    )  # else a proxy before a server that starts
+                    self._recognise(name)
         return self.server.formats if self.server else None
 
     def _recognise(self, name: str | None) -> None:
