@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import time
+import tracemalloc
 from typing import Any
 
 import httpx2
@@ -22,6 +23,7 @@ from PIL import Image
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
+from cotam.gateway.refusal import RefusedError
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
@@ -140,6 +142,29 @@ def test_connections_that_wait_for_an_answer_are_probed(upstream: str) -> None:
 
     assert asyncio.run(option(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
     assert asyncio.run(option(socket.IPPROTO_TCP, idle)) == 60
+
+
+def test_a_body_is_not_copied_for_an_upstream_that_reads_slowly() -> None:
+    body = bytes(40_000_000)
+
+    async def taken() -> int:
+        async def read_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            await asyncio.sleep(0.2)
+            writer.close()
+
+        async with await asyncio.start_server(read_nothing, "127.0.0.1", 0) as server:
+            to = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            async with to.client:
+                tracemalloc.start()
+                with pytest.raises(RefusedError, match="cannot be reached"):
+                    await to.open("POST", to.url("/v1/files"), [], body)
+                return tracemalloc.get_traced_memory()[1]
+
+    try:
+        assert asyncio.run(taken()) < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # Who may

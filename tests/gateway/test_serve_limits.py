@@ -223,6 +223,15 @@ def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:
     assert model.given_up.wait(10)
 
 
+def test_cotam_is_found_anywhere_in_a_large_upload(upstream: str, model: Model) -> None:
+    with gateway(upstream, body=3_000_000) as address:
+        for before in ((1 << 20) - 10, 1 << 20, 2_000_000):
+            upload = bytes(before) + b"DATA:" + URL.removeprefix("data:").encode()
+            assert httpx2.post(f"{address}/v1/files", content=upload).status_code == 400
+        assert httpx2.post(f"{address}/v1/files", content=bytes(2_500_000)).content == bytes(2_500_000)
+    assert len(model.bodies) == 1
+
+
 def test_an_upstream_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

@@ -172,11 +172,11 @@ class Upstream:
         414 if the address is too long.
         """
         try:
-            content: bytes | AsyncIterator[bytes] | None = None
-            if isinstance(body, StreamedBody):
-                headers, content = [*headers, (b"content-length", b"%d" % len(body))], aiter(body)
-            elif body:
-                content = body
+            content: AsyncIterator[bytes] | None = None
+            if body:
+                # In pieces, since the transport copies what it cannot send at once.
+                pieces = StreamedBody([body], []) if isinstance(body, bytes) else body
+                headers, content = [*headers, (b"content-length", b"%d" % len(pieces))], aiter(pieces)
             request = self.client.build_request(method, url, headers=headers, content=content)
             return await self.client.send(request, stream=True)
         except httpx2.ConnectTimeout as error:
