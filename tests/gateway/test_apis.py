@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +15,15 @@ import openai
 import pytest
 from gateway_client import CODED, SEEN
 from gateway_servers import Model, data_url, jpeg, running
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from synthetic import picture
 
 import cotam
 from cotam.gateway.app import application
+from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
@@ -312,3 +318,33 @@ def test_a_uuid_stays_on_an_image_and_a_part_without_data_passes(gateway: str, m
     assert rows_of(answer.json()["choices"][0]["message"]["content"]) == [("image/png", SEEN)]
     content = json.loads(model.bodies[-1])["messages"][0]["content"]
     assert (content[0]["uuid"], content[1]) == ("one", held)
+
+
+def test_uploads_of_geminis_client() -> None:
+    content = [{"image_url": data_url("image/png", PHOTO)}]  # which would be corrected in a request
+    file = json.dumps({"messages": [{"content": content}]}).encode()
+    received: list[bytes] = []
+
+    async def upload(request: Request) -> Response:
+        if "upload_id" not in request.query_params:
+            url = "https://gemini.example/upload/v1beta/files?upload_id=1&upload_protocol=resumable"
+            return JSONResponse({}, headers={"x-goog-upload-url": url})
+        received.append(await request.body())
+        row = {"name": "files/1", "sizeBytes": str(len(received[0]))}
+        return JSONResponse({"file": row}, headers={"x-goog-upload-status": "final"})
+
+    api = Starlette(routes=[Route("/upload/v1beta/files", upload, methods=["POST"])])
+    converter = ForApi("jpeg", "auto", None, None, 10**7)
+    with (
+        running(api) as upstream,
+        running(application(Upstream(upstream), converter, LIMITS, local=True), **SERVER) as address,
+    ):
+        # With the address here too, the client sends the bytes to it, wherever the API says.
+        options = {"base_url": address, "api_version": "v1beta"}
+        config: Any = {"mime_type": "application/json", "http_options": options}
+        with genai.Client(api_key="g-key", http_options=options) as client:
+            found = client.files.upload(file=io.BytesIO(file), config=config)
+        refused = httpx2.post(f"{address}/upload/v1beta/files", content=CODED)
+    assert (found.size_bytes, received) == (len(file), [file])
+    assert refused.status_code == 400
+    assert refused.json()["error"]["status"] == "INVALID_ARGUMENT"

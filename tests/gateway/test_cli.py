@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gateway_servers
 import httpx2
 import pytest
 from click.testing import CliRunner, Result
@@ -78,6 +80,39 @@ def test_what_has_begun_is_finished(upstream: str, model: Model) -> None:
         assert program.stderr
         lines = [json.loads(line) for line in program.stderr]
     assert [line["message"] for line in lines] == ["request"]
+
+
+@unix
+def test_what_cannot_be_finished_is_answered(
+    upstream: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = (
+        "from cotam.cli.main import main; from cotam.gateway import server; server.GRACE_SECONDS = 1; main()"
+    )
+    monkeypatch.setattr(gateway_servers, "PROGRAM", [sys.executable, "-W", "error", "-c", short])
+    with process("serve", "--upstream", upstream) as (program, address), ThreadPoolExecutor() as pool:
+        answer = pool.submit(httpx2.post, f"{address}/v1/wait", json={}, timeout=30)
+        assert model.waiting.wait(10)
+        program.send_signal(signal.SIGTERM)
+        refused = answer.result()
+        assert program.wait(10) in (0, -signal.SIGTERM)
+        assert program.stderr
+        lines = [json.loads(line) for line in program.stderr]
+    assert (refused.status_code, error_of(refused)) == (503, "the server is stopping: try again")
+    (request,) = (line for line in lines if line["message"] == "request")
+    assert (request["status"], request["error"]) == (503, "the server is stopping: try again")
+    assert not any("exception" in line for line in lines)
+
+
+def test_an_answer_that_broke_off_is_one_line_of_the_log(upstream: str) -> None:
+    with process("serve", "--upstream", upstream) as (program, address):
+        with pytest.raises(httpx2.RemoteProtocolError):
+            httpx2.get(f"{address}/v1/break")
+        assert httpx2.get(f"{address}/v1/models").status_code == 200
+        assert program.stderr
+        lines = [json.loads(program.stderr.readline()) for _ in range(2)]
+    assert [line["path"] for line in lines] == ["/v1/break", "/v1/models"]
+    assert "broke off" in lines[0]["error"]
 
 
 @unix

@@ -33,12 +33,12 @@ class Server:
     """A server of open models that keeps what it was sent, and how often it was asked for its models."""
 
     def __init__(self, owner: str, header: str = "uvicorn", models: int = 200) -> None:
-        self.asked, self.types = 0, [""]
+        self.asked, self.types, self.models = 0, [""], models
         rows = {"data": [{"id": "m", "owned_by": owner}]}
 
         async def list_models(request: Request) -> Response:
             self.asked += 1
-            return JSONResponse(rows, models, headers={"server": header})
+            return JSONResponse(rows, self.models, headers={"server": header})
 
         async def chat(request: Request) -> Response:
             (message,) = (await request.json())["messages"]
@@ -106,6 +106,24 @@ def test_a_server_that_is_not_there_yet_is_asked_again(monkeypatch: pytest.Monke
         monkeypatch.setattr(upstream_kind, "SECONDS", 10)
         assert send(address, "WEBP") == 200
     assert server.types == ["data:image/png"]
+
+
+def test_a_server_that_a_proxy_does_not_reach_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_kind, "AGAIN_SECONDS", 0)
+    server = Server("llamacpp", "nginx", models=502)
+    with in_front_of(server, ForModel(10**7)) as address:
+        assert send(address, "WEBP") == 200
+        assert server.types == ["data:image/webp"]
+        server.models = 200
+        assert send(address, "WEBP") == 200
+    assert server.types == ["data:image/png"]
+
+
+def test_requests_without_images_do_not_wait_for_the_list_of_models() -> None:
+    server = Server("llamacpp")
+    with in_front_of(server, ForModel(10**7)) as address:
+        assert send(address) == 200
+    assert server.asked == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 import zlib
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx2
@@ -73,6 +75,15 @@ def test_bytes_of_headers_of_answers_pass_too(echo: str) -> None:
     with gateway(echo) as address:
         answer = httpx2.get(f"{address}/v1/echo")
     assert dict(answer.headers.raw)[b"x-model"] == "é".encode()
+
+
+def test_clients_close_idle_connections_first(address: str) -> None:
+    connection = HTTPConnection(address.removeprefix("http://"))
+    for seconds in (0, 5.5):  # longer than OpenAI's client keeps them
+        time.sleep(seconds)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+    connection.close()
 
 
 def test_cookies_are_not_kept_for_the_next_client() -> None:

@@ -207,6 +207,13 @@ def test_it_can_be_turned_off(session: Session) -> None:
     assert json.loads(session.link.bodies[0])["model"] == "echo"
 
 
+def test_uploads_are_not_searched_for_files(session: Session) -> None:
+    upload = b'"' + base64.b64encode(bytes(1000)) + b'"'
+    answer = httpx2.post(f"{session.edge}/v1/files", files={"file": upload})
+    assert answer.content == session.link.bodies[-1]
+    assert upload in answer.content
+
+
 def test_a_gateway_that_forgot_asks_within_the_same_request(session: Session) -> None:
     images = screens(6)
     turns = session.play(images[:4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import io
@@ -9,6 +10,7 @@ import json
 import logging
 import socket
 import time
+import tracemalloc
 from typing import Any
 
 import httpx2
@@ -21,6 +23,7 @@ from PIL import Image
 from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
+from cotam.gateway.refusal import RefusedError
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
@@ -122,6 +125,46 @@ def test_addresses_of_the_upstream() -> None:
     for wrong in ("host:8000", "ftp://host", "http://", "", "http://host/v1?key=1"):
         with pytest.raises(ValueError, match="is not an address"):
             Upstream(wrong)
+
+
+def test_connections_that_wait_for_an_answer_are_probed(upstream: str) -> None:
+    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE")  # noqa: B009 (macOS)
+
+    async def option(level: int, name: int) -> int:
+        to = Upstream(upstream)
+        async with to.client:
+            answer = await to.open("GET", to.url("/v1/models"), [], b"")
+            raw: socket.socket = answer.extensions["network_stream"].get_extra_info("socket")
+            try:
+                return raw.getsockopt(level, name)
+            finally:
+                await answer.aclose()
+
+    assert asyncio.run(option(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    assert asyncio.run(option(socket.IPPROTO_TCP, idle)) == 60
+
+
+def test_a_body_is_not_copied_for_an_upstream_that_reads_slowly() -> None:
+    body = bytes(40_000_000)
+
+    async def taken() -> int:
+        async def read_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            await asyncio.sleep(0.2)
+            writer.close()
+
+        async with await asyncio.start_server(read_nothing, "127.0.0.1", 0) as server:
+            to = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            async with to.client:
+                tracemalloc.start()
+                with pytest.raises(RefusedError, match="cannot be reached"):
+                    await to.open("POST", to.url("/v1/files"), [], body)
+                return tracemalloc.get_traced_memory()[1]
+
+    try:
+        assert asyncio.run(taken()) < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # Who may

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
@@ -222,6 +223,15 @@ def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:
     assert model.given_up.wait(10)
 
 
+def test_cotam_is_found_anywhere_in_a_large_upload(upstream: str, model: Model) -> None:
+    with gateway(upstream, body=3_000_000) as address:
+        for before in ((1 << 20) - 10, 1 << 20, 2_000_000):
+            upload = bytes(before) + b"DATA:" + URL.removeprefix("data:").encode()
+            assert httpx2.post(f"{address}/v1/files", content=upload).status_code == 400
+        assert httpx2.post(f"{address}/v1/files", content=bytes(2_500_000)).content == bytes(2_500_000)
+    assert len(model.bodies) == 1
+
+
 def test_an_upstream_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -246,6 +256,22 @@ def test_an_upstream_that_is_silent(upstream: str) -> None:
         answer = httpx2.get(f"{address}/v1/silence")
         assert answer.status_code == 504
         assert "has sent nothing for 0.3 s" in error_of(answer)
+
+
+def test_a_status_that_http_does_not_have() -> None:
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 612 Gone\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        pool.submit(answer)
+        upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with gateway(upstream) as address:
+            refused = httpx2.get(f"{address}/v1/models")
+    assert refused.status_code == 502
+    assert error_of(refused) == f"the upstream {upstream} answers with the status 612"
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(address: str) -> None:

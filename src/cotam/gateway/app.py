@@ -26,7 +26,7 @@ from cotam.gateway.converter import Converter
 from cotam.gateway.exchange import Metrics
 from cotam.gateway.guard import Guard
 from cotam.gateway.limits import Limits
-from cotam.gateway.paths import VERSIONS
+from cotam.gateway.paths import UPLOADS, VERSIONS
 from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import JSON_PATHS, Relay
 from cotam.gateway.send_once import Receiver, Sender
@@ -51,7 +51,10 @@ _METHODS = ("GET", "POST", "DELETE")
 _EXPOSED = ["X-Request-Id", *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size"))]
 """Methods of requests from pages of other origins, and headers of answers that these may read."""
 
-_RELAYED = (*JSON_PATHS, *(f"/{version}/{{rest:path}}" for version in VERSIONS))
+_RELAYED = (
+    *JSON_PATHS,
+    *(f"{before}{version}/{{rest:path}}" for before in ("/", UPLOADS) for version in VERSIONS),
+)
 """Paths to the upstream, as counted in metrics."""
 
 

@@ -34,6 +34,9 @@ __all__ = [
 UNREADABLE = (InputError, LimitError, MissingExtraError, MemoryError)
 """Errors on an ordinary image or video, which then passes unchanged, since the upstream may read it."""
 
+_STEP = 1 << 20
+"""Bytes that are searched at a time."""
+
 _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
 
@@ -127,7 +130,9 @@ def is_cotam_text(text: str) -> bool:
 def has_cotam(body: bytes) -> bool:
     """Whether a body that is not JSON carries a .cotam file: by itself, in a form, or as a data URL."""
     named = f"data:{COTAM}".encode()
-    return body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body or named in body.lower()
+    steps = range(0, len(body), _STEP)  # a copy of the whole body in lower case is not needed
+    is_named = any(named in body[start : start + _STEP + len(named)].lower() for start in steps)
+    return is_named or body.startswith(MAGIC) or b"\n\r\n" + MAGIC in body
 
 
 def count_images(parts: Sequence[Part]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Collection
@@ -74,6 +75,11 @@ class Guard:
             await answer(scope, receive, counted)
         except ClientDisconnect:
             exchange.status, exchange.error = 499, "the client has gone"
+        except asyncio.CancelledError:  # the time to finish it is over: see `cotam.gateway.server.run`
+            stopping = RefusedError("the server is stopping: try again", 503, headers={"Retry-After": "1"})
+            answer = await refusal(Request(scope), stopping)
+            if not exchange.status:
+                await answer(scope, receive, counted)
         finally:
             self._running -= counts
             self.metrics.running.set(self._running)

@@ -34,7 +34,7 @@ _NUMBER, _FILE = secrets.token_hex(), secrets.token_hex()
 """Stand for numbers and files while JSON is written; no request can have them."""
 
 _STEP = 3 << 18
-"""Bytes of a file that are encoded at a time, a multiple of three."""
+"""Bytes of a text that are sent, or of a file that are encoded, at a time; a multiple of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,9 @@ class StreamedBody:
         texts, files = self._texts[::-1], self._files[::-1]
         self._texts, self._files = [], []
         while texts:
-            yield texts.pop()
+            text = texts.pop()
+            for start in range(0, len(text), _STEP):
+                yield text[start : start + _STEP]
             if files:
                 file = memoryview(files.pop())
                 for start in range(0, len(file), _STEP):

@@ -10,8 +10,12 @@ import warnings
 
 __all__ = ["begin", "info", "warning"]
 
-_LEFT_OUT = ("Unsupported upgrade request.", "No supported WebSocket library")
-"""Beginnings of uvicorn's warnings about WebSockets; such a request has its own line."""
+_LEFT_OUT = (
+    "Unsupported upgrade request.",
+    "No supported WebSocket library",
+    "ASGI callable returned without completing response.",
+)
+"""Beginnings of uvicorn's lines about requests that have their own: WebSockets, answers that broke off."""
 
 _LOG = logging.getLogger("cotam.gateway")
 

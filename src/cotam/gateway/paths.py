@@ -7,15 +7,18 @@ from string import punctuation
 from typing import Literal
 from urllib.parse import quote, unquote
 
-__all__ = ["VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
+__all__ = ["UPLOADS", "VERSIONS", "Api", "api_of", "escape", "model_in", "normal_path"]
 
 Api = Literal["openai", "anthropic", "gemini"]
 
 VERSIONS = ("v1", "v1alpha", "v1beta", "v1beta1")
 """First segments of the paths that are relayed."""
 
+UPLOADS = "/upload/"
+"""Before the version in the paths of uploads to Gemini's files, whose bodies are files."""
+
 _GEMINI = re.compile(r"/models/([^/]+?)(?::|%3A)[A-Za-z]+$")
-_ALSO_GEMINI = re.compile(r"/v1(beta|alpha)|/v1/interactions(/|$)")
+_ALSO_GEMINI = re.compile(rf"/v1(beta|alpha)|/v1/interactions(/|$)|{UPLOADS}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 

@@ -24,7 +24,7 @@ from cotam.gateway.converter import Converter, Job, check_count, count_images, h
 from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import StreamedBody, find_string, format_place, model_of, parse_json, to_json
 from cotam.gateway.parts import Part, check_clear, parts, replace_media
-from cotam.gateway.paths import api_of, escape, model_in
+from cotam.gateway.paths import UPLOADS, api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
@@ -114,13 +114,11 @@ class Relay:
             return None
         # Without a link there may be patches of a client that makes them itself.
         own = RequestFiles(self.receiver.store if self.receiver else Store(0), exchange.owner)
-        job = Job(
+        return Job(
             conversions=exchange.conversions,
             max_images=self.max_images,
             files=received.files if received else own,
         )
-        job.formats = await self.detector.formats() if self.detector else None
-        return job
 
     async def _open(
         self, scope: Scope, content: bytes | StreamedBody, exchange: Exchange, sender: Sender | None
@@ -130,7 +128,8 @@ class Relay:
         url = self.upstream.url(path, escape(scope["query_string"]))
         headers = self.upstream.headers(scope["headers"], api_of(path), self.tokens)
         exchange.bytes_upstream = len(content)
-        if not sender or not content or isinstance(content, StreamedBody):
+        # Searching another large body for files would hold up all requests.
+        if not sender or isinstance(content, StreamedBody) or content.lstrip()[:1] not in (b"{", b"["):
             return await self.upstream.open(scope["method"], url, headers, content)
 
         def open_(body: bytes, media_type: str) -> Awaitable[httpx2.Response]:
@@ -146,6 +145,8 @@ class Relay:
         request = await asyncio.to_thread(self._read, body, scope, job)
         if isinstance(request, bytes):
             return request
+        if request.parts and self.detector:  # a server that is slow to answer delays no other requests
+            request.job.formats = await self.detector.formats()
         return await in_thread(self.pool if request.parts else None, partial(self._convert, request))
 
     def _read(self, body: bytes, scope: Scope, job: Job | None) -> bytes | _Request:
@@ -200,6 +201,8 @@ class Relay:
 
     def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
         """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
+        if scope["path"].startswith(UPLOADS):
+            return None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         first = body.lstrip()[:1]
         is_json = kind.endswith(("/json", "+json")) or scope["path"] in JSON_PATHS
@@ -218,6 +221,9 @@ class Relay:
     def _answer_headers(
         self, answer: httpx2.Response, exchange: Exchange, method: str, received: Received | None
     ) -> RawHeaders:
+        if answer.status_code > 599:  # uvicorn sends none of these, and would close the connection
+            message = f"the upstream {self.upstream.name} answers with the status {answer.status_code}"
+            raise RefusedError(message, 502)
         headers = end_to_end(answer.headers.raw)
         if location := headers.get("location"):
             again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")

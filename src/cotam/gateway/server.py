@@ -23,6 +23,9 @@ GRACE_SECONDS = 30
 SERVER: dict[str, Any] = {
     "access_log": False,
     "log_config": None,
+    # A request is lost on a connection that is closed at that moment: clients of OpenAI and Anthropic keep
+    # connections for 5 seconds, uvicorn's default, and proxies for up to two minutes.
+    "timeout_keep_alive": 180,
     "ws": "none",  # requests for WebSockets reach the application, which refuses them
     # The headers of the upstream are relayed.
     "server_header": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -25,6 +26,14 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 """Lower-case names, and values, as bytes."""
 
 CONNECT_SECONDS = 10
+
+_TCP = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+_PROBES = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), _TCP[name]) for name in _TCP if hasattr(socket, name)),
+]
+"""Options of sockets, as in Anthropic's client: probes after a minute keep NAT and firewalls from dropping a
+connection that waits for a long answer."""
 
 _HOP = (
     "connection",
@@ -111,7 +120,7 @@ class Upstream:
         # Given a transport, the client does not look for proxies in the environment.
         try:
             proxy = proxy_for(address)
-            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy)
+            transport = httpx2.AsyncHTTPTransport(limits=limits, proxy=proxy, socket_options=_PROBES)
         except OSError as error:
             named = ", ".join(name for name in _TLS_FILES if name in os.environ)
             if not named:
@@ -162,11 +171,11 @@ class Upstream:
         414 if the address is too long.
         """
         try:
-            content: bytes | AsyncIterator[bytes] | None = None
-            if isinstance(body, StreamedBody):
-                headers, content = [*headers, (b"content-length", b"%d" % len(body))], aiter(body)
-            elif body:
-                content = body
+            content: AsyncIterator[bytes] | None = None
+            if body:
+                # In pieces, since the transport copies what it cannot send at once.
+                pieces = StreamedBody([body], []) if isinstance(body, bytes) else body
+                headers, content = [*headers, (b"content-length", b"%d" % len(pieces))], aiter(pieces)
             request = self.client.build_request(method, url, headers=headers, content=content)
             return await self.client.send(request, stream=True)
         except httpx2.ConnectTimeout as error:

@@ -149,7 +149,7 @@ _OWNERS = {
 
 
 class Detector(_Poller):
-    """Asks an upstream for its models before the first request with a body, until it has answered."""
+    """Asks an upstream for its models before the first request with media, until it has answered."""
 
     def __init__(self, upstream: Upstream) -> None:
         super().__init__(upstream, "/v1/models")
@@ -161,9 +161,12 @@ class Detector(_Poller):
         async with self._lock:
             if not self._answered and self._is_due():
                 with suppress(RefusedError):
-                    _, headers, body = await self._answer()
-                    self._answered = True
-                    self._recognise(_name(headers, body))
+                    status, headers, body = await self._answer()
+                    name = _name(headers, body)
+                    self._answered = (
+                        status < 500 or name is not None
+                    )  # else a proxy before a server that starts
+                    self._recognise(name)
         return self.server.formats if self.server else None
 
     def _recognise(self, name: str | None) -> None:
