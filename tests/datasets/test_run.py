@@ -320,6 +320,29 @@ def test_a_target_within_the_source_is_no_input(tmp_path: Path) -> None:
         find_contents(work_of(source, source))
 
 
+def test_files_that_no_run_wrote_are_not_replaced(source: Path, tmp_path: Path) -> None:
+    """Such as the originals, when their coded images are decoded again."""
+    (source / "a/broken.png").unlink()
+    Image.open(source / "0.jpg").save(source / "0.png")
+    (source / "0.jpg").unlink()
+    assert batch(source, tmp_path / "coded", "-j", 1).exit_code == 0
+    before = contents(source)
+    result = batch(tmp_path / "coded", source, "--decode", "-j", 1)
+    assert result.exit_code == 1
+    end = "1 file there would be replaced, such as 0.png: give another folder, or --overwrite\n"
+    assert result.output.endswith(f"{source}: {end}")
+    assert contents(source) == before
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "notes.jsonl").write_text("mine")
+    assert "such as notes.jsonl" in batch(tmp_path / "coded", lists, "--decode", "-j", 1).output
+    assert (lists / "notes.jsonl").read_text() == "mine"
+    (lists / "notes.jsonl").rename(lists / "other.jsonl")
+    assert batch(tmp_path / "coded", lists, "--decode", "-j", 1).exit_code == 0
+    assert batch(tmp_path / "coded", source, "--decode", "-j", 1, "--overwrite").exit_code == 0
+    assert (source / "0.png").read_bytes() == (lists / "0.png").read_bytes()
+
+
 def test_one_file_as_source(source: Path, tmp_path: Path) -> None:
     result = batch(source / "a/1.jpg", tmp_path / "out", "-j", 1)
     assert (result.exit_code, "note: 1 image in " in result.output) == (0, True)

@@ -60,7 +60,9 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
     "of each sample, others unchanged]",
     callback=_extensions,
 )
-@click.option("--overwrite", is_flag=True, help="Convert everything again, not only what is missing.")
+@click.option(
+    "--overwrite", is_flag=True, help="Convert everything again, and replace files that no run wrote."
+)
 @encode_options
 @decode_options("Format of decoded images.  [default: png]")
 @message_options("Print a line of JSON for each file: sizes, failures, notes.")

@@ -20,6 +20,7 @@ from typing import Any
 from cotam import files
 from cotam.datasets.shards import TABLES, Row, Unit, UnitConverter, is_apple_double, output_of, require_tables
 from cotam.errors import InputError
+from cotam.screen import counted
 
 __all__ = [
     "FAILURES",
@@ -201,7 +202,8 @@ def run(
 ) -> Outcome:
     """Convert what is not converted yet, or with ``overwrite`` everything; ``name`` is the only file.
 
-    Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
+    Raises as `find_contents`, and without ``overwrite`` InputError if existing outputs have other settings,
+    or if files that no run has written would be replaced.
     """
     found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)
@@ -232,6 +234,8 @@ def _locked(folder: str) -> Iterator[None]:
 
 
 def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
+    if not overwrite:
+        _check_foreign(work.target, found.units)
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
@@ -261,6 +265,19 @@ def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, ove
         failures=len(failures),
         notes=len(notes),
     )
+
+
+def _check_foreign(target: str, units: Sequence[Unit]) -> None:
+    """Raise InputError if outputs would replace files in a folder in which no run has written."""
+    if MANIFEST in (names := os.listdir(target)) or not names:
+        return
+    outputs = [*(unit.output for unit in units), FAILURES, NOTES]
+    there = [name for name in outputs if os.path.lexists(os.path.join(target, name))]
+    if there:
+        raise InputError(
+            f"{target}: {counted(len(there), 'file')} there would be replaced, such as {there[0]}: give "
+            "another folder, or --overwrite"
+        )
 
 
 def _write_list(path: str, entries: list[dict[str, str]]) -> None:
