@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,31 @@ def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
     assert strict.exit_code == 1
     assert "cotam: error: a.jpg: is a named pipe: left out" in strict.stderr
     assert (tmp_path / "strict/b.cotam").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of Unix")
+def test_a_folder_that_cannot_be_read_is_a_failure() -> None:
+    """As lost+found is; and so is a file in a folder that may be listed, but not entered."""
+    with tempfile.TemporaryDirectory() as name:  # that any user can reach; pytest's own are closed to others
+        source = Path(name)
+        source.chmod(0o755)
+        (source / "b.jpg").write_bytes(PHOTOS[0])
+        for folder, mode in (("lost+found", 0), ("listed", 0o444)):
+            (source / folder).mkdir()
+            (source / folder / "a.jpg").write_bytes(PHOTOS[0])
+            (source / folder).chmod(mode)
+        user = os.geteuid()
+        if not user:  # root may read everything, so as root be somebody else
+            os.seteuid(65534)
+        try:
+            found = find_contents(UnitConverter(name, f"{name}/out", Encoding()))
+        finally:
+            os.seteuid(user)
+        for folder in ("lost+found", "listed"):
+            (source / folder).chmod(0o755)
+    assert [unit.source for unit in found.units] == ["b.jpg"]
+    errors = sorted(row.failed[0]["error"] for row in found.refused)
+    assert errors == ["listed/a.jpg: Permission denied", "lost+found: Permission denied"]
 
 
 def test_notes_are_listed(source: Path, tmp_path: Path) -> None:

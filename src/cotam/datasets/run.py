@@ -7,6 +7,7 @@ sorted at the end, so that runs with the same outputs have the same manifest.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -45,12 +46,16 @@ class Contents:
     """The contents of a data set."""
 
     units: list[Unit] = field(default_factory=list)  # files to convert, by name
-    # rows of files that are not converted because their output has another source
+    # rows of files and folders that cannot be read, or whose output has another source
     refused: list[Row] = field(default_factory=list)
     # name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to folders
     special: dict[str, str] = field(default_factory=dict)
     # suffix → number of files of other kinds, which are not converted
     other: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, source: str, error: str) -> None:
+        """Add a row to ``refused``."""
+        self.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
 
 
 Watch = Callable[[Contents, int], AbstractContextManager[Callable[[Row], None]]]
@@ -80,19 +85,25 @@ def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
     found = Contents()
     taken: dict[str, str] = {}
-    for source in [name] if name else sorted(_below(work.source, work.target, found.special)):
+    for source in [name] if name else sorted(_below(work.source, work.target, found)):
         output = output_of(source, work.conversion)
-        if special := _special(os.path.join(work.source, source)):
+        try:
+            special = _special(os.path.join(work.source, source))
+        except OSError as error:
+            found.refuse(source, f"{source}: {error.strerror}")
+            continue
+        if special:
             found.special[source] = special
         elif output is None:
             if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
                 found.other[_kind(source)] += 1
         elif output in taken:
-            error = f"{source}: would be written to {output}, as {taken[output]} is"
-            found.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
+            found.refuse(source, f"{source}: would be written to {output}, as {taken[output]} is")
         else:
             taken[output] = source
             found.units.append(Unit(source, output))
+    if not found.units and found.refused:
+        raise InputError(found.refused[0].failed[0]["error"])
     if not found.units:
         kinds = ", ".join(sorted(work.conversion.takes))
         where = os.path.join(work.source, name) if name else work.source
@@ -108,31 +119,45 @@ def _kind(name: str) -> str:
 
 
 def _special(path: str) -> str | None:
-    """Return the kind of an entry that is not a regular file, following links; None for a file."""
+    """Return the kind of an entry that is not a regular file, following links; None for a file.
+
+    Raises OSError if it cannot be read.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return "a broken link" if os.path.islink(path) else None
     except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
         return f"not readable ({error.strerror})"
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFREG: None}
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _below(folder: str, left_out: str, special: dict[str, str]) -> Iterator[str]:
-    """Yield the names of all files below a folder, with slashes. Links to folders are not followed."""
+def _below(folder: str, left_out: str, found: Contents) -> Iterator[str]:
+    """Yield the names of all files below a folder, with slashes. Links to folders are not followed.
+
+    Raises OSError if the folder itself cannot be read.
+    """
     left_out = os.path.realpath(left_out)
 
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+
     def fail(error: OSError) -> None:
-        raise error
+        if error.filename == folder:
+            raise error
+        name = name_of(error.filename)
+        found.refuse(name, f"{name}: {error.strerror}")
 
     for where, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(where, name)) != left_out]
         for name in folders:
             if os.path.islink(path := os.path.join(where, name)):
-                special[os.path.relpath(path, folder).replace(os.sep, "/")] = "a link to a folder"
+                found.special[name_of(path)] = "a link to a folder"
         for name in names:
-            yield os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/")
+            yield name_of(os.path.join(where, name))
 
 
 class _Manifest:
