@@ -102,12 +102,13 @@ def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(picture(120, 160)).save(file, "JPEG", quality=95)
     (source / "cut.jpg").write_bytes(file.getvalue()[:-2])
+    (source / "b.png").write_bytes(b"refused, since b.jpg has the same output")
     flat = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
     Image.fromarray(picture(200, 200)).save(source / "small.avif", quality=0)
     frames = [flat.resize((40, 40)), Image.new("RGB", (40, 40), "red")]
     frames[0].save(source / "moving.gif", save_all=True, append_images=frames[1:])
     result = batch(source, tmp_path / "out", "-j", 1, "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     notes = {row["image"]: row["note"] for row in rows_of(tmp_path / "out/notes.jsonl")}
     assert "end of the file is missing" in notes["cut.jpg"]
     assert notes["small.avif"].startswith(f"grew from {(source / 'small.avif').stat().st_size} to ")
@@ -115,10 +116,11 @@ def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     rows = {row["source"]: row for row in map(json.loads, result.stdout.splitlines())}
     assert rows["b.jpg"]["images"] == 1
     assert rows["cut.jpg"]["notes"][0]["note"] == notes["cut.jpg"]
+    assert rows["b.png"]["failed"][0]["error"] == "b.png: would be written to b.cotam, as b.jpg is"
     strict = batch(source, tmp_path / "strict", "-j", 1, "--strict")
     assert strict.exit_code == 1
     failed = {row["image"] for row in rows_of(tmp_path / "strict/failures.jsonl")}
-    assert failed == {"cut.jpg", "small.avif", "moving.gif"}
+    assert failed == {"b.png", "cut.jpg", "small.avif", "moving.gif"}
     assert not (tmp_path / "strict/notes.jsonl").exists()
 
 

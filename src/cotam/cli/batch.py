@@ -128,6 +128,8 @@ def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[
     if contents.other:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(contents.other.items()))
         screen.note(f"files of other kinds are left out: {kinds}")
+    for row in contents.refused:
+        screen.row(asdict(row))
     if todo < len(contents.units):
         screen.note(f"done before: {len(contents.units) - todo} of {counted(len(contents.units), 'file')}")
     with screen.progress(todo) as advance:
