@@ -160,6 +160,13 @@ def test_frames_that_are_too_large_are_not_decoded() -> None:
         seen(bytes(data))
 
 
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_a_last_frame_that_is_held_is_seen(form: str) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 80 * n, np.uint8)) for n in range(3)]
+    data = saved(frames[0], form, save_all=True, append_images=frames[1:], duration=[100, 200, 3000])
+    assert seen(data) == ([0, pytest.approx(0.3)], [])
+
+
 def test_a_tiff_cut_within_its_pages() -> None:
     pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])

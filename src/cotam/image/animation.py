@@ -75,7 +75,7 @@ def _is_animation(head: bytes) -> bool:
 class Animation:
     """An animated image file, read as a video; a still image has one frame."""
 
-    stated_seconds = None  # these formats do not state their length
+    stated_seconds: float | None = None  # the length, which is known when all frames were read
 
     def __init__(
         self, source: str | bytes | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
@@ -103,6 +103,7 @@ class Animation:
         for image, duration in self._loaded(self.notes):
             yield seconds, lambda image=image: read_image(image, background=self._background).pixels  # type: ignore[misc]
             seconds += duration
+        self.stated_seconds = seconds
 
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
         """Yield copies of all frames, and their durations in seconds; those of concatenated files, too."""
