@@ -167,6 +167,11 @@ def test_a_last_frame_that_is_held_is_seen(form: str) -> None:
     assert seen(data) == ([0, pytest.approx(0.3)], [])
 
 
+def test_every_page_of_a_tiff_is_a_frame() -> None:
+    pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    assert seen(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])) == ([0, 1, 2, 3, 4], [])
+
+
 def test_a_tiff_cut_within_its_pages() -> None:
     pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])

@@ -38,6 +38,9 @@ _SHORTEST = 10
 
 _DEFAULT = 100
 
+_PAGE = 1000
+"""Milliseconds of an image in a file without times, so that one frame a second is every one."""
+
 _BEGINS = {
     "GIF": re.compile(rb"GIF8[79]a"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -187,5 +190,7 @@ def _animated_chunks(data: bytes) -> int:
 
 
 def _duration(image: Image.Image) -> float:
+    if image.format in ("TIFF", "HEIF"):
+        return _PAGE / 1000
     milliseconds = float(image.info.get("duration") or 0)
     return (milliseconds if milliseconds > _SHORTEST else _DEFAULT) / 1000
