@@ -328,7 +328,7 @@ def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
     """Write frames at their times to a seekable stream, as MP4 (H.264, CRF 12).
 
-    Raises InputError if H.264 cannot hold such frames.
+    Raises InputError if H.264 cannot hold such frames, and OSError if ``target`` cannot be written.
     """
     av = import_av()
     clock = Fraction(1, 90_000)
@@ -350,5 +350,8 @@ def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> 
             if stream is not None:
                 container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
+        failed = error.__context__
+        if isinstance(failed, OSError) and not isinstance(failed, av.error.FFmpegError):
+            raise failed from None  # of ``target``: closing the file has failed because of it
         size = "" if stream is None else f" of {stream.width}×{stream.height}"
         raise InputError(f"frames{size} cannot be written as MP4: {_reason(error)}") from error
