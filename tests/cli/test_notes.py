@@ -105,7 +105,8 @@ def test_frames_that_are_not_encoded_are_noted() -> None:
     frames = [Image.fromarray(picture(40, 60, seed=n)) for n in range(3)]
     frames[0].save("moving.webp", save_all=True, append_images=frames[1:], duration=500)
     result = invoke("encode", "moving.webp")
-    assert "moving.webp: the first of 3 frames is encoded; cotam encode --fps takes all" in result.stderr
+    text = "the first of 3 frames is encoded; cotam encode --fps 1 takes one a second, as a sequence"
+    assert f"moving.webp: {text}" in result.stderr
     assert invoke("encode", "moving.webp", "--strict").exit_code == 1
 
 
