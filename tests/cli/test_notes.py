@@ -97,8 +97,11 @@ def test_a_file_that_grew_is_noted() -> None:
     after = Path("tiny.cotam").stat().st_size
     assert after > size
     assert result.stderr.startswith(f"cotam: note: tiny.avif: grew from {size} to {after} bytes")
+    assert f"keep the original, or give a target size below {size}" in result.stderr
     assert invoke("encode", "tiny.avif", "--quiet").stderr == ""
     assert invoke("encode", "tiny.avif", "--strict").exit_code == 1
+    result = invoke("encode", "tiny.avif", "--fps", 1)
+    assert "keep the original, or lower --quality or --fps" in result.stderr  # there is no --target-size
 
 
 def test_frames_that_are_not_encoded_are_noted() -> None:
