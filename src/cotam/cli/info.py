@@ -129,10 +129,12 @@ def _describe_image(
     return row, "\n".join([_table(rows), *_view_lines(views, quality)])
 
 
-def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
+def _view_lines(
+    views: Sequence[_View], quality: int | None, tokens_heading: str = "visual tokens"
+) -> list[str]:
     if not views:
         return []
-    lines = [["model", "sees", "visual tokens"]]
+    lines = [["model", "sees", tokens_heading]]
     if quality is not None:
         lines[0].append(f".cotam at quality {quality}")
     for view in views:
@@ -160,7 +162,8 @@ def _describe_cotam(data: bytes, names: Sequence[str], with_map: bool) -> tuple[
     row = asdict(found)
     if names:
         row["models"] = [asdict(view) for view in views]
-    lines = [_lines(found), *_view_lines(views, None)]
+    tokens = "visual tokens a frame" if is_sequence(data) else "visual tokens"
+    lines = [_lines(found), *_view_lines(views, None, tokens)]
     if levels is not None:
         row["levels"] = levels
         lines.append(_grid(levels))
