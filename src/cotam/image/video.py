@@ -99,7 +99,10 @@ class Clip:
 
     def _chosen(self) -> Any:
         """Choose the stream to read: FFmpeg's choice among those that are not cover images."""
-        streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        videos = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        streams = [stream for stream in videos if stream.codec_context]
+        if not streams and videos:
+            raise InputError(f"{self._name}: its video is in a codec that this FFmpeg does not know")
         if not streams:
             only = ", only a cover image" if self._container.streams.video else ""
             raise InputError(f"{self._name}: there is no video in it{only}")
@@ -108,9 +111,9 @@ class Clip:
         best = self._container.streams.best("video")
         chosen = next((stream for stream in moving if stream.index == best.index), moving[0])
         self._own_notes = hdr_notes(chosen.codec_context.color_trc)
-        if len(moving) > 1:
+        if (count := len(moving) + len(videos) - len(streams)) > 1:
             size = f"{chosen.codec_context.width}×{chosen.codec_context.height}"
-            self._own_notes += [f"one of {len(moving)} videos in it is read: stream {chosen.index}, {size}"]
+            self._own_notes += [f"one of {count} videos in it is read: stream {chosen.index}, {size}"]
         return chosen
 
     @property
