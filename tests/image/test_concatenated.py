@@ -18,7 +18,7 @@ from cotam.image.animation import open_clip
 from cotam.image.containers import container_notes
 from cotam.image.sampling import read_clip
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 FRAMES = still_scene(20, (96, 128))
 TIMES = [number / 10 for number in range(20)]
@@ -78,6 +78,25 @@ def test_a_transport_stream_that_is_cut_within_a_packet(code: bytes) -> None:
         "the file is cut: at least 60 bytes are missing at its end"
     ]
     assert container_notes(io.BytesIO(data + b"something else")) == []
+
+
+def transport_stream(**options: str) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts", options=options) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for frame in FRAMES:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_a_stream_that_begins_within_a_file_is_noted() -> None:
+    """As in a broadcast, behind what FFmpeg reads to find the streams."""
+    other = transport_stream(mpegts_start_pid="512", mpegts_pmt_start_pid="4097")
+    times, notes = seen(transport_stream() * 8 + other)
+    assert len(times) == 16
+    assert notes[0] == "another stream begins within the file: it is left out"
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])

@@ -266,6 +266,9 @@ class Clip:
                     failures = 0
                     yield packet
                 return
+            except IndexError:  # PyAV fails at the end if FFmpeg found a stream after opening the file
+                self._own_notes.append("another stream begins within the file: it is left out")
+                return
             except self._errors as error:
                 damage.found(error)
                 failures += 1
