@@ -282,6 +282,28 @@ def test_outputs_of_other_settings_are_not_mixed(source: Path, tmp_path: Path) -
     assert result.output.endswith("give another folder, or --overwrite\n")
 
 
+def test_a_manifest_of_something_else_is_kept(source: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "out/manifest.jsonl"
+    manifest.parent.mkdir()
+    for content in (b'{"audio": "a.wav"}\n', b"", b"\xff\xfe\n"):
+        manifest.write_bytes(content)
+        result = batch(source, tmp_path / "out")
+        assert result.exit_code == 1
+        assert "manifest.jsonl: is no manifest of cotam batch: give another folder, or --ov" in result.output
+        assert manifest.read_bytes() == content
+
+
+def test_lines_of_a_manifest_that_are_none_are_passed_over(source: Path, tmp_path: Path) -> None:
+    work = work_of(source, tmp_path / "out")
+    run(work, here)
+    manifest = tmp_path / "out/manifest.jsonl"
+    lines = manifest.read_text().splitlines()
+    changed = lines[1].replace('"images"', '"pictures"')
+    manifest.write_text("\n".join([lines[0], changed, *lines[2:], '{"x": 1}']))
+    assert run(work, here).images == 1
+    assert manifest.read_text().splitlines() == lines
+
+
 def test_another_guide_of_the_same_name_is_another_setting(source: Path, tmp_path: Path) -> None:
     guide = tmp_path / "guide.onnx"
     guide.write_bytes(energy_graph())

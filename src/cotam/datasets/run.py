@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cotam import files
@@ -178,16 +178,20 @@ class _Manifest:
                 first, *lines = file.read().splitlines() or [b""]
         except FileNotFoundError:
             return
-        found = _parse(first)
-        if found != self._settings:
-            there = found or {}
+        there = _parse(first) or {}
+        if "makes" not in there:
+            raise InputError(
+                f"{self._path}: is no manifest of cotam batch: give another folder, or --overwrite"
+            )
+        if there != self._settings:
             names = sorted(n for n in {*there, *self._settings} if there.get(n) != self._settings.get(n))
             what = ", ".join(f"{n} {there.get(n)!r}, not {self._settings.get(n)!r}" for n in names)
             raise InputError(
                 f"{self._folder}: outputs there were made with {what}: give another folder, or --overwrite"
             )
+        known = {field.name for field in fields(Row)}
         for row in map(_parse, lines):
-            if row and os.path.exists(os.path.join(self._folder, row["output"])):
+            if row and row.keys() == known and os.path.exists(os.path.join(self._folder, row["output"])):
                 self.rows[row["source"]] = row
 
     def add(self, row: Row) -> None:
