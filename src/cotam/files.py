@@ -41,9 +41,13 @@ _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
 
 
-def growth_note(before: int, after: int) -> str:
-    """Return the note for a file that grew from ``before`` to ``after`` bytes."""
-    return f"grew from {before} to {after} bytes: keep the original, or give a target size below {before}"
+def growth_note(before: int, after: int, remedy: str = "") -> str:
+    """Return the note for a file that grew from ``before`` to ``after`` bytes.
+
+    ``remedy`` is what to do instead of keeping the original; by default to give a target size.
+    """
+    remedy = remedy or f"give a target size below {before}"
+    return f"grew from {before} to {after} bytes: keep the original, or {remedy}"
 
 
 def plan_outputs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -17,7 +18,7 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "align_columns", "counted", "describe"]
+__all__ = ["ERRORS", "Report", "Screen", "align_columns", "counted", "describe", "show"]
 
 _NO_LOG = logging.NullHandler()
 
@@ -40,6 +41,13 @@ def describe(error: BaseException, name: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """Format a number of things, with the noun in the plural unless there is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def show(text: str) -> None:
+    """Print a result on standard output. Raises OSError if it is closed, or cannot be written."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "is closed", "standard output")
+    click.echo(text)
 
 
 def align_columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
@@ -124,7 +132,7 @@ class Screen:
     def row(self, fields: dict[str, Any]) -> None:
         """Print a line of JSON, if ``as_json``."""
         if self.as_json:
-            click.echo(json.dumps(fields))
+            show(json.dumps(fields))
 
     def note(self, text: str) -> None:
         """Show a note on what was repaired, left out or assumed."""

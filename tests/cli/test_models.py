@@ -102,6 +102,16 @@ def test_info_of_an_image_as_json(photo: Path, tmp_path: Path) -> None:
     assert coded["models"][0]["tokens"] == 308
 
 
+def test_info_of_a_sequence_counts_tokens_by_frame(tmp_path: Path) -> None:
+    frames = [
+        (seconds, Image.new("RGB", (608, 384), colour)) for seconds, colour in ((0, "red"), (1, "blue"))
+    ]
+    (tmp_path / "clip.cotam").write_bytes(b"".join(cotam.encode_frames(frames)))
+    heading, row = invoke("info", str(tmp_path / "clip.cotam"), "--for", "claude").stdout.splitlines()[-2:]
+    assert heading.split("  ")[-1].strip() == "visual tokens a frame"
+    assert row.split() == ["claude", "608", "x", "384", "308"]
+
+
 def test_info_counts_the_upright_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

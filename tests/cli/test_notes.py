@@ -97,15 +97,19 @@ def test_a_file_that_grew_is_noted() -> None:
     after = Path("tiny.cotam").stat().st_size
     assert after > size
     assert result.stderr.startswith(f"cotam: note: tiny.avif: grew from {size} to {after} bytes")
+    assert f"keep the original, or give a target size below {size}" in result.stderr
     assert invoke("encode", "tiny.avif", "--quiet").stderr == ""
     assert invoke("encode", "tiny.avif", "--strict").exit_code == 1
+    result = invoke("encode", "tiny.avif", "--fps", 1)
+    assert "keep the original, or lower --quality or --fps" in result.stderr  # there is no --target-size
 
 
 def test_frames_that_are_not_encoded_are_noted() -> None:
     frames = [Image.fromarray(picture(40, 60, seed=n)) for n in range(3)]
     frames[0].save("moving.webp", save_all=True, append_images=frames[1:], duration=500)
     result = invoke("encode", "moving.webp")
-    assert "moving.webp: the first of 3 frames is encoded; cotam encode --fps takes all" in result.stderr
+    text = "the first of 3 frames is encoded; cotam encode --fps 1 takes one a second, as a sequence"
+    assert f"moving.webp: {text}" in result.stderr
     assert invoke("encode", "moving.webp", "--strict").exit_code == 1
 
 
@@ -222,8 +226,8 @@ def test_animated_images_as_videos(form: str) -> None:
     assert times == pytest.approx([0, 1.5], abs=0.01)
 
 
-@pytest.mark.parametrize("options", [["--fps", "10"], ["--frames", "mjpeg@10"]])
-def test_pages_and_frames_of_another_size_are_scaled(options: list[str]) -> None:
+@pytest.mark.parametrize(("options", "step"), [(["--fps", "10"], 1), (["--frames", "mjpeg@10"], 0.1)])
+def test_pages_and_frames_of_another_size_are_scaled(options: list[str], step: float) -> None:
     images = [Image.new("RGB", size, "teal") for size in ((64, 48), (32, 24), (32, 24))]
     if options[0] == "--fps":
         images[0].save("in", "TIFF", save_all=True, append_images=images[1:])
@@ -232,8 +236,8 @@ def test_pages_and_frames_of_another_size_are_scaled(options: list[str]) -> None
             for image in images:
                 image.save(file, "JPEG")
     result = invoke("encode", "in", *options)
-    assert "in: from 0.1 s on frames are 32×24: scaled to the first one's size" in result.stderr
-    assert cotam.open_sequence("in.cotam").info.times == (0, 0.1, 0.2)
+    assert f"in: from {step:.1f} s on frames are 32×24: scaled to the first one's size" in result.stderr
+    assert cotam.open_sequence("in.cotam").info.times == (0, step, 2 * step)
 
 
 def test_an_animation_that_is_cut_says_so() -> None:

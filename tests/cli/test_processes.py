@@ -153,6 +153,9 @@ def test_reader_that_goes_away_is_no_error_to_speak_of() -> None:
         ("info -", "<&-", "standard input: is closed"),
         ("encode photo.png -o -", ">&-", "standard output: is closed"),
         ("decode coded.cotam -o -", ">&-", "standard output: is closed"),
+        ("info coded.cotam", ">&-", "standard output: is closed"),
+        ("models claude", ">&-", "standard output: is closed"),
+        ("encode photo.png --json", ">&-", "standard output: is closed"),
     ],
 )
 def test_standard_streams_that_are_closed(arguments: str, closed: str, message: str) -> None:

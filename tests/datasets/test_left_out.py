@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -72,16 +73,42 @@ def test_what_is_no_file_is_left_out(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "strict/b.cotam").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of Unix")
+def test_a_folder_that_cannot_be_read_is_a_failure() -> None:
+    """As lost+found is; and so is a file in a folder that may be listed, but not entered."""
+    with tempfile.TemporaryDirectory() as name:  # that any user can reach; pytest's own are closed to others
+        source = Path(name)
+        source.chmod(0o755)
+        (source / "b.jpg").write_bytes(PHOTOS[0])
+        for folder, mode in (("lost+found", 0), ("listed", 0o444)):
+            (source / folder).mkdir()
+            (source / folder / "a.jpg").write_bytes(PHOTOS[0])
+            (source / folder).chmod(mode)
+        user = os.geteuid()
+        if not user:  # root may read everything, so as root be somebody else
+            os.seteuid(65534)
+        try:
+            found = find_contents(UnitConverter(name, f"{name}/out", Encoding()))
+        finally:
+            os.seteuid(user)
+        for folder in ("lost+found", "listed"):
+            (source / folder).chmod(0o755)
+    assert [unit.source for unit in found.units] == ["b.jpg"]
+    errors = sorted(row.failed[0]["error"] for row in found.refused)
+    assert errors == ["listed/a.jpg: Permission denied", "lost+found: Permission denied"]
+
+
 def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(picture(120, 160)).save(file, "JPEG", quality=95)
     (source / "cut.jpg").write_bytes(file.getvalue()[:-2])
+    (source / "b.png").write_bytes(b"refused, since b.jpg has the same output")
     flat = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
     Image.fromarray(picture(200, 200)).save(source / "small.avif", quality=0)
     frames = [flat.resize((40, 40)), Image.new("RGB", (40, 40), "red")]
     frames[0].save(source / "moving.gif", save_all=True, append_images=frames[1:])
     result = batch(source, tmp_path / "out", "-j", 1, "--json")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     notes = {row["image"]: row["note"] for row in rows_of(tmp_path / "out/notes.jsonl")}
     assert "end of the file is missing" in notes["cut.jpg"]
     assert notes["small.avif"].startswith(f"grew from {(source / 'small.avif').stat().st_size} to ")
@@ -89,10 +116,11 @@ def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     rows = {row["source"]: row for row in map(json.loads, result.stdout.splitlines())}
     assert rows["b.jpg"]["images"] == 1
     assert rows["cut.jpg"]["notes"][0]["note"] == notes["cut.jpg"]
+    assert rows["b.png"]["failed"][0]["error"] == "b.png: would be written to b.cotam, as b.jpg is"
     strict = batch(source, tmp_path / "strict", "-j", 1, "--strict")
     assert strict.exit_code == 1
     failed = {row["image"] for row in rows_of(tmp_path / "strict/failures.jsonl")}
-    assert failed == {"cut.jpg", "small.avif", "moving.gif"}
+    assert failed == {"b.png", "cut.jpg", "small.avif", "moving.gif"}
     assert not (tmp_path / "strict/notes.jsonl").exists()
 
 

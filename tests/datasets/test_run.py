@@ -282,6 +282,28 @@ def test_outputs_of_other_settings_are_not_mixed(source: Path, tmp_path: Path) -
     assert result.output.endswith("give another folder, or --overwrite\n")
 
 
+def test_a_manifest_of_something_else_is_kept(source: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "out/manifest.jsonl"
+    manifest.parent.mkdir()
+    for content in (b'{"audio": "a.wav"}\n', b"", b"\xff\xfe\n"):
+        manifest.write_bytes(content)
+        result = batch(source, tmp_path / "out")
+        assert result.exit_code == 1
+        assert "manifest.jsonl: is no manifest of cotam batch: give another folder, or --ov" in result.output
+        assert manifest.read_bytes() == content
+
+
+def test_lines_of_a_manifest_that_are_none_are_passed_over(source: Path, tmp_path: Path) -> None:
+    work = work_of(source, tmp_path / "out")
+    run(work, here)
+    manifest = tmp_path / "out/manifest.jsonl"
+    lines = manifest.read_text().splitlines()
+    changed = lines[1].replace('"images"', '"pictures"')
+    manifest.write_text("\n".join([lines[0], changed, *lines[2:], '{"x": 1}']))
+    assert run(work, here).images == 1
+    assert manifest.read_text().splitlines() == lines
+
+
 def test_another_guide_of_the_same_name_is_another_setting(source: Path, tmp_path: Path) -> None:
     guide = tmp_path / "guide.onnx"
     guide.write_bytes(energy_graph())
@@ -318,6 +340,29 @@ def test_a_target_within_the_source_is_no_input(tmp_path: Path) -> None:
     assert find_contents(work_of(source, source / "out")).units == [Unit("s.tar", "s.tar")]
     with pytest.raises(InputError, match="outputs would lie among the inputs"):
         find_contents(work_of(source, source))
+
+
+def test_files_that_no_run_wrote_are_not_replaced(source: Path, tmp_path: Path) -> None:
+    """Such as the originals, when their coded images are decoded again."""
+    (source / "a/broken.png").unlink()
+    Image.open(source / "0.jpg").save(source / "0.png")
+    (source / "0.jpg").unlink()
+    assert batch(source, tmp_path / "coded", "-j", 1).exit_code == 0
+    before = contents(source)
+    result = batch(tmp_path / "coded", source, "--decode", "-j", 1)
+    assert result.exit_code == 1
+    end = "1 file there would be replaced, such as 0.png: give another folder, or --overwrite\n"
+    assert result.output.endswith(f"{source}: {end}")
+    assert contents(source) == before
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "notes.jsonl").write_text("mine")
+    assert "such as notes.jsonl" in batch(tmp_path / "coded", lists, "--decode", "-j", 1).output
+    assert (lists / "notes.jsonl").read_text() == "mine"
+    (lists / "notes.jsonl").rename(lists / "other.jsonl")
+    assert batch(tmp_path / "coded", lists, "--decode", "-j", 1).exit_code == 0
+    assert batch(tmp_path / "coded", source, "--decode", "-j", 1, "--overwrite").exit_code == 0
+    assert (source / "0.png").read_bytes() == (lists / "0.png").read_bytes()
 
 
 def test_one_file_as_source(source: Path, tmp_path: Path) -> None:

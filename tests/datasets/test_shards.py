@@ -182,6 +182,15 @@ def test_images_as_hugging_face_writes_them(tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "dst/t.parquet")["image"].to_pylist() == [CODED[0]]
 
 
+def test_a_parquet_file_with_a_damaged_name_of_a_column(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = parquet_file(tmp_path / "src/t.parquet", PHOTOS[:1], caption=["a photo"])
+    path.write_bytes(path.read_bytes().replace(b"caption", b"capt\xffon"))
+    row = convert(tmp_path, "t.parquet", Encoding())
+    assert row.output is None
+    assert row.failed[0]["error"].startswith("t.parquet: the Parquet file cannot be read: ")
+
+
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     parquet_file(tmp_path / "src/t.parquet", [PHOTOS[0]])

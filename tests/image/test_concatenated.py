@@ -18,7 +18,7 @@ from cotam.image.animation import open_clip
 from cotam.image.containers import container_notes
 from cotam.image.sampling import read_clip
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 FRAMES = still_scene(20, (96, 128))
 TIMES = [number / 10 for number in range(20)]
@@ -78,6 +78,25 @@ def test_a_transport_stream_that_is_cut_within_a_packet(code: bytes) -> None:
         "the file is cut: at least 60 bytes are missing at its end"
     ]
     assert container_notes(io.BytesIO(data + b"something else")) == []
+
+
+def transport_stream(**options: str) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts", options=options) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for frame in FRAMES:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_a_stream_that_begins_within_a_file_is_noted() -> None:
+    """As in a broadcast, behind what FFmpeg reads to find the streams."""
+    other = transport_stream(mpegts_start_pid="512", mpegts_pmt_start_pid="4097")
+    times, notes = seen(transport_stream() * 8 + other)
+    assert len(times) == 16
+    assert notes[0] == "another stream begins within the file: it is left out"
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP"])
@@ -158,6 +177,18 @@ def test_frames_that_are_too_large_are_not_decoded() -> None:
     data[6:10] = b"\xff\xff\xff\xff"
     with pytest.raises(InputError, match="clip: 65535×65535 is too large"):
         seen(bytes(data))
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_a_last_frame_that_is_held_is_seen(form: str) -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 80 * n, np.uint8)) for n in range(3)]
+    data = saved(frames[0], form, save_all=True, append_images=frames[1:], duration=[100, 200, 3000])
+    assert seen(data) == ([0, pytest.approx(0.3)], [])
+
+
+def test_every_page_of_a_tiff_is_a_frame() -> None:
+    pages = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    assert seen(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])) == ([0, 1, 2, 3, 4], [])
 
 
 def test_a_tiff_cut_within_its_pages() -> None:

@@ -92,6 +92,12 @@ def test_a_cover_alone_is_no_video() -> None:
         seen(file.getvalue())
 
 
+def test_a_codec_that_ffmpeg_does_not_know() -> None:
+    data = clip(FRAMES[:2], [0, 1], "matroska").replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ")
+    with pytest.raises(InputError, match="clip: its video is in a codec that this FFmpeg does not know"):
+        Clip(io.BytesIO(data), "clip")
+
+
 def test_of_two_videos_one_is_read_and_said() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:

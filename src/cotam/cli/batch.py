@@ -60,7 +60,9 @@ def _extensions(ctx: click.Context, param: click.Parameter, text: str | None) ->
     "of each sample, others unchanged]",
     callback=_extensions,
 )
-@click.option("--overwrite", is_flag=True, help="Convert everything again, not only what is missing.")
+@click.option(
+    "--overwrite", is_flag=True, help="Convert everything again, and replace files that no run wrote."
+)
 @encode_options
 @decode_options("Format of decoded images.  [default: png]")
 @message_options("Print a line of JSON for each file: sizes, failures, notes.")
@@ -126,6 +128,8 @@ def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[
     if contents.other:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(contents.other.items()))
         screen.note(f"files of other kinds are left out: {kinds}")
+    for row in contents.refused:
+        screen.row(asdict(row))
     if todo < len(contents.units):
         screen.note(f"done before: {len(contents.units) - todo} of {counted(len(contents.units), 'file')}")
     with screen.progress(todo) as advance:

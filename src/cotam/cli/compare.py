@@ -13,7 +13,7 @@ import cotam
 from cotam import files
 from cotam.cli.options import byte_count, overwrite_option, quality_option
 from cotam.cli.progress import prepare_outputs
-from cotam.screen import Screen, align_columns
+from cotam.screen import Screen, align_columns, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def compare(
         if rows:
             _print(source, rows, as_json)
         if as_json and report.fields:
-            click.echo(json.dumps({"file": source, **report.fields, "notes": report.notes}))
+            show(json.dumps({"file": source, **report.fields, "notes": report.notes}))
     if found:
         _note_missing_metrics(screen)
     if output and found:
@@ -104,12 +104,12 @@ def _note_missing_metrics(screen: Screen) -> None:
 def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
     if as_json:
         for row in rows:
-            click.echo(json.dumps({"file": source} | _numbers(row)))
+            show(json.dumps({"file": source} | _numbers(row)))
         return
-    click.echo(click.format_filename(source))
+    show(click.format_filename(source))
     cells = [_cells(row, rows[0]) for row in rows]
     for line in align_columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
-        click.echo(f"  {line}")
+        show(f"  {line}")
 
 
 def _cells(row: Row, ours: Row) -> dict[str, str]:

@@ -16,7 +16,7 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen, align_columns, counted
+from cotam.screen import Screen, align_columns, counted, show
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -66,7 +66,7 @@ def info(
                 row, text = _describe_image(len(data), pixels, names, quality)
             report.fields = row
         if text and not as_json:
-            click.echo(f"{click.format_filename(source)}\n{text}")
+            show(f"{click.format_filename(source)}\n{text}")
     screen.end()
 
 
@@ -129,10 +129,12 @@ def _describe_image(
     return row, "\n".join([_table(rows), *_view_lines(views, quality)])
 
 
-def _view_lines(views: Sequence[_View], quality: int | None) -> list[str]:
+def _view_lines(
+    views: Sequence[_View], quality: int | None, tokens_heading: str = "visual tokens"
+) -> list[str]:
     if not views:
         return []
-    lines = [["model", "sees", "visual tokens"]]
+    lines = [["model", "sees", tokens_heading]]
     if quality is not None:
         lines[0].append(f".cotam at quality {quality}")
     for view in views:
@@ -160,7 +162,8 @@ def _describe_cotam(data: bytes, names: Sequence[str], with_map: bool) -> tuple[
     row = asdict(found)
     if names:
         row["models"] = [asdict(view) for view in views]
-    lines = [_lines(found), *_view_lines(views, None)]
+    tokens = "visual tokens a frame" if is_sequence(data) else "visual tokens"
+    lines = [_lines(found), *_view_lines(views, None, tokens)]
     if levels is not None:
         row["levels"] = levels
         lines.append(_grid(levels))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cotam.errors import InputError
-from cotam.screen import align_columns
+from cotam.screen import align_columns, show
 
 if TYPE_CHECKING:
     from cotam.image.models import Limits, Model
@@ -51,7 +51,7 @@ def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:
         text = "\n\n".join(_describe(model, size) for model in chosen)
     else:
         text = "\n".join(_list(chosen, size))
-    click.echo(text)
+    show(text)
 
 
 def _row(model: Model, size: Size) -> dict[str, Any]:

@@ -169,8 +169,8 @@ class _Sequence:
             for part in cotam.encode_frames(self._count(frames), **self.coding):
                 file.write(part)
                 self.bytes += len(part)
-            if os.path.isfile(self.source) and self.bytes > os.path.getsize(self.source):
-                self.report.note(files.growth_note(os.path.getsize(self.source), self.bytes))
+            if os.path.isfile(self.source) and self.bytes > (before := os.path.getsize(self.source)):
+                self.report.note(files.growth_note(before, self.bytes, "lower --quality or --fps"))
 
     def _count(self, frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:

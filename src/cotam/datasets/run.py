@@ -7,6 +7,7 @@ sorted at the end, so that runs with the same outputs have the same manifest.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -14,12 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cotam import files
 from cotam.datasets.shards import TABLES, Row, Unit, UnitConverter, is_apple_double, output_of, require_tables
 from cotam.errors import InputError
+from cotam.screen import counted
 
 __all__ = [
     "FAILURES",
@@ -44,12 +46,16 @@ class Contents:
     """The contents of a data set."""
 
     units: list[Unit] = field(default_factory=list)  # files to convert, by name
-    # rows of files that are not converted because their output has another source
+    # rows of files and folders that cannot be read, or whose output has another source
     refused: list[Row] = field(default_factory=list)
     # name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to folders
     special: dict[str, str] = field(default_factory=dict)
     # suffix → number of files of other kinds, which are not converted
     other: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, source: str, error: str) -> None:
+        """Add a row to ``refused``."""
+        self.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
 
 
 Watch = Callable[[Contents, int], AbstractContextManager[Callable[[Row], None]]]
@@ -79,19 +85,25 @@ def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
         raise InputError(f"{work.target}: outputs would lie among the inputs: give another folder")
     found = Contents()
     taken: dict[str, str] = {}
-    for source in [name] if name else sorted(_below(work.source, work.target, found.special)):
+    for source in [name] if name else sorted(_below(work.source, work.target, found)):
         output = output_of(source, work.conversion)
-        if special := _special(os.path.join(work.source, source)):
+        try:
+            special = _special(os.path.join(work.source, source))
+        except OSError as error:
+            found.refuse(source, f"{source}: {error.strerror}")
+            continue
+        if special:
             found.special[source] = special
         elif output is None:
             if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
                 found.other[_kind(source)] += 1
         elif output in taken:
-            error = f"{source}: would be written to {output}, as {taken[output]} is"
-            found.refused.append(Row(source, None, failed=[{"image": source, "error": error}]))
+            found.refuse(source, f"{source}: would be written to {output}, as {taken[output]} is")
         else:
             taken[output] = source
             found.units.append(Unit(source, output))
+    if not found.units and found.refused:
+        raise InputError(found.refused[0].failed[0]["error"])
     if not found.units:
         kinds = ", ".join(sorted(work.conversion.takes))
         where = os.path.join(work.source, name) if name else work.source
@@ -107,31 +119,45 @@ def _kind(name: str) -> str:
 
 
 def _special(path: str) -> str | None:
-    """Return the kind of an entry that is not a regular file, following links; None for a file."""
+    """Return the kind of an entry that is not a regular file, following links; None for a file.
+
+    Raises OSError if it cannot be read.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return "a broken link" if os.path.islink(path) else None
     except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
         return f"not readable ({error.strerror})"
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFREG: None}
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _below(folder: str, left_out: str, special: dict[str, str]) -> Iterator[str]:
-    """Yield the names of all files below a folder, with slashes. Links to folders are not followed."""
+def _below(folder: str, left_out: str, found: Contents) -> Iterator[str]:
+    """Yield the names of all files below a folder, with slashes. Links to folders are not followed.
+
+    Raises OSError if the folder itself cannot be read.
+    """
     left_out = os.path.realpath(left_out)
 
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, folder).replace(os.sep, "/")
+
     def fail(error: OSError) -> None:
-        raise error
+        if error.filename == folder:
+            raise error
+        name = name_of(error.filename)
+        found.refuse(name, f"{name}: {error.strerror}")
 
     for where, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(where, name)) != left_out]
         for name in folders:
             if os.path.islink(path := os.path.join(where, name)):
-                special[os.path.relpath(path, folder).replace(os.sep, "/")] = "a link to a folder"
+                found.special[name_of(path)] = "a link to a folder"
         for name in names:
-            yield os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/")
+            yield name_of(os.path.join(where, name))
 
 
 class _Manifest:
@@ -152,16 +178,20 @@ class _Manifest:
                 first, *lines = file.read().splitlines() or [b""]
         except FileNotFoundError:
             return
-        found = _parse(first)
-        if found != self._settings:
-            there = found or {}
+        there = _parse(first) or {}
+        if "makes" not in there:
+            raise InputError(
+                f"{self._path}: is no manifest of cotam batch: give another folder, or --overwrite"
+            )
+        if there != self._settings:
             names = sorted(n for n in {*there, *self._settings} if there.get(n) != self._settings.get(n))
             what = ", ".join(f"{n} {there.get(n)!r}, not {self._settings.get(n)!r}" for n in names)
             raise InputError(
                 f"{self._folder}: outputs there were made with {what}: give another folder, or --overwrite"
             )
+        known = {field.name for field in fields(Row)}
         for row in map(_parse, lines):
-            if row and os.path.exists(os.path.join(self._folder, row["output"])):
+            if row and row.keys() == known and os.path.exists(os.path.join(self._folder, row["output"])):
                 self.rows[row["source"]] = row
 
     def add(self, row: Row) -> None:
@@ -201,7 +231,8 @@ def run(
 ) -> Outcome:
     """Convert what is not converted yet, or with ``overwrite`` everything; ``name`` is the only file.
 
-    Raises as `find_contents`, and InputError if existing outputs have other settings, without ``overwrite``.
+    Raises as `find_contents`, and without ``overwrite`` InputError if existing outputs have other settings,
+    or if files that no run has written would be replaced.
     """
     found = find_contents(work, name)
     os.makedirs(work.target, exist_ok=True)
@@ -232,6 +263,8 @@ def _locked(folder: str) -> Iterator[None]:
 
 
 def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, overwrite: bool) -> Outcome:
+    if not overwrite:
+        _check_foreign(work.target, found.units)
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
@@ -261,6 +294,19 @@ def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, ove
         failures=len(failures),
         notes=len(notes),
     )
+
+
+def _check_foreign(target: str, units: Sequence[Unit]) -> None:
+    """Raise InputError if outputs would replace files in a folder in which no run has written."""
+    if MANIFEST in (names := os.listdir(target)) or not names:
+        return
+    outputs = [*(unit.output for unit in units), FAILURES, NOTES]
+    there = [name for name in outputs if os.path.lexists(os.path.join(target, name))]
+    if there:
+        raise InputError(
+            f"{target}: {counted(len(there), 'file')} there would be replaced, such as {there[0]}: give "
+            "another folder, or --overwrite"
+        )
 
 
 def _write_list(path: str, entries: list[dict[str, str]]) -> None:

@@ -125,7 +125,7 @@ class UnitConverter:
                         columns = list(batch.columns)
                         columns[at] = pyarrow.array(found, schema.field(at).type)
                         writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, UnicodeDecodeError) as error:  # the latter in names of columns
             raise InputError(f"the Parquet file cannot be read: {error}") from error
 
     def _cell(self, cell: Any, name: str, row: Row) -> Any:

@@ -38,6 +38,9 @@ _SHORTEST = 10
 
 _DEFAULT = 100
 
+_PAGE = 1000
+"""Milliseconds of an image in a file without times, so that one frame a second is every one."""
+
 _BEGINS = {
     "GIF": re.compile(rb"GIF8[79]a"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -77,7 +80,7 @@ def _is_animation(head: bytes) -> bool:
 class Animation:
     """An animated image file, read as a video; a still image has one frame."""
 
-    stated_seconds = None  # these formats do not state their length
+    stated_seconds: float | None = None  # the length, which is known when all frames were read
 
     def __init__(
         self, source: str | bytes | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
@@ -105,6 +108,7 @@ class Animation:
         for image, duration in self._loaded(self.notes):
             yield seconds, lambda image=image: read_image(image, background=self._background).pixels  # type: ignore[misc]
             seconds += duration
+        self.stated_seconds = seconds
 
     def _loaded(self, notes: list[str]) -> Iterator[tuple[Image.Image, float]]:
         """Yield copies of all frames, and their durations in seconds; those of concatenated files, too."""
@@ -188,5 +192,7 @@ def _animated_chunks(data: bytes) -> int:
 
 
 def _duration(image: Image.Image) -> float:
+    if image.format in ("TIFF", "HEIF"):
+        return _PAGE / 1000
     milliseconds = float(image.info.get("duration") or 0)
     return (milliseconds if milliseconds > _SHORTEST else _DEFAULT) / 1000

@@ -125,7 +125,8 @@ def read_with_notes(
         else:
             warnings.warn(f"{name_of(image)}: {text}", stacklevel=3)
     if note and loaded.frames > 1:
-        note(f"the first of {loaded.frames} frames is encoded; cotam encode --fps takes all, as a sequence")
+        text = f"the first of {loaded.frames} frames is encoded"
+        note(f"{text}; cotam encode --fps 1 takes one a second, as a sequence")
     return loaded
 
 

@@ -34,6 +34,7 @@ def sample_frames(
     max_frames: int | None = None,
     length: float | None = None,
     *,
+    end: Callable[[], float | None] = lambda: None,
     advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Any]]:
@@ -47,6 +48,7 @@ def sample_frames(
     max_frames : largest number of frames. If ``fps`` would give more, this many are spread evenly from first
         to last if ``length`` is known; else the first ones are taken.
     length : end of the last frame, in seconds
+    end : returns the end of the last frame when all were read, for an unknown ``length``
     advance : called with the seconds of each frame that is read
     note : called with what is left out: frames that cannot be decoded, or are too many
 
@@ -66,7 +68,8 @@ def sample_frames(
         elif spread:
             until = math.inf
         else:
-            until = seconds + _ROUNDED if length is None or length < seconds else max(length - 1e-3, 1e-3)
+            last = end() if length is None else length
+            until = seconds + _ROUNDED if last is None or last < seconds else max(last - 1e-3, 1e-3)
         if rate is not None and sample / rate >= until:
             continue
         if rate is not None and math.isfinite(until):
@@ -126,7 +129,15 @@ def read_clip(
     The parameters are those of `sample_frames`. Yields seconds, and pixels uint8 (H, W, 3).
     """
     length = clip.seconds if max_frames else clip.stated_seconds
-    frames = sample_frames(clip.frames(), fps, max_frames, length, advance=advance, note=note)
+    frames = sample_frames(
+        clip.frames(),
+        fps,
+        max_frames,
+        length,
+        end=lambda: clip.stated_seconds,
+        advance=advance,
+        note=note,
+    )
     yield from scale_to_first(frames, note)
     for text in clip.notes:
         note(text)

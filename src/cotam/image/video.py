@@ -103,7 +103,10 @@ class Clip:
 
     def _chosen(self) -> Any:
         """Choose the stream to read: FFmpeg's choice among those that are not cover images."""
-        streams = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        videos = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        streams = [stream for stream in videos if stream.codec_context]
+        if not streams and videos:
+            raise InputError(f"{self._name}: its video is in a codec that this FFmpeg does not know")
         if not streams:
             only = ", only a cover image" if self._container.streams.video else ""
             raise InputError(f"{self._name}: there is no video in it{only}")
@@ -112,9 +115,9 @@ class Clip:
         best = self._container.streams.best("video")
         chosen = next((stream for stream in moving if stream.index == best.index), moving[0])
         self._own_notes = hdr_notes(chosen.codec_context.color_trc)
-        if len(moving) > 1:
+        if (count := len(moving) + len(videos) - len(streams)) > 1:
             size = f"{chosen.codec_context.width}×{chosen.codec_context.height}"
-            self._own_notes += [f"one of {len(moving)} videos in it is read: stream {chosen.index}, {size}"]
+            self._own_notes += [f"one of {count} videos in it is read: stream {chosen.index}, {size}"]
         return chosen
 
     @property
@@ -277,6 +280,9 @@ class Clip:
                     failures = 0
                     yield packet
                 return
+            except IndexError:  # PyAV fails at the end if FFmpeg found a stream after opening the file
+                self._own_notes.append("another stream begins within the file: it is left out")
+                return
             except self._errors as error:
                 damage.found(error)
                 failures += 1
@@ -351,7 +357,7 @@ def _displayed(pixels: Pixels, matrix: tuple[int, int, int, int]) -> Pixels:
 def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> None:
     """Write frames at their times to a seekable stream, as MP4 (H.264, CRF 12).
 
-    Raises InputError if H.264 cannot hold such frames.
+    Raises InputError if H.264 cannot hold such frames, and OSError if ``target`` cannot be written.
     """
     av = import_av()
     clock = Fraction(1, 90_000)
@@ -376,5 +382,8 @@ def write_mp4(target: BinaryIO, frames: Iterable[tuple[float, Image.Image]]) -> 
             if stream is not None:
                 container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
+        failed = error.__context__
+        if isinstance(failed, OSError) and not isinstance(failed, av.error.FFmpegError):
+            raise failed from None  # of ``target``: closing the file has failed because of it
         size = "" if stream is None else f" of {stream.width}×{stream.height}"
         raise InputError(f"frames{size} cannot be written as MP4: {_reason(error)}") from error
