@@ -84,12 +84,15 @@ const KINDS = { ...SIZES, ...TILINGS } as Record<string, (parameters: never) => 
 
 /** Largest change of the proportions, as a logarithm, for an image that is sent. */
 const STRETCH = 0.05;
+/** Least share of the pixels for which an image is shrunk: resampled flat graphics take more bytes. */
+const MIN_SAVED = 0.05;
 const LONGEST_NAME = 200;
 /** Sizes tried, where a model makes something else of the very size that it sees. */
 const SCALES = [1, 1.02, 1.05, 1.1, 1.2, 1.4];
 
 /**
- * The size worth sending to a model, of which it sees the same as of the whole image; never larger.
+ * The size worth sending to a model, of which it sees the same as of the whole image; never larger. An image that
+ * would lose less than a twentieth of its pixels keeps its size.
  *
  * @param model any name that servers and APIs use; a level of detail may follow: "gpt-4o:low"
  * @param width of the upright image, in pixels
@@ -104,7 +107,9 @@ export function fitSize(model: string, width: number, height: number, options: F
   if (!found) throw new RangeError(unknown(model));
   const entry = entryOf(found, options.detail);
   const rule = ruleOf(entry);
-  const size = entry.send ? ruleOf(entry.send)(width, height).size : sameView(rule, width, height);
+  const smaller = entry.send ? ruleOf(entry.send)(width, height).size : sameView(rule, width, height);
+  const saves = smaller[0] * smaller[1] <= (1 - MIN_SAVED) * width * height;
+  const size: Size = saves ? smaller : [width, height];
   const { many_images: many, many_side: manySide, side } = found.limits;
   const limit = many !== undefined && (options.images ?? 1) > many ? manySide : side;
   const [sentWidth, sentHeight] = boxed(size, limit);

@@ -128,6 +128,14 @@ def test_sizes_never_grow_and_show_the_same(width: int, height: int, row: tuple[
         assert all(math.isclose(a, b, rel_tol=0.011) for a, b in zip(again.size, seen.size, strict=True))
 
 
+@pytest.mark.parametrize(("name", "size"), [("qwen3-vl", (1280, 720)), ("qwen2.5-vl", (1440, 900))])
+def test_an_image_is_not_resampled_for_a_few_pixels(name: str, size: tuple[int, int]) -> None:
+    model = models.get(name)
+    assert all(seen < side for seen, side in zip(model.see(*size).size, size, strict=True) if seen != side)
+    assert model.see(*size).size != size
+    assert model.size_for(*size) == size
+
+
 @pytest.mark.parametrize(
     ("name", "row"),
     [

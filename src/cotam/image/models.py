@@ -40,6 +40,11 @@ __all__ = [
 _STRETCH = 0.05
 """Largest change of the aspect ratio of an image to send, as a logarithm."""
 
+_MIN_SAVED = 0.05
+"""Least share of the pixels for which an image is shrunk: resampled flat graphics take more bytes. With 1.5
+to 5 % fewer pixels, at quality 50, ten training screens took 7 to 8 % more, eleven photographs 2 to 5 % less.
+"""
+
 _LONGEST_NAME = 200
 
 _SCALES = (1, 1.02, 1.05, 1.1, 1.2, 1.4)
@@ -125,6 +130,8 @@ class Model:
     def size_for(self, width: int, height: int, detail: str | None = None, *, images: int = 1) -> Size:
         """Return a smaller size that gives the model the same view as the whole image. Never enlarges.
 
+        An image that would lose less than a twentieth of its pixels keeps its size, within the limits.
+
         Parameters
         ----------
         width, height : size of the upright image, in pixels
@@ -136,6 +143,8 @@ class Model:
             size = self._boxes[level](width, height).size
         else:
             size = _same_view(self._rules[level], width, height)
+        if size[0] * size[1] > (1 - _MIN_SAVED) * width * height:
+            size = width, height
         side = self.limits.side_for(images)
         return fit_box(*size, side)
 
