@@ -46,3 +46,11 @@ def turned(pixels: np.ndarray) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     return saved(np.ascontiguousarray(np.rot90(pixels)), "JPEG", quality=95, exif=exif)
+
+
+def turns_of(*urls: str, detail: str | None = None) -> list[Part]:
+    """An image in each of as many messages."""
+    return [
+        Part(("messages", number, "content", 0), ("image_url", "url"), "image", url, detail=detail)
+        for number, url in enumerate(urls)
+    ]

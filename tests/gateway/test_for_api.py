@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gateway_parts import only, opened, parts_of, saved, turned
+from gateway_parts import only, opened, parts_of, saved, turned, turns_of
 from gateway_servers import data_url
 from PIL import Image
 from synthetic import picture
@@ -22,7 +22,6 @@ from cotam.gateway.byte_budget import BEST, plan, quantised_room
 from cotam.gateway.converter import Job
 from cotam.gateway.for_api import RUNGS, ForApi
 from cotam.gateway.media import Media, check_size, url_length
-from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import RequestOptions
 from cotam.image.psnr import psnr
@@ -33,14 +32,6 @@ PIXELS = picture(120, 160)
 def budget(**given: Any) -> ForApi:
     options = {"form": "jpeg", "fit": None, "image_bytes": None, "request_bytes": None, "size_limit": 10**7}
     return ForApi(**(options | given))
-
-
-def turns_of(*urls: str, detail: str | None = None) -> list[Part]:
-    """An image in each of as many messages."""
-    return [
-        Part(("messages", number, "content", 0), ("image_url", "url"), "image", url, detail=detail)
-        for number, url in enumerate(urls)
-    ]
 
 
 def length(media: Media) -> int:

@@ -6,10 +6,12 @@ import io
 
 import numpy as np
 import pytest
-from gateway_parts import only, opened, saved
+from gateway_parts import only, opened, saved, turns_of
+from gateway_servers import data_url
 from PIL import Image
 from synthetic import picture
 
+from cotam.gateway.converter import Job
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.media import Media
 from cotam.image.psnr import psnr
@@ -71,3 +73,14 @@ def test_a_jpeg_that_was_cut_and_filled_with_zeros_is_sent_whole() -> None:
 @pytest.mark.parametrize("ending", [b"", bytes(100), b"\xff\xfe\0\0", b"a name of a camera"])
 def test_what_follows_the_end_marker_does_not_matter(options: dict[str, int], ending: bytes) -> None:
     assert sent(saved(PIXELS, "JPEG", **options) + ending) is None
+
+
+def test_a_jpeg_that_is_shrunk_for_the_api_does_not_grow() -> None:
+    pixels = np.asarray(Image.fromarray(picture(300, 450)).resize((2400, 1600), Image.Resampling.BICUBIC))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=60)
+    data = buffer.getvalue()
+    parts = turns_of(data_url("image/jpeg", data), *[data_url("image/png", saved(PIXELS[:20, :20]))] * 20)
+    changes = ForApi("jpeg", "claude-opus-4-7", None, None, 10**7)(parts, Job())
+    assert opened(changes[parts[0]])[1].size == (2000, 1333)
+    assert len(changes[parts[0]].data) <= len(data)

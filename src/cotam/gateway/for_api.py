@@ -201,7 +201,7 @@ class _Request:
         rung = max(rung, 0)
         with refusing(image.part.name):
             try:
-                while (size := self._encoded_size(image, rung)) > self.file_bytes and rung + 1 < len(RUNGS):
+                while self._is_too_large(image, rung, size := self._encoded_size(image, rung)):
                     rung += 1
             except UNREADABLE as error:
                 if image.kind == "cotam":
@@ -216,6 +216,14 @@ class _Request:
             reason = f"takes at least {size:,} bytes, more than the {self.file_bytes:,} of an image"
             raise RefusedError(f"{name}: {reason} (--max-image-bytes)", 413, param=name)
         return rung, size
+
+    def _is_too_large(self, image: _Image, rung: int, size: int) -> bool:
+        """Whether to try the next rung: if the file is above the limit, or if a JPEG that the API refuses
+        would grow, and the next rung has the same sides."""
+        if rung + 1 == len(RUNGS):
+            return False
+        grows = image.kind == self.form == "jpeg" and not image.fits and size > len(image.data)
+        return size > self.file_bytes or (grows and RUNGS[rung + 1][0] == RUNGS[rung][0])
 
     def _encoded_size(self, image: _Image, rung: int) -> int:
         key = image.content, image.size, self.form, rung
