@@ -27,7 +27,7 @@ from cotam.guide.content import examine
 from cotam.image.fit import resize, shrunk_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
-from cotam.image.sizes import Box
+from cotam.image.sizes import fit_box
 from cotam.image.write import LONGEST_SIDE
 from cotam.standard import files
 
@@ -245,7 +245,7 @@ class _Request:
 def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     scale, quality = rung
     height, width = pixels.shape[:2]
-    width, height = Box(LONGEST_SIDE.get(form.upper())).see(width, height).size
+    width, height = fit_box(width, height, LONGEST_SIDE.get(form.upper()))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = resize(pixels, size)
     if form == "png":

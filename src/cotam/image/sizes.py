@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Box", "Seen", "Size", "fit_box"]
+__all__ = ["Seen", "Size", "fit_box"]
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -32,16 +31,6 @@ def fit_box(width: int, height: int, longest: int | None, shortest: int | None =
     if shortest and min(width, height) > shortest:
         width, height = (max(1, side * shortest // min(width, height)) for side in (width, height))
     return width, height
-
-
-@dataclass(frozen=True)
-class Box:
-    """The rule `box` with one limit."""
-
-    longest: int | None = None
-
-    def see(self, width: int, height: int) -> Seen:
-        return box(width, height, longest=self.longest)
 
 
 # Rules that keep the aspect ratio
