@@ -223,6 +223,66 @@ test("hosted: Gemini's bodies, with the model in the path and a resolution, and 
   assert.deepEqual(await shown(found), size("gpt-4o"));
 });
 
+const typed = (file, key, more) => ({ type: "image", data: file.toString("base64"), [key]: "image/jpeg", ...more });
+
+test("Gemini's interactions, and results of MCP tools in all APIs", { timeout: 600_000 }, async () => {
+  const shown = typed(small, "mime_type");
+  const noted = typed(small, "mimeType", { annotations: { audience: ["user"] } });
+  const input = [
+    { type: "user_input", content: [{ type: "text", text: "Look." }, shown] },
+    { type: "function_call", id: "f", name: "look", arguments: { content: [shown] } },
+    { type: "function_result", call_id: "f", result: [shown] },
+    { type: "mcp_server_tool_result", call_id: "m", result: { content: [noted] } },
+    { type: "mcp_call", id: "m", name: "look", output: [noted] },
+    shown,
+  ];
+  const send = gatewayFetch({ token: "s3cret" });
+  for (const path of ["/v1/interactions", "/v1beta/interactions", "/v1/responses"]) {
+    const headers = { "content-type": "application/json" };
+    await send(`${link.url}${path}`, { method: "POST", headers, body: JSON.stringify({ model: "m", input }) });
+    const { path: asked, body } = model.requests.at(-1);
+    assert.equal(asked.split("?")[0], path);
+    const types = images(body.input).map(({ type }) => type.slice(6)); // the gateway decodes .cotam to PNG
+    assert.deepEqual(types, ["png", "jpeg", "png", "png", "png", "png"]); // an argument of a tool is nobody's image
+    const [changed] = body.input[3].result.content;
+    assert.deepEqual({ ...changed, data: "" }, { ...noted, data: "", mimeType: "image/png" });
+    assert.deepEqual(Object.keys(body.input[0].content[1]), Object.keys(shown));
+  }
+});
+
+test("hosted: the size of an interaction's resolution; what is no typed image passes as it is", async () => {
+  let sent;
+  const wrapped = hostedFetch({ fetch: async (_, init) => ((sent = init.body), new Response("{}")) });
+  const ask = async (...parts) => {
+    const turns = [{ type: "user_input", content: parts }, { type: "function_result", result: { content: parts } }];
+    const body = JSON.stringify({ model: "gemini-3-pro", input: turns });
+    await wrapped("http://a/v1beta/interactions", { method: "POST", body });
+    return body;
+  };
+  const large = await sharp({ create: { width: 3000, height: 2000, channels: 3, background: "#aab" } }).jpeg().toBuffer();
+  await ask(typed(large, "mime_type", { resolution: "low" }));
+  const [{ content }, { result }] = JSON.parse(sent).input;
+  const { width, height } = fitSize("gemini-3-pro", 3000, 2000, { detail: "low" });
+  for (const part of [content[0], result.content[0]]) {
+    const seen = await sharp(Buffer.from(part.data, "base64")).metadata();
+    assert.deepEqual([part.mime_type, seen.width, seen.height], ["image/jpeg", width, height]);
+  }
+
+  const data = large.toString("base64");
+  const others = [
+    { type: "image", data },
+    { type: "image", data, mimeType: "audio/wav" },
+    { type: "image", data: [data], mimeType: "image/jpeg" },
+    { type: "chart", data, mimeType: "image/jpeg" },
+    { data, mimeType: "image/jpeg" },
+  ];
+  assert.equal(await ask(...others), sent);
+  const result2 = { image_url: url("jpeg", large), source: block("jpeg", large).source, content: [block("jpeg", large)] };
+  const body = JSON.stringify({ model: "gemini-3-pro", input: [{ type: "function_result", result: result2 }] });
+  await wrapped("http://a/v1beta/interactions", { method: "POST", body });
+  assert.equal(sent, body); // any object: what it means by other keys is not known
+});
+
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
   assert.throws(() => hostedFetch({ for: "gpt4o" }), /did you mean gpt-4o/);
