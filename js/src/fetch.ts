@@ -115,7 +115,7 @@ export function hostedFetch(options: HostedOptions = {}): typeof fetch {
     const codec = await codecOf(options);
     const image = await codec.decode(file);
     const size = model ? fitSize(name, image.width, image.height, { detail: part.detail, images }) : image;
-    const allowed = kind.isUpright && formats.includes(kind.format) && file.length <= limit && fits(image, model, images);
+    const allowed = kind.isAsShown && formats.includes(kind.format) && file.length <= limit && fits(image, model, images);
     if (allowed && size.width === image.width && size.height === image.height) {
       return part.type === `image/${kind.format}` ? null : { type: `image/${kind.format}`, base64: part.base64 };
     }

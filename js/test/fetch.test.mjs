@@ -283,6 +283,42 @@ test("hosted: the size of an interaction's resolution; what is no typed image pa
   assert.equal(sent, body); // any object: what it means by other keys is not known
 });
 
+/** Mean difference of the samples of two files. */
+async function difference(...files) {
+  const [a, b] = await Promise.all(files.map((file) => sharp(file).toColourspace("srgb").raw().toBuffer()));
+  assert.equal(a.length, b.length);
+  return a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0) / a.length;
+}
+
+test("hosted: JPEG files in CMYK or without their end marker are written anew, whatever follows the end", async () => {
+  const warnings = [];
+  const client = openai({ fetch: hostedFetch({ onWarning: (error) => warnings.push(String(error)) }) }, model.url);
+  const ask = async (file) => {
+    await client.chat.completions.create({ ...turn(url("jpeg", file)), model: "gpt-4o" });
+    return sentFile();
+  };
+  const cmyk = await ask(await sharp(small).toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer());
+  const { format, space, width, height } = await sharp(cmyk).metadata();
+  assert.deepEqual([format, space, width, height], ["jpeg", "srgb", 300, 200]);
+  assert.ok((await difference(cmyk, small)) < 25); // a negative differs by 157
+  for (const options of [{}, { progressive: true }]) {
+    const whole = await sharp(small).jpeg(options).toBuffer();
+    for (const ending of ["", "\xff"]) {
+      const sent = await ask(Buffer.concat([whole.subarray(0, -2), Buffer.from(ending, "latin1")]));
+      assert.deepEqual([...sent.subarray(-2)], [0xff, 0xd9]);
+      assert.ok((await difference(sent, whole)) < 4);
+    }
+    for (const ending of ["", "\0".repeat(100), "\xff\xfe\0\0", "a name of a camera"]) {
+      const file = Buffer.concat([whole, Buffer.from(ending, "latin1")]);
+      assert.ok((await ask(file)).equals(file));
+    }
+  }
+  assert.deepEqual(warnings, []);
+  const cut = small.subarray(0, small.length / 2); // lacks pixels
+  assert.ok((await ask(cut)).equals(cut));
+  assert.equal(warnings.length, 1);
+});
+
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
   assert.throws(() => hostedFetch({ for: "gpt4o" }), /did you mean gpt-4o/);
@@ -333,6 +369,15 @@ test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than 
     await ask({ model: "gpt-4o", messages: [{ role: "user", content: [{ type: "image_url", image_url }] }] }, "hostedFetch");
     const sized = await pixels();
     assert.deepEqual([sized.width, sized.height, sized.format], [512, 341, "jpeg"]);
+    const cmyk = await sharp(small).toColourspace("cmyk").jpeg().toBuffer();
+    for (const file of [cmyk, small.subarray(0, -2)]) {
+      await ask({ ...turn(url("jpeg", file)), model: "gpt-4o" }, "hostedFetch");
+      assert.deepEqual([(await pixels()).space, ...sentFile().subarray(-2)], ["srgb", 0xff, 0xd9]);
+      assert.ok((await difference(sentFile(), small)) < 25); // a negative differs by 157
+    }
+    const cut = small.subarray(0, -1000); // lacks pixels
+    await ask({ ...turn(url("jpeg", cut)), model: "gpt-4o" }, "hostedFetch");
+    assert.ok(sentFile().equals(cut));
     for (const type of ["jpeg", "png", "webp"]) {
       for (let orientation = 2; orientation <= 8; orientation++) {
         const turned = await sharp(small).withMetadata({ orientation })[type]().toBuffer();
