@@ -158,6 +158,15 @@ test("hosted: the size that Claude sees; 2000 pixels above 20 images; a PNG stay
   }
 });
 
+test("hosted: a JPEG that is shrunk for the API does not grow", async () => {
+  const large = await sample("kodim15").resize(2400, 1600).jpeg({ quality: 60 }).toBuffer();
+  const many = [block("jpeg", large), ...Array.from({ length: 20 }, () => block("jpeg", small))];
+  const client = anthropic({ fetch: hostedFetch() }, model.url);
+  await client.messages.create({ model: "claude-opus-4-7", max_tokens: 9, messages: [{ role: "user", content: many }] });
+  assert.equal((await pixels()).width, 2000);
+  assert.ok(sentFile().length <= large.length);
+});
+
 test("hosted: formats that an API lacks, wrong types, orientation, and limits of bytes", { timeout: 300_000 }, async () => {
   const client = openai({ fetch: hostedFetch({ quality: 0.8 }) }, model.url);
   const ask = async (name, type, file) => {
