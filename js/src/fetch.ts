@@ -115,13 +115,14 @@ export function hostedFetch(options: HostedOptions = {}): typeof fetch {
     const codec = await codecOf(options);
     const image = await codec.decode(file);
     const size = model ? fitSize(name, image.width, image.height, { detail: part.detail, images }) : image;
-    const allowed = kind.isUpright && formats.includes(kind.format) && file.length <= limit && fits(image, model, images);
+    const allowed = kind.isAsShown && formats.includes(kind.format) && file.length <= limit && fits(image, model, images);
     if (allowed && size.width === image.width && size.height === image.height) {
       return part.type === `image/${kind.format}` ? null : { type: `image/${kind.format}`, base64: part.base64 };
     }
     const others = [format, "jpeg" as const].filter((one) => formats.includes(one));
     const wanted: Format[] = kind.format === "png" ? ["png", others[0] ?? "png"] : [others[0] ?? "png"];
-    const made = await smallest(codec, image, size, wanted, quality, limit);
+    const given = kind.format === "jpeg" && !allowed ? file.length : Infinity;
+    const made = await smallest(codec, image, size, wanted, quality, limit, given);
     if (allowed && made.bytes.length >= file.length) return null; // a smaller image, but not fewer bytes
     return { type: `image/${made.format}`, base64: toBase64(made.bytes) };
   });
@@ -135,7 +136,10 @@ function fits({ width, height }: RawImage, model: Model | undefined, images: num
   return !patches || Math.ceil(width / patches.size) * Math.ceil(height / patches.size) <= patches.count;
 }
 
-/** The smallest file in one of the formats, at the first step that is within the limit. */
+/**
+ * The smallest file in one of the formats, at the first step that is within the limit. A JPEG that grows beyond the
+ * given one gets a lower quality, not fewer pixels.
+ */
 async function smallest(
   codec: Codec,
   image: RawImage,
@@ -143,15 +147,17 @@ async function smallest(
   formats: readonly Format[],
   quality: number,
   limit: number,
+  given: number,
 ): Promise<{ format: Format; bytes: Uint8Array }> {
-  for (const [part, scale] of STEPS) {
+  for (const [step, [part, scale]] of STEPS.entries()) {
     const size = [width, height].map((side) => Math.max(1, Math.round(side * scale))) as [number, number];
     const files = [];
     for (const format of formats) {
       files.push({ format, bytes: await codec.encode(image, ...size, format, quality * part) });
     }
     const best = files.reduce((one, other) => (other.bytes.length < one.bytes.length ? other : one));
-    if (best.bytes.length <= limit) return best;
+    const grows = best.format === "jpeg" && best.bytes.length > given && STEPS[step + 1]?.[1] === scale;
+    if (best.bytes.length <= limit && !grows) return best;
   }
   throw new InputError(`no file of the image has at most ${limit} bytes`);
 }

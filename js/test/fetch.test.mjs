@@ -1,4 +1,4 @@
-// The wrappers of fetch under the real clients: to a real gateway, and to a server that stands for a vendor's API.
+// gatewayFetch under the real clients, to a real gateway; both wrappers of fetch in Chromium.
 import Anthropic from "@anthropic-ai/sdk";
 import { build } from "esbuild";
 import assert from "node:assert/strict";
@@ -9,18 +9,12 @@ import OpenAI from "openai";
 import { launch } from "puppeteer-core";
 import sharp from "sharp";
 
-import { fitSize, gatewayFetch, hostedFetch, InputError } from "cotam";
+import { gatewayFetch, hostedFetch, InputError } from "cotam";
+import { block, difference, filesOf, sample, small, turn, typed, url } from "./requests.mjs";
 import { counted, fileServer, gateway, images, modelServer } from "./servers.mjs";
 
 const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
 const skip = CHROMIUM ? false : "no Chromium: set CHROMIUM to its path";
-const SAMPLES = fileURLToPath(new URL("../../samples/", import.meta.url));
-const sample = (name) => sharp(`${SAMPLES}${name}.webp`);
-const small = await sample("kodim15").resize(300, 200).jpeg({ quality: 85 }).toBuffer();
-const url = (type, file) => `data:image/${type};base64,${file.toString("base64")}`;
-const content = (...urls) => [{ type: "text", text: "What is it?" }, ...urls.map((url) => ({ type: "image_url", image_url: { url } }))];
-const turn = (...urls) => ({ model: "m", messages: [{ role: "user", content: content(...urls) }] });
-const block = (type, file) => ({ type: "image", source: { type: "base64", media_type: `image/${type}`, data: file.toString("base64") } });
 
 let model, serve, link;
 
@@ -34,28 +28,12 @@ after(() => {
   for (const one of [link, serve, model]) one?.close();
 });
 
-function openai(options, base = link.url) {
-  return new OpenAI({ baseURL: `${base}/v1`, apiKey: "key", maxRetries: 0, ...options });
-}
-
-function anthropic(options, base = link.url) {
-  return new Anthropic({ baseURL: base, apiKey: "key", maxRetries: 0, ...options });
-}
+const openai = (options) => new OpenAI({ baseURL: `${link.url}/v1`, apiKey: "key", maxRetries: 0, ...options });
+const anthropic = (options) => new Anthropic({ baseURL: link.url, apiKey: "key", maxRetries: 0, ...options });
 
 /** An image file in the last request to the model. */
-function sentFile(number = 0) {
-  const found = [];
-  JSON.stringify(model.requests.at(-1).body, (key, value) => {
-    const data = /^data:image\/\w+;base64,(.*)/.exec(value?.url ?? value)?.[1] ?? (value?.type === "base64" ? value.data : null);
-    if (data && key !== "image_url") found.push(Buffer.from(data, "base64"));
-    return value;
-  });
-  return found[number];
-}
-
-async function pixels(number = 0) {
-  return sharp(sentFile(number)).metadata();
-}
+const sentFile = (number = 0) => filesOf(model.requests.at(-1).body)[number];
+const pixels = (number = 0) => sharp(sentFile(number)).metadata();
 
 test("OpenAI's client: fewer bytes on the wire than JPEG 85, and the answer", { timeout: 600_000 }, async (t) => {
   const photo = await sample("kodim15").jpeg({ quality: 85 }).toBuffer();
@@ -140,87 +118,29 @@ test("what cannot be read passes with a warning, what has no image as it is, and
   await assert.rejects(wrapped("http://a", { method: "POST", body, signal }), /enough/);
 });
 
-test("hosted: an image of the right size, format and bytes passes to the byte", async () => {
-  const client = anthropic({ fetch: hostedFetch() }, model.url);
-  await client.messages.create({ model: "claude-opus-4-7", max_tokens: 9, messages: [{ role: "user", content: [block("jpeg", small)] }] });
-  assert.deepEqual(images(model.requests.at(-1).body), images(block("jpeg", small)));
-});
-
-test("hosted: the size that Claude sees; 2000 pixels above 20 images; a PNG stays one where that is smaller", async () => {
-  const screen = await sharp({ create: { width: 3840, height: 2160, channels: 3, background: "#fff" } }).png().toBuffer();
-  const client = anthropic({ fetch: hostedFetch() }, model.url);
-  for (const count of [1, 21]) {
-    const many = Array.from({ length: count }, () => block("png", screen));
-    await client.messages.create({ model: "claude-opus-4-7", max_tokens: 9, messages: [{ role: "user", content: many }] });
-    const { width, height, format } = await pixels(count - 1);
-    const fitted = fitSize("claude-opus-4-7", 3840, 2160, { images: count });
-    assert.deepEqual([width, height, format], [fitted.width, fitted.height, "png"]);
+test("Gemini's interactions, and results of MCP tools in all APIs", { timeout: 600_000 }, async () => {
+  const shown = typed(small, "mime_type");
+  const noted = typed(small, "mimeType", { annotations: { audience: ["user"] } });
+  const input = [
+    { type: "user_input", content: [{ type: "text", text: "Look." }, shown] },
+    { type: "function_call", id: "f", name: "look", arguments: { content: [shown] } },
+    { type: "function_result", call_id: "f", result: [shown] },
+    { type: "mcp_server_tool_result", call_id: "m", result: { content: [noted] } },
+    { type: "mcp_call", id: "m", name: "look", output: [noted] },
+    shown,
+  ];
+  const send = gatewayFetch({ token: "s3cret" });
+  for (const path of ["/v1/interactions", "/v1beta/interactions", "/v1/responses"]) {
+    const headers = { "content-type": "application/json" };
+    await send(`${link.url}${path}`, { method: "POST", headers, body: JSON.stringify({ model: "m", input }) });
+    const { path: asked, body } = model.requests.at(-1);
+    assert.equal(asked.split("?")[0], path);
+    const types = images(body.input).map(({ type }) => type.slice(6)); // the gateway decodes .cotam to PNG
+    assert.deepEqual(types, ["png", "jpeg", "png", "png", "png", "png"]); // an argument of a tool is nobody's image
+    const [changed] = body.input[3].result.content;
+    assert.deepEqual({ ...changed, data: "" }, { ...noted, data: "", mimeType: "image/png" });
+    assert.deepEqual(Object.keys(body.input[0].content[1]), Object.keys(shown));
   }
-});
-
-test("hosted: formats that an API lacks, wrong types, orientation, and limits of bytes", { timeout: 300_000 }, async () => {
-  const client = openai({ fetch: hostedFetch({ quality: 0.8 }) }, model.url);
-  const ask = async (name, type, file) => {
-    await client.chat.completions.create({ ...turn(url(type, file)), model: name });
-    return { ...images(model.requests.at(-1).body)[0], ...(await pixels()) };
-  };
-  const webp = await sharp(small).webp().toBuffer();
-  assert.equal((await ask("grok-4", "webp", webp)).format, "jpeg");
-  assert.equal((await ask("gpt-4o", "png", webp)).type, "image/webp");
-  for (const type of ["jpeg", "png", "webp"]) {
-    const turned = await sharp(small).withMetadata({ orientation: 6 })[type]().toBuffer();
-    const { width, height, orientation } = await ask("gpt-4o", type, turned);
-    assert.deepEqual([type, width, height, orientation ?? 1], [type, 200, 300, 1]);
-    const upright = await sharp(small).withMetadata({ orientation: 1 })[type]().toBuffer();
-    assert.deepEqual((await ask("gpt-4o", type, upright)).bytes, upright.length);
-  }
-
-  const noise = await sharp({ create: { width: 2400, height: 2000, channels: 3, noise: { type: "gaussian", mean: 128, sigma: 60 } } })
-    .png({ compressionLevel: 0 })
-    .toBuffer();
-  const limit = 3_750_000; // Bedrock's for Claude, in the table of models
-  assert.ok(noise.length > limit);
-  const bedrock = anthropic({ fetch: hostedFetch() }, model.url);
-  const messages = [{ role: "user", content: [block("png", noise)] }];
-  await bedrock.messages.create({ model: "us.anthropic.claude-opus-4-7-v1:0", max_tokens: 9, messages });
-  assert.ok(images(model.requests.at(-1).body)[0].bytes <= limit);
-});
-
-test("hosted: Gemini's bodies, with the model in the path and a resolution, and escapes in a data URL", async () => {
-  let sent;
-  const wrapped = hostedFetch({ fetch: async (_, init) => ((sent = JSON.parse(init.body)), new Response("{}")) });
-  const large = await sharp({ create: { width: 3000, height: 2000, channels: 3, background: "#aab" } }).jpeg().toBuffer();
-  const data = large.toString("base64");
-  const shown = async (base64) => {
-    const { width, height } = await sharp(Buffer.from(base64, "base64")).metadata();
-    return { width, height };
-  };
-  const size = (model, detail) => {
-    const { width, height } = fitSize(model, 3000, 2000, { detail });
-    return { width, height };
-  };
-  const ask = (model, body) => wrapped(`http://a/v1beta/models/${model}:generateContent`, { method: "POST", body: JSON.stringify(body) });
-
-  const sound = { inlineData: { mimeType: "audio/wav", data: "UklGRg==" } };
-  const inner = { functionResponse: { name: "look", response: {}, parts: [{ inline_data: { mime_type: "image/jpeg", data } }] } };
-  await ask("gemini-2.5-flash", { contents: [{ role: "user", parts: [{ text: "?" }, sound, inner] }] });
-  const [text, same, { functionResponse }] = sent.contents[0].parts;
-  assert.deepEqual([text, same], [{ text: "?" }, sound]);
-  assert.equal(functionResponse.parts[0].inline_data.mime_type, "image/jpeg");
-  assert.deepEqual(await shown(functionResponse.parts[0].inline_data.data), size("gemini-2.5-flash"));
-
-  const low = { mediaResolution: "MEDIA_RESOLUTION_LOW" };
-  const part = { inlineData: { mimeType: "image/jpeg", data } };
-  const high = { ...part, mediaResolution: { level: "MEDIA_RESOLUTION_HIGH" } };
-  await ask("gemini-3-pro", { contents: { parts: [part, high] }, generationConfig: low });
-  const sides = await Promise.all(sent.contents.parts.map((one) => shown(one.inlineData.data)));
-  assert.deepEqual(sides, [size("gemini-3-pro", "low"), size("gemini-3-pro", "high")]);
-
-  const escaped = ` data:image/jpeg;base64,${encodeURIComponent(data)}`;
-  assert.ok(escaped.includes("%2F"));
-  await wrapped("http://a/v1/chat/completions", { method: "POST", body: JSON.stringify({ ...turn(escaped), model: "gpt-4o" }) });
-  const found = sent.messages[0].content[1].image_url.url.split(",")[1];
-  assert.deepEqual(await shown(found), size("gpt-4o"));
 });
 
 test("options are checked at once", () => {
@@ -273,6 +193,15 @@ test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than 
     await ask({ model: "gpt-4o", messages: [{ role: "user", content: [{ type: "image_url", image_url }] }] }, "hostedFetch");
     const sized = await pixels();
     assert.deepEqual([sized.width, sized.height, sized.format], [512, 341, "jpeg"]);
+    const cmyk = await sharp(small).toColourspace("cmyk").jpeg().toBuffer();
+    for (const file of [cmyk, small.subarray(0, -2)]) {
+      await ask({ ...turn(url("jpeg", file)), model: "gpt-4o" }, "hostedFetch");
+      assert.deepEqual([(await pixels()).space, ...sentFile().subarray(-2)], ["srgb", 0xff, 0xd9]);
+      assert.ok((await difference(sentFile(), small)) < 25); // a negative differs by 157
+    }
+    const cut = small.subarray(0, -1000); // lacks pixels
+    await ask({ ...turn(url("jpeg", cut)), model: "gpt-4o" }, "hostedFetch");
+    assert.ok(sentFile().equals(cut));
     for (const type of ["jpeg", "png", "webp"]) {
       for (let orientation = 2; orientation <= 8; orientation++) {
         const turned = await sharp(small).withMetadata({ orientation })[type]().toBuffer();

@@ -117,6 +117,12 @@ test("headers of golden files are read, and their damage is named", () => {
   assert.throws(() => readHeader(future), { name: "FormatError", message: /version 4 is unknown/ });
 });
 
+test("an empty file is said to be empty, and a header without its end how long it is", () => {
+  assert.throws(() => readHeader(text("")), { name: "TruncatedError", message: "the file is empty" });
+  const message = "the file ends within its header, after 8 bytes";
+  assert.throws(() => readHeader(bytes(`${GOLDEN}plain.cotam`).slice(0, 8)), { name: "TruncatedError", message });
+});
+
 test("metadata boxes are listed", () => {
   assert.deepEqual(readFile(bytes(`${GOLDEN}metadata.cotam`)).metadata, ["exif", "icc", "xmp"]);
 });

@@ -58,6 +58,7 @@ export function images(value) {
   if (typeof value === "string" && value.startsWith("data:")) return [row(value.slice(5, value.indexOf(";")), value.slice(value.indexOf(",") + 1))];
   if (typeof value !== "object" || value === null) return [];
   if (value.type === "base64") return [row(value.media_type, value.data)];
+  if (value.type === "image" && value.data) return [row(value.mime_type ?? value.mimeType, value.data)];
   return Object.values(value).flatMap(images);
 }
 

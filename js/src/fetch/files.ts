@@ -3,6 +3,7 @@
 import { InputError, MissingCodecError } from "../errors.js";
 import { orientationOf, uprightBitmap } from "../image/orientation.js";
 import type { RawImage } from "../image/pixels.js";
+import { jpegTraits, withEnd, withOtherEnd } from "./jpeg.js";
 
 /** Formats that a canvas and sharp write. */
 export type Format = "jpeg" | "webp" | "png";
@@ -15,21 +16,27 @@ export interface Codec {
   encode(image: RawImage, width: number, height: number, format: Format, quality: number): Promise<Uint8Array>;
 }
 
-/** What is known of a file by its first bytes. */
+/** What is known of a file without its pixels. */
 export interface FileKind {
   readonly format: string;
-  /** Whether the pixels are stored upright. */
-  readonly isUpright: boolean;
+  /** Whether all readers show it as it is stored: upright, and a JPEG neither in CMYK nor without its end marker. */
+  readonly isAsShown: boolean;
 }
 
 export function kindOf(file: Uint8Array): FileKind | undefined {
+  const format = formatOf(file);
+  if (!format) return undefined;
+  const { isCmyk, hasEnd } = format === "jpeg" ? jpegTraits(file) : { isCmyk: false, hasEnd: true };
+  return { format, isAsShown: orientationOf(file) === 1 && !isCmyk && hasEnd };
+}
+
+function formatOf(file: Uint8Array): string | undefined {
   const at = (place: number, text: string) => [...text].every((one, i) => file[place + i] === one.charCodeAt(0));
-  if (at(0, "\xff\xd8\xff")) return { format: "jpeg", isUpright: orientationOf(file) === 1 };
-  if (at(0, "\x89PNG\r\n\x1a\n")) return { format: "png", isUpright: orientationOf(file) === 1 };
-  if (at(0, "RIFF") && at(8, "WEBP")) return { format: "webp", isUpright: orientationOf(file) === 1 };
-  if (at(0, "GIF8")) return { format: "gif", isUpright: true };
-  if (at(4, "ftypavi")) return { format: "avif", isUpright: true };
-  return undefined;
+  if (at(0, "\xff\xd8\xff")) return "jpeg";
+  if (at(0, "\x89PNG\r\n\x1a\n")) return "png";
+  if (at(0, "RIFF") && at(8, "WEBP")) return "webp";
+  if (at(0, "GIF8")) return "gif";
+  return at(4, "ftypavi") ? "avif" : undefined;
 }
 
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
@@ -61,14 +68,11 @@ export async function defaultCodec(): Promise<Codec> {
 
 const canvas: Codec = {
   async decode(file) {
-    const bitmap = await uprightBitmap(new Blob([file])).catch(() => {
-      throw new InputError("the browser cannot decode the image");
-    });
-    const { width, height } = bitmap;
-    const context = contextOf(width, height);
-    context.drawImage(bitmap, 0, 0);
-    bitmap.close();
-    return { data: context.getImageData(0, 0, width, height).data, width, height };
+    if (!lacksEnd(file)) return drawn(file);
+    // Browsers fill in what a cut file lacks.
+    const [image, other] = await Promise.all([drawn(withEnd(file)), drawn(withOtherEnd(file))]);
+    if (image.data.some((sample, i) => sample !== other.data[i])) throw new InputError("the file is cut: it lacks pixels");
+    return image;
   },
 
   async encode(image, width, height, format, quality) {
@@ -86,6 +90,21 @@ const canvas: Codec = {
   },
 };
 
+async function drawn(file: Uint8Array<ArrayBuffer>): Promise<RawImage> {
+  const bitmap = await uprightBitmap(new Blob([file])).catch(() => {
+    throw new InputError("the browser cannot decode the image");
+  });
+  const { width, height } = bitmap;
+  const context = contextOf(width, height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { data: context.getImageData(0, 0, width, height).data, width, height };
+}
+
+function lacksEnd(file: Uint8Array): boolean {
+  return formatOf(file) === "jpeg" && !jpegTraits(file).hasEnd;
+}
+
 function contextOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
   const context = new OffscreenCanvas(width, height).getContext("2d");
   if (!context) throw new InputError(`there is no canvas for ${width} × ${height} pixels`);
@@ -97,7 +116,7 @@ type Sharp = (file: Uint8Array, options?: object) => any;
 function sharpCodec(sharp: Sharp): Codec {
   return {
     async decode(file) {
-      const { data, info } = await sharp(file)
+      const { data, info } = await sharp(lacksEnd(file) ? withEnd(file) : file) // sharp refuses files that lack their end, or pixels
         .rotate()
         .toColourspace("srgb")
         .ensureAlpha()

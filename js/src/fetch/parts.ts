@@ -1,4 +1,4 @@
-/** Find and replace the images in the JSON of a request to OpenAI's, Anthropic's or Gemini's API, or one with their form. */
+/** Find and replace the images in the JSON of a request to OpenAI's, Anthropic's or Gemini's API, results of MCP included. */
 
 type Json = Record<string, unknown>;
 
@@ -34,9 +34,20 @@ export function imagesOf(body: unknown): ImagePart[] {
 
 function below(value: unknown, found: ImagePart[], depth: number): void {
   for (const item of listOf(value)) {
-    const image = openai(item) ?? anthropic(item) ?? gemini(item);
+    const image = openai(item) ?? anthropic(item) ?? gemini(item) ?? typed(item);
     if (image) found.push(image);
-    if (depth < DEPTH) for (const key of PARTS) below(item[key], found, depth + 1);
+    if (depth >= DEPTH) continue;
+    for (const key of PARTS) below(item[key], found, depth + 1);
+    result(item["result"], found, depth + 1);
+  }
+}
+
+/** The result of a tool in Gemini's interactions, which may be any object: only typed images in it are known. */
+function result(value: unknown, found: ImagePart[], depth: number): void {
+  for (const item of listOf(value)) {
+    const image = typed(item);
+    if (image) found.push(image);
+    if (depth < DEPTH) result(item["content"], found, depth + 1); // of MCP
   }
 }
 
@@ -77,17 +88,28 @@ function anthropic(part: Json): ImagePart | undefined {
 /** `{inlineData: {mimeType, data}}`, in either spelling of each key */
 function gemini(part: Json): ImagePart | undefined {
   const inline = part["inlineData"] ?? part["inline_data"];
-  if (!isObject(inline) || typeof inline["data"] !== "string") return undefined;
-  const key = "mime_type" in inline ? "mime_type" : "mimeType";
-  const type = String(inline[key] ?? "").trim().toLowerCase();
-  if (!type.startsWith("image/")) return undefined; // sound and video, too
+  return isObject(inline) ? bare(inline, resolutionOf(part)) : undefined;
+}
+
+/** `{type: "image", data, mime_type, resolution}` of Gemini's interactions, `{type: "image", data, mimeType}` of MCP */
+function typed(part: Json): ImagePart | undefined {
+  const { type, resolution } = part;
+  return type === "image" ? bare(part, typeof resolution === "string" ? resolution : undefined) : undefined;
+}
+
+/** An image in the keys data and mimeType or mime_type of an object. */
+function bare(holder: Json, detail: string | undefined): ImagePart | undefined {
+  const { data } = holder;
+  const key = "mime_type" in holder ? "mime_type" : "mimeType";
+  const type = String(holder[key] ?? "").trim().toLowerCase();
+  if (typeof data !== "string" || !type.startsWith("image/")) return undefined; // sound and video, too
   return {
     type,
-    base64: inline["data"],
-    detail: resolutionOf(part),
+    base64: data,
+    detail,
     replace: (type, base64) => {
-      inline[key] = type;
-      inline["data"] = base64;
+      holder[key] = type;
+      holder["data"] = base64;
     },
   };
 }

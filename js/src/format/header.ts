@@ -179,6 +179,7 @@ function checkFields({ kind, width, height, quality, hasLevels, hasMetadata }: P
 }
 
 function endsWithinHeader(data: Uint8Array): TruncatedError {
+  if (!data.length) return new TruncatedError("the file is empty");
   return new TruncatedError(`the file ends within its header, after ${data.length} bytes`);
 }
 
