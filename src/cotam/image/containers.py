@@ -46,7 +46,8 @@ def container_notes(file: BinaryIO) -> list[str]:
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
     elif size < end < _TO_THE_END:
-        notes.append(f"{CUT}: at least {end - size} bytes are missing at its end")
+        missing = "1 byte is" if end - size == 1 else f"{end - size} bytes are"
+        notes.append(f"{CUT}: at least {missing} missing at its end")
     return notes
 
 

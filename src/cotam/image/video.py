@@ -19,7 +19,7 @@ from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import CUT, container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
-from cotam.image.timeline import Damage, Timeline
+from cotam.image.timeline import Damage, Timeline, frames_are
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -242,14 +242,15 @@ class Clip:
         if stated > damage.packets:
             missing = stated - damage.packets + (len(self._ahead) if only_at_end else 0)
             self._container_notes = [note for note in self._container_notes if not note.startswith(CUT)]
-            yield f"{CUT}: {missing} of {stated} frames are missing at its end"
+            are = "is" if missing == 1 else "are"
+            yield f"{CUT}: {missing} of {stated} frames {are} missing at its end"
         if is_cut and only_at_end:
             self._damage = Damage()  # it was in the last packets, which the cut explains
             return
         lost = damage.packets - damage.discarded - damage.decoded - damage.errors
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
-            yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+            yield f"{frames_are(lost)} missing: damaged, or predicted from frames that are not there"
         if self._container_notes or stated > damage.packets:
             return  # what is missing is said
         # The length of a file with several streams may be that of the sound.
