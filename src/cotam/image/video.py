@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import CUT, container_notes, is_live
+from cotam.image.containers import CUT, Pipe, container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline, frames_are
@@ -71,6 +71,7 @@ class Clip:
     ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
+        self._pipe = None if self._can_be_read_twice() or isinstance(source, str) else Pipe(source)
         self._damage = Damage()
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
@@ -78,7 +79,7 @@ class Clip:
         self._open()
 
     def _open(self) -> None:
-        av, source, options = import_av(), self._source, {}
+        av, source, options = import_av(), self._pipe or self._source, {}
         form = "v4l2" if self._name.startswith("/dev/video") and sys.platform == "linux" else None
         if form:
             options = {"container_options": {"fflags": "nobuffer"}}
@@ -209,6 +210,7 @@ class Clip:
             raise self._error(damage.error) from damage.error
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
+        self._container_notes += self._pipe.notes if self._pipe else []
         self._own_notes += self._missing(count)
 
     def _holds_images(self) -> bool:
