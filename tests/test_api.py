@@ -264,6 +264,20 @@ def test_size_limit() -> None:
             cotam.decode(data, size_limit=limit)
 
 
+@pytest.mark.parametrize("wrong", ["x", True, [7000]])
+def test_a_size_limit_is_a_number(wrong: Any) -> None:
+    data = cotam.encode(PIXELS)
+    for read in (cotam.decode, cotam.level_map):
+        with pytest.raises(InputError, match="size_limit must be a number of pixels, got "):
+            read(data, size_limit=wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, b"qwen3-vl", ["qwen3-vl"]])
+def test_the_model_to_fit_is_a_name(wrong: Any) -> None:
+    with pytest.raises(InputError, match="fit must be the name of a model, got "):
+        cotam.encode(PIXELS, fit=wrong)
+
+
 def test_damage_is_named() -> None:
     data = cotam.encode(PIXELS)
     changed = bytearray(data)

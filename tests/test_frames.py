@@ -374,3 +374,15 @@ def test_a_frame_without_its_time_is_refused(frame: Any) -> None:
 def test_a_time_is_a_number() -> None:
     with pytest.raises(InputError, match="frame 0: time must be a number of seconds"):
         list(cotam.encode_frames([("0", picture(16, 16))]))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("wrong", [3, None, "1.5", [None], [1, "x"]])
+def test_seconds_of_key_frames_are_numbers(wrong: Any) -> None:
+    with pytest.raises(InputError, match="key_at must be numbers of seconds, got "):
+        cotam.encode_frames([(0, SMALL[0])], key_at=wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, None])
+def test_frames_are_pairs(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"frames must be \(seconds, image\) pairs, got "):
+        cotam.encode_frames(wrong)

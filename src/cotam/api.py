@@ -233,7 +233,7 @@ def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -
     Raises
     ------
     InputError
-        If ``data`` is not bytes-like, or ``view`` is unknown.
+        If ``data`` is not bytes-like, ``view`` is unknown, or ``size_limit`` is not a number.
     FormatError
         If the file is not valid: `NotCotamError`, `TruncatedError` or `DamagedError`.
     LimitError
@@ -281,7 +281,7 @@ def level_map(data: bytes, *, size_limit: int | None = None) -> np.ndarray:
 
     Raises
     ------
-    FormatError, LimitError, UnknownWeightsError
+    InputError, FormatError, LimitError, UnknownWeightsError
         As `decode`.
     """
     import numpy as np

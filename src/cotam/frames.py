@@ -115,7 +115,18 @@ def encode_frames(
         effort=effort,
     )
     check_count("key_every", key_every)
-    return _encode(_read_frames(frames, options), options, int(key_every), sorted(key_at), low_delay)
+    if not isinstance(frames, Iterable):
+        raise InputError(f"frames must be (seconds, image) pairs, got {frames!r}")
+    keys = _sorted_seconds(key_at)
+    return _encode(_read_frames(frames, options), options, int(key_every), keys, low_delay)
+
+
+def _sorted_seconds(key_at: Iterable[float]) -> list[float]:
+    """Sort ``key_at``. Raises InputError if it does not hold numbers."""
+    found = list(key_at) if isinstance(key_at, Iterable) else [None]
+    if not all(isinstance(seconds, Real) for seconds in found):
+        raise InputError(f"key_at must be numbers of seconds, got {key_at!r}")
+    return sorted(found)
 
 
 def _read_frames(

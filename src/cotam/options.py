@@ -85,6 +85,8 @@ class Options:
         for name in ("target_size", "max_pixels"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
+        if self.fit is not None and not isinstance(self.fit, str):
+            raise InputError(f"fit must be the name of a model, got {self.fit!r}")
         if self.levels is not None and self.guide not in ("auto", "none"):
             raise InputError("a guide and levels exclude each other: give one of them")
         _ = self.kept_metadata, self._given_guide

@@ -18,7 +18,7 @@ import click
 from cotam import files
 from cotam.errors import CotamError, InputError
 
-__all__ = ["ERRORS", "Report", "Screen", "align_columns", "counted", "describe", "show"]
+__all__ = ["ERRORS", "Report", "Screen", "align_columns", "counted", "describe", "show", "shown_name"]
 
 _NO_LOG = logging.NullHandler()
 
@@ -34,8 +34,13 @@ def describe(error: BaseException, name: str = "") -> str:
             name = str(error.filename) or "''"
     else:
         text = str(error) or "not enough memory"  # only a MemoryError has no text
-    name = "standard input" if name == files.STANDARD else name
+    name = shown_name(name)
     return " ".join((text if text.startswith(f"{name}:") or not name else f"{name}: {text}").split())
+
+
+def shown_name(name: str) -> str:
+    """Return the name of an input for people."""
+    return "standard input" if name == files.STANDARD else name
 
 
 def counted(number: int, noun: str) -> str:
@@ -73,17 +78,18 @@ class Report:
     def note(self, text: str) -> None:
         """Report what was repaired, left out or assumed. Raises InputError if notes are errors."""
         if self._screen.strict:
-            raise InputError(f"{self.name}: {text}")
+            raise InputError(f"{shown_name(self.name)}: {text}")
         if text in self.notes:
             return  # Pillow warns each time that it reads a damaged header
         self.notes.append(text)
-        self._screen.note(f"{'standard input' if self.name == files.STANDARD else self.name}: {text}")
+        self._screen.note(f"{shown_name(self.name)}: {text}")
 
     def show_result(self, output: str, text: str, **fields: Any) -> None:
         """Show what was written: ``text`` for people, ``fields`` for JSON."""
         seconds = time.perf_counter() - self._started
         self.fields |= {"output": output, **fields, "seconds": round(seconds, 4)}
-        self._screen.summary(f"{self.name} -> {output}: {text}, {seconds:.2f} s")
+        target = "standard output" if output == files.STANDARD else output
+        self._screen.summary(f"{shown_name(self.name)} -> {target}: {text}, {seconds:.2f} s")
 
 
 class Screen:

@@ -91,9 +91,8 @@ def test_verbose_has_a_line_for_each_file() -> None:
     result = invoke("encode", "photo.png", "-v")
     expected = f"photo.png -> photo.cotam: {len(CODED)} bytes, {8 * len(CODED) / 7000:.3f} bpp, "
     assert result.stderr.startswith(expected)
-    assert invoke("decode", "photo.cotam", "-v").stderr.startswith(
-        expected.replace("photo.png -> photo.cotam", "photo.cotam -> photo.cotam.png")
-    )
+    decoded = expected.replace("photo.png -> photo.cotam", "photo.cotam -> photo.cotam.png")
+    assert invoke("decode", "photo.cotam", "-v").stderr.startswith(decoded)
 
 
 def test_animation_is_noted_unless_quiet() -> None:
@@ -328,6 +327,7 @@ def test_an_empty_name_is_seen(command: str) -> None:
         ("decode coded.cotam -o out", "out: the suffix is none of png, jpg"),
         ("decode coded.cotam --format gif", "'gif' is not one of"),
         ("decode coded.cotam -o out.jpg --format png", "out.jpg: its suffix and --format png contradict"),
+        ("decode coded.cotam -o o.cotam --format png", "o.cotam: its suffix and --format png contradict"),
         ("encode photo.png -o out.tiff", "out.tiff: the output is a .cotam file: give a name"),
         ("encode photo.png -o out.gif", "out.gif: the output is a .cotam file: give a name"),
         ("encode photo.png -o out.jp2", "out.jp2: the output is a .cotam file: give a name"),

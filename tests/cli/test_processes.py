@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import struct
@@ -68,6 +69,17 @@ def test_pipes() -> None:
     result = run("decode", "-", "-o", "-", "--format", "ppm", data=CODED)
     assert result.stdout.startswith(b"P6\n100 70\n")
     assert run("info", "-", "--json", data=CODED).stdout.startswith(b'{"file": "-", "width": 100')
+
+
+def test_pipes_are_called_standard_input_and_output() -> None:
+    data = Path("photo.png").read_bytes()
+    coded = run("encode", "-", "-v", data=data)
+    assert coded.stderr.startswith(b"standard input -> standard output: ")
+    assert run("info", "-", data=data).stdout.startswith(b"standard input\n  image     100 x 70\n")
+    image = io.BytesIO()
+    Image.open("photo.png").convert("RGB").save(image, "JPEG")
+    strict = run("encode", "-", "--strict", data=image.getvalue()[:-2])
+    assert strict.stderr.startswith(b"cotam: error: standard input: the end of the file is missing")
 
 
 def test_wrong_data_in_a_pipe() -> None:

@@ -312,9 +312,7 @@ def test_a_mask_stays_beside_its_image(tmp_path: Path, mask: str, first: bool) -
     assert found == {"0.cotam": CODED[0], mask: PHOTOS[1], "0.json": b"{}"}
     assert row.failed == []
     (note,) = row.notes
-    assert note["note"].startswith(
-        f"1 images stay as they are, such as {mask}: they may be masks or other views"
-    )
+    assert note["note"].startswith(f"1 image stays as it is, {mask}: it may be a mask or another view")
 
 
 def test_masks_stay_where_no_image_has_a_plain_name(tmp_path: Path) -> None:
@@ -343,7 +341,7 @@ def test_members_to_convert_can_be_named(tmp_path: Path) -> None:
 def test_a_name_of_members_that_no_image_has_is_noted(tmp_path: Path) -> None:
     row, found = tar_row(tmp_path, {"0.jpg": PHOTOS[0]}, members=("jpeg",))
     assert (row.images, list(found)) == (0, ["0.jpg"])
-    assert row.notes[0]["note"] == "none of 1 images, such as 0.jpg, is among --members jpeg"
+    assert row.notes[0]["note"] == "its only image, 0.jpg, is not among --members jpeg"
 
 
 def test_strict_asks_which_members_are_meant(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def test_a_cut_sequence_gives_all_whole_frames_and_then_an_error() -> None:
             whole = [e for e in entries if e.start + e.size <= at]
             found, error = until_error(CODED[:at])
             assert isinstance(error, TruncatedError)
-            assert f"{len(whole)} whole frames are there" in str(error)
+            frames = "1 whole frame is" if len(whole) == 1 else f"{len(whole)} whole frames are"
+            assert f"{frames} there" in str(error)
             assert len(found) == len(whole)
             for pixels, (_, expected) in zip(found, PICTURES, strict=False):
                 assert np.array_equal(pixels, expected)

@@ -62,3 +62,23 @@ def test_damage_before_the_cut_is_noted_too(codec: str) -> None:
     notes = seen(bytes(data[: len(data) * 9 // 10]))[1]
     assert notes[0].startswith("the file is cut: ")
     assert any("damaged" in note for note in notes[1:])
+
+
+class Pipe(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("missing", [1, 100, 187])
+def test_a_cut_broadcast_from_a_pipe_says_so(missing: int) -> None:
+    data = made("h264", "mpegts")
+    start = len(data) // 2 // 188 * 188
+    notes: list[str] = []
+    with closing(Clip(Pipe(data[: start + 188 - missing]), "clip")) as opened:
+        list(read_clip(opened, note=notes.append))
+    assert notes == seen(data[: start + 188 - missing])[1]
+    bytes_are = "1 byte is" if missing == 1 else f"{missing} bytes are"
+    assert notes == [f"the file is cut: at least {bytes_are} missing at its end"]
+    with closing(Clip(Pipe(data), "clip")) as opened:
+        list(read_clip(opened, note=notes.append))
+    assert len(notes) == 1

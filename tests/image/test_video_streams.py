@@ -375,3 +375,9 @@ def test_frames_of_animations_that_state_no_duration(form: str) -> None:
         frames[0].save(file, form, save_all=True, append_images=frames[1:], duration=durations)
         with closing(Animation(file.getvalue(), form)) as opened:
             assert [seconds for seconds, _ in opened.frames()] == pytest.approx(expected, abs=0.002)
+
+
+def test_one_frame_that_is_left_out_is_singular() -> None:
+    damage = Damage()
+    damage.spoils(0.0, key=True, corrupt=True)
+    assert damage.notes == ["damaged at 0.0 s: 1 frame is left out"]

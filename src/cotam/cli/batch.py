@@ -87,7 +87,7 @@ def batch(
     file. DST is a folder that gets the same layout, with images converted. Other columns and members stay as
     they are; files of other kinds are left out.
 
-    Run again, the command converts what is missing. DST/manifest.jsonl lists finished files,
+    Run again, the command converts what is missing or has changed. DST/manifest.jsonl lists finished files,
     DST/failures.jsonl failures, DST/notes.jsonl what was repaired, left out in part or grew. Outputs do not
     depend on the number of processes.
     """
@@ -132,6 +132,11 @@ def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[
         screen.row(asdict(row))
     if todo < len(contents.units):
         screen.note(f"done before: {len(contents.units) - todo} of {counted(len(contents.units), 'file')}")
+    if changed := contents.changed:
+        screen.note(
+            f"converted again: {counted(len(changed), 'file')} with another size or time than when converted "
+            f"before, such as {changed[0]}"
+        )
     with screen.progress(todo) as advance:
 
         def finished(row: Row) -> None:

@@ -105,8 +105,8 @@ class _Decoding:
             options = {"view": self.view, "size_limit": self.size_limit}
             video.decode(file, source, target, self.form or "png", options, report, overwrite=self.overwrite)
             return
-        form = form_of(target, self.form)
         files.check_output(target, files.identities([source]), overwrite=self.overwrite)
+        form = form_of(target, self.form)
         data = files.read_checked(file, HEADER_BYTES, read_header)
         decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)
         image = save_image(decoded, form)
@@ -132,7 +132,7 @@ def form_of(target: str, given: str | None) -> str:
     """Return the format of an output: ``given``, or by its suffix, or PNG for a pipe or device."""
     suffix = os.path.splitext(target)[1][1:].lower()
     named = {"jpeg": "jpg", "tif": "tiff"}.get(suffix, suffix)
-    if given and named in FORMS and named != given:
+    if given and named in (*FORMS, "cotam") and named != given:
         raise suffix_conflict(target, given)
     if given or named in FORMS:
         return given or named

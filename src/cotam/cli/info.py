@@ -16,7 +16,7 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen, align_columns, counted, show
+from cotam.screen import Screen, align_columns, counted, show, shown_name
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -66,7 +66,7 @@ def info(
                 row, text = _describe_image(len(data), pixels, names, quality)
             report.fields = row
         if text and not as_json:
-            show(f"{click.format_filename(source)}\n{text}")
+            show(f"{click.format_filename(shown_name(source))}\n{text}")
     screen.end()
 
 

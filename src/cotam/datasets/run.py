@@ -1,8 +1,9 @@
 """Convert a data set: plan the work, skip what is done, and keep a manifest.
 
 The first line of ``manifest.jsonl`` in the target folder has the settings of the outputs; then comes a line
-for each finished output. Lines are added as outputs are finished, so that a killed run can be resumed, and
-sorted at the end, so that runs with the same outputs have the same manifest.
+for each finished output, with size and modification time of its source. Lines are added as outputs are
+finished, so that a killed run can be resumed, and sorted at the end, so that runs with the same outputs have
+the same manifest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -41,11 +42,18 @@ Engine = Callable[[UnitConverter, Sequence[Unit]], Generator[Row]]
 """Converts units in any order, and yields the row of each when it is done. When closed, it writes no more."""
 
 
+Stamp = tuple[int, int]
+"""Size in bytes and modification time in seconds of a source: whole seconds, which most copies keep."""
+
+
 @dataclass
 class Contents:
     """The contents of a data set."""
 
     units: list[Unit] = field(default_factory=list)  # files to convert, by name
+    stamps: dict[str, Stamp] = field(default_factory=dict)  # of their sources, by name
+    # sources of units whose output was made from a file with another stamp
+    changed: list[str] = field(default_factory=list)
     # rows of files and folders that cannot be read, or whose output has another source
     refused: list[Row] = field(default_factory=list)
     # name → kind of entries that are not read: pipes, sockets, devices, broken links, and links to folders
@@ -88,12 +96,12 @@ def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
     for source in [name] if name else sorted(_below(work.source, work.target, found)):
         output = output_of(source, work.conversion)
         try:
-            special = _special(os.path.join(work.source, source))
+            stamp = _stamp(os.path.join(work.source, source))
         except OSError as error:
             found.refuse(source, f"{source}: {error.strerror}")
             continue
-        if special:
-            found.special[source] = special
+        if isinstance(stamp, str):
+            found.special[source] = stamp
         elif output is None:
             if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
                 found.other[_kind(source)] += 1
@@ -102,6 +110,7 @@ def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
         else:
             taken[output] = source
             found.units.append(Unit(source, output))
+            found.stamps[source] = stamp
     if not found.units and found.refused:
         raise InputError(found.refused[0].failed[0]["error"])
     if not found.units:
@@ -118,21 +127,23 @@ def _kind(name: str) -> str:
     return "._*" if is_apple_double(name) else os.path.splitext(name)[1].lower() or "without suffix"
 
 
-def _special(path: str) -> str | None:
-    """Return the kind of an entry that is not a regular file, following links; None for a file.
+def _stamp(path: str) -> Stamp | str:
+    """Return the stamp of a regular file, following links, and the kind of any other entry.
 
     Raises OSError if it cannot be read.
     """
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except FileNotFoundError:
-        return "a broken link" if os.path.islink(path) else None
+        return "a broken link" if os.path.islink(path) else (0, 0)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         return f"not readable ({error.strerror})"
-    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFREG: None}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    if stat.S_ISREG(found.st_mode):
+        return found.st_size, int(found.st_mtime)
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(found.st_mode), "a device")
 
 
 def _below(folder: str, left_out: str, found: Contents) -> Iterator[str]:
@@ -158,6 +169,10 @@ def _below(folder: str, left_out: str, found: Contents) -> Iterator[str]:
                 found.special[name_of(path)] = "a link to a folder"
         for name in names:
             yield name_of(os.path.join(where, name))
+
+
+_ROW = tuple(each.name for each in fields(Row))
+_STAMP = ("size", "modified")
 
 
 class _Manifest:
@@ -189,15 +204,27 @@ class _Manifest:
             raise InputError(
                 f"{self._folder}: outputs there were made with {what}: give another folder, or --overwrite"
             )
-        known = {field.name for field in fields(Row)}
+        known = {*_ROW, *_STAMP}
         for row in map(_parse, lines):
             if row and row.keys() == known and os.path.exists(os.path.join(self._folder, row["output"])):
                 self.rows[row["source"]] = row
 
-    def add(self, row: Row) -> None:
+    def done(self, stamps: dict[str, Stamp]) -> dict[str, Row]:
+        """Return the rows of outputs that were made from sources with these stamps."""
+        return {
+            source: Row(**{name: row[name] for name in _ROW})
+            for source, row in self.rows.items()
+            if stamps.get(source) == tuple(row[name] for name in _STAMP)
+        }
+
+    def add(self, row: Row, stamp: Stamp) -> None:
+        """Add a finished output. If there is none, remove what was made from an earlier source."""
         if row.output is not None:
-            self.rows[row.source] = asdict(row)
+            self.rows[row.source] = asdict(row) | dict(zip(_STAMP, stamp, strict=True))
             self._log.write(_line(self.rows[row.source]))
+        elif before := self.rows.pop(row.source, None):
+            with suppress(FileNotFoundError):
+                os.remove(os.path.join(self._folder, before["output"]))
 
     def close(self) -> None:
         self._log.close()
@@ -229,7 +256,7 @@ def run(
     overwrite: bool = False,
     watch: Watch = lambda contents, todo: nullcontext(lambda row: None),
 ) -> Outcome:
-    """Convert what is not converted yet, or with ``overwrite`` everything; ``name`` is the only file.
+    """Convert what is new or has changed, or with ``overwrite`` everything; ``name`` is the only file.
 
     Raises as `find_contents`, and without ``overwrite`` InputError if existing outputs have other settings,
     or if files that no run has written would be replaced.
@@ -268,14 +295,15 @@ def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, ove
     files.remove_temporaries(work.target)
     settings = work.conversion.settings() | {"column": work.column, "members": list(work.members)}
     manifest = _Manifest(work.target, settings, overwrite=overwrite)
-    wanted = {unit.source for unit in found.units}
-    rows = [*found.refused, *(Row(**row) for source, row in manifest.rows.items() if source in wanted)]
-    todo = [unit for unit in found.units if unit.source not in manifest.rows]
+    before = manifest.done(found.stamps)
+    rows = [*found.refused, *before.values()]
+    todo = [unit for unit in found.units if unit.source not in before]
+    found.changed = [unit.source for unit in todo if unit.source in manifest.rows]
     started, done = time.perf_counter(), list[Row]()
     try:
         with watch(found, len(todo)) as finished, closing(engine(work, todo)) as rows_done:
             for row in rows_done:
-                manifest.add(row)
+                manifest.add(row, found.stamps[row.source])
                 done.append(row)
                 finished(row)
     finally:

@@ -172,13 +172,15 @@ class UnitConverter:
         kept = [name for name in images if name not in chosen]
         text = ""
         if kept and not self.members:
-            text = (
-                f"{len(kept)} images stay as they are, such as {kept[0]}: they may be masks or other views; "
-                "--members names those to convert"
-            )
+            text = f"{len(kept)} images stay as they are, such as {kept[0]}: they may be masks or other views"
+            if len(kept) == 1:
+                text = f"1 image stays as it is, {kept[0]}: it may be a mask or another view"
+            text += "; --members names those to convert"
         elif kept and not chosen:
             members = ",".join(self.members)
             text = f"none of {len(kept)} images, such as {kept[0]}, is among --members {members}"
+            if len(kept) == 1:
+                text = f"its only image, {kept[0]}, is not among --members {members}"
         if text and self.strict:
             raise InputError(text)
         if text:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 from cotam.errors import DamagedError, FormatError, InputError, LimitError, NotCotamError, TruncatedError
@@ -138,8 +139,13 @@ def require_bytes(data: Any) -> bytes:
 
 
 def check_size(width: int, height: int, limit: int | None = None) -> None:
-    """Raise LimitError if an image has more than ``limit`` pixels; None is `MAX_PIXELS`."""
+    """Raise LimitError if an image has more than ``limit`` pixels; None is `MAX_PIXELS`.
+
+    Raises InputError if ``limit`` is not a number.
+    """
     limit = MAX_PIXELS if limit is None else limit
+    if isinstance(limit, bool) or not isinstance(limit, Real):
+        raise InputError(f"size_limit must be a number of pixels, got {limit!r}")
     if width * height > limit:
         raise LimitError(f"the image has {width}×{height} pixels, more than the limit of {limit / 1e6:g} MP")
 

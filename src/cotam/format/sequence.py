@@ -196,7 +196,8 @@ class SequenceReader:
         while missing:
             part = self._source.read(min(missing, 1 << 20))
             if not part:
-                raise TruncatedError(f"the sequence ends {where}: {self.count} whole frames are there")
+                whole = "1 whole frame is" if self.count == 1 else f"{self.count} whole frames are"
+                raise TruncatedError(f"the sequence ends {where}: {whole} there")
             parts.append(part)
             missing -= len(part)
         self._read += count

@@ -12,6 +12,7 @@ from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.format.header import MAGIC
 from cotam.gateway import log
 from cotam.gateway.exchange import Conversion
+from cotam.gateway.json_body import Where
 from cotam.gateway.media import COTAM, Media, format_of, head_of, is_cotam, video_format
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.refusal import RefusedError
@@ -47,6 +48,8 @@ class Job:
 
     options: RequestOptions = field(default_factory=RequestOptions)  # options of the client
     model: str | None = None  # model that the request names
+    # place in the body → model, of the requests of a batch that names none itself
+    models: Mapping[Where, str] = field(default_factory=dict)
     rest: int = 0  # bytes of the body without its media
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected
@@ -57,6 +60,15 @@ class Job:
     token_counts: list[int | None] = field(
         default_factory=list
     )  # visual tokens of images, if the model is known
+
+    def request_of(self, part: Part) -> Where:
+        """Return the place of the request in a batch that a part belongs to; () is the whole body."""
+        beginnings = (part.place[:length] for length in range(len(part.place), 0, -1))
+        return next((where for where in beginnings if where in self.models), ())
+
+    def model_of(self, request: Where) -> str | None:
+        """Return the model that a request names, given its place."""
+        return self.models.get(request, self.model)
 
     @property
     def tokens(self) -> int | None:

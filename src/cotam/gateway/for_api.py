@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, cast
 
 from cotam.errors import InputError
@@ -19,6 +20,7 @@ from cotam.gateway.converter import (
     log_passing,
     media_in,
 )
+from cotam.gateway.json_body import Where
 from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError, refusing
@@ -43,7 +45,7 @@ _NO_LIMIT = 1 << 60
 """Bytes."""
 
 _HELD = 8
-"""Images of one request whose pixels are held while rungs are tried."""
+"""Images of one body whose pixels are held while rungs are tried."""
 
 
 class ForApi:
@@ -80,19 +82,33 @@ class ForApi:
         self.outlines = Outlines(size_limit)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
-        request = _Request(self, count_images(parts), job)
-        others = job.rest + sum(len(part.text) for part in parts if not request.add(part))
-        room = quantised_room(request.request_bytes, others)
-        turns = [_turn(image.part) for image in request.images]
-        chosen = plan(turns, request.size, len(RUNGS), room)
+        images: list[tuple[_Request, _Image]] = []
+        held: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
+        others, most = job.rest, self.request_bytes
+        for place, group in groupby(parts, job.request_of):
+            found = list(group)
+            request = _Request(self, count_images(found), job, place, held)
+            others += sum(len(part.text) for part in found if not request.add(part))
+            images += ((request, image) for image in request.images)
+            most = min(most, request.request_bytes)
+
+        def size(number: int, rung: int) -> int:
+            request, image = images[number]
+            return request.size(image, rung)
+
+        room = quantised_room(most, others)
+        chosen = plan([_turn(image.part) for _, image in images], size, len(RUNGS), room)
         if chosen is None:
-            least = sum(request.size(number, len(RUNGS) - 1) for number in range(len(turns)))
+            least = sum(size(number, len(RUNGS) - 1) for number in range(len(images)))
             raise RefusedError(
-                f"{len(turns)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
-                f"{request.request_bytes:,} of a request: send fewer images, or raise --max-request-bytes",
+                f"{len(images)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
+                f"{most:,} of a request: send fewer images, or raise --max-request-bytes",
                 413,
             )
-        return request.changes(chosen)
+        changes: dict[Part, Media] = {}
+        for (request, image), rung in zip(images, chosen, strict=True):
+            changes |= request.change(image, rung)
+        return changes
 
 
 @dataclass
@@ -111,21 +127,25 @@ class _Image:
 
 
 class _Request:
-    """The images of one request, and the limits of its API. Images are encoded when their size is needed."""
+    """The images of a request, alone or in a batch, and the limits of its API.
 
-    def __init__(self, converter: ForApi, count: int, job: Job) -> None:
+    Images are encoded when their size is needed.
+    """
+
+    def __init__(self, converter: ForApi, count: int, job: Job, place: Where, held: Cache[Pixels]) -> None:
         options = job.options.over(converter.options)
         self._converter, self._job, self._count = converter, job, count
-        self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model)
+        self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model_of(place))
         self._limits = self._model.limits if self._model else Limits()
         self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
         self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
         self.file_bytes = min(self._limits.file_bytes or _NO_LIMIT, converter.image_bytes)
-        self.request_bytes = min(self._limits.request_bytes or _NO_LIMIT, converter.request_bytes)
+        most = None if place else self._limits.request_bytes  # a batch may be larger
+        self.request_bytes = min(most or _NO_LIMIT, converter.request_bytes)
         # An image of at most so many characters stays as it is at any rung, if it fits.
         self._small = min(max(self.request_bytes // 1000, 2048), 20_000)
         self.images: list[_Image] = []
-        self._pixels: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
+        self._pixels = held
 
     def add(self, part: Part) -> bool:
         """Add the image of a part. Returns False for a part that stays as it is."""
@@ -171,26 +191,24 @@ class _Request:
             width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
 
-    def size(self, number: int, rung: int) -> int:
+    def size(self, image: _Image, rung: int) -> int:
         """Return the length of an image in the request at a rung, in characters."""
-        image = self.images[number]
         chosen, size = self._best(image, rung)
         return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
 
-    def changes(self, rungs: Sequence[int]) -> dict[Part, Media]:
-        """Return the media that change at these rungs, wrong media types included."""
-        changes: dict[Part, Media] = {}
-        for image, rung in zip(self.images, rungs, strict=True):
-            chosen, size = self._best(image, rung)
-            result, cached = image.kind, False
-            if chosen != BEST:
-                with refusing(image.part.name):
-                    changes[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
-                result, cached = self.form, image.cached
-            elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
-                changes[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-            self._job.record(image.kind, result, len(image.data), size, cached=cached)
-        return changes
+    def change(self, image: _Image, rung: int) -> dict[Part, Media]:
+        """Return the media of an image at a rung, also if only its media type is wrong; {} if it stays."""
+        chosen, size = self._best(image, rung)
+        change: dict[Part, Media] = {}
+        result, cached = image.kind, False
+        if chosen != BEST:
+            with refusing(image.part.name):
+                change[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
+            result, cached = self.form, image.cached
+        elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
+            change[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
+        self._job.record(image.kind, result, len(image.data), size, cached=cached)
+        return change
 
     def _best(self, image: _Image, rung: int) -> tuple[int, int]:
         """Return the rung that an image takes, the given or a later one, and the bytes of its file."""

@@ -22,7 +22,6 @@ __all__ = [
     "Where",
     "find_string",
     "format_place",
-    "model_of",
     "parse_json",
     "to_json",
 ]
@@ -146,9 +145,3 @@ def find_string(value: Any, is_wanted: Callable[[str], bool]) -> Where | None:
             levels.pop()
             del where[-1:]
     return None
-
-
-def model_of(body: Any) -> str | None:
-    """Return the model that the body of a request names."""
-    model = body.get("model") if isinstance(body, dict) else None
-    return model if isinstance(model, str) else None

@@ -17,7 +17,7 @@ from cotam.gateway.json_body import Base64, Where, format_place
 from cotam.gateway.media import Media, decode_base64, head_of, is_data_url, read_data_url
 from cotam.gateway.refusal import RefusedError
 
-__all__ = ["Frames", "Part", "check_clear", "parts", "replace_media"]
+__all__ = ["Frames", "Part", "check_clear", "models_of", "parts", "replace_media"]
 
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
@@ -167,6 +167,12 @@ def parts(body: Any) -> list[Part]:
         if level in readers and len(where) <= MAX_DEPTH
         for part in readers[level](value, where, detail)
     ]
+
+
+def models_of(body: Any) -> dict[Where, str]:
+    """Return place → model of the request in a body, and of requests within it, such as those of a batch."""
+    found = ((where, value.get("model")) for where, level, value in _objects(body) if level == "request")
+    return {where: model for where, model in found if isinstance(model, str)}
 
 
 def check_clear(body: Any) -> None:

@@ -22,8 +22,8 @@ from cotam.gateway.access_tokens import Tokens
 from cotam.gateway.bodies import Bodies, Check, in_thread
 from cotam.gateway.converter import Converter, Job, check_count, count_images, has_cotam, is_cotam_text
 from cotam.gateway.exchange import Exchange, exchange_of
-from cotam.gateway.json_body import StreamedBody, find_string, format_place, model_of, parse_json, to_json
-from cotam.gateway.parts import Part, check_clear, parts, replace_media
+from cotam.gateway.json_body import StreamedBody, find_string, format_place, parse_json, to_json
+from cotam.gateway.parts import Part, check_clear, models_of, parts, replace_media
 from cotam.gateway.paths import UPLOADS, api_of, escape, model_in
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.request_options import options_in_headers
@@ -166,7 +166,9 @@ class Relay:
         found = parts(value)
         check_count(count_images(found), self.max_images)
         job.options = options
-        job.model = model_of(value) or model_in(scope["path"])
+        models = models_of(value)
+        job.model = models.get(()) or model_in(scope["path"])
+        job.models = {} if job.model else models
         job.rest = len(body) - sum(len(part.text) for part in found)
         return _Request(body, value, found, repeated.is_set(), job)
 

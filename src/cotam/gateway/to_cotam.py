@@ -21,6 +21,7 @@ from cotam.gateway.patch_format import is_patch
 from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions, model_for, name_with_detail
 from cotam.gateway.store import digest_of
+from cotam.image.models import Model
 from cotam.image.read import Pixels
 
 __all__ = ["ToCotam"]
@@ -116,21 +117,25 @@ class ToCotam:
 
 
 class _Request:
-    """The model of one request, and its images that are converted so far."""
+    """The options of one request, and its images that are converted so far."""
 
     def __init__(self, job: Job, options: RequestOptions) -> None:
         self.job = job
-        self.options, self._model = options, model_for(options.fit, job.model)
+        self.options = options
         self.changes: dict[Part, Media] = {}
         self.earlier: list[Source] = []
 
     def options_for(self, part: Part) -> RequestOptions:
         """Return the options for the media of a part, with the name of the model that sees it."""
-        fit = name_with_detail(self._model, part.detail) if self._model else None
+        model = self._model_for(part)
+        fit = name_with_detail(model, part.detail) if model else None
         return replace(self.options, fit=fit)
 
     def count(self, width: int, height: int, part: Part) -> None:
         """Count the visual tokens of an image."""
-        if self._model:
-            size = self._model.size_for(width, height, part.detail)
-            self.job.token_counts.append(self._model.tokens(*size, part.detail))
+        if model := self._model_for(part):
+            size = model.size_for(width, height, part.detail)
+            self.job.token_counts.append(model.tokens(*size, part.detail))
+
+    def _model_for(self, part: Part) -> Model | None:
+        return model_for(self.options.fit, self.job.model_of(self.job.request_of(part)))

@@ -27,6 +27,7 @@ from cotam.image.open import (
     opened_image,
 )
 from cotam.image.read import Pixels, read_image
+from cotam.image.timeline import frames_are
 from cotam.image.video import Clip
 
 __all__ = ["Animation", "open_clip"]
@@ -156,7 +157,7 @@ class Animation:
             if number < stated:
                 notes.append(f"the file ends after {number} of {stated} frames")
             if image.format == "WEBP" and (lost := _animated_chunks(data) - number) > 0:
-                notes.append(f"{lost} frames are missing: their chunks are damaged")
+                notes.append(f"{frames_are(lost)} missing, with damaged chunks")
             if image.format == "GIF" and _lacks_trailer(image):
                 notes.append(f"the end of the file is missing after frame {number - 1}")
         except READER_ERRORS as error:

@@ -7,13 +7,14 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-__all__ = ["CUT", "container_notes", "is_live"]
+__all__ = ["CUT", "Pipe", "container_notes", "is_live"]
 
 CUT = "the file is cut"
 """Beginning of the note on a file whose end is missing."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _HEAD = 384
+_LONGEST_PACKET = 192  # of MPEG-TS
 _TO_THE_END = 1 << 62
 _MXF = b"\x06\x0e\x2b\x34"
 _MXF_HEADER = _MXF + bytes.fromhex("020501010d0102010102")
@@ -46,8 +47,38 @@ def container_notes(file: BinaryIO) -> list[str]:
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
     elif size < end < _TO_THE_END:
-        notes.append(f"{CUT}: at least {end - size} bytes are missing at its end")
+        notes.append(_cut(end - size))
     return notes
+
+
+class Pipe:
+    """A stream that is read once, for which `notes` tells at its end whether MPEG-TS was cut."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._head = self._tail = b""
+        self._size = 0
+
+    def read(self, count: int) -> bytes:
+        data = self._file.read(count)
+        self._size += len(data)
+        if len(self._head) < _HEAD:
+            self._head = (self._head + data)[:_HEAD]
+        self._tail = (self._tail + data)[-_LONGEST_PACKET:]
+        return data
+
+    @property
+    def notes(self) -> list[str]:
+        length = _ts_packet(self._head)
+        cut = self._size % length if length else 0
+        sync = length - 188  # within the packet
+        if cut <= sync or self._tail[len(self._tail) - cut + sync] != 0x47:
+            return []
+        return [_cut(length - cut)]
+
+
+def _cut(missing: int) -> str:
+    return f"{CUT}: at least {'1 byte is' if missing == 1 else f'{missing} bytes are'} missing at its end"
 
 
 def _count_clips(file: BinaryIO, size: int, step: _Step) -> tuple[int, int]:

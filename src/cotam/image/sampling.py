@@ -83,9 +83,8 @@ def sample_frames(
         count += 1
         if count == max_frames:
             if not length and following is not None:
-                note(
-                    f"the first {max_frames} frames are taken, up to {seconds:.1f} s: the length is not known"
-                )
+                first = "the first frame is" if max_frames == 1 else f"the first {max_frames} frames are"
+                note(f"{first} taken, up to {seconds:.1f} s: the length is not known")
             return
 
 

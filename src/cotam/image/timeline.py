@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-__all__ = ["Damage", "Timeline"]
+__all__ = ["Damage", "Timeline", "frames_are"]
 
 _DEFAULT_RATE = 25.0  # frames a second
 _LATE = 1.0  # seconds that a frame may come late without a restart of time
@@ -140,10 +140,15 @@ class Damage:
         """What is missing, one line each."""
         if not self._times:
             return []
-        text = f"damaged at {_list_times(self._times)} s: {self._left_out + self.errors} frames are left out"
+        text = f"damaged at {_list_times(self._times)} s: {frames_are(self._left_out + self.errors)} left out"
         if self._traces:
             text += f", those from {self._traces[0]:.1f} s on may show traces of it"
         return [text + (", and what comes after it" if self.cut else "")]
+
+
+def frames_are(count: int) -> str:
+    """Format a number of frames as the beginning of a sentence: "1 frame is", "2 frames are"."""
+    return "1 frame is" if count == 1 else f"{count} frames are"
 
 
 def _list_times(times: list[float]) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import CUT, container_notes, is_live
+from cotam.image.containers import CUT, Pipe, container_notes, is_live
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
-from cotam.image.timeline import Damage, Timeline
+from cotam.image.timeline import Damage, Timeline, frames_are
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,6 +71,7 @@ class Clip:
     ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
+        self._pipe = None if self._can_be_read_twice() or isinstance(source, str) else Pipe(source)
         self._damage = Damage()
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
@@ -78,7 +79,7 @@ class Clip:
         self._open()
 
     def _open(self) -> None:
-        av, source, options = import_av(), self._source, {}
+        av, source, options = import_av(), self._pipe or self._source, {}
         form = "v4l2" if self._name.startswith("/dev/video") and sys.platform == "linux" else None
         if form:
             options = {"container_options": {"fflags": "nobuffer"}}
@@ -209,6 +210,7 @@ class Clip:
             raise self._error(damage.error) from damage.error
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
+        self._container_notes += self._pipe.notes if self._pipe else []
         self._own_notes += self._missing(count)
 
     def _holds_images(self) -> bool:
@@ -242,14 +244,15 @@ class Clip:
         if stated > damage.packets:
             missing = stated - damage.packets + (len(self._ahead) if only_at_end else 0)
             self._container_notes = [note for note in self._container_notes if not note.startswith(CUT)]
-            yield f"{CUT}: {missing} of {stated} frames are missing at its end"
+            are = "is" if missing == 1 else "are"
+            yield f"{CUT}: {missing} of {stated} frames {are} missing at its end"
         if is_cut and only_at_end:
             self._damage = Damage()  # it was in the last packets, which the cut explains
             return
         lost = damage.packets - damage.discarded - damage.decoded - damage.errors
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
-            yield f"{lost} frames are missing: their data are damaged, or refer to frames that are not there"
+            yield f"{frames_are(lost)} missing: damaged, or predicted from frames that are not there"
         if self._container_notes or stated > damage.packets:
             return  # what is missing is said
         # The length of a file with several streams may be that of the sound.
