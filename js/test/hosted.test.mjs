@@ -51,6 +51,23 @@ test("a JPEG that is shrunk for the API does not grow", async () => {
   assert.ok(sentFile().length <= large.length);
 });
 
+test("the first frame of an animation, and a still GIF or WebP as it is", async () => {
+  const client = openai({ fetch: hostedFetch() });
+  const frames = [0, 90].map((hue) => sharp(small).modulate({ hue }).png().toBuffer());
+  const join = { join: { animated: true } };
+  for (const type of ["gif", "webp"]) {
+    const still = await sharp(small)[type]().toBuffer();
+    const animated = await sharp(await Promise.all(frames), join)[type]().toBuffer();
+    assert.equal((await sharp(animated).metadata()).pages, 2);
+    for (const file of [still, animated]) {
+      await client.chat.completions.create({ ...turn(url(type, file)), model: "gpt-4o" });
+      assert.equal((await pixels()).format, file === still ? type : "jpeg");
+      if (file === still) assert.deepEqual(sentFile(), still);
+      assert.ok((await difference(sentFile(), await frames[0])) < 8);
+    }
+  }
+});
+
 test("formats that an API lacks, wrong types, orientation, and limits of bytes", { timeout: 300_000 }, async () => {
   const client = openai({ fetch: hostedFetch({ quality: 0.8 }) });
   const ask = async (name, type, file) => {

@@ -3,6 +3,7 @@
 import { InputError, MissingCodecError } from "../errors.js";
 import { orientationOf, uprightBitmap } from "../image/orientation.js";
 import type { RawImage } from "../image/pixels.js";
+import { isAnimated } from "./animation.js";
 import { jpegTraits, withEnd, withOtherEnd } from "./jpeg.js";
 
 /** Formats that a canvas and sharp write. */
@@ -19,7 +20,7 @@ export interface Codec {
 /** What is known of a file without its pixels. */
 export interface FileKind {
   readonly format: string;
-  /** Whether all readers show it as it is stored: upright, and a JPEG neither in CMYK nor without its end marker. */
+  /** Whether all readers show it as it is stored: still, upright, and a JPEG neither in CMYK nor without its end. */
   readonly isAsShown: boolean;
 }
 
@@ -27,7 +28,8 @@ export function kindOf(file: Uint8Array): FileKind | undefined {
   const format = formatOf(file);
   if (!format) return undefined;
   const { isCmyk, hasEnd } = format === "jpeg" ? jpegTraits(file) : { isCmyk: false, hasEnd: true };
-  return { format, isAsShown: orientationOf(file) === 1 && !isCmyk && hasEnd };
+  const isAsShown = orientationOf(file) === 1 && !isCmyk && hasEnd && !isAnimated(file, format);
+  return { format, isAsShown };
 }
 
 function formatOf(file: Uint8Array): string | undefined {
