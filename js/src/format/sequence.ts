@@ -44,7 +44,8 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
   let ticks = 0;
   let at = header.payloadStart;
   const need = (end: number, where: string): void => {
-    if (data.length < end) throw new TruncatedError(`the sequence ends ${where}: ${count} whole frames are there`);
+    const whole = count === 1 ? "1 whole frame is" : `${count} whole frames are`;
+    if (data.length < end) throw new TruncatedError(`the sequence ends ${where}: ${whole} there`);
   };
   const number = (start: number): [number, number] => {
     for (let end = start; end < start + 5; end++) {
