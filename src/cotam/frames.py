@@ -123,8 +123,8 @@ def encode_frames(
 
 def _sorted_seconds(key_at: Iterable[float]) -> list[float]:
     """Sort ``key_at``. Raises InputError if it does not hold numbers."""
-    found = list(key_at) if isinstance(key_at, Iterable) else [None]
-    if not all(isinstance(seconds, Real) for seconds in found):
+    found = list(key_at) if isinstance(key_at, Iterable) else None
+    if found is None or not all(isinstance(seconds, Real) for seconds in found):
         raise InputError(f"key_at must be numbers of seconds, got {key_at!r}")
     return sorted(found)
 

@@ -2,8 +2,7 @@
 
 The first line of ``manifest.jsonl`` in the target folder has the settings of the outputs; then comes a line
 for each finished output, with size and modification time of its source. Lines are added as outputs are
-finished, so that a killed run can be resumed, and sorted at the end, so that runs with the same outputs have
-the same manifest.
+finished, so that a killed run can be resumed, and sorted at the end, so that their order is always the same.
 """
 
 from __future__ import annotations
@@ -135,7 +134,9 @@ def _stamp(path: str) -> Stamp | str:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return "a broken link" if os.path.islink(path) else (0, 0)
+        return (
+            "a broken link" if os.path.islink(path) else (0, 0)
+        )  # its conversion reports that it is missing
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

@@ -163,9 +163,8 @@ class Detector(_Poller):
                 with suppress(RefusedError):
                     status, headers, body = await self._answer()
                     name = _name(headers, body)
-                    self._answered = (
-                        status < 500 or name is not None
-                    )  # else a proxy before a server that starts
+                    # An unnamed error may be that of a proxy whose server is still starting.
+                    self._answered = status < 500 or name is not None
                     self._recognise(name)
         return self.server.formats if self.server else None
 
