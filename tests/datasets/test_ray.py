@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_costs_nothing(ray: Any, tmp_path: Path) -> None
 
     run(work("killed", deadly), engine)
     assert (tmp_path / "happened").exists()
-    run(work("serial", Encoding()), lambda work, units: map(work, units))
+    run(work("serial", Encoding()), lambda work, units: (work(unit) for unit in units))
     assert contents(tmp_path / "killed") == contents(tmp_path / "serial")
 
 
