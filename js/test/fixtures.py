@@ -95,7 +95,7 @@ def damage(data: bytes) -> list[dict[str, object]]:
     heads = {entry.start + offset for entry in entries[:2] for offset in range(14)}
     index = range(entries[-1].start + entries[-1].size, len(data))
     found = []
-    for at in sorted({*heads, *index}):
+    for at in sorted({*range(entries[0].start), *heads, *index}):
         changed = data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
         errors = []
         for one in (data[:at], changed):

@@ -81,7 +81,7 @@ def test_a_cut_index_is_an_error_after_all_frames() -> None:
 
 def test_cut_within_the_header() -> None:
     for at in range(read_index(CODED).entries[0].start):
-        with pytest.raises(TruncatedError, match="ends within its header"):
+        with pytest.raises(TruncatedError, match=r"ends within its (header|width|height)|is empty"):
             list(cotam.decode_frames(CODED[:at]))
 
 

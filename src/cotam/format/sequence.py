@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from cotam.errors import DamagedError, FormatError, InputError, TruncatedError
-from cotam.format.header import MAGIC, Header, Kind, check16, read_header, read_kind
+from cotam.format.header import MAGIC, Header, Kind, check16, read_header
 from cotam.format.varint import read_varint, varint
 
 __all__ = ["TICKS", "CodedFrame", "Index", "IndexEntry", "SequenceReader", "SequenceWriter", "read_index"]
@@ -133,13 +133,11 @@ class SequenceReader:
     """
 
     def __init__(self, source: BinaryIO) -> None:
-        self._source, self._read, self._index, self.count = source, 0, _IndexWriter(), 0
-        data = self._take(len(MAGIC) + 4, "within its header")
-        if read_kind(data) is not Kind.SEQUENCE:
+        self._source, self._index, self.count = source, _IndexWriter(), 0
+        self.header, self.header_size = self._take_header()
+        self._read = self.header_size
+        if self.header.kind is not Kind.SEQUENCE:
             raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
-        data, _ = self._take_two_numbers(data, "within its header")
-        self.header = read_header(data + self._take(2, "within its header"))
-        self.header_size = self._read
 
     def frames(self) -> Iterator[tuple[int, bytes, CodedFrame]]:
         """Yield ticks, checksummed fields and chunk of each frame as soon as its bytes have arrived.
@@ -175,6 +173,18 @@ class SequenceReader:
             if frame.key != entry.key or self._read - start != entry.size:
                 raise DamagedError("the index at the end does not fit the frames before it")
             yield entry.ticks, self.header.fields() + varint(gap), frame
+
+    def _take_header(self) -> tuple[Header, int]:
+        """Read the header and its size, a byte at a time: only the header itself says where it ends."""
+        data = b""
+        while True:
+            try:
+                return read_header(data), len(data)
+            except TruncatedError:
+                byte = self._source.read(1)
+                if not byte:
+                    raise
+                data += byte
 
     def _take_frame(self, tag: int) -> tuple[int, CodedFrame]:
         """Read the chunk of a frame after its first byte; return its time gap and contents."""
