@@ -68,14 +68,19 @@ export async function defaultCodec(): Promise<Codec> {
   }
 }
 
+/** Decode a file, completed if it is a JPEG without its end marker. Decoders fill in pixels that a cut file lacks. */
+async function completed(
+  file: Uint8Array<ArrayBuffer>,
+  decode: (file: Uint8Array<ArrayBuffer>, isComplete: boolean) => Promise<RawImage>,
+): Promise<RawImage> {
+  if (formatOf(file) !== "jpeg" || jpegTraits(file).hasEnd) return decode(file, true);
+  const [image, other] = await Promise.all([decode(withEnd(file), true), decode(withOtherEnd(file), false)]);
+  if (image.data.some((sample, i) => sample !== other.data[i])) throw new InputError("the file is cut: it lacks pixels");
+  return image;
+}
+
 const canvas: Codec = {
-  async decode(file) {
-    if (!lacksEnd(file)) return drawn(file);
-    // Browsers fill in what a cut file lacks.
-    const [image, other] = await Promise.all([drawn(withEnd(file)), drawn(withOtherEnd(file))]);
-    if (image.data.some((sample, i) => sample !== other.data[i])) throw new InputError("the file is cut: it lacks pixels");
-    return image;
-  },
+  decode: (file) => completed(file, drawn),
 
   async encode(image, width, height, format, quality) {
     const whole = contextOf(image.width, image.height);
@@ -103,10 +108,6 @@ async function drawn(file: Uint8Array<ArrayBuffer>): Promise<RawImage> {
   return { data: context.getImageData(0, 0, width, height).data, width, height };
 }
 
-function lacksEnd(file: Uint8Array): boolean {
-  return formatOf(file) === "jpeg" && !jpegTraits(file).hasEnd;
-}
-
 function contextOf(width: number, height: number): OffscreenCanvasRenderingContext2D {
   const context = new OffscreenCanvas(width, height).getContext("2d");
   if (!context) throw new InputError(`there is no canvas for ${width} × ${height} pixels`);
@@ -116,16 +117,20 @@ function contextOf(width: number, height: number): OffscreenCanvasRenderingConte
 type Sharp = (file: Uint8Array, options?: object) => any;
 
 function sharpCodec(sharp: Sharp): Codec {
+  const read = async (file: Uint8Array, isComplete: boolean): Promise<RawImage> => {
+    const { data, info } = await sharp(file, { failOn: isComplete ? "warning" : "none" })
+      .rotate()
+      .toColourspace("srgb")
+      .ensureAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true })
+      .catch((error: Error) => {
+        throw new InputError(`sharp cannot decode the image: ${error.message}`);
+      });
+    return { data: new Uint8Array(data), width: info.width, height: info.height };
+  };
   return {
-    async decode(file) {
-      const { data, info } = await sharp(lacksEnd(file) ? withEnd(file) : file) // sharp refuses files that lack their end, or pixels
-        .rotate()
-        .toColourspace("srgb")
-        .ensureAlpha()
-        .raw()
-        .toBuffer({ resolveWithObject: true });
-      return { data: new Uint8Array(data), width: info.width, height: info.height };
-    },
+    decode: (file) => completed(file, read),
     async encode({ data, width: fullWidth, height: fullHeight }, width, height, format, quality) {
       const raw = { width: fullWidth, height: fullHeight, channels: 4 };
       let image = sharp(new Uint8Array(data), { raw });

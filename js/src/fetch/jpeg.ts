@@ -28,9 +28,11 @@ function nextMarker(file: Uint8Array, from: number): number {
   return -1;
 }
 
-/** The file with an end marker, after some data. */
+/** The file with an end marker, after some data. Zeros that take the place of its end are left out. */
 export function withEnd(file: Uint8Array, data: readonly number[] = []): Uint8Array<ArrayBuffer> {
   let length = file.length;
+  while (file[length - 1] === 0) length--;
+  length = Math.min(length + 2, file.length); // a zero follows each byte 0xff of the data, and data may end in one
   while (file[length - 1] === END[0]) length--; // half a marker
   const whole = new Uint8Array(length + data.length + END.length);
   whole.set(file.subarray(0, length));
