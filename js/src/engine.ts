@@ -76,7 +76,7 @@ export class Engine {
         const onBytes = report(file, weights.sizeOf(file));
         if (!graph) return weights.load(onBytes);
         await runtime;
-        return sessions.open(graph, onBytes);
+        return sessions.load(graph, onBytes);
       }),
     );
     await Promise.all([runtime, ...parts]);

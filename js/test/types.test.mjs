@@ -1,14 +1,22 @@
-// The package's types: test/types.ts compiles as a program that uses the package.
+// The package's types: test/types.ts compiles as a program that uses the package and has none of its build tools.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 
-test("a program with the package's types compiles", () => {
+test("a program with the package's types compiles", (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "cotam-types-"));
+  context.after(() => rmSync(folder, { recursive: true }));
+  for (const name of ["package.json", "dist"]) cpSync(path(name), `${folder}/node_modules/cotam/${name}`, { recursive: true });
+  for (const name of ["openai", "@anthropic-ai"]) symlinkSync(path(`node_modules/${name}`), `${folder}/node_modules/${name}`);
+  cpSync(path("test/types.ts"), `${folder}/types.mts`);
   const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2023,dom,dom.asynciterable"];
-  const args = [path("../node_modules/typescript/bin/tsc"), ...options, "--ignoreConfig", path("types.ts")];
-  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  const args = [path("node_modules/typescript/bin/tsc"), ...options, "--ignoreConfig", "types.mts"];
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8", cwd: folder });
   assert.equal(status, 0, stdout);
 });

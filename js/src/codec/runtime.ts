@@ -36,14 +36,9 @@ export class Sessions {
     return this.sessions.has(graph);
   }
 
-  open(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
-    let found = this.sessions.get(graph);
-    if (!found) {
-      found = this.create(graph, onBytes);
-      found.catch(() => this.sessions.delete(graph));
-      this.sessions.set(graph, found);
-    }
-    return found;
+  /** Open a session ahead of its first run. */
+  async load(graph: string, onBytes?: OnBytes): Promise<void> {
+    await this.open(graph, onBytes);
   }
 
   readonly run: Runner = async (graph, inputs) => {
@@ -59,6 +54,16 @@ export class Sessions {
       return { data: data as Tensor["data"], shape: dims };
     });
   };
+
+  private open(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
+    let found = this.sessions.get(graph);
+    if (!found) {
+      found = this.create(graph, onBytes);
+      found.catch(() => this.sessions.delete(graph));
+      this.sessions.set(graph, found);
+    }
+    return found;
+  }
 
   private async create(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
     return ort.InferenceSession.create(await this.weights.file(`${graph}.onnx`, onBytes), {
