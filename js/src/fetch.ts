@@ -109,7 +109,6 @@ export function hostedFetch(options: HostedOptions = {}): typeof fetch {
   return wrapped(options, {}, async (part, { model, name, images }) => {
     const file = fromBase64(part.base64);
     const kind = kindOf(file);
-    if (!kind) throw new InputError(`an image of type ${part.type} is in no format that is known`);
     const formats = model?.formats ?? ["jpeg", "png", "webp", "gif"];
     const limit = (model && fileBytes(model.limits)) ?? Infinity;
     const codec = await codecOf(options);

@@ -77,6 +77,7 @@ test("formats that an API lacks, wrong types, orientation, and limits of bytes",
   const webp = await sharp(small).webp().toBuffer();
   assert.equal((await ask("grok-4", "webp", webp)).format, "jpeg");
   assert.equal((await ask("gpt-4o", "png", webp)).type, "image/webp");
+  assert.equal((await ask("gpt-4o", "tiff", await sharp(small).tiff().toBuffer())).format, "jpeg");
   for (const type of ["jpeg", "png", "webp"]) {
     const turned = await sharp(small).withMetadata({ orientation: 6 })[type]().toBuffer();
     const { width, height, orientation } = await ask("gpt-4o", type, turned);

@@ -19,26 +19,26 @@ export interface Codec {
 
 /** What is known of a file without its pixels. */
 export interface FileKind {
+  /** One of those that APIs list, "avif", or "" for all others. */
   readonly format: string;
   /** Whether all readers show it as it is stored: still, upright, and a JPEG neither in CMYK nor without its end. */
   readonly isAsShown: boolean;
 }
 
-export function kindOf(file: Uint8Array): FileKind | undefined {
+export function kindOf(file: Uint8Array): FileKind {
   const format = formatOf(file);
-  if (!format) return undefined;
   const { isCmyk, hasEnd } = format === "jpeg" ? jpegTraits(file) : { isCmyk: false, hasEnd: true };
   const isAsShown = orientationOf(file) === 1 && !isCmyk && hasEnd && !isAnimated(file, format);
   return { format, isAsShown };
 }
 
-function formatOf(file: Uint8Array): string | undefined {
+function formatOf(file: Uint8Array): string {
   const at = (place: number, text: string) => [...text].every((one, i) => file[place + i] === one.charCodeAt(0));
   if (at(0, "\xff\xd8\xff")) return "jpeg";
   if (at(0, "\x89PNG\r\n\x1a\n")) return "png";
   if (at(0, "RIFF") && at(8, "WEBP")) return "webp";
   if (at(0, "GIF8")) return "gif";
-  return at(4, "ftypavi") ? "avif" : undefined;
+  return at(4, "ftypavi") ? "avif" : "";
 }
 
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
