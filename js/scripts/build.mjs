@@ -26,6 +26,8 @@ const workers = ["worker", "worker_node"];
 for (const name of workers) {
   await build({
     ...common,
+    // webpack would look for the files that ONNX Runtime names relative to itself, and there are none.
+    ...(name === "worker" && { define: { "import.meta.url": "location.href" } }),
     entryPoints: [path(`src/${name}.ts`)],
     outfile: path(`dist/${name}.js`),
     platform: name === "worker" ? "browser" : "node",

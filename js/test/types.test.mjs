@@ -1,7 +1,7 @@
-// The package's types: test/types.ts compiles as a program that uses the package and has none of its build tools.
+// The package as others' tools see it: test/types.ts compiles without the build tools of the package, and bundlers.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -19,4 +19,8 @@ test("a program with the package's types compiles", (context) => {
   const args = [path("node_modules/typescript/bin/tsc"), ...options, "--ignoreConfig", "types.mts"];
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8", cwd: folder });
   assert.equal(status, 0, stdout);
+});
+
+test("webpack finds no files in the worker that are not there", () => {
+  assert.ok(!readFileSync(path("dist/worker.js"), "utf8").includes("import.meta"));
 });
