@@ -43,5 +43,5 @@ def test_batch_names_its_own_default_format() -> None:
 
 def test_help_texts_in_the_docs_are_those_of_today() -> None:
     page = cli_docs.PAGE.read_text(encoding="utf-8")
-    assert page.count("--help\nUsage: cotam") == 17
+    assert page.count("--help\nUsage: cotam") == 12
     assert cli_docs.refreshed(page) == page, "run: python tests/cli_docs.py"

@@ -37,7 +37,7 @@ def test_tokens_are_zero_before_training_and_learn_all_the_same():
     ("width", "ratio", "millions", "gmacs"), [(384, 2.0, 1.44, 1.08), (1024, 4.0, 13.92, 8.69)]
 )
 def test_size_and_cost(width, ratio, millions, gmacs):
-    """Those that docs/mllm.md states, at 24 × 24 patches of a picture of 336² pixels."""
+    """Those that lab/docs/token_adapter.md states, at 24 × 24 patches of a picture of 336² pixels."""
     adapter = TokenAdapter(256, width, ratio=ratio)
     assert sum(p.numel() for p in adapter.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
     view = View.of((336, 336), 14, resized=(336, 336))

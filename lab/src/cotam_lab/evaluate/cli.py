@@ -57,7 +57,7 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     "adapter",
     metavar="FILE",
     type=_FILE,
-    help="Token adapter for the model's vision encoder (docs/mllm.md): codecs whose files it "
+    help="Token adapter for the model's vision encoder (lab/docs/token_adapter.md): codecs whose files it "
     "reads are also measured with its tokens.",
 )
 @number_option("--max-tokens", help="Longest answer, in tokens.  [default: the metric's]")
