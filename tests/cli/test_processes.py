@@ -219,6 +219,20 @@ def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
     assert all(p.read_bytes() == CODED for p in Path("out").iterdir())
 
 
+STARTING = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.addaudithook(lambda event, args: event == "import" and args[0] == "click" and os.kill(os.getpid(), 2))
+runpy.run_module("cotam", run_name="__main__")
+"""
+
+
+@unix
+def test_an_interrupt_while_the_command_is_imported_shows_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", STARTING, "--version"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 LOADING = """
 import os, signal, sys
 from cotam.cli.main import main
