@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from clips import clip, moving_scene, with_index_first
 
+from cotam.cli.main import main
 from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 
@@ -82,3 +87,15 @@ def test_a_cut_broadcast_from_a_pipe_says_so(missing: int) -> None:
     with closing(Clip(Pipe(data), "clip")) as opened:
         list(read_clip(opened, note=notes.append))
     assert len(notes) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no named pipes")
+def test_a_cut_broadcast_in_a_named_pipe_is_called_cut(tmp_path: Path) -> None:
+    data = made("h264", "mpegts")
+    os.mkfifo(tmp_path / "pipe.ts")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit((tmp_path / "pipe.ts").write_bytes, data[:-100])
+        result = CliRunner().invoke(main, ["encode", str(tmp_path / "pipe.ts")])
+    name = tmp_path / "pipe.ts"
+    message = f"cotam: note: {name}: the file is cut: at least 100 bytes are missing at its end\n"
+    assert (result.exit_code, result.stderr) == (0, message)

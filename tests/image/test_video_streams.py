@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from clips import clip, moving_scene, sound, still_scene, turned, with_index_first
 from picture_files import saved
 from PIL import Image
 from synthetic import picture
 
+from cotam import open_sequence
+from cotam.cli.main import main
 from cotam.errors import InputError
 from cotam.image.animation import Animation, open_clip
-from cotam.image.containers import is_live
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 from cotam.image.sampling import read_clip
@@ -33,12 +35,11 @@ ATTACHED = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 
 
 def seen(
-    data: bytes | str, fps: float | None = 1.0, most: int | None = None
+    data: bytes, fps: float | None = 1.0, most: int | None = None
 ) -> tuple[list[float], list[np.ndarray], list[str]]:
     """Times and pixels of the sampled frames, and notes."""
     notes: list[str] = []
-    source = data if isinstance(data, str) else io.BytesIO(data)
-    with closing(Clip(source, "clip")) as opened:
+    with closing(Clip(io.BytesIO(data), "clip")) as opened:
         found = list(read_clip(opened, fps, most, note=notes.append))
     return [round(seconds, 3) for seconds, _ in found], [pixels for _, pixels in found], notes
 
@@ -244,12 +245,21 @@ def test_an_image_as_a_video_lies_on_the_background() -> None:
 # Names
 
 
-@pytest.mark.parametrize("name", ["cam-12:30:05.mp4", "a:b", "http:x.mp4", "%03d.mp4", "concat:a|b.mp4", "-"])
+@pytest.mark.parametrize("name", ["cam-12:30:05.mp4", "a:b", "http:x.mp4", "%03d.mp4", "concat:a|b.mp4"])
 def test_a_file_is_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_bytes(clip(FRAMES, TIMES))
-    assert not is_live(name)
-    assert seen(name)[0] == [0, 1]
+    result = CliRunner().invoke(main, ["encode", name, "--fps", "1", "-o", "out.cotam"])
+    assert (result.exit_code, result.output) == (0, "")
+    assert open_sequence("out.cotam").info.times == (0, 1)
+
+
+def test_a_list_of_files_does_not_open_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to the gateway could read files of its machine, or its network."""
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").write_bytes(clip(FRAMES, TIMES))
+    with pytest.raises(InputError, match="cannot be read as video"):
+        seen(b"ffconcat version 1.0\nfile clip.mp4\n")
 
 
 # Damage

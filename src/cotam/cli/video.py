@@ -18,7 +18,7 @@ from cotam.cli.options import FRAME_RATE, Finite, combine, given_flags, option, 
 from cotam.frames import KEY_EVERY
 from cotam.image.containers import is_live
 from cotam.image.write import FORMS, save_image
-from cotam.screen import Report, Screen, counted
+from cotam.screen import Report, Screen, counted, shown_name
 
 if TYPE_CHECKING:
     from cotam.image.pipes import PipeFormat
@@ -183,11 +183,11 @@ class _Sequence:
         from cotam.image.animation import open_clip
 
         source: str | BinaryIO = self.source
-        name = self.source
         with ExitStack() as stack:
-            if name == files.STANDARD:
-                source, name = stack.enter_context(files.reading(name)), "standard input"
-            yield stack.enter_context(closing(open_clip(source, name, self.coding["background"])))
+            if not is_live(self.source):
+                source = stack.enter_context(files.reading(self.source))
+            clip = open_clip(source, shown_name(self.source), self.coding["background"])
+            yield stack.enter_context(closing(clip))
 
 
 class _Interrupted(BaseException):

@@ -23,6 +23,7 @@ from cotam.image.open import (
     check_size,
     is_heic,
     load_pixels,
+    name_of,
     one_line,
     opened_image,
 )
@@ -53,21 +54,20 @@ _BEGINS = {
 def open_clip(
     source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
 ) -> Clip | Animation:
-    """Open a file, an address, a camera or a stream, in messages ``name``, as a video. Raises as `Clip`.
+    """Open a stream, an address or a camera, in messages ``name``, as a video. Raises as `Clip`.
 
     ``background`` is the colour behind transparent pixels of image files.
     """
-    head = b"unknown"
-    if not isinstance(source, str):
-        head = source.peek(_HEAD) if hasattr(source, "peek") else head
-    elif os.path.isfile(source):
-        with open(source, "rb") as file:
-            head = file.read(_HEAD)
+    if isinstance(source, str):
+        return Clip(source, name, background)
+    head = source.peek(_HEAD) if hasattr(source, "peek") else b"unknown"
     if not head:
         raise InputError(f"{name}: the file is empty")
     if head.startswith(MAGIC):
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
-    return Animation(source, name, background) if _is_animation(head) else Clip(source, name, background)
+    if _is_animation(head):
+        return Animation(source.read(), name, background)
+    return Clip(source, name, background)
 
 
 def _is_animation(head: bytes) -> bool:
@@ -83,16 +83,13 @@ class Animation:
 
     stated_seconds: float | None = None  # the length, which is known when all frames were read
 
-    def __init__(
-        self, source: str | bytes | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
-    ) -> None:
-        self._name, self._background = name, background
+    def __init__(self, data: bytes, name: str, background: str | tuple[int, int, int] = "white") -> None:
+        self._data, self._name, self._background = data, name, background
         self._stack = ExitStack()
-        self._data = source if isinstance(source, (str, bytes)) else source.read()
         try:
-            self._opened = self._stack.enter_context(opened_image(self._data))
+            self._opened = self._stack.enter_context(opened_image(data))
         except InputError as error:
-            raise InputError(str(error) if isinstance(source, str) else f"{name}: {error}") from error
+            raise InputError(f"{name}: {str(error).removeprefix(f'{name_of(data)}: ')}") from error
         self.notes = self._opened.notes  # what was left out or repaired; reading frames may add more
 
     @cached_property
@@ -127,12 +124,8 @@ class Animation:
         pattern = _BEGINS.get(self._opened.image.format or "")
         if pattern is None:
             return [b""]
-        data = self._data
-        if isinstance(data, str):
-            with open(data, "rb") as file:
-                data = file.read()
-        starts = [match.start() for match in pattern.finditer(data)]
-        return [data[start:end] for start, end in pairwise([*starts, len(data)])]
+        starts = [match.start() for match in pattern.finditer(self._data)]
+        return [self._data[start:end] for start, end in pairwise([*starts, len(self._data)])]
 
     def _loaded_of(
         self, opened: Opened, data: bytes, notes: list[str]
@@ -168,7 +161,7 @@ class Animation:
             raise InputError(f"{self._name}: there is no frame that can be decoded")
 
     def close(self) -> None:
-        """Close the file, if it was opened here."""
+        """Close the image."""
         self._stack.close()
 
 

@@ -6,7 +6,6 @@ Needs the extra ``video``.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import CUT, Pipe, container_notes, is_live
+from cotam.image.containers import CUT, Pipe, container_notes
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline, frames_are
@@ -61,7 +60,7 @@ class Clip:
 
     Parameters
     ----------
-    source : path, address, device, or binary stream
+    source : address, camera, or binary stream, from which FFmpeg opens no other file or address
     name : name of the source in error messages
     background : colour behind transparent pixels of image files
     """
@@ -71,22 +70,26 @@ class Clip:
     ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
-        self._pipe = None if self._can_be_read_twice() or isinstance(source, str) else Pipe(source)
+        self._pipe = None if isinstance(source, str) or source.seekable() else Pipe(source)
         self._damage = Damage()
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
-        self._container_notes = self._inspected()
+        self._container_notes: list[str] = []
+        if not isinstance(source, str) and source.seekable():
+            self._container_notes = container_notes(source)
+            source.seek(0)
         self._open()
 
     def _open(self) -> None:
-        av, source, options = import_av(), self._pipe or self._source, {}
-        form = "v4l2" if self._name.startswith("/dev/video") and sys.platform == "linux" else None
-        if form:
-            options = {"container_options": {"fflags": "nobuffer"}}
-        elif isinstance(source, str) and not is_live(source):
-            source = f"file:{source}"  # FFmpeg takes what is before a colon for a protocol
+        av, form, options = import_av(), None, {}
+        if not isinstance(self._source, str):
+            options = {"protocol_whitelist": "none"}  # a list of files or addresses would open them
+        elif self._name.startswith("/dev/video") and sys.platform == "linux":
+            form, options = "v4l2", {"fflags": "nobuffer"}
         try:
-            self._container = av.open(source, format=form, metadata_errors="ignore", **options)
+            self._container = av.open(
+                self._pipe or self._source, format=form, metadata_errors="ignore", container_options=options
+            )
         except self._errors as error:
             raise self._error(error) from error
         try:
@@ -126,22 +129,6 @@ class Clip:
         """What was left out, repaired or assumed so far, one line each; reading frames may add more."""
         return [*self._container_notes, *self._own_notes, *self._timeline.notes, *self._damage.notes]
 
-    def _inspected(self) -> list[str]:
-        """Return notes on the container, if the source can be read twice."""
-        source = self._source
-        if not self._can_be_read_twice():
-            return []
-        if isinstance(source, str):
-            with open(source, "rb") as file:
-                return container_notes(file)
-        found = container_notes(source)
-        source.seek(0)
-        return found
-
-    def _can_be_read_twice(self) -> bool:
-        source = self._source
-        return os.path.isfile(source) if isinstance(source, str) else source.seekable()
-
     def _error(self, error: Exception) -> InputError:
         reasons = [_reason(error), *self._container_notes]
         return InputError(f"{self._name}: cannot be read as video: {'; '.join(reasons)}")
@@ -159,19 +146,18 @@ class Clip:
 
     @cached_property
     def seconds(self) -> float | None:
-        """Length by the packets, which are read but not decoded if the source can be read twice.
+        """Length by the packets, which are read but not decoded if the source is a seekable stream.
 
         Otherwise it is `stated_seconds`. Must be accessed before `frames`.
         """
-        if not self._can_be_read_twice():
+        if isinstance(self._source, str) or self._pipe:
             return self.stated_seconds
         timeline = self._new_timeline(None)
         for packet in self._packets(Damage()):
             if packet.size:
                 timeline.place(packet.pts if packet.dts is None else packet.dts, packet.duration)
         self.close()
-        if not isinstance(self._source, str):
-            self._source.seek(0)
+        self._source.seek(0)
         self._open()
         return timeline.end or self.stated_seconds
 
@@ -216,7 +202,7 @@ class Clip:
     def _holds_images(self) -> bool:
         """Whether the source is an image file, or several in a row."""
         form = self._container.format.name
-        is_split = form in {"image2", "mjpeg"} or form.endswith("_pipe")
+        is_split = form == "mjpeg" or form.endswith("_pipe")
         return is_split and self._stream.codec_context.name in _STILL_CODECS
 
     def _images(self) -> Iterator[tuple[float, Callable[[], Pixels]]]:
@@ -303,7 +289,7 @@ class Clip:
         return _displayed(shown, matrix)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the address or camera; a stream stays open."""
         # PyAV frees a decoder with the interpreter lock held, and waits for its threads, which may wait for
         # the lock. Flushing waits for them without the lock.
         self._stream.codec_context.flush_buffers()

@@ -144,7 +144,7 @@ def measured(
             missing = [(codec, setting) for codec, setting in every if (stem, codec, setting) not in done]
             if not missing:
                 continue
-            with closing(Clip(name, name)) as clip:
+            with open(name, "rb") as source, closing(Clip(source, name)) as clip:
                 taken = read_clip(clip, sampling["fps"], sampling["most"])
                 frames = [(s, np.array(shrink_to_fit(p, sampling["fit"]))) for s, p in taken]
             made = [
