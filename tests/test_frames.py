@@ -115,6 +115,8 @@ def test_an_open_sequence_is_a_sequence(tmp_path: Path) -> None:
     for number in (7, -8):
         with pytest.raises(IndexError, match=f"no frame {number}: the sequence has 0 to 6"):
             sequence[number]
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        sequence["a"]  # type: ignore[index]
 
 
 def test_frames_in_order_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import islice
 from numbers import Real
+from operator import index
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -294,8 +296,8 @@ class FrameSequence:
         from cotam.format.sequence import TICKS, read_index
 
         check_choice("view", view, get_args(View))
-        index = read_index(data)
-        header, entries = index.header, index.entries
+        found = read_index(data)
+        header, entries = found.header, found.entries
         check_size(header.width, header.height, size_limit)
         self._data, self._view, self._header, self._entries = data, view, header, entries
         self._next = 0
@@ -324,8 +326,8 @@ class FrameSequence:
 
         Raises
         ------
-        IndexError
-            If there is no frame of this number.
+        IndexError, TypeError
+            If there is no frame of this number, or it is not a whole number.
         FormatError, UnknownWeightsError
             As `cotam.decode`.
         """
@@ -333,11 +335,12 @@ class FrameSequence:
 
         from cotam.format.sequence import SequenceReader
 
+        number = index(number)
         if not -len(self) <= number < len(self):
             raise IndexError(f"there is no frame {number}: the sequence has 0 to {len(self) - 1}")
         number %= len(self)
         with self._decoding:
-            key = max(n for n in range(number + 1) if self._entries[n].key)
+            key = self.info.keys[bisect_right(self.info.keys, number) - 1]
             start = self._next if key < self._next <= number else key
             self._next = 0  # in case of an error
             if start == key:
