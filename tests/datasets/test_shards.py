@@ -102,6 +102,15 @@ def test_a_cut_tar_shard_leaves_nothing(tmp_path: Path, name: str, size: int) ->
     assert list((tmp_path / "dst").iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
+def test_tar_shards_that_cat_has_joined_are_not_half_converted(tmp_path: Path, name: str) -> None:
+    path = tar_shard(tmp_path / "src" / name, {"1.jpg": PHOTOS[0]})
+    path.write_bytes(path.read_bytes() * 2)
+    row = convert(tmp_path, name, Encoding())
+    assert row.output is None
+    assert row.failed[0]["error"].startswith(f"{name}: more follows the end of the tar file")
+
+
 def test_a_damaged_gzip_shard_leaves_nothing(tmp_path: Path) -> None:
     """Its images may decode, but the checksum is wrong."""
     path = tar_shard(tmp_path / "src/s.tar.gz", {"1.jpg": PHOTOS[0], "2.cls": b"7" * 999})

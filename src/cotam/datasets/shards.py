@@ -220,13 +220,16 @@ class UnitConverter:
 
 @contextmanager
 def _open_tar(path: str) -> Iterator[tarfile.TarFile]:
-    """Open a tar file, compressed or not, and check its end and its checksum, which tarfile does not."""
+    """Open a tar file, compressed or not, and check what tarfile does not: its end and its checksum."""
     with open(path, "rb") as plain:
         file = gzip.GzipFile(fileobj=plain) if plain.peek(2).startswith(b"\x1f\x8b") else plain
         with tarfile.open(fileobj=file, mode="r|") as tar:
             yield tar
-        while file.read(1 << 20):
-            pass
+        while part := file.read(1 << 20):
+            if any(part):
+                raise InputError(
+                    "more follows the end of the tar file: cat does not join tar files, tar -A does"
+                )
         if file.tell() % tarfile.BLOCKSIZE:
             raise InputError("the tar file is cut: its end is missing")
 
