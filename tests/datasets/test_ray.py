@@ -114,7 +114,7 @@ def test_a_dataset_there_and_back(ray: Any, tmp_path: Path) -> None:
     rows = sorted(coded.take_all(), key=lambda row: row["id"])
     assert [row["cotam"] for row in rows] == [*CODED, None]
     assert [row["error"] for row in rows[:-1]] == [None] * len(PHOTOS)
-    assert rows[-1]["error"] == "image: 4 bytes: not an image of a known format"
+    assert rows[-1]["error"] == "image: not an image of a known format"
     assert "image" not in rows[0]
 
     coded = ray.data.from_items([{"id": n, "cotam": data} for n, data in enumerate(CODED)])

@@ -151,9 +151,7 @@ def test_repairs_are_lines_of_the_log(upstream: str) -> None:
         assert program.stderr
         lines = [json.loads(program.stderr.readline()) for _ in range(2)]
     assert (lines[0]["level"], lines[1]["status"]) == ("warning", 200)
-    assert (
-        lines[0]["message"] == f"{len(cut)} bytes: the end of the file is missing, but all pixels are there"
-    )
+    assert lines[0]["message"] == "the end of the file is missing, but all pixels are there"
 
 
 def test_a_port_that_is_taken(upstream: str) -> None:

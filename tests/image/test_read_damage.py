@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,12 +50,12 @@ def test_damaged_files_are_named_in_one_line(tmp_path: Path, name: str) -> None:
     data = DAMAGED[name]()
     file = tmp_path / name
     file.write_bytes(data)
-    without_name = f"{len(data)} bytes: " if data else "the file is empty"
-    for source, beginning in ((file, f"{file}: "), (data, without_name)):
-        with pytest.raises(InputError) as caught:
-            to_rgb(source)
-        assert str(caught.value).startswith(beginning)
-        assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(InputError) as caught:
+        to_rgb(data)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    with pytest.raises(InputError, match=f"^{re.escape(f'{file}: {message}')}$"):
+        to_rgb(file)
 
 
 def test_the_reason_is_told() -> None:

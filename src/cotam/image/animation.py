@@ -23,7 +23,6 @@ from cotam.image.open import (
     check_size,
     is_heic,
     load_pixels,
-    name_of,
     one_line,
     opened_image,
 )
@@ -89,7 +88,7 @@ class Animation:
         try:
             self._opened = self._stack.enter_context(opened_image(data))
         except InputError as error:
-            raise InputError(f"{name}: {str(error).removeprefix(f'{name_of(data)}: ')}") from error
+            raise InputError(f"{name}: {error}") from error
         self.notes = self._opened.notes  # what was left out or repaired; reading frames may add more
 
     @cached_property
@@ -141,7 +140,7 @@ class Animation:
                 if number == 1 and opened.one_frame:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
-                check_size(*image.size, self._name)
+                check_size(*image.size)
                 notes += [f"frame {number} is {text}" for text in load_pixels(image)]
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1

@@ -35,7 +35,7 @@ __all__ = [
     "hdr_notes",
     "is_heic",
     "load_pixels",
-    "name_of",
+    "named",
     "one_line",
     "opened_image",
 ]
@@ -100,13 +100,13 @@ class Opened:
     one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
-def check_size(width: int, height: int, name: str) -> None:
+def check_size(width: int, height: int) -> None:
     """Raise InputError if an image has no pixels, or more than `MAX_PIXELS`."""
     if width < 1 or height < 1:
-        raise InputError(f"{name}: no pixels ({width}×{height})")
+        raise InputError(f"no pixels ({width}×{height})")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise InputError(
-            f"{name}: {width}×{height} is too large, at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
+            f"{width}×{height} is too large, at most {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
         )
 
 
@@ -116,23 +116,23 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def as_input_error(name: str) -> Iterator[None]:
+def as_input_error(image: object) -> Iterator[None]:
     """Turn Pillow's many errors into an InputError that names the image."""
     try:
         yield
-    except (InputError, MissingExtraError):
+    except MissingExtraError:
+        raise
+    except InputError as error:
+        error.args = (named(image, str(error)),)
         raise
     except READER_ERRORS as error:
-        raise InputError(f"{name}: cannot be read: {one_line(error)}") from error
+        raise InputError(named(image, f"cannot be read: {one_line(error)}")) from error
 
 
-def name_of(image: object) -> str:
-    """Return the name of an input in error messages: its path, or its size in bytes."""
-    if isinstance(image, (str, os.PathLike)):
-        return os.fspath(image)
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return f"{memoryview(image).nbytes} bytes"
-    return os.fsdecode(getattr(image, "filename", "") or "image")
+def named(image: object, text: str) -> str:
+    """Return a message that begins with the path of an image, if it has one."""
+    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
+    return f"{os.fsdecode(path)}: {text}" if path else text
 
 
 @contextmanager
@@ -142,31 +142,32 @@ def opened_image(image: Image.Image | PathInput | FileBytes, *, load: bool = Fal
     A file that cannot be read but has all pixels is repaired (`cotam.image.repair`). Raises InputError,
     MissingExtraError, OSError as `cotam.image.read.read_image`.
     """
-    name = name_of(image)
     if isinstance(image, Image.Image):
-        yield Opened(image, _load(image, name) if load else [])
+        with as_input_error(image):
+            opened = Opened(image, _load(image) if load else [])
+        yield opened
     elif isinstance(image, (bytes, bytearray, memoryview, str, os.PathLike)):
-        if not isinstance(image, (str, os.PathLike)) and not memoryview(image).nbytes:
-            raise InputError("the file is empty")
         with open(image, "rb") if isinstance(image, (str, os.PathLike)) else io.BytesIO(image) as source:
             file = source if source.seekable() else io.BytesIO(source.read())  # a pipe
-            opened = _open_or_repair(file, name, load)
+            with as_input_error(image):
+                opened = _open_or_repair(file, load)
             with opened.image:
                 yield opened
     else:
         raise InputError(f"{type(image).__name__} is not an image: pass a Pillow image, array, path or bytes")
 
 
-def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
+def _open_or_repair(file: IO[bytes], load: bool) -> Opened:
     try:
-        return _open(file, name, load)
+        with as_input_error(None):
+            return _open(file, load)
     except InputError:
         from cotam.image.repair import repaired
 
         found = repaired(_contents(file), _decode) if file.seek(0, io.SEEK_END) <= _MAX_REPAIRED else None
         if found is None:
             raise
-    opened = _open(io.BytesIO(found.data), name, load)
+    opened = _open(io.BytesIO(found.data), load)
     opened.notes.append(found.note)
     opened.one_frame = found.one_frame
     if found.icc_profile:
@@ -174,11 +175,10 @@ def _open_or_repair(file: IO[bytes], name: str, load: bool) -> Opened:
     return opened
 
 
-def _open(file: IO[bytes], name: str, load: bool) -> Opened:
+def _open(file: IO[bytes], load: bool) -> Opened:
     transfer = _TRANSFER.search(file.read(_SEARCHED))
     file.seek(0)
-    with as_input_error(name):
-        image = _identify(file, "" if isinstance(file, io.BytesIO) else name, name)
+    image = _identify(file)
     _scale_transparent_gray(image)
     notes = hdr_notes(ord(transfer[1] or transfer[2] or b"\0") if transfer else 0)
     if transfer and transfer[1]:
@@ -188,22 +188,22 @@ def _open(file: IO[bytes], name: str, load: bool) -> Opened:
 
         notes += prepare_tiff(cast("TiffImageFile", image))
     if load:
-        notes += _load(image, name)
+        notes += _load(image)
         at = file.tell()
-        notes += _missing_pixels(image, file, name)
+        notes += _missing_pixels(image, file)
         file.seek(at)  # for the frames of an animation
     return Opened(image, notes)
 
 
-def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> list[str]:
+def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> list[str]:
     """Return a note on pixels that Pillow filled in. Raises InputError if too many are missing."""
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
-        raise InputError(f"{name}: cannot be read: its palette is missing")  # all would be black
+        raise InputError("cannot be read: its palette is missing")  # all would be black
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
         from cotam.image.png import pixel_damage
 
         if damage := pixel_damage(_contents(file)):
-            raise InputError(f"{name}: cannot be read: image file is {damage}")
+            raise InputError(f"cannot be read: image file is {damage}")
     elif image.format in ("JPEG", "MPO"):
         suspect = _last_pixel_is_gray(image) or _ends_in_zeros(file, 16)
         if suspect or "progressive" in image.info:
@@ -211,7 +211,7 @@ def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> l
 
             rows, note = jpeg_cut(_contents(file), _decode, suspect=suspect)
             if rows > _MAX_MISSING * image.height:
-                raise InputError(f"{name}: cannot be read: {note}")
+                raise InputError(f"cannot be read: {note}")
             return [note] if note else []
     elif image.format in ("AVIF", "HEIF", "WEBP") and _ends_in_zeros(file, _ZEROS):
         from cotam.image.repair import webp_cut
@@ -258,17 +258,16 @@ def _ends_in_zeros(file: IO[bytes], count: int) -> bool:
 
 def _decode(data: bytes) -> NDArray[np.uint8]:
     """Decode the pixels as stored in a file. Raises InputError, OSError, ValueError."""
-    with as_input_error(""):
-        image = _identify(io.BytesIO(data), "", "")
-        _load(image, "")
+    with as_input_error(None):
+        image = _identify(io.BytesIO(data))
+        _load(image)
         return np.asarray(image)
 
 
-def _load(image: Image.Image, name: str) -> list[str]:
+def _load(image: Image.Image) -> list[str]:
     """Check the size, then decode the pixels, and return a note on damage that Pillow ignores."""
-    check_size(*image.size, name)
-    with as_input_error(name):
-        return load_pixels(image)
+    check_size(*image.size)
+    return load_pixels(image)
 
 
 def load_pixels(image: Image.Image) -> list[str]:
@@ -281,21 +280,22 @@ def load_pixels(image: Image.Image) -> list[str]:
     return []
 
 
-def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
+def _identify(file: IO[bytes]) -> ImageFile.ImageFile:
     """Open an image as Image.open does, without its size check.
 
     Pillow warns above 89 MP and refuses above 179 MP by a global setting, and before Python 3.14 warnings can
     only be silenced for all threads. So the readers are tried here, in the same order, and `check_size`
     decides. (A few readers have their own check: Pillow still refuses WebP above 179 MP.)
     """
+    filename = os.fspath(getattr(file, "name", ""))
     prefix = file.read(16)
     if not prefix:
-        raise InputError(f"{name}: the file is empty")
+        raise InputError("the file is empty")
     if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
-        raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
+        raise InputError("is a .cotam file already: cotam decode reads it")
     if is_heic(prefix + file.read(_SEARCHED)):
         file.seek(0)
-        return _heic_reader(name)(file, filename)
+        return _heic_reader()(file, filename)
     prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = _UNKNOWN
     tried: set[str] = set()
@@ -319,7 +319,7 @@ def _identify(file: IO[bytes], filename: str, name: str) -> ImageFile.ImageFile:
                         reason = f"cannot be read: {one_line(error)}"
     if reason == _UNKNOWN and _VIDEO.match(prefix):
         reason = "is a video: cotam encode --fps 1 makes a sequence of its frames"
-    raise InputError(f"{name}: {reason}")
+    raise InputError(reason)
 
 
 def _import_likely(prefix: bytes) -> None:
@@ -338,12 +338,12 @@ def is_heic(start: bytes) -> bool:
     return not brands & {b"avif", b"avis"} and bool(brands & _HEIC_BRANDS or generic)
 
 
-def _heic_reader(name: str) -> Any:
+def _heic_reader() -> Any:
     """Return pillow-heif's reader. Registering it would change Pillow for the whole process."""
     try:
         from pillow_heif import HeifImageFile
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
-        raise MissingExtraError("heic", f"{name}: it is HEIC, and pillow_heif") from error
+        raise MissingExtraError("heic", "it is HEIC, and pillow_heif") from error
     return HeifImageFile

@@ -36,7 +36,7 @@ class PipeFormat:
             raise ValueError(f"{text!r} is not mjpeg, mjpeg@FPS or raw:WxH@FPS")
         size = (int(found[1]), int(found[2])) if found[1] else None
         if size:
-            check_size(*size, text)
+            check_size(*size)
         return cls(size, float(found[3]) if found[3] else None)
 
 

@@ -22,7 +22,7 @@ from cotam.image.open import (
     PathInput,
     as_input_error,
     check_size,
-    name_of,
+    named,
     one_line,
     opened_image,
 )
@@ -101,7 +101,7 @@ def read_image(
         gray_or_alpha = image[:, :, 0] if image.shape[2:] == (1,) else image
         image = Image.fromarray(np.ascontiguousarray(gray_or_alpha))
     with opened_image(image, load=True) as opened:
-        with as_input_error(name_of(image)):
+        with as_input_error(image):
             pixels = convert_to_srgb(opened, colour)
         frames = _count_frames(opened) if count_frames else 1
         return LoadedImage(pixels, upright_metadata(opened.image.info, keep), frames, tuple(opened.notes))
@@ -123,7 +123,7 @@ def read_with_notes(
         if note:
             note(text)
         else:
-            warnings.warn(f"{name_of(image)}: {text}", stacklevel=3)
+            warnings.warn(named(image, text), stacklevel=3)
     if note and loaded.frames > 1:
         text = f"the first of {loaded.frames} frames is encoded"
         note(f"{text}; cotam encode --fps 1 takes one a second, as a sequence")
@@ -142,7 +142,7 @@ def outline(image: PathInput | FileBytes, limit: int = MAX_PIXELS) -> tuple[int,
     than ``limit`` pixels is taken as upright: Pillow decodes a PNG to find its orientation.
     An animated PNG is not counted as one, since readers of PNG show its first frame. Raises as `read_image`.
     """
-    with opened_image(image) as opened, as_input_error(name_of(image)):
+    with opened_image(image) as opened, as_input_error(image):
         width, height = opened.image.size
         orientation = orientation_of(opened.image) if width * height <= limit else 1
         size = (width, height) if orientation < 5 else (height, width)
@@ -172,7 +172,7 @@ def _check_array(array: np.ndarray) -> np.ndarray:
         raise InputError(
             f"array of {array.dtype} {array.shape}: expected uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
         )
-    check_size(array.shape[1], array.shape[0], "array")
+    check_size(array.shape[1], array.shape[0])
     return array
 
 
