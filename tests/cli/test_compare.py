@@ -54,6 +54,11 @@ def test_damage_is_told_and_does_not_stop_the_table(source: Path) -> None:
     assert [(row["file"], row["format"]) for row in rows[:2]] == [(str(cut), "cotam"), (str(cut), "jpeg")]
 
 
+def test_standard_input_is_called_so(source: Path) -> None:
+    result = CliRunner().invoke(main, ["compare", "-"], input=source.read_bytes())
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "standard input")
+
+
 def test_no_package_is_asked_for_where_nothing_was_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -313,6 +313,7 @@ def test_an_empty_name_is_seen(command: str) -> None:
         (f"encode photo.png --target-size {'9' * 400}", "is not a number of bytes"),
         ("encode photo.png --target-size 0", "'0' is not a number of bytes"),
         ("encode photo.png -q 5 --target-size 5k", "--quality and --target-size exclude each other"),
+        ("compare photo.png -q 5 --target-size 5k", "--quality and --target-size exclude each other"),
         ("encode photo.png --metadata exif,all", "'exif,all' is not none, all or some of exif,icc,xmp"),
         ("encode photo.png --background paint", "'paint' is not a colour name or #rrggbb"),
         ("encode photo.png --background #10203040", "'#10203040' is not a colour name or #rrggbb"),

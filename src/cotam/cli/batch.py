@@ -93,7 +93,7 @@ def batch(
     """
     for flag in given_flags(options if decode else _DECODING):
         raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")
-    check_together(options)
+    check_together(options["target_size"])
 
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
     from cotam.datasets.shards import UnitConverter

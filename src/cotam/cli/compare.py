@@ -11,9 +11,9 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import byte_count, overwrite_option, quality_option
+from cotam.cli.options import byte_count, check_together, overwrite_option, quality_option
 from cotam.cli.progress import prepare_outputs
-from cotam.screen import Screen, align_columns, show
+from cotam.screen import Screen, align_columns, show, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ def compare(
     RapidOCR still reads, PSNR, and the bytes needed for the same feature distance as CoTAM. Metrics whose
     package is not installed are left out, with a note that says how to install it.
     """
+    check_together(target_size)
     from cotam.compare.sheet import draw
     from cotam.compare.table import compare as compare_formats
     from cotam.image.read import read_with_notes
@@ -106,7 +107,7 @@ def _print(source: str, rows: Sequence[Row], as_json: bool) -> None:
         for row in rows:
             show(json.dumps({"file": source} | _numbers(row)))
         return
-    show(click.format_filename(source))
+    show(click.format_filename(shown_name(source)))
     cells = [_cells(row, rows[0]) for row in rows]
     for line in align_columns([[*cells[0]], *([*row.values()] for row in cells)], numbers=True):
         show(f"  {line}")

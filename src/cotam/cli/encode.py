@@ -64,7 +64,7 @@ def encode(
     or if --fps, --max-frames or --frames is given. A video becomes a sequence of frames; of an animated
     image without these options the first frame is encoded.
     """
-    check_together(options)
+    check_together(options["target_size"])
     clip = {name: options.pop(name) for name in video.OPTIONS}
     check_json(screen.as_json, inputs, output)
     form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")

@@ -243,9 +243,9 @@ def decode_options(format_help: str) -> Option:
     )
 
 
-def check_together(options: dict[str, Any]) -> None:
-    """Refuse the `encode_options` of the running command that exclude each other."""
-    if options["target_size"] and any(given_flags(("quality",))):
+def check_together(target_size: int | None) -> None:
+    """Refuse ``--quality`` beside ``--target-size`` in the running command."""
+    if target_size and any(given_flags(("quality",))):
         raise click.UsageError("--quality and --target-size exclude each other")
 
 
