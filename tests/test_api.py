@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from guides import Left, energy_graph
+from mutations import with_boxes
 from PIL import ExifTags, Image, ImageCms
 from synthetic import level_map, page, picture
 
@@ -26,6 +28,7 @@ from cotam.errors import (
     UnknownWeightsError,
 )
 from cotam.format.header import read_file, write_file
+from cotam.format.varint import varint
 from cotam.guide.base import LITE
 from cotam.image.psnr import psnr
 from cotam.options import Options
@@ -243,6 +246,13 @@ def test_info_says_what_is_in_the_file() -> None:
     assert set(found.metadata) == {"exif", "icc"}
     plain = cotam.info(cotam.encode(png_with_metadata(), guide="none"))
     assert (plain.has_levels, plain.metadata) == (False, ())
+
+
+def test_info_counts_the_bytes_of_files_of_other_encoders() -> None:
+    exif = zlib.compress(b"II*\0" * 500, 0)
+    boxes = b"E" + varint(len(exif)) + exif + b"n" + varint(4) + b"note"
+    data = with_boxes(read_file(cotam.encode(PIXELS)), boxes)
+    assert cotam.info(data).bytes == len(data)
 
 
 def test_metadata_are_on_the_image() -> None:

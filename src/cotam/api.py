@@ -305,17 +305,17 @@ def info(data: bytes) -> Info:
     FormatError
         If the data are not a whole ``.cotam`` file, or are a sequence (`cotam.open_sequence`).
     """
-    return info_of(read_file(require_bytes(data)))
+    data = require_bytes(data)
+    return info_of(read_file(data), len(data))
 
 
-def info_of(file: File) -> Info:
-    """Describe a file that was parsed, or that `encode_image` returned."""
+def info_of(file: File, size: int) -> Info:
+    """Describe a file that was parsed, or that `encode_image` returned; ``size`` is that of all its bytes."""
     weights = ""
     if file.header.weights:
         from cotam.codec.weights import label_of
 
         weights = label_of(file.header.weights)
-    size = len(file.data)
     return Info(
         width=file.width,
         height=file.height,

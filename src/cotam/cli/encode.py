@@ -143,9 +143,10 @@ class _Encoding:
         """Return the file, and its description as text and as fields for JSON."""
         encoded = encode_image(image, Options(**self.options), report.note)
         self._hint(source, *encoded.size)
-        found = info_of(encoded.file)
+        data = encoded.file.data
+        found = info_of(encoded.file, len(data))
         fields = asdict(found) | {"frames": encoded.frames}
-        return encoded.file.data, f"{found.bpp:.3f} bpp", fields
+        return data, f"{found.bpp:.3f} bpp", fields
 
     def _standard(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
         from cotam.image.read import read_with_notes
