@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from clips import moving_scene, still_scene, timed
 from synthetic import page, picture
+from unoptimised import UnoptimisedRunner
 
 import cotam
 from cotam.codec import temporal
@@ -350,10 +351,11 @@ def test_frames_of_a_screen_are_coded_as_pages() -> None:
 def test_frames_decode_whatever_runs_the_graphs() -> None:
     from cotam.codec.still import Codec
     from cotam.codec.temporal import FrameDecoder
-    from cotam.runtime import OnnxRunner
+    from cotam.runtime import OnnxRunner, Runner
 
     weights = codec().weights
-    for runner in (OnnxRunner(weights.folder, 2, optimise=False), OnnxRunner(weights.folder, 1)):
+    runners: list[Runner] = [UnoptimisedRunner(weights.folder, 2), OnnxRunner(weights.folder, 1)]
+    for runner in runners:
         reader = SequenceReader(io.BytesIO(CODED))
         decoder = FrameDecoder(Codec(weights, runner), (70, 90), reader.header.quality)
         for (_, fields, frame), (_, expected) in zip(reader.frames(), IMAGES, strict=True):

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic import level_map, picture
+from unoptimised import UnoptimisedRunner
 
 import cotam
-from cotam import runtime
 from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
-from cotam.errors import InputError
-from cotam.runtime import DECODING, ENCODING, GRAPHS, OnnxRunner, Runner, open_session, use_providers
+from cotam.runtime import DECODING, ENCODING, GRAPHS, OnnxRunner, Runner
 
 FOLDER = load().folder
 
@@ -37,11 +36,11 @@ def scale_inputs(name: str, quality: int, seed: int) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", names())
 def test_table_indices_are_bit_equal_on_every_session(name: str) -> None:
     folder = load(name).folder
-    runners = [
+    runners: list[Runner] = [
         OnnxRunner(folder, threads=1),
         OnnxRunner(folder, threads=2),
-        OnnxRunner(folder, threads=1, optimise=False),
-        OnnxRunner(folder, threads=2, optimise=False),
+        UnoptimisedRunner(folder, 1),
+        UnoptimisedRunner(folder, 2),
     ]
     seen: set[int] = set()
     for quality in range(101):
@@ -114,7 +113,7 @@ def test_transforms_agree_up_to_rounding() -> None:
     first = Codec(load(), OnnxRunner(FOLDER, threads=1))
     data = first.encode(pixels, 60, allocator=fixed_offsets(levels))
     expected = first.decode(data).astype(int)
-    others: list[Runner] = [OnnxRunner(FOLDER, 2), OnnxRunner(FOLDER, 1, optimise=False)]
+    others: list[Runner] = [OnnxRunner(FOLDER, 2), UnoptimisedRunner(FOLDER, 1)]
     for runner in others:
         away = np.abs(Codec(load(), runner).decode(data) - expected)
         assert away.max() <= 4
@@ -125,7 +124,7 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     pixels = picture(128, 192)
     runners: list[Runner] = [
         OnnxRunner(FOLDER, 1),
-        OnnxRunner(FOLDER, 1, optimise=False),
+        UnoptimisedRunner(FOLDER, 1),
     ]
     expected, *others = (Codec(load(), runner).encode(pixels, 50) for runner in runners)
     for data in others:
@@ -178,19 +177,6 @@ def test_any_runner_will_do() -> None:
     decoded = [*hyper, "scales", "context", "synthesis"]
     assert asked == [*encoded, *decoded]
     assert (tuple(dict.fromkeys(encoded)), tuple(dict.fromkeys(decoded))) == (ENCODING, DECODING)
-
-
-def test_exact_graphs_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_providers", ("AzureExecutionProvider", "CPUExecutionProvider"))
-    used = open_session(FOLDER / "scales.onnx", 1, exact=True).get_providers()
-    assert used == ["CPUExecutionProvider"]
-
-
-def test_unknown_providers_are_refused() -> None:
-    with pytest.raises(InputError, match=r"unknown execution provider 'Abacus': choose from .*CPU"):
-        use_providers("Abacus")
-    use_providers()
-    assert open_session(FOLDER / "scales.onnx", 1).get_providers() == ["CPUExecutionProvider"]
 
 
 def test_threads_agree() -> None:

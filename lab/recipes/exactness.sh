@@ -6,14 +6,16 @@
 # set (mllm). onnx.reference takes most of the time: minutes per megapixel. Needs: pip install . ./lab
 set -eu
 
-data=$(dirname "$0")/../../../shared/data
+here=$(dirname "$0")
+data=$here/../../../shared/data
 [ $# -gt 0 ] || set -- "$data/kodak" "$data/charts" "$data/objects"
-PYTHONPATH="$(dirname "$0")/../tests${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" - "${COUNT:-50}" "${SET:-mllm}" "$@" <<'END'
+PYTHONPATH="$here/../tests:$here/../../tests${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" - "${COUNT:-50}" "${SET:-mllm}" "$@" <<'END'
 import sys
 from pathlib import Path
 
 import numpy as np
 from reference_runner import ReferenceRunner
+from unoptimised import UnoptimisedRunner
 
 from cotam.codec import weights
 from cotam.codec.planes import fixed_offsets
@@ -25,8 +27,8 @@ from cotam_lab.bench.images import find_images
 
 count, found = int(sys.argv[1]), weights.load(sys.argv[2])
 decoders = {
-    f"{threads} threads, optimisation {level}": Codec(found, OnnxRunner(found.folder, threads, optimisation=level))
-    for threads in (1, 2) for level in ("all", "none")
+    f"{threads} threads, {kind.__name__}": Codec(found, kind(found.folder, threads))
+    for threads in (1, 2) for kind in (OnnxRunner, UnoptimisedRunner)
 }
 encoder = next(iter(decoders.values()))
 decoders["onnx.reference"] = Codec(found, ReferenceRunner(found.folder))

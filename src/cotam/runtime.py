@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cotam.errors import InputError
-
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -36,7 +34,6 @@ __all__ = [
     "limit_threads",
     "open_session",
     "usable_processors",
-    "use_providers",
 ]
 
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
@@ -45,16 +42,10 @@ ENCODING = ("analysis", "hyper_analysis", "scales", "context", "hyper_context")
 DECODING = ("hyper_context", "scales", "context", "synthesis")
 """Graphs in the order in which an image needs them."""
 
-EXACT = ("scales", "hyper_context")
-"""Graphs that choose the tables of symbols, in integers: they always run on the CPU, where they are exact."""
-
-CPU = "CPUExecutionProvider"
-
 Runner = Callable[[str, Mapping[str, np.ndarray]], list[np.ndarray]]
 """Runs graphs: (name, inputs) → outputs."""
 
 _limit = 0
-_providers: tuple[str, ...] = (CPU,)
 
 
 def limit_threads(threads: int) -> None:
@@ -66,31 +57,6 @@ def limit_threads(threads: int) -> None:
     _limit = threads
 
 
-def use_providers(*providers: str) -> None:
-    """Set the execution providers of graphs opened from now on, in order of preference.
-
-    The CPU is used for what they cannot run, and for the graphs `EXACT`. Files stay decodable everywhere:
-    only the last bits of floats may differ.
-
-    Parameters
-    ----------
-    providers : names as in ``onnxruntime.get_available_providers()``, for example "CUDAExecutionProvider"
-
-    Raises
-    ------
-    InputError
-        If the installed ONNX Runtime lacks one of them.
-    """
-    global _providers
-    import onnxruntime as ort
-
-    available = ort.get_available_providers()
-    for provider in providers:
-        if provider not in available:
-            raise InputError(f"unknown execution provider {provider!r}: choose from {', '.join(available)}")
-    _providers = (*(provider for provider in providers if provider != CPU), CPU)
-
-
 def usable_processors() -> int:
     """Return the number of threads of graphs, see `limit_threads`."""
     if _limit:
@@ -100,17 +66,8 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(
-    model: Path | bytes, threads: int = 0, *, optimise: bool = True, exact: bool = False
-) -> onnxruntime.InferenceSession:
-    """Open an ONNX file, given its path or bytes.
-
-    Parameters
-    ----------
-    threads : number of threads; 0 is `usable_processors`
-    optimise : whether to optimise the graph; False is for tests of exactness
-    exact : use only the CPU, whatever `use_providers` has set
-    """
+def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Open an ONNX file, given its path or bytes; ``threads`` is 0 for `usable_processors`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -120,17 +77,15 @@ def open_session(
     options.enable_cpu_mem_arena = False
     # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimise:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=[CPU] if exact else list(_providers))
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxRunner:
     """Runs the graphs ``NAME.onnx`` in a folder; each is opened at its first run, or before by `open`."""
 
-    def __init__(self, folder: Path, threads: int = 0, *, optimise: bool = True) -> None:
-        self._folder, self._threads, self._optimise = folder, threads, optimise
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self._folder, self._threads = folder, threads
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._opening = {graph: Lock() for graph in GRAPHS}
 
@@ -138,10 +93,7 @@ class OnnxRunner:
         """Return the session of a graph. Safe to call from several threads."""
         with self._opening[graph]:
             if graph not in self._sessions:
-                path, exact = self._folder / f"{graph}.onnx", graph in EXACT
-                self._sessions[graph] = open_session(
-                    path, self._threads, optimise=self._optimise, exact=exact
-                )
+                self._sessions[graph] = open_session(self._folder / f"{graph}.onnx", self._threads)
             return self._sessions[graph]
 
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic import level_map, picture
+from unoptimised import UnoptimisedRunner
 
 from cotam.codec import planes, tiling
 from cotam.codec.planes import Grid, fixed_offsets
@@ -18,7 +19,7 @@ from cotam.errors import CotamError, DamagedError, InputError, TargetSizeError
 from cotam.format.header import File, read_file
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
-from cotam.runtime import OnnxRunner
+from cotam.runtime import OnnxRunner, Runner
 
 WEIGHTS = load()
 CODEC = Codec(WEIGHTS, OnnxRunner(WEIGHTS.folder, threads=1))
@@ -344,10 +345,10 @@ def test_one_changed_table_value_is_an_error_and_not_a_picture() -> None:
 
 
 def test_symbols_do_not_depend_on_threads_or_optimisation() -> None:
-    runners = [
+    runners: list[Runner] = [
         OnnxRunner(WEIGHTS.folder, threads=2),
-        OnnxRunner(WEIGHTS.folder, threads=1, optimise=False),
-        OnnxRunner(WEIGHTS.folder, threads=2, optimise=False),
+        UnoptimisedRunner(WEIGHTS.folder, 1),
+        UnoptimisedRunner(WEIGHTS.folder, 2),
     ]
     for number, size in enumerate([(200, 300), (65, 63), (17, 700)]):
         pixels, levels = picture(*size, seed=number), level_map(*size, seed=number)
