@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from cotam.errors import UnknownWeightsError
 from cotam.format.symbols import Tables
 
-__all__ = ["DEFAULT", "FOLDER", "WeightSet", "by_hash", "digest_of", "label_of", "load", "name_of", "names"]
+__all__ = ["DEFAULT", "FOLDER", "WeightSet", "by_hash", "digest_of", "label_of", "load", "names"]
 
 FOLDER = Path(__file__).parent.parent / "weights"
 GROUP = "cotam.weights"
@@ -59,25 +60,26 @@ def digest_of(manifest: dict[str, str]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def names() -> list[str]:
-    """Return the names of the installed sets, those of this package first."""
+def _installed() -> Iterator[tuple[str, Path]]:
+    """Yield name and folder of each installed set, those of this package first."""
+    for manifest in sorted(FOLDER.glob("*/manifest.json")):
+        yield manifest.parent.name, manifest.parent
     from importlib.metadata import entry_points  # 20 ms
 
-    return [*_packaged_names(), *sorted(point.name for point in entry_points(group=GROUP))]
+    for point in entry_points(group=GROUP):
+        yield point.name, point.load()
 
 
-def _packaged_names() -> list[str]:
-    return sorted(p.parent.name for p in FOLDER.glob("*/manifest.json"))
+def names() -> list[str]:
+    """Return the names of the installed sets, those of this package first."""
+    return [name for name, _ in _installed()]
 
 
 def _folder(name: str) -> Path:
     """Return the folder of an installed set; raises as `load`."""
-    if (FOLDER / name / "manifest.json").is_file():
-        return FOLDER / name
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=GROUP, name=name):
-        return point.load()
+    for found, folder in _installed():
+        if found == name:
+            return folder
     if name == "base":
         raise UnknownWeightsError(f"weight set 'base' {IN_LAB}")
     raise UnknownWeightsError(f"no weight set {name!r}; installed: {', '.join(names())}")
@@ -106,23 +108,16 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
     return WeightSet(name=name, folder=where, digest=digest_of(manifest), tables=tables, **fields)
 
 
-def _short_hash(name: str) -> bytes:
-    """Return `WeightSet.short_hash` of an installed set, without loading it."""
-    return digest_of(_manifest(_folder(name)))[:2]
-
-
-def name_of(short: bytes) -> str | None:
-    """Return the name of the installed set with this short hash; None if none has it."""
-    for find in (_packaged_names, names):  # entry points are looked up last
-        for name in find():
-            if _short_hash(name) == short:
-                return name
+def _name_of(short: bytes) -> str | None:
+    for name, folder in _installed():
+        if digest_of(_manifest(folder))[:2] == short:
+            return name
     return None
 
 
 def label_of(short: bytes) -> str:
     """Return the name of the set with this short hash, or the hash in hexadecimal if it is not installed."""
-    return name_of(short) or short.hex()
+    return _name_of(short) or short.hex()
 
 
 def by_hash(short: bytes) -> WeightSet:
@@ -130,10 +125,9 @@ def by_hash(short: bytes) -> WeightSet:
 
     Raises UnknownWeightsError if no installed set has this hash.
     """
-    if name := name_of(short):
+    if name := _name_of(short):
         return load(name)
     raise UnknownWeightsError(
         f"the file was made with weight set {short.hex()}, which is not installed; installed: "
-        f"{', '.join(f'{name} ({_short_hash(name).hex()})' for name in names())}. "
-        f"The set 'base' {IN_LAB}"
+        f"{', '.join(names())}. The set 'base' {IN_LAB}"
     )

@@ -72,11 +72,12 @@ class Tables:
         return tuple(models)
 
     @cached_property
-    def _costs(self) -> tuple[np.ndarray, ...]:
-        """Bits of each magnitude and of an escaped value, by table; those of table 0 are not used."""
-        costs = tuple(TOTAL_BITS - np.log2(half) for half in self.halves)
-        for cost in costs:
-            cost[-1] += TOTAL_BITS
+    def _costs(self) -> np.ndarray:
+        """Bits, float64 (tables, magnitudes), of each magnitude; escaped ones have that after the largest."""
+        costs = np.zeros((len(self.halves), max(map(len, self.halves))))
+        for row, half in zip(costs[1:], self.halves[1:], strict=True):
+            row[: len(half)] = TOTAL_BITS - np.log2(half)
+            row[len(half) - 1] += TOTAL_BITS
         return costs
 
     @cached_property
@@ -85,18 +86,13 @@ class Tables:
         found = [0.0]
         for half, cost in zip(self.halves[1:], self._costs[1:], strict=True):
             often = np.where(np.arange(len(half)) % (len(half) - 1) == 0, half, 2 * half)
-            found.append(float((often * cost).sum()) / (1 << TOTAL_BITS))
+            found.append(float((often * cost[: len(half)]).sum()) / (1 << TOTAL_BITS))
         return np.array(found)
 
     def costs(self, symbols: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Return the bits, float32, of each integer symbol, given its table ``index``; all of one shape."""
-        found = np.zeros(symbols.size, np.float32)
-        order = _Order(index)
-        away = np.abs(symbols.reshape(-1)[order.where])
-        for number, part in order.parts:
-            cost = self._costs[number]
-            found[order.where[part]] = cost[np.minimum(away[part], len(cost) - 1)]
-        return found.reshape(symbols.shape)
+        magnitudes = np.minimum(np.abs(symbols), self.largest[index] + 1)
+        return self._costs[index, magnitudes].astype(np.float32)
 
     def bits(self, symbols: np.ndarray, index: np.ndarray) -> float:
         """Return the sum of `costs`."""
