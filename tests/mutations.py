@@ -269,7 +269,6 @@ def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> st
     try:
         file = read_file(data)
         check_size(file.width, file.height)
-        dict(file.metadata)
         symbols = codec.decode_symbols(file)
     except CotamError as error:
         found = type(error).__name__

@@ -304,6 +304,8 @@ def info(data: bytes) -> Info:
         If ``data`` is not bytes-like.
     FormatError
         If the data are not a whole ``.cotam`` file, or are a sequence (`cotam.open_sequence`).
+    LimitError
+        If its metadata are too large.
     """
     data = require_bytes(data)
     return info_of(read_file(data), len(data))

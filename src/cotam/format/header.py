@@ -103,9 +103,7 @@ class File:
 
     header: Header
     payload: bytes
-    # "exif", "icc", "xmp" → bytes. For a file that was read, each box is inflated at its first access,
-    # which may raise DamagedError or LimitError.
-    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    metadata: Mapping[str, bytes] = field(default_factory=dict)  # "exif", "icc", "xmp" → bytes
 
     @property
     def kind(self) -> Kind:
@@ -259,10 +257,10 @@ def read_kind(data: bytes) -> Kind:
 
 
 def read_file(data: bytes) -> File:
-    """Parse a whole file of any kind but `Kind.SEQUENCE`, without decoding payload or metadata.
+    """Parse a whole file of any kind but `Kind.SEQUENCE`, without decoding its payload.
 
     Raises NotCotamError, TruncatedError, DamagedError or FormatError if the file is not valid, is a sequence,
-    or has bytes after its end.
+    or has bytes after its end, and LimitError if its metadata are too large.
     """
     header = read_header(data)
     if header.kind is Kind.SEQUENCE:

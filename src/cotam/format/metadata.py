@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from cotam.errors import DamagedError, FormatError, InputError, LimitError, TruncatedError
@@ -37,13 +37,13 @@ def write_boxes(metadata: Mapping[str, bytes]) -> bytes:
     return boxes + b"\0" + zlib.crc32(boxes).to_bytes(4, "little") if boxes else b""
 
 
-def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
+def read_boxes(data: bytes, start: int) -> tuple[dict[str, bytes], int]:
     """Return the metadata whose boxes begin at ``start``, and the position after them.
 
-    Each box is inflated at its first access, which may raise DamagedError or LimitError. Raises
-    TruncatedError, DamagedError or FormatError if the boxes are not valid.
+    Raises TruncatedError, DamagedError or FormatError if the boxes are not valid, and LimitError if one
+    inflates to more than `MAX_METADATA` bytes.
     """
-    bodies: dict[str, bytes] = {}
+    bodies: dict[Metadata, bytes] = {}
     at = start
     while (letter := data[at : at + 1]) != b"\0":
         if not letter:
@@ -60,28 +60,7 @@ def read_boxes(data: bytes, start: int) -> tuple[Mapping[str, bytes], int]:
         raise TruncatedError("the file ends within its metadata")
     if zlib.crc32(data[start:at]) != int.from_bytes(data[at + 1 : at + 5], "little"):
         raise DamagedError("the metadata are damaged: their checksum does not match")
-    return _Inflating(bodies), at + 5
-
-
-class _Inflating(Mapping[str, bytes]):
-    """Metadata whose boxes are inflated at the first access."""
-
-    def __init__(self, bodies: dict[str, bytes]) -> None:
-        self._bodies, self._inflated = bodies, dict[str, bytes]()
-
-    def __getitem__(self, kind: str) -> bytes:
-        if kind not in self._inflated:
-            self._inflated[kind] = _inflate(kind, self._bodies[kind])
-        return self._inflated[kind]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._bodies)
-
-    def __len__(self) -> int:
-        return len(self._bodies)
-
-    def __repr__(self) -> str:
-        return f"<metadata {', '.join(self._bodies)}>"
+    return {kind: _inflate(kind, body) for kind, body in bodies.items()}, at + 5
 
 
 def _inflate(kind: str, body: bytes) -> bytes:
