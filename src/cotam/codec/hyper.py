@@ -1,7 +1,8 @@
 """Code hyper latents with causal context, in integers.
 
-They are coded in four steps, each a quarter of the channels of every cell (`step_mask`). The graph
-``hyper_context`` predicts means and tables of a step from the steps before it.
+They are coded in four steps, each a quarter of the channels of every cell: step ``s`` codes channel group
+``(s - turn) % 4`` at a position with this turn. The graph ``hyper_context`` predicts means and tables of a
+step from the steps before it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cotam.errors import DamagedError
 from cotam.format.symbols import SymbolReader, SymbolWriter
 from cotam.runtime import Runner
 
-__all__ = ["PLACES", "STEPS", "HyperCoder", "step_mask"]
+__all__ = ["PLACES", "STEPS", "HyperCoder"]
 
 STEPS = 4
 PLACES = np.array([[0, 2], [3, 1]], np.uint8)
@@ -26,20 +27,6 @@ LIMIT = 255
 
 SYMBOL_LIMIT = 127
 """Hyper latents are integers in ±127."""
-
-
-def step_mask(step: int, channels: int, height: int, width: int) -> np.ndarray:
-    """Return which hyper latents a step codes, bool (channels, height, width).
-
-    Channels are in four groups; step ``s`` codes group ``(s - turn) % 4`` at a position with this turn.
-    """
-    group = np.arange(channels, dtype=np.uint8) * STEPS // channels
-    return (group[:, None, None] + _turns(height, width)) % STEPS == step
-
-
-def _turns(height: int, width: int) -> np.ndarray:
-    """Return the turn of each position, uint8 (height, width)."""
-    return PLACES[np.arange(height)[:, None] % 2, np.arange(width) % 2]
 
 
 class HyperCoder:
@@ -92,9 +79,11 @@ class HyperCoder:
 
         ``z`` is read after each step, so that a decoder may fill it in between.
         """
-        coded = np.ones(z.shape[1:], bool) if skip_mask is None else ~skip_mask
+        channels, height, width = z.shape
+        coded = np.ones((height, width), bool) if skip_mask is None else ~skip_mask
         plain = self.weights.z_index[quality][:, None, None]
-        turns = _turns(*z.shape[1:])
+        turns = PLACES[np.arange(height)[:, None] % 2, np.arange(width) % 2]
+        steps = ((np.arange(channels) * STEPS // channels)[:, None, None] + turns) % STEPS
         last = len(self.weights.tables.halves) - 1
         known = np.zeros(z.shape, np.float32)
         multipliers = self.weights.z_multipliers[quality][:, None, None]
@@ -105,6 +94,6 @@ class HyperCoder:
             # IEEE 754 rounds a quotient of integers that float32 holds the same way everywhere.
             mean = np.rint(mean[0] * 256 / multipliers).astype(np.int16)
             index = np.clip(plain + change[0], 1, last).astype(np.uint8)
-            mask = step_mask(step, *z.shape)
+            mask = steps == step
             yield mask, mean * coded, index * coded
             known[mask] = self.dequantise(z, quality)[mask]

@@ -100,27 +100,23 @@ def _fuse(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion
     """Fuse the global map ``whole`` with the maps of all tiles, at the resolution of the latter."""
     height, width = pixels.shape[:2]
     rows, columns = _starts(height, side), _starts(width, side)
-    total = weight = overall = np.empty((0, 0))  # their grid is known after the first tile
-    for top in rows:
-        for left in columns:
-            tile = np.ascontiguousarray(pixels[top : top + side, left : left + side])
-            local = _run_guide(guide, tile).astype(np.float64)
-            if not total.size:
-                grid = (
-                    math.ceil(height * local.shape[0] / tile.shape[0]),
-                    math.ceil(width * local.shape[1] / tile.shape[1]),
-                )
-                overall = resample(whole, grid)
-                total, weight = np.zeros(grid), np.zeros(grid)
-            below, down, fade_down = _tile_axis(top, tile.shape[0], local.shape[0], height, total.shape[0])
-            beside, across, fade_across = _tile_axis(
-                left, tile.shape[1], local.shape[1], width, total.shape[1]
-            )
-            where, window = (below, beside), fade_down[:, None] * fade_across
-            # The local map ranks places within the tile, the global map the tile among others.
-            local *= overall[where].mean() / local.mean()
-            total[where] += window * (down @ np.log(local) @ across.T)
-            weight[where] += window
+    tiles = [(top, left) for top in rows for left in columns]
+    tile_height, tile_width = min(side, height), min(side, width)
+    maps = [
+        _run_guide(guide, np.ascontiguousarray(pixels[top : top + side, left : left + side]))
+        for top, left in tiles
+    ]
+    map_height, map_width = maps[0].shape
+    grid = math.ceil(height * map_height / tile_height), math.ceil(width * map_width / tile_width)
+    overall, total, weight = resample(whole, grid), np.zeros(grid), np.zeros(grid)
+    for (top, left), local in zip(tiles, maps, strict=True):
+        below, down, fade_down = _tile_axis(top, tile_height, map_height, height, grid[0])
+        beside, across, fade_across = _tile_axis(left, tile_width, map_width, width, grid[1])
+        where, window = (below, beside), fade_down[:, None] * fade_across
+        # The local map ranks places within the tile, the global map the tile among others.
+        scaled = local.astype(np.float64) * (overall[where].mean() / local.mean(dtype=np.float64))
+        total[where] += window * (down @ np.log(scaled) @ across.T)
+        weight[where] += window
     fused = np.exp((1 - fusion) * np.log(overall) + fusion * total / weight)
     return (fused / fused.mean()).astype(np.float32)
 
@@ -137,11 +133,7 @@ def _tile_axis(
     inside = np.flatnonzero((centres >= 0) & (centres < length))
     centres = centres[inside]
     at = np.clip(centres * values / length - 0.5, 0, values - 1)
-    low = np.minimum(at.astype(int), max(values - 2, 0))
-    matrix = np.zeros((len(inside), values))
-    matrix[np.arange(len(inside)), low] = 1 - (at - low)
-    if values > 1:
-        matrix[np.arange(len(inside)), low + 1] += at - low
+    matrix = np.maximum(0, 1 - np.abs(np.arange(values) - at[:, None]))
     # Nearly zero at the ends of the tile, but positive, for the edge of the image.
     window = np.sin(np.pi * centres / length) ** 2 + 1e-6
     return slice(int(inside[0]), int(inside[-1]) + 1), matrix, window
