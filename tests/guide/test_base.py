@@ -46,22 +46,22 @@ def test_a_file_that_changed_is_loaded_anew(path: Path) -> None:
     assert after.importance(noise).std() == 0
 
 
-def test_opinions_of_a_guide(tmp_path: Path) -> None:
+def test_a_guide_may_have_an_exponent() -> None:
     class Plain:
         def importance(self, pixels: np.ndarray) -> np.ndarray:
-            return np.ones((1, 1), np.float32)
+            return np.array([[1, 4]], np.float32)
 
-    def exponent_of(guide: Guide) -> float:
-        return Guidance(guide).exponent
+    class Steep(Plain):
+        exponent = 2 * EXPONENT
 
-    assert exponent_of(Plain()) == EXPONENT
-    (tmp_path / "own.onnx").write_bytes(energy_graph(side="96", exponent="0.125"))
-    (tmp_path / "silent.onnx").write_bytes(energy_graph())
-    own, silent = load(str(tmp_path / "own.onnx")), load(str(tmp_path / "silent.onnx"))
-    assert own is not None
-    assert silent is not None
-    assert exponent_of(own) == 0.125
-    assert exponent_of(silent) == EXPONENT
+    costs = np.full((1, 2), 100) * np.arange(15)[:, None, None]
+
+    def offsets(guide: Guide) -> list[list[int]]:
+        guidance = Guidance(guide, strength=2)
+        return guidance.allocator(guide.importance(np.empty(0)), (32, 64))(lambda: costs).tolist()
+
+    assert offsets(Plain()) == [[-2, 2]]
+    assert offsets(Steep()) == [[-4, 4]]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,8 +62,10 @@ def test_a_picture_that_the_guide_sees_whole_gets_its_own_map() -> None:
     assert guide.seen == [(60, 64)]
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones(4), np.ones((0, 3))])
-def test_what_is_no_importance_is_refused(wrong: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones(4), np.ones((0, 3)), [1.0, 2.0]]
+)
+def test_what_is_no_importance_is_refused(wrong: Any) -> None:
     class Wrong(Energy):
         def importance(self, pixels: np.ndarray) -> np.ndarray:
             return wrong

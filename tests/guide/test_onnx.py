@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from synthetic import picture
 
 from cotam.errors import InputError
+from cotam.guide.base import EXPONENT
 from cotam.guide.onnx import GraphGuide, normalise
 
 Make = Callable[[bytes], GraphGuide]
@@ -74,6 +75,11 @@ def test_the_scale_of_the_output_does_not_matter(made: Make) -> None:
 def test_what_is_not_positive_is_refused(made: Make, value: float) -> None:
     with pytest.raises(InputError, match="importance that is not positive everywhere"):
         made(constant_graph(value)).importance(picture(40, 40))
+
+
+def test_the_exponent_is_that_of_the_metadata(made: Make) -> None:
+    assert made(energy_graph(exponent="0.125")).exponent == 0.125
+    assert made(energy_graph()).exponent == EXPONENT
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ _loading = Lock()
 class Guide(Protocol):
     """Predicts an importance map: how much an error at each place changes what a vision encoder sees.
 
-    Two attributes are optional; None means that they are absent:
+    Two attributes are optional:
 
     side : int, the long side, in pixels, of the images that the guide gets. Larger images are passed to it
         shrunk and in tiles (`cotam.guide.multiscale`). Without it the guide gets each image once, unshrunk.

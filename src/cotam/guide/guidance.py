@@ -35,19 +35,14 @@ class Guidance:
         """Return the importance map, float32 (gh, gw), of pixels uint8 (H, W, 3)."""
         return importance(self.guide, pixels, fusion=self.fusion)
 
-    @property
-    def exponent(self) -> float:
-        """The exponent of the guide, by default `EXPONENT`."""
-        exponent = getattr(self.guide, "exponent", None)
-        return EXPONENT if exponent is None else exponent
-
     def allocator(self, importance: np.ndarray, size: tuple[int, int]) -> Allocator:
         """Return the allocator of an image of ``size`` (H, W) whose importance map is known.
 
         Even importance gives zeros and asks for no costs.
         """
+        exponent = getattr(self.guide, "exponent", EXPONENT)
         to_map = partial(
-            to_levels, importance, size, policy=self.policy, strength=self.strength, exponent=self.exponent
+            to_levels, importance, size, policy=self.policy, strength=self.strength, exponent=exponent
         )
         needs_costs = self.policy == "log" and np.ptp(importance) > 0
         return lambda costs: to_map(costs() if needs_costs else None)

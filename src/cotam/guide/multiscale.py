@@ -61,7 +61,7 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
 
 def _run_guide(guide: Guide, pixels: np.ndarray) -> np.ndarray:
     """Run the guide. Raises InputError if it does not return a map of positive numbers."""
-    found = guide.importance(pixels)
+    found = np.asarray(guide.importance(pixels))
     if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
         raise InputError(
             f"guide {type(guide).__name__} must return positive numbers of shape (gh, gw), got {found.shape}"

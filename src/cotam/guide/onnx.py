@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.errors import InputError
+from cotam.guide.base import EXPONENT
 from cotam.guide.resize import resize_bilinear
 from cotam.runtime import open_session
 
@@ -67,10 +68,8 @@ class GraphGuide:
             raise InputError(f"guide {self._path}: {key} must be 1 to {MAX_SIDE} pixels, got {text!r}")
         return int(text)
 
-    def _exponent(self, metadata: Mapping[str, str]) -> float | None:
-        text = metadata.get("cotam.guide.exponent")
-        if text is None:
-            return None
+    def _exponent(self, metadata: Mapping[str, str]) -> float:
+        text = metadata.get("cotam.guide.exponent", str(EXPONENT))
         try:
             value = float(text)
         except ValueError:

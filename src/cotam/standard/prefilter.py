@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from cotam.image.read import Pixels
 
@@ -37,10 +37,8 @@ def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
         return pixels
     image = Image.fromarray(pixels)
     grey = image.convert("L")
-    span = np.asarray(grey.filter(ImageFilter.MaxFilter(3)), np.int16) - np.asarray(
-        grey.filter(ImageFilter.MinFilter(3)), np.int16
-    )
-    weight *= span < CONTRAST
+    span = ImageChops.subtract(grey.filter(ImageFilter.MaxFilter(3)), grey.filter(ImageFilter.MinFilter(3)))
+    weight *= np.asarray(span) < CONTRAST
     smoothed = image.filter(ImageFilter.MedianFilter(3)).filter(ImageFilter.GaussianBlur(RADIUS))
     mixed = pixels + weight[..., None] * (np.asarray(smoothed, np.float32) - pixels)
     return np.rint(mixed).astype(np.uint8)
