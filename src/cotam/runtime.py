@@ -1,15 +1,8 @@
 """Run the graphs of weight sets with ONNX Runtime.
 
-Graphs with their inputs and outputs, all of batch 1 (`docs/format.md` has the shapes):
-
-=============== ========================================================== =====================
-analysis        pixels uint8                                               latents
-hyper_analysis  latents                                                    hyper latents
-hyper_context   known, sums (integers in float32)                          mean, change (integers)
-scales          z, levels, sums64, sums32, offset (integers in float32)    index uint8
-context         z, levels, nominal, gain, index, values, given             symbols int16, latents
-synthesis       latents, levels, nominal, adapted                          pixels uint8
-=============== ========================================================== =====================
+`docs/format.md` has the inputs and outputs of the graphs of a decoder. Of the other two, ``analysis`` makes
+latents, float32 (1, M, h, w), of ``pixels``, uint8 (1, 16h, 16w, 3), and ``hyper_analysis`` hyper latents,
+float32 (1, Z, h/4, w/4), of ``latents``.
 """
 
 from __future__ import annotations

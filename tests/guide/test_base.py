@@ -12,8 +12,9 @@ from guides import constant_graph, energy_graph
 
 from cotam.codec import weights
 from cotam.errors import InputError
-from cotam.guide.base import EXPONENT, LITE, Guide, load
+from cotam.guide.base import LITE, Guide, load
 from cotam.guide.guidance import Guidance
+from cotam.guide.importance import EXPONENT
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from synthetic import picture
 
 from cotam.errors import InputError
-from cotam.guide.base import EXPONENT
+from cotam.guide.importance import EXPONENT
 from cotam.guide.onnx import GraphGuide, normalise
 
 Make = Callable[[bytes], GraphGuide]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cotam.standard import scans
-from cotam.standard.jpeg import _basis
+from cotam.standard.jpeg import _DCT
 from cotam.standard.scans import ZIGZAG, Component, write
 
 
@@ -28,7 +28,7 @@ def expected(levels: np.ndarray, step: int = 16) -> np.ndarray:
     rows, columns = levels.shape[:2]
     spectrum = np.zeros(levels.shape, np.float32)
     spectrum[..., ZIGZAG] = levels * step
-    blocks = _basis().T @ spectrum.reshape(rows, columns, 8, 8) @ _basis() + 128
+    blocks = _DCT.T @ spectrum.reshape(rows, columns, 8, 8) @ _DCT + 128
     return np.rint(blocks.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns)).clip(0, 255).astype(np.uint8)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -63,11 +62,6 @@ class Colours:
     pixel_weights: np.ndarray
     merged_error: float  # weighted error of merging to ``values``
     exact: int  # number of colours before merging
-
-    @cached_property
-    def weighted(self) -> np.ndarray:
-        """Values times weights, float64 (3, n)."""
-        return np.ascontiguousarray((self.weights[:, None] * self.values).T)
 
     @classmethod
     def of(cls, pixels: np.ndarray, block_weights: np.ndarray | None = None) -> Colours:
@@ -176,6 +170,7 @@ class _Quantiser:
 
     def __init__(self, colours: Colours) -> None:
         self._colours, self._points = colours, colours.values @ OPPONENT.T
+        self._weighted = np.ascontiguousarray((colours.weights[:, None] * colours.values).T)
         self._seeds, self._gains = _spread(self._points, colours.weights)
         self._known: dict[tuple[int, float], _Palette] = {}
 
@@ -212,7 +207,7 @@ class _Quantiser:
             previous, counts = chosen, np.bincount(chosen, colours.counts, len(palette))
             used = counts > 0
             total = np.bincount(chosen, colours.weights, len(palette))[used]
-            sums = [np.bincount(chosen, one, len(palette))[used] for one in colours.weighted]
+            sums = [np.bincount(chosen, one, len(palette))[used] for one in self._weighted]
             palette = np.rint(np.stack(sums, axis=1) / total[:, None]).astype(np.float32)
             bits = -np.log2(counts[used] / counts.sum())
             away = _distances(self._points, palette)

@@ -18,9 +18,10 @@ from cotam.errors import DamagedError, FormatError, MissingCodecError, Truncated
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
 __all__ = [
+    "AVIF_OPTIONS",
     "DRAFT_SPEED",
+    "LOSSLESS_OPTIONS",
     "SPEED",
-    "TUNING",
     "can_encode_av1",
     "can_encode_lossless",
     "decode_av1",
@@ -39,15 +40,16 @@ DRAFT_SPEED = 8
 _LARGE = 3 << 19
 """Images of more pixels are coded at speed 7 instead of 6, in half the time and a tenth more bytes."""
 
-_THREADS = 2
-"""The bytes are the same for any number of threads above one, and differ for one."""
-
-TUNING = {
-    "enable-paeth-intra": "0",
-    "disable-trellis-quant": "1",
-    "enable-restoration": "0",
+AVIF_OPTIONS = {
+    "codec": "aom",
+    "max_threads": 2,  # the bytes are the same for any number above one, and differ for one
+    "autotiling": False,
+    "advanced": {"enable-paeth-intra": "0", "disable-trellis-quant": "1", "enable-restoration": "0"},
 }
-"""Settings that need fewer bytes on screens than the defaults of libavif (lab/docs/screens.md)."""
+"""Options of Pillow that need fewer bytes on screens than its defaults (lab/docs/screens.md)."""
+
+LOSSLESS_OPTIONS = {"lossless": True, "quality": 75, "method": 4}
+"""Options of Pillow for lossless WebP."""
 
 
 def can_encode_av1(width: int, height: int) -> bool:
@@ -88,10 +90,7 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
         quality=quality,
         speed=speed,
         subsampling="4:0:0" if grey else "4:2:0",
-        codec="aom",
-        max_threads=_THREADS,
-        autotiling=False,
-        advanced=TUNING,
+        **AVIF_OPTIONS,
     )
     return strip_container(buffer.getvalue())
 
@@ -132,7 +131,7 @@ def encode_lossless(pixels: np.ndarray) -> bytes:
     if not can_encode_lossless(width, height):
         raise MissingCodecError("encode", "WebP")
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=75, method=4)
+    Image.fromarray(pixels).save(buffer, "WEBP", **LOSSLESS_OPTIONS)
     data, header = buffer.getvalue(), _vp8l_header(width, height)
     body = data[20 : 20 + int.from_bytes(data[16:20], "little")]
     if data[12:16] != b"VP8L" or not body.startswith(header):

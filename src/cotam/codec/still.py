@@ -19,7 +19,7 @@ import numpy as np
 from cotam.codec.payload import PayloadCoder
 from cotam.codec.planes import SCALES_HALO, Allocator, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
-from cotam.codec.tiling import Tile, pad, paste, tiles, whole_cells
+from cotam.codec.tiling import Tile, pad, paste, tiles
 from cotam.codec.views import VIEWS, View
 from cotam.errors import DamagedError, FormatError, InputError
 from cotam.format.header import MAX_QUALITY, File, Header, Kind
@@ -157,8 +157,8 @@ class Codec(PayloadCoder):
             index[:, *tile.core(4)] = self.table_index(symbols, tile)
         values = np.empty_like(latents) if keep_values else None
         for tile in tiles(*grid.cells, _CONTEXT_HALO):
-            outer = whole_cells(index[:, *tile.outer(4)]), whole_cells(latents[:, *tile.outer(4)])
-            residuals, decoded = self._run_context(symbols, tile, *outer, given=False)
+            part = index[:, *tile.outer(4)], latents[:, *tile.outer(4)]
+            residuals, decoded = self._run_context(symbols, tile, *part, given=False)
             paste(y, residuals, tile)
             if values is not None:
                 paste(values, decoded, tile)
@@ -259,7 +259,7 @@ class Codec(PayloadCoder):
         """Compute the latents of an image from its symbols."""
         values = np.empty(symbols.y.shape, np.float32)
         for tile in tiles(*symbols.grid.cells, _CONTEXT_HALO):
-            residuals = whole_cells(symbols.y[:, *tile.outer(4)].astype(np.float32))
+            residuals = symbols.y[:, *tile.outer(4)].astype(np.float32)
             index = np.zeros(residuals.shape, np.uint8)
             _, decoded = self._run_context(symbols, tile, index, residuals, given=True)
             paste(values, decoded, tile)
@@ -285,15 +285,15 @@ class Codec(PayloadCoder):
     ) -> list[np.ndarray]:
         """Return residuals and dequantised latents, in whole cells, of a tile's outer part.
 
-        ``values`` are its latents, or with ``given`` its residuals.
+        ``values`` are its latents, or with ``given`` its residuals; zeros are appended up to whole cells.
         """
         inputs = {
             "z": self._dequantised_z(symbols, tile),
             "levels": self._padded_levels(symbols.levels, tile),
             "nominal": self.weights.nominal[symbols.quality].reshape(1, 1, 1, 1),
             "gain": self.weights.gains[symbols.quality][None, :, None, None],
-            "index": index[None],
-            "values": values[None],
+            "index": pad(index, 4, axes=(1, 2), mode="constant")[None],
+            "values": pad(values, 4, axes=(1, 2), mode="constant")[None],
             "given": np.full(1, given, np.float32),
         }
         return [output[0] for output in self.runner("context", inputs)]

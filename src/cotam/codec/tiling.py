@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-__all__ = ["TILE", "WHOLE", "Span", "Tile", "largest_tile", "pad", "paste", "spans", "tiles", "whole_cells"]
+__all__ = ["TILE", "WHOLE", "Span", "Tile", "largest_tile", "pad", "paste", "spans", "tiles"]
 
 WHOLE = 768
 """Largest side, in pixels, of an image that is one tile."""
@@ -90,18 +90,12 @@ def tiles(rows: int, columns: int, halo: int, unit: int = 64) -> Iterator[Tile]:
             yield Tile(row, column)
 
 
-def pad(array: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
-    """Repeat the last row and column until both axes are multiples of ``multiple``."""
+def pad(
+    array: np.ndarray, multiple: int, axes: tuple[int, int], mode: Literal["edge", "constant"] = "edge"
+) -> np.ndarray:
+    """Repeat the last row and column, or append zeros, until both axes are multiples of ``multiple``."""
     widths = [(0, -n % multiple if axis in axes else 0) for axis, n in enumerate(array.shape)]
-    return np.pad(array, widths, mode="edge") if any(w for _, w in widths) else np.ascontiguousarray(array)
-
-
-def whole_cells(latents: np.ndarray) -> np.ndarray:
-    """Append zeros to (M, h, w) until both sides are multiples of 4."""
-    height, width = latents.shape[1:]
-    if height % 4 or width % 4:
-        return np.pad(latents, ((0, 0), (0, -height % 4), (0, -width % 4)))
-    return np.ascontiguousarray(latents)
+    return np.pad(array, widths, mode) if any(w for _, w in widths) else np.ascontiguousarray(array)
 
 
 def paste(target: np.ndarray, values: np.ndarray, tile: Tile) -> None:

@@ -126,11 +126,6 @@ class _Order:
         # uint32, flat positions of the symbols in coding order
         self.where = np.concatenate([np.empty(0, np.uint32), *found])
 
-    def tables(self) -> np.ndarray:
-        """Return the table of each symbol, uint8."""
-        numbers = np.array([number for number, _ in self.parts], np.uint8)
-        return np.repeat(numbers, [part.stop - part.start for _, part in self.parts])
-
 
 class _Checked:
     """The checksum that writer and reader compute alike."""
@@ -158,13 +153,14 @@ class SymbolWriter(_Checked):
         """
         order = _Order(index)
         values = symbols.reshape(-1)[order.where].astype(np.int32)
-        largest = self.tables.largest[order.tables()]
-        escaped = np.abs(values) > largest
-        codes = np.where(escaped, 2 * largest + 1, values + largest)
         for number, part in order.parts:
-            self._coder.encode(codes[part], self.tables.models[number])
-            if escaped[part].any():
-                self._coder.encode(values[part][escaped[part]] + SYMBOL_LIMIT, _ESCAPED)
+            found, largest = values[part], int(self.tables.largest[number])
+            escaped = np.abs(found) > largest
+            self._coder.encode(
+                np.where(escaped, 2 * largest + 1, found + largest), self.tables.models[number]
+            )
+            if escaped.any():
+                self._coder.encode(found[escaped] + SYMBOL_LIMIT, _ESCAPED)
 
     def put_checkpoint(self) -> None:
         """Write the low 16 bits of the checksum so far."""

@@ -12,15 +12,11 @@ from cotam.errors import InputError, MissingLabError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EXPONENT", "LITE", "Guide", "file_of", "load"]
+__all__ = ["LITE", "Guide", "file_of", "load"]
 
 NAMES = "auto, none, text, lite, PATH.onnx, clip:NAME_OR_FOLDER"
 LITE = Path(__file__).parent.parent / "weights" / "guide_lite.onnx"
 """The built-in network, whose outputs are the importance maps of the guides "text" and "lite"."""
-
-EXPONENT = 0.25
-"""Gain is importance to this power at strength 1, unless a guide has its own exponent. High-rate theory gives
-1/2 for a weight of squared error; at our rates 1/8 … 1/4 measured better."""
 
 _loading = Lock()
 
@@ -32,7 +28,8 @@ class Guide(Protocol):
 
     side : int, the long side, in pixels, of the images that the guide gets. Larger images are passed to it
         shrunk and in tiles (`cotam.guide.multiscale`). Without it the guide gets each image once, unshrunk.
-    exponent : float; gain is importance to this power at strength 1, see `EXPONENT`
+    exponent : float; gain is importance to this power at strength 1, see
+        `cotam.guide.importance.EXPONENT`
     """
 
     def importance(self, pixels: np.ndarray) -> np.ndarray:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+from cotam.guide import multiscale
+from cotam.guide.base import load
+
+if TYPE_CHECKING:
     from cotam.guide.onnx import GraphGuide
 
 __all__ = ["MIN_FLATNESS", "MIN_PAGE_TEXT", "SCAN_FLATNESS", "Content", "examine", "flatness"]
@@ -55,8 +58,6 @@ def flatness(pixels: np.ndarray) -> float:
 
     Screenshots, charts and other drawings have long runs of one colour; photographs and scans have noise.
     """
-    import numpy as np
-
     height, width = pixels.shape[:2]
     if width < 2:
         return 0.0
@@ -66,7 +67,9 @@ def flatness(pixels: np.ndarray) -> float:
     return count / (equal.size // 3)
 
 
-def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusion: float = 0.5) -> Content:
+def examine(
+    pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusion: float = multiscale.FUSION
+) -> Content:
     """Compute text and importance of an image of any size.
 
     Parameters
@@ -75,11 +78,8 @@ def examine(pixels: np.ndarray, *, guide: Literal["lite", "text"] = "lite", fusi
     guide : name of the guide whose importance map is computed
     fusion : weight of the tiles of large images, see `cotam.guide.multiscale.FUSION`
     """
-    from cotam.guide.base import load
-    from cotam.guide.multiscale import importance
-
     meter = _TextMeter(cast("GraphGuide", load(guide)))
-    found = importance(meter, pixels, fusion=fusion)
+    found = multiscale.importance(meter, pixels, fusion=fusion)
     return Content(meter.near_text / meter.everywhere, found)
 
 

@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from cotam.guide.base import EXPONENT, Guide
-from cotam.guide.importance import Policy, to_levels
+from cotam.guide.base import Guide
+from cotam.guide.importance import EXPONENT, Policy, to_levels
 from cotam.guide.multiscale import FUSION, importance
 
 __all__ = ["Guidance", "SmoothedGuidance"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.guide.base import EXPONENT
+from cotam.guide.importance import EXPONENT
 from cotam.guide.resize import resize_bilinear
 from cotam.runtime import open_session
 

@@ -18,13 +18,14 @@ from PIL import Image
 from cotam.codec.colours import is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, reduce_colours
-from cotam.codec.standard import TUNING
+from cotam.codec.standard import AVIF_OPTIONS, LOSSLESS_OPTIONS
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
 from cotam.image.sizes import fit_box
 from cotam.image.write import LONGEST_SIDE, save_with_options
-from cotam.standard import jpeg, prefilter
+from cotam.standard import jpeg
+from cotam.standard.prefilter import flat_share, smooth, without_tint
 
 __all__ = ["DEFAULT_QUALITY", "FORMATS", "Format", "StandardFile", "make"]
 
@@ -161,10 +162,10 @@ def _writer(
     if format == "png":
         data = min((_plain(exact, "png") for exact in _exact_images(pixels)), key=len)
         return lambda quality: data
-    flat = prefilter.flat_share(pixels) >= _MIN_FLAT_SHARE
+    flat = flat_share(pixels) >= _MIN_FLAT_SHARE
     filtered = pixels
     if page and importance is not None:
-        filtered = prefilter.without_tint(pixels if flat else prefilter.smooth(pixels, importance))
+        filtered = without_tint(pixels if flat else smooth(pixels, importance))
     if format == "jpeg":
         settings = jpeg.PLAIN if flat else jpeg.PAGE if page else jpeg.PHOTO
         return lambda quality: jpeg.encode(filtered, quality, settings, importance)
@@ -172,7 +173,7 @@ def _writer(
     if not flat:
         return plain
     if format == "avif":
-        return partial(plain, codec="aom", max_threads=2, autotiling=False, advanced=TUNING)
+        return partial(plain, **AVIF_OPTIONS)
     return _or_lossless(plain, pixels)
 
 
@@ -202,7 +203,7 @@ def _or_lossless(write_lossy: _Writer, pixels: Pixels) -> _Writer:
 
 
 def _lossless(pixels: Pixels) -> bytes:
-    return save_with_options(Image.fromarray(pixels), "WEBP", lossless=True, quality=75, method=4)
+    return save_with_options(Image.fromarray(pixels), "WEBP", **LOSSLESS_OPTIONS)
 
 
 def _exact_images(pixels: Pixels) -> list[Image.Image]:

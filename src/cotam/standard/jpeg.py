@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,6 +55,12 @@ _CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66
 _YCBCR = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
 )
+
+_FREQUENCY, _PLACE = np.mgrid[:8, :8]
+_DCT = (np.cos((2 * _PLACE + 1) * _FREQUENCY * np.pi / 16) / np.where(_FREQUENCY, 2, np.sqrt(8))).astype(
+    np.float32
+)
+"""The orthonormal DCT of eight values, float32 (frequency, position)."""
 
 _SIZES = 12
 """Coefficients of 8-bit images have at most 11 bits."""
@@ -131,15 +136,6 @@ def _weights(importance: np.ndarray, shape: tuple[int, int], focus: float) -> np
 # Choosing coefficients
 
 
-@functools.cache
-def _basis() -> np.ndarray:
-    """Return the orthonormal DCT of eight values, float32 (frequency, position)."""
-    frequency, place = np.mgrid[:8, :8]
-    basis = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
-    basis[0] /= np.sqrt(2)
-    return basis.astype(np.float32)
-
-
 def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, sampling: int = 1) -> Component:
     """Quantise a plane, float32 (H, W) in 0 … 255 with sides that are multiples of 8, by steps (8, 8).
 
@@ -148,10 +144,9 @@ def _component(plane: np.ndarray, table: np.ndarray, prices: np.ndarray, samplin
     rows, columns = plane.shape[0] // 8, plane.shape[1] // 8
     steps = table.reshape(-1)[ZIGZAG]
     found = np.empty((rows, columns, 64), np.float32)
-    basis = _basis()
     for row in range(rows):  # one by one, to save memory
         blocks = plane[8 * row : 8 * row + 8].reshape(8, columns, 8).transpose(1, 0, 2) - 128
-        found[row] = (basis @ blocks @ basis.T).reshape(-1, 64)[:, ZIGZAG] / steps
+        found[row] = (_DCT @ blocks @ _DCT.T).reshape(-1, 64)[:, ZIGZAG] / steps
     levels = np.rint(found).astype(np.int16)
     if prices.any():
         nearest = np.abs(levels).reshape(-1, 64)
