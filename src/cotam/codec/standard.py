@@ -158,11 +158,11 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
 
 
 def _decode(reader: type[ImageFile.ImageFile], data: bytes, width: int, height: int, what: str) -> np.ndarray:
-    """Decode a file, in messages ``what``, of an expected size; raises DamagedError."""
+    """Decode a file, in messages ``what``, of an expected size, to read-only pixels; raises DamagedError."""
     try:
         # Not Image.open, which has its own limit of pixels; the caller has checked ours.
         with reader(BytesIO(data)) as image:
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except (OSError, RuntimeError, SyntaxError, ValueError) as error:
         raise DamagedError(f"{what} is damaged: {error}") from error
     if pixels.shape != (height, width, 3):
