@@ -12,7 +12,7 @@ import pytest
 from guides import Left, energy_graph
 from mutations import with_boxes
 from PIL import ExifTags, Image, ImageCms
-from synthetic import level_map, page, picture
+from synthetic import level_map, page, picture, screen
 
 import cotam
 from cotam.api import encode_image
@@ -106,6 +106,16 @@ def test_a_name_is_no_file(wrong: Any) -> None:
     for read in (cotam.decode, cotam.info, cotam.level_map, cotam.decode_frames):
         with pytest.raises(InputError, match=r"expected the bytes of a \.cotam file, got "):
             read(wrong)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, screen(70, 100)], ids=["learned", "flat"])
+def test_arrays_of_any_layout(pixels: np.ndarray) -> None:
+    fixed = pixels.copy()
+    fixed.flags.writeable = False
+    upside_down, strided = pixels[::-1].copy()[::-1], pixels.repeat(2, axis=1)[:, ::2]
+    expected = cotam.encode(pixels)
+    for same in (fixed, upside_down, strided, np.asfortranarray(pixels)):
+        assert cotam.encode(same) == expected
 
 
 def test_bytes_of_any_kind() -> None:

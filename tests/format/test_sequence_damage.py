@@ -12,8 +12,9 @@ from synthetic import picture
 
 import cotam
 from cotam.errors import DamagedError, FormatError, TruncatedError
+from cotam.format.header import check16
 from cotam.format.sequence import SequenceReader, read_index
-from cotam.format.varint import varint
+from cotam.format.varint import read_varint, varint
 
 CODED = b"".join(cotam.encode_frames(timed([picture(70, 90, seed=number // 2) for number in range(5)])))
 PICTURES = [(seconds, np.asarray(image)) for seconds, image in cotam.decode_frames(CODED)]
@@ -119,6 +120,29 @@ def test_chunks_that_were_moved_left_out_or_doubled_are_found() -> None:
             list(cotam.decode_frames(head + b"".join(chunks[number] for number in order) + end))
     with pytest.raises(FormatError, match="bytes after the end"):
         list(cotam.decode_frames(CODED + b"\0"))
+
+
+@pytest.mark.parametrize("at", ["flags", "microseconds", "length", "checksum"])
+def test_forged_fields_of_a_chunk_are_found(at: str) -> None:
+    """A head that was changed with care, its own checksum right."""
+    entry = read_index(CODED).entries[2]
+    _, length_at = read_varint(CODED, entry.start + 1, "microseconds")
+    _, checksum_at = read_varint(CODED, length_at, "length")
+    places = {
+        "flags": entry.start,
+        "microseconds": entry.start + 1,
+        "length": length_at,
+        "checksum": checksum_at,
+    }
+    for bit in range(7):
+        changed = bytearray(CODED)
+        changed[places[at]] ^= 1 << bit
+        head = changed[entry.start : checksum_at + 4]
+        changed[checksum_at + 4 : checksum_at + 6] = check16(head)
+        found, _ = until_error(bytes(changed))
+        assert 2 <= len(found) <= 3  # the last byte of a payload may be any
+        for pixels, (_, expected) in zip(found, PICTURES, strict=False):
+            assert np.array_equal(pixels, expected)
 
 
 def test_a_sequence_begins_with_a_key_frame() -> None:
