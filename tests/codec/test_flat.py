@@ -8,8 +8,7 @@ from PIL import Image, features
 from synthetic import page, picture, screen
 
 from cotam.codec.contrast import balanced_error
-from cotam.codec.flat import Coded, FlatCoder, better
-from cotam.codec.scale import av1_quality_for, error_at
+from cotam.codec.flat import Coded, FlatCoder, av1_quality_for, better, error_at
 from cotam.codec.standard import decode_av1, decode_lossless
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import File, Header, Kind, read_file

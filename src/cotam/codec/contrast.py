@@ -2,8 +2,8 @@
 
 The legibility of words follows contrast-weighted error, in which blocks of 16×16 pixels are weighted by the
 standard deviation of their luma. Features of vision encoders, which see large images reduced, follow the
-error of means of 8×8 pixels. `balanced_error` is a weighted sum of both. It defines the quality scale of all
-kinds of payload (`cotam.codec.scale`), and `cotam.codec.flat` compares payloads by it.
+error of means of 8×8 pixels. `balanced_error` is a weighted sum of both, by which `cotam.codec.flat` compares
+payloads.
 """
 
 from __future__ import annotations

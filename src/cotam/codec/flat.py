@@ -26,7 +26,6 @@ from cotam.codec.colours import has_more_colours
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, can_reduce, reduce_colours
 from cotam.codec.rate import SizeCurve
-from cotam.codec.scale import av1_quality_for, error_at
 from cotam.codec.standard import (
     DRAFT_SPEED,
     can_encode_av1,
@@ -42,7 +41,18 @@ from cotam.format.header import MAX_QUALITY, File, Header, Kind
 if TYPE_CHECKING:
     from cotam.options import Effort
 
-__all__ = ["Coded", "FlatCoder", "better", "can_encode_flat"]
+__all__ = ["Coded", "FlatCoder", "av1_quality_for", "better", "can_encode_flat", "error_at"]
+
+_QUALITIES = (0, 20, 50, 80, 100)
+_LOG_ERRORS = np.log([691.0, 265.0, 81.0, 30.0, 14.0])
+"""Logarithms of the errors at `_QUALITIES`, in squared grey levels; between them it is linear. Up to 80 they
+are those of the learned codec with the weight set `page`, medians over training screens
+(lab/docs/screens.md); above 80 they are lower."""
+
+_AV1_QUALITIES = (0, 2, 12, 30, 60, 80, 100)
+_AV1_LOG_ERRORS = np.log([556.4, 492.0, 266.0, 132.0, 27.3, 17.4, 11.09])
+"""The same of AV1 as coded by `cotam.codec.standard`, at `_AV1_QUALITIES` of AVIF. The first and last are
+extrapolated."""
 
 EXACT_COLOURS = 256
 """Images of at most this many colours are also coded exactly."""
@@ -84,6 +94,16 @@ _CLEAR_LEAD = 0.12
 
 _DRAFT_RATIO = {8: 1.0, 7: 1.1, 6: 1.2, 4: 1.4}
 """Speed → bytes of AV1 at `DRAFT_SPEED` relative to those at this speed (lab/docs/screens.md)."""
+
+
+def error_at(quality: float) -> float:
+    """Return the balanced error, in squared grey levels, that a quality 0 … 100 stands for."""
+    return math.exp(np.interp(quality, _QUALITIES, _LOG_ERRORS))
+
+
+def av1_quality_for(error: float) -> int:
+    """Return the quality of AVIF, 0 … 100, with this balanced error."""
+    return round(np.interp(-math.log(error), -_AV1_LOG_ERRORS, _AV1_QUALITIES))
 
 
 def can_encode_flat(width: int, height: int) -> bool:
@@ -159,7 +179,7 @@ class FlatCoder:
         self._known_av1: dict[tuple[int, int], bytes] = {}
 
     def encode(self, quality: int) -> Coded:
-        """Code the image with approximately the error of ``quality``, 0 … 100 (`cotam.codec.scale`).
+        """Code the image with approximately the error of ``quality``, 0 … 100 (`error_at`).
 
         Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """

@@ -76,7 +76,7 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
     Parameters
     ----------
     pixels : uint8 (H, W, 3), sRGB; coded as 4:2:0, or as 4:0:0 if all pixels are grey
-    quality : 0 … 100, on the scale of AVIF (see `cotam.codec.scale`)
+    quality : 0 … 100, on the scale of AVIF (see `cotam.codec.flat.av1_quality_for`)
     speed : speed of libaom, 0 … 10
     """
     height, width = pixels.shape[:2]

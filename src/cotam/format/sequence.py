@@ -191,8 +191,9 @@ class SequenceReader:
         where = f"within frame {self.count}"
         if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
             raise DamagedError(f"frame {self.count} is not where it should be")
-        head, (gap, length) = self._take_two_numbers(bytes([tag]), where)
-        head += self._take(4, where)
+        numbers = self._take_varint(where), self._take_varint(where)
+        gap, length = (read_varint(data, 0, "frame")[0] for data in numbers)
+        head = bytes([tag]) + b"".join(numbers) + self._take(4, where)
         if check16(head) != self._take(2, where):
             raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
         if length > 4096 + 1536 * -(-self.header.width // 16) * -(-self.header.height // 16):
@@ -213,16 +214,11 @@ class SequenceReader:
         self._read += count
         return b"".join(parts)
 
-    def _take_two_numbers(self, data: bytes, where: str) -> tuple[bytes, list[int]]:
-        """Read two varints; return ``data`` with their bytes appended, and their values."""
-        numbers = []
-        for _ in range(2):
-            start = len(data)
+    def _take_varint(self, where: str) -> bytes:
+        data = self._take(1, where)
+        while data[-1] & 0x80 and len(data) < 5:
             data += self._take(1, where)
-            while data[-1] & 0x80 and len(data) < start + 5:
-                data += self._take(1, where)
-            numbers.append(read_varint(data, start, "frame")[0])
-        return data, numbers
+        return data
 
 
 def read_index(data: bytes) -> Index:
