@@ -83,7 +83,8 @@ class HyperCoder:
         coded = np.ones((height, width), bool) if skip_mask is None else ~skip_mask
         plain = self.weights.z_index[quality][:, None, None]
         turns = PLACES[np.arange(height)[:, None] % 2, np.arange(width) % 2]
-        steps = ((np.arange(channels) * STEPS // channels)[:, None, None] + turns) % STEPS
+        groups = (np.arange(channels) * STEPS // channels).astype(np.uint8)
+        steps = (groups[:, None, None] + turns) % STEPS
         last = len(self.weights.tables.halves) - 1
         known = np.zeros(z.shape, np.float32)
         multipliers = self.weights.z_multipliers[quality][:, None, None]
