@@ -177,9 +177,10 @@ function wrapped(options: FetchOptions, headers: Record<string, string>, replace
   const send = options.fetch ?? ((...given) => globalThis.fetch(...given));
   const warn = options.onWarning ?? ((error) => console.warn(`cotam: an image passes as it is: ${error}`));
   return async (input, init) => {
+    const all = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
+    for (const [name, value] of Object.entries(headers)) all.set(name, value);
     const body = typeof init?.body === "string" ? parsed(init.body) : undefined;
     const parts = imagesOf(body);
-    if (!parts.length) return send(input, init);
     const path = input instanceof Request ? input.url : String(input);
     const request = requestOf(body, path, parts.length, options, init?.signal ?? undefined);
     let changed = false;
@@ -193,8 +194,6 @@ function wrapped(options: FetchOptions, headers: Record<string, string>, replace
       part.replace(replacement.type, replacement.base64);
       changed = true;
     }
-    const all = new Headers(init?.headers);
-    for (const [name, value] of Object.entries(headers)) all.set(name, value);
     if (changed) all.delete("content-length");
     return send(input, { ...init, headers: all, ...(changed && { body: JSON.stringify(body) }) });
   };
@@ -211,7 +210,7 @@ function parsed(text: string): unknown {
 function requestOf(body: unknown, path: string, images: number, options: FetchOptions, signal: AbortSignal | undefined): Request {
   const given = options.for ?? "auto";
   const inPath = /\/models\/([^/?]+?)(?::|%3A)/i.exec(path)?.[1]; // Gemini's
-  const named = given === "auto" ? ((body as { model?: unknown }).model ?? inPath) : given;
+  const named = given === "auto" ? ((body as { model?: unknown } | null | undefined)?.model ?? inPath) : given;
   const name = given === "none" || typeof named !== "string" ? "" : named;
   const model = findModel(name);
   return { model, name, images, signal };

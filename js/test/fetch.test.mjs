@@ -143,6 +143,15 @@ test("Gemini's interactions, and results of MCP tools in all APIs", { timeout: 6
   }
 });
 
+test("requests without images have the token, too", async () => {
+  const client = openai({ fetch: gatewayFetch({ token: "s3cret" }) });
+  await client.chat.completions.create({ model: "m", messages: [{ role: "user", content: "Hello." }] });
+  assert.equal(model.requests.at(-1).body.messages[0].content, "Hello.");
+  const asked = new Request(`${link.url}/v1/chat/completions`, { method: "POST", headers: { "X-Mine": "1" }, body: "{}" });
+  await gatewayFetch({ token: "s3cret" })(asked);
+  assert.equal(model.requests.at(-1).headers["x-mine"], "1");
+});
+
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
   assert.throws(() => hostedFetch({ for: "gpt4o" }), /did you mean gpt-4o/);
