@@ -106,7 +106,7 @@ export async function encode(image: ImageSource, options: EncodeOptions = {}): P
 export async function decode(bytes: Uint8Array | ArrayBuffer, options: DecodeOptions = {}): Promise<Decoded> {
   const { view = "mllm", earlier = [], signal } = options;
   const file = checked(bytes, view);
-  return run("decode", { file, view, earlier: earlier.map(requireBytes) }, { signal });
+  return run("decode", { file, view, earlier: earlier.map((one) => alone(requireBytes(one))) }, { signal });
 }
 
 /** Decode the frames of a sequence in order. @throws as `decode` */
@@ -165,7 +165,12 @@ function checked(bytes: Uint8Array | ArrayBuffer, view: View): Uint8Array {
   const data = requireBytes(bytes);
   const { width, height } = readHeader(data);
   checkSize(width, height);
-  return data;
+  return alone(data);
+}
+
+/** Data in a buffer of their own: a view crosses to the worker with all of its buffer. */
+function alone<Data extends Uint8Array | Uint8ClampedArray>(data: Data): Data {
+  return data.byteLength === data.buffer.byteLength ? data : (data.slice() as Data);
 }
 
 async function forWorker(image: ImageSource): Promise<[WorkerImage, Transferable[]]> {
@@ -180,5 +185,5 @@ async function forWorker(image: ImageSource): Promise<[WorkerImage, Transferable
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new InputError("expected an ImageBitmap, ImageData, Blob, HTMLImageElement or { data, width, height }");
   }
-  return [{ data, width, height }, []];
+  return [{ data: alone(data), width, height }, []];
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { Worker } from "node:worker_threads";
 
 import * as cotam from "cotam";
 import { readHeader, writeFile } from "../dist/format/header.js";
@@ -156,6 +157,22 @@ test("a page decodes without being told, and sets are loaded from anywhere", asy
   await cotam.load({ profile: "page" });
   await assert.rejects(cotam.load({ weights: new URL("no_such_set", WEIGHTS) }), { name: "CotamError" });
   await assert.rejects(cotam.load({ profile: "base" }), { name: "InputError" });
+});
+
+test("views of a large buffer cross to the worker alone", async (t) => {
+  const sent = [];
+  const { postMessage } = Worker.prototype;
+  t.mock.method(Worker.prototype, "postMessage", function (message, ...more) {
+    const { file, image } = message.arguments ?? {};
+    if (file ?? image) sent.push((file ?? image.data).buffer.byteLength);
+    return postMessage.call(this, message, ...more);
+  });
+  const shard = new Uint8Array(1e6);
+  const data = fixture("dot");
+  shard.set(data, 100);
+  await cotam.decode(shard.subarray(100, 100 + data.length));
+  await cotam.encode({ data: shard.subarray(500_000, 500_004), width: 1, height: 1 });
+  assert.deepEqual(sent, [data.length, 4]);
 });
 
 test("a file of a set that is not loaded says which it is, and how to load it", async () => {
