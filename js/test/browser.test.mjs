@@ -131,6 +131,15 @@ test("files are turned upright", { skip, timeout: 600_000 }, async () => {
   }
 });
 
+test("a JPEG file without its end is encoded, and refused if it lacks pixels", { skip, timeout: 600_000 }, async () => {
+  const noise = { type: "gaussian", mean: 128, sigma: 30 };
+  const file = await sharp({ create: { width: 64, height: 40, channels: 3, noise } }).jpeg().toBuffer();
+  assert.deepEqual(await call("encodedSize", [...file.subarray(0, -2)]), [64, 40]);
+  for (const cut of [file.subarray(0, -500), Buffer.concat([file.subarray(0, -500), Buffer.alloc(5000)])]) {
+    await assert.rejects(call("encodedSize", [...cut]), /lacks pixels/);
+  }
+});
+
 test("threads give the same symbols", { skip, timeout: 600_000 }, async () => {
   const isolated = await open("/isolated/");
   assert.equal(await isolated.evaluate(() => crossOriginIsolated), true);

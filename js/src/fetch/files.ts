@@ -1,10 +1,10 @@
 /** Files of images: base64, format, orientation; and files made of pixels by a canvas, or by sharp in Node. */
 
 import { InputError, MissingCodecError } from "../errors.js";
+import { decodeCompleted, jpegTraits } from "../image/jpeg.js";
 import { orientationOf, uprightBitmap } from "../image/orientation.js";
 import type { RawImage } from "../image/pixels.js";
 import { isAnimated } from "./animation.js";
-import { jpegTraits, withEnd, withOtherEnd } from "./jpeg.js";
 
 /** Formats that a canvas and sharp write. */
 export type Format = "jpeg" | "webp" | "png";
@@ -68,19 +68,8 @@ export async function defaultCodec(): Promise<Codec> {
   }
 }
 
-/** Decode a file, completed if it is a JPEG without its end marker. Decoders fill in pixels that a cut file lacks. */
-async function completed(
-  file: Uint8Array<ArrayBuffer>,
-  decode: (file: Uint8Array<ArrayBuffer>, isComplete: boolean) => Promise<RawImage>,
-): Promise<RawImage> {
-  if (formatOf(file) !== "jpeg" || jpegTraits(file).hasEnd) return decode(file, true);
-  const [image, other] = await Promise.all([decode(withEnd(file), true), decode(withOtherEnd(file), false)]);
-  if (image.data.some((sample, i) => sample !== other.data[i])) throw new InputError("the file is cut: it lacks pixels");
-  return image;
-}
-
 const canvas: Codec = {
-  decode: (file) => completed(file, drawn),
+  decode: (file) => decodeCompleted(file, drawn),
 
   async encode(image, width, height, format, quality) {
     const whole = contextOf(image.width, image.height);
@@ -117,8 +106,8 @@ function contextOf(width: number, height: number): OffscreenCanvasRenderingConte
 type Sharp = (file: Uint8Array, options?: object) => any;
 
 function sharpCodec(sharp: Sharp): Codec {
-  const read = async (file: Uint8Array, isComplete: boolean): Promise<RawImage> => {
-    const { data, info } = await sharp(file, { failOn: isComplete ? "warning" : "none" })
+  const read = async (file: Uint8Array, isWhole: boolean): Promise<RawImage> => {
+    const { data, info } = await sharp(file, { failOn: isWhole ? "warning" : "none" })
       .rotate()
       .toColourspace("srgb")
       .ensureAlpha()
@@ -130,7 +119,7 @@ function sharpCodec(sharp: Sharp): Codec {
     return { data: new Uint8Array(data), width: info.width, height: info.height };
   };
   return {
-    decode: (file) => completed(file, read),
+    decode: (file) => decodeCompleted(file, read),
     async encode({ data, width: fullWidth, height: fullHeight }, width, height, format, quality) {
       const raw = { width: fullWidth, height: fullHeight, channels: 4 };
       let image = sharp(new Uint8Array(data), { raw });

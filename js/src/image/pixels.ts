@@ -4,6 +4,7 @@ import { plane } from "../codec/planes.js";
 import type { Pixels } from "../codec/still.js";
 import { InputError, LimitError, MissingCodecError } from "../errors.js";
 import { checkSize, MAX_SIDE } from "../format/header.js";
+import { decodeCompleted } from "./jpeg.js";
 import { uprightBitmap } from "./orientation.js";
 
 /** Pixels in RGBA, not premultiplied, as in `ImageData`. */
@@ -18,7 +19,10 @@ export type WorkerImage = RawImage | Blob | ImageBitmap;
 
 /** @throws InputError, LimitError if it is not an image that can be encoded */
 export async function toPixels(image: WorkerImage): Promise<Pixels> {
-  if (image instanceof Blob) return fromBitmap(await decodeBlob(image), true);
+  if (image instanceof Blob) {
+    const file = new Uint8Array(await image.arrayBuffer());
+    return decodeCompleted(file, async (one) => fromBitmap(await decodeBlob(new Blob([one], { type: image.type })), true));
+  }
   if (typeof ImageBitmap !== "undefined" && image instanceof ImageBitmap) return fromBitmap(image, false);
   return fromRaw(image as RawImage);
 }

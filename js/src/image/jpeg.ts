@@ -1,5 +1,7 @@
 /** JPEG files that not all readers show as they are. */
 
+import { InputError } from "../errors.js";
+
 const END = Uint8Array.of(0xff, 0xd9);
 
 /** Whether a file is in CMYK, which some readers show as a negative, and whether it has its end marker. */
@@ -28,8 +30,25 @@ function nextMarker(file: Uint8Array, from: number): number {
   return -1;
 }
 
+/**
+ * Decode an image file. A JPEG without its end marker gets one; decoders fill in pixels that it lacks.
+ *
+ * @param decode is told whether the file is one that must be whole
+ * @throws InputError if pixels are missing
+ */
+export async function decodeCompleted<Image extends { readonly data: Uint8Array | Uint8ClampedArray }>(
+  file: Uint8Array<ArrayBuffer>,
+  decode: (file: Uint8Array<ArrayBuffer>, isWhole: boolean) => Promise<Image>,
+): Promise<Image> {
+  const isJpeg = file[0] === 0xff && file[1] === 0xd8;
+  if (!isJpeg || jpegTraits(file).hasEnd) return decode(file, true);
+  const [image, other] = await Promise.all([decode(withEnd(file), true), decode(withOtherEnd(file), false)]);
+  if (image.data.some((sample, i) => sample !== other.data[i])) throw new InputError("the file is cut: it lacks pixels");
+  return image;
+}
+
 /** The file with an end marker, after some data. Zeros that take the place of its end are left out. */
-export function withEnd(file: Uint8Array, data: readonly number[] = []): Uint8Array<ArrayBuffer> {
+function withEnd(file: Uint8Array, data: readonly number[] = []): Uint8Array<ArrayBuffer> {
   let length = file.length;
   while (file[length - 1] === 0) length--;
   length = Math.min(length + 2, file.length); // a zero follows each byte 0xff of the data, and data may end in one
@@ -41,7 +60,7 @@ export function withEnd(file: Uint8Array, data: readonly number[] = []): Uint8Ar
 }
 
 /** The file with other data before the end marker: a decoder that fills in missing pixels shows others then. */
-export function withOtherEnd(file: Uint8Array): Uint8Array<ArrayBuffer> {
+function withOtherEnd(file: Uint8Array): Uint8Array<ArrayBuffer> {
   const data = new Array<number>(4096).fill(0x55);
   const restarts = Array.from({ length: 8 }, (_, i) => [0xff, 0xd0 + i, ...data]); // whichever comes next
   return withEnd(file, [...data, ...restarts.flat()]);
