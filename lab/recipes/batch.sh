@@ -10,19 +10,7 @@ folder=${1:-$(dirname "$0")/../../../shared/data/kodak/images}
 python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" - "$folder" "$work/crops" "${2:-2000}" <<'END'
-import random, sys
-from pathlib import Path
-from PIL import Image
-
-images, out = [Image.open(p).convert("RGB") for p in sorted(Path(sys.argv[1]).iterdir())], Path(sys.argv[2])
-out.mkdir()
-random.seed(0)
-for number in range(int(sys.argv[3])):
-    image = images[number % len(images)]
-    x, y = random.randrange(image.width - 255), random.randrange(image.height - 255)
-    image.crop((x, y, x + 256, y + 256)).save(out / f"{number:05}.jpg", quality=85)
-END
+"$python" "$(dirname "$0")/batch.py" "$folder" "$work/crops" "${2:-2000}"
 run() { # NAME ARGUMENT…
     name=$1
     shift

@@ -25,21 +25,7 @@ for port in 8766 8767; do
     done
 done
 for folder in kodak objects; do
-    "$python" - "$data/$folder/images" "$work/$folder" <<'END'
-import base64, io, json, sys
-from pathlib import Path
-from PIL import Image
-
-paths, out = sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2])
-out.mkdir()
-count = 24 if "kodak" in sys.argv[1] else 16
-for path in (paths[index * len(paths) // count] for index in range(min(count, len(paths)))):
-    buffer = io.BytesIO()
-    Image.open(path).convert("RGB").save(buffer, "JPEG", quality=85)
-    url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-    content = [{"type": "image_url", "image_url": {"url": url}}]
-    (out / f"{path.stem}.json").write_text(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}))
-END
+    "$python" "$here/edge_bytes.py" "$data/$folder/images" "$work/$folder"
     for body in "$work/$folder"/*.json; do
         curl -sf -D - -o /dev/null -H 'content-type: application/json' --data-binary "@$body" \
             http://127.0.0.1:8767/v1/chat/completions

