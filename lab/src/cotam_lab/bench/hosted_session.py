@@ -47,7 +47,7 @@ def main(folder: Path, model: str, options: tuple[str, ...], least_words: float)
     seen: list[Body] = []
     with (
         serving(_api(seen)) as upstream,
-        cotam_program("edge", "--upstream", upstream, *options) as (_, edge),
+        cotam_program("edge", "--upstream", upstream, *options) as edge,
         anthropic.Anthropic(base_url=edge, api_key="none", timeout=600) as client,
     ):
         for number in range(1, len(images) + 1):

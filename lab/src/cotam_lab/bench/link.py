@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,18 +11,16 @@ __all__ = ["Link"]
 
 
 class Link:
-    """Forwards connections to ports of this machine, to one after the other, and counts bytes.
+    """Forwards connections to a port of this machine, and counts bytes.
 
     Attributes
     ----------
-    ports : to which new connections go, in turn
-    sent, received : bytes towards the ports, and back, headers included
+    sent, received : bytes towards the port, and back, headers included
     address : where it listens
     """
 
-    def __init__(self, ports: Sequence[int]) -> None:
-        self.ports, self.sent, self.received, self.address = list(ports), 0, 0, ""
-        self._next = 0
+    def __init__(self, port: int) -> None:
+        self._port, self.sent, self.received, self.address = port, 0, 0, ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -48,10 +45,8 @@ class Link:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        port = self.ports[self._next % len(self.ports)]
-        self._next += 1
         with suppress(OSError, asyncio.CancelledError):
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
             await asyncio.gather(
                 self._copy(reader, there_writer, "sent"), self._copy(there_reader, writer, "received")
             )

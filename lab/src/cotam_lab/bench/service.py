@@ -33,8 +33,8 @@ def serving(app: Starlette) -> Iterator[str]:
 
 
 @contextmanager
-def cotam_program(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running ``cotam …`` and its address."""
+def cotam_program(*arguments: str) -> Iterator[str]:
+    """Run ``cotam …``. Yields its address."""
     command = [sys.executable, "-m", "cotam.cli.main", *arguments, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
         assert program.stderr
@@ -42,7 +42,7 @@ def cotam_program(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]
         url = json.loads(lines.readline())["url"]
         threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()  # or its pipe fills
         try:
-            yield program, url
+            yield url
         finally:
             program.terminate()
 
