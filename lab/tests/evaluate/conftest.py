@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ("httpx2", "matplotlib", "scipy", "starlette", "torch", "tqdm", "transformers", "uvicorn")
+NEEDED = ("httpx2", "matplotlib", "openai", "scipy", "starlette", "torch", "tqdm", "transformers", "uvicorn")
 
 if any(importlib.util.find_spec(name) is None for name in NEEDED):
     collect_ignore_glob = ["test_*.py"]

@@ -122,16 +122,6 @@ def test_one_group_alone(file: Path, tmp_path: Path) -> None:
     assert "no question is of the group 'colour'; groups are: low: colour" in refused.stderr
 
 
-def test_missing_images_are_named_before_anything_is_asked(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "1.png").unlink()
-    model = Model()
-    with running(model.app) as address:
-        result = called(file, "-o", tmp_path / "out", "--endpoint", f"{address}/v1", "--codec", "none")
-    assert result.exit_code == 1
-    assert "1.png are missing" in result.stderr
-    assert not model.paths
-
-
 def test_nothing_answered_is_a_failure(file: Path, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(b"not an image")

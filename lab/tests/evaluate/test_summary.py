@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import picture
 
-from cotam_lab.evaluate.local import Local
 from cotam_lab.evaluate.questions import Question
 from cotam_lab.evaluate.scores import score
 from cotam_lab.evaluate.summary import ALL, Cell, Summary, by_image, summarise
@@ -138,23 +135,6 @@ def test_noise_is_said_of_open_answers_too(metric: str) -> None:
     assert any(
         one.startswith(f"{metric}: the model is not surely better than chance") for one in summary.remarks
     )
-
-
-def test_likelihoods_of_a_model_of_noise_are_at_chance(models: dict[str, Path]) -> None:
-    model = Local(str(models["llava"]), device="cpu")
-    model.prepare()
-    questions, rows = [], []
-    for number in range(60):
-        one = choice(number, "ABCD"[(number * 7 + number // 5) % 4])
-        losses, _ = model.losses([picture(30, 30, number)], f"Which, {number}?", one.choices)
-        questions.append(one)
-        rows.append(row(one, "ABCD"[int(np.argmin(losses))]))
-    summary = summarise(questions, rows, title="t", likelihood=True)
-    cell = of(summary, metric="choice")
-    assert cell.interval is not None
-    assert cell.interval.low <= 0.25 <= cell.interval.high
-    assert any("not surely better than chance" in one for one in summary.remarks)
-    assert any("least loss" in one for one in summary.remarks)
 
 
 def test_missing_originals_and_curves_are_said() -> None:

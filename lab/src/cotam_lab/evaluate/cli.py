@@ -17,7 +17,8 @@ from cotam_lab.bench.specs import ladder as codec_ladder
 if TYPE_CHECKING:
     from cotam_lab.bench.baselines import Codec
     from cotam_lab.bench.sweep import Rows
-    from cotam_lab.evaluate.backends import Backend
+    from cotam_lab.evaluate.endpoint import Endpoint
+    from cotam_lab.evaluate.local import Local
     from cotam_lab.evaluate.questions import Question
 
 __all__ = ["main"]
@@ -99,7 +100,7 @@ def main(
     from cotam_lab.evaluate.run import Asking, plan, run
     from cotam_lab.evaluate.summary import summarise
 
-    backend: Backend
+    backend: Endpoint | Local
     if endpoint:
         if adapter or choices == "likelihood":
             raise click.UsageError(

@@ -12,15 +12,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.sweep import ORIGINAL, Row, append, resumed
-from cotam_lab.evaluate.backends import Backend, StoppedError
+from cotam_lab.evaluate.backends import StoppedError
 from cotam_lab.evaluate.inputs import Shown, shown
 from cotam_lab.evaluate.questions import METRICS, Question, digest, prompt_of
 from cotam_lab.evaluate.scores import score
+
+if TYPE_CHECKING:
+    from cotam_lab.evaluate.endpoint import Endpoint
+    from cotam_lab.evaluate.local import Local
 
 __all__ = ["Asking", "Query", "plan", "run"]
 
@@ -73,7 +78,9 @@ def plan(questions: Sequence[Question], ladders: Sequence[tuple[Codec | None, Se
     ]
 
 
-def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *, jobs: int = 1) -> list[Row]:
+def run(
+    file: Path, wanted: Sequence[Query], backend: Endpoint | Local, asking: Asking, *, jobs: int = 1
+) -> list[Row]:
     """Ask what a file of rows has no answer to, and append the rows.
 
     A failure leaves a row with ``error`` and without ``answer``, and is asked again by the next run. The last
@@ -110,7 +117,7 @@ def run(file: Path, wanted: Sequence[Query], backend: Backend, asking: Asking, *
 
 
 def _answered(
-    missing: Sequence[tuple[Query, Row]], backend: Backend, asking: Asking, jobs: int
+    missing: Sequence[tuple[Query, Row]], backend: Endpoint | Local, asking: Asking, jobs: int
 ) -> Generator[Row, None, None]:
     if jobs == 1:
         for query, head in missing:
@@ -125,7 +132,7 @@ def _answered(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _row(query: Query, head: Row, backend: Backend, asking: Asking) -> Row:
+def _row(query: Query, head: Row, backend: Endpoint | Local, asking: Asking) -> Row:
     try:
         seen = shown(query.question, query.codec, query.quality)
         start = time.perf_counter()
@@ -139,7 +146,7 @@ def _row(query: Query, head: Row, backend: Backend, asking: Asking) -> Row:
     return _scored(query, row | {"model_s": seconds} | reply)
 
 
-def _reply(question: Question, backend: Backend, seen: Shown, asking: Asking) -> Row:
+def _reply(question: Question, backend: Endpoint | Local, seen: Shown, asking: Asking) -> Row:
     prompt = prompt_of(question, letters=asking.letters)
     if question.metric == "choice" and not asking.letters:
         losses, length = backend.losses(seen.images, prompt, question.choices, seen.coded)
