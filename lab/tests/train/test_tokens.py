@@ -167,18 +167,6 @@ def test_an_adapter_that_is_silenced_adds_nothing():
         assert torch.equal(network(*arguments, noise=False, adapted=True).image, plain)
 
 
-def test_an_adapter_takes_the_weights_of_another_of_its_shape(tmp_path):
-    first = TokenAdapter(8, 64, weights="aa")
-    torch.nn.init.normal_(first.leave.weight)
-    first.save(tmp_path / "first.safetensors")
-    second = TokenAdapter(8, 64, weights="bb")
-    second.take_weights(tmp_path / "first.safetensors")
-    assert torch.equal(second.leave.weight, first.leave.weight)
-    assert second.weights == "bb"
-    with pytest.raises(InputError, match=r"latents, width and ratio \(8, 64, 2.0\), not \(16, 64, 2.0\)"):
-        TokenAdapter(16, 64).take_weights(tmp_path / "first.safetensors")
-
-
 @pytest.mark.slow
 def test_the_recipe_runs_with_a_tiny_encoder(tmp_path):
     torch.manual_seed(0)

@@ -161,14 +161,6 @@ class TokenAdapter(nn.Module):
         """Whether it is for the weight set with this SHA-256; an adapter without a set is for any."""
         return self.weights in ("", digest.hex())
 
-    def take_weights(self, path: Path) -> None:
-        """Take the weights of an adapter's file; raises InputError as `load`, or if it has another shape."""
-        other = TokenAdapter.load(path)
-        shapes = [(adapter.latents, adapter.width, adapter.ratio) for adapter in (self, other)]
-        if shapes[0] != shapes[1]:
-            raise InputError(f"{path} has latents, width and ratio {shapes[1]}, not {shapes[0]}")
-        self.load_state_dict(other.state_dict())
-
     def card(self) -> dict[str, Any]:
         """Return the arguments that make an adapter of the same shape, encoder and weight set."""
         return {key: getattr(self, key) for key in _CARD}

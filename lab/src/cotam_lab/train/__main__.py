@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -191,9 +190,8 @@ def tiles_command(
 @size_option
 @loss_option("mllm")
 @teacher_option
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 def losses_command(
-    files: tuple[Path, ...], folder: Path, crops: int, size: int, objective: str, teacher: str, as_json: bool
+    files: tuple[Path, ...], folder: Path, crops: int, size: int, objective: str, teacher: str
 ) -> None:
     """Print loss terms of the weights in FILES on the same crops and qualities.
 
@@ -206,9 +204,6 @@ def losses_command(
     loss = loss_of(objective, teacher)
     for number, file in enumerate(files):
         found = on_crops(load_codec(file).eval(), Crops(folder, size=size), loss, crops)
-        if as_json:
-            click.echo(json.dumps({"weights": str(file), **found}))
-            continue
         if number == 0:
             click.echo(f"| weights | {' | '.join(found)} |\n| --- |{' ---: |' * len(found)}")
         click.echo(f"| {file} | {' | '.join(f'{value:.4f}' for value in found.values())} |")
@@ -313,7 +308,6 @@ def hyper_context_command(
     help="Weights of the codec in torch: a checkpoint, or .safetensors written by export.",
 )
 @click.option("--set", "chosen", default="mllm", show_default=True, help="Weight set: name or folder.")
-@click.option("--weights", "start", type=THERE, help="Adapter to start from.")
 @teacher_option
 @click.option(
     "--loss",
@@ -335,7 +329,6 @@ def tokens_command(
     run: Path,
     network: Path,
     chosen: str,
-    start: Path | None,
     teacher: str,
     setting: str,
     ratio: float,
@@ -363,8 +356,6 @@ def tokens_command(
     seen_by = load_teacher(teacher)
     torch.manual_seed(plan.seed)
     model = with_new_adapter(network, chosen, seen_by, ratio, crops.batch(0, 32)[0])
-    if start is not None:
-        model.adapter.take_weights(start)
     batches = PackBatches(crops, plan, "cuda" if torch.cuda.is_available() else "cpu")
     train(model, batches, run, plan, loss=Tokens(seen_by, SETTINGS[setting]), part="adapter", minutes=minutes)
     if os.environ.get("RANK", "0") != "0":  # of torchrun: the first process wrote the checkpoint
