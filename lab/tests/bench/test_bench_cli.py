@@ -74,22 +74,6 @@ def test_images_are_reduced_first(pack: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_two_runs_give_equal_rows(pack: Path, tmp_path: Path) -> None:
-    found = []
-    for name, jobs in (("one", 1), ("two", 2)):
-        # Processes that need no torch start sooner.
-        arguments = ["sweep", "--metric", "contrast", str(pack), "-o", str(tmp_path / name), "-j", str(jobs)]
-        arguments += ["--codec", "jpeg@20,70", "--codec", "cotam@20,70"]
-        result = CliRunner().invoke(cotam, ["bench", *arguments])
-        assert result.exit_code == 0, result.output
-        assert "| `cotam` against | contrast-weighted PSNR |" in result.stdout
-        rows = map(json.loads, (tmp_path / name / "rows.jsonl").read_text().splitlines())
-        timeless = [{key: value for key, value in row.items() if not key.endswith("_s")} for row in rows]
-        found.append(sorted(timeless, key=lambda row: (row["codec"], row["quality"], row["image"])))
-    assert len(found[0]) == 8
-    assert found[0] == found[1]
-
-
 def test_text_measures_originals_too(pack: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     out = tmp_path / "out"

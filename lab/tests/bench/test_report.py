@@ -1,12 +1,16 @@
 """Tables say what the rows say; figures are drawn, labelled, and the same for the same rows."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from cotam.cli.main import main as cotam
+from cotam.errors import InputError
 from cotam_lab.bench import report
 from cotam_lab.bench.curves import compare
 
@@ -18,6 +22,7 @@ def rows_of(codec: str, factor: float) -> list[dict[str, Any]]:
             "version": f"{codec} 1.0",
             "quality": quality,
             "image": f"{image}.png",
+            "bytes": 1000 * quality,
             "bpp": factor * quality / 50,
             "psnr": 25.0 + quality / 10 + image,
             "encode_s": 0.02,
@@ -48,15 +53,8 @@ def test_comparison_table(rows: list[dict[str, Any]]) -> None:
         "jpeg", [compare(rows, "jpeg", codec, "psnr") for codec in ("webp", "cotam")]
     )
     assert table.startswith("Against jpeg: ")
-    assert "| webp | PSNR | −25.0 % [−25.0, −25.0] | −25.0 % |" in table
+    assert "| webp | PSNR | −25.0 % [−25.0, −25.0] |" in table
     assert "| cotam | PSNR | −50.0 % [−50.0, −50.0] |" in table
-
-
-def test_ours_in_short(rows: list[dict[str, Any]]) -> None:
-    table = report.short_table([compare(rows, one, "cotam", "psnr") for one in ("jpeg", "webp")])
-    assert table.splitlines()[0] == "| `cotam` against | PSNR |"
-    assert table.splitlines()[2] == "| jpeg | −50.0 % [−50.0, −50.0] |"
-    assert table.splitlines()[3].startswith("| webp | −33.3 % [")
 
 
 def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
@@ -64,7 +62,7 @@ def test_missing_delta_has_its_reason(rows: list[dict[str, Any]]) -> None:
         if row["codec"] == "webp" and "psnr" in row:
             row["psnr"] += 70
     table = report.comparison_table("jpeg", [compare(rows, "jpeg", "webp", "psnr")])
-    assert "| webp | PSNR | – | – |" in table
+    assert "| webp | PSNR | – | +71" in table
     assert "webp, PSNR: no BD-rate, the curves do not overlap in their scores." in table
 
 
@@ -114,6 +112,42 @@ def test_figure_has_a_panel_for_each_score_and_no_more(
     scores = ["psnr", "ms_ssim_db", "shallow", "middle", "late", "deep", "features"][:count]
     report.curve_figure(rows, scores, [tmp_path / "curve.svg"], title="panels")
     assert len(re.findall(r'<g id="axes_\d+">', (tmp_path / "curve.svg").read_text())) == count
+
+
+def test_last_version_and_last_row_count() -> None:
+    new = rows_of("jpeg", 2)
+    old = [row | {"version": "0"} for row in rows_of("jpeg", 1)]
+    found = report.latest([*old, *new, new[0] | {"psnr": 1.0}])
+    assert len(found) == len(new)
+    assert {row["version"] for row in found} == {"jpeg 1.0"}
+    assert found[0]["psnr"] == 1
+
+
+def test_main_scores_are_those_that_rows_have(rows: list[dict[str, Any]]) -> None:
+    assert report.main_scores(rows) == ["psnr"]
+    other = [rows[0] | {"features@a/b": 3.0, "deep@a/b": 2.0, "recall": None}]
+    assert report.main_scores(other) == ["psnr", "features@a/b", "recall"]
+    with pytest.raises(InputError, match="no scores"):
+        report.main_scores([{"codec": "a", "version": "1", "quality": 1, "image": "x", "bpp": 1}])
+
+
+def test_command_reads_folders_and_files(tmp_path: Path) -> None:
+    for name, codec in (("one", "jpeg"), ("two", "webp")):
+        (tmp_path / name).mkdir()
+        lines = "".join(json.dumps(row) + "\n" for row in rows_of(codec, 1))
+        (tmp_path / name / "rows.jsonl").write_text(lines)
+    command = ["bench", "report", str(tmp_path / "one"), str(tmp_path / "two" / "rows.jsonl"), "-o"]
+    result = CliRunner().invoke(cotam, [*command, str(tmp_path / "new" / "tables.md")])
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "new" / "tables.md").read_text("utf-8")
+    assert text.startswith("# one and two\n\nAgainst jpeg")
+    assert "<svg" in (tmp_path / "new" / "tables.svg").read_text("utf-8")
+    result = CliRunner().invoke(cotam, [*command, str(tmp_path / "page.html")])
+    assert (result.exit_code, "reports are Markdown" in result.stderr) == (1, True)
+    (tmp_path / "one" / "rows.jsonl").write_text("")
+    arguments = ["bench", "report", str(tmp_path / "one"), "-o", str(tmp_path / "tables.md")]
+    result = CliRunner().invoke(cotam, arguments)
+    assert (result.exit_code, "there are no rows" in result.stderr) == (1, True)
 
 
 def test_labels_keep_their_distance() -> None:

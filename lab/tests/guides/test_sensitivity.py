@@ -9,7 +9,6 @@ from cotam_lab.guides.sensitivity import (
     MAPS,
     SENSITIVITIES,
     Teachers,
-    as_tensor,
     cache,
     cells_of,
     local_variance,
@@ -133,8 +132,3 @@ def test_some_photographs_get_lettering_and_text_gets_none(teacher, tmp_path):
             changed.append(not np.array_equal(file["pixels"], Source().batch(number, 1)[0][0]))
     assert not any(changed[1::2])
     assert 0 < sum(changed[::2]) < 8
-
-
-def test_pixels_become_a_tensor():
-    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    assert np.array_equal(as_tensor(pixels)[0, 2].numpy(), pixels[..., 2].astype(np.float32) / 255)

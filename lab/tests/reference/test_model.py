@@ -112,22 +112,6 @@ def test_another_training_has_another_name(tmp_path: Path) -> None:
     assert Local(str(files[0])).name == Local(str(files[0])).name
 
 
-def test_the_command_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "trained.safetensors"
-    write_trained(file)
-    monkeypatch.setattr(reference, "load_parts", tiny_reference.parts)
-    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
-    line = {"id": "1", "image": "a.png", "question": "What?", "metric": "choice", "choices": ["a", "b"]}
-    (tmp_path / "q.jsonl").write_text(json.dumps(line | {"answers": ["A"]}))
-    arguments = [tmp_path / "q.jsonl", "-o", tmp_path / "out", "--model", file, "--device", "cpu"]
-    arguments += ["--codec", "none", "--codec", "jpeg:q=10", "--codec", "jpeg:q=60"]
-    result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
-    assert result.exit_code == 0, result.output
-    rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()]
-    assert [row["quality"] for row in rows] == [None, 10, 60]
-    assert all(row["model"].startswith("reference-") and "error" not in row for row in rows)
-
-
 def write_adapter(file: Path, *, zero: bool, weights: str | None = None) -> None:
     """A token adapter for the tiny encoder and the weight set in use, from a seed."""
     torch.manual_seed(1)

@@ -161,10 +161,16 @@ def sweep(
 @bench.command("report")
 @click.argument("files", metavar="ROWS...", nargs=-1, required=True, type=click.Path(True, path_type=Path))
 @click.option(
-    "-o", "--output", "out", required=True, metavar="PAGE", type=_OUT, help="Page to write, .html or .md."
+    "-o",
+    "--output",
+    "out",
+    required=True,
+    metavar="FILE",
+    type=_OUT,
+    help="Markdown file to write, .md; curves beside it, .svg.",
 )
 @_references
-@click.option("--title", metavar="TEXT", help="Title of the page.")
+@click.option("--title", metavar="TEXT", help="Title of the report.")
 @_scores
 @_log_rate
 def report_command(
@@ -175,27 +181,27 @@ def report_command(
     scores: tuple[str, ...],
     log_rate: bool,
 ) -> None:
-    """Write a report of sweeps as HTML or Markdown.
+    """Write a report of sweeps: tables and curves.
 
     ROWS are files of rows, or folders with rows.jsonl; several are joined, for codecs that were measured
     separately on the same images.
     """
-    from cotam_lab.bench import page, report
+    from cotam_lab.bench import report
     from cotam_lab.bench.sweep import read_rows
 
+    if out.suffix != ".md":
+        raise InputError(f"{out}: reports are Markdown, give a name that ends in .md")
     files = tuple(path / "rows.jsonl" if path.is_dir() else path for path in files)
-    rows = page.latest([row for file in files for row in read_rows(file)])
+    rows = report.latest([row for file in files for row in read_rows(file)])
     if not rows:
         raise InputError(f"there are no rows in {', '.join(map(str, files))}")
     title = title or " and ".join(file.resolve().parent.name for file in files)
     references = references or tuple(report.codecs_of(rows)[:1])
-    scores = scores or tuple(page.main_scores(rows))
-    if out.suffix == ".md":
-        written = report.whole_table(rows, scores, references, title=title)
-    else:
-        written = page.page(rows, scores, references, title=title, log_rate=log_rate)
+    scores = scores or tuple(report.main_scores(rows))
     out.parent.mkdir(parents=True, exist_ok=True)
+    written = report.whole_table(rows, scores, references, title=title)
     write_whole(str(out), written.encode("utf-8"), overwrite=True)
+    report.curve_figure(rows, scores, [out.with_suffix(".svg")], title=title, log_rate=log_rate)
 
 
 @bench.command()

@@ -1,8 +1,7 @@
 """Rate-score curves and Bjøntegaard deltas with bootstrap intervals.
 
-There are two conventions. The *mean curve* of a codec has a point for each quality: the means of bits per
-pixel and of the scores over the images; tables lead with the BD-rate between mean curves. The *mean of
-BD-rates* is the mean of the BD-rates of each image's own curves.
+Deltas are those between mean curves. The mean curve of a codec has a point for each quality: the means of
+bits per pixel and of the scores over the images.
 """
 
 from __future__ import annotations
@@ -228,8 +227,6 @@ class Comparison:
     images : measured with both codecs at all of their qualities
     rate, rate_interval : BD-rate of the mean curves, in per cent
     quality, quality_interval : BD-quality of the mean curves, in units of the score
-    image_rate, image_count : mean of the images' own BD-rates, in per cent, and the number of images that
-        have one
     """
 
     reference: str
@@ -240,8 +237,6 @@ class Comparison:
     rate_interval: Interval | None
     quality: Delta
     quality_interval: Interval | None
-    image_rate: float | None
-    image_count: int
 
 
 def compare(rows: Rows, reference: str, codec: str, score: str, *, noisy: bool = False) -> Comparison:
@@ -260,8 +255,6 @@ def compare(rows: Rows, reference: str, codec: str, score: str, *, noisy: bool =
     def rate(left: Curve, right: Curve) -> Delta:
         return bd_rate(monotone(left), monotone(right)) if noisy else bd_rate(left, right)
 
-    each = [rate(first.curve([index]), second.curve([index])).value for index in range(len(shared))]
-    own = [value for value in each if value is not None]
     return Comparison(
         reference=reference,
         codec=codec,
@@ -271,8 +264,6 @@ def compare(rows: Rows, reference: str, codec: str, score: str, *, noisy: bool =
         rate_interval=bootstrap(first, second, rate),
         quality=bd_quality(first.curve(), second.curve()),
         quality_interval=bootstrap(first, second, bd_quality),
-        image_rate=float(np.mean(own)) if own else None,
-        image_count=len(own),
     )
 
 

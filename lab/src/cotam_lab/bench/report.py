@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,8 @@ from scipy.optimize import isotonic_regression
 from cotam.errors import InputError
 from cotam_lab.bench.curves import Comparison, Curve, Delta, Interval, compare, points
 from cotam_lab.bench.sweep import ORIGINAL, Row, Rows
-from cotam_lab.metrics.scores import score_named
+from cotam_lab.metrics.base import METRICS, metric
+from cotam_lab.metrics.scores import SCORES, score_named
 
 __all__ = [
     "End",
@@ -30,11 +30,12 @@ __all__ = [
     "curve_figure",
     "delta_text",
     "label_ends",
+    "latest",
+    "main_scores",
     "mean_curves",
     "panels",
     "plain",
     "point_table",
-    "short_table",
     "table",
     "versions",
     "whole_table",
@@ -49,7 +50,6 @@ _COLOURS = {
     "cotam": "#c8373c",
 }
 _VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # cotam with options, in order
-DEFAULT_NOTE = "`cotam` without options is the default; rows `cotam:…` set options.\n"
 _INK = "#333333"
 _LABEL_GAP = 13  # points between base lines of adjacent labels
 
@@ -57,6 +57,29 @@ _LABEL_GAP = 13  # points between base lines of adjacent labels
 def codecs_of(rows: Iterable[Row]) -> list[str]:
     """List the codecs in the rows in order of appearance, without the originals."""
     return [name for name in dict.fromkeys(row["codec"] for row in rows) if name != ORIGINAL]
+
+
+def latest(rows: Rows) -> list[Row]:
+    """Keep the last row of each key, in the version of the codec's last row."""
+    version = {row["codec"]: row["version"] for row in rows}
+    last = {
+        (row["codec"], row["quality"], row["image"]): row
+        for row in rows
+        if row["version"] == version[row["codec"]]
+    }
+    return list(last.values())
+
+
+def main_scores(rows: Rows) -> list[str]:
+    """List the main scores that the rows have, metric by metric.
+
+    Raises InputError if there are none.
+    """
+    keys = dict.fromkeys(key for row in rows for key in row if key.partition("@")[0] in SCORES)
+    found = [key for name in METRICS for key in keys if key.partition("@")[0] in metric(name).main]
+    if not found:
+        raise InputError("the rows have no scores")
+    return found
 
 
 def mean_curves(rows: Rows, score: str) -> dict[str, Curve]:
@@ -96,35 +119,15 @@ def compared(rows: Rows, scores: Sequence[str], reference: str) -> tuple[list[Co
 
 
 def whole_table(rows: Rows, scores: Sequence[str], references: Sequence[str], *, title: str) -> str:
-    """Write all tables as Markdown: ours in short, comparisons, means, falls, versions."""
-    parts, all_compared = [], []
+    """Write all tables as Markdown: comparisons, means, falls, versions."""
+    parts = []
     for reference in references:
         comparisons, remarks = compared(rows, scores, reference)
-        all_compared += comparisons
         parts.append(comparison_table(reference, comparisons) if comparisons else "")
         parts[-1] += "".join(f"\n{remark}\n" for remark in remarks)
     steady = [score for score in scores if not score_named(score).noisy]
     parts += [point_table(rows, scores), *(falls(rows, score) for score in steady[:1]), versions(rows)]
-    ours = [name for name in codecs_of(rows) if name.startswith("cotam")]
-    short = [short_table([one for one in all_compared if one.codec == name]) for name in ours]
-    note = [DEFAULT_NOTE] if any(name == "cotam" for name in ours) else []
-    return f"# {title}\n\n" + "\n".join([*note, *filter(None, short), *parts])
-
-
-def short_table(comparisons: Sequence[Comparison]) -> str:
-    """Write the BD-rates of one codec: a row for each reference, a column for each score."""
-    if not comparisons:
-        return ""
-    scores = list(dict.fromkeys(one.score for one in comparisons))
-    cells = {}
-    for one in comparisons:
-        cells[one.reference, one.score] = delta_text(one.rate, one.rate_interval, unit=" %")
-    lines = [
-        (reference, *(cells.get((reference, score), "–") for score in scores))
-        for reference in dict.fromkeys(one.reference for one in comparisons)
-    ]
-    header = (f"`{comparisons[0].codec}` against", *(score_named(score).name for score in scores))
-    return table(header, lines, numbers_from=1)
+    return f"# {title}\n\n" + "\n".join(parts)
 
 
 def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
@@ -137,7 +140,6 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         "codec",
         "score",
         "BD-rate [95 %]",
-        "mean of BD-rates",
         "BD-quality [95 %]",
         "overlap",
         "images",
@@ -149,15 +151,11 @@ def comparison_table(reference: str, comparisons: Sequence[Comparison]) -> str:
         quality = delta_text(
             one.quality, one.quality_interval, factor=score.factor, digits=2, unit=f" {unit}"
         )
-        own = "–" if one.image_rate is None else _signed(one.image_rate, 1, " %")
-        if one.image_rate is not None and one.image_count < one.images:
-            own += f" (of {one.image_count})"
         lines.append(
             (
                 one.codec,
                 name,
                 delta_text(one.rate, one.rate_interval, unit=" %"),
-                own,
                 quality,
                 f"{100 * one.rate.overlap:.0f} %",
                 str(one.images),
@@ -227,15 +225,14 @@ def versions(rows: Iterable[Row]) -> str:
 
 
 def curve_figure(
-    rows: Rows, scores: Sequence[str], files: Sequence[Path | BytesIO], *, title: str, log_rate: bool = False
+    rows: Rows, scores: Sequence[str], files: Sequence[Path], *, title: str, log_rate: bool = False
 ) -> None:
     """Draw mean curves, a panel for each score.
 
     Parameters
     ----------
     scores : keys of `cotam_lab.metrics.scores.SCORES`
-    files : a path's suffix selects the format (.svg, .png, .pdf); a file object gets SVG. Equal rows give
-        equal SVG bytes.
+    files : the suffix selects the format (.svg, .png, .pdf); equal rows give equal SVG bytes
     log_rate : use a logarithmic axis for the rate
     """
     with matplotlib.rc_context({"font.size": 10, "svg.hashsalt": "cotam", "text.color": _INK}):
@@ -265,13 +262,12 @@ def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes
     return found[:count]
 
 
-def write_figure(figure: Figure, files: Sequence[Path | BytesIO]) -> None:
+def write_figure(figure: Figure, files: Sequence[Path]) -> None:
     """Save a figure; call it in the ``rc_context`` in which it was made."""
     figure.draw_without_rendering()  # makes room for the labels
     figure.set_layout_engine("none")
     for file in files:
-        form = file.suffix[1:] if isinstance(file, Path) else "svg"
-        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
+        figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[End]:

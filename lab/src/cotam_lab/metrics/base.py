@@ -13,7 +13,7 @@ from cotam.errors import InputError
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
 
-__all__ = ["METRICS", "Metric", "check_sizes", "metric", "remember_last_image"]
+__all__ = ["METRICS", "Metric", "metric", "remember_last_image"]
 
 METRICS = ("fidelity", "features", "class", "text", "reading", "tesseract", "contrast")
 
@@ -74,9 +74,3 @@ def remember_last_image(function: Callable[..., T]) -> Callable[..., T]:
         return last[0][1]
 
     return remembered
-
-
-def check_sizes(original: Pixels, decoded: Pixels) -> None:
-    """Raise InputError if the images differ in size."""
-    if original.shape != decoded.shape:
-        raise InputError(f"the decoded image is {decoded.shape}, the original {original.shape}")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cotam.errors import CotamError
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.base import Metric, remember_last_image
 
 __all__ = ["CLASS", "NEEDS", "class_probabilities"]
 
@@ -61,7 +61,6 @@ _original_probabilities = remember_last_image(class_probabilities)
 
 
 def _score(image: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(image, decoded)
     ours, theirs = class_probabilities(decoded), _original_probabilities(image)
     overlap = float(np.minimum(ours, theirs).sum())
     return {"class": float(ours.argmax() == theirs.argmax()), "class_overlap": min(1.0, overlap)}

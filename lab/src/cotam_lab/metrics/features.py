@@ -13,7 +13,7 @@ import torch
 from transformers.utils import logging
 
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.base import Metric, remember_last_image
 from cotam_lab.metrics.fidelity import decibel
 from cotam_lab.nets.teachers import OFFLINE as DEFAULT
 from cotam_lab.nets.teachers import Features, Teacher, as_tensor, distances, load_teacher
@@ -109,6 +109,5 @@ def seen_in_original(image: Pixels, name: str) -> Features:
 def _score(
     image: Pixels, decoded: Pixels, texts: Sequence[str], *, teacher: str, suffix: str
 ) -> dict[str, float | None]:
-    check_sizes(image, decoded)
     found = feature_distances(see(teacher_named(teacher), decoded), seen_in_original(image, teacher))
     return {key + suffix: value for key, value in decibels(found).items()}

@@ -11,7 +11,7 @@ from pytorch_msssim import ms_ssim as similarity_of
 
 from cotam.image.psnr import MAX_DECIBEL, psnr
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes
+from cotam_lab.metrics.base import Metric
 
 __all__ = ["FIDELITY", "MS_SSIM_MIN_SIDE", "decibel", "ms_ssim"]
 
@@ -31,7 +31,6 @@ def ms_ssim(original: Pixels, decoded: Pixels) -> float:
 
 
 def _score(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(original, decoded)
     similarity = None if min(original.shape[:2]) < MS_SSIM_MIN_SIDE else ms_ssim(original, decoded)
     in_db = None if similarity is None else decibel(1 - similarity)
     return {"psnr": psnr(original, decoded), "ms_ssim": similarity, "ms_ssim_db": in_db}

@@ -1,4 +1,4 @@
-"""Names and units of the scores in tables."""
+"""Names and units of the scores in tables; lab/docs/bench.md says what they measure."""
 
 from __future__ import annotations
 
@@ -13,91 +13,42 @@ __all__ = ["SCORES", "Score", "score_named"]
 class Score:
     """A score; more is better.
 
-    ``about`` is a part of a sentence, ``factor`` brings the rows' value to ``unit``. ``noisy`` ones need not
-    rise with the rate: curves are made monotone before rates are compared.
+    ``factor`` brings the rows' value to ``unit``. ``noisy`` ones need not rise with the rate: curves are made
+    monotone before rates are compared.
     """
 
     name: str
-    unit: str
-    about: str
+    unit: str = "dB"
     factor: float = 1.0
     noisy: bool = False
 
 
-_DISTANCE = "−10 log10 of the mean squared difference of normalised tokens"
-_TEACHER = "(codecs may be trained with this encoder)"
+def _share(name: str) -> Score:
+    """A share of images or words, in per cent."""
+    return Score(name, "%", 100.0, noisy=True)
+
 
 SCORES = {
-    "psnr": Score("PSNR", "dB", "peak signal-to-noise ratio over 8-bit RGB"),
-    "ms_ssim_db": Score("MS-SSIM", "dB", "multi-scale structural similarity, as −10 log10(1 − MS-SSIM)"),
-    "features": Score(
-        "features (teacher)",
-        "dB",
-        f"{_DISTANCE}, mean of the tokens after a quarter, a half, three quarters and all of the layers of a "
-        f"vision encoder {_TEACHER}",
-    ),
-    "patch": Score("patch features (teacher)", "dB", f"{_DISTANCE}: patch embeddings {_TEACHER}"),
-    "shallow": Score("shallow features (teacher)", "dB", f"{_DISTANCE}: after a quarter of the layers"),
-    "middle": Score("middle features (teacher)", "dB", f"{_DISTANCE}: after half of the layers"),
-    "late": Score("late features (teacher)", "dB", f"{_DISTANCE}: after three quarters of the layers"),
-    "deep": Score("deep features (teacher)", "dB", f"{_DISTANCE}: after all of the layers"),
-    "whole": Score("final [CLS] (teacher)", "dB", f"{_DISTANCE}: the final token of the whole"),
-    "attended": Score(
-        "attended features (teacher)", "dB", "as features, each token weighted by the encoder's own attention"
-    ),
-    "class": Score(
-        "class agreement",
-        "%",
-        "share of images to which EfficientNet-Lite0, not used in training, gives the class of the original",
-        100.0,
-        noisy=True,
-    ),
-    "class_overlap": Score(
-        "class overlap",
-        "%",
-        "share of EfficientNet-Lite0's probability that goes to the same classes as for the original",
-        100.0,
-        noisy=True,
-    ),
-    "recall": Score(
-        "word accuracy", "%", "share of the labelled words that RapidOCR reads", 100.0, noisy=True
-    ),
-    "words_kept": Score(
-        "words kept",
-        "%",
-        "share of the words that RapidOCR reads in the original that it reads in the copy, too",
-        100.0,
-        noisy=True,
-    ),
-    "tesseract_kept": Score(
-        "words kept (Tesseract)",
-        "%",
-        "share of the words that Tesseract reads in the original that it reads in the copy, too",
-        100.0,
-        noisy=True,
-    ),
-    "contrast": Score(
-        "contrast-weighted PSNR",
-        "dB",
-        "peak signal-to-noise ratio, blocks of 16×16 pixels weighted by the deviation of their luma",
-    ),
-    "balanced": Score(
-        "balanced PSNR",
-        "dB",
-        "peak signal-to-noise ratio of contrast-weighted error and that of means of 8×8 pixels "
-        "(`cotam.codec.contrast`)",
-    ),
-    "answers": Score(
-        "answers",
-        "%",
-        "how right the answers of a multimodal LLM are, by the metric of each question",
-        100.0,
-        noisy=True,
-    ),
-    "precision": Score(
-        "word precision", "%", "share of the words that RapidOCR reads that are labelled", 100.0, noisy=True
-    ),
-    "f1": Score("word F1", "%", "harmonic mean of word accuracy and word precision", 100.0, noisy=True),
+    "psnr": Score("PSNR"),
+    "ms_ssim_db": Score("MS-SSIM"),
+    "features": Score("features (teacher)"),
+    "patch": Score("patch features (teacher)"),
+    "shallow": Score("shallow features (teacher)"),
+    "middle": Score("middle features (teacher)"),
+    "late": Score("late features (teacher)"),
+    "deep": Score("deep features (teacher)"),
+    "whole": Score("final [CLS] (teacher)"),
+    "attended": Score("attended features (teacher)"),
+    "class": _share("class agreement"),
+    "class_overlap": _share("class overlap"),
+    "recall": _share("word accuracy"),
+    "words_kept": _share("words kept"),
+    "tesseract_kept": _share("words kept (Tesseract)"),
+    "contrast": Score("contrast-weighted PSNR"),
+    "balanced": Score("balanced PSNR"),
+    "answers": _share("answers"),
+    "precision": _share("word precision"),
+    "f1": _share("word F1"),
 }
 """By key in the rows. With another encoder than the default, ``@NAME`` is appended to the key."""
 

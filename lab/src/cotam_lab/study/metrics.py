@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy.ndimage import label
 
 from cotam.image.read import Pixels
-from cotam_lab.metrics.base import Metric, check_sizes, remember_last_image
+from cotam_lab.metrics.base import Metric, remember_last_image
 from cotam_lab.metrics.features import DEFAULT, see, teacher_named
 from cotam_lab.nets.teachers import as_tensor
 
@@ -91,7 +91,6 @@ _original_states = remember_last_image(_layer_states)
 
 
 def _layers(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(original, decoded)
     ours, looked = _layer_states(decoded)
     theirs, looking = _original_states(original)
     errors = np.square(ours - theirs).mean(axis=(1, 2))
@@ -100,7 +99,6 @@ def _layers(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str
 
 
 def _count(original: Pixels, decoded: Pixels, texts: Sequence[str]) -> dict[str, float | None]:
-    check_sizes(original, decoded)
     truth, box = texts
     teacher = teacher_named(DEFAULT)
     seen = see(teacher, decoded)
