@@ -26,7 +26,8 @@ stage mllm 5000 b9fefb1
 stage mllm 8300 fb2471f
 stage mllm $((8300 + 16 * 2984)) f01398d
 
-PYTHONPATH=$work/code/src:$work/code/lab/src JSON=1 "$work/code/lab/recipes/losses_held_out.sh" "$data" "$work"/base/* "$work"/mllm/* >"$work/rows"
+export PYTHONPATH="$work/code/src:$work/code/lab/src"
+JSON=1 "$work/code/lab/recipes/losses_held_out.sh" "$data" "$work"/base/* "$work"/mllm/* >"$work/rows"
 for set in base mllm; do
     sed -n "s#^{.weights.: .*/$set/\([0-9]*\)\.safetensors., #{\"step\": \1, #p" "$work/rows" | sort -t: -k2n >"$out/$set.jsonl"
 done

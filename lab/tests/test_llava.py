@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_llava
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from synthetic import picture
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPVisionConfig,
     Dinov2Config,
-    LlamaConfig,
-    LlavaConfig,
     LlavaForConditionalGeneration,
-    PreTrainedTokenizerFast,
     SiglipVisionConfig,
 )
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
@@ -58,45 +55,11 @@ FILES = [
 SET = weights.by_hash(cotam.format.header.read_header(FILES[0]).weights).digest.hex()
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = ["<pad>", "<s>", "</s>", "<unk>", "<image>", *"abcdefghijklmnopqrstuvwxyz?: "]
-    letters = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=letters, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=["<image>"]
-    )
-
-
 @pytest.fixture(scope="module", params=TOWERS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     name, out = request.param, tmp_path_factory.mktemp(request.param)
-    torch.manual_seed(0)
-    text = LlamaConfig(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
     strategy = "full" if name == "siglip" else "default"
-    config = LlavaConfig(
-        vision_config=TOWERS[name](**SMALL),
-        text_config=text,
-        image_token_index=4,
-        vision_feature_select_strategy=strategy,
-    )
-    LlavaForConditionalGeneration(config).save_pretrained(out)
-    LlavaProcessor(
-        PROCESSORS[name],
-        tokenizer(),
-        patch_size=PATCH,
-        vision_feature_select_strategy=strategy,
-        num_additional_image_tokens=int(name != "siglip"),
-    ).save_pretrained(out)
+    tiny_llava.write(out, TOWERS[name](**SMALL), PROCESSORS[name], strategy)
     return out
 
 
@@ -205,7 +168,7 @@ def test_grids_that_are_no_square(model):
     uncropped = BitImageProcessorPil(size={"shortest_edge": SIDE}, do_center_crop=False)
     processor = LlavaProcessor(
         uncropped,
-        tokenizer(),
+        tiny_llava.tokenizer(["<image>"], image_token="<image>"),
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,

@@ -49,8 +49,12 @@ def save_loud(model: Any, folder: Path) -> None:
     model.eval().save_pretrained(folder)
 
 
-def write(folder: Path) -> None:
-    """Write model and processor, as ``from_pretrained`` reads them."""
+def write(folder: Path, vision: Any = None, images: Any = None, strategy: str = "default") -> None:
+    """Write model and processor, as ``from_pretrained`` reads them.
+
+    ``vision`` is the configuration of the tower, with patches of 14 pixels, and ``images`` its processor; by
+    default those of a CLIP of 56 × 56 pixels.
+    """
     import torch
     from transformers import (
         CLIPVisionConfig,
@@ -62,7 +66,7 @@ def write(folder: Path) -> None:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     size = 56
-    images = CLIPImageProcessorPil(
+    images = images or CLIPImageProcessorPil(
         size={"shortest_edge": size}, crop_size={"height": size, "width": size}, do_convert_rgb=True
     )
     characters = tokenizer(["<image>"], image_token="<image>")
@@ -70,9 +74,9 @@ def write(folder: Path) -> None:
         images,
         characters,
         patch_size=14,
-        vision_feature_select_strategy="default",
+        vision_feature_select_strategy=strategy,
         chat_template=TEMPLATE,
-        num_additional_image_tokens=1,
+        num_additional_image_tokens=int(strategy == "default"),
     ).save_pretrained(folder)
 
     torch.manual_seed(0)
@@ -80,10 +84,11 @@ def write(folder: Path) -> None:
     ids = characters.get_vocab()
     special = {"bos_token_id": ids["<s>"], "eos_token_id": ids["</s>"], "pad_token_id": ids["<pad>"]}
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**small, image_size=size, patch_size=14, projection_dim=32),
+        vision_config=vision or CLIPVisionConfig(**small, image_size=size, patch_size=14, projection_dim=32),
         text_config=LlamaConfig(**small, vocab_size=len(ids), max_position_embeddings=2048, **special),
         image_token_index=ids["<image>"],
         vision_feature_layer=-1,
+        vision_feature_select_strategy=strategy,
         **special,
     )
     save_loud(LlavaForConditionalGeneration(config), folder)

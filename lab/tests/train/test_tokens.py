@@ -1,18 +1,13 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from synthetic import picture
 from tiny import CODEC as TINY
 from tiny import codec
-from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2Model
+from transformers import Dinov2Config, Dinov2Model
 
-from cotam.codec import weights
 from cotam.errors import InputError
 from cotam_lab.nets.adapter import TokenAdapter, added
 from cotam_lab.nets.teachers import Teacher, distances, load_teacher
@@ -165,28 +160,3 @@ def test_an_adapter_that_is_silenced_adds_nothing():
         assert not torch.equal(network(*arguments, noise=False, adapted=True).image, plain)
         network.adapter.silence()
         assert torch.equal(network(*arguments, noise=False, adapted=True).image, plain)
-
-
-@pytest.mark.slow
-def test_the_recipe_runs_with_a_tiny_encoder(tmp_path):
-    torch.manual_seed(0)
-    CLIPVisionModel(CLIPVisionConfig(**SMALL)).save_pretrained(tmp_path / "clip")
-    environment = {
-        **os.environ,
-        "PYTHON": sys.executable,
-        "TEACHER": str(tmp_path / "clip"),
-        "SIZE": "128",
-        "STEPS": "3",
-        "BATCH": "2",
-    }
-    recipe = [ROOT / "lab/recipes/train_adapter_clip.sh", packed(tmp_path / "pack", 160), tmp_path / "run"]
-    done = subprocess.run(
-        [str(part) for part in recipe], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    adapter = TokenAdapter.load(tmp_path / "run/tokens/adapter.safetensors")
-    assert (adapter.width, adapter.ratio) == (32, 4.0)
-    assert adapter.encoder == str(tmp_path / "clip")
-    assert adapter.weights == weights.load("mllm").digest.hex()
-    assert "--part adapter" in done.stdout
-    assert np.isfinite(adapter.leave.weight.detach().numpy()).all()

@@ -23,13 +23,11 @@ from cotam_lab.metrics.base import METRICS, metric
 from cotam_lab.metrics.scores import SCORES, score_named
 
 __all__ = [
-    "End",
     "codecs_of",
     "compared",
     "comparison_table",
     "curve_figure",
     "delta_text",
-    "label_ends",
     "latest",
     "main_scores",
     "mean_curves",
@@ -39,7 +37,6 @@ __all__ = [
     "table",
     "versions",
     "whole_table",
-    "write_figure",
 ]
 
 _COLOURS = {
@@ -241,11 +238,14 @@ def curve_figure(
         figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         shown = zip(panels(figure, len(scores), across), scores, strict=True)
-        label_ends(figure, [(axes, _panel(axes, rows, score, log_rate)) for axes, score in shown])
-        write_figure(figure, files)
+        _label_ends(figure, [(axes, _panel(axes, rows, score, log_rate)) for axes, score in shown])
+        figure.draw_without_rendering()  # makes room for the labels
+        figure.set_layout_engine("none")
+        for file in files:
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
-class End(NamedTuple):
+class _End(NamedTuple):
     """The end of a line, in the units of its axes, and what the line is."""
 
     name: str
@@ -262,15 +262,7 @@ def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes
     return found[:count]
 
 
-def write_figure(figure: Figure, files: Sequence[Path]) -> None:
-    """Save a figure; call it in the ``rc_context`` in which it was made."""
-    figure.draw_without_rendering()  # makes room for the labels
-    figure.set_layout_engine("none")
-    for file in files:
-        figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
-
-
-def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[End]:
+def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[_End]:
     named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
@@ -290,12 +282,12 @@ def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[End]:
             markersize=4 if ours else 3,
             zorder=3 if ours else 2,
         )
-        ends.append(End(codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
+        ends.append(_End(codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
         level = named.factor * float(np.mean(untouched))
         axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        ends.append(End(ORIGINAL, _INK, axes.get_xlim()[1], level))
+        ends.append(_End(ORIGINAL, _INK, axes.get_xlim()[1], level))
     axes.set_xlabel("bits per pixel", color=_INK)
     axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
     plain(axes)
@@ -318,7 +310,7 @@ def _colour(codec: str, rows: Rows) -> str:
     return _COLOURS.get(codec, _INK)
 
 
-def label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[End]]]) -> None:
+def _label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[_End]]]) -> None:
     """Label the lines of each panel in a column at its right, as close to their ends as labels fit."""
     figure.draw_without_rendering()  # fixes the layout, and so the positions of the ends
     to_points = 72 / figure.dpi

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cotam.errors import CotamError, InputError
+from cotam.errors import CotamError
 from cotam_lab.guides.cli import guide
 from cotam_lab.reference.cli import reference
 from cotam_lab.train.options import (
@@ -30,7 +30,7 @@ from cotam_lab.train.options import (
 )
 
 if TYPE_CHECKING:
-    from cotam_lab.train.batches import Batches
+    from cotam_lab.train.batches import PackBatches, TileBatches
     from cotam_lab.train.loop import Part
     from cotam_lab.train.schedule import Schedule
 
@@ -152,7 +152,7 @@ def codec_command(
 
 def _batches(
     folder: Path | None, tiles_file: Path | None, size: int, plan: Schedule, text_share: float
-) -> Batches:
+) -> PackBatches | TileBatches:
     """Batches of a pack, or of tiles."""
     import torch
 
@@ -207,27 +207,6 @@ def losses_command(
         if number == 0:
             click.echo(f"| weights | {' | '.join(found)} |\n| --- |{' ---: |' * len(found)}")
         click.echo(f"| {file} | {' | '.join(f'{value:.4f}' for value in found.values())} |")
-
-
-@main.command("curves")
-@click.argument("logs", nargs=-1, required=True, type=THERE)
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=FILE,
-    required=True,
-    help="Figure to write, .svg or .png.",
-)
-def curves_command(logs: tuple[Path, ...], out: Path) -> None:
-    """Draw the logs of runs against steps. LOGS are folders of runs, or files."""
-    from cotam_lab.train.curves import draw, read_log
-
-    runs = {(log if log.is_dir() else log.with_suffix("")).name: read_log(log) for log in logs}
-    if len(runs) < len(logs):
-        raise InputError("two runs have the same name: give the folders of runs, or files of other names")
-    draw(runs, out)
-    click.echo(f"wrote {out}")
 
 
 @main.command("export")

@@ -6,7 +6,6 @@ A batch depends only on (seed, step, rank), so that a resumed run continues exac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,15 +17,7 @@ from cotam_lab.train.data import Crops, random_levels
 from cotam_lab.train.losses import Batch
 from cotam_lab.train.schedule import Schedule
 
-__all__ = ["Batches", "PackBatches", "TileBatches"]
-
-
-class Batches(Protocol):
-    """A source of training batches."""
-
-    def stream(self, first: int, rank: int, ranks: int) -> Iterator[Batch]:
-        """Yield the batches of process ``rank`` of ``ranks`` from step ``first`` to the last."""
-        ...
+__all__ = ["PackBatches", "TileBatches"]
 
 
 class PackBatches:
@@ -36,7 +27,7 @@ class PackBatches:
         self.crops, self.schedule, self.device = crops, schedule, device
 
     def stream(self, first: int, rank: int, ranks: int) -> Iterator[Batch]:
-        """See `Batches`."""
+        """Yield the batches of process ``rank`` of ``ranks`` from step ``first`` to the last."""
         count, last = self.schedule.batch // ranks, self.schedule.steps
         cells = self.crops.size // 32
         for step, (pixels, text) in enumerate(self.crops.stream(first, last, count, rank), first):
@@ -71,7 +62,7 @@ class TileBatches:
         self.random = torch.Generator(device)
 
     def stream(self, first: int, rank: int, ranks: int) -> Iterator[Batch]:
-        """See `Batches`."""
+        """As `PackBatches.stream`."""
         for step in range(first, self.schedule.steps):
             yield self.batch(step, rank, self.schedule.batch // ranks)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from cotam_lab.nets.codec import Codec
 from cotam_lab.nets.integers import set_tracking
-from cotam_lab.train.batches import Batches
+from cotam_lab.train.batches import PackBatches, TileBatches
 from cotam_lab.train.checkpoints import Average, save_checkpoint
 from cotam_lab.train.losses import Batch, Loss, Parts, rate_distortion
 from cotam_lab.train.precision import bf16_pays
@@ -142,7 +142,7 @@ class _Run:
 
 def train(
     model: Any,
-    batches: Batches,
+    batches: PackBatches | TileBatches,
     folder: Path,
     schedule: Schedule,
     *,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -47,10 +47,8 @@ class Batch:
     progress: float
 
 
-class Loss(Protocol):
-    """Returns the loss of a step as "loss", and its parts to log, as means over the batch."""
-
-    def __call__(self, coded: Coded, batch: Batch) -> Parts: ...
+Loss = Callable[[Coded, Batch], Parts]
+"""Returns the loss of a step as "loss", and its parts to log, as means over the batch."""
 
 
 def rate_distortion(coded: Coded, batch: Batch) -> Parts:
