@@ -57,7 +57,9 @@ def test_equal_images_have_the_highest_psnr() -> None:
 
 
 def test_words_count_as_often_as_they_are_written() -> None:
-    assert words.words("TEL : 03-7731 (Kuala).") == ["tel", "03-7731", "kuala"]
+    assert words.words("  TEL : 03-7731 (Kuala). ") == ["tel", "03-7731", "kuala"]
+    assert words.words("STRASSE straße ＡＢ１") == ["strasse", "strasse", "ab1"]
+    assert words.words("*** -- …") == []
     assert words.share_read(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
     assert words.share_read([" - "], ["x"]) is None
 

@@ -1,7 +1,6 @@
 """Our codec takes the options that the API takes, and says which ones it does not."""
 
 import hashlib
-import inspect
 import pickle
 
 import numpy as np
@@ -13,18 +12,9 @@ from cotam.codec.weights import load
 from cotam.errors import InputError
 from cotam.guide.base import LITE
 from cotam_lab.bench import baselines
-from cotam_lab.bench.ours import option_defaults, ours
+from cotam_lab.bench.ours import ours
 
 GREY = np.full((40, 50, 3), 90, np.uint8)
-
-
-def test_options_are_those_of_the_api() -> None:
-    encoding, decoding = map(set, option_defaults())
-    assert encoding < set(inspect.signature(cotam.encode).parameters)
-    assert decoding < set(inspect.signature(cotam.decode).parameters)
-    assert "guide" in encoding
-    assert "view" in decoding
-    assert not {"quality", "target_size", "size_limit", "image", "data"} & (encoding | decoding)
 
 
 def test_spec_reaches_the_codec_and_its_version() -> None:
@@ -46,14 +36,12 @@ def test_without_options_it_is_the_api() -> None:
     data = codec.encode(GREY, 30)
     assert data == cotam.encode(GREY, quality=30)
     assert (codec.decode(data) == np.array(cotam.decode(data))).all()
-    assert f"view {option_defaults()[1]['view']}" in codec.version
+    assert "view mllm" in codec.version
 
 
 def test_values_are_json_or_strings() -> None:
-    names = set().union(*option_defaults())
-    if "max_pixels" in names:  # of the options that take a number, one that any image shows
-        small = ours("max_pixels=400")
-        assert small.decode(small.encode(GREY, 50)).size <= 3 * 400
+    small = ours("max_pixels=400")
+    assert small.decode(small.encode(GREY, 50)).size <= 3 * 400
     with pytest.raises(InputError, match="3"):
         ours("view=3")
 

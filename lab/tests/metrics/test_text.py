@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cotam.compare.words import words
 from cotam.errors import InputError
 from cotam_lab.metrics import text
 
@@ -17,12 +16,6 @@ def page(*lines: str) -> np.ndarray:
         place = 30, 180 + 60 * number
         ImageDraw.Draw(image).text(place, line, fill="black", font=ImageFont.load_default(30))
     return np.array(image)
-
-
-def test_words_are_normalised() -> None:
-    assert words("  TEL : 03-7731 (Kuala). ") == ["tel", "03-7731", "kuala"]
-    assert words("STRASSE straße ＡＢ１") == ["strasse", "strasse", "ab1"]
-    assert words("*** -- …") == []
 
 
 def test_word_score_counts_multisets() -> None:

@@ -17,18 +17,14 @@ from cotam.options import guide_digest, weights_digests
 from cotam_lab.bench.baselines import Codec
 from cotam_lab.bench.specs import parse_options
 
-__all__ = ["option_defaults", "ours"]
+__all__ = ["ours"]
 
 _NAMED = ("profile", "guide", "view")  # in the version even when they have default values
 _SET_BY_THE_SWEEP = {"quality", "target_size", "levels", "metadata", "background", "size_limit"}
 
 
-def option_defaults() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the keyword options of `cotam.encode` and of `cotam.decode`, with their defaults."""
-    return _options(cotam.encode), _options(cotam.decode)
-
-
 def _options(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the keyword options of `cotam.encode` or `cotam.decode`, with their defaults."""
     return {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
@@ -43,7 +39,7 @@ def ours(text: str = "") -> Codec:
 
     Raises InputError if an option does not exist, or its value is invalid.
     """
-    encoding, decoding = option_defaults()
+    encoding, decoding = _options(cotam.encode), _options(cotam.decode)
     defaults = {**encoding, **decoding}
     settings: dict[str, Any] = {name: defaults[name] for name in _NAMED} | parse_options(text)
     if unknown := [name for name in settings if name not in defaults]:

@@ -280,13 +280,13 @@ def load_parts() -> tuple[Any, Any, Any]:
     return dinov2_small("sdpa"), language, tokenizer
 
 
-def load(file: Path, parts: tuple[Any, Any, Any] | None = None) -> tuple[Any, Any]:
-    """Load the trained model, in float32, and its processor; ``parts`` default to `load_parts`.
+def load(file: Path) -> tuple[Any, Any]:
+    """Load the trained model, in float32, and its processor.
 
     Raises InputError and CotamError as `load_trained` and `load_parts`.
     """
     settings, tensors = load_trained(file)
-    vision, language, tokenizer = parts or load_parts()
+    vision, language, tokenizer = load_parts()
     model, processor = assemble(vision, language, tokenizer, settings)
     add_low_rank(model, settings)
     put_trained(model, tensors, str(file))
