@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,50 +170,6 @@ def test_any_bytes_give_symbols_or_one_error(data: bytes, seed: int) -> None:
     except DamagedError:
         return
     assert np.abs(symbols.astype(int)).max() <= SYMBOL_LIMIT
-
-
-class PlainDecoder:
-    """The range decoder as `docs/format.md` describes it, in integers only, without constriction."""
-
-    def __init__(self, data: bytes) -> None:
-        padded = data + bytes(8 + -len(data) % 4)
-        self.words = [int.from_bytes(padded[i : i + 4], "little") for i in range(0, len(padded), 4)]
-        self.low, self.range, self.point = 0, 2**64 - 1, self.words.pop(0) << 32 | self.words.pop(0)
-
-    def read(self, starts: list[int]) -> int:
-        """One symbol; ``starts`` are cumulative frequencies out of 2**24, from 0 to 2**24."""
-        step = self.range >> 24
-        symbol = bisect.bisect_right(starts, (self.point - self.low) % 2**64 // step) - 1
-        self.low = (self.low + step * starts[symbol]) % 2**64
-        self.range = step * (starts[symbol + 1] - starts[symbol])
-        if self.range < 2**32:
-            self.low, self.range = (self.low << 32) % 2**64, self.range << 32
-            self.point = (self.point << 32 | (self.words.pop(0) if self.words else 0)) % 2**64
-        return symbol
-
-
-def starts_of(frequencies: list[int]) -> list[int]:
-    """Frequencies that add up to 2**16 → starts out of 2**24, each symbol with at least one."""
-    below = np.cumsum([0, *frequencies[:-1]], dtype=object)
-    spread = (1 << 24) - len(frequencies)
-    return [int(b) * spread // TOTAL + i for i, b in enumerate(below)] + [1 << 24]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_decoder_of_integers_reads_the_same(seed: int) -> None:
-    """The coder's arithmetic is that of the format, whichever version of constriction is installed."""
-    tables = make_tables(seed, 4, 30)
-    index = np.random.default_rng(seed).integers(0, 5, 1_500).astype(np.uint8)
-    symbols = draw_symbols(tables, index, seed)
-    symbols[np.flatnonzero(index)[:3]] = -SYMBOL_LIMIT
-    decoder = PlainDecoder(coded(tables, symbols, index))
-    any_escape = [i * ((1 << 24) // 65_535) for i in range(65_535)] + [1 << 24]
-    for number, half in enumerate(tables.halves[1:], 1):
-        last = len(half) - 2
-        starts = starts_of([*half[-2:0:-1].tolist(), *half.tolist()])
-        found = [decoder.read(starts) - last for _ in range(int((index == number).sum()))]
-        found = [decoder.read(any_escape) - SYMBOL_LIMIT if v == last + 1 else v for v in found]
-        assert found == symbols[index == number].tolist()
 
 
 def test_golden_words() -> None:
