@@ -49,7 +49,7 @@ export function readPatch({ header, payload }: CotamFile): Patch {
   }
   const rectangles = places.map(({ left, top, length }) => ({ left, top, still: payload.subarray(at, (at += length)) }));
   if (payload.length !== at) {
-    throw new TruncatedError(`the payload of the patch has ${payload.length} bytes: its rectangles say ${at}`);
+    throw new FormatError(`the payload of the patch has ${payload.length} bytes: its rectangles say ${at}`);
   }
   checkRectangles(rectangles, width, height);
   return { width, height, base: hex(payload.subarray(0, 32)), depth, rectangles };

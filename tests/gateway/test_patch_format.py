@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from synthetic import page, picture
 
 import cotam
 from cotam.errors import CotamError, FormatError, LimitError, TruncatedError
+from cotam.format.header import read_file
 from cotam.gateway.patch_format import (
     Patch,
     Rectangle,
@@ -78,6 +81,14 @@ def test_a_patch_that_was_cut_off_is_refused() -> None:
             read_patch(DATA[:end])
     with pytest.raises(TruncatedError):
         read_patch(DATA[:-1])
+
+
+@pytest.mark.parametrize("payload", [read_file(DATA).payload[:-1], read_file(DATA).payload + b"x"])
+def test_lengths_of_rectangles_that_do_not_add_up(payload: bytes) -> None:
+    """All of the file is there, its checksum right: nothing was truncated."""
+    with pytest.raises(FormatError, match="its rectangles say") as error:
+        read_patch(replace(read_file(DATA), payload=payload).data)
+    assert error.type is FormatError
 
 
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255))

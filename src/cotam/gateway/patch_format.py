@@ -111,7 +111,7 @@ def read_patch(data: bytes) -> Patch:
         rectangles.append(Rectangle(left, top, payload[at : at + length]))
         at += length
     if len(payload) != at:
-        raise TruncatedError(f"the payload of the patch has {len(payload)} bytes: its rectangles say {at}")
+        raise FormatError(f"the payload of the patch has {len(payload)} bytes: its rectangles say {at}")
     patch = Patch(file.width, file.height, base, depth, rectangles)
     _check_rectangles(patch)
     return patch
