@@ -245,7 +245,7 @@ def _decode_chunks(
             decoded = decoder.decode(frame, fields)
         except FormatError as error:
             raise type(error)(f"frame {number}: {error}") from error
-        yield ticks, partial(decoder.draw, decoded)
+        yield ticks, partial(decoder.codec.synthesise, decoded)
 
 
 def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:

@@ -220,7 +220,7 @@ def test_nothing_beyond_a_halo_is_seen() -> None:
     assert np.array_equal(known.values[:, :12], changed.values[:, :12])
     values = known.values.copy()
     values[:, 20:] = 1
-    drawn, changed = (CODEC.synthesise(one, grid, "human") for one in (known, replace(known, values=values)))
+    drawn, changed = (CODEC.synthesise(one, "human") for one in (known, replace(known, values=values)))
     assert np.array_equal(drawn[:256], changed[:256])
     assert not np.array_equal(drawn[:320], changed[:320])
 

@@ -132,8 +132,8 @@ class Attached:
                 f"({found.weights.digest.hex()[:8]}), the adapter is for {self.adapter.weights[:8]}: "
                 'encode with the profile that it was trained for, such as profile="mllm"'
             )
-        pixels, latents = found.decode_with_latents(file)
-        return Image.fromarray(pixels), latents
+        latents = found.decode_latents(file)
+        return Image.fromarray(found.synthesise(latents)), latents
 
     # -- prompts and images
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from cotam.codec.hyper import HyperCoder
-from cotam.codec.planes import SCALES_HALO, Grid, Symbols, expand
+from cotam.codec.planes import SCALES_HALO, Grid, Latents, Symbols, expand
 from cotam.codec.tiling import Tile, largest_tile, pad
 from cotam.codec.weights import WeightSet
 from cotam.format.adaptive import read_map, write_map
@@ -88,7 +88,7 @@ class PayloadCoder:
         quality = symbols.quality
         inputs = {
             "z": self._dequantised_z(symbols, tile),
-            "levels": self._padded_levels(symbols.levels, tile),
+            "levels": self._padded_levels(symbols, tile),
             "sums64": self.weights.sums64[quality][None, :, None, None],
             "sums32": self.weights.sums32[quality][None, :, None, None],
             "offset": self.weights.offset[quality][None, :, None, None],
@@ -104,10 +104,7 @@ class PayloadCoder:
         """Return the dequantised hyper latents, float32 (1, Z, rows, columns), of a tile's outer part."""
         return self.hyper.dequantise(symbols.z[:, *tile.outer(1)], symbols.quality)[None]
 
-    def _padded_levels(self, levels: np.ndarray | None, tile: Tile) -> np.ndarray:
+    def _padded_levels(self, planes: Symbols | Latents, tile: Tile) -> np.ndarray:
         """Return levels, float32 (1, 1, 2 · cells, 2 · cells), of the outer part, edge-padded."""
-        if levels is None:
-            row, column = tile
-            shape = 2 * (row.outer_stop - row.outer_start), 2 * (column.outer_stop - column.outer_start)
-            return np.zeros((1, 1, *shape), np.float32)
+        levels = np.zeros(planes.grid.levels, np.int8) if planes.levels is None else planes.levels
         return pad(levels[tile.outer(2)].astype(np.float32), 2, axes=(0, 1))[None, None]

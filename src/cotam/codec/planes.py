@@ -95,6 +95,7 @@ class Symbols:
 class Latents:
     """Dequantised latents, the input of the synthesis and of token adapters."""
 
+    grid: Grid  # sizes of all planes
     values: np.ndarray  # float32 (M, ⌈H/16⌉, ⌈W/16⌉); machines may differ in the last bits
     nominal: float  # log2 of the nominal gain of the file's quality
     levels: np.ndarray | None  # gain offset map int8 (⌈H/32⌉, ⌈W/32⌉) in ±7; None is zeros

@@ -206,7 +206,7 @@ class Codec(PayloadCoder):
 
         Raises as `decode_symbols`.
         """
-        return self.decode_with_latents(file, view=view)[0]
+        return self.synthesise(self.decode_latents(file), view)
 
     def decode_latents(self, file: File) -> Latents:
         """Decode a file to dequantised latents, 4 bytes per pixel.
@@ -214,11 +214,6 @@ class Codec(PayloadCoder):
         Raises as `decode_symbols`.
         """
         return self.dequantise(self.decode_symbols(file))
-
-    def decode_with_latents(self, file: File, *, view: View = "mllm") -> tuple[np.ndarray, Latents]:
-        """Return the results of `decode` and `decode_latents`."""
-        latents = self.decode_latents(file)
-        return self.synthesise(latents, Grid(file.height, file.width), view), latents
 
     def decode_symbols(self, file: File) -> Symbols:
         """Decode a file to its symbols, and verify their checksum.
@@ -263,10 +258,11 @@ class Codec(PayloadCoder):
             index = np.zeros(residuals.shape, np.uint8)
             _, decoded = self._run_context(symbols, tile, index, residuals, given=True)
             paste(values, decoded, tile)
-        return Latents(values, float(self.weights.nominal[symbols.quality]), symbols.levels)
+        return Latents(symbols.grid, values, float(self.weights.nominal[symbols.quality]), symbols.levels)
 
-    def synthesise(self, latents: Latents, grid: Grid, view: View) -> np.ndarray:
+    def synthesise(self, latents: Latents, view: View = "mllm") -> np.ndarray:
         """Compute pixels, uint8 (H, W, 3), from latents."""
+        grid = latents.grid
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         inputs = {
             "nominal": np.full((1, 1, 1, 1), latents.nominal, np.float32),
@@ -274,7 +270,7 @@ class Codec(PayloadCoder):
         }
         for tile in tiles(*grid.cells, _SYNTHESIS_HALO):
             inputs["latents"] = np.ascontiguousarray(latents.values[None, :, *tile.outer(4)])
-            inputs["levels"] = self._padded_levels(latents.levels, tile)
+            inputs["levels"] = self._padded_levels(latents, tile)
             (outer,) = self.runner("synthesis", inputs)
             target = pixels[tile.core(64)]
             target[:] = outer[0, *tile.inner(64)][: target.shape[0], : target.shape[1]]
@@ -289,7 +285,7 @@ class Codec(PayloadCoder):
         """
         inputs = {
             "z": self._dequantised_z(symbols, tile),
-            "levels": self._padded_levels(symbols.levels, tile),
+            "levels": self._padded_levels(symbols, tile),
             "nominal": self.weights.nominal[symbols.quality].reshape(1, 1, 1, 1),
             "gain": self.weights.gains[symbols.quality][None, :, None, None],
             "index": pad(index, 4, axes=(1, 2), mode="constant")[None],

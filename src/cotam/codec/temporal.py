@@ -20,7 +20,6 @@ import numpy as np
 
 from cotam.codec.planes import Allocator, Costs, Grid, Latents, Symbols, expand
 from cotam.codec.still import Codec, Quantised
-from cotam.codec.views import View
 from cotam.errors import DamagedError
 from cotam.format.adaptive import read_map, write_map
 from cotam.format.level_map import LIMIT
@@ -78,7 +77,7 @@ class _FrameState:
             where = expand(copied, 2, self.grid.levels)
             assert source.levels is not None
             levels[where] = source.levels[where]
-        frame = Latents(values, float(self.codec.weights.nominal[self.quality]), levels)
+        frame = Latents(self.grid, values, float(self.codec.weights.nominal[self.quality]), levels)
         intra = frame if not modes.any() else self._sources[INTRA - 1]
         self._sources = (frame, intra, frame if key else self._sources[KEY - 1])
         return frame
@@ -106,10 +105,6 @@ class FrameDecoder(_FrameState):
         reader.compare_checksum(frame.checksum)
         self._check = reader.checksum
         return self._finish(self.codec.dequantise(symbols).values, symbols, modes, frame.key)
-
-    def draw(self, latents: Latents, view: View) -> np.ndarray:
-        """Compute the pixels, uint8 (H, W, 3), of a decoded frame."""
-        return self.codec.synthesise(latents, self.grid, view)
 
 
 class FrameEncoder(_FrameState):
