@@ -31,7 +31,8 @@ __all__ = ["Frame", "FrameAllocator", "FrameDecoder", "FrameEncoder"]
 
 BIT_WEIGHT = 0.3
 """Weight of a bit against the squared error of latents times their gain, in the choice between copying and
-coding. Among 0.18 … 0.5 it needs the least rate at equal feature distance, by a small margin."""
+coding. Among 0.18 … 0.5 it needs the least rate at equal feature distance, by a small margin
+(lab/recipes/video_rd.sh)."""
 
 MIN_SAVING = 1 / 16
 """A frame becomes an intra frame if copies would save less than this share of its bits, since cells beside
@@ -39,7 +40,7 @@ copied ones have less context and cost more."""
 
 RAISED_OFFSET = 3
 """Gain offset added to a coded cell that the next frame can copy. On clips with a fixed camera, 2 needs more
-rate at equal feature distance, and 5 or 7 hardly less."""
+rate at equal feature distance, and 5 or 7 hardly less (lab/recipes/video_rd.sh)."""
 
 FrameAllocator = Callable[[np.ndarray, bool], Allocator]
 """(pixels, intra) → the allocator of a frame. Called in the order of frames; it may smooth over time,
@@ -190,6 +191,7 @@ class FrameEncoder(_FrameState):
         )
 
     def _bits(self, still: Quantised) -> np.ndarray:
+        """Return the bits, float32 (h, w), of each cell of a frame that is coded as a still."""
         tables = self.codec.weights.tables
         bits = self._sum_cells(tables.costs(still.symbols.y, still.index).sum(0))
         bits += tables.costs(*self.codec.hyper.residuals(still.symbols.z, self.quality)).sum(0)
@@ -215,6 +217,7 @@ class FrameEncoder(_FrameState):
         return np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1)
 
     def _write(self, chosen: Quantised, modes: np.ndarray, key: bool, fields: bytes) -> CodedFrame:
+        """Code a frame whose cells have these modes, uint8 (h, w)."""
         frame = CodedFrame(key, not modes.any(), chosen.symbols.levels is not None)
         writer = SymbolWriter(self.codec.weights.tables, self._start_check(fields, frame))
         if not frame.intra:

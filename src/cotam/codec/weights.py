@@ -109,6 +109,7 @@ def load(name: str = DEFAULT, folder: Path | None = None) -> WeightSet:
 
 
 def _name_of(short: bytes) -> str | None:
+    """Return the name of the installed set with this short hash; None if there is none."""
     for name, folder in _installed():
         if digest_of(_manifest(folder))[:2] == short:
             return name

@@ -75,6 +75,7 @@ def _tint(ground: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _grid(seen: np.ndarray, levels: np.ndarray, scale: float) -> Image.Image:
+    """Draw gain offsets over an image, uint8 (H, W, 3), that was resized by ``scale``."""
     cell = 32 * scale
     row, column = (
         np.minimum((np.arange(length) / cell).astype(int), count - 1)

@@ -102,6 +102,7 @@ def _balance(wanted: np.ndarray, costs: np.ndarray) -> np.ndarray:
 
 
 def _ternary(importance: np.ndarray, grid: tuple[int, int], size: tuple[int, int], step: int) -> np.ndarray:
+    """Return offsets, int8 of shape ``grid``: -step, 0 or step; ``size`` (H, W) is in pixels."""
     fields = resample(importance, (TERNARY_FIELDS, TERNARY_FIELDS))
     away = fields - fields.mean()
     threshold = TERNARY_THRESHOLD * fields.std() + 1e-9  # above rounding errors of a constant map

@@ -109,6 +109,7 @@ class GraphGuide:
         return found
 
     def _check_map(self, found: np.ndarray) -> np.ndarray:
+        """Validate an output of the graph, (1, gh, gw), and return the importance map."""
         if found.ndim != 3 or found.shape[0] != 1 or not found.size:
             raise InputError(f"guide {self._path} returned shape {found.shape}, not (1, gh, gw)")
         if not (np.isfinite(found).all() and found.min() > 0):
