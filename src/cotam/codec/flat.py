@@ -24,7 +24,7 @@ import numpy as np
 
 from cotam.codec.colours import has_more_colours
 from cotam.codec.contrast import balanced_error, contrast_weights
-from cotam.codec.palette import TRIALS, Colours, can_reduce, reduce_colours
+from cotam.codec.palette import TRIALS, Colours, Trial, can_reduce, reduce_colours
 from cotam.codec.rate import SizeCurve
 from cotam.codec.standard import (
     DRAFT_SPEED,
@@ -143,14 +143,6 @@ def better(first: Coded, second: Coded, quality: int | None) -> Coded:
     return first if first.cost(target) <= second.cost(target) else second
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The payloads to make of an image."""
-
-    trials: Sequence[tuple[int, float]]  # palettes to try, of `TRIALS`; empty for no lossless payload
-    av1: bool
-
-
 class FlatCoder:
     """Codes one image as files of kind AV1 or LOSSLESS; its colours are analysed once.
 
@@ -183,16 +175,16 @@ class FlatCoder:
 
         Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """
-        choice = self._choose(quality)
-        if choice.trials and choice.av1:
+        trials, with_av1 = self._choose(quality)
+        if trials and with_av1:
             with ThreadPoolExecutor(1) as beside:
                 av1 = beside.submit(self._av1, quality, self._speed)
-                palette = self._palette(quality, choice.trials)
+                palette = self._palette(quality, trials)
                 if palette is None:  # none is within the error
                     return av1.result()
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
-        if choice.trials and (palette := self._palette(quality, choice.trials)):
+        if trials and (palette := self._palette(quality, trials)):
             return palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
@@ -205,11 +197,11 @@ class FlatCoder:
         """
         curve = self._draft_curve(_BUDGET_SHARES[0] * size)
         quality = curve.quality_for(_BUDGET_SHARES[0] * size)
-        choice = self._choose(quality)
+        trials, with_av1 = self._choose(quality)
         start = max(quality, MAX_QUALITY // 2)  # at low qualities palettes do not become smaller
-        palette = self._palette_within(size, start, choice.trials) if choice.trials else None
+        palette = self._palette_within(size, start, trials) if trials else None
         found = [palette] if palette else []
-        if choice.av1 or not palette or len(palette.file.data) > size:
+        if with_av1 or not palette or len(palette.file.data) > size:
             found += [self._av1_within(size, curve)] if self._has_av1 else []
         if not found:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
@@ -218,7 +210,7 @@ class FlatCoder:
             raise TargetSizeError(size, min(len(one.file.data) for one in found))
         return min(fits, key=lambda one: one.error)
 
-    def _palette_within(self, size: int, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
+    def _palette_within(self, size: int, quality: int, trials: Sequence[Trial]) -> Coded | None:
         """Search from a quality for the best palette whose file fits; else return the file of quality 0."""
         best: Coded | None = None
         low, high = -1, MAX_QUALITY + 1
@@ -256,34 +248,34 @@ class FlatCoder:
 
     # Choice
 
-    def _choose(self, quality: int) -> _Choice:
-        """Choose the payloads that may be best at a quality."""
+    def _choose(self, quality: int) -> tuple[Sequence[Trial], bool]:
+        """Choose the palettes, of `TRIALS`, that may be best at a quality, and whether AV1 may be."""
         if not self._has_palette:
-            return _Choice((), av1=True)
+            return (), True
         fast = self._effort == "fast"
         few_colours = not has_more_colours(self._pixels, _FAST_COLOURS if fast else _ALWAYS_EXACT)
         if few_colours or not self._has_av1:
-            return _Choice(_FAST_TRIALS if fast else TRIALS, av1=False)
+            return _FAST_TRIALS if fast else TRIALS, False
         if fast:
-            return _Choice((), av1=True)
+            return (), True
         if self._sample is self:
-            return _Choice(TRIALS, av1=True)
+            return TRIALS, True
         return self._sample._choose_for_whole(quality, self._speed)
 
-    def _choose_for_whole(self, quality: int, speed: int) -> _Choice:
-        """Choose the payloads for the image of which this is a sample; ``speed`` is that of its AV1."""
+    def _choose_for_whole(self, quality: int, speed: int) -> tuple[Sequence[Trial], bool]:
+        """Choose for the image of which this is a sample; ``speed`` is that of its AV1."""
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
-            return _Choice((), av1=True)
+            return (), True
         with ThreadPoolExecutor(1) as beside:
             drafted = beside.submit(lambda: self._av1(quality, DRAFT_SPEED).cost(target))
             found = self._few_colours(quality, TRIALS)
             if found is None:
-                return _Choice((), av1=True)
+                return (), True
             palette, trial = found
             cost = palette.cost(target)  # before waiting for the draft
             lead = math.log(drafted.result() / _DRAFT_RATIO[speed] / cost)
-        return _Choice((trial,) if lead > -_CLEAR_LEAD else (), av1=lead < _CLEAR_LEAD)
+        return (trial,) if lead > -_CLEAR_LEAD else (), lead < _CLEAR_LEAD
 
     def _draft_curve(self, size: float) -> SizeCurve:
         """Estimate file sizes near ``size`` bytes by drafts of the sample as AV1."""
@@ -312,7 +304,7 @@ class FlatCoder:
 
     # Coding
 
-    def _palette(self, quality: int, trials: Sequence[tuple[int, float]]) -> Coded | None:
+    def _palette(self, quality: int, trials: Sequence[Trial]) -> Coded | None:
         """Code the image in few colours; if no trial is within the error, in the largest palettes."""
         found = self._few_colours(quality, trials)
         larger = [trial for trial in TRIALS[-2:] if trial not in trials]
@@ -336,9 +328,7 @@ class FlatCoder:
         """The lossless payload of the exact image, if it has few colours."""
         return encode_lossless(self._pixels) if self._colours.exact <= EXACT_COLOURS else None
 
-    def _few_colours(
-        self, quality: int, trials: Sequence[tuple[int, float]]
-    ) -> tuple[Coded, tuple[int, float]] | None:
+    def _few_colours(self, quality: int, trials: Sequence[Trial]) -> tuple[Coded, Trial] | None:
         """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
         target, colours = error_at(quality), self._colours
         with ThreadPoolExecutor(2) as beside:

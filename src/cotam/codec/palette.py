@@ -23,14 +23,17 @@ from PIL import Image
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 from cotam.codec.planes import expand
 
-__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "can_reduce", "reduce_colours"]
+__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "Trial", "can_reduce", "reduce_colours"]
 
 MAX_COLOURS = 1024
 """More colours are first merged on a coarser grid."""
 
-TRIALS = ((4, 1.0), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
-"""Palettes to try: largest number of colours, and share of the allowed error for the palette; the rest is for
-smoothing. VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
+Trial = tuple[int, float]
+"""A palette to try: largest number of colours, and share of the allowed error for the palette; the rest is
+for smoothing."""
+
+TRIALS: tuple[Trial, ...] = ((4, 1.0), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
+"""VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
 
 _SMOOTHABLE = 0.8
 """Palettes that use more of the allowed error are not smoothed, since the result would hardly ever fit."""
@@ -94,7 +97,7 @@ class Reduced:
 
     pixels: np.ndarray  # uint8 (H, W, 3)
     error: float  # estimate of `cotam.codec.contrast.balanced_error`
-    trial: tuple[int, float]  # one of `TRIALS`
+    trial: Trial  # one of `TRIALS`
 
 
 def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,9 +130,7 @@ def _merge(rgb: np.ndarray) -> np.ndarray:
     return merged
 
 
-def reduce_colours(
-    colours: Colours, max_error: float, trials: Sequence[tuple[int, float]] = TRIALS
-) -> Iterator[Reduced]:
+def reduce_colours(colours: Colours, max_error: float, trials: Sequence[Trial] = TRIALS) -> Iterator[Reduced]:
     """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
     Yields candidates, all different, with at most the estimated error ``max_error``. ``trials`` are some of
