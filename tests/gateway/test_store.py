@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -150,3 +151,16 @@ def test_a_disk_that_cannot_be_written_to_keeps_nothing(tmp_path: Path) -> None:
     assert store.get("one", digest) is None
     with pytest.raises(InputError, match="cannot be used as a store"):
         Store(100_000, folder=tmp_path / "one")
+
+
+def test_a_disk_that_turns_read_only_still_serves_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(100_000, folder=tmp_path)
+    digest = store.put("one", b"image")
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", read_only)  # even root cannot make a mount of a test read-only
+    assert store.get("one", digest) == b"image"

@@ -196,7 +196,8 @@ def _read(path: Path, digest: bytes, used: float) -> bytes | None:
     """Read a file, and mark it as used; None if it is gone or damaged."""
     try:
         data = path.read_bytes()
-        os.utime(path, (used, used))
     except OSError:
         return None
+    with suppress(OSError):  # the disk may be read-only by now
+        os.utime(path, (used, used))
     return data if digest_of(data) == digest else None
