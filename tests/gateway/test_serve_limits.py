@@ -217,6 +217,15 @@ def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCapture
     assert any("a mistake in the program" in str(record.exc_info) for record in caplog.records)
 
 
+def test_an_error_about_a_key_that_is_no_valid_unicode(address: str) -> None:
+    body = json.dumps({"messages": [], "\ud800": URL}).encode()
+    answer = httpx2.post(f"{address}/v1/chat/completions", content=body)
+    assert (answer.status_code, error_of(answer)) == (
+        400,
+        "\ud800: a .cotam file is not decoded at this place",
+    )
+
+
 def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         httpx2.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.3))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from cotam.errors import CotamError
 from cotam.gateway.paths import api_of
@@ -70,7 +71,7 @@ def refusing(place: str | None = None) -> Iterator[None]:
         raise RefusedError(f"{prefix}not enough memory for the image", 503, param=place) from error
 
 
-async def refusal(request: Request, error: Exception) -> JSONResponse:
+async def refusal(request: Request, error: Exception) -> Response:
     """Answer any error, and record it for the log."""
     if isinstance(error, HTTPException):
         error = _of_route(error, request)
@@ -78,7 +79,9 @@ async def refusal(request: Request, error: Exception) -> JSONResponse:
         error = RefusedError("internal error of the gateway: see its log", 500)
     request.scope["cotam.exchange"].error = str(error)
     headers = error.headers | {ERROR_HEADER: error.code or "refused"}
-    return JSONResponse(error.body or _body(error, request.scope["path"]), error.status, headers=headers)
+    text = json.dumps(error.body or _body(error, request.scope["path"]), ensure_ascii=False)
+    body = text.encode("utf-8", "backslashreplace")  # keys of a request may have lone surrogates
+    return Response(body, error.status, headers=headers, media_type="application/json")
 
 
 def _body(error: RefusedError, path: str) -> dict[str, Any]:
