@@ -186,6 +186,9 @@ class Upstream:
             raise RefusedError(message, 504) from error
         except httpx2.InvalidURL as error:
             raise RefusedError(f"path and query cannot be sent on: {error}", 414) from error
+        except (httpx2.ReadError, httpx2.WriteError) as error:
+            message = f"the upstream {self.name} closed the connection without an answer"
+            raise RefusedError(f"{message} to the {len(body):,} bytes of the request", 502) from error
         except httpx2.HTTPError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             message = f"the upstream {self.name} cannot be reached{self._via}: {reason}"
