@@ -84,3 +84,12 @@ def test_a_jpeg_that_is_shrunk_for_the_api_does_not_grow() -> None:
     changes = ForApi("jpeg", "claude-opus-4-7", None, None, 10**7)(parts, Job())
     assert opened(changes[parts[0]])[1].size == (2000, 1333)
     assert len(changes[parts[0]].data) <= len(data)
+
+
+def test_noise_is_encoded_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    """libjpeg writes to standard error, the log, if Pillow's buffer for a progressive file is too small."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    media = only(ForApi("jpeg", None, None, None, 10**7), saved(noise, "BMP"))
+    assert media
+    assert opened(media)[1].size == (400, 300)
+    assert capfd.readouterr() == ("", "")

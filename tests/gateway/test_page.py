@@ -201,7 +201,7 @@ def test_the_view_by_keyboard(browser: Any, address: str) -> None:
     assert browser.switch_to.active_element.text == "For people"
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     assert browser.switch_to.active_element.text == "Importance"
-    until(browser, f"{element('under')}.src.startsWith('data:image/webp')")
+    until(browser, f"{element('under')}.alt.endsWith('Importance')")
 
     divider = browser.find_element("id", "divider")
     assert divider.get_attribute("aria-valuenow") == "50"

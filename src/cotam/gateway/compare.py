@@ -24,7 +24,7 @@ from cotam.compare.table import Meter
 from cotam.errors import InputError
 from cotam.gateway.bodies import Bodies, Check
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, save_for_model
+from cotam.gateway.media import MEDIA_TYPES, Media, data_url, pixels_of, save_png
 from cotam.gateway.request_options import STILL, RequestOptions
 from cotam.gateway.single_image import SingleImage, Work, refuse_cotam
 from cotam.gateway.store import digest_of
@@ -117,7 +117,7 @@ class _Comparer:
         assert guide
         importance = heat(pixels, multiscale.importance(guide, pixels))
         panels = [
-            _panel("importance", np.asarray(importance), "webp", quality=80),
+            _panel("importance", np.asarray(importance)),
             _panel("human", np.asarray(cotam.decode(coded.data, view="human"))),
         ]
         if outline(body)[:2] != (width, height):
@@ -203,8 +203,8 @@ class _Comparer:
         }
 
 
-def _panel(name: str, pixels: Pixels, form: str = "png", **options: Any) -> dict[str, str]:
-    return _file(name, Media(MEDIA_TYPES[form], save_for_model(pixels, form, **options)))
+def _panel(name: str, pixels: Pixels) -> dict[str, str]:
+    return _file(name, Media(MEDIA_TYPES["png"], save_png(pixels)))
 
 
 def _file(name: str, media: Media) -> dict[str, str]:

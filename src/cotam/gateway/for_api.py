@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, cast
+from typing import Any, Literal, cast
+
+from PIL import Image
 
 from cotam.errors import InputError
 from cotam.format.header import is_sequence
@@ -21,7 +23,7 @@ from cotam.gateway.converter import (
     media_in,
 )
 from cotam.gateway.json_body import Where
-from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_for_model, url_length
+from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_png, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError, refusing
 from cotam.gateway.request_options import RequestOptions, model_for
@@ -30,7 +32,7 @@ from cotam.image.fit import resize, shrunk_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
 from cotam.image.sizes import fit_box
-from cotam.image.write import LONGEST_SIDE
+from cotam.image.write import LONGEST_SIDE, save_with_options
 from cotam.standard import files
 
 __all__ = ["RUNGS", "ForApi"]
@@ -267,12 +269,19 @@ def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = resize(pixels, size)
     if form == "png":
-        return save_for_model(small, form)
+        return save_png(small)
     if form == "jpeg" and quality > 90:  # coloured text is read better in 4:4:4
-        return save_for_model(small, form, quality=quality, subsampling="4:4:4")
+        return _save_jpeg(Image.fromarray(small), quality=quality, subsampling="4:4:4")
     content = examine(small, fusion=0.0)
     format = cast("files.Format", form)
     return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
+
+
+def _save_jpeg(image: Image.Image, **options: Any) -> bytes:
+    data = save_with_options(image, "JPEG", **options)
+    if len(data) >= image.width * image.height:  # noise: Pillow's buffer for smaller files has no room for it
+        return data
+    return save_with_options(image, "JPEG", optimize=True, progressive=True, **options)
 
 
 def _turn(part: Part) -> int:

@@ -28,7 +28,7 @@ from cotam.gateway.media import (
     count_frames,
     format_of,
     pixels_of,
-    save_for_model,
+    save_png,
 )
 from cotam.gateway.parts import Frames, Part
 from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
@@ -106,7 +106,7 @@ class ForModel:
         data, kind = found
         try:
             check_size(data, self._limit)
-            png, cached = self._decoded.get(_key(data, job), lambda: save_for_model(pixels_of(data)))
+            png, cached = self._decoded.get(_key(data, job), lambda: save_png(pixels_of(data)))
         except UNREADABLE as error:
             log_passing(part, error)
             return None
@@ -132,7 +132,7 @@ class ForModel:
         found = []
         for seconds, image in cotam.decode_frames(data):
             job.check()
-            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], save_for_model(image))))
+            found.append((f"<{seconds:.1f} seconds>", Media(MEDIA_TYPES["png"], save_png(image))))
             self._check_room(room - _size(found))
         return found
 
@@ -154,7 +154,7 @@ class ForModel:
 
     def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
         if not is_patch(file):
-            return save_for_model(pixels_of(file))
+            return save_png(pixels_of(file))
         base = job.files.get(base_of(file))
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
@@ -162,7 +162,7 @@ class ForModel:
             raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
         check_size(base, self._limit)
         png, _ = self._to_png(base, job, depth + 1)
-        return save_for_model(paste(read_patch(file), pixels_of(png)))
+        return save_png(paste(read_patch(file), pixels_of(png)))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
         """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""

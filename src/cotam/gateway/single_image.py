@@ -24,7 +24,7 @@ from cotam.gateway.media import (
     check_size,
     format_of,
     is_cotam,
-    save_for_model,
+    save_png,
     video_format,
 )
 from cotam.gateway.refusal import RefusedError, refusing
@@ -108,7 +108,7 @@ def _encode(body: bytes, options: RequestOptions, check: Check) -> Response:
 
 
 def _decode(body: bytes, options: RequestOptions, check: Check) -> Response:
-    return Response(save_for_model(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
+    return Response(save_png(cotam.decode(body)), media_type=MEDIA_TYPES["png"])
 
 
 def refuse_cotam(body: bytes) -> None:
