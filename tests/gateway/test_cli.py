@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from gateway_servers import PROGRAM, Model, error_of, jpeg, messages, process
 from synthetic import picture
 
 import cotam
+from cotam.cli.gateway import edge, serve
 from cotam.cli.main import main
 
 unix = pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
@@ -207,6 +209,15 @@ def test_all_names_of_this_machine_are_served(upstream: str) -> None:
             assert httpx2.get(f"{address}/v1/models", headers={"host": host}).status_code == status
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+def test_all_addresses_are_those_of_both_protocols() -> None:
+    options = ["--upstream", "http://127.0.0.1:9", "--host", "::"]
+    with process("serve", *options, COTAM_TOKEN="s3cret") as (_, address):
+        port = address.rpartition(":")[2]
+        for host in ("[::1]", "127.0.0.1"):
+            assert httpx2.get(f"http://{host}:{port}/healthz").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("command", "note"),
     [
@@ -251,6 +262,12 @@ main([{command!r}, *{arguments!r}])
         assert result.returncode == 1
         assert "is not installed; run in a clone of cotam: pip install '.[serve]'" in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_a_gateway_decodes_all_that_an_edge_encodes() -> None:
+    commands = (serve, edge)
+    limits = {one.default for command in commands for one in command.params if one.name == "size_limit"}
+    assert len(limits) == 1
 
 
 def test_many_at_once(upstream: str, model: Model) -> None:

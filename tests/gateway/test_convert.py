@@ -140,30 +140,30 @@ def test_all_hosts_can_be_allowed() -> None:
 def test_pixels_are_limited_for_an_image_and_for_a_request() -> None:
     size = PIXELS.shape[0] * PIXELS.shape[1]
     flat = cotam.encode(np.zeros_like(PIXELS))
-    assert only(ForModel(size), *[flat] * 24)
+    assert only(ForModel(size), *[flat] * 12)
     with pytest.raises(RefusedError, match=r"160×120, 0\.0 MP: more than the limit of 0\.019199 MP"):
         only(ForModel(size - 1), CODED)
-    with pytest.raises(RefusedError, match=r"\[24\].*have 0 MP together.*24 times --size-limit"):
-        only(ForModel(size), *[flat] * 25)
+    with pytest.raises(RefusedError, match=r"\[12\].*have 0 MP together.*12 times --size-limit"):
+        only(ForModel(size), *[flat] * 13)
 
 
 def test_bytes_for_the_model_are_limited_in_a_request() -> None:
     size = PIXELS.shape[0] * PIXELS.shape[1]
     png = only(ForModel(size), CODED)
     assert png
-    fit = 24 * size // len(png.data)
+    fit = 12 * size // len(png.data)
     assert only(ForModel(size, cache=0), *[CODED] * fit)
-    message = r"\[{}\].*take 0 MB as PNG, more than the limit of 0\.4608 MB \(24 bytes .*: send fewer"
+    message = r"\[{}\].*take 0 MB as PNG, more than the limit of 0\.2304 MB \(12 bytes .*: send fewer"
     with pytest.raises(RefusedError, match=message.format(fit)):
         only(ForModel(size), *[CODED] * (fit + 1))
     job = Job(formats=("png",))  # other formats count too, which become PNG for this server
     with pytest.raises(RefusedError, match="as PNG, more than the limit"):
-        only(ForModel(size), *[saved(PIXELS, "WEBP", quality=90)] * 24, job=job)
+        only(ForModel(size), *[saved(PIXELS, "WEBP", quality=90)] * 12, job=job)
 
 
 def test_frames_are_not_decoded_beyond_the_bytes_of_a_request() -> None:
     size = PIXELS.shape[0] * PIXELS.shape[1]
-    frames = [(float(number), picture(120, 160, number)) for number in range(24)]
+    frames = [(float(number), picture(120, 160, number)) for number in range(12)]
     video = b"".join(cotam.encode_frames(frames))
     job, checks = Job(), [0]
 
@@ -173,12 +173,12 @@ def test_frames_are_not_decoded_beyond_the_bytes_of_a_request() -> None:
     job.check = check
     with pytest.raises(RefusedError, match="take 0 MB as PNG"):
         only(ForModel(size), video, job=job)
-    assert checks[0] < 20  # one for the part, and one for each frame
+    assert checks[0] < 10  # one for the part, and one for each frame
 
 
 def test_a_long_session_of_screenshots_passes() -> None:
-    """200 images, each with a 25th of the pixels that an image may have, as 2 MP are of 50."""
-    size = 25 * PIXELS.shape[0] * PIXELS.shape[1]
+    """200 images, each with a 50th of the pixels that an image may have, as 2 MP are of 100."""
+    size = 50 * PIXELS.shape[0] * PIXELS.shape[1]
     parts = parts_of(*[data_url("image/vnd.cotam", CODED)] * 200)
     assert len(ForModel(size)(parts, Job(max_images=MAX_IMAGES))) == 200
 

@@ -46,7 +46,7 @@ def _needing_extra() -> Iterator[None]:
         raise MissingExtraError("serve", error.name) from error
 
 
-def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
+def _listening(port: int, body: str, larger: str) -> Option:
     """Options of both commands."""
     count = click.IntRange(1)
     return combine(
@@ -71,7 +71,7 @@ def _listening(port: int, body: str, megapixels: int, larger: str) -> Option:
             count,
             MAX_IMAGES,
         ),
-        size_limit_option(larger, megapixels),
+        size_limit_option(larger, 100),  # one default: the gateway decodes what an edge sends
         option(
             "-j --jobs N",
             "Images processed at a time.",
@@ -175,7 +175,7 @@ def _package(given: Path | None) -> Path | None:
     "[default: js/ of a clone, if it is built]",
     click.Path(file_okay=False, exists=True, path_type=Path),
 )
-@_listening(8400, "32M", 50, "Refuse larger images, and requests whose images have 24 times as many in all.")
+@_listening(8400, "32M", "Refuse larger images, and requests whose images have 12 times as many in all.")
 @_needing_extra()
 def serve(
     upstream: str,
@@ -267,7 +267,7 @@ def serve(
     "For --upstream: largest request.  [default: the limit of the model's API]",
     byte_count,
 )
-@_listening(8401, "256M", 100, "Larger images pass as they are.")
+@_listening(8401, "256M", "Larger images pass as they are.")
 @_needing_extra()
 def edge(
     gateway: str | None,

@@ -38,9 +38,9 @@ from cotam.gateway.store import digest_of
 
 __all__ = ["ForModel"]
 
-IMAGES_PER_REQUEST = 24
+IMAGES_PER_REQUEST = 12
 """Images of a request may have this many times the pixels of one image, which bounds the work, and as many
-bytes as PNG, which bounds the memory. At 50 MP these are 600 screenshots of 2 MP, or 200 that PNG cannot
+bytes as PNG, which bounds the memory. At 100 MP these are 600 screenshots of 2 MP, or 200 that PNG cannot
 compress."""
 
 
