@@ -21,6 +21,7 @@ GRACE_SECONDS = 30
 """Seconds for requests in progress after a signal to stop."""
 
 SERVER: dict[str, Any] = {
+    "http": "h11",  # httptools, which uvicorn takes where it is installed, drops parts of targets
     "access_log": False,
     "log_config": None,
     # A request is lost on a connection that is closed at that moment: clients of OpenAI and Anthropic keep
