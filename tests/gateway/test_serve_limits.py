@@ -7,7 +7,9 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
@@ -267,20 +269,35 @@ def test_an_upstream_that_is_silent(upstream: str) -> None:
         assert "has sent nothing for 0.3 s" in error_of(answer)
 
 
-def test_a_status_that_http_does_not_have() -> None:
-    def answer() -> None:
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, str]]:
+    """The addresses of a server that sends these bytes to one request, and of a gateway in front of it."""
+
+    def send() -> None:
         connection, _ = listener.accept()
         with connection:
             connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 612 Gone\r\nContent-Length: 0\r\n\r\n")
+            connection.sendall(answer)
 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
-        pool.submit(answer)
+        pool.submit(send)
         upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with gateway(upstream) as address:
-            refused = httpx2.get(f"{address}/v1/models")
+            yield upstream, address
+
+
+def test_a_status_that_http_does_not_have() -> None:
+    with answering(b"HTTP/1.1 612 Gone\r\nContent-Length: 0\r\n\r\n") as (upstream, address):
+        refused = httpx2.get(f"{address}/v1/models")
     assert refused.status_code == 502
     assert error_of(refused) == f"the upstream {upstream} answers with the status 612"
+
+
+def test_a_length_does_not_count_beside_chunks() -> None:
+    """RFC 9112, section 6.3; servers that send both are found in the wild."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with answering(head + b"2\r\nok\r\n0\r\n\r\n") as (_, address):
+        assert httpx2.get(f"{address}/v1/models").text == "ok"
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(address: str) -> None:

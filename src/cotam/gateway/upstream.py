@@ -67,6 +67,8 @@ def _origin(address: SplitResult) -> str:
 def end_to_end(given: RawHeaders) -> MutableHeaders:
     """Return a copy of the headers that are not for one connection alone (RFC 9110, section 7.6.1)."""
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in given])
+    if "transfer-encoding" in headers:  # which takes precedence
+        del headers["content-length"]
     named = ",".join(headers.getlist("connection")).split(",")
     for name in (*_HOP, *named):
         del headers[name.strip()]
