@@ -53,15 +53,20 @@ def test_other_pages_are_refused(model: Model, upstream: str, origin: str) -> No
         asked = httpx2.options(f"{address}/v1/models", headers={"Origin": origin} | ASKS)
         answer = httpx2.get(f"{address}/v1/models", headers={"Origin": origin})
     assert (asked.status_code, answer.status_code) == (400, 403)
-    assert "cotam serve has --allow-origin" in answer.json()["error"]["message"]
+    assert "are not served without --allow-origin" in answer.json()["error"]["message"]
     assert not {"access-control-allow-origin"} & {*asked.headers, *answer.headers}
     assert model.bodies == []
 
 
-def test_the_option(upstream: str) -> None:
-    with process("serve", "--upstream", f"{upstream}/v1", "--allow-origin", APP) as (_, address):
-        answer = httpx2.get(f"{address}/v1/models", headers={"Origin": APP})
-    assert answer.headers["access-control-allow-origin"] == APP
+@pytest.mark.parametrize("command", ["serve", "edge"])
+@pytest.mark.parametrize("origin", [APP, "app://obsidian.md", "chrome-extension://abcdefgh"])
+def test_the_option(upstream: str, command: str, origin: str) -> None:
+    with process(command, "--upstream", f"{upstream}/v1", "--allow-origin", origin) as (_, address):
+        answer = httpx2.get(f"{address}/v1/models", headers={"Origin": origin})
+    assert answer.headers["access-control-allow-origin"] == origin
+
+
+def test_an_origin_is_checked() -> None:
     wrong = CliRunner().invoke(
         main, ["serve", "--upstream", "http://a", "--allow-origin", "app.example.com/x"]
     )

@@ -57,6 +57,12 @@ def _listening(port: int, body: str, larger: str) -> Option:
             click.IntRange(0, 65535),
             port,
         ),
+        option(
+            "--allow-origin ORIGIN",
+            "Answer web pages of this origin, such as https://app.example.com.  [repeatable]",
+            _origin,
+            multiple=True,
+        ),
         option("--timeout SECONDS", "Give up if the upstream sends nothing for this long.", Finite(1), 600),
         option(
             "--max-body BYTES",
@@ -141,12 +147,6 @@ def _package(given: Path | None) -> Path | None:
     _host_name,
     multiple=True,
 )
-@option(
-    "--allow-origin ORIGIN",
-    "Answer web pages of this origin, such as https://app.example.com.  [repeatable]",
-    _origin,
-    multiple=True,
-)
 @click.option(
     "--roundtrip", is_flag=True, help="Encode and decode ordinary images on their way, to measure the codec."
 )
@@ -182,7 +182,6 @@ def serve(
     upstream_key: str | None,
     token: tuple[str, ...],
     allow_remote: tuple[str, ...],
-    allow_origin: tuple[str, ...],
     roundtrip: bool,
     quality: int | None,
     fit: str | None,
@@ -218,8 +217,7 @@ def serve(
     to = _upstream(upstream, limits, listening, key=upstream_key)
     store = Store(0 if no_store else store_bytes, folder=store_folder)
     note = "" if token else "without --token, everybody who reaches {host} may use this"
-    own = {"tokens": token, "origins": allow_origin, "store": store, "page": True, "detect": True}
-    own["package"] = _package(package)
+    own = {"tokens": token, "store": store, "page": True, "package": _package(package), "detect": True}
     _run("serve in front of", to, converter, limits, listening, note, **own)
 
 
@@ -339,7 +337,7 @@ def _run(
 
     host = listening["host"]
     local = is_loopback(host) and not settings.get("tokens")
-    app = application(to, converter, limits, local=local, **settings)
+    app = application(to, converter, limits, local=local, origins=listening["allow_origin"], **settings)
     if note and not is_loopback(host):
         click.echo(f"cotam: note: {note.format(host=host)}", err=True)
     run(app, host, listening["port"], f"{what} {to.name}")

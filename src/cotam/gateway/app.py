@@ -48,7 +48,10 @@ _PAGE_HEADERS = {
 }
 
 _METHODS = ("GET", "POST", "DELETE")
-_EXPOSED = ["X-Request-Id", *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size"))]
+_EXPOSED = [
+    "X-Request-Id",
+    *(f"X-Cotam-{name}" for name in ("Bytes", "Error", "Quality", "Saved", "Size", "Tokens")),
+]
 """Methods of requests from pages of other origins, and headers of answers that these may read."""
 
 _RELAYED = (

@@ -95,7 +95,7 @@ class Guard:
             raise RefusedError(message, 403)
         origin = headers.get("origin")
         if origin and origin not in self.origins and _host_and_port(origin) != _host_and_port(f"//{host}"):
-            message = f"web pages of {origin[:100]!r} are not served: cotam serve has --allow-origin"
+            message = f"web pages of {origin[:100]!r} are not served without --allow-origin"
             raise RefusedError(message, 403)
 
     def _check(self, path: str | None, headers: Headers, counts: bool, exchange: Exchange) -> None:
