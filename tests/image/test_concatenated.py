@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
@@ -13,7 +16,7 @@ from picture_files import saved
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam.image.animation import open_clip
+from cotam.image.animation import Animation, open_clip
 from cotam.image.containers import container_notes
 from cotam.image.sampling import read_clip
 
@@ -26,7 +29,7 @@ TIMES = [number / 10 for number in range(20)]
 def seen(data: bytes) -> tuple[list[float], list[str]]:
     """Times of the frames sampled once a second, and notes."""
     notes: list[str] = []
-    with closing(open_clip(io.BufferedReader(io.BytesIO(data)), "clip")) as opened:  # type: ignore[arg-type]
+    with closing(open_clip(io.BytesIO(data), "clip")) as opened:
         found = list(read_clip(opened, 1.0, None, note=notes.append))
     return [seconds for seconds, _ in found], notes
 
@@ -108,7 +111,7 @@ def test_animations_that_are_concatenated_are_all_read(form: str) -> None:
         saved(frames[0], form, save_all=True, append_images=frames[1:], duration=500)
         for frames in (first, second)
     ]
-    source = io.BufferedReader(io.BytesIO(b"".join(parts)))
+    source = io.BytesIO(b"".join(parts))
     with closing(open_clip(source, "two")) as opened:
         assert opened.seconds == 3
         found = [(seconds, pixels().mean()) for seconds, pixels in opened.frames()]
@@ -196,6 +199,25 @@ def test_a_tiff_cut_within_its_pages() -> None:
     assert notes[0].startswith("damaged after frame")
 
 
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
+def test_a_pipe_may_begin_with_a_few_bytes(form: str) -> None:
+    frames = [Image.fromarray(frame) for frame in still_scene(3, (64, 96))]
+    data = saved(frames[0], form, save_all=True, append_images=frames[1:])
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with open(writing, "wb", buffering=0) as pipe:
+            pipe.write(data[:3])
+            time.sleep(0.1)
+            pipe.write(data[3:])
+
+    with ThreadPoolExecutor(1) as pool, open(reading, "rb") as source:
+        pool.submit(write)
+        with closing(open_clip(source, "clip")) as opened:
+            assert isinstance(opened, Animation)
+            assert len(list(opened.frames())) == 3
+
+
 def test_later_frames_of_a_cut_avif_are_left_out() -> None:
     frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
     data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
@@ -207,6 +229,6 @@ def test_later_frames_of_a_cut_avif_are_left_out() -> None:
 def test_the_length_of_a_cut_avif_is_that_of_the_frames_read() -> None:
     frames = [Image.fromarray(frame) for frame in still_scene(5, (96, 128), noise=20)]
     data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1000)
-    cut = io.BufferedReader(io.BytesIO(data[: len(data) * 2 // 3]))
+    cut = io.BytesIO(data[: len(data) * 2 // 3])
     with closing(open_clip(cut, "cut")) as opened:
         assert opened.seconds == 1

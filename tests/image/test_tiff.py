@@ -64,7 +64,7 @@ def test_damaged_fax_data_are_noted(capfd: pytest.CaptureFixture[str]) -> None:
     assert read_image(bytes(data)).notes == ()
     data[1100] ^= 0x5A
     assert read_image(bytes(data)).notes == ("damaged: libtiff reports errors in its pixels",)
-    with closing(open_clip(io.BufferedReader(io.BytesIO(data)), "fax")) as pages:
+    with closing(open_clip(io.BytesIO(data), "fax")) as pages:
         assert len(list(pages.frames())) == 1
         assert pages.notes == ["frame 0 is damaged: libtiff reports errors in its pixels"]
     assert capfd.readouterr().err == ""

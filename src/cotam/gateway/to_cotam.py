@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from io import BufferedReader, BytesIO
+from io import BytesIO
 
 import cotam
 from cotam.errors import InputError, LimitError
@@ -109,7 +109,7 @@ class ToCotam:
 
         if format_of(data):
             check_size(data, self._limit)
-        with closing(open_clip(BufferedReader(BytesIO(data)), "the video")) as clip:
+        with closing(open_clip(BytesIO(data), "the video")) as clip:
             fps, most = options.fps or FPS, options.max_frames or MAX_FRAMES
             frames = read_clip(clip, fps, most, advance=lambda seconds: check(), note=note)
             coding = replace(options, target_size=None).for_encode()  # a budget is for an image

@@ -59,14 +59,14 @@ def open_clip(
     """
     if isinstance(source, str):
         return Clip(source, name, background)
-    head = source.peek(_HEAD) if hasattr(source, "peek") else b"unknown"
+    head = source.read(_HEAD)  # a pipe waits for so many: peek would return what has arrived
     if not head:
         raise InputError(f"{name}: the file is empty")
     if head.startswith(MAGIC):
         raise InputError(f"{name}: is a .cotam file already: cotam decode reads it")
     if _is_animation(head):
-        return Animation(source.read(), name, background)
-    return Clip(source, name, background)
+        return Animation(head + source.read(), name, background)
+    return Clip(source, name, background, head)
 
 
 def _is_animation(head: bytes) -> bool:

@@ -30,7 +30,8 @@ def is_live(name: str) -> bool:
 
 
 def container_notes(file: BinaryIO) -> list[str]:
-    """Return notes, one line each, on a video file; the seekable stream is at its beginning."""
+    """Return notes, one line each, on a video file, a seekable stream."""
+    file.seek(0)
     head = file.read(_HEAD)
     size = file.seek(0, 2)
     step = _step(head)
@@ -52,15 +53,19 @@ def container_notes(file: BinaryIO) -> list[str]:
 
 
 class Pipe:
-    """A stream that is read once, for which `notes` tells at its end whether MPEG-TS was cut."""
+    """A stream that is read once, for which `notes` tells at its end whether MPEG-TS was cut.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    ``unread`` was read from ``file`` already.
+    """
+
+    def __init__(self, file: BinaryIO, unread: bytes) -> None:
+        self._file, self._unread = file, unread
         self._head = self._tail = b""
         self._size = 0
 
     def read(self, count: int) -> bytes:
-        data = self._file.read(count)
+        data, self._unread = self._unread[:count], self._unread[count:]
+        data = data or self._file.read(count)
         self._size += len(data)
         if len(self._head) < _HEAD:
             self._head = (self._head + data)[:_HEAD]

@@ -63,14 +63,19 @@ class Clip:
     source : address, camera, or binary stream, from which FFmpeg opens no other file or address
     name : name of the source in error messages
     background : colour behind transparent pixels of image files
+    head : the first bytes of a stream, if they were read from it already
     """
 
     def __init__(
-        self, source: str | BinaryIO, name: str, background: str | tuple[int, int, int] = "white"
+        self,
+        source: str | BinaryIO,
+        name: str,
+        background: str | tuple[int, int, int] = "white",
+        head: bytes = b"",
     ) -> None:
         self._errors = (import_av().error.FFmpegError, OSError, ValueError)
         self._source, self._name, self._background = source, name, background
-        self._pipe = None if isinstance(source, str) or source.seekable() else Pipe(source)
+        self._pipe = None if isinstance(source, str) or source.seekable() else Pipe(source, head)
         self._damage = Damage()
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
