@@ -321,7 +321,7 @@ def test_a_mask_stays_beside_its_image(tmp_path: Path, mask: str, first: bool) -
     assert found == {"0.cotam": CODED[0], mask: PHOTOS[1], "0.json": b"{}"}
     assert row.failed == []
     (note,) = row.notes
-    assert note["note"].startswith(f"1 image stays as it is, {mask}: it may be a mask or another view")
+    assert note["note"].startswith(f"1 image not converted, such as {mask}: masks or other views?")
 
 
 def test_masks_stay_where_no_image_has_a_plain_name(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_masks_stay_where_no_image_has_a_plain_name(tmp_path: Path) -> None:
     row, found = tar_row(tmp_path, members | masks)
     coded = {"0.a.cotam": CODED[0], "0.b.cotam": CODED[1], "1.rgb.cotam": CODED[2]}
     assert found == coded | {"0.seg.png": PHOTOS[2]} | masks
-    assert row.notes[0]["note"].startswith("3 images stay as they are, such as 0.seg.png")
+    assert row.notes[0]["note"].startswith("3 images not converted, such as 0.seg.png: masks")
 
 
 def test_members_to_convert_can_be_named(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_members_to_convert_can_be_named(tmp_path: Path) -> None:
 def test_a_name_of_members_that_no_image_has_is_noted(tmp_path: Path) -> None:
     row, found = tar_row(tmp_path, {"0.jpg": PHOTOS[0]}, members=("jpeg",))
     assert (row.images, list(found)) == (0, ["0.jpg"])
-    assert row.notes[0]["note"] == "its only image, 0.jpg, is not among --members jpeg"
+    assert row.notes[0]["note"] == "1 image not converted, such as 0.jpg: none is among --members jpeg"
 
 
 def test_strict_asks_which_members_are_meant(tmp_path: Path) -> None:

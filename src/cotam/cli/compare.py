@@ -142,6 +142,5 @@ def _targets(target: str) -> dict[str, str]:
     """Return the output of each format, name → path, beside that of CoTAM."""
     from cotam.compare.formats import COTAM, installed_formats
 
-    names = [one.name for one in (COTAM, *installed_formats())]
     stem = target.removesuffix("cotam")
-    return {name: stem + {"jpeg": "jpg"}.get(name, name) for name in names}
+    return {one.name: stem + one.suffix for one in (COTAM, *installed_formats())}

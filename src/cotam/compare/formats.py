@@ -21,10 +21,15 @@ __all__ = ["COTAM", "Format", "installed_formats"]
 class Format:
     """A lossy image format with a quality."""
 
-    name: str  # as in tables and file suffixes
+    name: str
     title: str  # as in text
     qualities: range  # all qualities of the format, increasing
     settings: dict[str, Any] = field(default_factory=dict)  # arguments of Pillow's `save` besides the quality
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of files, without its dot; also the name of the format in `PIL.features`."""
+        return "jpg" if self.name == "jpeg" else self.name
 
     def encode(self, pixels: Pixels, quality: int) -> bytes:
         """Encode pixels, uint8 (H, W, 3), to the bytes of a file."""
@@ -54,4 +59,4 @@ _OTHERS = (
 
 def installed_formats() -> list[Format]:
     """Return those of JPEG, WebP and AVIF that this Pillow supports."""
-    return [one for one in _OTHERS if pillow_features.check({"jpeg": "jpg"}.get(one.name, one.name))]
+    return [one for one in _OTHERS if pillow_features.check(one.suffix)]

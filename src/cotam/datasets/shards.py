@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cotam import files
 from cotam.datasets.conversion import IMAGE_SUFFIXES, Conversion, image_in
 from cotam.errors import InputError, MissingExtraError
-from cotam.screen import ERRORS, describe
+from cotam.screen import ERRORS, counted, describe
 
 if TYPE_CHECKING:
     import pyarrow
@@ -170,20 +170,13 @@ class UnitConverter:
         images = [name for name in names if self._is_image(name)]
         chosen = self._choose_members(images)
         kept = [name for name in images if name not in chosen]
-        text = ""
-        if kept and not self.members:
-            text = f"{len(kept)} images stay as they are, such as {kept[0]}: they may be masks or other views"
-            if len(kept) == 1:
-                text = f"1 image stays as it is, {kept[0]}: it may be a mask or another view"
-            text += "; --members names those to convert"
-        elif kept and not chosen:
-            members = ",".join(self.members)
-            text = f"none of {len(kept)} images, such as {kept[0]}, is among --members {members}"
-            if len(kept) == 1:
-                text = f"its only image, {kept[0]}, is not among --members {members}"
-        if text and self.strict:
-            raise InputError(text)
-        if text:
+        if kept and not (self.members and chosen):
+            why = "masks or other views? --members names those to convert"
+            if self.members:
+                why = f"none is among --members {','.join(self.members)}"
+            text = f"{counted(len(kept), 'image')} not converted, such as {kept[0]}: {why}"
+            if self.strict:
+                raise InputError(text)
             row.notes.append({"image": row.source, "note": text})
         taken = set(names) - chosen
         outputs: dict[str, str] = {}
