@@ -73,12 +73,6 @@ def encode(
     given = _without_coded(inputs, screen)
     pairs = prepare_outputs(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)
-    for _, target in pairs:
-        if _names_another(target, form) and not files.identities([target]) & sources:
-            suffix = standard.suffix_of(form)
-            raise click.UsageError(
-                f"{target}: the output is a {suffix} file: give a name that ends in {suffix}"
-            )
     videos = video.among([source for source, _ in pairs], clip)
     if videos:
         video.check_together(options, form)
@@ -88,16 +82,6 @@ def encode(
         run(stills, encoding.encode, jobs=jobs, screen=screen)
     if moving := [pair for pair in pairs if pair[0] in videos]:
         video.encode(moving, clip, options, sources, overwrite=overwrite, screen=screen)
-
-
-def _names_another(target: str, form: str) -> bool:
-    """Whether the suffix of an output is that of another image format or of a video."""
-    suffix = os.path.splitext(target)[1].lower()
-    if suffix in standard.SUFFIXES:
-        return standard.SUFFIXES[suffix] != form
-    from cotam.datasets.conversion import IMAGE_SUFFIXES
-
-    return suffix in IMAGE_SUFFIXES or suffix in video.SUFFIXES
 
 
 def _without_coded(inputs: Sequence[str], screen: Screen) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from cotam.cli import video
 from cotam.cli.options import Option, combine, given_flags, option, suffix_conflict
 
 if TYPE_CHECKING:
@@ -46,11 +47,24 @@ standard_options: Option = combine(
 
 
 def format_of(output: str | None, form: str | None) -> str:
-    """Return the format that ``--format`` or the suffix of the output names, else "cotam"."""
-    named = SUFFIXES.get(os.path.splitext(output or "")[1].lower())
+    """Return the format that ``--format`` or the suffix of the output names, else "cotam".
+
+    Raises click.UsageError if the suffix names another one.
+    """
+    suffix = os.path.splitext(output or "")[1].lower()
+    named = SUFFIXES.get(suffix)
     if named and form and named != form:
         raise suffix_conflict(str(output), form)
-    return form or named or "cotam"
+    form = form or named or "cotam"
+    if suffix and not named:
+        from cotam.datasets.conversion import IMAGE_SUFFIXES
+
+        if suffix in (*IMAGE_SUFFIXES, *video.SUFFIXES):
+            right = suffix_of(form)
+            raise click.UsageError(
+                f"{output}: the output is a {right} file: give a name that ends in {right}"
+            )
+    return form
 
 
 def suffix_of(form: str) -> str:
