@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import math
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -148,6 +150,16 @@ def test_odd_sizes() -> None:
 def test_pixels_that_are_not_square() -> None:
     ((_, pixels),) = seen(clip(moving_scene(1, (48, 64)), [0.0], aspect=Fraction(3, 2)))
     assert pixels.shape == (48, 96, 3)
+
+
+def test_pixels_that_are_too_wide_are_refused() -> None:
+    data = bytearray(clip(moving_scene(1, (48, 64)), [0.0], aspect=Fraction(3, 2)))
+    place = data.index(b"pasp") + 4
+    data[place : place + 8] = struct.pack(">II", 2_000_000_000, 1)
+    with closing(Clip(io.BytesIO(bytes(data)), "clip")) as opened:
+        ((_, pixels),) = opened.frames()
+        with pytest.raises(InputError, match="128000000000×48 is too large"):
+            pixels()
 
 
 def test_an_address_is_a_clip(folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import CUT, Pipe, container_notes
-from cotam.image.open import hdr_notes
+from cotam.image.open import check_size, hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.timeline import Damage, Timeline, frames_are
 
@@ -287,6 +287,7 @@ class Clip:
         width = frame.width
         if aspect and aspect > 0:
             width = max(1, round(width * float(aspect)))  # pixels that are not square
+        check_size(width, frame.height)
         # Raw frames of cameras are BT.601 at all sizes, which is the default of V4L2.
         stated = frame.colorspace != _UNSPECIFIED or "v4l2" in self._container.format.name
         source = None if stated else _usual_matrix(frame.width, frame.height)
