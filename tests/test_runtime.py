@@ -13,10 +13,12 @@ from synthetic import level_map, picture
 from unoptimised import UnoptimisedRunner
 
 import cotam
+from cotam import runtime
 from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
-from cotam.runtime import DECODING, ENCODING, GRAPHS, OnnxRunner, Runner
+from cotam.errors import InputError
+from cotam.runtime import DECODING, ENCODING, GRAPHS, OnnxRunner, Runner, use_providers
 
 FOLDER = load().folder
 
@@ -177,6 +179,23 @@ def test_any_runner_will_do() -> None:
     decoded = [*hyper, "scales", "context", "synthesis"]
     assert asked == [*encoded, *decoded]
     assert (tuple(dict.fromkeys(encoded)), tuple(dict.fromkeys(decoded))) == (ENCODING, DECODING)
+
+
+def test_providers_are_used_but_for_exact_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the one other provider of the CPU's package, which runs none of the operators."""
+    monkeypatch.setattr(runtime, "_providers", runtime._providers)
+    use_providers("AzureExecutionProvider")
+    runner = OnnxRunner(FOLDER, 1)
+    used = {graph: runner.open(graph).get_providers()[0] for graph in GRAPHS}
+    exact = {graph for graph, provider in used.items() if provider == "CPUExecutionProvider"}
+    assert exact == {"scales", "hyper_context"}
+    data = Codec(load(), runner).encode(picture(64, 96), 50)
+    assert data.data == Codec(load(), OnnxRunner(FOLDER, 1)).encode(picture(64, 96), 50).data
+
+
+def test_unknown_providers_are_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown execution provider 'Abacus': choose from .*CPU"):
+        use_providers("Abacus")
 
 
 def test_threads_agree() -> None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cotam.errors import InputError
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -27,6 +29,7 @@ __all__ = [
     "limit_threads",
     "open_session",
     "usable_processors",
+    "use_providers",
 ]
 
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
@@ -35,10 +38,16 @@ ENCODING = ("analysis", "hyper_analysis", "scales", "context", "hyper_context")
 DECODING = ("hyper_context", "scales", "context", "synthesis")
 """Graphs in the order in which an image needs them."""
 
+EXACT = ("scales", "hyper_context")
+"""Graphs that choose the tables of symbols: they always run on the CPU, where their integers are exact."""
+
+CPU = "CPUExecutionProvider"
+
 Runner = Callable[[str, Mapping[str, np.ndarray]], list[np.ndarray]]
 """Runs graphs: (name, inputs) → outputs."""
 
 _limit = 0
+_providers: tuple[str, ...] = (CPU,)
 
 
 def limit_threads(threads: int) -> None:
@@ -50,6 +59,31 @@ def limit_threads(threads: int) -> None:
     _limit = threads
 
 
+def use_providers(*providers: str) -> None:
+    """Set the execution providers of graphs opened from now on, in order of preference.
+
+    The CPU runs the graphs `EXACT`, and the operators that no provider has. Any decoder reads the files: only
+    the last bits of floats depend on the provider.
+
+    Parameters
+    ----------
+    providers : names as in ``onnxruntime.get_available_providers()``, for example "CUDAExecutionProvider"
+
+    Raises
+    ------
+    InputError
+        If the installed ONNX Runtime lacks one of them.
+    """
+    global _providers
+    import onnxruntime as ort
+
+    available = ort.get_available_providers()
+    for provider in providers:
+        if provider not in available:
+            raise InputError(f"unknown execution provider {provider!r}: choose from {', '.join(available)}")
+    _providers = (*(provider for provider in providers if provider != CPU), CPU)
+
+
 def usable_processors() -> int:
     """Return the number of threads of graphs, see `limit_threads`."""
     if _limit:
@@ -59,8 +93,16 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Open an ONNX file, given its path or bytes; ``threads`` is 0 for `usable_processors`."""
+def open_session(
+    model: Path | bytes, threads: int = 0, *, exact: bool = False
+) -> onnxruntime.InferenceSession:
+    """Open an ONNX file, given its path or bytes.
+
+    Parameters
+    ----------
+    threads : number of threads; 0 is `usable_processors`
+    exact : use only the CPU, whatever `use_providers` has set
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -71,7 +113,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.Inference
     # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(source, options, providers=[CPU] if exact else list(_providers))
 
 
 class OnnxRunner:
@@ -86,7 +128,9 @@ class OnnxRunner:
         """Return the session of a graph. Safe to call from several threads."""
         with self._opening[graph]:
             if graph not in self._sessions:
-                self._sessions[graph] = open_session(self._folder / f"{graph}.onnx", self._threads)
+                self._sessions[graph] = open_session(
+                    self._folder / f"{graph}.onnx", self._threads, exact=graph in EXACT
+                )
             return self._sessions[graph]
 
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

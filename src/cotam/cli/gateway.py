@@ -170,6 +170,12 @@ def _package(given: Path | None) -> Path | None:
 )
 @option("--cache BYTES", "Size of the cache of decoded images for later turns.", byte_count, "128M")
 @option(
+    "--provider NAME providers",
+    "Execution provider of ONNX Runtime that runs the networks, such as CUDAExecutionProvider. Not tested "
+    "with any but the default.  [repeatable; default: CPUExecutionProvider]",
+    multiple=True,
+)
+@option(
     "--package DIR",
     "Folder of the npm package cotam, with which the page at / encodes in the browser.  "
     "[default: js/ of a clone, if it is built]",
@@ -190,6 +196,7 @@ def serve(
     no_store: bool,
     store_folder: Path | None,
     cache: int,
+    providers: tuple[str, ...],
     package: Path | None,
     **listening: Any,
 ) -> None:
@@ -203,11 +210,13 @@ def serve(
     from cotam.gateway.request_options import RequestOptions
     from cotam.gateway.server import appender
     from cotam.gateway.store import Store
+    from cotam.runtime import use_providers
 
     if not roundtrip and (quality is not None or fit):
         raise click.UsageError("--quality and --for need --roundtrip")
     if no_store:
         _refuse("--no-store", "store_bytes", "store_folder")
+    use_providers(*providers)
     limits = _limits(listening)
     options: dict[str, Any] = {"roundtrip": RequestOptions(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:
