@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from synthetic import level_map, page, picture, screen  # noqa: E402
 
 import cotam  # noqa: E402
+from cotam.codec.contrast import balanced_error  # noqa: E402
 from cotam.codec.flat import FlatCoder  # noqa: E402
 from cotam.codec.planes import fixed_offsets  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
@@ -58,7 +59,11 @@ def stills() -> dict[str, tuple[np.ndarray, bytes]]:
         height, width = pixels.shape[:2]
         payload = encode_lossless(pixels)
         found[name] = pixels, File(Header(width, height, QUALITY, Kind.LOSSLESS), payload).data
-    for name, pixels in [("av1", picture(70, 90, seed=6)), ("grey", page(60, 80))]:
+    for name, pixels in [
+        ("av1", picture(70, 90, seed=6)),
+        ("grey", page(60, 80)),
+        ("screenshot", np.asarray(Image.open(ROOT / "samples" / "screen.webp").convert("RGB"))[:400, :640]),
+    ]:
         found[name] = pixels, FlatCoder(pixels, palette=False).encode(QUALITY).file.data
     return found
 
@@ -187,6 +192,7 @@ def check(folder: Path) -> None:
         found[path.stem] = {
             "size": image.size,
             "psnr": psnr(np.asarray(source), np.asarray(image)),
+            "error": balanced_error(np.asarray(source), np.asarray(image)),
             "weights": cotam.info(data).weights,
             "levels": cotam.level_map(data).tolist(),
         }
