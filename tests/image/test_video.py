@@ -316,7 +316,7 @@ def test_info_of_a_sequence() -> None:
     invoke("encode", "clip.mp4")
     result = invoke("info", "clip.cotam")
     assert "  frames    3 of 128 x 96, 0 to 2 s\n" in result.output
-    assert "  keys      1 frame decoded without those before\n" in result.output
+    assert "  keyframes 1\n" in result.output
     assert "--map is for still images" in error_of(invoke("info", "clip.cotam", "--map"))
     found: dict[str, Any] = json.loads(invoke("info", "clip.cotam", "--json").output)
     assert (found["width"], found["keys"], len(found["sizes"])) == (128, [0], 3)

@@ -16,7 +16,7 @@ from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
 from cotam.frames import SequenceInfo
-from cotam.screen import Screen, align_columns, counted, show, shown_name
+from cotam.screen import Screen, align_columns, show, shown_name
 
 if TYPE_CHECKING:
     from cotam.image.read import Pixels
@@ -180,7 +180,7 @@ def _lines(found: Info | SequenceInfo) -> str:
             "file": f"{found.bytes:,} bytes, {each:,.0f} a frame, {found.bpp:.3f} bits per pixel",
             "quality": found.quality,
             "weights": found.weights,
-            "keys": f"{counted(len(found.keys), 'frame')} decoded without those before",
+            "keyframes": len(found.keys),
         }
         return _table(rows)
     rows = {
