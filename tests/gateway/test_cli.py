@@ -53,6 +53,18 @@ def test_serve_and_edge_in_a_row(upstream: str, model: Model, tmp_path: Path) ->
     assert b"image/png" in model.bodies[-1]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_of_the_bytes_is_no_error_of_requests(upstream: str) -> None:
+    options = ["--upstream", upstream, "--roundtrip", "--log-bytes", "/dev/full"]
+    with process("serve", *options) as (program, address):
+        body = {"model": "echo", "messages": messages(jpeg(picture(60, 90)))}
+        assert httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
+        assert program.stderr
+        line = json.loads(program.stderr.readline())
+    assert line["message"] == "a row cannot be written"
+    assert line["reason"] == "/dev/full: No space left on device"
+
+
 def test_roundtrip(upstream: str, tmp_path: Path) -> None:
     log = tmp_path / "bytes.jsonl"
     options = ["--upstream", upstream, "--roundtrip", "-q", 40, "--for", "llava-next", "--log-bytes", log]

@@ -206,9 +206,9 @@ def serve(
     sequence becomes one image per frame; everything else passes unchanged. There is a demo page at /, metrics
     at /metrics, and a line of JSON on standard error for each request.
     """
+    from cotam.gateway import log
     from cotam.gateway.for_model import ForModel
     from cotam.gateway.request_options import RequestOptions
-    from cotam.gateway.server import appender
     from cotam.gateway.store import Store
     from cotam.runtime import use_providers
 
@@ -220,7 +220,7 @@ def serve(
     limits = _limits(listening)
     options: dict[str, Any] = {"roundtrip": RequestOptions(quality=quality, fit=fit)} if roundtrip else {}
     if log_bytes:
-        file, options["log"] = appender(log_bytes)
+        file, options["log"] = log.appender(log_bytes)
         click.get_current_context().call_on_close(file.close)
     converter = ForModel(limits.pixels, frozenset(allow_remote), cache=cache, **options)
     to = _upstream(upstream, limits, listening, key=upstream_key)

@@ -57,9 +57,8 @@ class Job:
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
-    token_counts: list[int | None] = field(
-        default_factory=list
-    )  # visual tokens of images, if the model is known
+    # visual tokens of images, if the model is known
+    token_counts: list[int | None] = field(default_factory=list)
 
     def request_of(self, part: Part) -> Where:
         """Return the place of the request in a batch that a part belongs to; () is the whole body."""

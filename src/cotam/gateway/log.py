@@ -1,4 +1,4 @@
-"""The log: a line of JSON on standard error for each event."""
+"""Lines of JSON: the log of events on standard error, and files to which rows are appended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import Any
 
-__all__ = ["begin", "info", "warning"]
+from cotam.errors import InputError
+
+__all__ = ["appender", "begin", "info", "warning"]
 
 _LEFT_OUT = (
     "Unsupported upgrade request.",
@@ -41,6 +47,26 @@ def begin() -> None:
         logger.setLevel(level)
     warnings.showwarning = lambda message, *_, **__: warning(" ".join(str(message).split()))
     warnings.simplefilter("always", UserWarning)
+
+
+def appender(path: Path) -> tuple[FileIO, Callable[[dict[str, Any]], None]]:
+    """Open a file to append rows to, each as JSON in one write, from any thread.
+
+    Returns the file, to be closed, and a function that appends a row, or logs that it cannot be written.
+    Raises InputError if the file cannot be opened.
+    """
+    try:
+        file = path.open("ab", buffering=0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def append(row: dict[str, Any]) -> None:
+        try:
+            file.write(json.dumps(row).encode() + b"\n")
+        except OSError as error:
+            warning("a row cannot be written", reason=f"{path}: {error.strerror}")
+
+    return file, append
 
 
 class _JsonLines(logging.Formatter):

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,7 +11,7 @@ from starlette.types import ASGIApp
 from cotam.errors import InputError
 from cotam.gateway import log
 
-__all__ = ["SERVER", "appender", "run"]
+__all__ = ["SERVER", "run"]
 
 GRACE_SECONDS = 30
 """Seconds for requests in progress after a signal to stop."""
@@ -68,23 +64,3 @@ def _listener(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot listen on {host}, port {port}: {reason}") from error
-
-
-def appender(path: Path) -> tuple[TextIO, Callable[[dict[str, Any]], None]]:
-    """Open a file to append rows to, whole lines at a time, from any thread.
-
-    Returns the file, to be closed, and a function that appends a row as JSON.
-    Raises InputError if it cannot be written.
-    """
-    try:
-        file = path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    lock = threading.Lock()
-
-    def append(row: dict[str, Any]) -> None:
-        with lock:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-
-    return file, append
