@@ -10,6 +10,7 @@ set -eu
 here=$(dirname "$0")
 data=${1:-$here/../../../shared/data}
 requests=${2:-600}
+clients=${3:-64}
 python=${PYTHON:-python3}
 work=$(mktemp -d)
 pids=
@@ -25,7 +26,7 @@ set -- "$work"/*.json
 bodies=$#
 started=$(date +%s.%N)
 seq 0 $((requests - 1)) | awk -v n="$bodies" -v folder="$work" '{ printf "%s/%03d.json\n", folder, $1 % n }' |
-    xargs -P "${3:-64}" -I BODY curl -s -o /dev/null -w '%{http_code} %{time_total}\n' \
+    xargs -P "$clients" -I BODY curl -s -o /dev/null -w '%{http_code} %{time_total}\n' \
         -H 'content-type: application/json' --data-binary @BODY http://127.0.0.1:8766/v1/chat/completions >"$work/times"
 ended=$(date +%s.%N)
 cut -d' ' -f1 "$work/times" | sort | uniq -c | awk '{ print $2 ": " $1 " answers" }'

@@ -61,7 +61,7 @@ PROCESSES=1 STEPS=1 ADAPTER_STEPS=1 IMAGES=12 CROPS=2 train_mllm.sh $RUN
 PROCESSES=1 STEPS=1 FINE_STEPS=1 LAST_STEPS=1 IMAGES=12 CROPS=2 COUNT=4 train_page.sh $DATA $OUT
 DATA=$DATA SCREENS=$DATA/screens/images/screen.png ROUNDS=1 RUNS=1 turns.sh HEAD
 video_memory.sh $DATA/video/clip.mp4 0.05
-MAX_FRAMES=2 video_rd.sh $DATA $OUT
+MAX_FRAMES=3 video_rd.sh $DATA $OUT
 LIMIT=1 views.sh $DATA $OUT
 """
 COMMANDS = re.split(r"(?<!\\)\n", SHORT.strip())
