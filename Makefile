@@ -1,7 +1,7 @@
-# make demo       install into .venv, compare formats on sample images; writes demo/comparison.png
-# make test       install product, lab and test extras (2.4 GB), run ruff, mypy and the tests
-# make test-js    the npm package of js/ in Node and Chromium, where npm is there; part of make test
-# make test-slow  the long tests too
+# make demo       install into .venv and compare formats on sample images; writes demo/comparison.png
+# make test       install product, lab and test extras (2.4 GB); run ruff, mypy and the tests
+# make test-js    test the npm package of js/ in Node and Chromium, if npm is installed; part of make test
+# make test-slow  all tests, with the long ones
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
