@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, features
@@ -110,6 +112,14 @@ def test_budgets_are_kept_and_used() -> None:
     smallest = len(coder.encode(0).file.data)
     for size in (round(1.1 * smallest), round(1.5 * smallest)):
         assert size / 2 < len(coder.encode_within(size).file.data) <= size
+
+
+@av1
+def test_a_file_that_fits_is_not_enough_if_a_larger_one_would() -> None:
+    """The second try is at far too low a quality: the rates of small pages rise steeply."""
+    with Image.open(Path(__file__).parents[2] / "samples/page.webp") as image:
+        pixels = np.asarray(image.convert("RGB").resize((255, 340), Image.Resampling.LANCZOS))
+    assert 2000 <= len(FlatCoder(pixels).encode_within(2500).file.data) <= 2500
 
 
 @av1

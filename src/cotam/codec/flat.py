@@ -78,7 +78,7 @@ _MAX_PALETTES = 6
 """Largest number of qualities at which palettes are tried for a byte budget."""
 
 _BUDGET_SHARES = (0.92, 0.97, 0.93, 0.8)
-"""Shares of a byte budget to aim at, one after the other, until a file fits."""
+"""Shares of a byte budget to aim at, one after the other, until a file fills it well."""
 
 _WELL_FILLED = 0.8
 """A file that fills this share of its budget is accepted."""
@@ -228,6 +228,7 @@ class FlatCoder:
     def _av1_within(self, size: int, curve: SizeCurve) -> Coded:
         """Search for the best AV1 whose file fits; if none does, return the file of quality 0."""
         best: Coded | None = None
+        known: dict[int, float] = {}
         low, high = -1, MAX_QUALITY + 1
         for aim in _BUDGET_SHARES:
             quality = min(max(curve.quality_for(aim * size), low + 1), high - 1)
@@ -237,9 +238,10 @@ class FlatCoder:
                 best, low = coded, quality
             else:
                 high = quality
-            if high - low <= 1 or (best and (aim != _BUDGET_SHARES[0] or length >= _WELL_FILLED * size)):
+            if high - low <= 1 or _WELL_FILLED * size <= length <= size:
                 break
-            curve = curve.through(quality, length)
+            known[quality] = math.log(length)
+            curve = SizeCurve(known) if best and high <= MAX_QUALITY else curve.through(quality, length)
         return best or self._av1(0, self._speed)
 
     def measure(self, file: File, decoded: np.ndarray) -> Coded:
