@@ -20,11 +20,9 @@ import numpy as np
 import onnxruntime
 from make import checksum
 
-from cotam.codec.still import Codec
+from cotam.codec.shared import codec_of
 from cotam.codec.views import VIEWS
-from cotam.codec.weights import load
 from cotam.format.header import read_file
-from cotam.runtime import OnnxRunner
 
 HERE = Path(__file__).parent
 LEVELS = 1
@@ -39,14 +37,13 @@ def main() -> int:
     arguments = parser.parse_args()
 
     golden = json.loads((HERE / "golden.json").read_text())["files"]
-    weights = load()
     started = time.perf_counter()
-    codec = Codec(weights, OnnxRunner(weights.folder))
     print(f"{platform.machine()}, Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}")
     other = dict(np.load(arguments.compare)) if arguments.compare else {}
     pixels, wrong = {}, 0
     for name, expected in golden.items():
         file = read_file((HERE / f"{name}.cotam").read_bytes())
+        codec = codec_of(file.header.weights)
         equal = checksum(codec.decode_symbols(file)) == expected["symbols"]
         wrong += not equal
         words = ["symbols equal" if equal else "SYMBOLS DIFFER"]
