@@ -4,7 +4,7 @@
 #
 # OUT (results/fuzz) keeps inputs that reach new code, for the next run, and those that fail. tests/fuzz/targets.py has the
 # targets, and says what to do with findings. The fuzzer's own bookkeeping grows by some kB per execution, so it restarts
-# every SLICE (120) seconds to keep its memory limit meaningful.
+# every SLICE (60) seconds to keep its memory limit meaningful.
 # Needs Linux or macOS and: pip install '.[serve,dev]' atheris
 set -u
 
@@ -18,7 +18,7 @@ for target in "$@"; do
     : >"$out/$target/log"
     left=$seconds
     while [ "$left" -gt 0 ]; do
-        slice=$((left < ${SLICE:-120} ? left : ${SLICE:-120}))
+        slice=$((left < ${SLICE:-60} ? left : ${SLICE:-60}))
         left=$((left - slice))
         if ! "${PYTHON:-python3}" "$run" "$target" "$out/$target/corpus" "-max_total_time=$slice" \
             "-artifact_prefix=$out/$target/" >>"$out/$target/log" 2>&1; then
