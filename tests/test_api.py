@@ -83,6 +83,7 @@ def test_transparency_lies_on_the_background() -> None:
             for wrong in (0, 1.5, "5k")
         ),
         ({"levels": [[0.5] * 4] * 3}, "levels must be integers of shape"),
+        ({"levels": [[1, 2], [3]]}, "levels must be integers of shape"),
         ({"metadata": None}, "metadata must be any of exif, icc, xmp, got None"),
         ({"metadata": 5}, "metadata must be any of exif, icc, xmp, got 5"),
         ({"guide": "magic"}, "unknown guide 'magic': choose from .*none"),

@@ -23,7 +23,10 @@ def check_levels(levels: np.ndarray, shape: tuple[int, int]) -> np.ndarray | Non
 
     Raises InputError if they are not integers of this shape within ±7.
     """
-    levels = np.asarray(levels)
+    try:
+        levels = np.asarray(levels)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(f"levels must be integers of shape {shape}: {error}") from error
     if levels.shape != shape or not np.issubdtype(levels.dtype, np.integer):
         raise InputError(f"levels must be integers of shape {shape}, got {levels.dtype} {levels.shape}")
     if levels.min() < -LIMIT or levels.max() > LIMIT:
