@@ -258,8 +258,9 @@ def test_a_list_of_files_does_not_open_them(tmp_path: Path, monkeypatch: pytest.
     """A request to the gateway could read files of its machine, or its network."""
     monkeypatch.chdir(tmp_path)
     Path("clip.mp4").write_bytes(clip(FRAMES, TIMES))
-    with pytest.raises(InputError, match="cannot be read as video"):
-        seen(b"ffconcat version 1.0\nfile clip.mp4\n")
+    for text in (b"ffconcat version 1.0\nfile clip.mp4\n", b"#EXTM3U\nclip.mp4\n", b"<?xml?>\n<MPD>"):
+        with pytest.raises(InputError, match=r"cannot be read as video: .*; it is a playlist"):
+            seen(text)
 
 
 # Damage

@@ -13,6 +13,7 @@ CUT = "the file is cut"
 """Beginning of the note on a file whose end is missing."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_PLAYLISTS = b"#EXTM3U", b"ffconcat version"
 _HEAD = 384
 _LONGEST_PACKET = 192  # of MPEG-TS
 _TO_THE_END = 1 << 62
@@ -45,6 +46,8 @@ def container_notes(file: BinaryIO) -> list[str]:
     notes = []
     if clips > 1:
         notes.append(f"there are {clips} clips in the file: of those after the first, frames are left out")
+    if head.startswith(_PLAYLISTS) or b"<MPD" in head:
+        notes.append("it is a playlist, which is only read from an address: encode the files that it lists")
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
     elif size < end < _TO_THE_END:
