@@ -391,11 +391,3 @@ def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "cotam.gateway.upstream", None)
     with pytest.raises(ModuleNotFoundError, match=r"cotam\.gateway\.upstream"):
         invoke("serve", "--upstream", "http://127.0.0.1:9")
-
-
-def test_an_image_that_is_shrunk_for_a_budget_is_said() -> None:
-    result = invoke("encode", "photo.png", "--target-size", "70", "-o", "small.cotam")
-    found = cotam.info(Path("small.cotam").read_bytes())
-    assert (result.exit_code, found.bytes <= 70) == (0, True)
-    size = f"{PIXELS.shape[1]}×{PIXELS.shape[0]}"
-    assert f"photo.png: shrunk from {size} to {found.width}×{found.height} to fit" in result.stderr

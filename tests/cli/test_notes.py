@@ -278,3 +278,11 @@ def test_max_pixels(text: str) -> None:
     found = cotam.info(Path("photo.cotam").read_bytes())
     assert 3300 < found.width * found.height <= 3500
     assert "is not a number of pixels" in invoke("encode", "photo.png", "--max-pixels", "many").stderr
+
+
+def test_an_image_that_is_shrunk_for_a_budget_is_said() -> None:
+    result = invoke("encode", "photo.png", "--target-size", "70", "-o", "small.cotam")
+    found = cotam.info(Path("small.cotam").read_bytes())
+    assert (result.exit_code, found.bytes <= 70) == (0, True)
+    size = f"{PIXELS.shape[1]}×{PIXELS.shape[0]}"
+    assert f"photo.png: shrunk from {size} to {found.width}×{found.height} to fit" in result.stderr

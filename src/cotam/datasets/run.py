@@ -134,9 +134,8 @@ def _stamp(path: str) -> Stamp | str:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return (
-            "a broken link" if os.path.islink(path) else (0, 0)
-        )  # its conversion reports that it is missing
+        # The conversion reports a file that is gone.
+        return "a broken link" if os.path.islink(path) else (0, 0)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
