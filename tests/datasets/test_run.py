@@ -173,29 +173,50 @@ def test_an_interrupt_is_one_line_and_leaves_whole_files(
 
 
 STARTING = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
+from multiprocessing.process import BaseProcess
 from cotam.cli.main import main
 
-started = []
+def join(self, timeout=None, join=BaseProcess.join):
+    time.sleep(0.3)  # whatever still starts has done so
+    join(self, timeout)
+
+moment, occasion, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+occasions = []
 
 def watch(frame, event, _):
-    if event == "return" and frame.f_code.co_name == "spawnv_passfds":
-        started.append(frame)
-        if len(started) == 2:  # after multiprocessing's resource tracker the first worker
-            os.kill(os.getpid(), signal.SIGTERM)
+    if event == "return" and frame.f_code.co_name == moment:
+        occasions.append(frame)
+        if len(occasions) == occasion:
+            os.kill(os.getpid(), signal.Signals[name])
 
+BaseProcess.join = join
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.setprofile(watch)
-main(sys.argv[1:])
+sys.setprofile(watch)
+main(sys.argv[4:])
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
-def test_an_end_while_a_worker_is_started(source: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", STARTING, "batch", str(source), str(tmp_path / "out")]
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("moment", "occasion"),
+    [
+        pytest.param("start", 4, id="second"),  # before it: a thread and the first worker
+        pytest.param("spawnv_passfds", 2, id="first"),  # before it: the resource tracker of multiprocessing
+    ],
+)
+def test_an_end_while_a_worker_is_started(
+    source: Path, tmp_path: Path, moment: str, occasion: int, name: str, code: int
+) -> None:
+    """Ended at the return of the function called ``moment``, when it is called for the n-th time."""
+    command = [sys.executable, "-c", STARTING, moment, str(occasion), name]
+    command += ["batch", str(source), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.stderr.splitlines()[1:] == [b"cotam: note: interrupted: the same command converts the rest"]
-    assert done.returncode == -signal.SIGTERM
+    assert done.returncode == code
 
 
 def test_workers_end_without_a_word(source: Path, tmp_path: Path) -> None:

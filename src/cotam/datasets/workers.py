@@ -49,11 +49,13 @@ def processes(work: UnitConverter, units: Sequence[Unit], *, jobs: int) -> Gener
     workers: list[SpawnProcess] = []
     running: dict[Connection, Unit] = {}
 
+    # Interrupts are exceptions of the main thread; this one finishes what it does. It is started before
+    # there are workers: an executor does not wait for a thread whose own start was interrupted.
+    starter = ThreadPoolExecutor(1)
+    starter.submit(int).result()
+
     def start(unit: Unit) -> None:
-        # Interrupts are exceptions of the main thread, which then waits for this one.
-        with ThreadPoolExecutor(1) as thread:
-            pipe = thread.submit(_start, work, workers).result()
-        give(pipe, unit)
+        give(starter.submit(_start, work, workers).result(), unit)
 
     def give(pipe: Connection, unit: Unit) -> None:
         running[pipe] = unit
@@ -81,6 +83,7 @@ def processes(work: UnitConverter, units: Sequence[Unit], *, jobs: int) -> Gener
                     start(following) if pipe.closed else give(pipe, following)
                 yield found
     finally:
+        starter.shutdown()  # from here on nothing is added to workers
         for process in workers:
             process.kill()
         for process in workers:
