@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -213,3 +216,11 @@ def test_threads_agree() -> None:
         found = list(pool.map(both, images))
     assert [data for data, _ in found] == expected
     assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))
+
+
+def test_onnx_runtime_reports_nothing_about_its_use(tmp_path: Path) -> None:
+    """It would keep an identifier of the device and a queue of events in the cache of the user."""
+    program = "import cotam; cotam.encode(b'P5 9 9 255 ' + bytes(81), profile='mllm')"
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "SYSTEMROOT")}
+    subprocess.run([sys.executable, "-c", program], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []

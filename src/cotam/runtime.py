@@ -32,6 +32,9 @@ __all__ = [
     "use_providers",
 ]
 
+# ONNX Runtime 1.29 and later reports its use to Microsoft, unless this is set before it starts.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 GRAPHS = ("analysis", "hyper_analysis", "hyper_context", "scales", "context", "synthesis")
 
 ENCODING = ("analysis", "hyper_analysis", "scales", "context", "hyper_context")
