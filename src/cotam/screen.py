@@ -70,7 +70,7 @@ class Report:
     """Notes and results of one input."""
 
     def __init__(self, screen: Screen, name: str) -> None:
-        self._screen, self.name = screen, name
+        self._screen, self.name, self.writing = screen, name, screen.writing
         self.notes: list[str] = []
         self.fields: dict[str, Any] = {}
         self._started = time.perf_counter()
@@ -100,6 +100,7 @@ class Screen:
     strict : whether notes are errors
     as_json : whether results go to standard output as lines of JSON
     failed : whether an input has failed
+    writing : held by a thread that writes an output and shows it, so that an interrupt comes before or after
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Screen:
         self.strict, self.as_json, self.failed = strict, as_json, False
         self._verbose, self._quiet = verbose, quiet
         self._bar_shown = False
+        self.writing = threading.Lock()
         self._now = threading.local()
 
     def error(self, text: str) -> None:

@@ -196,23 +196,40 @@ def test_full_disk_behind_standard_output() -> None:
             assert (result.returncode, result.stderr) == (1, b"cotam: error: No space left on device\n")
 
 
+def interrupt_after_a_line(*arguments: str) -> list[str]:
+    """Interrupt a command when it has shown a line, and return all that it shows."""
+    # A process started in the background may have been told to ignore interrupts.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from cotam.cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    return (first + rest).splitlines()
+
+
+@unix
+def test_interrupt_does_not_wait_for_images_in_progress() -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)).save("large.bmp")
+    Path("also.bmp").hardlink_to("large.bmp")
+    lines = interrupt_after_a_line(
+        "encode", "photo.png", "large.bmp", "also.bmp", "-o", "out/", "-v", "-j", "3"
+    )
+    assert [line.split()[0] for line in lines] == ["photo.png"]
+    assert os.listdir("out") == ["photo.cotam"]
+
+
 @unix
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupt_leaves_whole_files_only(jobs: int) -> None:
     inputs = [f"{n}.png" for n in range(300)]
     for name in inputs:
         Path(name).hardlink_to("photo.png")
-    # A process started in the background may have been told to ignore interrupts.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code += "; from cotam.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "encode", *inputs, "-o", "out/", "-v", "-j", str(jobs)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        first = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-    assert process.returncode == 130
-    lines = (first + rest).splitlines()
+    lines = interrupt_after_a_line("encode", *inputs, "-o", "out/", "-v", "-j", str(jobs))
     assert all(" -> out/" in line for line in lines)
     assert 1 <= len(lines) < len(inputs)
     assert {line.split()[2].rstrip(":") for line in lines} == {str(p) for p in Path("out").iterdir()}

@@ -112,10 +112,13 @@ class _Decoding:
         image = save_image(decoded, form)
         for text in metadata_notes(decoded, form):
             report.note(text)
-        files.write_whole(target, image, overwrite=self.overwrite)
         width, height = decoded.size
         sizes = {"bytes": len(image), "bytes_in": len(data), "width": width, "height": height}
-        report.show_result(target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes)
+        with report.writing:
+            files.write_whole(target, image, overwrite=self.overwrite)
+            report.show_result(
+                target, f"{len(data)} bytes, {8 * len(data) / (width * height):.3f} bpp", **sizes
+            )
 
 
 @contextmanager

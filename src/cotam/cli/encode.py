@@ -120,8 +120,9 @@ class _Encoding:
         data, text, fields = write(source, image, report)
         if len(data) > size:
             report.note(files.growth_note(size, len(data)))
-        files.write_whole(target, data, overwrite=self.overwrite)
-        report.show_result(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
+        with report.writing:
+            files.write_whole(target, data, overwrite=self.overwrite)
+            report.show_result(target, f"{len(data)} bytes, {text}", **fields, bytes_in=size)
 
     def _cotam(self, source: str, image: ImageInput, report: Report) -> tuple[bytes, str, dict[str, Any]]:
         """Return the file, and its description as text and as fields for JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,16 +28,23 @@ def run(
         with screen.reporting(pair[0]) as report:
             work(*pair, report)
 
-    with screen.progress(len(pairs)) as advance, ExitStack() as stack:
-        results: Iterable[None] = map(one, pairs)
-        if min(jobs, len(pairs)) > 1:
-            from concurrent.futures import ThreadPoolExecutor
+    in_threads = min(jobs, len(pairs)) > 1
+    try:
+        with screen.progress(len(pairs)) as advance, ExitStack() as stack:
+            results: Iterable[None] = map(one, pairs)
+            if in_threads:
+                from concurrent.futures import ThreadPoolExecutor
 
-            pool = ThreadPoolExecutor(jobs)
-            stack.callback(pool.shutdown, cancel_futures=True)
-            results = pool.map(one, pairs)
-        for _ in results:
-            advance(1)
+                pool = ThreadPoolExecutor(jobs)
+                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+                results = pool.map(one, pairs)
+            for _ in results:
+                advance(1)
+    except KeyboardInterrupt:
+        if in_threads:  # which would first finish their images, for many seconds if these are large
+            screen.writing.acquire()
+            os._exit(130)
+        raise
 
 
 def prepare_outputs(

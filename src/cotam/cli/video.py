@@ -286,7 +286,9 @@ def decode(
     written = set()
     for seconds, image in frames:
         name = f"{seconds:012.6f}.{form}"
-        files.write_whole(os.path.join(target, name), save_image(image, form), overwrite=overwrite)
+        data = save_image(image, form)
+        with report.writing:
+            files.write_whole(os.path.join(target, name), data, overwrite=overwrite)
         written.add(name)
     report.show_result(target, counted(len(written), "frame"), frames=len(written))
     if others := sorted(name for name in {*os.listdir(target)} - written if _FRAME.fullmatch(name)):
