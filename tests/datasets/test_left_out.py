@@ -98,6 +98,13 @@ def test_a_folder_that_cannot_be_read_is_a_failure() -> None:
     assert errors == ["listed/a.jpg: Permission denied", "lost+found: Permission denied"]
 
 
+def test_verbose_says_why_a_file_failed(source: Path, tmp_path: Path) -> None:
+    (source / "a.jpg").write_bytes(b"")
+    lines = batch(source, tmp_path / "out", "-j", 1, "-v").stderr.splitlines()
+    assert lines[0] == "cotam: error: a.jpg: the file is empty"
+    assert lines[1].startswith("b.jpg: 1 image, ")
+
+
 def test_notes_are_listed(source: Path, tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(picture(120, 160)).save(file, "JPEG", quality=95)

@@ -141,7 +141,10 @@ def _watch(screen: Screen, contents: Contents, todo: int) -> Iterator[Callable[[
 
         def finished(row: Row) -> None:
             screen.row(asdict(row))
-            screen.summary(f"{row.source}: {counted(row.images, 'image')}, {row.bytes_out} bytes")
+            if row.output:
+                screen.summary(f"{row.source}: {counted(row.images, 'image')}, {row.bytes_out} bytes")
+            for each in row.failed:
+                screen.summary(f"cotam: error: {each['error']}")
             advance(1)
 
         yield finished
