@@ -150,6 +150,13 @@ def test_key_frames_on_request() -> None:
     assert cotam.open_sequence(encoded(frames, key_every=1)).info.keys == tuple(range(6))
 
 
+def test_a_key_frame_is_not_missed_by_rounding() -> None:
+    """4.03 s are 4030000.0000000005 µs in floats."""
+    frames = zip((0, 4.03, 5), still_scene(3), strict=True)
+    data = b"".join(cotam.encode_frames(frames, key_at=[4.03]))
+    assert cotam.open_sequence(data).info.keys == (0, 1)
+
+
 def test_noise_in_a_narrow_clip_at_the_highest_quality() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 4000, 3), np.uint8)
     data = b"".join(cotam.encode_frames(timed([noise, noise]), quality=100, profile="mllm"))
@@ -380,7 +387,13 @@ def test_a_time_is_a_number() -> None:
         list(cotam.encode_frames([("0", picture(16, 16))]))  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("wrong", [3, None, "1.5", [None], [1, "x"]])
+def test_times_in_short_floats() -> None:
+    times = [np.float16(1), np.float32(7200.125)]
+    data = b"".join(cotam.encode_frames(zip(times, SMALL, strict=False)))
+    assert cotam.open_sequence(data).info.times == (1.0, 7200.125)
+
+
+@pytest.mark.parametrize("wrong", [3, None, "1.5", [None], [1, "x"], [float("nan")]])
 def test_seconds_of_key_frames_are_numbers(wrong: Any) -> None:
     with pytest.raises(InputError, match="key_at must be numbers of seconds, got "):
         cotam.encode_frames([(0, SMALL[0])], key_at=wrong)

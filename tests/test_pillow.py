@@ -195,6 +195,13 @@ def test_verify(file: Path) -> None:
         Image.open(io.BytesIO(DATA[:-1])).verify()
 
 
+def test_verify_a_sequence() -> None:
+    data = b"".join(cotam.encode_frames([(0, IMAGE)]))
+    Image.open(io.BytesIO(data)).verify()
+    with pytest.raises(OSError, match="no index at its end"):
+        Image.open(io.BytesIO(data[:-1])).verify()
+
+
 def test_closed_before_it_was_decoded(file: Path) -> None:
     with Image.open(file) as image:
         pass

@@ -135,7 +135,7 @@ export function info(bytes: Uint8Array | ArrayBuffer): Info {
   if (kind === "sequence") {
     const entries = [...readSequence(data).frames];
     const frames = entries.length;
-    const bpp = (8 * data.length) / (width * height * Math.max(frames, 1));
+    const bpp = (8 * data.length) / (width * height * frames);
     return { ...common, bpp, metadata: [], frames, duration: entries.at(-1)?.time ?? 0 };
   }
   const { metadata } = readFile(data);

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import islice
+from math import isfinite
 from numbers import Real
 from operator import index
 from os import PathLike
@@ -119,23 +120,28 @@ def encode_frames(
     check_count("key_every", key_every)
     if not isinstance(frames, Iterable):
         raise InputError(f"frames must be (seconds, image) pairs, got {frames!r}")
-    keys = _sorted_seconds(key_at)
+    keys = _sorted_ticks(key_at)
     return _encode(_read_frames(frames, options), options, int(key_every), keys, low_delay)
 
 
-def _sorted_seconds(key_at: Iterable[float]) -> list[float]:
-    """Sort ``key_at``. Raises InputError if it does not hold numbers."""
+def _sorted_ticks(key_at: Iterable[float]) -> list[int]:
+    """Convert ``key_at`` to ticks and sort them. Raises InputError if it does not hold numbers."""
     found = list(key_at) if isinstance(key_at, Iterable) else None
-    if found is None or not all(isinstance(seconds, Real) for seconds in found):
+    if found is None or not all(isinstance(seconds, Real) and isfinite(seconds) for seconds in found):
         raise InputError(f"key_at must be numbers of seconds, got {key_at!r}")
-    return sorted(found)
+    return sorted(map(_ticks_of, found))
+
+
+def _ticks_of(seconds: float) -> int:
+    from cotam.format.sequence import TICKS
+
+    return round(float(seconds) * TICKS)  # NumPy's short floats would round or overflow
 
 
 def _read_frames(
     frames: Iterable[tuple[float, ImageInput]], options: Options
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ticks and pixels of each frame, checked."""
-    from cotam.format.sequence import TICKS
     from cotam.image.fit import shrink_to_fit
     from cotam.image.read import to_rgb
 
@@ -151,19 +157,19 @@ def _read_frames(
             raise InputError(f"frame {number} is {size}, the first is {first}")
         if not isinstance(seconds, Real) or not 0 <= seconds < float("inf"):
             raise InputError(f"frame {number}: time must be a number of seconds from 0 on, got {seconds!r}")
-        yield round(seconds * TICKS), shrink_to_fit(pixels, options.fit, options.max_pixels)
+        yield _ticks_of(seconds), shrink_to_fit(pixels, options.fit, options.max_pixels)
 
 
 def _encode(
     frames: Iterator[tuple[int, np.ndarray]],
     options: Options,
     key_every: int,
-    key_at: list[float],
+    key_at: list[int],
     low_delay: bool,
 ) -> Iterator[bytes]:
     from cotam.codec.shared import codec
     from cotam.codec.temporal import FrameEncoder
-    from cotam.format.sequence import TICKS, SequenceWriter
+    from cotam.format.sequence import SequenceWriter
 
     begun = next(frames, None)
     if begun is None:
@@ -187,8 +193,8 @@ def _encode(
     while current is not None:
         ticks, frame = current
         ahead = None if low_delay else following()
-        is_due = bool(key_at) and key_at[0] * TICKS <= ticks
-        key_at = [seconds for seconds in key_at if seconds * TICKS > ticks]
+        is_due = bool(key_at) and key_at[0] <= ticks
+        key_at = [due for due in key_at if due > ticks]
         coded = encoder.encode(frame, ahead and ahead[1], writer.fields(ticks), key=is_due)
         yield writer.chunk(ticks, coded)
         current = following() if low_delay else ahead

@@ -24,7 +24,8 @@ from PIL import Image, ImageFile
 import cotam
 from cotam.api import pillow_info
 from cotam.errors import CotamError
-from cotam.format.header import HEADER_BYTES, MAGIC, read_file, read_header
+from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_file, read_header
+from cotam.format.sequence import read_index
 from cotam.image.metadata import PILLOW_KEYS
 
 if TYPE_CHECKING:
@@ -62,11 +63,15 @@ class CotamImageFile(ImageFile.ImageFile):
                 self.info |= pillow_info(read_file(self.fp.read()).metadata)
 
     def verify(self) -> None:
-        """Raise OSError if the file is truncated, or its header or metadata are damaged."""
+        """Raise OSError if the file is truncated, or its header, metadata or index are damaged."""
         if self.fp:
             self.fp.seek(0)
+            data = self.fp.read()
             try:
-                read_file(self.fp.read())
+                if is_sequence(data):
+                    read_index(data)
+                else:
+                    read_file(data)
             except CotamError as error:
                 raise OSError(str(error)) from error
         super().verify()

@@ -116,7 +116,10 @@ def open_session(
     # Threads that spin between graphs take processor time from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=[CPU] if exact else list(_providers))
+    providers = [CPU] if exact else list(_providers)
+    # ONNX Runtime's fallback is the CPU, and prints to standard output.
+    fall_back = len(providers) > 1
+    return ort.InferenceSession(source, options, providers=providers, enable_fallback=fall_back)
 
 
 class OnnxRunner:

@@ -62,6 +62,36 @@ def test_an_index_that_counts_wrongly() -> None:
                 read_index(with_index(frames, count, b"\x03\0" + varint(entry.size) + more))
 
 
+def test_a_sequence_without_frames() -> None:
+    start = read_index(CODED).entries[0].start
+    empty = with_index(CODED[:start], 0, b"")
+    for read in (cotam.decode, lambda data: list(cotam.decode_frames(data)), cotam.open_sequence):
+        with pytest.raises(DamagedError):
+            read(empty)
+
+
+def test_times_rise() -> None:
+    """A frame at the time of the frame before it, rightly coded: no encoder writes it."""
+    start = read_index(CODED).entries[0].start
+    head = b"\x43" + varint(0) + varint(0) + bytes(4)
+    frames = CODED[:start] + 2 * (head + check16(head))
+    with pytest.raises(FormatError, match="frame 1 has the time of the frame before it"):
+        list(SequenceReader(io.BytesIO(frames)).frames())
+
+
+def test_an_index_with_other_times() -> None:
+    entries = read_index(CODED).entries
+    body = b"".join(
+        bytes([3 if entry.key else 0]) + varint(2_000_000 * (number > 0)) + varint(entry.size)
+        for number, entry in enumerate(entries)
+    )
+    data = with_index(CODED[: entries[-1].start + entries[-1].size], len(entries), body)
+    sequence = cotam.open_sequence(data)
+    assert sequence[0][0] == 0
+    with pytest.raises(DamagedError, match="does not fit the frames before it"):
+        sequence[1]
+
+
 def test_an_index_in_the_place_of_a_frame() -> None:
     start = read_index(CODED).entries[0].start
     empty = with_index(b"", 0, b"")

@@ -100,7 +100,7 @@ def test_the_embedded_guide_is_small_and_sees_more_in_the_middle_of_a_disc() -> 
     assert found[rows // 2, columns // 2] > found[0, 0]
 
 
-def test_wrong_files(tmp_path: Path, path: Path) -> None:
+def test_wrong_files(tmp_path: Path, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def message(file: Path) -> str:
         with pytest.raises(InputError) as error:
             load(str(file))
@@ -110,7 +110,10 @@ def test_wrong_files(tmp_path: Path, path: Path) -> None:
 
     (tmp_path / "folder.onnx").mkdir()
     assert "is not a file" in message(tmp_path / "folder.onnx")
-    for name, data in {"text": b"words", "empty": b"", "cut": path.read_bytes()[:400]}.items():
+    whole = path.read_bytes()
+    damaged = whole.replace(b"differences", b"\xfffferences", 1)  # a name that is not UTF-8
+    for name, data in {"text": b"words", "empty": b"", "cut": whole[:400], "damaged": damaged}.items():
         (tmp_path / f"{name}.onnx").write_bytes(data)
         assert "is not an ONNX file that can be run" in message(tmp_path / f"{name}.onnx")
+    assert capfd.readouterr().out == ""
     assert "is not a guide: its ONNX metadata lack" in message(weights.load().folder / "scales.onnx")

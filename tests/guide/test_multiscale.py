@@ -63,7 +63,17 @@ def test_a_picture_that_the_guide_sees_whole_gets_its_own_map() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones(4), np.ones((0, 3)), [1.0, 2.0]]
+    "wrong",
+    [
+        np.zeros((2, 2)),
+        np.full((2, 2), np.nan),
+        np.full((2, 2), 1e300),
+        np.ones(4),
+        np.ones((0, 3)),
+        [[1.0, 2.0], [3.0]],
+        [["high", "low"]],
+        [[None]],
+    ],
 )
 def test_what_is_no_importance_is_refused(wrong: Any) -> None:
     class Wrong(Energy):
@@ -73,6 +83,26 @@ def test_what_is_no_importance_is_refused(wrong: Any) -> None:
     for side in (16, 400):
         with pytest.raises(InputError, match="guide Wrong must return positive numbers"):
             multiscale.importance(Wrong(side), picture(100, 90))
+
+
+def test_maps_of_tiles_have_one_shape() -> None:
+    class Growing(Energy):
+        def importance(self, pixels: np.ndarray) -> np.ndarray:
+            self.seen.append(pixels.shape[:2])
+            return np.ones((len(self.seen), 3))
+
+    with pytest.raises(InputError, match="guide Growing must return maps of one shape"):
+        multiscale.importance(Growing(), picture(100, 90))
+
+
+@pytest.mark.parametrize("least", [1e-44, 2e-30])
+def test_importance_stays_positive(least: float) -> None:
+    class Steep(Energy):
+        def importance(self, pixels: np.ndarray) -> np.ndarray:
+            return np.array([[least, 1]], np.float32)
+
+    found = multiscale.importance(Steep(), picture(100, 90))
+    assert np.isfinite(np.log2(found)).all()
 
 
 def test_a_guide_without_a_side_sees_everything_at_once() -> None:

@@ -68,6 +68,7 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
     if (crc16(data.subarray(at, end + 4)) !== (data[end + 4] | (data[end + 5] << 8))) {
       throw new DamagedError(`the head of frame ${count} is damaged: its checksum does not match`);
     }
+    if (count && !gap) throw new FormatError(`frame ${count} has the time of the frame before it`);
     if (length > largest) {
       throw new FormatError(`frame ${count} has ${length} bytes, more than any encoder writes`);
     }
@@ -85,6 +86,7 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
     count += 1;
     at = start + length;
   }
+  if (!count) throw new DamagedError("the sequence has no frames");
   const body = [INDEX, ...varint(count), ...index];
   const summed = [...body, ...littleEndian(crc32(Uint8Array.from(body)), 4)];
   const expected = [...summed, ...littleEndian(summed.length, 4)];

@@ -152,6 +152,8 @@ class SequenceReader:
             ticks += gap
             self._index.add(frame, gap, self._read - start)
             yield ticks, self.header.fields() + varint(gap), frame
+        if not self.count:
+            raise DamagedError("the sequence has no frames")
         expected = self._index.finish()
         if bytes([tag]) + self._take(len(expected) - 1, "within its index") != expected:
             raise DamagedError("the index at the end is damaged, or frames are missing")
@@ -165,14 +167,15 @@ class SequenceReader:
 
         Raises DamagedError or FormatError if a chunk is not valid, or is not where the index says.
         """
-        self.count = first
+        self.count, ticks = first, entries[first - 1].ticks if first else 0
         for entry in entries[first:]:
             self._source.seek(entry.start)
             start, tag = self._read, self._take(1, "before its index")[0]
             gap, frame = self._take_frame(tag)
-            if frame.key != entry.key or self._read - start != entry.size:
+            ticks += gap
+            if (self._read - start, ticks, frame.key) != (entry.size, entry.ticks, entry.key):
                 raise DamagedError("the index at the end does not fit the frames before it")
-            yield entry.ticks, self.header.fields() + varint(gap), frame
+            yield ticks, self.header.fields() + varint(gap), frame
 
     def _take_header(self) -> tuple[Header, int]:
         """Read the header and its size, a byte at a time: only the header itself says where it ends."""
@@ -196,6 +199,8 @@ class SequenceReader:
         head = bytes([tag]) + b"".join(numbers) + self._take(4, where)
         if check16(head) != self._take(2, where):
             raise DamagedError(f"the head of frame {self.count} is damaged: its checksum does not match")
+        if self.count and not gap:
+            raise FormatError(f"frame {self.count} has the time of the frame before it")
         if length > 4096 + 1536 * -(-self.header.width // 16) * -(-self.header.height // 16):
             raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
         payload, checksum = self._take(length, where), int.from_bytes(head[-4:], "little")

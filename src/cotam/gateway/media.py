@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import cotam
-from cotam.errors import DamagedError, InputError, LimitError
+from cotam.errors import InputError, LimitError
 from cotam.format.header import MAGIC, is_sequence, read_header
 from cotam.format.sequence import SequenceReader
 from cotam.gateway.cache import Cache
@@ -178,10 +178,7 @@ def count_frames(data: bytes) -> int:
     """
     if not is_sequence(data):
         return 1
-    count = sum(1 for _ in SequenceReader(io.BytesIO(data)).frames())
-    if not count:
-        raise DamagedError("the sequence has no frames")
-    return count
+    return sum(1 for _ in SequenceReader(io.BytesIO(data)).frames())
 
 
 Outline = tuple[int, int, bool]

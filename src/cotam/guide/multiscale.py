@@ -61,11 +61,15 @@ def importance(guide: Guide, pixels: np.ndarray, *, fusion: float = FUSION) -> n
 
 def _run_guide(guide: Guide, pixels: np.ndarray) -> np.ndarray:
     """Run the guide. Raises InputError if it does not return a map of positive numbers."""
-    found = np.asarray(guide.importance(pixels))
+    returned = guide.importance(pixels)
+    expected = f"guide {type(guide).__name__} must return positive numbers of shape (gh, gw)"
+    try:
+        with np.errstate(over="ignore"):
+            found = np.asarray(returned, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{expected}: {error}") from error
     if found.ndim != 2 or not found.size or not (np.isfinite(found).all() and found.min() > 0):
-        raise InputError(
-            f"guide {type(guide).__name__} must return positive numbers of shape (gh, gw), got {found.shape}"
-        )
+        raise InputError(f"{expected}, got {found.shape}")
     return found
 
 
@@ -107,6 +111,8 @@ def _fuse(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion
         for top, left in tiles
     ]
     map_height, map_width = maps[0].shape
+    if any(local.shape != maps[0].shape for local in maps):
+        raise InputError(f"guide {type(guide).__name__} must return maps of one shape for tiles of one size")
     grid = math.ceil(height * map_height / tile_height), math.ceil(width * map_width / tile_width)
     overall, total, weight = resample(whole, grid), np.zeros(grid), np.zeros(grid)
     for (top, left), local in zip(tiles, maps, strict=True):
@@ -118,7 +124,7 @@ def _fuse(guide: Guide, pixels: np.ndarray, side: int, whole: np.ndarray, fusion
         total[where] += window * (down @ np.log(scaled) @ across.T)
         weight[where] += window
     fused = np.exp((1 - fusion) * np.log(overall) + fusion * total / weight)
-    return (fused / fused.mean()).astype(np.float32)
+    return np.maximum(fused / fused.mean(), 1e-9).astype(np.float32)  # float32 could round to zero
 
 
 def _tile_axis(

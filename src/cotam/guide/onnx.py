@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from cotam.errors import InputError
 from cotam.guide.importance import EXPONENT
 from cotam.guide.resize import resize_bilinear
 from cotam.runtime import open_session
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 __all__ = ["GraphGuide", "normalise", "size_seen"]
 
@@ -39,8 +35,15 @@ class GraphGuide:
     def __init__(self, path: Path, *, output: str = "importance") -> None:
         """Load the file. Raises InputError if it does not exist, is not ONNX, or is not a guide."""
         self._path, self.output = path, output
-        self._session = _open(path)
-        metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        if not path.is_file():
+            raise InputError(f"guide {path} does not exist, or is not a file")
+        try:
+            self._session = open_session(path)
+            metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+            inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
+            outputs = {node.name: node.type for node in self._session.get_outputs()}
+        except _errors() as error:
+            raise InputError(f"guide {path} is not an ONNX file that can be run: {_reason(error)}") from error
         version = metadata.get("cotam.guide")
         if version is None:
             raise InputError(f"guide {path} is not a guide: its ONNX metadata lack 'cotam.guide'")
@@ -54,8 +57,6 @@ class GraphGuide:
         if self.side < self.multiple:
             raise InputError(f"guide {path}: side {self.side} is below multiple {self.multiple}")
         self.exponent = self._exponent(metadata)
-        inputs = [(node.name, node.type, len(node.shape)) for node in self._session.get_inputs()]
-        outputs = {node.name: node.type for node in self._session.get_outputs()}
         if inputs != [("pixels", "tensor(uint8)", 4)] or outputs.get(output) != "tensor(float)":
             raise InputError(
                 f"guide {path} must have the input pixels, uint8 (1, H, W, 3), and the output {output}, "
@@ -136,21 +137,13 @@ def normalise(importance: np.ndarray) -> np.ndarray:
     return np.maximum(wide / wide.mean(), 1e-9).astype(np.float32)
 
 
-def _open(path: Path) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise InputError(f"guide {path} does not exist, or is not a file")
-    try:
-        return open_session(path)
-    except _errors() as error:
-        raise InputError(f"guide {path} is not an ONNX file that can be run: {_reason(error)}") from error
-
-
 def _errors() -> tuple[type[Exception], ...]:
     """Return the errors of ONNX Runtime for files that are not valid, and for graphs that fail."""
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     invalid = ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoSuchFile
-    return (*invalid, ort.Fail, ort.NotImplemented, ort.RuntimeException)
+    # Names in damaged files may not be UTF-8.
+    return (*invalid, ort.Fail, ort.NotImplemented, ort.RuntimeException, UnicodeDecodeError)
 
 
 def _reason(error: Exception) -> str:
