@@ -101,6 +101,7 @@ def test_options_name_the_formats_that_there_are() -> None:
         (["-o", "a.jpg", "--format", "webp"], "its suffix and --format webp contradict"),
         (["-o", "a.jpg", "--profile", "page"], "--profile is for .cotam files"),
         (["-o", "a.webp", "--metadata", "exif"], "--metadata is for .cotam files"),
+        (["--no-prefilter"], "--no-prefilter is for standard files"),
         (["-o", "a.png", "-q", "50"], "PNG is lossless"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from cotam.compare import features, words
 from cotam.compare.formats import installed_formats
 from cotam.compare.sheet import crop_corner, draw
 from cotam.compare.table import compare
+from cotam.errors import CotamError
 from cotam.image.psnr import psnr
 
 PIXELS = picture(60, 80)
@@ -62,6 +64,13 @@ def test_words_count_as_often_as_they_are_written() -> None:
     assert words.words("*** -- …") == []
     assert words.share_read(["a b", "A"], ["a a a"]) == pytest.approx(2 / 3)
     assert words.share_read([" - "], ["x"]) is None
+
+
+def test_a_reader_that_cannot_be_imported_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    words._reader.cache_clear()
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    with pytest.raises(CotamError, match="RapidOCR cannot be imported: import of rapidocr halted"):
+        words.read(np.zeros((8, 8, 3), np.uint8))
 
 
 @pytest.mark.skipif(not words.available(), reason=f"needs: {words.INSTALL}")

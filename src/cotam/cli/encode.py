@@ -68,8 +68,7 @@ def encode(
     clip = {name: options.pop(name) for name in video.OPTIONS}
     check_json(screen.as_json, inputs, output)
     form, prefilter = standard.format_of(output, options.pop("form")), not options.pop("no_prefilter")
-    if form != "cotam":
-        standard.check(form)
+    standard.check(form)
     given = _without_coded(inputs, screen)
     pairs = prepare_outputs(given, output, standard.suffix_of(form), screen)
     sources = files.identities(source for source, _ in pairs)

@@ -73,7 +73,11 @@ def suffix_of(form: str) -> str:
 
 
 def check(form: str) -> None:
-    """Refuse options on the command line that a standard file does not take."""
+    """Refuse options on the command line that files of a format do not take."""
+    if form == "cotam":
+        if any(given_flags(("no_prefilter",))):
+            raise click.UsageError("--no-prefilter is for standard files: give --format")
+        return
     for flag in given_flags(_COTAM_ONLY):
         raise click.UsageError(f"{flag} is for .cotam files: a {form} file does not take it")
     if form == "png" and any(given_flags(("quality",))):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cotam.errors import CotamError
 from cotam.image.read import Pixels
 
 __all__ = ["INSTALL", "available", "read", "share_read", "words"]
@@ -42,7 +43,10 @@ def read(pixels: Pixels) -> list[str]:
 
 @cache
 def _reader() -> Any:
-    from rapidocr import RapidOCR
+    try:
+        from rapidocr import RapidOCR
+    except ImportError as error:  # OpenCV needs libGL, which many servers and containers lack
+        raise CotamError(f"words are not read, since RapidOCR cannot be imported: {error}") from error
 
     engine = "EngineConfig.onnxruntime"
     return RapidOCR(
