@@ -1,6 +1,7 @@
 """The command makes the whole study of a few pictures, and goes on where it was stopped."""
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,9 +40,12 @@ def test_study_is_made_and_goes_on(arguments: list[str], tmp_path: Path) -> None
     result = CliRunner().invoke(analyze, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     out = tmp_path / "out"
-    page = (out / "report.html").read_text("utf-8")
-    assert "What compression breaks" in page
-    assert "Inside the encoder, jpeg" in page
+    report = (out / "report.md").read_text("utf-8")
+    assert "# What compression breaks" in report
+    assert "| jpeg | 4 | " in report
+    linked = re.findall(r"!\[\w+\]\((.*?)\)", report)
+    assert len(linked) == 6
+    assert all((out / file).is_file() for file in linked)
     files = sorted(out.glob("*/rows.jsonl"))
     assert [file.parent.name for file in files] == ["counting", "large_text", "photos", "small_text"]
     rows = {file.parent.name: [json.loads(line) for line in file.read_text().splitlines()] for file in files}
@@ -59,4 +63,4 @@ def test_study_is_made_and_goes_on(arguments: list[str], tmp_path: Path) -> None
     again = CliRunner().invoke(analyze, arguments, catch_exceptions=False)
     assert again.exit_code == 0
     assert {file: file.read_bytes() for file in files} == before
-    assert (out / "report.html").read_text("utf-8") == page
+    assert (out / "report.md").read_text("utf-8") == report

@@ -1,13 +1,13 @@
 """Findings follow from the rows, either way, and a task near chance is left out."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cotam_lab.study import findings
-from cotam_lab.study.findings import TASKS, drops, sentences, usable, verdict
-from cotam_lab.study.page import study_page
+from cotam_lab.study.findings import TASKS, drops, inside, usable, verdict
+from cotam_lab.study.report import write_report
 
 LARGE, CLASS, SMALL, COUNTING = TASKS
 
@@ -37,7 +37,7 @@ def test_drop_is_relative_to_the_untouched() -> None:
     drop = drops(rows_of("recall", 0.8, 0.2, 0.6), SMALL, "jpeg")
     assert drop.lost == pytest.approx([0.75, 0.25])
     assert drop.mean == pytest.approx(0.5)
-    low, high = findings.reliable(drop)
+    low, high = drop.interval()
     assert 0.3 < low < 0.5 < high < 0.7
 
 
@@ -63,27 +63,40 @@ def test_verdict_goes_either_way(small: float, answer: str) -> None:
     assert low <= difference <= high
 
 
-def test_sentences_say_what_the_numbers_say() -> None:
-    text = "\n".join(sentences(study(0.1), ["jpeg"]))
-    assert "Yes for 1 of 1 codecs, no for 0" in text
-    assert "small text and counting" in text
-    assert "largest after layer 12 (1.20)" in text
-    assert "25 % of the attention" in text
-    text = "\n".join(sentences(study(0.9, counting=0.2), ["jpeg"]))
-    assert "**Counting is left out**: the score on the originals is 20 % (chance: 17 %)" in text
-    assert "Yes for 0 of 1 codecs" in text
+def report_of(rows: dict[str, list[dict[str, Any]]], out: Path) -> str:
+    write_report(rows, ["jpeg"], out)
+    return (out / "report.md").read_text("utf-8")
 
 
-def test_page_stands_alone() -> None:
-    page = study_page(study(0.4), ["jpeg"], {})
-    assert study_page(study(0.4), ["jpeg"], {}) == page
-    assert page.count("<svg") == 3
-    assert "<script" not in page
-    assert "src=" not in page
-    assert "<td>small text</td>" in page
+def test_report_says_what_the_numbers_say(tmp_path: Path) -> None:
+    text = report_of(study(0.1), tmp_path)
+    assert "| class | semantic | 100 % | 10 % [" in text
+    assert text.count(": first |") == 1
+    assert "| jpeg | 1 | 1.10 | 0.00 | 1.20 (12) | 1.20 | 25 % |" in text
+    figures = {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")}
+    assert sorted(figures) == ["layers.svg", "tasks.svg"]
+    text = report_of(study(0.9, counting=0.2), tmp_path)
+    assert "| counting | cross-level | 20 % | left out |" in text
+    assert ": first |" not in text
+    report_of(study(0.1), tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("*.svg")} == figures
+
+
+def test_a_codec_that_fails_is_reported_for_the_rest(tmp_path: Path) -> None:
+    """A row with an error has neither sizes nor scores."""
+    rows = study(0.1)
+    key = ("codec", "version", "image", "quality")
+    for found in rows.values():
+        failed = {name: found[-1][name] for name in key} | {"error": "OSError: broken"}
+        found[-1] = failed
+    assert "| jpeg | 2 | 2.10 |" in report_of(rows, tmp_path)
+    for found in rows.values():
+        found[:] = [row for row in found if row["codec"] == "original"]
+    assert "| large text | low-level | 100 % | – |" in report_of(rows, tmp_path)
 
 
 def test_layers_are_means_over_pictures() -> None:
-    means = findings.layer_means(rows_of("class", 1, 1, 1, pictures=3), "jpeg")
+    means = inside(rows_of("class", 1, 1, 1, pictures=3), "jpeg")
     assert list(means) == [1, 2]
-    assert means[2] == pytest.approx(0.05 * np.arange(13))
+    assert means[2].distances == pytest.approx(0.05 * np.arange(13))
+    assert means[2].moved == pytest.approx(0.125)

@@ -2,5 +2,5 @@
 
 ::
 
-    photos ──► scenes (packs with exact ground truth) ──► bench.sweep with metrics ──► findings ──► page
+    photos ──► scenes (packs with exact ground truth) ──► bench.sweep with metrics ──► findings ──► report
 """

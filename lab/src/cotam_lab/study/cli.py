@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cotam.files import write_whole
 from cotam_lab.bench.cli import FOLDER, Ladders, checked, folder_option, jobs, number_option
 from cotam_lab.bench.specs import ladder
 
@@ -54,13 +53,13 @@ def analyze(
 ) -> None:
     """Study what compression breaks: features, attention, and low-level, semantic and cross-level tasks.
 
-    Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.html. Run again with the
-    same options, it continues where it stopped; other options need another folder.
+    Writes scenes with known answers, a rows.jsonl for each kind of scene, and report.md with figures. Run
+    again with the same options, it continues where it stopped; other options need another folder.
     """
     from cotam_lab.bench.baselines import codec
     from cotam_lab.bench.images import find_images, labelled_images
     from cotam_lab.bench.sweep import plan, sweep
-    from cotam_lab.study.page import study_page
+    from cotam_lab.study.report import write_report
 
     codecs = [(one := codec(name), qualities or one.qualities) for name, qualities in ladders]
     packs = _packs(photos, pages, objects, out / "scenes", limit=limit, count_scenes=count_scenes, seed=seed)
@@ -70,13 +69,8 @@ def analyze(
         find = find_images if name == "photos" else labelled_images
         wanted = plan(find(folder), codecs, originals=True)
         rows[name] = sweep(out / name / "rows.jsonl", wanted, metrics, jobs=jobs or os.cpu_count() or 1)
-    examples = {
-        f"a scene of {name.replace('_', ' ')}": sorted((out / "scenes" / name / "images").glob("*.png"))[0]
-        for name in ("large_text", "small_text", "counting")
-    }
-    page = study_page(rows, [one.name for one, _ in codecs], examples)
-    write_whole(str(out / "report.html"), page.encode("utf-8"))
-    click.echo(f"{out / 'report.html'}")
+    write_report(rows, [one.name for one, _ in codecs], out)
+    click.echo(f"{out / 'report.md'}")
 
 
 def _packs(

@@ -1,28 +1,18 @@
-"""Compute the findings of the study: losses of tasks, which break first, and sentences about them."""
+"""Compute the findings of the study: losses of tasks, which break first, and distances by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.stats import binomtest
 
 from cotam_lab.bench.sweep import ORIGINAL, Rows
 from cotam_lab.study.metrics import LAYERS
 
-__all__ = [
-    "TASKS",
-    "Drop",
-    "Rows",
-    "Task",
-    "drops",
-    "layer_means",
-    "reliable",
-    "sentences",
-    "usable",
-    "verdict",
-]
+__all__ = ["TASKS", "Drop", "Inside", "Task", "drops", "inside", "usable", "verdict"]
 
 _RESAMPLES = 1000
 
@@ -63,16 +53,22 @@ class Drop:
     Attributes
     ----------
     lost : float64 (qualities,): 1 − score / score of the originals; 0 is nothing, 1 everything
-    mean : over the qualities
     resampled : float64 (resamples,): bootstrap of ``mean`` over images
     """
 
-    task: str
-    codec: str
+    task: Task
     qualities: tuple[int, ...]
     lost: np.ndarray
-    mean: float
     resampled: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean over the qualities."""
+        return float(self.lost.mean())
+
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of the mean."""
+        return _interval(self.resampled)
 
 
 def usable(rows: Rows, task: Task) -> tuple[bool, float]:
@@ -83,15 +79,16 @@ def usable(rows: Rows, task: Task) -> tuple[bool, float]:
     scores = [row[task.key] for row in rows if row["codec"] == ORIGINAL and row.get(task.key) is not None]
     if not scores:
         return False, 0.0
-    mean, count, z2 = float(np.mean(scores)), len(scores), 1.96**2
-    middle = mean + z2 / (2 * count)
-    spread = 1.96 * np.sqrt(mean * (1 - mean) / count + z2 / (4 * count**2))
-    low = (middle - spread) / (1 + z2 / count)
+    mean = float(np.mean(scores))
+    low = binomtest(round(sum(scores)), len(scores)).proportion_ci(method="wilson").low
     return bool(low > 2 * task.chance and mean > 0.5), mean
 
 
-def drops(rows: Rows, task: Task, codec: str) -> Drop:
-    """Compute the drop of a task with a codec, on images that have all qualities and an original."""
+def drops(rows: Rows, task: Task, codec: str) -> Drop | None:
+    """Compute the drop of a task with a codec, on images that have all qualities and an original.
+
+    None if there is no such image.
+    """
     found = {
         (row["image"], row["quality"]): row[task.key]
         for row in rows
@@ -100,19 +97,11 @@ def drops(rows: Rows, task: Task, codec: str) -> Drop:
     qualities = tuple(sorted({quality for _, quality in found if quality is not None}))
     images = sorted({image for image, _ in found})
     whole = [image for image in images if all((image, q) in found for q in (None, *qualities))]
+    if not whole or not qualities:
+        return None
     values = np.array([[found[image, q] for q in (None, *qualities)] for image in whole], np.float64)
-    values = values.reshape(-1, 1 + len(qualities))
     draws = np.random.default_rng(0).integers(len(whole), size=(_RESAMPLES, len(whole)))
-    lost = _lost(values.mean(axis=0))
-    return Drop(
-        task.name, codec, qualities, lost, float(lost.mean()), _lost(values[draws].mean(axis=1)).mean(1)
-    )
-
-
-def reliable(drop: Drop) -> tuple[float, float]:
-    """Return the 95 % interval of a drop's mean."""
-    low, high = np.percentile(drop.resampled, [2.5, 97.5])
-    return float(low), float(high)
+    return Drop(task, qualities, _lost(values.mean(axis=0)), _lost(values[draws].mean(axis=1)).mean(axis=1))
 
 
 def verdict(found: Sequence[Drop]) -> tuple[Literal["first", "not first", "open"], float, float, float]:
@@ -126,92 +115,38 @@ def verdict(found: Sequence[Drop]) -> tuple[Literal["first", "not first", "open"
     difference, low, high : float
         Difference of the two and its interval.
     """
-    group = {task.name: task.group for task in TASKS}
-    cross = [drop for drop in found if group[drop.task] == "cross-level"]
-    others = [drop for drop in found if group[drop.task] != "cross-level"]
+    cross = [drop for drop in found if drop.task.group == "cross-level"]
+    others = [drop for drop in found if drop.task.group != "cross-level"]
     difference = float(np.mean([drop.mean for drop in cross]) - max(drop.mean for drop in others))
     resampled = np.mean([d.resampled for d in cross], axis=0) - np.max([d.resampled for d in others], axis=0)
-    low, high = (float(value) for value in np.percentile(resampled, [2.5, 97.5]))
+    low, high = _interval(resampled)
     return ("first" if low > 0 else "not first" if high < 0 else "open"), difference, low, high
 
 
-def layer_means(rows: Rows, codec: str) -> dict[int, np.ndarray]:
-    """Return by quality the mean distance after each layer, patch embeddings first: float64 (LAYERS + 1,)."""
+@dataclass(frozen=True)
+class Inside:
+    """What a codec at a quality does to the encoder: means over the photos.
+
+    Attributes
+    ----------
+    distances : float64 (LAYERS + 1,), after each layer, patch embeddings first
+    moved : share of the [CLS] attention that moved
+    """
+
+    bpp: float
+    distances: np.ndarray
+    moved: float
+
+
+def inside(rows: Rows, codec: str) -> dict[int, Inside]:
+    """Return what a codec does to the encoder, by quality; rows without distances do not count."""
+    keys = ["bpp", "attention", *(f"layer_{number}" for number in range(LAYERS + 1))]
     found: dict[int, list[list[float]]] = {}
     for row in rows:
         if row["codec"] == codec and row.get("layer_0") is not None:
-            found.setdefault(row["quality"], []).append([row[f"layer_{n}"] for n in range(LAYERS + 1)])
-    return {quality: np.mean(values, axis=0) for quality, values in sorted(found.items())}
-
-
-def sentences(rows: Mapping[str, Rows], codecs: Sequence[str]) -> list[str]:
-    """Write the findings, one or two sentences each."""
-    said, chosen = [], []
-    for task in TASKS:
-        good, score = usable(rows[task.pack], task)
-        if good:
-            chosen.append(task)
-        else:
-            said.append(
-                f"**{task.name.capitalize()} is left out**: the score on the originals is {_percent(score)} "
-                f"(chance: {_percent(task.chance)}), too near to chance to say anything about compression."
-            )
-    if any(task.group == "cross-level" for task in chosen) and len({t.group for t in chosen}) > 1:
-        said += _verdicts(rows, chosen, codecs)
-    for codec in codecs:
-        said += _layers_said(rows["photos"], codec)
-    return said
-
-
-def _verdicts(rows: Mapping[str, Rows], chosen: Sequence[Task], codecs: Sequence[str]) -> list[str]:
-    lines, counts = [], {"first": 0, "not first": 0, "open": 0}
-    cross = " and ".join(task.name for task in chosen if task.group == "cross-level")
-    for codec in codecs:
-        found = [drops(rows[task.pack], task, codec) for task in chosen]
-        answer, difference, low, high = verdict(found)
-        counts[answer] += 1
-        order = sorted(found, key=lambda drop: -drop.mean)
-        losses = ", ".join(f"{drop.task} {_percent(drop.mean)}" for drop in order)
-        lines.append(
-            f"**{codec}** costs, over its settings: {losses} of the originals' score. Mean of the "
-            f"cross-level tasks minus the worst of the others: {_points(difference)} points "
-            f"[{_points(low)}, {_points(high)}]; they {_ANSWERS[answer]}."
-        )
-    head = (
-        f"**Do tasks that need fine detail and meaning at once ({cross}) break first**, as the paper found? "
-        f"Yes for {counts['first']} of {len(codecs)} codecs, no for {counts['not first']}, not settled by "
-        f"these images for {counts['open']}."
-    )
-    return [head, *lines]
-
-
-_ANSWERS = {
-    "first": "break first",
-    "not first": "do not break first",
-    "open": "may or may not break first; the interval includes zero",
-}
-
-
-def _layers_said(rows: Rows, codec: str) -> list[str]:
-    means = layer_means(rows, codec)
-    if not means:
-        return []
-    lowest, highest = min(means), max(means)
-    said = []
-    for quality in (lowest, highest):
-        values = means[quality]
-        worst = int(values[1:].argmax()) + 1
-        shifts = [
-            row["attention"]
-            for row in rows
-            if row["codec"] == codec and row["quality"] == quality and row.get("attention") is not None
-        ]
-        said.append(
-            f"at quality {quality} the distance is {values[0]:.2f} at the patches, largest after layer "
-            f"{worst} ({values[worst]:.2f}) and {values[-1]:.2f} after the last, and "
-            f"{_percent(float(np.mean(shifts)))} of the attention has moved"
-        )
-    return [f"**Inside the encoder, {codec}**: {'; '.join(said[: len(means)])}."]
+            found.setdefault(row["quality"], []).append([row[key] for key in keys])
+    means = {quality: np.mean(values, axis=0) for quality, values in sorted(found.items())}
+    return {quality: Inside(mean[0], mean[2:], mean[1]) for quality, mean in means.items()}
 
 
 def _lost(means: np.ndarray) -> np.ndarray:
@@ -219,9 +154,6 @@ def _lost(means: np.ndarray) -> np.ndarray:
     return 1 - means[..., 1:] / np.maximum(means[..., :1], 1e-9)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %".replace("-", "−")
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.0f}".replace("-", "−")
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

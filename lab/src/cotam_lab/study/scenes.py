@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy.ndimage import uniform_filter
 
 from cotam.errors import InputError
@@ -111,12 +111,7 @@ def count_pack(
 
 def _fitted(pixels: Pixels) -> Pixels:
     """Crop to the aspect of `SIZE` around the centre, and resize."""
-    height, width = pixels.shape[:2]
-    scale = min(width / SIZE[0], height / SIZE[1])
-    wide, high = SIZE[0] * scale, SIZE[1] * scale
-    left, top = (width - wide) / 2, (height - high) / 2
-    box = (left, top, left + wide, top + high)
-    return np.array(Image.fromarray(pixels).resize(SIZE, Image.Resampling.LANCZOS, box=box))
+    return np.array(ImageOps.fit(Image.fromarray(pixels), SIZE, Image.Resampling.LANCZOS))
 
 
 def _written(pixels: Pixels, lines: Sequence[str], size: int) -> Pixels:
