@@ -35,7 +35,6 @@ edge_bytes.sh $DATA
 COUNT=1 exactness.sh $DATA/tiny
 fuzz.sh 20
 guide_cost.sh $DATA $OUT
-KINDS=documents LIMIT=1 guide_fusion.sh $DATA $OUT
 LIMIT=1 MAPS="early@ternary tokens@0.25" guides.sh $DATA $OUT
 hosted_session.sh $DATA
 LIMIT=1 kodak_rd.sh $DATA $OUT

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic import picture
 
+from cotam.codec.shared import codec
 from cotam.errors import InputError
 from cotam.guide import multiscale
+from cotam.guide.guidance import Guidance
 
 
 class Energy:
@@ -203,3 +205,14 @@ def test_resized_is_near_to_what_pillow_makes_at_once(size: tuple[int, int], tar
     assert found.shape == (*target, 3)
     assert np.abs(found.astype(float) - np.asarray(expected)).mean() < 2.5
     assert multiscale.resize_bilinear(pixels, size) is pixels
+
+
+def test_local_maps_reach_the_file() -> None:
+    pixels = picture(256, 320)
+    files = []
+    for fusion in (0.0, 0.5, 1.0):
+        guidance = Guidance(Energy(96), fusion=fusion)
+        allocator = guidance.allocator(guidance.importance(pixels), (256, 320))
+        files.append(codec().encode(pixels, 40, allocator=allocator))
+        assert codec().decode(files[-1]).shape == pixels.shape
+    assert len({file.data for file in files}) == 3

@@ -148,9 +148,3 @@ def test_command_reads_folders_and_files(tmp_path: Path) -> None:
     arguments = ["bench", "report", str(tmp_path / "one"), "-o", str(tmp_path / "tables.md")]
     result = CliRunner().invoke(cotam, arguments)
     assert (result.exit_code, "there are no rows" in result.stderr) == (1, True)
-
-
-def test_labels_keep_their_distance() -> None:
-    placed = report._spread([10, 11, 12, 60], 10)
-    assert placed == pytest.approx([1, 11, 21, 60])
-    assert report._spread([], 10) == []

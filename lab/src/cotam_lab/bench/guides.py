@@ -7,7 +7,7 @@ levels are 4 · strength · (log2 w − mean), rounded and clipped. NAME@ternary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,19 +47,6 @@ QUALITIES = (0, 15, 30, 45)
 PROBES = {"tokens": 2, "attended": 2, "whole": 4}
 PROBED_AT = 30
 SCORES = ("features", "attended", "whole")
-
-
-def allocated(name: str, codec: RuntimeCodec, allocator: Callable[[Pixels], Allocator | None]) -> Codec:
-    """Make a codec of the benchmark that chooses gain offsets by an allocator, made once for each image."""
-    kept = remember_last_image(allocator)
-
-    def encode(pixels: Pixels, quality: int) -> bytes:
-        return codec.encode(pixels, quality, allocator=kept(pixels)).data
-
-    def decode(data: bytes) -> Pixels:
-        return codec.decode(read_file(data))
-
-    return Codec(name, encode, decode, QUALITIES, f"weights {codec.weights.digest.hex()[:12]}")
 
 
 @dataclass(frozen=True)
@@ -102,15 +89,21 @@ class Maps:
         self._measured = remember_last_image(self._measure)
 
     def variant(self, spec: Spec) -> Codec:
-        """Return the codec that codes with a map."""
+        """Return the codec that codes with a map, which is made once for each image."""
 
+        @remember_last_image
         def allocator(pixels: Pixels) -> Allocator | None:
             size = pixels.shape[0], pixels.shape[1]
-            if not spec.names:
-                return None
-            return fixed_offsets(spec.levels(self.importance(spec, pixels), size))
+            return fixed_offsets(spec.levels(self.importance(spec, pixels), size)) if spec.names else None
 
-        return allocated(spec.text, self.codec, allocator)
+        def encode(pixels: Pixels, quality: int) -> bytes:
+            return self.codec.encode(pixels, quality, allocator=allocator(pixels)).data
+
+        def decode(data: bytes) -> Pixels:
+            return self.codec.decode(read_file(data))
+
+        version = f"weights {self.codec.weights.digest.hex()[:12]}"
+        return Codec(spec.text, encode, decode, QUALITIES, version)
 
     def importance(self, spec: Spec, pixels: Pixels) -> np.ndarray:
         """Return the sum of the spec's maps, each of mean 1, as float64."""

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from scipy.optimize import isotonic_regression
 
 from cotam.errors import InputError
 from cotam_lab.bench.curves import Comparison, Curve, Delta, Interval, compare, points
@@ -48,7 +47,6 @@ _COLOURS = {
 }
 _VARIANTS = ("#e08a3c", "#8f2d7f", "#2f8f8a", "#b5a317")  # cotam with options, in order
 _INK = "#333333"
-_LABEL_GAP = 13  # points between base lines of adjacent labels
 
 
 def codecs_of(rows: Iterable[Row]) -> list[str]:
@@ -237,21 +235,10 @@ def curve_figure(
         down = -(-len(scores) // across)
         figure = Figure(figsize=(5.6 * across + 0.4, 4.2 * down), dpi=160, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        shown = zip(panels(figure, len(scores), across), scores, strict=True)
-        _label_ends(figure, [(axes, _panel(axes, rows, score, log_rate)) for axes, score in shown])
-        figure.draw_without_rendering()  # makes room for the labels
-        figure.set_layout_engine("none")
+        for axes, score in zip(panels(figure, len(scores), across), scores, strict=True):
+            _panel(axes, rows, score, log_rate)
         for file in files:
             figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
-
-
-class _End(NamedTuple):
-    """The end of a line, in the units of its axes, and what the line is."""
-
-    name: str
-    colour: str
-    x: float
-    y: float
 
 
 def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes]:
@@ -262,36 +249,26 @@ def panels(figure: Figure, count: int, across: int, **options: Any) -> list[Axes
     return found[:count]
 
 
-def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> list[_End]:
+def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> None:
     named = score_named(score)
     if log_rate:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    ends = []
     for codec, curve in mean_curves(rows, score).items():
-        ours = codec.startswith("cotam")
-        colour = _colour(codec, rows)
-        axes.plot(
-            curve.rate,
-            named.factor * curve.score,
-            color=colour,
-            linewidth=2.4 if ours else 1.5,
-            marker="o",
-            markersize=4 if ours else 3,
-            zorder=3 if ours else 2,
-        )
-        ends.append(_End(codec, colour, curve.rate[-1], named.factor * curve.score[-1]))
+        width, order = (2.4, 3) if codec.startswith("cotam") else (1.5, 2)
+        style = {"color": _colour(codec, rows), "linewidth": width, "zorder": order, "marker": "o", "ms": 3}
+        axes.plot(curve.rate, named.factor * curve.score, label=_short(codec), **style)
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
         level = named.factor * float(np.mean(untouched))
-        axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        ends.append(_End(ORIGINAL, _INK, axes.get_xlim()[1], level))
+        axes.axhline(level, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), label=ORIGINAL)
     axes.set_xlabel("bits per pixel", color=_INK)
     axes.set_title(f"{named.name}, {named.unit}", loc="left", fontsize=10, color=_INK)
+    if axes.lines:
+        axes.legend(loc="lower right", fontsize=8, frameon=False)
     plain(axes)
-    return ends
 
 
 def plain(axes: Axes) -> None:
@@ -310,34 +287,6 @@ def _colour(codec: str, rows: Rows) -> str:
     return _COLOURS.get(codec, _INK)
 
 
-def _label_ends(figure: Figure, ends: Sequence[tuple[Axes, Sequence[_End]]]) -> None:
-    """Label the lines of each panel in a column at its right, as close to their ends as labels fit."""
-    figure.draw_without_rendering()  # fixes the layout, and so the positions of the ends
-    to_points = 72 / figure.dpi
-    for axes, lines in ends:
-        heights = [axes.transData.transform((end.x, end.y))[1] * to_points for end in lines]
-        order = np.argsort(heights)
-        placed = _spread([heights[index] for index in order], _LABEL_GAP)
-        for index, height in zip(order, placed, strict=True):
-            end = lines[index]
-            axes.annotate(
-                _short(end.name),
-                (end.x, end.y),
-                (1.03, axes.transAxes.inverted().transform((0, height / to_points))[1]),
-                textcoords="axes fraction",
-                color=end.colour,
-                fontweight="bold" if end.name.startswith("cotam") else "normal",
-                va="center",
-                arrowprops={
-                    "arrowstyle": "-",
-                    "color": end.colour,
-                    "linewidth": 0.6,
-                    "shrinkA": 2,
-                    "shrinkB": 4,
-                },
-            )
-
-
 def _short(codec: str) -> str:
     """Shorten a name: ``cotam:profile=base,guide=none,view=human`` to ``cotam base human``."""
     name, colon, options = codec.partition(":")
@@ -345,12 +294,6 @@ def _short(codec: str) -> str:
         return codec
     told = [option for option in options.split(",") if option != "guide=none"]
     return " ".join([name, *(re.sub("^(profile|guide|view)=", "", option) for option in told)])
-
-
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move sorted heights as little as possible so that they are a gap apart."""
-    steps = gap * np.arange(len(heights))
-    return list(isotonic_regression(np.asarray(heights) - steps).x + steps) if len(heights) else []
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, numbers_from: int) -> str:
