@@ -7,8 +7,8 @@
 set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}/screen_sequence/images
-session() { echo "== $*"; "${PYTHON:-python3}" -m cotam_lab.bench.hosted_session "$data" "$@"; }
+session() { echo "== $*"; "${PYTHON:-python3}" "$(dirname "$0")/session.py" "$data" "$@"; }
 
-session
-session --model claude-opus-4-5 --least-words 0
-session --edge=--max-request-bytes --edge=4M
+session --least-words 0.97
+session --model claude-opus-4-5
+session --least-words 0.97 --edge=--max-request-bytes --edge=4M
