@@ -3,18 +3,22 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
 
 from cotam.errors import InputError
+from cotam_lab.guides.cli import guide
 from cotam_lab.guides.distil import (
     NO_TEXT,
     Targets,
     distil,
     distillation_loss,
     export_guide,
+    load,
     load_targets,
     validate,
 )
-from cotam_lab.nets.guide_lite import HEADS, MUCH_TEXT, Lite, LiteShape, structure
+from cotam_lab.nets.guide_lite import HEADS, MUCH_TEXT, RELATIVE, SPREAD, Lite, LiteShape
 
 TINY = LiteShape(widths=(8, 16, 16), blocks=(1, 1, 1))
 
@@ -61,7 +65,8 @@ def test_only_differences_within_an_image_count_but_for_text():
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
 
 
-def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
+@pytest.fixture
+def targets(tmp_path):
     rng = np.random.default_rng(0)
     for number in range(20):
         side = 64 if number % 2 else 32
@@ -70,7 +75,18 @@ def test_targets_are_read_by_size_and_text_is_absolute(tmp_path):
         found["text"] = np.full(shape, 0.5 * (number == 4), np.float16)
         pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         np.savez(tmp_path / f"{number:05}.npz", pixels=pixels, **found)
-    training, held = load_targets(tmp_path)
+    return tmp_path
+
+
+def test_the_command_makes_the_folder_of_its_file(targets):
+    out = targets / "new" / "guide.safetensors"
+    arguments = ["distil", str(targets), "-o", str(out), "--steps", "1", "--batch", "2"]
+    CliRunner().invoke(guide, arguments, catch_exceptions=False)
+    assert isinstance(load(out), Lite)
+
+
+def test_targets_are_read_by_size_and_text_is_absolute(targets):
+    training, held = load_targets(targets)
     assert sorted(group.images.shape for group in training) == [(9, 3, 32, 32), (9, 3, 64, 64)]
     assert [len(group.images) for group in held] == [1, 1]
     small = next(group for group in training if group.images.shape[2] == 32)
@@ -92,22 +108,59 @@ def exported(tmp_path_factory):
     return guide, path
 
 
+def run(path, pixels: np.ndarray) -> list[np.ndarray]:
+    """Importance, text and structure that the graph finds in pixels (1, H, W, 3)."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["importance", "text", "structure"], {"pixels": pixels})
+
+
+@torch.no_grad()
+def expected(guide: Lite, pixels: np.ndarray) -> list[torch.Tensor]:
+    """The same, by definition."""
+    image = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+    maps, weight = guide.eval()(image).clamp(-8, 8), guide.mixture[RELATIVE]
+    relative = maps[:, :RELATIVE].exp2()
+    relative = relative / relative.mean((2, 3), keepdim=True)
+    mixed = (relative * guide.mixture[None, :RELATIVE, None, None]).sum(1)
+    # Squared, so that low confidence does not raise plain cells.
+    sure = maps[:, RELATIVE:].clamp(max=0).exp2().square()
+    sure = F.max_pool2d(sure, SPREAD, 1, SPREAD // 2)[:, 0]
+    much = (sure.mean() / MUCH_TEXT).clamp(max=1)
+    # Luma deviates within cells of 32 pixels, so blank paper and plain sky do not count.
+    cells = image.mean(1).unflatten(2, (-1, 32)).unflatten(1, (-1, 32))
+    deviation = cells.var((2, 4), correction=0).clamp(min=1e-8).sqrt()
+    near = F.avg_pool2d(sure[:, None], 2)[:, 0]
+    structure = torch.stack([(near * deviation).sum((1, 2)), deviation.sum((1, 2))], 1)
+    return [torch.maximum(mixed, sure * weight), (sure * much * weight).clamp(min=1), structure]
+
+
 @pytest.mark.parametrize("size", [(32, 32), (64, 160)])
 def test_the_graph_computes_what_the_network_does(exported, size):
     guide, path = exported
     pixels = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found, text, varies = session.run(["importance", "text", "structure"], {"pixels": pixels})
-    with torch.no_grad():
-        picture = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
-        expected = guide.eval().importance(picture)
-        _, sure = guide.parts(picture)
-    np.testing.assert_allclose(varies, structure(picture, sure).numpy(), rtol=0.02)
-    much = (sure.mean() / MUCH_TEXT).clamp(max=1)
-    np.testing.assert_allclose(text, (sure * much * guide.mixture[-1]).clamp(min=1).numpy(), rtol=0.02)
-    assert found.dtype == np.float32
-    assert found.shape == (1, size[0] // 16, size[1] // 16)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=0.02)
+    found = run(path, pixels)
+    assert found[0].dtype == np.float32
+    assert found[0].shape == (1, size[0] // 16, size[1] // 16)
+    for one, other in zip(found, expected(guide, pixels), strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=0.02)
+
+
+def test_importance_is_positive_and_finite_whatever_the_maps(tmp_path):
+    guide = tiny()
+    guide.leave.weight.data *= 1e4
+    export_guide(guide, tmp_path / "guide.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    for found in run(tmp_path / "guide.onnx", pixels)[:2]:
+        assert found.min() > 0
+        assert np.isfinite(found).all()
+
+
+def test_blank_paper_has_no_structure(exported):
+    paper = np.full((1, 64, 64, 3), 200, np.uint8)
+    printed = paper.copy()
+    printed[:, :32, :32:2] = 60
+    assert run(exported[1], paper)[2].max() < 1e-3
+    assert run(exported[1], printed)[2][0, 1] == pytest.approx(70 / 255, rel=0.01)
 
 
 def test_the_file_says_what_the_contract_asks_for(exported):

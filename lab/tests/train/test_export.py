@@ -1,9 +1,11 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from reference_runner import ReferenceRunner
 from tiny import codec, waves
 
@@ -13,7 +15,11 @@ from cotam.errors import DamagedError
 from cotam.format.symbols import Tables
 from cotam.runtime import OnnxRunner
 from cotam_lab.nets.entropy import bits
+from cotam_lab.train.__main__ import main
+from cotam_lab.train.data import pack
 from cotam_lab.train.export import fit_tables, quality_tables, write_tables
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 def test_the_scale_graph_gives_the_integers_of_the_network(exported, network):
@@ -96,3 +102,16 @@ def test_fitted_tables_follow_what_was_seen():
     assert halves[20][1] / 2**16 == pytest.approx(0.045, abs=0.003)
     assert all(h[0] + 2 * h[1:-1].sum() + h[-1] == 2**16 for h in halves[1:])
     assert all((h >= 1).all() for h in halves)
+
+
+@pytest.mark.slow
+def test_the_weights_lie_beside_the_set(tmp_path):
+    """Whatever its name: a dot in it begins no suffix."""
+    pack({"photos": [SAMPLES / "kodim03.webp"]}, tmp_path / "pack")
+    base, out = SAMPLES.parent / "lab/training/base.safetensors", tmp_path / "new" / "v1.2"
+    arguments = ["export", str(base), "--pack", str(tmp_path / "pack"), "-o", str(out), "--crops", "1"]
+    CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert {path.name for path in out.parent.iterdir()} == {"v1.2", "v1.2.safetensors"}
+    shipped = weights.load("base").folder
+    for name in ("analysis", "context", "synthesis"):  # the exporter of torch writes the others
+        assert (out / f"{name}.onnx").read_bytes() == (shipped / f"{name}.onnx").read_bytes()

@@ -67,6 +67,7 @@ def distil_command(folder: Path, out: Path, **options: Any) -> None:
     from cotam_lab.guides.distil import distil, load_targets, save, validate
     from cotam_lab.nets.guide_lite import HEADS, Lite
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options["seed"])
     lite, (training, validation) = Lite(), load_targets(folder)
     for step, loss in distil(lite, training, **options):

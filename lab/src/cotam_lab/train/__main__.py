@@ -245,10 +245,11 @@ def export_command(
         for name, value in averaged_weights(checkpoint).items()
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(small, out.with_suffix(".safetensors"))
+    file = out.with_name(f"{out.name}.safetensors")
+    save_file(small, file)
     source = Crops(folder, size=256, seed=1, text_share=text_share)
     examples = [source.batch(step, 1)[0][0] for step in range(crops)]
-    export(load_codec(out.with_suffix(".safetensors")), out, examples, adapts)
+    export(load_codec(file), out, examples, adapts)
 
 
 @main.command("hyper-context")

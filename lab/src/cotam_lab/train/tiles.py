@@ -36,6 +36,7 @@ def pack_tiles(
     "text" gets ``text_share`` of the tiles; other kinds share the rest by the square root of their number of files.
     Images smaller than a tile are left out. Returns kind → number of tiles.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
     others = {kind: len(files) ** 0.5 for kind, files in folders.items() if kind != "text"}
     weights = {kind: (1 - text_share) * part / sum(others.values()) for kind, part in others.items()}
@@ -66,7 +67,8 @@ def pack_tiles(
         raise InputError(f"no image of at least {SIDE}×{SIDE} pixels fits into {limit} bytes")
     lengths = np.array([len(tile) for tile in tiles], np.int64)
     text = np.array([kind == "text" for kind in kinds])
-    np.savez(out, data=np.frombuffer(b"".join(tiles), np.uint8), lengths=lengths, text=text)
+    with out.open("wb") as file:  # given a path, NumPy would change its suffix
+        np.savez(file, data=np.frombuffer(b"".join(tiles), np.uint8), lengths=lengths, text=text)
     return {kind: kinds.count(kind) for kind in folders}
 
 
