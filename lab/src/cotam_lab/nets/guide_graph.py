@@ -23,10 +23,14 @@ LEAST_VARIANCE = 1e-8
 def guide_graph(guide: Lite) -> onnx.ModelProto:
     """Write the graph pixels uint8 (1, H, W, 3) → importance, text and structure.
 
-    ``importance`` and ``text`` are float32 (1, H/16, W/16), ``structure`` float32 (1, 2), see `structure` of
-    `cotam_lab.nets.guide_lite`. ``text`` is importance by text alone, 1 where there is none. Its share falls with the
-    area of text below `MUCH_TEXT`: the little that is found on photographs is a fence or a window as often as it is
-    text.
+    ``importance``, float32 (1, H/16, W/16), is the maximum of the mixture of relative maps, each of mean 1, and of text
+    nearby times its weight. The confidence of text is squared, so that low confidence does not raise plain cells.
+
+    ``text``, of the same shape, is importance by text alone, 1 where there is none. Its share falls with the area of
+    text below `MUCH_TEXT`: the little that is found on photographs is a fence or a window as often as it is text.
+
+    ``structure``, float32 (1, 2), are the sums of the deviations of luma within cells of 32 pixels, weighted by text
+    and not, so blank paper and plain sky do not count.
     """
     graph = _GuideGraph()
     features, luma = graph.enter(guide)

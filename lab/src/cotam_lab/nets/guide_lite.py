@@ -52,7 +52,7 @@ class Lite(nn.Module):
     mixture: Tensor
 
     def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 8)) -> None:
-        """``mixture`` are the weights of the maps in the importance, see `mixed`."""
+        """``mixture`` are the weights of the maps in the importance, see `guide_graph`."""
         super().__init__()
         first, second, third = shape.widths
         self.enter = Patches(3, first, 8)
@@ -96,39 +96,3 @@ class Lite(nn.Module):
         set_tracking(self, True)
         self(image)
         set_tracking(self, False)
-
-    def importance(self, image: Tensor) -> Tensor:
-        """Return the importance of images, (B, H/16, W/16), see `mixed`."""
-        return self.mixed(*self.parts(image))
-
-    def parts(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted sum of relative maps, and text nearby, 0 … 1, each (B, H/16, W/16).
-
-        The confidence of text is squared, so that low confidence does not raise plain cells.
-        """
-        maps = self(image).clamp(-8, 8)
-        relative = torch.exp2(maps[:, :RELATIVE])
-        relative = relative / relative.mean((2, 3), keepdim=True)
-        text = torch.exp2(2 * maps[:, RELATIVE:].clamp(max=0))
-        text = F.max_pool2d(text, SPREAD, 1, SPREAD // 2).squeeze(1)
-        return (relative * self.mixture[None, :RELATIVE, None, None]).sum(1), text
-
-    def mixed(self, relative: Tensor, text: Tensor) -> Tensor:
-        """Return importance: the maximum of the relative maps and text times its weight.
-
-        It is positive, and its largest value is at most 2**16 times its smallest.
-        """
-        return torch.maximum(relative, text * self.mixture[RELATIVE])
-
-
-def structure(image: Tensor, text: Tensor) -> Tensor:
-    """Return the sums of luma deviations of images (B, 3, H, W), weighted by text (B, H/16, W/16) and not: (B, 2).
-
-    Deviations are those within cells of 32 pixels, so blank paper and plain sky do not count.
-    """
-    rows = image.mean(1).unflatten(2, (-1, MULTIPLE))
-    square, mean = (of.mean(3).unflatten(1, (-1, MULTIPLE)).mean(2) for of in (rows.square(), rows))
-    variance = square - mean.square()
-    deviation = variance.clamp(min=1e-8).sqrt()
-    near = F.avg_pool2d(text[:, None], 2)[:, 0]
-    return torch.stack([(near * deviation).sum((1, 2)), deviation.sum((1, 2))], 1)
