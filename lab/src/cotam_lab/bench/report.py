@@ -258,8 +258,8 @@ def _panel(axes: Axes, rows: Rows, score: str, log_rate: bool) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     for codec, curve in mean_curves(rows, score).items():
         width, order = (2.4, 3) if codec.startswith("cotam") else (1.5, 2)
-        style = {"color": _colour(codec, rows), "linewidth": width, "zorder": order, "marker": "o", "ms": 3}
-        axes.plot(curve.rate, named.factor * curve.score, label=_short(codec), **style)
+        (line,) = axes.plot(curve.rate, named.factor * curve.score, "o-", ms=3, label=_short(codec))
+        line.set(color=_colour(codec, rows), linewidth=width, zorder=order)
     untouched = [row[score] for row in rows if row["codec"] == ORIGINAL and row.get(score) is not None]
     if untouched:
         level = named.factor * float(np.mean(untouched))
