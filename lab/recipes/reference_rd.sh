@@ -1,9 +1,9 @@
 #!/bin/sh
 # reference_rd.sh [MODEL [DATA [OUT]]]: accuracy of the reference model against bytes, for all codecs.
 #
-# MODEL is made by train_reference.sh (runs/reference/reference.safetensors). DATA (../shared/data) holds train, kodak,
-# objects and ocr, from which held-out questions are made. OUT (results/reference) gets questions/, and for the synthetic
-# and the real ones rows.jsonl, summary.md with BD-rates, and curves. 1,535 questions with 31 codecs and qualities.
+# MODEL is made by train_reference.sh (runs/reference/reference.safetensors). DATA (../shared/data) holds train, from whose
+# held-out part questions are made. OUT (results/reference) gets questions/, and for the synthetic and the real ones
+# rows.jsonl, summary.md with BD-rates, and curves. 1,000 questions with 31 codecs and qualities.
 # Settings: LIMIT questions of each file; ADAPTER, a token adapter; DEVICE, as torch names it. Run again, it continues.
 # Needs what train_reference.sh needs.
 set -eu

@@ -130,7 +130,7 @@ def reading(rng: Rng, material: Material, sizes: tuple[float, float] = (14.0, 96
     number = rng.random() < 0.35
     text = digits(rng, 2 + int(rng.random() * 3)) if number else pick(rng, material.words)
     near = [word for word in material.words if abs(len(word) - len(text)) <= 1 and word != text]
-    others = {digits(rng, len(text)) for _ in range(9)} - {text} if number else near or material.words
+    others = {digits(rng, len(text)) for _ in range(9)} if number else near or material.words
     canvas = Canvas((SIDE, SIDE), (255, 255, 255), 1.0)
     busy = rng.random()
     canvas.image.paste(_page(rng) if busy < 0.2 else _ground(rng, material))
@@ -220,7 +220,7 @@ def larger(rng: Rng, material: Material) -> Item:
 def named(rng: Rng, material: Material) -> Item:
     """Name the class of a photo."""
     photo = pick(rng, material.named)
-    others = sorted({other.name for other in material.named} - {photo.name})
+    others = sorted({other.name for other in material.named})
     return _open(
         _whole(rng, photo), "What is in the photo?", photo.name, choices_among(rng, photo.name, others)
     )
@@ -261,6 +261,7 @@ def _shuffled(rng: Rng, texts: Sequence[str]) -> tuple[str, ...]:
 
 def choices_among(rng: Rng, answer: str, others: Sequence[str]) -> tuple[str, ...]:
     """An answer among three others, in random order."""
+    others = [text for text in others if text != answer]
     drawn = [others[int(index)] for index in rng.permutation(len(others))[:3]]
     return _shuffled(rng, [answer, *drawn])
 
