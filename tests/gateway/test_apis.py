@@ -129,6 +129,7 @@ def test_openai_responses_with_outputs_of_tools_and_computers(edge: str) -> None
             {"requests": [{"params": {"messages": [{"content": [block(CODED_TEXT)]}]}}]},
         ),
         ("/v1/embeddings", {"messages": [{"content": [{"image_url": data_url("image/vnd.cotam", CODED)}]}]}),
+        ("/v1/embeddings", {"input": [{"text": "t", "image": data_url("image/vnd.cotam", CODED)}]}),
         ("/v1/score", {"data_2": {"content": [{"image_url": {"url": data_url("", CODED)}}]}}),
         ("/v1/responses/input_tokens", {"input": [{"content": [{"image_url": data_url("a/b", CODED)}]}]}),
         ("/v1/conversations/c/items", {"items": [{"content": [{"image_url": data_url("a/b", CODED)}]}]}),
@@ -167,7 +168,7 @@ def test_cotam_is_decoded_on_all_paths(gateway: str, model: Model, path: str, bo
         (
             "/v1/embeddings",
             {},
-            json.dumps({"input": [{"image": data_url("image/vnd.cotam", CODED)}]}).encode(),
+            json.dumps({"input": [{"picture": data_url("image/vnd.cotam", CODED)}]}).encode(),
         ),
         ("/v1/embeddings", {}, json.dumps({"input": [CODED_TEXT]}).encode()),
         ("/v1/embeddings", {"content-type": "application/json"}, json.dumps(CODED_TEXT).encode()),

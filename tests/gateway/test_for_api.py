@@ -366,6 +366,9 @@ def test_tokens_are_counted() -> None:
     job = Job(model="unknown-model")
     budget(fit="auto")(turns_of(url_of(PIXELS)), job)
     assert job.tokens is None
+    job = Job(model="claude-opus-4-7", images=2)
+    budget(fit="auto")(turns_of(url_of(PIXELS), "https://example.com/size-unknown.png"), job)
+    assert job.tokens is None
 
 
 def test_what_is_new_or_passes_is_not_counted_as_cached() -> None:

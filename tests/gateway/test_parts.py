@@ -313,6 +313,23 @@ def test_other_keys_may_be_written_as_one_likes(body: Any) -> None:
     check_clear(body)
 
 
+def test_inputs_of_embeddings_and_documents_to_rank() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:b"}}
+    clip = {"type": "video_url", "video_url": {"url": "data:c"}}
+    body = {
+        "input": [{"text": "t", "image": "data:a"}, {"image": {"a": 1}}],
+        "documents": [["t", image], [clip]],
+    }
+    found = parts(body)
+    names = ["input[0].image", "documents[0][1].image_url", "documents[1][0].video_url"]
+    assert [part.name for part in found] == names
+    assert [part.is_one_of_several for part in found] == [False, True, True]
+    changed = replaced(body, {found[0]: media(1), found[2]: [("", media(2)), ("", media(3))]})
+    assert changed["input"][0] == {"text": "t", "image": url(1)}
+    frames = [{"type": "image_url", "image_url": {"url": url(number)}} for number in (2, 3)]
+    assert changed["documents"] == [["t", image], frames]
+
+
 def test_parts_that_are_nested_too_deep_are_not_passed_over() -> None:
     content: list[Any] = [{"type": "image_url", "image_url": {"url": "https://a"}}]
     for _ in range(10):
@@ -320,8 +337,12 @@ def test_parts_that_are_nested_too_deep_are_not_passed_over() -> None:
     body = {"messages": [{"role": "user", "content": content}]}
     check_clear(body)
     assert [part.address for part in parts(body)] == ["https://a"]
-    with pytest.raises(RefusedError, match="nested more than 24"):
-        check_clear({"messages": [{"content": [{"content": content}]}]})
+    lists: list[Any] = []
+    for _ in range(900):
+        lists = [lists]
+    for deep in ({"messages": [{"content": [{"content": content}]}]}, {"documents": lists}):
+        with pytest.raises(RefusedError, match="nested more than 24"):
+            check_clear(deep)
 
 
 def test_strings_are_found_in_deep_json_in_little_memory() -> None:

@@ -89,9 +89,12 @@ def test_what_is_no_json_is_refused(address: str, body: bytes) -> None:
         {"type": "image_url", "uuid": "1", "image_url": "http://10.0.0.1/a"},
         {"type": "audio_url", "audio_url": {"url": "http://10.0.0.1/a"}},
         {"type": "image_url", "image_url": {"url": "http://10.0.0.1\\@fine.example/a"}},
+        {"text": "vLLM's and SGLang's embeddings", "image": "http://10.0.0.1/a"},
+        {"video": "http://10.0.0.1/a"},
+        [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/a"}}],  # SGLang's documents to rank
     ],
 )
-def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part: dict[str, Any]) -> None:
+def test_ways_around_the_refusal_of_addresses(upstream: str, model: Model, part: Any) -> None:
     with gateway(upstream, hosts={"fine.example"}) as address:
         body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
         assert httpx2.post(f"{address}/v1/chat/completions", json=body).status_code == 400

@@ -95,7 +95,8 @@ def test_a_refusal_of_the_model_server_is_not_taken_for_one_of_the_gateway(log: 
     from starlette.routing import Route
 
     async def refuse(request: Request) -> Response:
-        return JSONResponse({"error": {"message": "wrong key"}}, 401)
+        headers = {"x-cotam-error": "token_wrong"}  # as of a gateway behind the gateway
+        return JSONResponse({"error": {"message": "wrong key"}}, 401, headers)
 
     routes = [Route("/v1/chat/completions", refuse, methods=["POST"])]
     with running(Starlette(routes=routes)) as upstream, gateway(upstream) as cloud, edge(cloud) as address:

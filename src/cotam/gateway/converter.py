@@ -51,13 +51,14 @@ class Job:
     # place in the body → model, of the requests of a batch that names none itself
     models: Mapping[Where, str] = field(default_factory=dict)
     rest: int = 0  # bytes of the body without its media
+    images: int = 0  # number of its images and videos
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected
     conversions: list[Conversion] = field(default_factory=list)
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on
     files: RequestFiles = field(default_factory=lambda: RequestFiles(Store(0), ""))
-    # visual tokens of images, if the model is known
+    # visual tokens of the images that were read, if the model is known
     token_counts: list[int | None] = field(default_factory=list)
 
     def request_of(self, part: Part) -> Where:
@@ -71,9 +72,9 @@ class Job:
 
     @property
     def tokens(self) -> int | None:
-        """Visual tokens of all images; None if unknown."""
+        """Visual tokens of all images; None if unknown, such as those of an address."""
         known = [count for count in self.token_counts if count is not None]
-        return sum(known) if known and len(known) == len(self.token_counts) else None
+        return sum(known) if known and len(known) >= self.images else None
 
     def record(self, source: str, result: str, before: int, after: int, *, cached: bool) -> None:
         """Record the conversion of a file from and to so many bytes."""

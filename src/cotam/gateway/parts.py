@@ -22,7 +22,14 @@ __all__ = ["Frames", "Part", "check_clear", "models_of", "parts", "replace_media
 MAX_DEPTH = 24
 """Keys and indices above a part. No API nests parts as deep."""
 
-_KINDS = {"image_url": "image", "video_url": "video", "audio_url": "audio", "file_url": "file"}
+_KINDS = {
+    "image_url": "image",
+    "video_url": "video",
+    "audio_url": "audio",
+    "file_url": "file",
+    "image": "image",  # in inputs of embeddings: vLLM, SGLang
+    "video": "video",
+}
 """Keys of OpenAI's parts → kind. The ``type`` beside them is ignored, since vLLM does not need it."""
 
 _INLINE = {"inline_data", "inlineData"}
@@ -88,7 +95,7 @@ _TABLE: dict[str, dict[str, str]] = {
     "address": {},
 }
 """Level → key of an object at this level, "*" for any → level of its value: an object or a list of objects;
-"media" may also be a string, "address" is one.
+"media" may also be a string, "address" is one. Lists may be nested, as in the documents of SGLang's rerank.
 
 Turns are also searched as parts, since APIs allow a part in place of a turn. The arguments of tool calls
 (``input`` of ``tool_use``, ``args`` of ``functionCall``) are not listed, since no server opens them.
@@ -149,7 +156,7 @@ class Part:
     @property
     def is_one_of_several(self) -> bool:
         """Whether the part stands in a list, so that several can take its place."""
-        return isinstance(self.place[-1], int)
+        return isinstance(self.place[-1], int) and self.key[0] not in ("image", "video")
 
 
 Frames = Sequence[tuple[str, Media]]
@@ -202,19 +209,19 @@ def _objects(
     value: Any, level: str = "request", where: Where = ()
 ) -> Iterator[tuple[Where, str, dict[str, Any]]]:
     """Yield the objects that `_TABLE` leads to, with place and level; below `MAX_DEPTH` the first alone."""
-    if not isinstance(value, dict):
-        return
-    yield where, level, value
-    if len(where) > MAX_DEPTH:
-        return
-    table = _TABLE[level]
-    for key, child in value.items():
-        below = table.get(key, table.get("*"))
-        if below and isinstance(child, list):
-            for number, item in enumerate(child):
-                yield from _objects(item, below, (*where, key, number))
-        elif below:
-            yield from _objects(child, below, (*where, key))
+    if isinstance(value, dict):
+        yield where, level, value
+        if len(where) <= MAX_DEPTH:
+            table = _TABLE[level]
+            for key, child in value.items():
+                if below := table.get(key, table.get("*")):
+                    yield from _objects(child, below, (*where, key))
+    elif isinstance(value, list):
+        if len(where) > MAX_DEPTH:
+            yield where, level, {}  # in place of what is in it
+        else:
+            for number, item in enumerate(value):
+                yield from _objects(item, level, (*where, number))
 
 
 def _media_of(part: dict[str, Any], where: Where, detail: str | None) -> Iterator[Part]:
@@ -343,7 +350,7 @@ def _text_and_image(
     if key == "source":
         source = {"type": "base64", "media_type": media.media_type, "data": Base64("", media.data)}
         return {"type": "text"}, {"type": "image", "source": source}
-    if "messages" in part.place:
+    if "messages" in part.place or isinstance(old[key], dict):
         asked = old[key] if isinstance(old[key], dict) else {}
         detail = asked.get("detail", kept.pop("detail", None))
         shown = {"url": _data_url(media)} | ({"detail": detail} if detail else {})

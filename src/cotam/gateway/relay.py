@@ -25,7 +25,7 @@ from cotam.gateway.exchange import Exchange, exchange_of
 from cotam.gateway.json_body import StreamedBody, find_string, format_place, parse_json, to_json
 from cotam.gateway.parts import Part, check_clear, models_of, parts, replace_media
 from cotam.gateway.paths import UPLOADS, api_of, escape, model_in
-from cotam.gateway.refusal import RefusedError
+from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.store import RequestFiles, Store
@@ -164,8 +164,8 @@ class Relay:
         if self.converter.checks_addresses:
             check_clear(value)
         found = parts(value)
-        check_count(count_images(found), self.max_images)
-        job.options = options
+        job.images, job.options = count_images(found), options
+        check_count(job.images, self.max_images)
         models = models_of(value)
         job.model = models.get(()) or model_in(scope["path"])
         job.models = {} if job.model else models
@@ -231,6 +231,8 @@ class Relay:
             again = answer.status_code in (301, 302, 307, 308) and method not in ("GET", "HEAD")
             headers["location"] = self.upstream.location(location, str(answer.url), takes_body=again)
         del headers[STORED_HEADER]  # another gateway's
+        if not self.peer:
+            del headers[ERROR_HEADER]
         if received:
             headers[STORED_HEADER] = str(int(received.stored))
         headers["x-cotam-bytes"] = f"{exchange.bytes_in}, {exchange.bytes_upstream}"
