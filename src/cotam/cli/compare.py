@@ -120,7 +120,7 @@ def _cells(row: Row, ours: Row) -> dict[str, str]:
         equal = row.equal_features
         cells["feature distance"] = f"{row.features:.3f}"
         cells["bytes for equal features"] = (
-            "no quality" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)"
+            "not reached" if equal is None else f"{equal:,} ({equal / len(ours.data):.2f} x)"
         )
     if ours.words is not None:
         cells["words read"] = f"{row.words:.0%}"

@@ -60,9 +60,8 @@ def format_of(output: str | None, form: str | None) -> str:
         from cotam.datasets.conversion import IMAGE_SUFFIXES
 
         if suffix in (*IMAGE_SUFFIXES, *video.SUFFIXES):
-            right = suffix_of(form)
             raise click.UsageError(
-                f"{output}: the output is a {right} file: give a name that ends in {right}"
+                f"{output}: {suffix} files are not written: choose from .cotam, .jpg, .webp, .avif and .png"
             )
     return form
 
