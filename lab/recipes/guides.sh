@@ -11,8 +11,8 @@ set -eu
 data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/guides}
 lite=$(dirname "$0")/../../src/cotam/weights/guide_lite.onnx
-maps=${MAPS:-"early@ternary early@0.25 late@0.125 variance@0.125 tokens@0.25 attended@0.125 attended@0.25 whole@0.125
-whole@0.25 attended+whole@0.25 tokens+attended+whole@0.125 tokens+attended+whole@0.25
+maps=${MAPS:-"early@ternary early@0.25 late@0.125 variance@0.125 tokens@0.25 attended@0.35 whole@0.25
+attended+whole@0.25 tokens+attended+whole@0.25
 $([ ! -f "$lite" ] || echo "$lite@0.35")"}
 export OMP_NUM_THREADS=1
 # shellcheck disable=SC2086 # a list
