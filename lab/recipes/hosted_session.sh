@@ -10,5 +10,5 @@ data=${1:-$(dirname "$0")/../../../shared/data}/screen_sequence/images
 session() { echo "== $*"; "${PYTHON:-python3}" "$(dirname "$0")/session.py" "$data" "$@"; }
 
 session --least-words 0.97
-session --model claude-opus-4-5
+session --model claude-opus-4-6
 session --least-words 0.97 --edge=--max-request-bytes --edge=4M

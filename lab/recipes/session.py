@@ -67,11 +67,13 @@ def program(*arguments: str) -> Iterator[str]:
         assert running.stderr
         lines = running.stderr
         url = json.loads(lines.readline())["url"]
-        threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()  # or its pipe fills
+        reader = threading.Thread(target=lambda: [None for _ in lines], daemon=True)  # or its pipe fills
+        reader.start()
         try:
             yield url
         finally:
             running.terminate()
+            reader.join()
 
 
 def conversation(images: Sequence[bytes]) -> list[Any]:
