@@ -21,16 +21,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from default_codec import CODEC, are_equal
 from synthetic import level_map, picture
 
 import cotam
-from cotam.codec.planes import Symbols, fixed_offsets
-from cotam.codec.still import Codec
-from cotam.codec.weights import load
+from cotam.codec.planes import Symbols
 from cotam.errors import CotamError
 from cotam.format.header import MAGIC, MAX_SIDE, File, check_size, read_file, read_header, write_file
 from cotam.format.varint import read_varint, varint
-from cotam.runtime import OnnxRunner
 
 SECONDS = 2.0
 """Processor time that one file may take, or twice what its original takes where that is more: on a slow, busy
@@ -235,33 +233,29 @@ class Original:
     pixels: np.ndarray
 
 
-def originals(codec: Codec) -> list[Original]:
+def originals() -> list[Original]:
     """Valid files of all kinds: with and without levels, metadata and several bands."""
     metadata = {"exif": b"II*\0" + bytes(200), "icc": bytes(range(256)) * 3, "xmp": b"<x:xmpmeta/>" * 20}
     tall, wide = (8, 65_700), (65_700, 8)
     strip = np.tile(picture(8, 900), (1, 73, 1))
     kinds = {
-        "plain": codec.encode(picture(96, 140), 50),
-        "tiny": codec.encode(picture(1, 1), 0),
-        "levels": codec.encode(picture(130, 70), 30, allocator=fixed_offsets(level_map(130, 70) | 1)),
-        "metadata": codec.encode(picture(17, 33), 90, metadata=metadata),
-        "everything": codec.encode(
-            picture(64, 64), 75, allocator=fixed_offsets(level_map(64, 64) | 1), metadata=metadata
-        ),
-        "wide": codec.encode(strip, 5, allocator=fixed_offsets(level_map(*tall))),
-        "tall": codec.encode(
-            strip.transpose(1, 0, 2), 5, allocator=fixed_offsets(level_map(*wide)), metadata=metadata
-        ),
+        "plain": CODEC.encode(picture(96, 140), 50),
+        "tiny": CODEC.encode(picture(1, 1), 0),
+        "levels": CODEC.encode(picture(130, 70), 30, levels=level_map(130, 70) | 1),
+        "metadata": CODEC.encode(picture(17, 33), 90, metadata=metadata),
+        "everything": CODEC.encode(picture(64, 64), 75, levels=level_map(64, 64) | 1, metadata=metadata),
+        "wide": CODEC.encode(strip, 5, levels=level_map(*tall)),
+        "tall": CODEC.encode(strip.transpose(1, 0, 2), 5, levels=level_map(*wide), metadata=metadata),
     }
     found = []
     for name, file in kinds.items():
         data = file.data
-        symbols = codec.decode_symbols(file)
+        symbols = CODEC.decode_symbols(file)
         found.append(Original(name, data, symbols, np.asarray(cotam.decode(data))))
     return found
 
 
-def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> str:
+def outcome(original: Original, data: bytes, *, whole: bool) -> str:
     """Name of the error, "same symbols", or what is wrong.
 
     ``whole`` takes the way of users too: the image with its metadata, and `cotam.info`.
@@ -269,14 +263,14 @@ def outcome(codec: Codec, original: Original, data: bytes, *, whole: bool) -> st
     try:
         file = read_file(data)
         check_size(file.width, file.height)
-        symbols = codec.decode_symbols(file)
+        symbols = CODEC.decode_symbols(file)
     except CotamError as error:
         found = type(error).__name__
         if not str(error) or "\n" in str(error):
             return f"wrong: the text of {error!r}"
     else:
         found = "same symbols"
-        if not symbols.equals(original.symbols):
+        if not are_equal(symbols, original.symbols):
             return "wrong: other symbols, and no error"
     if whole:
         try:
@@ -299,9 +293,7 @@ def main() -> int:
     parser.add_argument("--memory", type=int, default=1024, help="MiB beside what the loaded decoder takes")
     arguments = parser.parse_args()
 
-    found = load()
-    codec = Codec(found, OnnxRunner(found.folder, threads=1))
-    valid = originals(codec)
+    valid = originals()
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -310,7 +302,7 @@ def main() -> int:
     allowed = {}
     for original in valid:
         start = time.process_time()
-        outcome(codec, original, original.data, whole=True)
+        outcome(original, original.data, whole=True)
         allowed[original.name] = max(SECONDS, 2 * (time.process_time() - start))
     outcomes: Counter[str] = Counter()
     slowest = (0.0, "")
@@ -320,7 +312,7 @@ def main() -> int:
         mutation = MUTATIONS[number % len(MUTATIONS)]
         data = mutation(rng, original.data)
         start = time.process_time()
-        answer = outcome(codec, original, data, whole=number % 10 == 0)
+        answer = outcome(original, data, whole=number % 10 == 0)
         seconds = time.process_time() - start
         what = f"mutation {number} of seed {arguments.seed}: {mutation.__name__} of {original.name!r}"
         if seconds > allowed[original.name]:

@@ -12,23 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_codec import CODEC, are_equal
 from mutations import BOMB, MUTATIONS, SECONDS, with_boxes
 from synthetic import level_map, picture
 
 import cotam
-from cotam.codec.planes import fixed_offsets
-from cotam.codec.still import Codec
-from cotam.codec.weights import load
 from cotam.errors import DamagedError, LimitError
 from cotam.format.header import write_file
 from cotam.format.varint import varint
-from cotam.runtime import OnnxRunner
 
 MEMORY = 1024
 """MiB that the process of the mutations may take beside what the loaded decoder has."""
 
-CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
-VALID = CODEC.encode(picture(64, 96), 40, allocator=fixed_offsets(level_map(64, 96) | 1))
+VALID = CODEC.encode(picture(64, 96), 40, levels=level_map(64, 96) | 1)
 
 
 def run_mutations(count: int) -> str:
@@ -126,7 +122,7 @@ def test_symbols_as_no_encoder_chooses_them() -> None:
     extremes = np.where(index > 0, rng.choice([-32_767, 32_767], index.shape), 0).astype(np.int16)
     symbols = replace(symbols, y=extremes)
     data = CODEC.write(symbols, index, {})
-    assert CODEC.decode_symbols(data).equals(symbols)
+    assert are_equal(CODEC.decode_symbols(data), symbols)
     assert CODEC.decode(data).shape == (64, 96, 3)
 
 

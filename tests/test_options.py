@@ -52,7 +52,7 @@ def test_auto_with_other_options(options: dict[str, Any], weights: str, guided: 
     plan = Options(**options).resolve(PHOTO)
     assert plan.weights == weights
     assert (plan.guidance is not None) == guided
-    assert (plan.allocator(PHOTO) is not None) == (guided or "levels" in options)
+    assert (plan.levels_for(PHOTO) is not None) == (guided or "levels" in options)
 
 
 def test_flat_graphics() -> None:
@@ -81,7 +81,7 @@ def test_effort_fast_asks_a_guide_once() -> None:
     for effort, most in (("fast", 1), ("default", 100)):
         guide = Tiles()
         plan = Options(guide=guide, profile="mllm", effort=effort).resolve(PHOTO)  # type: ignore[arg-type]
-        plan.allocator(PHOTO)
+        plan.levels_for(PHOTO)
         assert 1 <= len(guide.seen) <= most
     assert len(guide.seen) > 1
 

@@ -24,7 +24,6 @@ from synthetic import level_map, page, picture, screen  # noqa: E402
 import cotam  # noqa: E402
 from cotam.codec.contrast import balanced_error  # noqa: E402
 from cotam.codec.flat import FlatCoder  # noqa: E402
-from cotam.codec.planes import fixed_offsets  # noqa: E402
 from cotam.codec.shared import codec  # noqa: E402
 from cotam.codec.standard import encode_lossless  # noqa: E402
 from cotam.errors import FormatError  # noqa: E402
@@ -42,13 +41,13 @@ def stills() -> dict[str, tuple[np.ndarray, bytes]]:
     """Learned and standard stills: source pixels and file."""
     learned = codec("mllm")
     found = {}
-    for name, pixels, allocator in [
+    for name, pixels, levels in [
         ("photo", picture(150, 200, seed=1), None),
-        ("levels", picture(130, 100, seed=2), fixed_offsets(level_map(130, 100, seed=3))),
+        ("levels", picture(130, 100, seed=2), level_map(130, 100, seed=3)),
         ("dot", picture(1, 1, seed=3), None),
         ("tiles", picture(96, 800, seed=4), None),
     ]:
-        found[name] = pixels, learned.encode(pixels, QUALITY, allocator=allocator).data
+        found[name] = pixels, learned.encode(pixels, QUALITY, levels=levels).data
     for name, pixels in [
         ("colours", page(90, 120) // 2),
         ("screen", screen(64, 150)),

@@ -8,7 +8,6 @@ from reference_runner import ReferenceRunner
 from unoptimised import UnoptimisedRunner
 
 from cotam.codec import weights
-from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec
 from cotam.errors import CotamError
 from cotam.image.read import to_rgb
@@ -32,15 +31,16 @@ for number, sample in enumerate(samples):
     pixels = to_rgb(sample.path)
     grid = -(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32)
     # Every second image has the roughest map.
-    allocator = fixed_offsets(rng.integers(-7, 8, grid)) if number % 2 else None
+    levels = rng.integers(-7, 8, grid) if number % 2 else None
     for quality in (0, 25, 50, 75, 100):
-        expected = encoder.quantise(pixels, quality, allocator)[0]
-        coded = encoder.encode(pixels, quality, allocator=allocator)
+        expected = encoder.quantise(pixels, quality, levels)[0]
+        coded = encoder.encode(pixels, quality, levels=levels)
         first = encoder.decode(coded).astype(np.int16)
         for name, codec in decoders.items():
             total += 1
             try:
-                equal = codec.decode_symbols(coded).equals(expected)
+                symbols = codec.decode_symbols(coded)
+                equal = np.array_equal(symbols.z, expected.z) and np.array_equal(symbols.y, expected.y)
             except CotamError:  # the checksum
                 equal = False
             if not equal:

@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-from cotam.codec.planes import fixed_offsets
 from cotam.codec.views import View
 from cotam.guide.base import load
 from cotam.guide.importance import to_levels
@@ -28,8 +27,8 @@ with (run / "rows.jsonl").open("w") as rows:
         pixels = to_rgb(sample.path)
         ternary = to_levels(importance(guide, pixels), pixels.shape[:2], policy="ternary")
         for quality in map(int, sys.argv[4].split(",")):
-            for map_name, allocator in (("", None), ("ternary map", fixed_offsets(ternary))):
-                coded = codec.encode(pixels, quality, allocator=allocator)
+            for map_name, levels in (("", None), ("ternary map", ternary)):
+                coded = codec.encode(pixels, quality, levels=levels)
                 size = {"bytes": len(coded.data), "bpp": 8 * len(coded.data) / pixels[..., 0].size}
                 size |= {"encode_s": 0.0, "decode_s": 0.0}
                 for part, view in parts:

@@ -215,10 +215,10 @@ def _encode_learned(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     from cotam.runtime import ENCODING
 
     open_ahead(plan.weights, ENCODING)
-    learned, allocator = codec(plan.weights), plan.allocator(pixels)
+    learned, levels = codec(plan.weights), plan.levels_for(pixels)
     if plan.target_size is None:
-        return learned.encode(pixels, plan.quality, allocator=allocator, metadata=metadata)
-    return learned.encode_within(pixels, plan.target_size, allocator=allocator, metadata=metadata)
+        return learned.encode(pixels, plan.quality, levels=levels, metadata=metadata)
+    return learned.encode_within(pixels, plan.target_size, levels=levels, metadata=metadata)
 
 
 def decode(data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> Image.Image:

@@ -187,14 +187,13 @@ class Plan:
     levels: np.ndarray | None = None  # gain offset map given by the caller
     payload: Payload = "learned"  # how a still image is coded
 
-    def allocator(self, pixels: np.ndarray) -> Allocator | None:
-        """Return the allocator of the resolved image, uint8 (H, W, 3), or of a shrunk version of it."""
-        from cotam.codec.planes import fixed_offsets
+    def levels_for(self, pixels: np.ndarray) -> np.ndarray | Allocator | None:
+        """Return the gain offset map of the resolved image, uint8 (H, W, 3), or of a shrunk version of it.
 
-        if self.levels is not None:
-            return fixed_offsets(self.levels)
-        if self.guidance is None:
-            return None
+        With a guide it is what chooses the map at each quality; None is zeros.
+        """
+        if self.levels is not None or self.guidance is None:
+            return self.levels
         importance = self.guidance.importance(pixels) if self.importance is None else self.importance
         return self.guidance.allocator(importance, (pixels.shape[0], pixels.shape[1]))
 

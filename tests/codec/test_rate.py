@@ -6,22 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_codec import CODEC
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import picture
 
-from cotam.codec.planes import Grid, fixed_offsets
+from cotam.codec.planes import Grid
 from cotam.codec.rate import SizeCurve, largest_within, level_costs
-from cotam.codec.still import Codec
-from cotam.codec.weights import load
 from cotam.errors import TargetSizeError
 from cotam.format.header import File, Header
 from cotam.format.level_map import LIMIT
 from cotam.image.read import to_rgb
-from cotam.runtime import OnnxRunner
 
 HEADER = Header(64, 64, 50, weights=b"ab")
-CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
 TABLES = CODEC.weights.tables
 SAMPLE = Path(__file__).parents[2] / "samples" / "kodim23.webp"
 
@@ -51,7 +48,7 @@ def test_costs_foretell_how_sizes_change(quality: int) -> None:
     assert costs.shape == (15, 8, 12)
     plain = TABLES.bits(symbols.y, index)
     for level in (-4, -2, 2, 4):
-        moved, index = CODEC.quantise(pixels, quality, fixed_offsets(np.full(grid.levels, level)))
+        moved, index = CODEC.quantise(pixels, quality, np.full(grid.levels, level))
         foretold = costs[level + LIMIT].sum() / costs[LIMIT].sum()
         assert foretold == pytest.approx(TABLES.bits(moved.y, index) / plain, rel=0.25)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cotam.codec.planes import Symbols, fixed_offsets
+from cotam.codec.planes import Symbols
 from cotam.codec.still import Codec
 from cotam.codec.weights import load
 from cotam.runtime import OnnxRunner
@@ -65,9 +65,8 @@ def main() -> None:
         if not source.exists():
             Image.fromarray(made).save(source, optimize=True)
         pixels = np.asarray(Image.open(source))
-        levels = level_map(*pixels.shape[:2], seed=1) | 1
-        allocator = fixed_offsets(levels) if with_levels else None
-        file = codec.encode(pixels, quality, allocator=allocator, metadata=metadata)
+        levels = level_map(*pixels.shape[:2], seed=1) | 1 if with_levels else None
+        file = codec.encode(pixels, quality, levels=levels, metadata=metadata)
         (HERE / f"{name}.cotam").write_bytes(file.data)
         Image.fromarray(downscaled(codec.decode(file))).save(HERE / f"{name}.expected.png", optimize=True)
         found[name] = {

@@ -6,20 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_codec import CODEC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotam.codec.planes import fixed_offsets
-from cotam.codec.still import Codec
-from cotam.codec.weights import load
 from cotam.format.level_map import LIMIT
 from cotam.guide.guidance import Guidance
 from cotam.guide.importance import to_levels
 from cotam.image.read import to_rgb
-from cotam.runtime import OnnxRunner
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "kodim23.webp"
-CODEC = Codec(load(), OnnxRunner(load().folder, threads=1))
 
 
 def costs_like(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -101,16 +97,12 @@ def test_files_keep_their_size(quality: int, against: bool) -> None:
     importance[5:, 2:20] = 1 / 16 if against else 16
     plain = len(CODEC.encode(pixels, quality).data)
     balanced = Guidance(None).allocator(importance, (pixels.shape[0], pixels.shape[1]))
-    data = CODEC.encode(pixels, quality, allocator=balanced)
+    data = CODEC.encode(pixels, quality, levels=balanced)
     levels = CODEC.read_levels(data)
     assert (levels[7:, 4:18].mean() - levels[:3].mean()) * (-1 if against else 1) > 2
     assert abs(len(data.data) - plain) < 0.12 * plain
     if not against:
-        mean_zero = len(
-            CODEC.encode(
-                pixels, quality, allocator=fixed_offsets(to_levels(importance, pixels.shape[:2]))
-            ).data
-        )
+        mean_zero = len(CODEC.encode(pixels, quality, levels=to_levels(importance, pixels.shape[:2])).data)
         assert abs(mean_zero - plain) > 0.15 * plain
 
 

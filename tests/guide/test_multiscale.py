@@ -213,6 +213,6 @@ def test_local_maps_reach_the_file() -> None:
     for fusion in (0.0, 0.5, 1.0):
         guidance = Guidance(Energy(96), fusion=fusion)
         allocator = guidance.allocator(guidance.importance(pixels), (256, 320))
-        files.append(codec().encode(pixels, 40, allocator=allocator))
+        files.append(codec().encode(pixels, 40, levels=allocator))
         assert codec().decode(files[-1]).shape == pixels.shape
     assert len({file.data for file in files}) == 3

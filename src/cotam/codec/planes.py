@@ -19,7 +19,6 @@ __all__ = [
     "Latents",
     "Symbols",
     "expand",
-    "fixed_offsets",
 ]
 
 BAND_CELLS = 1024
@@ -35,11 +34,6 @@ offset -7 … 7 in each field of 32×32 pixels."""
 Allocator = Callable[[Costs], np.ndarray]
 """Chooses the gain offset map of an image: integers (⌈H/32⌉, ⌈W/32⌉) in ±7, in quarter octaves of gain. It is
 called once for each quality that is tried."""
-
-
-def fixed_offsets(levels: np.ndarray) -> Allocator:
-    """Return the allocator of a given gain offset map."""
-    return lambda costs: levels
 
 
 @dataclass(frozen=True)
@@ -85,10 +79,6 @@ class Symbols:
     y: np.ndarray  # int16 (M, ⌈H/16⌉, ⌈W/16⌉), latents
     # bool (⌈H/64⌉, ⌈W/64⌉), True for cells whose symbols are zero and are not coded; None if all are coded
     skip_mask: np.ndarray | None = None
-
-    def equals(self, other: Symbols) -> bool:
-        """Whether all integers are the same."""
-        return all(np.array_equal(mine, vars(other)[name]) for name, mine in vars(self).items())
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from cotam.codec.planes import SCALES_HALO, Allocator, Grid, Latents, Symbols
 from cotam.codec.rate import largest_within, level_costs
 from cotam.codec.tiling import Tile, pad, paste, tiles
 from cotam.codec.views import VIEWS, View
-from cotam.errors import DamagedError, FormatError, InputError
-from cotam.format.header import MAX_QUALITY, File, Header, Kind
+from cotam.errors import DamagedError, FormatError
+from cotam.format.header import File, Header, Kind
 from cotam.format.level_map import LIMIT, check_levels
 from cotam.format.symbols import SymbolReader, SymbolWriter
 
@@ -54,23 +54,21 @@ class Codec(PayloadCoder):
         pixels: np.ndarray,
         quality: int = 50,
         *,
-        allocator: Allocator | None = None,
+        levels: np.ndarray | Allocator | None = None,
         metadata: Mapping[str, bytes] = {},
     ) -> File:
         """Encode an image.
 
-        Raises InputError if quality or offsets are out of range.
+        Raises InputError if levels are out of range.
 
         Parameters
         ----------
         pixels : uint8 (H, W, 3), sRGB
         quality : 0 … 100, from about 0.05 to 1.6 bits per pixel on photographs
-        allocator : chooses the gain offset map; without one all offsets are zero
+        levels : gain offset map, integers (⌈H/32⌉, ⌈W/32⌉) in ±7, or what chooses it; None is zeros
         metadata : "exif", "icc", "xmp" → bytes
         """
-        if not 0 <= quality <= MAX_QUALITY:
-            raise InputError(f"quality must be 0 to {MAX_QUALITY}, got {quality}")
-        symbols, index = self.quantise(pixels, quality, allocator)
+        symbols, index = self.quantise(pixels, quality, levels)
         return self.write(symbols, index, metadata)
 
     def encode_within(
@@ -78,13 +76,13 @@ class Codec(PayloadCoder):
         pixels: np.ndarray,
         target_size: int,
         *,
-        allocator: Allocator | None = None,
+        levels: np.ndarray | Allocator | None = None,
         metadata: Mapping[str, bytes] = {},
     ) -> File:
         """Encode an image at the highest quality whose file has at most ``target_size`` bytes.
 
         Parameters as for `encode`. Raises TargetSizeError if the file of quality 0 is larger, and InputError
-        if offsets are out of range.
+        if levels are out of range.
         """
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
@@ -93,7 +91,7 @@ class Codec(PayloadCoder):
         fixed = len(File(header, b"", metadata).data)
 
         def encode_at(quality: int) -> File:
-            quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
+            quantised = self.quantise_latents(latents, hyper, quality, levels, grid)
             return self.write(quantised.symbols, quantised.index, metadata)
 
         def estimate_at(quality: int) -> float:
@@ -102,13 +100,13 @@ class Codec(PayloadCoder):
         return largest_within(encode_at, estimate_at, target_size)
 
     def quantise(
-        self, pixels: np.ndarray, quality: int, allocator: Allocator | None = None
+        self, pixels: np.ndarray, quality: int, levels: np.ndarray | Allocator | None = None
     ) -> tuple[Symbols, np.ndarray]:
         """Return the symbols of an image and the table index, uint8 (M, h, w), of its latents."""
         grid = Grid(*pixels.shape[:2])
         latents = self.analyse(pixels, grid)
         hyper = self.analyse_latents(latents, grid)
-        quantised = self.quantise_latents(latents, hyper, quality, allocator, grid)
+        quantised = self.quantise_latents(latents, hyper, quality, levels, grid)
         return quantised.symbols, quantised.index
 
     def analyse(self, pixels: np.ndarray, grid: Grid) -> np.ndarray:
@@ -134,7 +132,7 @@ class Codec(PayloadCoder):
         latents: np.ndarray,
         hyper: np.ndarray,
         quality: int,
-        allocator: Allocator | None,
+        levels: np.ndarray | Allocator | None,
         grid: Grid,
         *,
         skip_mask: np.ndarray | None = None,
@@ -143,15 +141,16 @@ class Codec(PayloadCoder):
         """Quantise hyper latents, then the residuals of latents against the means that a decoder predicts.
 
         With ``keep_values`` the dequantised latents, 4 bytes per pixel, are returned too. Raises InputError
-        if offsets are out of range.
+        if levels are out of range.
         """
         z, y = self.hyper.quantise(hyper, quality), np.empty(latents.shape, np.int16)
         if skip_mask is not None:
             z[:, skip_mask] = 0
         symbols = Symbols(grid, quality, None, z, y, skip_mask)
-        if allocator is not None:
-            offsets = allocator(lambda: self.level_costs(symbols))
-            symbols = replace(symbols, levels=check_levels(offsets, grid.levels))
+        if callable(levels):
+            levels = levels(lambda: self.level_costs(symbols))
+        if levels is not None:
+            symbols = replace(symbols, levels=check_levels(levels, grid.levels))
         index = np.empty(latents.shape, np.uint8)
         for tile in tiles(*grid.cells, SCALES_HALO):
             index[:, *tile.core(4)] = self.table_index(symbols, tile)

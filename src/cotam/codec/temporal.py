@@ -175,7 +175,7 @@ class FrameEncoder(_FrameState):
         return result
 
     def _quantise(
-        self, latents: np.ndarray, allocator: Allocator | None, skip_mask: np.ndarray | None = None
+        self, latents: np.ndarray, levels: Allocator | None, skip_mask: np.ndarray | None = None
     ) -> Quantised:
         """Quantise the cells of a frame that are not skipped."""
         if skip_mask is not None:
@@ -184,7 +184,7 @@ class FrameEncoder(_FrameState):
             latents,
             self.codec.analyse_latents(latents, self.grid),
             self.quality,
-            allocator,
+            levels,
             self.grid,
             skip_mask=skip_mask,
             keep_values=True,

@@ -18,7 +18,6 @@ from PIL import Image
 from torch import Tensor
 
 from cotam.codec import weights
-from cotam.codec.planes import Allocator, fixed_offsets
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.errors import InputError
 from cotam.format.header import read_file
@@ -92,12 +91,12 @@ class Maps:
         """Return the codec that codes with a map, which is made once for each image."""
 
         @remember_last_image
-        def allocator(pixels: Pixels) -> Allocator | None:
+        def levels(pixels: Pixels) -> np.ndarray | None:
             size = pixels.shape[0], pixels.shape[1]
-            return fixed_offsets(spec.levels(self.importance(spec, pixels), size)) if spec.names else None
+            return spec.levels(self.importance(spec, pixels), size) if spec.names else None
 
         def encode(pixels: Pixels, quality: int) -> bytes:
-            return self.codec.encode(pixels, quality, allocator=allocator(pixels)).data
+            return self.codec.encode(pixels, quality, levels=levels(pixels)).data
 
         def decode(data: bytes) -> Pixels:
             return self.codec.decode(read_file(data))

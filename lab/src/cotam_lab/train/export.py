@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cotam.codec import weights
-from cotam.codec.planes import fixed_offsets
 from cotam.codec.still import Codec as RuntimeCodec
 from cotam.codec.views import VIEWS
 from cotam.format.symbols import TOTAL_BITS
@@ -173,7 +172,7 @@ def count_symbols(codec: RuntimeCodec, crops: Iterable[np.ndarray]) -> np.ndarra
         quality = int(rng.integers(QUALITIES))
         cells = (-(-pixels.shape[0] // 32), -(-pixels.shape[1] // 32))
         levels = random_levels(rng, 1, *cells)[0, 0].astype(np.int8)
-        symbols, index = codec.quantise(pixels, quality, fixed_offsets(levels) if levels.any() else None)
+        symbols, index = codec.quantise(pixels, quality, levels)
         for values, tables in ((symbols.y, index), codec.hyper.residuals(symbols.z, quality)):
             magnitudes = np.minimum(np.abs(values.astype(np.int64)), MAGNITUDES - 1)
             np.add.at(histograms, (tables.reshape(-1), magnitudes.reshape(-1)), 1)
