@@ -313,22 +313,10 @@ def test_reader_that_has_gone(tmp_path: Path) -> None:
 # Reading
 
 
-def test_input_is_read_to_its_end_if_its_head_is_right(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(range(200)))
-    heads: list[bytes] = []
-    assert files.read_input(str(tmp_path / "a"), 64, heads.append) == bytes(range(200))
-    assert files.read_input(str(tmp_path / "a")) == bytes(range(200))
-    assert heads == [bytes(range(64))]
-
-
 @unix
 def test_endless_input_is_not_read_if_its_head_is_wrong() -> None:
-    def refuse(head: bytes) -> None:
-        assert head == bytes(64)
-        raise ValueError("wrong")
-
-    with pytest.raises(ValueError, match="wrong"):
-        files.read_input("/dev/zero", 64, refuse)
+    result = CliRunner().invoke(main, ["decode", "/dev/zero", "-o", os.devnull])
+    assert result.stderr == "cotam: error: /dev/zero: not a .cotam file: the magic bytes are missing\n"
 
 
 @unix

@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -23,8 +23,8 @@ __all__ = [
     "image_input",
     "make_folder",
     "plan_outputs",
-    "read_checked",
     "read_input",
+    "read_pipe",
     "reading",
     "remove_temporaries",
     "write_whole",
@@ -177,32 +177,20 @@ def reading(path: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
 
 
-def read_input(path: str, head: int = 0, check: Callable[[bytes], object] | None = None) -> bytes:
-    """Read all of a file or of `STANDARD`, unless ``check`` raises for its first ``head`` bytes.
-
-    Raises InputError for a pipe or a device of more than `MAX_PIPE` bytes.
-    """
+def read_input(path: str) -> bytes:
+    """Read all of a file or of `STANDARD`; pipes and devices as `read_pipe`."""
     with reading(path) as file:
-        return read_checked(file, head, check, sys.maxsize if os.path.isfile(path) else None)
+        return file.read() if os.path.isfile(path) else read_pipe(file)
 
 
-def read_checked(
-    file: BinaryIO,
-    head: int = 0,
-    check: Callable[[bytes], object] | None = None,
-    limit: int | None = None,
-) -> bytes:
-    """Read an open file as `read_input` does; ``limit`` is in bytes, None for `MAX_PIPE`."""
-    limit = MAX_PIPE if limit is None else limit
-    parts = [file.read(head)]
-    if check:
-        check(parts[0])
-    size = len(parts[0])
+def read_pipe(file: BinaryIO) -> bytes:
+    """Read a pipe or a device to its end. Raises InputError for more than `MAX_PIPE` bytes."""
+    parts, size = [], 0
     while part := file.read(1 << 20):  # a large size would be allocated at once
         parts.append(part)
         size += len(part)
-        if size > limit:
-            raise InputError(f"more than {limit} bytes came, too many for an image: does it end?")
+        if size > MAX_PIPE:
+            raise InputError(f"more than {MAX_PIPE} bytes came, too many for an image: does it end?")
     return b"".join(parts)
 
 

@@ -107,7 +107,7 @@ class _Decoding:
             return
         files.check_output(target, files.identities([source]), overwrite=self.overwrite)
         form = form_of(target, self.form)
-        data = files.read_checked(file, HEADER_BYTES, read_header)
+        data = files.read_pipe(file)
         decoded = cotam.decode(data, view=self.view, size_limit=self.size_limit)
         image = save_image(decoded, form)
         for text in metadata_notes(decoded, form):
@@ -128,7 +128,10 @@ def _opened(source: str) -> Iterator[tuple[bool, BinaryIO]]:
         raise InputError(f"{source}: is a folder: cotam batch {source} OUT --decode decodes what is in it")
     with files.reading(source) as file:
         head = file.read(KIND_BYTES)
-        yield is_sequence(head), cast("BinaryIO", files.Prefixed(head, file))
+        if not (is_frames := is_sequence(head)):
+            head += file.read(HEADER_BYTES)
+            read_header(head)  # so that another file is refused before all of it is read
+        yield is_frames, cast("BinaryIO", files.Prefixed(head, file))
 
 
 def form_of(target: str, given: str | None) -> str:

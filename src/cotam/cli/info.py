@@ -14,7 +14,7 @@ from cotam import files
 from cotam.api import Info
 from cotam.cli.options import model_name, quality_option
 from cotam.errors import InputError
-from cotam.format.header import HEADER_BYTES, MAGIC, is_sequence, read_header
+from cotam.format.header import MAGIC, is_sequence
 from cotam.frames import SequenceInfo
 from cotam.screen import Screen, align_columns, show, shown_name
 
@@ -55,7 +55,7 @@ def info(
     for source in inputs:
         text = ""
         with screen.reporting(source) as report, screen.progress(0):
-            data = files.read_input(source, HEADER_BYTES, _check)
+            data = files.read_input(source)
             if _is_cotam(data):
                 row, text = _describe_cotam(data, names, with_map)
             elif with_map:
@@ -68,12 +68,6 @@ def info(
         if text and not as_json:
             show(f"{click.format_filename(shown_name(source))}\n{text}")
     screen.end()
-
-
-def _check(start: bytes) -> None:
-    """Refuse damaged headers before the rest is read; files of other formats pass."""
-    if _is_cotam(start):
-        read_header(start)
 
 
 def _is_cotam(start: bytes) -> bool:
