@@ -7,7 +7,6 @@ import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -121,73 +120,48 @@ def encode(
     for source, target in pairs:
         with screen.reporting(source) as report:
             files.check_output(target, sources, overwrite=overwrite)
-            _Sequence(source, target, clip, coding, overwrite, screen, report).encode()
+            with (
+                _open_frames(source, clip, coding["background"], report, screen) as frames,
+                files.writing(target, overwrite=overwrite) as file,
+            ):
+                sizes = []  # of the header, the frames and the index
+                for part in cotam.encode_frames(frames, **coding):
+                    file.write(part)
+                    sizes.append(len(part))
+                count, size = len(sizes) - 2, sum(sizes)
+                if os.path.isfile(source) and size > (before := os.path.getsize(source)):
+                    report.note(files.growth_note(before, size, "lower --quality or --fps"))
+            text = f"{counted(count, 'frame')}, {size} bytes"
+            report.show_result(target, text, bytes=size, frames=count)
 
 
-@dataclass
-class _Sequence:
-    """Encodes one video to a sequence."""
+@contextmanager
+def _open_frames(
+    source: str, clip: Mapping[str, Any], background: str, report: Report, screen: Screen
+) -> Iterator[Iterator[tuple[float, Any]]]:
+    """Open a video, and yield the frames that the options of ``clip`` choose; they advance a bar."""
+    from cotam.image.animation import open_clip
+    from cotam.image.pipes import read_pipe
+    from cotam.image.sampling import read_clip, sample_frames, scale_to_first
 
-    source: str
-    target: str
-    clip: Mapping[str, Any]
-    coding: Mapping[str, Any]
-    overwrite: bool
-    screen: Screen
-    report: Report
-    frames: int = 0
-    bytes: int = 0
-
-    def encode(self) -> None:
-        """Read, encode and write the frames one by one."""
-        from cotam.image.pipes import read_pipe
-        from cotam.image.sampling import read_clip, sample_frames, scale_to_first
-
-        note, fps, max_frames = self.report.note, self.clip["fps"], self.clip["max_frames"]
-        if form := self.clip["frames"]:
-            with files.reading(self.source) as file, self.screen.progress(0):
-                frames = sample_frames(read_pipe(file, form, note=note), fps, max_frames, note=note)
-                self._write(scale_to_first(frames, note))
+    note, form, fps, max_frames = report.note, clip["frames"], clip["fps"], clip["max_frames"]
+    with ExitStack() as stack:
+        if form:
+            length, pipe = 0.0, stack.enter_context(files.reading(source))
+            forward = _forward(stack.enter_context(screen.progress(0)))
+            frames = sample_frames(read_pipe(pipe, form, note=note), fps, max_frames, note=note)
+            frames = scale_to_first(frames, note)
         else:
-            with self._open() as clip:
-                length = clip.stated_seconds or 0
-                with self.screen.progress(round(length * 1000)) as advance:
-                    forward = _forward(advance)
-                    self._write(read_clip(clip, fps or 1.0, max_frames, forward, note))
-                    forward(length)
-        self.report.show_result(
-            self.target,
-            f"{counted(self.frames, 'frame')}, {self.bytes} bytes",
-            bytes=self.bytes,
-            frames=self.frames,
-        )
-
-    def _write(self, frames: Iterator[Any]) -> None:
-        with files.writing(self.target, overwrite=self.overwrite) as file, ExitStack() as stack:
-            if self.clip["frames"] or is_live(self.source):
-                frames = stack.enter_context(_until_interrupted(frames))
-            for part in cotam.encode_frames(self._count(frames), **self.coding):
-                file.write(part)
-                self.bytes += len(part)
-            if os.path.isfile(self.source) and self.bytes > (before := os.path.getsize(self.source)):
-                self.report.note(files.growth_note(before, self.bytes, "lower --quality or --fps"))
-
-    def _count(self, frames: Iterator[Any]) -> Iterator[Any]:
-        for frame in frames:
-            self.frames += 1
-            yield frame
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        """Open a `Clip`, or an `Animation` for an image file that is given as a video."""
-        from cotam.image.animation import open_clip
-
-        source: str | BinaryIO = self.source
-        with ExitStack() as stack:
-            if not is_live(self.source):
-                source = stack.enter_context(files.reading(self.source))
-            clip = open_clip(source, shown_name(self.source), self.coding["background"])
-            yield stack.enter_context(closing(clip))
+            opened = source if is_live(source) else stack.enter_context(files.reading(source))
+            video = open_clip(opened, shown_name(source), background)
+            stack.enter_context(closing(video))
+            length = video.stated_seconds or 0.0
+            forward = _forward(stack.enter_context(screen.progress(round(length * 1000))))
+            frames = read_clip(video, fps or 1.0, max_frames, forward, note)
+        if form or is_live(source):
+            frames = stack.enter_context(_until_interrupted(frames))
+        yield frames
+        forward(length)
 
 
 class _Interrupted(BaseException):
