@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -287,3 +288,14 @@ def test_wrong_arguments_are_refused(arguments: dict[str, object], message: str)
 def test_pixels_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError, match=r"uint8 \(H, W, 3\), got float64"):
         encoded(np.zeros((8, 8, 3)), "png")
+
+
+def test_a_large_png_of_few_colours_takes_little_memory() -> None:
+    pixels = np.zeros((1000, 2000, 3), np.uint8)
+    pixels[400:, 500:] = 90
+    tracemalloc.start()
+    data = encoded(pixels, "png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * pixels.nbytes
+    np.testing.assert_array_equal(pixels_of(data), pixels)

@@ -23,7 +23,16 @@ from PIL import Image
 from cotam.codec.contrast import BLOCK, COARSE_WORTH, OPPONENT, contrast_weights
 from cotam.codec.planes import expand
 
-__all__ = ["MAX_COLOURS", "TRIALS", "Colours", "Reduced", "Trial", "can_reduce", "reduce_colours"]
+__all__ = [
+    "MAX_COLOURS",
+    "TRIALS",
+    "Colours",
+    "Reduced",
+    "Trial",
+    "can_reduce",
+    "colour_runs",
+    "reduce_colours",
+]
 
 MAX_COLOURS = 1024
 """More colours are first merged on a coarser grid."""
@@ -71,11 +80,10 @@ class Colours:
         """Count the colours of pixels uint8 (H, W, 3); ``block_weights`` are their `contrast_weights`."""
         height, width = pixels.shape[:2]
         blocks = contrast_weights(pixels) if block_weights is None else block_weights
-        found, runs, lengths = _runs(pixels)
+        rgb, runs, lengths = colour_runs(pixels)
         pixel_weights = _pixel_weights(blocks, lengths, height, width)
         starts = np.cumsum(lengths) - lengths
         weights = np.bincount(runs, np.add.reduceat(pixel_weights.ravel(), starts, dtype=np.float64))
-        rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
         merged = _merge(rgb)
         total, exact = np.bincount(merged, weights), rgb.astype(np.float64)
         means = np.stack([np.bincount(merged, weights * exact[:, k]) / total for k in range(3)], axis=1)
@@ -87,7 +95,7 @@ class Colours:
             index=merged[runs].astype(np.int16).repeat(lengths).reshape(height, width),
             pixel_weights=pixel_weights,
             merged_error=float(weights @ away / (height * width)),
-            exact=len(found),
+            exact=len(rgb),
         )
 
 
@@ -100,15 +108,16 @@ class Reduced:
     trial: Trial  # one of `TRIALS`
 
 
-def _runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the colours (n,), as 0xRRGGBB, and the colour index and length of each run.
+def colour_runs(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the colours, uint32 (n, 3) in ascending order, and the colour index and length of each run.
 
     Runs continue over the ends of rows. Drawings have few runs, so only these are sorted.
     """
     packed = np.asarray(Image.fromarray(pixels).convert("RGBX")).view(np.uint32).reshape(-1)
     starts = np.concatenate([[0], np.flatnonzero(packed[1:] != packed[:-1]) + 1])
     found, runs = np.unique(packed[starts].view(">u4").astype(np.uint32) >> 8, return_inverse=True)
-    return found, runs, np.diff(starts, append=packed.size)
+    rgb = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    return rgb, runs, np.diff(starts, append=packed.size)
 
 
 def _pixel_weights(blocks: np.ndarray, lengths: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -15,9 +15,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from cotam.codec.colours import is_grey
+from cotam.codec.colours import has_more_colours, is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
-from cotam.codec.palette import TRIALS, Colours, reduce_colours
+from cotam.codec.palette import TRIALS, Colours, colour_runs, reduce_colours
 from cotam.codec.standard import AVIF_OPTIONS, LOSSLESS_OPTIONS
 from cotam.errors import InputError, TargetSizeError
 from cotam.image.fit import resize
@@ -210,11 +210,9 @@ def _exact_images(pixels: Pixels) -> list[Image.Image]:
     """Return images with exactly these pixels, in the modes that may give small files."""
     image = Image.fromarray(pixels)
     found = [Image.fromarray(np.ascontiguousarray(pixels[..., 0])) if is_grey(pixels) else image]
-    if image.getcolors(256) is not None:
-        codes = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-        colours, indices = np.unique(codes, return_inverse=True)
-        palette = Image.fromarray(indices.reshape(codes.shape).astype(np.uint8), "P")
-        values = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1)
-        palette.putpalette(values.astype(np.uint8).tobytes())
+    if not has_more_colours(pixels, 256):
+        colours, runs, lengths = colour_runs(pixels)
+        palette = Image.fromarray(runs.astype(np.uint8).repeat(lengths).reshape(pixels.shape[:2]), "P")
+        palette.putpalette(colours.astype(np.uint8).tobytes())
         found.append(palette)
     return found
