@@ -76,3 +76,17 @@ def test_libtiff_prints_no_errors(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="decoder error"):
         read_image(bytes(data))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_cut_between_pages_is_no_damage_of_the_pages_before() -> None:
+    """libtiff reports that a later page is missing whenever it looks for a page."""
+    first, *others = [Image.fromarray(RNG.integers(0, 256, (40, 60), np.uint8)) for _ in range(5)]
+    data = saved(first, "TIFF", compression="tiff_lzw", save_all=True, append_images=others)
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(2)
+        (end,) = image.tag_v2[ExifTags.Base.StripOffsets]
+    with closing(open_clip(io.BytesIO(data[:end]), "scan")) as pages:
+        assert len(list(pages.frames())) == 2
+        (note,) = pages.notes
+        assert note.startswith("damaged after frame 1, the rest is left out")

@@ -17,9 +17,10 @@ _errors = local()
 _handling = Lock()
 
 
-def _count(*_: object) -> None:
-    """Count an error of libtiff in this thread."""
-    _errors.count = getattr(_errors, "count", 0) + 1
+def _count(module: bytes | None, *_: object) -> None:
+    """Count an error of libtiff in this thread, unless it may be that of another page's directory."""
+    if b"Directory" not in (module or b""):
+        _errors.count = getattr(_errors, "count", 0) + 1
 
 
 _handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_count)
