@@ -18,6 +18,7 @@ from PIL import Image
 from cotam.errors import InputError
 from cotam.image.animation import Animation, open_clip
 from cotam.image.containers import container_notes
+from cotam.image.open import ZEROS_NOTE
 from cotam.image.sampling import read_clip
 
 av = pytest.importorskip("av")
@@ -159,7 +160,7 @@ def test_a_frame_of_a_webp_whose_chunk_is_damaged_is_noted(inner: int) -> None:
     assert seen(bytes(data))[1] == []
     third = [match.start() for match in re.finditer(b"ANMF", data)][2]
     data[third + inner] ^= 1
-    assert seen(bytes(data)) == ([0, 1, 2, 3], ["1 frame is missing, with damaged chunks"])
+    assert seen(bytes(data)) == ([0, 1, 2, 3], ["at least 1 frame is missing, with damaged chunks"])
 
 
 @pytest.mark.parametrize("inner", [4, 8, 24, 28])
@@ -172,6 +173,27 @@ def test_a_webp_that_ends_in_zeros_gives_the_frames_before_them(inner: int) -> N
     assert notes
 
 
+def test_a_webp_that_was_cut_does_not_claim_that_all_is_there() -> None:
+    frames = [Image.fromarray(np.full((64, 96, 3), 40 * n, np.uint8)) for n in range(5)]
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1000)
+    assert seen(data[: len(data) // 2]) == (
+        [0, 1],
+        [
+            "the file is cut or damaged: read without ANMF; the first frame is there",
+            "at least 1 frame is missing, with damaged chunks",
+        ],
+    )
+
+
+def test_zeros_in_the_last_frame_are_noted() -> None:
+    """libwebp shows it nevertheless."""
+    noise = np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), np.uint8)
+    frames = [Image.fromarray(pixels) for pixels in noise]
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1000)
+    assert seen(data) == ([0, 1, 2, 3, 4], [])
+    assert ZEROS_NOTE in seen(data[:-1100] + bytes(1100))[1]
+
+
 def test_frames_that_are_too_large_are_not_decoded() -> None:
     data = bytearray(saved(Image.new("P", (8, 8)), "GIF"))
     data[6:10] = b"\xff\xff\xff\xff"
@@ -182,7 +204,7 @@ def test_frames_that_are_too_large_are_not_decoded() -> None:
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
 def test_a_last_frame_that_is_held_is_seen(form: str) -> None:
     frames = [Image.fromarray(np.full((64, 96, 3), 80 * n, np.uint8)) for n in range(3)]
-    data = saved(frames[0], form, save_all=True, append_images=frames[1:], duration=[100, 200, 3000])
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=[100, 200, 3000])
     assert seen(data) == ([0, pytest.approx(0.3)], [])
 
 
@@ -202,7 +224,7 @@ def test_a_tiff_cut_within_its_pages() -> None:
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
 def test_a_pipe_may_begin_with_a_few_bytes(form: str) -> None:
     frames = [Image.fromarray(frame) for frame in still_scene(3, (64, 96))]
-    data = saved(frames[0], form, save_all=True, append_images=frames[1:])
+    data = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:])
     reading, writing = os.pipe()
 
     def write() -> None:

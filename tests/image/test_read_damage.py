@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +140,21 @@ def test_the_outline_of_a_gif_that_is_cut_after_its_first_frame() -> None:
     for end in range(second + 9, len(data)):
         assert outline(data[:end])[:2] == (9, 8)
         assert to_rgb(data[:end]).shape == (8, 9, 3)
+
+
+# 64×64 pixels of 16 bits in RGB, white to the right and nearly black to the left.
+WHITE_IN_16_BITS = zlib.decompress(
+    base64.b64decode(
+        "eNr77/8/kEGfAQQcoBgGUPnM/IyMEPQ/iIEHKMDIwMrCwsD4P4ZB2KGho2MCMvo/gYELpInJBqhg8v0fEwI4/WPTqs5cvHpk"
+        "Kj7e8X8SQgwcknslRQ8LhuQT4KkwiGs9NJbQPnr8g99z2Zp3UZ8a6kkWdmJQzP3Yt790s+AtJQcLps8TDHc80XWQ1/LgjGQK"
+        "ZF9ve6h4MTVVnf/jccX0k/3jrmjWiUqMTVeSul6cOBUitj1xektHhPunPk4Wowv2XPfqNsxp/BH2wvtK2N2Op7xz+A9tp79G"
+        "oIfcGOJ+HbWf/UvMh4HhkM3HkIbHZzy8Vzg2sAm+sW5p2dUiwZCoqE9tdf9vAgAtVBaI"
+    )
+)
+
+
+def test_white_that_pillow_reads_as_black() -> None:
+    with pytest.raises(InputError, match="JPEG 2000 of more than 8 bits"):
+        to_rgb(WHITE_IN_16_BITS)
+    black = saved(Image.new("RGB", (64, 64)), "JPEG2000")
+    assert not to_rgb(black).any()

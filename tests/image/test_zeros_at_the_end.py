@@ -10,9 +10,9 @@ from picture_files import saved
 from PIL import Image
 from synthetic import picture
 
+from cotam.image.open import ZEROS_NOTE
 from cotam.image.read import read_image
 
-NOTE = "the last 1024 bytes of the file are zeros: pixels may be missing"
 PHOTO = picture(240, 320)
 NIGHT = np.zeros((1500, 2000, 3), np.uint8)
 NIGHT[:40] = np.random.default_rng(0).integers(0, 256, (40, 2000, 3))
@@ -29,7 +29,7 @@ def cut_at(data: bytes, share: float) -> bytes:
 def test_a_webp_that_was_cut(options: dict[str, Any], share: float) -> None:
     data = saved(Image.fromarray(PHOTO), "WEBP", **options)
     assert not read_image(data).notes
-    assert read_image(cut_at(data, share)).notes == (NOTE,)
+    assert read_image(cut_at(data, share)).notes == (ZEROS_NOTE,)
 
 
 def test_a_webp_with_alpha_and_metadata_that_was_cut() -> None:
@@ -38,7 +38,7 @@ def test_a_webp_with_alpha_and_metadata_that_was_cut() -> None:
     assert not read_image(data).notes  # the zeros are those of the EXIF
     pixels = data.index(b"VP8 ")
     kept = pixels + (data.index(b"EXIF") - pixels) // 2
-    assert NOTE in read_image(data[:kept] + bytes(len(data) - kept)).notes
+    assert ZEROS_NOTE in read_image(data[:kept] + bytes(len(data) - kept)).notes
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,11 @@ from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.image import png
 from cotam.image.open import (
+    ENDS_IN_PIXELS,
     READER_ERRORS,
     TIFF_MAGIC,
+    ZEROS,
+    ZEROS_NOTE,
     Opened,
     check_size,
     is_heic,
@@ -149,7 +152,9 @@ class Animation:
             if number < stated:
                 notes.append(f"the file ends after {number} of {stated} frames")
             if image.format == "WEBP" and (lost := _animated_chunks(data) - number) > 0:
-                notes.append(f"{frames_are(lost)} missing, with damaged chunks")
+                notes.append(f"at least {frames_are(lost)} missing, with damaged chunks")
+            if image.format in ENDS_IN_PIXELS and not any(self._data[-ZEROS:]):
+                notes.append(ZEROS_NOTE)
             if image.format == "GIF" and _lacks_trailer(image):
                 notes.append(f"the end of the file is missing after frame {number - 1}")
         except READER_ERRORS as error:

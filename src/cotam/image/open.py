@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = [
+    "ENDS_IN_PIXELS",
     "MAX_PIXELS",
     "READER_ERRORS",
     "TIFF_MAGIC",
+    "ZEROS",
+    "ZEROS_NOTE",
     "FileBytes",
     "Opened",
     "PathInput",
@@ -61,11 +64,13 @@ _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted 
 _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
 
-_ZEROS = 1024
-"""So many at the end of a file come from a download that was cut off.
+ZEROS = 1024
+"""So many at the end of a file come from a download that was cut off."""
 
-In BMP and PPM they may as well be black pixels, and nobody can tell; in WebP `webp_cut` can.
-"""
+ENDS_IN_PIXELS = ("AVIF", "HEIF", "WEBP")
+"""Formats in which zeros at the end are damage. In BMP and PPM they may as well be black pixels."""
+
+ZEROS_NOTE = f"the last {ZEROS} bytes of the file are zeros: pixels may be missing"
 
 _MAX_REPAIRED = 1 << 30  # bytes of a file
 
@@ -75,6 +80,9 @@ _SEARCHED = 4096  # bytes in which a HEIF file of a generic brand names its code
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 _TRANSFER = re.compile(rb"\x00\x00\x00\x04cICP.(.)|colr(?:nclx..\x00(.))?", re.DOTALL)
 """Transfer characteristics in a PNG, or in the first colr box of AVIF and HEIC: a gain map has another."""
+
+_DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
+"""Bits of the first component of JPEG 2000, less one (ITU-T T.800, A.5.1)."""
 
 # What Pillow's readers raise on damaged files, found by mutating files of every format that Pillow writes.
 READER_ERRORS = (
@@ -196,7 +204,7 @@ def _open(file: IO[bytes], load: bool) -> Opened:
 
 
 def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> list[str]:
-    """Return a note on pixels that Pillow filled in. Raises InputError if too many are missing."""
+    """Return a note on pixels that Pillow filled in. Raises InputError if too many are missing, or wrong."""
     if image.format == "PNG" and image.mode == "P" and not (image.palette and image.palette.palette):
         raise InputError("cannot be read: its palette is missing")  # all would be black
     if image.format == "PNG" and (_last_row_is_zero(image) or _ends_in_zeros(file, 16)):
@@ -213,11 +221,17 @@ def _missing_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> list[str]:
             if rows > _MAX_MISSING * image.height:
                 raise InputError(f"cannot be read: {note}")
             return [note] if note else []
-    elif image.format in ("AVIF", "HEIF", "WEBP") and _ends_in_zeros(file, _ZEROS):
+    elif image.format == "JPEG2000" and image.mode not in ("L", "I;16") and not np.asarray(image).all():
+        depth = _DEPTH.search(_contents(file))
+        if depth and depth[1][0] & 127 > 7:
+            raise InputError(
+                "it is JPEG 2000 of more than 8 bits, whose white Pillow reads as black: convert it"
+            )
+    elif image.format in ENDS_IN_PIXELS and _ends_in_zeros(file, ZEROS):
         from cotam.image.repair import webp_cut
 
-        if image.format != "WEBP" or webp_cut(_contents(file), _decode, _ZEROS):
-            return [f"the last {_ZEROS} bytes of the file are zeros: pixels may be missing"]
+        if image.format != "WEBP" or webp_cut(_contents(file), _decode, ZEROS):  # not of a black area
+            return [ZEROS_NOTE]
     return []
 
 

@@ -67,6 +67,7 @@ def read_image(
     with an end marker or zeros at its end: libjpeg fills in its missing rows or details, and a note says so.
     It is refused if more than half of its rows lack pixels. Damage within the scan of a JPEG goes unnoticed.
     A note says so if a WebP, AVIF or HEIC was cut and filled with zeros; in BMP and PPM these are black.
+    Colour JPEG 2000 of more than 8 bits is refused if a sample is 0, since Pillow reads white as 0.
     A TIFF with damaged fax data (CCITT) is read, with a note if libtiff reports the damage: it does for most
     in Group 4, but on Windows its reports are not accessible.
 

@@ -260,7 +260,8 @@ def _webp(data: bytes) -> Repaired | None:
     if rebuilt == data:
         return None
     without = f"read without {_names(left_out)}" if left_out else "its size is wrong"
-    return Repaired(rebuilt, f"the file is cut or damaged: {without}; the pixels are there")
+    there = "the first frame is" if b"ANMF" in left_out else "the pixels are"
+    return Repaired(rebuilt, f"the file is cut or damaged: {without}; {there} there")
 
 
 def webp_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], zeros: int) -> bool:
