@@ -249,12 +249,14 @@ def test_sounds_and_files_have_addresses_too() -> None:
         {"type": "input_file", "file_url": "https://b"},
         {"type": "text", "text": "?", "image_url": "https://c", "video_url": "https://d"},
     ]
-    found = parts({"input": [{"role": "user", "content": content}]})
+    document = {"type": "document_url", "document_url": "https://e"}
+    found = parts({"input": [{"role": "user", "content": content}], "document": document})
     assert [(part.kind, part.text) for part in found] == [
         ("audio", "https://a"),
         ("file", "https://b"),
         ("image", "https://c"),
         ("video", "https://d"),
+        ("file", "https://e"),
     ]
 
 

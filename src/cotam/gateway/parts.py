@@ -27,6 +27,7 @@ _KINDS = {
     "video_url": "video",
     "audio_url": "audio",
     "file_url": "file",
+    "document_url": "file",  # Mistral
     "image": "image",  # in inputs of embeddings: vLLM, SGLang
     "video": "video",
 }
