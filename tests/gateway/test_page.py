@@ -10,16 +10,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from gateway_client import serving
 from gateway_servers import Model, jpeg, running
 from synthetic import picture
 
 import cotam
 from cotam.compare import features
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
 
 webdriver = pytest.importorskip("selenium.webdriver")
 Keys = webdriver.Keys
@@ -29,7 +26,6 @@ JS = Path(__file__).parents[2] / "js"
 needs_built_package = pytest.mark.skipif(
     not (JS / "dist/browser.js").exists(), reason="needs: npm ci && npm run build, in js/"
 )
-LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 PHOTO = jpeg(picture(300, 400), 92)
 
 
@@ -48,10 +44,11 @@ def measure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def address(request: pytest.FixtureRequest, model: Model, measure: str) -> Iterator[str]:
     """Of a gateway that asks for a token, unless the test says otherwise."""
     tokens = getattr(request, "param", ["s3cret"])
-    with running(model.app) as upstream:
-        app = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=tokens, page=True)
-        with running(app, **SERVER) as found:
-            yield found
+    with (
+        running(model.app) as upstream,
+        serving(upstream, ForModel(10**7), tokens=tokens, page=True) as found,
+    ):
+        yield found
 
 
 @pytest.fixture
@@ -102,10 +99,8 @@ def test_the_npm_package_is_served_where_it_is(tmp_path: Path, model: Model) -> 
     for name in ("dist/browser.js", "weights/mllm/manifest.json", "package.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
-    app = application(
-        Upstream("http://127.0.0.1:9"), ForModel(10**7), LIMITS, tokens=["t"], page=True, package=tmp_path
-    )
-    with running(app, **SERVER) as address:
+    settings: Any = {"tokens": ["t"], "page": True, "package": tmp_path}
+    with serving("http://127.0.0.1:9", ForModel(10**7), **settings) as address:
         found = httpx2.get(f"{address}/page/settings.json").json()["package"]
         script = httpx2.get(address + found)
         assert (script.text, script.headers["content-type"]) == ("1", "text/javascript; charset=utf-8")
@@ -253,14 +248,33 @@ def test_what_was_said_of_one_image_is_not_shown_for_another(
     assert "photo.jpg" in browser.find_element("id", "name").text
 
 
+@pytest.mark.slow
+@needs_browser
+@pytest.mark.parametrize("address", [[]], indirect=True)
+def test_an_image_that_is_chosen_before_the_page_is_ready_stays(
+    browser: Any, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.jpg").write_bytes(PHOTO)
+    slow = (
+        "const real = fetch; const pause = () => new Promise((done) => setTimeout(done, 1500));"
+        "window.fetch = async (...given) => { if (/settings/.test(given[0])) await pause(); return real(...given); }"
+    )
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": slow})
+    browser.execute_cdp_cmd("Page.navigate", {"url": address})
+    until(browser, "performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/viewer.js'))")
+    time.sleep(0.3)  # the scripts run, and wait for the settings
+    browser.find_element("id", "file").send_keys(str(tmp_path / "own.jpg"))
+    until(browser, f"{element('tabs')}.childElementCount")
+    time.sleep(1)  # the sample would be shown by now
+    assert "own.jpg" in browser.find_element("id", "name").text
+
+
 @needs_built_package
 @pytest.mark.slow
 @needs_browser
 def test_the_page_encodes_by_itself_and_needs_no_token_for_that(browser: Any, tmp_path: Path) -> None:
-    app = application(
-        Upstream("http://127.0.0.1:9"), ForModel(10**7), LIMITS, tokens=["t"], page=True, package=JS
-    )
-    with running(app, **SERVER) as address:
+    settings: Any = {"tokens": ["t"], "page": True, "package": JS}
+    with serving("http://127.0.0.1:9", ForModel(10**7), **settings) as address:
         browser.get(address)
         size = until(browser, f"{element('bytes')}.textContent")
         assert "in this page" in browser.find_element("id", "facts").text

@@ -45,6 +45,7 @@ async function open(file, name) {
   if (!size || latest !== url) {
     URL.revokeObjectURL(url);
     if (!size) say(`This browser cannot open ${name}: choose a JPEG, PNG, WebP, GIF or AVIF image`, true);
+    if (latest === url) latest = null;
     return false;
   }
   running?.abort();
@@ -320,7 +321,8 @@ async function loadCodec() {
 }
 
 const { name } = element("samples").children[0].dataset;
-await open(await fetched(name), name);
+const sample = await fetched(name);
+if (!latest) await open(sample, name); // who was quicker sees their own image
 const loading = settings.package ? loadCodec() : null;
 if (settings.token) await loading; // the page itself needs none
 refresh();
