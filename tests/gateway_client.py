@@ -15,15 +15,33 @@ from synthetic import picture
 
 import cotam
 from cotam.gateway.app import application
+from cotam.gateway.converter import Converter
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
+LIMITS = Limits(body=40_000_000, requests=8, images=64, pixels=20_000_000, jobs=2)
 PIXELS = picture(90, 130)
 CODED = cotam.encode(PIXELS)
 URL = "data:image/vnd.cotam;base64," + base64.b64encode(CODED).decode()
 SEEN = hashlib.sha256(cotam.decode(CODED).tobytes()).hexdigest()
+
+
+@contextmanager
+def serving(
+    upstream: str,
+    converter: Converter,
+    limits: Limits = LIMITS,
+    *,
+    key: str | None = None,
+    token: str | None = None,
+    **settings: Any,
+) -> Iterator[str]:
+    """The address of a gateway or an edge with this converter."""
+    app = application(Upstream(upstream, key=key, token=token), converter, limits, **settings)
+    with running(app, **SERVER) as address:
+        yield address
 
 
 @contextmanager

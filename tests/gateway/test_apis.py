@@ -13,7 +13,7 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from gateway_client import CODED, SEEN
+from gateway_client import CODED, SEEN, serving
 from gateway_servers import Model, data_url, jpeg, running
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,19 +22,14 @@ from starlette.routing import Route
 from synthetic import picture
 
 import cotam
-from cotam.gateway.app import application
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
 
 anthropic = pytest.importorskip("anthropic")
 genai = pytest.importorskip("google.genai")
 
-LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 PHOTO = jpeg(picture(200, 300))
 DECODED = hashlib.sha256(cotam.decode(cotam.encode(PHOTO)).tobytes()).hexdigest()
 CODED_TEXT = base64.b64encode(CODED).decode()
@@ -44,15 +39,13 @@ PHOTO_TEXT = base64.b64encode(PHOTO).decode()
 
 @pytest.fixture
 def gateway(upstream: str) -> Iterator[str]:
-    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
-    with running(serve, **SERVER) as address:
+    with serving(upstream, ForModel(10**7), tokens=["s3cret"], page=True) as address:
         yield address
 
 
 @pytest.fixture
 def edge(gateway: str) -> Iterator[str]:
-    app = application(Upstream(gateway, token="s3cret"), ToCotam(RequestOptions(), 10**7), LIMITS, local=True)
-    with running(app, **SERVER) as address:
+    with serving(gateway, ToCotam(RequestOptions(), 10**7), token="s3cret", local=True) as address:
         yield address
 
 
@@ -251,8 +244,7 @@ def test_the_token_may_stand_where_each_api_has_its_key(gateway: str, model: Mod
 
 
 def test_the_upstream_key_takes_the_place_of_the_clients(upstream: str, model: Model) -> None:
-    app = application(Upstream(upstream, key="sk-up"), ForModel(10**6), LIMITS)
-    with running(app, **SERVER) as address:
+    with serving(upstream, ForModel(10**6), key="sk-up") as address:
         httpx2.post(
             f"{address}/v1/messages",
             json={"model": "m", "messages": []},
@@ -275,8 +267,7 @@ def test_the_upstream_key_takes_the_place_of_the_clients(upstream: str, model: M
 def test_the_upstream_key_goes_where_the_api_has_it(
     upstream: str, model: Model, path: str, header: tuple[str, str]
 ) -> None:
-    app = application(Upstream(upstream, key="sk-up"), ForModel(10**6), LIMITS)
-    with running(app, **SERVER) as address:
+    with serving(upstream, ForModel(10**6), key="sk-up") as address:
         given = {"authorization": "Bearer a", "x-api-key": "b", "x-goog-api-key": "c"}
         httpx2.post(address + path, json={"model": "m", "messages": [], "contents": []}, headers=given)
     names = ("authorization", "x-api-key", "x-goog-api-key")
@@ -338,7 +329,7 @@ def test_uploads_of_geminis_client() -> None:
     converter = ForApi("jpeg", "auto", None, None, 10**7)
     with (
         running(api) as upstream,
-        running(application(Upstream(upstream), converter, LIMITS, local=True), **SERVER) as address,
+        serving(upstream, converter, local=True) as address,
     ):
         # With the address here too, the client sends the bytes to it, wherever the API says.
         options = {"base_url": address, "api_version": "v1beta"}

@@ -9,24 +9,20 @@ from typing import Any
 
 import httpx2
 import numpy as np
+from gateway_client import serving
 from gateway_parts import saved
-from gateway_servers import Model, running
+from gateway_servers import Model
 from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.gateway.app import application
 from cotam.gateway.converter import Job
 from cotam.gateway.for_api import ForApi
-from cotam.gateway.limits import Limits
 from cotam.gateway.parts import models_of, parts
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
 from cotam.image import models
 
-LIMITS = Limits(body=40_000_000, requests=8, images=64, pixels=20_000_000, jobs=2)
 PHOTO = saved(picture(600, 2700), "JPEG", quality=98)
 NOISE = saved(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8), "JPEG")
 
@@ -74,10 +70,9 @@ def sizes_for(*names: str) -> list[tuple[int, int]]:
 
 def test_each_request_is_fitted_to_its_own_model(upstream: str, model: Model) -> None:
     """Only a request of more than 20 images has Claude's lower limit on sides, not a batch of them."""
-    edge = application(Upstream(upstream), ForApi("jpeg", "auto", None, None, 10**7), LIMITS, local=True)
     names = ["claude-sonnet-4-5", *["claude-opus-4-7"] * 21]
     body = batch(*((name, [PHOTO]) for name in names), (None, [PHOTO]))
-    with running(edge, **SERVER) as address:
+    with serving(upstream, ForApi("jpeg", "auto", None, None, 10**7)) as address:
         answer = httpx2.post(f"{address}/v1/messages/batches", json=body, timeout=30)
     assert answer.status_code == 200, answer.text
     *sent, last = sent_images(json.loads(model.bodies[-1]))
@@ -109,9 +104,8 @@ def test_an_edge_to_a_gateway_fits_them_too() -> None:
 
 def test_a_model_of_the_whole_request_comes_first(upstream: str, model: Model) -> None:
     """Gemini's bodies repeat the model of the path with another name."""
-    edge = application(Upstream(upstream), ForApi("jpeg", "auto", None, None, 10**7), LIMITS, local=True)
     body = batch(("models/unknown", [PHOTO])) | {"model": "claude-sonnet-4-5"}
-    with running(edge, **SERVER) as address:
+    with serving(upstream, ForApi("jpeg", "auto", None, None, 10**7)) as address:
         httpx2.post(f"{address}/v1/messages/batches", json=body, timeout=30)
     ((image,),) = sent_images(json.loads(model.bodies[-1]))
     assert [size_of(image)] == sizes_for("claude-sonnet-4-5")

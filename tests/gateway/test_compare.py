@@ -16,7 +16,8 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from gateway_servers import error_of, running
+from gateway_client import serving
+from gateway_servers import error_of
 from PIL import Image
 from synthetic import picture
 
@@ -25,12 +26,9 @@ from cotam.compare import features, formats, words
 from cotam.compare.formats import Format
 from cotam.compare.table import Meter
 from cotam.gateway import compare
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 
@@ -47,8 +45,7 @@ def png(pixels: np.ndarray = PIXELS) -> bytes:
 
 @contextmanager
 def gateway() -> Iterator[str]:
-    app = application(Upstream("http://127.0.0.1:9"), ForModel(LIMITS.pixels), LIMITS, page=True)
-    with running(app, **SERVER) as address:
+    with serving("http://127.0.0.1:9", ForModel(LIMITS.pixels), LIMITS, page=True) as address:
         yield address
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from gateway_client import serving
 from gateway_parts import saved
 from gateway_servers import data_url, running
 from starlette.applications import Starlette
@@ -17,15 +18,10 @@ from starlette.routing import Route
 from synthetic import picture
 
 from cotam.gateway import upstream_kind
-from cotam.gateway.app import application
 from cotam.gateway.converter import Converter
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
 
-LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 PIXELS = picture(60, 80)
 
 
@@ -56,7 +52,7 @@ class Server:
 def in_front_of(server: Server, converter: Converter) -> Iterator[str]:
     with (
         running(server.app, server_header=False) as upstream,
-        running(application(Upstream(upstream), converter, LIMITS, detect=True), **SERVER) as address,
+        serving(upstream, converter, detect=True) as address,
     ):
         yield address
 

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -15,22 +14,17 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from gateway_servers import Model, jpeg, messages, running
+from gateway_client import LIMITS, serving
+from gateway_servers import Model, jpeg, messages
 from synthetic import picture
 
 import cotam
-from cotam.gateway.app import application
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.send_once import Sender
-from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
-
-LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 
 
 def rows_of(answer: Any) -> list[dict[str, Any]]:
@@ -40,15 +34,12 @@ def rows_of(answer: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def api(upstream: str) -> Iterator[openai.OpenAI]:
     """A client of an edge, which goes to a gateway with a token, which goes to the model."""
-    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, tokens=["s3cret"], page=True)
-    with running(serve, **SERVER) as cloud:
-        to = Upstream(cloud, token="s3cret")
-        edge = application(to, ToCotam(RequestOptions(), 10**7), LIMITS, local=True)
-        with (
-            running(edge, **SERVER) as address,
-            openai.OpenAI(base_url=f"{address}/v1", api_key="sk-client", max_retries=0) as client,
-        ):
-            yield client
+    with (
+        serving(upstream, ForModel(10**7), tokens=["s3cret"], page=True) as cloud,
+        serving(cloud, ToCotam(RequestOptions(), 10**7), token="s3cret", local=True) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="sk-client", max_retries=0) as client,
+    ):
+        yield client
 
 
 def test_a_model_behind_both_gets_what_the_codec_gives(api: openai.OpenAI, model: Model) -> None:
@@ -107,13 +98,12 @@ def test_requests_without_images_do_not_wait_for_those_with_images(upstream: str
         body = {"model": "echo", "messages": content}
         return httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=10).status_code
 
-    serve = application(Upstream(upstream), ForModel(10**7), LIMITS, store=Store(10**7))
-    with ExitStack() as stack:
-        cloud = Upstream(stack.enter_context(running(serve, **SERVER)))
-        converter = Held(RequestOptions(), 10**7)
-        edge = application(cloud, converter, replace(LIMITS, jobs=1), sender=Sender(), local=True)
-        address = stack.enter_context(running(edge, **SERVER))
-        beside = stack.enter_context(ThreadPoolExecutor(1))
+    converter, limits = Held(RequestOptions(), 10**7), replace(LIMITS, jobs=1)
+    with (
+        serving(upstream, ForModel(10**7), store=Store(10**7)) as cloud,
+        serving(cloud, converter, limits, sender=Sender(), local=True) as address,
+        ThreadPoolExecutor(1) as beside,
+    ):
         image = beside.submit(ask, messages(jpeg(picture(60, 90))))
         assert started.wait(10)
         try:
@@ -145,9 +135,7 @@ def test_hosted_apis_get_upright_images_within_a_request(upstream: str, model: M
     photos = [jpeg(np.rot90(picture(600, 800, seed)).copy(), 95, orientation=6) for seed in range(5)]
     assert sum(map(len, photos)) * 4 / 3 > 900_000
     converter = ForApi("jpeg", "llava-next", None, 450_000, 20_000_000)
-    with running(
-        application(Upstream(upstream, key="sk-api"), converter, LIMITS, local=True), **SERVER
-    ) as address:
+    with serving(upstream, converter, key="sk-api", local=True) as address:
         turns: list[Any] = []
         with openai.OpenAI(base_url=f"{address}/v1", api_key="unused", max_retries=0) as client:
             for number, photo in enumerate(photos, 1):
@@ -167,7 +155,7 @@ def test_hosted_apis_get_upright_images_within_a_request(upstream: str, model: M
 def test_what_cannot_fit_is_said_before_it_is_sent(upstream: str, model: Model) -> None:
     converter = ForApi("webp", None, None, 3000, 20_000_000)
     with (
-        running(application(Upstream(upstream), converter, LIMITS), **SERVER) as address,
+        serving(upstream, converter) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="k", max_retries=0) as client,
         pytest.raises(openai.APIStatusError, match="send fewer images") as caught,
     ):

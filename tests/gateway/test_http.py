@@ -12,23 +12,19 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_client import CODED, URL, gateway, messages
+from gateway_client import CODED, URL, gateway, messages, serving
 from gateway_servers import Model, error_of, running
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cotam.gateway.app import application
 from cotam.gateway.bodies import decompress, zstd
 from cotam.gateway.for_api import ForApi
-from cotam.gateway.limits import Limits
 from cotam.gateway.paths import api_of, escape, model_in, normal_path
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
 
-LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=1)
 BODY = json.dumps({"model": "echo", "messages": messages(URL)}).encode()
 
 # Headers
@@ -250,8 +246,7 @@ def test_paths_have_one_form(raw: bytes, expected: str | None) -> None:
 )
 def test_targets_in_absolute_form(upstream: str, target: str, host: str, status: int) -> None:
     """RFC 9112, section 3.2.2: they are accepted, and their host replaces that of the header."""
-    edge = application(Upstream(upstream), ForApi("jpeg", None, None, None, 9), LIMITS, local=True)
-    with running(edge, **SERVER) as address:
+    with serving(upstream, ForApi("jpeg", None, None, None, 9), local=True) as address:
         request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         assert raw_answer(address, request.encode()).startswith(b"HTTP/1.1 %d " % status)
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import httpx2
 import pytest
 from click.testing import CliRunner
-from gateway_servers import Model, messages, process, running
+from gateway_client import serving
+from gateway_servers import Model, messages, process
 
 from cotam.cli.main import main
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
 
 APP = "https://app.example.com"
-LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=1)
 ASKS = {
     "Access-Control-Request-Method": "POST",
     "Access-Control-Request-Headers": "authorization,content-type",
@@ -23,8 +19,7 @@ ASKS = {
 
 
 def test_a_page_that_is_allowed_asks_first_and_reads_the_answer(model: Model, upstream: str) -> None:
-    app = application(Upstream(f"{upstream}/v1"), ForModel(10**6), LIMITS, tokens=["t"], origins=[APP])
-    with running(app, **SERVER) as address:
+    with serving(upstream, ForModel(10**6), tokens=["t"], origins=[APP]) as address:
         url = f"{address}/v1/chat/completions"
         asked = httpx2.options(url, headers={"Origin": APP} | ASKS)
         assert (asked.status_code, asked.content) == (200, b"OK")
@@ -48,8 +43,7 @@ def test_a_page_that_is_allowed_asks_first_and_reads_the_answer(model: Model, up
     "origin", ["https://other.example.com", "http://app.example.com", "null", f"{APP}.evil.org"]
 )
 def test_other_pages_are_refused(model: Model, upstream: str, origin: str) -> None:
-    app = application(Upstream(f"{upstream}/v1"), ForModel(10**6), LIMITS, origins=[APP])
-    with running(app, **SERVER) as address:
+    with serving(upstream, ForModel(10**6), origins=[APP]) as address:
         asked = httpx2.options(f"{address}/v1/models", headers={"Origin": origin} | ASKS)
         answer = httpx2.get(f"{address}/v1/models", headers={"Origin": origin})
     assert (asked.status_code, answer.status_code) == (400, 403)

@@ -15,12 +15,12 @@ import httpx2
 import numpy as np
 import openai
 import pytest
+from gateway_client import serving
 from gateway_servers import Link, Model, running
 from PIL import Image
 from synthetic import page, picture
 
 import cotam
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
 from cotam.gateway.limits import Limits
 from cotam.gateway.link import LINK_TYPE, pack, split, unpack
@@ -31,7 +31,6 @@ from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.store import Store, digest_of
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
 
 LIMITS = Limits(body=2_000_000, requests=8, images=32, pixels=10**6, jobs=2)
 SCREEN = np.concatenate([page(160, 144, 12), picture(160, 112)], 1)
@@ -75,12 +74,7 @@ class Session:
         self._gateways.close()
         self.link.targets = [
             self._gateways.enter_context(
-                running(
-                    application(
-                        Upstream(self._upstream), ForModel(10**6), LIMITS, tokens=tokens, store=store
-                    ),
-                    **SERVER,
-                )
+                serving(self._upstream, ForModel(10**6), LIMITS, tokens=tokens, store=store)
             )
             for store in self.stores
         ]
@@ -96,8 +90,7 @@ class Session:
         patcher = Patcher() if patches else None
         sender = Sender(patcher.base if patcher else None) if once else None
         converter = ToCotam(RequestOptions(), 10**6, patcher=patcher)
-        edge = application(Upstream(self.cloud, token=token), converter, LIMITS, sender=sender, local=True)
-        self.edge = self.edges.enter_context(running(edge, **SERVER))
+        self.edge = self.edges.enter_context(serving(self.cloud, converter, token=token, sender=sender))
 
     def turn(self, images: list[bytes], **options: Any) -> Any:
         """Send a conversation, and return the answer with its headers."""

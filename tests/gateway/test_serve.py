@@ -16,15 +16,12 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, send
-from gateway_servers import Model, error_of, running
+from gateway_client import CODED, PIXELS, SEEN, URL, client, gateway, messages, send, serving
+from gateway_servers import Model, error_of
 from PIL import Image
 
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
 from cotam.gateway.refusal import RefusedError
-from cotam.gateway.server import SERVER
 from cotam.gateway.upstream import Upstream
 
 # What reaches the model
@@ -197,9 +194,7 @@ def test_tokens(upstream: str, model: Model) -> None:
 
 
 def test_the_upstream_key_replaces_the_clients(upstream: str, model: Model) -> None:
-    limits = Limits(10**6, 8, 8, 10**6, 1)
-    app = application(Upstream(upstream, key="sk-server"), ForModel(10**6), limits)
-    with running(app, **SERVER) as address, client(address) as api:
+    with serving(upstream, ForModel(10**6), key="sk-server") as address, client(address) as api:
         api.models.list()
     assert model.headers[-1]["authorization"] == "Bearer sk-server"
 

@@ -18,15 +18,11 @@ from urllib.request import urlopen
 import httpx2
 import openai
 import pytest
-from gateway_client import CODED, URL, client, gateway, send
+from gateway_client import CODED, URL, client, gateway, send, serving
 from gateway_servers import Model, data_url, error_of, running
 
 from cotam.format.header import read_file, write_file
-from cotam.gateway.app import application
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
 
 # Limits
 
@@ -214,8 +210,7 @@ def test_an_error_of_the_gateway_itself(upstream: str, caplog: pytest.LogCapture
         def __call__(self, parts: Any, job: Any) -> Any:
             raise RuntimeError("a mistake in the program")
 
-    app = application(Upstream(upstream), Broken(10**6), Limits(10**6, 8, 8, 10**6, 1))
-    with running(app, **SERVER) as address:
+    with serving(upstream, Broken(10**6)) as address:
         answer = send(address, URL)
     assert answer.status_code == 500
     assert error_of(answer) == "internal error of the gateway: see its log"

@@ -9,26 +9,16 @@ from collections.abc import Iterator
 import httpx2
 import numpy as np
 import pytest
-from gateway_servers import error_of, running
+from gateway_client import CODED, PIXELS, gateway
+from gateway_servers import error_of
 from PIL import Image
-from synthetic import picture
 
 import cotam
-from cotam.gateway.app import application
-from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
-from cotam.gateway.server import SERVER
-from cotam.gateway.upstream import Upstream
-
-PIXELS = picture(90, 130)
-CODED = cotam.encode(PIXELS)
-LIMITS = Limits(body=10**6, requests=8, images=8, pixels=10**6, jobs=2)
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    app = application(Upstream("http://127.0.0.1:9"), ForModel(LIMITS.pixels), LIMITS, page=True)
-    with running(app, **SERVER) as found:
+    with gateway("http://127.0.0.1:9") as found:
         yield found
 
 

@@ -13,23 +13,18 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from gateway_client import CODED, SEEN
-from gateway_servers import Model, jpeg, running
+from gateway_client import CODED, SEEN, serving
+from gateway_servers import Model, jpeg
 from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.gateway.app import application
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
 from cotam.gateway.parts import check_clear, parts
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
 
-LIMITS = Limits(body=40_000_000, requests=8, images=16, pixels=20_000_000, jobs=2)
 PHOTO = jpeg(picture(200, 300))
 DECODED = ("image/png", hashlib.sha256(cotam.decode(cotam.encode(PHOTO)).tobytes()).hexdigest())
 
@@ -46,22 +41,20 @@ def interaction(*content: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def gateway(upstream: str) -> Iterator[str]:
-    with running(application(Upstream(upstream), ForModel(10**7), LIMITS), **SERVER) as address:
+    with serving(upstream, ForModel(10**7)) as address:
         yield address
 
 
 @pytest.fixture
 def edge(gateway: str) -> Iterator[str]:
-    app = application(Upstream(gateway), ToCotam(RequestOptions(), 10**7), LIMITS, local=True)
-    with running(app, **SERVER) as address:
+    with serving(gateway, ToCotam(RequestOptions(), 10**7)) as address:
         yield address
 
 
 @pytest.fixture
 def hosted(upstream: str) -> Iterator[str]:
     """An edge in front of a hosted API."""
-    app = application(Upstream(upstream), ForApi("jpeg", None, None, None, 10**7), LIMITS, local=True)
-    with running(app, **SERVER) as address:
+    with serving(upstream, ForApi("jpeg", None, None, None, 10**7)) as address:
         yield address
 
 

@@ -13,30 +13,25 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_client import gateway
+from gateway_client import LIMITS, gateway, serving
 from gateway_servers import Model, error_of, jpeg, messages, running
 from synthetic import picture
 
 from cotam.gateway import upstream_kind
 from cotam.gateway.app import application
-from cotam.gateway.limits import Limits
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
 from cotam.gateway.upstream import Upstream
 
-LIMITS = Limits(body=10**7, requests=8, images=8, pixels=10**7, jobs=1)
 BODY = {"model": "echo", "messages": messages(jpeg(picture(100, 150)))}
 
 
 @contextmanager
 def edge(to: str, token: str | None = None, sender: Sender | None = None) -> Iterator[str]:
     converter = ToCotam(RequestOptions(), 10**7)
-    app = application(
-        Upstream(to, token=token), converter, LIMITS, sender=sender, local=True, to_gateway=True
-    )
-    with running(app, **SERVER) as address:
+    with serving(to, converter, token=token, sender=sender, to_gateway=True) as address:
         yield address
 
 

@@ -9,28 +9,26 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 from clips import clip, moving_scene, still_scene
-from gateway_servers import Model, data_url, error_of, running
+from gateway_client import LIMITS, serving
+from gateway_servers import Model, data_url, error_of
 from PIL import Image
 
 import cotam
 from cotam.format.header import Header, Kind
 from cotam.format.sequence import SequenceWriter, read_index
-from cotam.gateway.app import application
 from cotam.gateway.converter import Converter
 from cotam.gateway.for_api import ForApi
 from cotam.gateway.for_model import ForModel
-from cotam.gateway.limits import Limits
 from cotam.gateway.media import read_data_url
 from cotam.gateway.request_options import RequestOptions
-from cotam.gateway.server import SERVER
 from cotam.gateway.to_cotam import ToCotam
-from cotam.gateway.upstream import Upstream
 from cotam.image.video import write_mp4
 
 FRAMES = still_scene(4, (64, 96))
@@ -43,8 +41,7 @@ COTAM = "image/vnd.cotam"
 
 @contextmanager
 def server(upstream: str, converter: Converter, **limits: int) -> Iterator[str]:
-    given = {"body": 10**7, "requests": 8, "images": 16, "pixels": 10**6, "jobs": 2} | limits
-    with running(application(Upstream(upstream), converter, Limits(**given), page=True), **SERVER) as address:
+    with serving(upstream, converter, replace(LIMITS, **limits), page=True) as address:
         yield address
 
 
