@@ -62,7 +62,7 @@ def info(data: bytes) -> None:
 def rewrite(data: bytes) -> None:
     """The pure part of the gateway: where images are in a request, and other addresses in their place."""
     try:
-        body = parse_json(data)
+        body, _ = parse_json(data)
     except InputError as error:
         _check_text(error)
         return
@@ -76,7 +76,7 @@ def rewrite(data: bytes) -> None:
 
 def _written(body: Any) -> Any:
     """What the upstream reads."""
-    return parse_json(b"".join(to_json(body)))
+    return parse_json(b"".join(to_json(body)))[0]
 
 
 _for_model = ForModel(_PIXELS, roundtrip=RequestOptions(quality=10))
@@ -87,7 +87,7 @@ def convert(data: bytes) -> None:
     """The gateway's converters on a whole request: to the model's side, and to the client's."""
     for converter in (_for_model, _to_cotam):
         try:
-            body = parse_json(data)
+            body, _ = parse_json(data)
         except InputError:
             return
         try:

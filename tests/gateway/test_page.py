@@ -257,7 +257,7 @@ def test_an_image_that_is_chosen_before_the_page_is_ready_stays(
     (tmp_path / "own.jpg").write_bytes(PHOTO)
     slow = (
         "const real = fetch; const pause = () => new Promise((done) => setTimeout(done, 1500));"
-        "window.fetch = async (...given) => { if (/settings/.test(given[0])) await pause(); return real(...given); }"
+        "window.fetch = async (...given) => (/settings/.test(given[0]) && await pause(), real(...given));"
     )
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": slow})
     browser.execute_cdp_cmd("Page.navigate", {"url": address})

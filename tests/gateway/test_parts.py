@@ -160,7 +160,7 @@ def test_frames_in_responses() -> None:
 @given(json_values)
 def test_any_json_survives(value: Any) -> None:
     body = json.dumps(value).encode()
-    assert written(parse_json(body)) == value
+    assert written(parse_json(body)[0]) == value
     parts(value)
 
 
@@ -175,7 +175,7 @@ def test_json_of_odd_text() -> None:
 )
 def test_numbers_are_written_as_they_were(number: str) -> None:
     body = f'{{"a":[{number},{{"b":{number}}}],"c":7,"d":0.1,"e":"{number}"}}'.encode()
-    assert b"".join(to_json(parse_json(body))) == body
+    assert b"".join(to_json(parse_json(body)[0])) == body
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])

@@ -43,7 +43,7 @@ def test_encode_and_decode(address: str) -> None:
         ("encode", b"text", "not an image of a known format"),
         ("encode", b"", "^the body is empty$"),
         ("encode", CODED, "is a .cotam file already"),
-        ("encode?quality=101", b"", "quality must be a whole number from 0 to 100, got '101'"),
+        ("encode?quality=101", b"", "quality: '101' is not a whole number from 0 to 100"),
         ("encode?target_size=0", b"", "target_size: '0' is not a number of bytes"),
         ("encode?target_size=9000&quality=4", b"", "^quality and target_size exclude each other$"),
         ("encode?qualty=4", b"", "'qualty' is unknown: use quality, target_size, for, max_pixels$"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 
 from starlette.datastructures import Headers
 
@@ -53,10 +52,8 @@ class Tokens:
         return name in CREDENTIALS and self._owner(_secret(name, value)) is not None
 
     def _owner(self, secret: str) -> str | None:
-        # Comparing digests, which have equal lengths, takes the same time for all tokens.
-        given = _digest(secret)
-        found = [owner for digest, owner in self._owners.items() if hmac.compare_digest(given, digest)]
-        return found[0] if found else None
+        # By its digest: how long that takes says nothing about the tokens.
+        return self._owners.get(_digest(secret))
 
 
 def _secret(name: str, value: str) -> str:

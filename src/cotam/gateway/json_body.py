@@ -78,21 +78,23 @@ class StreamedBody:
             yield piece
 
 
-def parse_json(body: bytes, repeated: Callable[[], object] = lambda: None) -> Any:
-    """Parse the body of a request. Raises InputError if it is not JSON, or nested too deeply.
+def parse_json(body: bytes) -> tuple[Any, bool]:
+    """Parse the body of a request, whose numbers `to_json` writes as they were.
 
-    `to_json` writes numbers as they were. Calls ``repeated`` if an object has a key twice: the last value
-    counts here, and some programs take the first.
+    Returns the value, and whether an object has a key twice: its last value counts here, and some programs
+    take the first. Raises InputError if the body is not JSON, or nested too deeply.
     """
+    is_repeated = False
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_repeated
         found = dict(pairs)
-        if len(found) < len(pairs):
-            repeated()
+        is_repeated = is_repeated or len(found) < len(pairs)
         return found
 
     try:
-        return json.loads(body, object_pairs_hook=unique, parse_float=_float, parse_int=_int)
+        value = json.loads(body, object_pairs_hook=unique, parse_float=_float, parse_int=_int)
+        return value, is_repeated
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is not JSON: {error}") from error
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from threading import Event
 from typing import Any
 
 import httpx2
@@ -48,7 +47,7 @@ class _Request:
     body: bytes
     value: Any  # its JSON
     parts: list[Part]  # those that carry media
-    repeated: bool  # whether an object has a key twice
+    is_repeated: bool  # whether an object has a key twice
     job: Job
 
 
@@ -156,11 +155,11 @@ class Relay:
         body = self.bodies.decompress(body, headers)
         if job is None:
             return body
-        repeated = Event()
-        value = self._parse(body, scope, headers, repeated)
-        if value is None:
+        parsed = self._parse(body, scope, headers)
+        if parsed is None:
             self._check_no_cotam(body)
             return body
+        value, is_repeated = parsed
         if self.converter.checks_addresses:
             check_clear(value)
         found = parts(value)
@@ -170,7 +169,7 @@ class Relay:
         job.model = models.get(()) or model_in(scope["path"])
         job.models = {} if job.model else models
         job.rest = len(body) - sum(len(part.text) for part in found)
-        return _Request(body, value, found, repeated.is_set(), job)
+        return _Request(body, value, found, is_repeated, job)
 
     def _convert(self, request: _Request, check: Check) -> bytes | StreamedBody:
         """Convert the media of a request, and return its body."""
@@ -181,7 +180,7 @@ class Relay:
         replace_media(value, changes)
         self._check_none_left(value)
         # A repeated key is sent once, as it was checked: programs differ in which value they take.
-        if not changes and not request.repeated:
+        if not changes and not request.is_repeated:
             return request.body
         content = to_json(value)
         return b"".join(content) if self.sender else content
@@ -201,8 +200,8 @@ class Relay:
             place = format_place(where) or "body"
             raise RefusedError(f"{place}: a .cotam file is not decoded at this place", param=place)
 
-    def _parse(self, body: bytes, scope: Scope, headers: Headers, repeated: Event) -> Any:
-        """Parse the JSON of a body; None for other bodies. Raises RefusedError if it should be JSON."""
+    def _parse(self, body: bytes, scope: Scope, headers: Headers) -> tuple[Any, bool] | None:
+        """Parse a body as `parse_json`; None if it is not JSON. Raises RefusedError if it should be."""
         if scope["path"].startswith(UPLOADS):
             return None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -211,7 +210,7 @@ class Relay:
         if not (is_json or (first and first in _JSON_STARTS)):
             return None
         try:
-            return parse_json(body, repeated.set)
+            return parse_json(body)
         except InputError as error:
             # Some servers read more as JSON: a value with text after it, or text that is not UTF-8. Uploaded
             # files may have lines of JSON.

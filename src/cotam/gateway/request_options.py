@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -30,11 +30,6 @@ AUTO, NONE = "auto", "none"
 
 STILL = ("quality", "target_size", "for", "max_pixels")
 """Options for an image."""
-
-_ALL = (*STILL, "fps", "max_frames")
-
-_PARSERS = {"target_size": parse_bytes, "max_pixels": parse_pixels}
-_RANGES = {"quality": (0, 100), "max_frames": (0, 1 << 20)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def options_in_headers(headers: Mapping[str, str]) -> RequestOptions:
     """
     given = {name: text for name, text in headers.items() if name.startswith("x-cotam-")}
     given.pop(TOKEN_HEADER, None)
-    return _options(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _ALL})
+    return _options(given, {f"x-cotam-{name.replace('_', '-')}": name for name in _PARSERS})
 
 
 def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> RequestOptions:
@@ -86,39 +81,52 @@ def options_in_query(query: Mapping[str, str], names: Iterable[str]) -> RequestO
 
 
 def _options(given: Mapping[str, str], meanings: Mapping[str, str]) -> RequestOptions:
-    """Parse options; ``meanings`` maps their names as spelled to those of `_ALL`."""
+    """Parse options; ``meanings`` maps their names as spelled to those of `_PARSERS`."""
     found: dict[str, Any] = {}
     for name, text in given.items():
         if name not in meanings:
             there = f"use {', '.join(meanings)}" if meanings else "there are no options here"
             raise RefusedError(f"{name!r} is unknown: {there}", param=name)
         meaning = meanings[name]
-        found["fit" if meaning == "for" else meaning] = _value(name, meaning, text)
+        try:
+            found["fit" if meaning == "for" else meaning] = _PARSERS[meaning](text)
+        except InputError as error:
+            raise RefusedError(f"{name}: {error}", param=name) from error
     if "quality" in found and "target_size" in found:
         quality, size = (name for name, meaning in meanings.items() if meaning in ("quality", "target_size"))
         raise RefusedError(f"{quality} and {size} exclude each other", param=quality)
     return RequestOptions(**found)
 
 
-def _value(name: str, meaning: str, text: str) -> str | float:
-    if meaning == "for":
-        if text not in (AUTO, NONE) and models.find(text) is None:
-            raise RefusedError(f"{name}: {models.unknown(text)}", param=name)
-        return text
-    if meaning == "fps":
-        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
-            message = f"{name}: {text!r} is not a number of frames a second, such as 0.5"
-            raise RefusedError(message, param=name)
-        return float(text)
-    if meaning in _PARSERS:
-        try:
-            return _PARSERS[meaning](text)
-        except InputError as error:
-            raise RefusedError(f"{name}: {error}", param=name) from error
-    low, high = _RANGES[meaning]
-    if not text.isdecimal() or len(text) > 15 or not low <= int(text) <= high:
-        raise RefusedError(f"{name} must be a whole number from {low} to {high}, got {text!r}", param=name)
-    return int(text)
+def _whole_number(high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,15}", text) or int(text) > high:
+            raise InputError(f"{text!r} is not a whole number from 0 to {high}")
+        return int(text)
+
+    return parse
+
+
+def _frame_rate(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not float(text):
+        raise InputError(f"{text!r} is not a number of frames a second, such as 0.5")
+    return float(text)
+
+
+def _model_name(text: str) -> str:
+    if text not in (AUTO, NONE):
+        models.get(text)
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "quality": _whole_number(100),
+    "target_size": parse_bytes,
+    "for": _model_name,
+    "max_pixels": parse_pixels,
+    "fps": _frame_rate,
+    "max_frames": _whole_number(1 << 20),
+}
 
 
 # Models
