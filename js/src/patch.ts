@@ -60,7 +60,7 @@ export function readPatch({ header, payload }: CotamFile): Patch {
  *
  * @param earlier files, among which the patch's base is looked for by its hash
  * @throws InputError if the base is not among them, or is a chain of patches that does not end
- * @throws FormatError if pixels are left open
+ * @throws FormatError if pixels are left open, or the depths of patch and base do not fit
  */
 export async function pastePatch(
   patch: Patch,
@@ -71,7 +71,8 @@ export async function pastePatch(
   if (!base) {
     throw new InputError(`the file is a patch of the image with SHA-256 ${patch.base}: pass its file as earlier`);
   }
-  if (readKind(base) === "patch" && readPatch(readFile(base)).depth !== patch.depth - 1) {
+  const depth = readKind(base) === "patch" ? readPatch(readFile(base)).depth : 0;
+  if (patch.depth !== depth + 1) {
     throw new FormatError(`the patch is number ${patch.depth} of its chain, its base has another number`);
   }
   const below = await decode(base);

@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 import { Worker } from "node:worker_threads";
 
 import * as cotam from "cotam";
-import { readHeader, writeFile } from "../dist/format/header.js";
+import { crc32 } from "../dist/format/checks.js";
+import { headerFields, readFile, readHeader, writeFile } from "../dist/format/header.js";
 import { readSequence } from "../dist/format/sequence.js";
 import { bytes, fixture, FIXTURES, fixtures, GOLDEN, python, readPng, WEIGHTS } from "./files.mjs";
 import { mutated } from "./mutations.mjs";
@@ -148,6 +149,17 @@ test("what is no image, or no option, is an error that says so", async () => {
   await assert.rejects(cotam.decode("x"), { name: "InputError" });
   await assert.rejects(cotam.decode(fixture("dot"), { view: "cat" }), { name: "InputError" });
   await assert.rejects(cotam.decode(fixture("patch")), { name: "InputError", message: /earlier/ });
+});
+
+test("depths of patches are those of their chain", async () => {
+  const { header, payload } = readFile(fixture("patch"));
+  const changed = payload.slice();
+  changed[32] += 1;
+  const patch = writeFile(header, changed, crc32(changed, crc32(headerFields(header))));
+  await assert.rejects(cotam.decode(patch, { earlier: [fixture("photo")] }), {
+    name: "FormatError",
+    message: "the patch is number 2 of its chain, its base has another number",
+  });
 });
 
 test("a page decodes without being told, and sets are loaded from anywhere", async () => {

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import cotam
-from cotam.errors import InputError, LimitError
+from cotam.errors import FormatError, InputError, LimitError
 from cotam.format.header import is_sequence
 from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import (
@@ -31,7 +31,7 @@ from cotam.gateway.media import (
     save_png,
 )
 from cotam.gateway.parts import Frames, Part
-from cotam.gateway.patch_format import MAX_CHAIN, base_of, is_patch, paste, read_patch
+from cotam.gateway.patch_format import depth_of, is_patch, paste, read_patch
 from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
@@ -148,21 +148,21 @@ class ForModel:
         self._log_row(data, file, source)
         return Media(MEDIA_TYPES["png"], png)
 
-    def _to_png(self, file: bytes, job: Job, depth: int = 0) -> tuple[bytes, bool]:
+    def _to_png(self, file: bytes, job: Job) -> tuple[bytes, bool]:
         """Return a file as PNG, and whether it was cached."""
-        return self._decoded.get(_key(file, job), lambda: self._decode(file, job, depth))
+        return self._decoded.get(_key(file, job), lambda: self._decode(file, job))
 
-    def _decode(self, file: bytes, job: Job, depth: int) -> bytes:
+    def _decode(self, file: bytes, job: Job) -> bytes:
         if not is_patch(file):
             return save_png(pixels_of(file))
-        base = job.files.get(base_of(file))
+        patch = read_patch(file)
+        base = job.files.get(patch.base)
         if base is None:
             raise InputError("the image that this patch is based on is not stored here: send it whole")
-        if depth == MAX_CHAIN:
-            raise InputError(f"more than {MAX_CHAIN} patches are based one on another: send it whole")
+        if patch.depth != depth_of(base) + 1:  # bounds the recursion
+            raise FormatError(f"the patch is number {patch.depth} of its chain, its base has another number")
         check_size(base, self._limit)
-        png, _ = self._to_png(base, job, depth + 1)
-        return save_png(paste(read_patch(file), pixels_of(png)))
+        return save_png(paste(patch, pixels_of(self._to_png(base, job)[0])))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
         """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""
