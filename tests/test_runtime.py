@@ -18,6 +18,7 @@ from unoptimised import UnoptimisedRunner
 
 import cotam
 from cotam import runtime
+from cotam.codec import shared
 from cotam.codec.still import Codec
 from cotam.codec.weights import load, names
 from cotam.errors import InputError
@@ -186,10 +187,12 @@ def test_unknown_providers_are_refused() -> None:
         use_providers("Abacus")
 
 
-def test_threads_agree() -> None:
+def test_threads_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is first loads the weight set and opens its graphs."""
     images = [picture(50 + 10 * i, 90, seed=i) for i in range(8)]
     expected = [cotam.encode(p, quality=60) for p in images]
     decoded = [np.asarray(cotam.decode(data)) for data in expected]
+    monkeypatch.setattr(shared, "_codecs", {})
     together = threading.Barrier(8)
 
     def both(pixels: np.ndarray) -> tuple[bytes, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from math import isfinite
 from numbers import Real
 from operator import index
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
 from cotam.errors import FormatError, InputError
 from cotam.format.header import Header, Kind, check_size, require_bytes
+from cotam.format.sequence import TICKS, CodedFrame, SequenceReader, SequenceWriter, read_index
 from cotam.options import Effort, Options, Profile, View, check_choice, check_count
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from cotam.codec.temporal import Frame, FrameDecoder
-    from cotam.format.sequence import CodedFrame
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -133,8 +133,6 @@ def _sorted_ticks(key_at: Iterable[float]) -> list[int]:
 
 
 def _ticks_of(seconds: float) -> int:
-    from cotam.format.sequence import TICKS
-
     return round(float(seconds) * TICKS)  # NumPy's short floats would round or overflow
 
 
@@ -169,12 +167,11 @@ def _encode(
 ) -> Iterator[bytes]:
     from cotam.codec.shared import codec
     from cotam.codec.temporal import FrameEncoder
-    from cotam.format.sequence import SequenceWriter
 
-    begun = next(frames, None)
-    if begun is None:
+    first = next(frames, None)
+    if first is None:
         raise InputError("there are no frames to encode")
-    ticks, pixels = begun
+    pixels = first[1]
     plan = options.resolve(pixels, sequence=True)
     found = codec(plan.weights)
     height, width = pixels.shape[:2]
@@ -182,22 +179,18 @@ def _encode(
     encoder = FrameEncoder(
         found, (height, width), plan.quality, key_every=key_every, allocate=plan.frame_allocator()
     )
-
-    def following() -> tuple[int, Frame] | None:
-        """Read and analyse the next frame."""
-        frame = next(frames, None)
-        return None if frame is None else (frame[0], encoder.prepare(frame[1]))
+    analysed = ((ticks, encoder.prepare(pixels)) for ticks, pixels in chain([first], frames))
 
     yield writer.start()
-    current: tuple[int, Frame] | None = (ticks, encoder.prepare(pixels))
+    current: tuple[int, Frame] | None = next(analysed)
     while current is not None:
         ticks, frame = current
-        ahead = None if low_delay else following()
-        is_due = bool(key_at) and key_at[0] <= ticks
-        key_at = [due for due in key_at if due > ticks]
-        coded = encoder.encode(frame, ahead and ahead[1], writer.fields(ticks), key=is_due)
+        ahead = None if low_delay else next(analysed, None)
+        due = bisect_right(key_at, ticks)
+        coded = encoder.encode(frame, ahead and ahead[1], writer.fields(ticks), key=due > 0)
         yield writer.chunk(ticks, coded)
-        current = following() if low_delay else ahead
+        key_at = key_at[due:]
+        current = next(analysed, None) if low_delay else ahead
     yield writer.finish()
 
 
@@ -233,8 +226,6 @@ def decode_frames(
 
 def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
     from PIL import Image
-
-    from cotam.format.sequence import TICKS, SequenceReader
 
     reader = SequenceReader(source)
     decoder = _decoder(reader.header, size_limit)
@@ -299,7 +290,6 @@ class FrameSequence:
     def __init__(self, data: bytes, *, view: View = "mllm", size_limit: int | None = None) -> None:
         """See `open_sequence`."""
         from cotam.codec import weights
-        from cotam.format.sequence import TICKS, read_index
 
         check_choice("view", view, get_args(View))
         found = read_index(data)
@@ -338,8 +328,6 @@ class FrameSequence:
             As `cotam.decode`.
         """
         from PIL import Image
-
-        from cotam.format.sequence import SequenceReader
 
         number = index(number)
         if not -len(self) <= number < len(self):

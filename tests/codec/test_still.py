@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from cotam.codec import planes, tiling
 from cotam.codec.planes import Grid
 from cotam.codec.still import Codec
 from cotam.errors import CotamError, DamagedError, InputError, TargetSizeError
-from cotam.format.header import File, read_file
 from cotam.image.psnr import psnr
 from cotam.image.read import to_rgb
 from cotam.runtime import OnnxRunner, Runner
@@ -99,11 +97,8 @@ def test_target_size_counts_metadata_and_levels() -> None:
     data = CODEC.encode_within(pixels, 2000, levels=levels, metadata=metadata)
     assert len(data.data) <= 2000
     assert data.header.quality < plain
-
-
-def test_target_size_counts_metadata_as_they_are_written() -> None:
-    data = CODEC.encode_within(picture(64, 64), 2000, metadata={"exif": bytes(50_000)})
-    assert len(data.data) <= 2000
+    zeros = {"exif": bytes(50_000)}  # which are written as a few bytes
+    assert len(CODEC.encode_within(pixels, 2000, metadata=zeros).data) <= 2000
 
 
 def test_a_target_that_no_quality_reaches() -> None:
@@ -126,12 +121,6 @@ def test_levels_move_bits_to_where_they_are_high() -> None:
     # Away from where the levels change.
     assert steered[:, :96].mean() < 0.85 * flat[:, :96].mean()
     assert steered[:, -96:].mean() > 1.2 * flat[:, -96:].mean()
-
-
-def test_levels_change_the_rate() -> None:
-    pixels = picture(128, 128)
-    sizes = [len(CODEC.encode(pixels, 50, levels=np.full((4, 4), level)).data) for level in (-7, -3, 0, 3, 7)]
-    assert sizes == sorted(set(sizes))
 
 
 def test_a_level_is_a_quarter_octave_of_gain() -> None:
@@ -274,14 +263,6 @@ def test_a_damaged_picture_of_many_bands_is_found_early(monkeypatch: pytest.Monk
 # Files
 
 
-def test_metadata_come_back() -> None:
-    metadata = {"exif": b"Exif\0\0II*\0", "icc": b"p" * 3000, "xmp": b"<x/>"}
-    plain, data = (CODEC.encode(picture(40, 40), 50, metadata=m) for m in ({}, metadata))
-    assert read_file(data.data).metadata == metadata
-    assert data.payload == plain.payload
-    assert np.array_equal(CODEC.decode(data), CODEC.decode(plain))
-
-
 def test_header_fields_are_covered_by_the_checksum_of_symbols() -> None:
     """A header that was changed with care, its own checksum right, is found all the same."""
     file = CODEC.encode(picture(60, 60), 50)
@@ -345,18 +326,3 @@ def test_symbols_do_not_depend_on_threads_or_optimisation() -> None:
             assert are_equal(CODEC.decode_symbols(data), expected)
             for runner in runners:
                 assert are_equal(Codec(WEIGHTS, runner).decode_symbols(data), expected)
-
-
-def test_eight_threads_give_what_one_gives() -> None:
-    jobs = [(picture(40 + 30 * i, 150 - 9 * i, seed=i), 11 * i) for i in range(8)]
-    fresh = Codec(WEIGHTS, OnnxRunner(WEIGHTS.folder, threads=1))  # its graphs are loaded by whoever is first
-
-    def both(job: tuple[np.ndarray, int]) -> tuple[File, np.ndarray]:
-        data = fresh.encode(*job)
-        return data, fresh.decode(data)
-
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(both, jobs * 3))
-    for (data, pixels), job in zip(found, jobs * 3, strict=True):
-        assert data == CODEC.encode(*job)
-        assert np.array_equal(pixels, CODEC.decode(data))

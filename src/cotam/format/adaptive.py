@@ -22,7 +22,7 @@ BITS = 15
 
 @dataclass(frozen=True)
 class MapModel:
-    """How a map is coded. The symbols of a value are its differences to a first one."""
+    """How a map is coded: each value as its difference to a first one, with the model of a context."""
 
     name: str  # for messages
     counts: np.ndarray  # int64 (contexts, symbols), before the first row
@@ -40,10 +40,14 @@ def code_rows(
     prepare: Callable[[np.ndarray], Sequence[Any]],
     choose: Callable[[Any, int], int],
 ) -> np.ndarray:
-    """Make a map, int8 (h, w), value by value.
+    """Return a map, int8 (h, w), whose values are chosen one by one.
 
-    For each row, ``prepare`` turns the integer weights, (contexts, symbols), into one object per context.
-    ``choose`` gets that of the context, and the value of symbol 0, and returns the next value.
+    Parameters
+    ----------
+    shape : (h, w)
+    prepare : integer weights (contexts, symbols), which sum to 2**15 in each context → an object per context.
+        Called for each row.
+    choose : (object of the context, value of symbol 0) → the next value
     """
     values, counts = np.empty(shape, np.int8), model.counts.copy()
     above: list[int] = []

@@ -128,14 +128,13 @@ class SequenceReader:
     Attributes
     ----------
     header : see `Header`
-    header_size : size of the header in bytes
     count : number of frames read
     """
 
     def __init__(self, source: BinaryIO) -> None:
         self._source, self._index, self.count = source, _IndexWriter(), 0
-        self.header, self.header_size = self._take_header()
-        self._read = self.header_size
+        self.header = self._take_header()
+        self._read = self.header.payload_start  # bytes
         if self.header.kind is not Kind.SEQUENCE:
             raise FormatError("this is a still image and not a sequence: read it with cotam.decode")
 
@@ -177,12 +176,12 @@ class SequenceReader:
                 raise DamagedError("the index at the end does not fit the frames before it")
             yield ticks, self.header.fields() + varint(gap), frame
 
-    def _take_header(self) -> tuple[Header, int]:
-        """Read the header and its size, a byte at a time: only the header itself says where it ends."""
+    def _take_header(self) -> Header:
+        """Read the header, a byte at a time: only the header itself says where it ends."""
         data = b""
         while True:
             try:
-                return read_header(data), len(data)
+                return read_header(data)
             except TruncatedError:
                 byte = self._source.read(1)
                 if not byte:
@@ -232,8 +231,8 @@ def read_index(data: bytes) -> Index:
     Raises NotCotamError, TruncatedError, DamagedError or FormatError if there is no valid index at its end;
     `SequenceReader` may still read frames.
     """
-    reader = SequenceReader(BytesIO(data))
-    first, end = reader.header_size, len(data) - 4
+    header = SequenceReader(BytesIO(data)).header
+    first, end = header.payload_start, len(data) - 4
     at = end - int.from_bytes(data[end:], "little")
     if not first <= at < end - 5 or data[at] != _INDEX:
         raise TruncatedError("the sequence has no index at its end: it was cut off or is being written")
@@ -251,4 +250,4 @@ def read_index(data: bytes) -> Index:
         start += size
     if len(entries) < count or start != at or position != end - 4 or not entries or not entries[0].key:
         raise DamagedError("the index at the end does not fit the frames before it")
-    return Index(reader.header, tuple(entries))
+    return Index(header, tuple(entries))
