@@ -3,11 +3,12 @@
 import { run } from "./client.js";
 import type { View } from "./codec/still.js";
 import { InputError } from "./errors.js";
-import { checkQuality, checkSize, readFile, readHeader, requireBytes, type Kind } from "./format/header.js";
+import { checkSize, readFile, readHeader, requireBytes, type Kind } from "./format/header.js";
 import type { Profile } from "./guide/content.js";
 import type { Metadata } from "./format/metadata.js";
 import { readSequence } from "./format/sequence.js";
 import type { RawImage, WorkerImage } from "./image/pixels.js";
+import { checkChoice, checkQuality, checkTargetSize, shown } from "./options.js";
 import type { Decoded, DecodedFrame, Progress } from "./protocol.js";
 
 const PROFILES: readonly Profile[] = ["mllm", "page"];
@@ -87,8 +88,9 @@ export interface Info {
 export async function encode(image: ImageSource, options: EncodeOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
   const { quality = 50, targetSize, for: model, profile = "auto", guide = "auto", signal } = options;
   checkQuality(quality);
-  if (targetSize !== undefined && (!Number.isInteger(targetSize) || targetSize < 1)) {
-    throw new InputError(`targetSize must be a whole number above 0, got ${targetSize}`);
+  checkTargetSize(targetSize);
+  if (model !== undefined && typeof model !== "string") {
+    throw new InputError(`for must be the name of a model, got ${shown(model)}`);
   }
   checkChoice("profile", profile, ["auto", ...PROFILES]);
   checkChoice("guide", guide, ["auto", "none"]);
@@ -150,13 +152,16 @@ export function info(bytes: Uint8Array | ArrayBuffer): Info {
 export async function load(options: LoadOptions = {}): Promise<void> {
   const { profile = "mllm", weights, onProgress, signal } = options;
   checkChoice("profile", profile, PROFILES);
-  const base = globalThis.location?.href;
-  const given = weights === undefined ? profile : { url: new URL(String(weights), base).href };
+  const given = weights === undefined ? profile : { url: absolute(weights) };
   return run("load", { weights: given }, { signal, onProgress });
 }
 
-function checkChoice(name: string, value: string, choices: readonly string[]): void {
-  if (!choices.includes(value)) throw new InputError(`unknown ${name} ${value}: choose from ${choices.join(", ")}`);
+function absolute(url: string | URL): string {
+  try {
+    return new URL(url, globalThis.location?.href).href;
+  } catch {
+    throw new InputError(`weights must be the URL of a folder, got ${shown(url)}`);
+  }
 }
 
 /** Bytes of a file of a size that may be decoded. */
@@ -169,14 +174,18 @@ function checked(bytes: Uint8Array | ArrayBuffer, view: View): Uint8Array {
 }
 
 /** Data in a buffer of their own: a view crosses to the worker with all of its buffer. */
-function alone<Data extends Uint8Array | Uint8ClampedArray>(data: Data): Data {
-  return data.byteLength === data.buffer.byteLength ? data : (data.slice() as Data);
+function alone(data: Uint8Array): Uint8Array {
+  return data.byteLength === data.buffer.byteLength ? data : data.slice();
 }
 
 async function forWorker(image: ImageSource): Promise<[WorkerImage, Transferable[]]> {
   if (typeof HTMLImageElement !== "undefined" && image instanceof HTMLImageElement) {
-    await image.decode();
-    const bitmap = await createImageBitmap(image);
+    const bitmap = await image.decode().then(
+      () => createImageBitmap(image),
+      (error: Error) => {
+        throw new InputError(`the image element cannot be decoded: ${error.message}`);
+      },
+    );
     return [bitmap, [bitmap]];
   }
   if (image instanceof Blob) return [image, []];
@@ -185,5 +194,5 @@ async function forWorker(image: ImageSource): Promise<[WorkerImage, Transferable
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
     throw new InputError("expected an ImageBitmap, ImageData, Blob, HTMLImageElement or { data, width, height }");
   }
-  return [{ data: alone(data), width, height }, []];
+  return [{ data: alone(requireBytes(data)), width, height }, []]; // a Buffer's own slice would be a view
 }

@@ -8,6 +8,8 @@ import { startWorker, threads } from "#platform";
 interface Listener {
   readonly resolve: (result: never) => void;
   readonly reject: (error: unknown) => void;
+  /** Stops to wait for an abort. */
+  readonly leave: () => void;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
@@ -37,24 +39,13 @@ export function run<Name extends JobName>(
       reject(signal!.reason);
     };
     const leave = (): void => signal?.removeEventListener("abort", abort);
-    listeners.set(id, {
-      resolve: (result) => {
-        leave();
-        resolve(result);
-      },
-      reject: (error) => {
-        leave();
-        reject(error);
-      },
-      onProgress,
-    });
+    listeners.set(id, { resolve, reject, leave, onProgress });
     signal?.addEventListener("abort", abort, { once: true });
     worker.setBusy(true);
     try {
       worker.send({ type: "job", id, name, arguments: given }, transfer);
     } catch (error) {
       settle(id);
-      leave();
       reject(new InputError(`the image cannot be read, is it from another origin? ${(error as Error).message}`));
     }
   });
@@ -62,6 +53,7 @@ export function run<Name extends JobName>(
 
 function settle(id: number): Listener | undefined {
   const found = listeners.get(id);
+  found?.leave();
   listeners.delete(id);
   if (!listeners.size) port?.setBusy(false);
   return found;

@@ -7,7 +7,7 @@ import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
 import { FrameDecoder } from "./codec/temporal.js";
 import { WeightSet, type Constants, type OnBytes, type ReadUrl, type WeightSource } from "./codec/weights.js";
-import { DamagedError, FormatError, InputError, UnknownWeightsError } from "./errors.js";
+import { DamagedError, FormatError, UnknownWeightsError } from "./errors.js";
 import { readSequenceHeader, restoreContainer } from "./format/av1.js";
 import { checkSize, readFile, readKind, type CotamFile } from "./format/header.js";
 import { readSequence } from "./format/sequence.js";
@@ -86,7 +86,7 @@ export class Engine {
   async encode(image: WorkerImage, job: EncodeJob, checkpoint: Checkpoint): Promise<Uint8Array> {
     let pixels = await toPixels(image);
     if (job.model !== undefined) {
-      const { width, height } = sizeFor(job.model, pixels);
+      const { width, height } = fitSize(job.model, pixels.width / 3, pixels.height);
       pixels = shrink(pixels, width, height);
     }
     const avif = job.profile === "auto" && isFlat(pixels) ? await this.host.avifEncoder() : null;
@@ -232,15 +232,6 @@ export class Engine {
     this.runtime ??= this.host.read(this.setup.wasm, onBytes).then((data) => configure(data, this.setup.threads));
     this.runtime.catch(() => (this.runtime = undefined));
     return this.runtime;
-  }
-}
-
-function sizeFor(model: string, pixels: Pixels): { width: number; height: number } {
-  try {
-    return fitSize(model, pixels.width / 3, pixels.height);
-  } catch (error) {
-    if (error instanceof RangeError) throw new InputError(error.message);
-    throw error;
   }
 }
 

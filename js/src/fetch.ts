@@ -7,9 +7,9 @@ import { encode } from "./api.js";
 import { InputError } from "./errors.js";
 import { defaultCodec, fromBase64, kindOf, toBase64, type Codec, type Format } from "./fetch/files.js";
 import { imagesOf, type ImagePart } from "./fetch/parts.js";
-import { checkQuality } from "./format/header.js";
 import type { RawImage } from "./image/pixels.js";
 import { fileBytes, findModel, fitSize, type Model } from "./models.js";
+import { checkChoice, checkQuality, checkTargetSize, shown } from "./options.js";
 
 export type { Codec, Format } from "./fetch/files.js";
 
@@ -83,6 +83,7 @@ const STEPS = [
 export function gatewayFetch(options: GatewayOptions = {}): typeof fetch {
   const { quality, targetSize, token } = options;
   if (quality !== undefined) checkQuality(quality);
+  checkTargetSize(targetSize);
   return wrapped(options, token ? { "X-Cotam-Token": token } : {}, async (part, { model, name, signal }) => {
     if (part.type === COTAM) return null;
     const file = fromBase64(part.base64);
@@ -106,6 +107,8 @@ export function gatewayFetch(options: GatewayOptions = {}): typeof fetch {
  */
 export function hostedFetch(options: HostedOptions = {}): typeof fetch {
   const { format = "jpeg", quality = 0.9 } = options;
+  checkChoice("format", format, ["jpeg", "webp", "png"]);
+  if (!(quality >= 0 && quality <= 1)) throw new InputError(`quality must be a number from 0 to 1, got ${shown(quality)}`);
   return wrapped(options, {}, async (part, { model, name, images }) => {
     const file = fromBase64(part.base64);
     const kind = kindOf(file);

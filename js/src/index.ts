@@ -1,7 +1,18 @@
 /** Encode and decode `.cotam` images in browsers and in Node. */
 
 export * from "./api.js";
-export * from "./errors.js";
+export {
+  CotamError,
+  DamagedError,
+  FormatError,
+  InputError,
+  LimitError,
+  MissingCodecError,
+  NotCotamError,
+  TargetSizeError,
+  TruncatedError,
+  UnknownWeightsError,
+} from "./errors.js";
 export { gatewayFetch, hostedFetch } from "./fetch.js";
 export type { Codec, FetchOptions, GatewayOptions, HostedOptions } from "./fetch.js";
 export * from "./models.js";

@@ -5,6 +5,7 @@
  * before each build. docs/models.md describes it.
  */
 
+import { InputError } from "./errors.js";
 import type { Rule, Seen, Size } from "./models/rule.js";
 import { boxed, SIZES } from "./models/sizes.js";
 import { TABLE } from "./models/table.js";
@@ -97,14 +98,13 @@ const SCALES = [1, 1.02, 1.05, 1.1, 1.2, 1.4];
  * @param model any name that servers and APIs use; a level of detail may follow: "gpt-4o:low"
  * @param width of the upright image, in pixels
  * @param height of the upright image, in pixels
- * @throws RangeError for an unknown model, or a size that is not of whole pixels
+ * @throws InputError for an unknown model, or a size that is not of whole pixels
  */
 export function fitSize(model: string, width: number, height: number, options: FitOptions = {}): Fitted {
   for (const [name, side] of Object.entries({ width, height })) {
-    if (!Number.isInteger(side) || side < 1) throw new RangeError(`${name} must be whole pixels, got ${side}`);
+    if (!Number.isInteger(side) || side < 1) throw new InputError(`${name} must be whole pixels, got ${side}`);
   }
-  const found = find(model);
-  if (!found) throw new RangeError(unknown(model));
+  const found = known(model);
   const entry = entryOf(found, options.detail);
   const rule = ruleOf(entry);
   const smaller = entry.send ? ruleOf(entry.send)(width, height).size : sameView(rule, width, height);
@@ -118,9 +118,7 @@ export function fitSize(model: string, width: number, height: number, options: F
 
 /** What the model has in front of its vision encoder, which may be enlarged, and its visual tokens. */
 export function seenBy(model: string, width: number, height: number, detail?: string | null): Fitted {
-  const found = find(model);
-  if (!found) throw new RangeError(unknown(model));
-  const { size, tokens } = ruleOf(entryOf(found, detail))(width, height);
+  const { size, tokens } = ruleOf(entryOf(known(model), detail))(width, height);
   return { width: size[0], height: size[1], tokens };
 }
 
@@ -149,6 +147,13 @@ function publicRow(row: Row, limits: Limits): Model {
   const { name, title, aliases, hosted, formats, details } = row;
   const levels = Object.keys(details).filter((level) => level !== "auto"); // numbers come first in JavaScript
   return { name, title, aliases, hosted, formats, limits, details: ["auto", ...levels] };
+}
+
+/** @throws InputError with the nearest names if there is no such model */
+function known(name: string): Found {
+  const found = find(name);
+  if (!found) throw new InputError(unknown(name));
+  return found;
 }
 
 function find(name: string): Found | undefined {
@@ -222,7 +227,7 @@ function unknown(name: string): string {
     .sort((a, b) => b[1] - a[1])
     .slice(0, 3);
   const hint = near.length ? `did you mean ${near.map(([one]) => one).join(" or ")}? ` : "";
-  return `model "${name}" is unknown: ${hint}allModels() lists all names`;
+  return `model '${name}' is unknown: ${hint}allModels() lists all names`;
 }
 
 /** Letters that two names have in common, in order, of all their letters: 0 to 1. */

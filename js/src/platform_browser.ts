@@ -4,7 +4,7 @@ import { CotamError } from "./errors.js";
 import type { WorkerPort } from "./protocol.js";
 
 export function startWorker(): WorkerPort {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "cotam" });
+  const worker = createWorker();
   return {
     send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
     listen: (onMessage) => worker.addEventListener("message", ({ data }) => onMessage(data)),
@@ -15,6 +15,15 @@ export function startWorker(): WorkerPort {
       }),
     setBusy: () => {},
   };
+}
+
+function createWorker(): Worker {
+  try {
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "cotam" });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new CotamError(`the worker of cotam cannot be started, serve the package from the page's origin: ${message}`);
+  }
 }
 
 /** Threads of the run time: more than one need shared memory, which browsers give to isolated pages alone. */

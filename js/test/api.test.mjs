@@ -70,6 +70,11 @@ test("damaged and cut sequences have the errors of Python", () => {
   }
 });
 
+test("only what users need is public", () => {
+  const functions = "allModels decode decodeFrames encode fileBytes findModel fitSize gatewayFetch hostedFetch info load seenBy";
+  assert.deepEqual(Object.keys(cotam).filter((name) => !name.endsWith("Error")), functions.split(" "));
+});
+
 test("leaving a sequence early does no harm", async () => {
   for await (const frame of cotam.decodeFrames(fixture("sequence"))) {
     assert.equal(frame.time, 0);
@@ -145,7 +150,20 @@ test("what is no image, or no option, is an error that says so", async () => {
   for (const quality of [-1, 101, 1.5, NaN, "50"]) {
     await assert.rejects(cotam.encode(image, { quality }), { name: "InputError", message: /0 to 100/ });
   }
-  await assert.rejects(cotam.encode(image, { targetSize: 0 }), { name: "InputError" });
+  const messages = {
+    "targetSize must be a whole number above 0, got 0": { targetSize: 0 },
+    "quality must be a whole number from 0 to 100, got '50'": { quality: "50" },
+    "unknown profile 'base': choose from auto, mllm, page": { profile: "base" },
+    "for must be the name of a model, got 5": { for: 5 },
+    "for must be the name of a model, got null": { for: null },
+  };
+  for (const [message, options] of Object.entries(messages)) {
+    await assert.rejects(cotam.encode(image, options), { name: "InputError", message });
+  }
+  await assert.rejects(cotam.load({ weights: "./set/" }), {
+    name: "InputError",
+    message: "weights must be the URL of a folder, got './set/'",
+  });
   await assert.rejects(cotam.decode("x"), { name: "InputError" });
   await assert.rejects(cotam.decode(fixture("dot"), { view: "cat" }), { name: "InputError" });
   await assert.rejects(cotam.decode(fixture("patch")), { name: "InputError", message: /earlier/ });
@@ -186,7 +204,8 @@ test("views of a large buffer cross to the worker alone", async (t) => {
   shard.set(data, 100);
   await cotam.decode(shard.subarray(100, 100 + data.length));
   await cotam.encode({ data: shard.subarray(500_000, 500_004), width: 1, height: 1 });
-  assert.deepEqual(sent, [data.length, 4]);
+  await cotam.encode({ data: Buffer.from(shard.buffer, 500_000, 4), width: 1, height: 1 });
+  assert.deepEqual(sent, [data.length, 4, 4]);
 });
 
 test("a file of a set that is not loaded says which it is, and how to load it", async () => {

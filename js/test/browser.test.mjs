@@ -37,7 +37,8 @@ function serve(request, response) {
   readFile(`${ROOT}${name.slice(1)}`).then(
     (data) => {
       const type = TYPES[name.split(".").at(-1)] ?? "application/octet-stream";
-      response.writeHead(200, { "content-type": type, "content-length": data.length, ...isolated });
+      const anyOrigin = { "access-control-allow-origin": "*" };
+      response.writeHead(200, { "content-type": type, "content-length": data.length, ...isolated, ...anyOrigin });
       response.end(data);
     },
     () => response.writeHead(404).end(),
@@ -156,7 +157,13 @@ test("a page stays responsive, and aborts", { skip, timeout: 600_000 }, async ()
 });
 
 test("errors keep their classes", { skip }, async () => {
-  assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError", "InputError"]);
+  assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError", "InputError", "InputError"]);
+});
+
+test("a package from another origin says what to do", { skip }, async () => {
+  const [isOurs, message] = await call("foreignPackage");
+  assert.ok(isOurs);
+  assert.match(message, /serve the package from the page's origin/);
 });
 
 test("1,000 damaged files end in errors or in an image, none hangs, and memory comes back", { skip, timeout: 600_000 }, async (t) => {

@@ -154,7 +154,11 @@ test("requests without images have the token, too", async () => {
 
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
-  assert.throws(() => hostedFetch({ for: "gpt4o" }), /did you mean gpt-4o/);
+  assert.throws(() => gatewayFetch({ targetSize: -1 }), InputError);
+  const name = "InputError";
+  assert.throws(() => hostedFetch({ for: "gpt4o" }), { name, message: /did you mean gpt-4o/ });
+  assert.throws(() => hostedFetch({ quality: 90 }), { name, message: "quality must be a number from 0 to 1, got 90" });
+  assert.throws(() => hostedFetch({ format: "avif" }), { name, message: "unknown format 'avif': choose from jpeg, webp, png" });
 });
 
 test("OpenAI's client in Chromium: the answer, and fewer bytes on the wire than JPEG 85", { skip, timeout: 600_000 }, async (t) => {

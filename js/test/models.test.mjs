@@ -51,7 +51,8 @@ test("limits: of clouds, of many images, of base64", () => {
 });
 
 test("errors say what is wrong and what to do", () => {
-  assert.throws(() => fitSize("gpt4o", 9, 9), /model "gpt4o" is unknown: did you mean gpt-4o/);
-  assert.throws(() => fitSize("zzz", 9, 9), /model "zzz" is unknown: allModels\(\) lists all names/);
-  assert.throws(() => fitSize("gpt-4o", 0, 9), /width must be whole pixels, got 0/);
+  const name = "InputError";
+  assert.throws(() => fitSize("gpt4o", 9, 9), { name, message: /^model 'gpt4o' is unknown: did you mean gpt-4o/ });
+  assert.throws(() => seenBy("zzz", 9, 9), { name, message: "model 'zzz' is unknown: allModels() lists all names" });
+  assert.throws(() => fitSize("gpt-4o", 0, 9), { name, message: "width must be whole pixels, got 0" });
 });

@@ -90,6 +90,8 @@ export async function errors() {
   new DataView(unknown.buffer).setUint16(end, crc16(unknown.subarray(0, end)), true);
   const foreign = new Image();
   foreign.src = `http://localhost:${location.port}/js/build/fixtures/photo.png`;
+  const broken = new Image();
+  broken.src = "data:image/png;base64,AAAA";
   const jobs = [
     () => cotam.decode(other.fill(7)),
     () => cotam.decode(file.slice(0, -1)),
@@ -97,6 +99,7 @@ export async function errors() {
     () => cotam.encode(document.body),
     () => cotam.decode(unknown),
     () => cotam.encode(foreign),
+    () => cotam.encode(broken),
   ];
   const found = [];
   for (const job of jobs) {
@@ -104,6 +107,13 @@ export async function errors() {
     found.push(error instanceof cotam.CotamError ? error.name : String(error));
   }
   return found;
+}
+
+/** What encoding says of a package from another origin, whose worker a page must not start. */
+export async function foreignPackage() {
+  const foreign = await import(`http://localhost:${location.port}/js/dist/browser.js`);
+  const error = await foreign.encode(picture(8, 8)).catch((error) => error);
+  return [error instanceof foreign.CotamError, error.message];
 }
 
 /**

@@ -1,4 +1,5 @@
 // The package as others' tools see it: test/types.ts compiles without the build tools of the package, and bundlers.
+import { build } from "esbuild";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -19,6 +20,12 @@ test("a program with the package's types compiles", (context) => {
   const args = [path("node_modules/typescript/bin/tsc"), ...options, "--ignoreConfig", "types.mts"];
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8", cwd: folder });
   assert.equal(status, 0, stdout);
+});
+
+test("what a program does not import is left out of its bundle", async () => {
+  const stdin = { contents: 'import { fitSize } from "./dist/index.js"; console.log(fitSize);', resolveDir: path(".") };
+  const { outputFiles } = await build({ stdin, bundle: true, write: false, format: "esm", platform: "browser" });
+  assert.ok(!outputFiles[0].text.includes(".wasm"));
 });
 
 test("webpack finds no files in the worker that are not there", () => {

@@ -87,13 +87,6 @@ export function requireBytes(data: unknown): Uint8Array {
   throw new InputError(`expected the bytes of a .cotam file, got ${data === null ? "null" : typeof data}`);
 }
 
-/** @throws InputError if a quality is out of range */
-export function checkQuality(quality: number): void {
-  if (!Number.isInteger(quality) || quality < 0 || quality > MAX_QUALITY) {
-    throw new InputError(`quality must be a whole number from 0 to ${MAX_QUALITY}, got ${quality}`);
-  }
-}
-
 /** @throws LimitError if an image is too large to be decoded */
 export function checkSize(width: number, height: number): void {
   if (width * height > MAX_PIXELS) {

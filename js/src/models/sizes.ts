@@ -4,15 +4,8 @@
  * A rule takes the width and height of an image in pixels and gives what the model sees of it.
  */
 
+import { roundEven } from "../codec/planes.js";
 import type { Parameters, Rule, Seen, Size } from "./rule.js";
-
-/** Round half to even, as Python does. */
-export function roundEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
-}
 
 function seen(size: Size, tokens: number | null): Seen {
   return { size, tokens };

@@ -1,7 +1,7 @@
 /** Kinds of rules that cut an image into tiles, as `cotam.image.tilings` in Python has them. */
 
 import type { Parameters, Rule, Seen, Size } from "./rule.js";
-import { roundEven } from "./sizes.js";
+import { roundEven } from "../codec/planes.js";
 
 /** The first of the largest, as Python's `max` with a key. */
 function largest<T>(values: readonly T[], key: (value: T) => number): T {
