@@ -117,9 +117,11 @@ def test_a_dataset_there_and_back(ray: Any, tmp_path: Path) -> None:
     assert rows[-1]["error"] == "image: not an image of a known format"
     assert "image" not in rows[0]
 
-    coded = ray.data.from_items([{"id": n, "cotam": data} for n, data in enumerate(CODED)])
-    rows = sorted(decode_dataset(coded, form="ppm", batch_size=4).take_all(), key=lambda row: row["id"])
-    assert [row["image"][:2] for row in rows] == [b"P6"] * len(PHOTOS)
+    decoded = decode_dataset(ray.data.from_items(rows), form="ppm", batch_size=4).take_all()
+    back = sorted(decoded, key=lambda row: row["id"])
+    assert [row["image"][:2] for row in back[:-1]] == [b"P6"] * len(PHOTOS)
+    assert [row["error"] for row in back] == [row["error"] for row in rows]
+    assert (back[-1]["image"], set(back[-1])) == (None, {"id", "image", "error"})
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def encode_dataset(
     -------
     Dataset
         Lazy; ``column`` is replaced by ``output`` and ``error``, the error of a failed image in one line, or
-        null.
+        null. Of a dataset that was converted before, earlier errors stay.
 
     Raises
     ------
@@ -137,13 +137,15 @@ class _Images:
         self._conversion, self._column, self._output = conversion, column, output
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
-        row = Row("", "")
-        found, errors = [], []
-        for image in batch.column(self._column).to_pylist():
-            failed = len(row.failed)
+        names = batch.column_names
+        errors = batch.column("error").to_pylist() if "error" in names else [None] * len(batch)
+        found = []
+        for number, image in enumerate(batch.column(self._column).to_pylist()):
+            row = Row("", "")
             found.append(row.add(self._conversion, image, "image"))
-            errors.append(row.failed[-1]["error"] if len(row.failed) > failed else None)
-        rest = batch.drop_columns([self._column])
+            if row.failed:
+                errors[number] = row.failed[0]["error"]
+        rest = batch.drop_columns(list({self._column, self._output, "error"}.intersection(names)))
         rest = rest.append_column(self._output, pyarrow.array(found, pyarrow.binary()))
         return rest.append_column("error", pyarrow.array(errors, pyarrow.string()))
 
