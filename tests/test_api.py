@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,14 @@ import cotam
 from cotam.api import encode_image
 from cotam.codec import weights
 from cotam.errors import (
+    CotamError,
     DamagedError,
     FormatError,
     InputError,
     LimitError,
+    MissingCodecError,
+    MissingExtraError,
+    MissingLabError,
     NotCotamError,
     TargetSizeError,
     TruncatedError,
@@ -315,6 +320,24 @@ def test_damage_is_named() -> None:
             cotam.decode(wrong)
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("wrong"),
+        TargetSizeError(100, 200),
+        MissingExtraError("heic", "pillow_heif"),
+        MissingLabError("cotam bench"),
+        MissingCodecError("decode", "AVIF"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_pass_from_process_to_process(error: CotamError) -> None:
+    """A multiprocessing.Pool waits forever for an error that cannot be unpickled."""
+    error.add_note("in a worker")
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
 
 
 def test_files_of_unknown_weights() -> None:

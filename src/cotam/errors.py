@@ -18,6 +18,9 @@
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 __all__ = [
     "CotamError",
     "DamagedError",
@@ -36,6 +39,10 @@ __all__ = [
 
 class CotamError(Exception):
     """Base class. Messages are one line, written for users."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be copied without a call of ``__init__``, which may take something else than the message."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(CotamError, ValueError):
