@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from golden.make import METADATA, checksum, downscaled
 from PIL import Image
 
 from cotam.codec.still import Codec
@@ -21,19 +20,6 @@ from cotam.runtime import OnnxRunner
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text())
-
-
-def module_make() -> ModuleType:
-    """``golden/make.py``, which is no part of any package."""
-    spec = importlib.util.spec_from_file_location("golden_make", FOLDER / "make.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
-MAKE = module_make()
 NAMES = sorted(GOLDEN["files"])
 
 
@@ -59,13 +45,13 @@ def golden(name: str) -> File:
 def test_symbols_are_those_of_old(name: str) -> None:
     file = golden(name)
     assert len((FOLDER / f"{name}.cotam").read_bytes()) == GOLDEN["files"][name]["bytes"]
-    assert MAKE.checksum(codec_of(name).decode_symbols(file)) == GOLDEN["files"][name]["symbols"]
+    assert checksum(codec_of(name).decode_symbols(file)) == GOLDEN["files"][name]["symbols"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pixels_are_those_of_old(name: str) -> None:
     expected = np.asarray(Image.open(FOLDER / f"{name}.expected.png")).astype(int)
-    found = MAKE.downscaled(codec_of(name).decode(golden(name)))
+    found = downscaled(codec_of(name).decode(golden(name)))
     assert np.abs(found - expected).max() <= 2
 
 
@@ -94,7 +80,7 @@ def test_the_encoder_chooses_nearly_the_same_symbols(name: str) -> None:
 
 
 def test_metadata_are_those_of_old() -> None:
-    assert golden("metadata").metadata == MAKE.METADATA
+    assert golden("metadata").metadata == METADATA
 
 
 def test_the_cases_differ_in_what_they_use() -> None:
