@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
-from itertools import chain, islice
+from itertools import chain
 from math import isfinite
 from numbers import Real
 from operator import index
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from cotam.codec.planes import Latents
     from cotam.codec.temporal import Frame, FrameDecoder
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
@@ -228,29 +228,25 @@ def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tu
     from PIL import Image
 
     reader = SequenceReader(source)
-    decoder = _decoder(reader.header, size_limit)
-    for ticks, draw in _decode_chunks(reader.frames(), decoder):
-        yield ticks / TICKS, Image.fromarray(draw(view))
+    check_size(reader.header.width, reader.header.height, size_limit)
+    decoder = _decoder(reader.header)
+    for number, (ticks, fields, frame) in enumerate(reader.frames()):
+        latents = _decode_frame(decoder, number, fields, frame)
+        yield ticks / TICKS, Image.fromarray(decoder.codec.synthesise(latents, view))
 
 
-def _decode_chunks(
-    frames: Iterator[tuple[int, bytes, CodedFrame]], decoder: FrameDecoder, first: int = 0
-) -> Iterator[tuple[int, Callable[[View], np.ndarray]]]:
-    """Yield the ticks of each frame, and a function that draws its pixels; ``first`` is a key frame."""
-    for number, (ticks, fields, frame) in enumerate(frames, first):
-        try:
-            decoded = decoder.decode(frame, fields)
-        except FormatError as error:
-            raise type(error)(f"frame {number}: {error}") from error
-        yield ticks, partial(decoder.codec.synthesise, decoded)
-
-
-def _decoder(header: Header, size_limit: int | None) -> FrameDecoder:
+def _decoder(header: Header) -> FrameDecoder:
     from cotam.codec.shared import codec_of
     from cotam.codec.temporal import FrameDecoder
 
-    check_size(header.width, header.height, size_limit)
     return FrameDecoder(codec_of(header.weights), (header.height, header.width), header.quality)
+
+
+def _decode_frame(decoder: FrameDecoder, number: int, fields: bytes, frame: CodedFrame) -> Latents:
+    try:
+        return decoder.decode(frame, fields)
+    except FormatError as error:
+        raise type(error)(f"frame {number}: {error}") from error
 
 
 def open_sequence(
@@ -295,9 +291,9 @@ class FrameSequence:
         found = read_index(data)
         header, entries = found.header, found.entries
         check_size(header.width, header.height, size_limit)
-        self._data, self._view, self._header, self._entries = data, view, header, entries
+        self._view, self._entries, self._reader = view, entries, SequenceReader(BytesIO(data))
+        self._decoder: FrameDecoder  # which has decoded the frame before `_next`, unless that is 0
         self._next = 0
-        self._frames: Iterator[tuple[int, Callable[[View], np.ndarray]]] = iter(())
         self._decoding = Lock()
         self.info = SequenceInfo(
             width=header.width,
@@ -338,11 +334,10 @@ class FrameSequence:
             start = self._next if key < self._next <= number else key
             self._next = 0  # in case of an error
             if start == key:
-                reader = SequenceReader(BytesIO(self._data))
-                decoder = _decoder(self._header, self._header.width * self._header.height)
-                self._frames = _decode_chunks(reader.frames_from(self._entries, key), decoder, key)
-            for _, draw in islice(self._frames, number + 1 - start):
-                last = draw  # only the requested frame is drawn
+                self._decoder = _decoder(self._reader.header)
+            for one in range(start, number + 1):
+                fields, frame = self._reader.frame_at(one, self._entries)
+                latents = _decode_frame(self._decoder, one, fields, frame)
             self._next = number + 1
-            pixels = last(self._view)
+            pixels = self._decoder.codec.synthesise(latents, self._view)
         return self.info.times[number], Image.fromarray(pixels)

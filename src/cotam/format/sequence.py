@@ -159,22 +159,18 @@ class SequenceReader:
         if self._source.read(1):
             raise FormatError("there are bytes after the end of the sequence")
 
-    def frames_from(
-        self, entries: Sequence[IndexEntry], first: int
-    ) -> Iterator[tuple[int, bytes, CodedFrame]]:
-        """Yield as `frames` does, starting at frame ``first`` of a seekable stream with this index.
+    def frame_at(self, number: int, entries: Sequence[IndexEntry]) -> tuple[bytes, CodedFrame]:
+        """Read fields and chunk of a frame of a seekable stream with this index.
 
-        Raises DamagedError or FormatError if a chunk is not valid, or is not where the index says.
+        Raises DamagedError or FormatError if the chunk is not valid, or not what the index says.
         """
-        self.count, ticks = first, entries[first - 1].ticks if first else 0
-        for entry in entries[first:]:
-            self._source.seek(entry.start)
-            start, tag = self._read, self._take(1, "before its index")[0]
-            gap, frame = self._take_frame(tag)
-            ticks += gap
-            if (self._read - start, ticks, frame.key) != (entry.size, entry.ticks, entry.key):
-                raise DamagedError("the index at the end does not fit the frames before it")
-            yield ticks, self.header.fields() + varint(gap), frame
+        entry, before = entries[number], entries[number - 1].ticks if number else 0
+        self._source.seek(entry.start)
+        self.count, start = number, self._read
+        gap, frame = self._take_frame(self._take(1, "before its index")[0])
+        if (self._read - start, before + gap, frame.key) != (entry.size, entry.ticks, entry.key):
+            raise DamagedError("the index at the end does not fit the frames before it")
+        return self.header.fields() + varint(gap), frame
 
     def _take_header(self) -> Header:
         """Read the header, a byte at a time: only the header itself says where it ends."""
