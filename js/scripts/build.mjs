@@ -1,7 +1,7 @@
 // Builds dist/ and weights/: the modules and types by tsc, the workers by esbuild, the weights from the Python package.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { onnxMetadata } from "./onnx_metadata.mjs";
@@ -14,7 +14,7 @@ const RUNTIME = "ort-wasm-simd-threaded.wasm";
 
 for (const folder of ["dist", "weights"]) rmSync(path(folder), { recursive: true, force: true });
 mkdirSync(path("dist"));
-if (existsSync(path("scripts/models_table.mjs"))) await import("./models_table.mjs");
+await import("./models_table.mjs");
 copyFileSync(path(`node_modules/onnxruntime-web/dist/${RUNTIME}`), path(`dist/${RUNTIME}`));
 copyFileSync(path("../LICENSE"), path("LICENSE"));
 writeFileSync(path("src/packaged.ts"), packaged());
@@ -22,8 +22,7 @@ execFileSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", p
   stdio: "inherit",
 });
 const common = { bundle: true, format: "esm", target: "es2022", minify: true, legalComments: "linked" };
-const workers = ["worker", "worker_node"];
-for (const name of workers) {
+for (const name of ["worker", "worker_node"]) {
   await build({
     ...common,
     // webpack would look for the files that ONNX Runtime names relative to itself, and there are none.

@@ -28,10 +28,7 @@ export interface EncodeOptions {
    * "mllm"; and flat graphics become AV1 where there is an encoder.
    */
   readonly profile?: Profile | "auto" | undefined;
-  /**
-   * Where bits are spent: "none" (evenly), or "auto", the default: where the network of this package finds an image
-   * important, with the set "mllm".
-   */
+  /** Where bits are spent: "none" is evenly; "auto", the default, is more where there is text, with the set "mllm". */
   readonly guide?: "auto" | "none" | undefined;
   readonly signal?: AbortSignal | undefined;
 }

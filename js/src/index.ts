@@ -15,7 +15,8 @@ export {
 } from "./errors.js";
 export { gatewayFetch, hostedFetch } from "./fetch.js";
 export type { Codec, FetchOptions, GatewayOptions, HostedOptions } from "./fetch.js";
-export * from "./models.js";
+export { allModels, findModel, fitSize, seenBy } from "./models.js";
+export type { Fitted, FitOptions, Limits, Model } from "./models.js";
 export type { View } from "./codec/still.js";
 export type { Kind } from "./format/header.js";
 export type { Metadata } from "./format/metadata.js";

@@ -71,7 +71,7 @@ test("damaged and cut sequences have the errors of Python", () => {
 });
 
 test("only what users need is public", () => {
-  const functions = "allModels decode decodeFrames encode fileBytes findModel fitSize gatewayFetch hostedFetch info load seenBy";
+  const functions = "allModels decode decodeFrames encode findModel fitSize gatewayFetch hostedFetch info load seenBy";
   assert.deepEqual(Object.keys(cotam).filter((name) => !name.endsWith("Error")), functions.split(" "));
 });
 

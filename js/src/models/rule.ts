@@ -11,6 +11,3 @@ export interface Seen {
 
 /** A kind of rule with its parameters. */
 export type Rule = (width: number, height: number) => Seen;
-
-/** Parameters as the table has them. */
-export type Parameters<T> = Readonly<T>;

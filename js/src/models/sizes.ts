@@ -5,7 +5,7 @@
  */
 
 import { roundEven } from "../codec/planes.js";
-import type { Parameters, Rule, Seen, Size } from "./rule.js";
+import type { Rule, Seen, Size } from "./rule.js";
 
 function seen(size: Size, tokens: number | null): Seen {
   return { size, tokens };
@@ -33,18 +33,18 @@ const keep = (): Rule => (width, height) => seen([width, height], null);
 
 /** Fit within a box: the longer side, the shorter side, or both. */
 const box =
-  ({ longest, shortest, tokens }: Parameters<{ longest?: number; shortest?: number; tokens?: number }>): Rule =>
+  ({ longest, shortest, tokens }: Readonly<{ longest?: number; shortest?: number; tokens?: number }>): Rule =>
   (width, height) =>
     seen(boxed([width, height], longest, shortest), tokens ?? null);
 
 /** No resizing is known; a token for every so many pixels, which is an approximation. */
 const area =
-  ({ pixels_per_token }: Parameters<{ pixels_per_token: number }>): Rule =>
+  ({ pixels_per_token }: Readonly<{ pixels_per_token: number }>): Rule =>
   (width, height) =>
     seen([width, height], Math.ceil((width * height) / pixels_per_token));
 
 /** OpenAI's tiles: fit the box, then `base` tokens and `each` for every 512-pixel tile. */
-function gptTiles(p: Parameters<{ base: number; each: number }>): Rule {
+function gptTiles(p: Readonly<{ base: number; each: number }>): Rule {
   return (width, height) => {
     const size = boxed([width, height], 2048, 768);
     return seen(size, p.base + p.each * cellsOf(size, 512));
@@ -52,7 +52,7 @@ function gptTiles(p: Parameters<{ base: number; each: number }>): Rule {
 }
 
 /** OpenAI's patches of 32 pixels: fit the longer side and the patch budget; `times` tokens a patch. */
-function gptPatches(p: Parameters<{ longest: number; budget: number; times: number }>): Rule {
+function gptPatches(p: Readonly<{ longest: number; budget: number; times: number }>): Rule {
   const patch = 32;
   return (fullWidth, fullHeight) => {
     let size = boxed([fullWidth, fullHeight], p.longest);
@@ -69,7 +69,7 @@ function gptPatches(p: Parameters<{ longest: number; budget: number; times: numb
 }
 
 /** Anthropic's patches of 28 pixels: the largest size within the longer side and the patch budget. */
-function claudePatches(p: Parameters<{ longest: number; budget: number }>): Rule {
+function claudePatches(p: Readonly<{ longest: number; budget: number }>): Rule {
   const patch = 28;
   return (width, height) => {
     const long = Math.max(width, height);
@@ -88,7 +88,7 @@ function claudePatches(p: Parameters<{ longest: number; budget: number }>): Rule
 }
 
 /** Gemini up to 2.5: `each` tokens for a small image, or for every crop of 256 to 768 pixels. */
-function geminiCrops(p: Parameters<{ longest: number; each: number }>): Rule {
+function geminiCrops(p: Readonly<{ longest: number; each: number }>): Rule {
   const small = 384;
   return (width, height) => {
     const size = boxed([width, height], p.longest);
@@ -99,7 +99,7 @@ function geminiCrops(p: Parameters<{ longest: number; each: number }>): Rule {
 }
 
 /** Fit the longer side, round up to patches; each row of patches ends with a token of its own. */
-function patchRows(p: Parameters<{ longest: number; patch: number }>): Rule {
+function patchRows(p: Readonly<{ longest: number; patch: number }>): Rule {
   return (width, height) => {
     const ratio = Math.max(1, Math.max(width, height) / p.longest);
     const shrunk = (side: number) => (ratio > 1 ? Math.floor(side / ratio) : side);
@@ -110,7 +110,7 @@ function patchRows(p: Parameters<{ longest: number; patch: number }>): Rule {
 }
 
 /** Kimi: shrink to a patch budget, then pad to 2 × 2 patches, which become a token. */
-function nativePatches(p: Parameters<{ budget: number }>): Rule {
+function nativePatches(p: Readonly<{ budget: number }>): Rule {
   const patch = 14;
   const longest = 512 * patch;
   return (width, height) => {
@@ -136,7 +136,7 @@ interface MultiplesParameters {
  * `small` says what happens first to an image with a side below `factor`: nothing, "scale" (GLM) or "round"
  * (PaddleOCR). With `row_breaks` each row ends with a token, and the image with two more.
  */
-function multiples(p: Parameters<MultiplesParameters>): Rule {
+function multiples(p: Readonly<MultiplesParameters>): Rule {
   return (width, height) => {
     const size = inRange(enlarged([width, height], p), p);
     const columns = size[0] / p.factor;
@@ -174,7 +174,7 @@ function inRange([width, height]: Size, p: MultiplesParameters): Size {
 }
 
 /** Gemma 4: fill a budget of square cells, each a token; sides round down to whole cells. */
-function grid({ cell, budget }: Parameters<{ cell: number; budget: number }>): Rule {
+function grid({ cell, budget }: Readonly<{ cell: number; budget: number }>): Rule {
   return (width, height) => {
     const scale = Math.sqrt((budget * cell ** 2) / (width * height));
     let columns = Math.floor((scale * width) / cell);
@@ -192,7 +192,7 @@ interface PaddedGridParameters {
 }
 
 /** GLM-5: whole cells within a budget; the image is padded to them, and shrunk or enlarged if need be. */
-function paddedGrid(p: Parameters<PaddedGridParameters>): Rule {
+function paddedGrid(p: Readonly<PaddedGridParameters>): Rule {
   return (width, height) => {
     const [columns, rows] = paddedCells(width, height, p);
     let scale = Math.min((columns * p.cell) / width, (rows * p.cell) / height);
@@ -230,7 +230,7 @@ function paddedCells(width: number, height: number, p: PaddedGridParameters): Si
 }
 
 /** Stretch to one size, whatever the proportions. */
-const squeeze = (p: Parameters<{ width: number; height: number; tokens: number }>): Rule => {
+const squeeze = (p: Readonly<{ width: number; height: number; tokens: number }>): Rule => {
   return () => seen([p.width, p.height], p.tokens);
 };
 

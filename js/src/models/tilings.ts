@@ -1,6 +1,6 @@
 /** Kinds of rules that cut an image into tiles, as `cotam.image.tilings` in Python has them. */
 
-import type { Parameters, Rule, Seen, Size } from "./rule.js";
+import type { Rule, Seen, Size } from "./rule.js";
 import { roundEven } from "../codec/planes.js";
 
 /** The first of the largest, as Python's `max` with a key. */
@@ -31,7 +31,7 @@ interface CanvasesParameters {
  *
  * A tile is `side` × `side` tokens. With `pool` more tokens than `pool` tiles have are pooled.
  */
-function canvases(p: Parameters<CanvasesParameters>): Rule {
+function canvases(p: Readonly<CanvasesParameters>): Rule {
   return (width, height) => {
     const canvas = bestCanvas(width, height, p.canvases);
     const scale = Math.min(canvas[0] / width, canvas[1] / height);
@@ -91,7 +91,7 @@ interface StretchedParameters {
  *
  * Images with no side above `tile_above` are not cut: their longer side becomes `whole` pixels.
  */
-function stretchedTiles(p: Parameters<StretchedParameters>): Rule {
+function stretchedTiles(p: Readonly<StretchedParameters>): Rule {
   return (width, height) => {
     if (Math.max(width, height) <= (p.tile_above ?? 0)) {
       const scale = (p.whole ?? 0) / Math.max(width, height);
@@ -122,7 +122,7 @@ function nearestGrid(width: number, height: number, tile: number, least: number,
 }
 
 /** Llama 4: fit, padded, into the smallest canvas of tiles that holds the image, or else the largest. */
-function paddedTiles(p: Parameters<{ tile: number; most: number; tokens_per_tile: number }>): Rule {
+function paddedTiles(p: Readonly<{ tile: number; most: number; tokens_per_tile: number }>): Rule {
   return (width, height) => {
     // The scale is compared in single precision, as transformers does it.
     const scale = ([columns, rows]: Size) =>
@@ -162,7 +162,7 @@ interface SlicesParameters {
 }
 
 /** MiniCPM-V: slices of about `side`² pixels and a small view of the whole, a token for `step`² pixels. */
-function slices(p: Parameters<SlicesParameters>): Rule {
+function slices(p: Readonly<SlicesParameters>): Rule {
   return (width, height) => {
     const grid = sliceGrid(width, height, p.side, p.most);
     const view = nearSquare(width, height, p.side, p.step, grid === null);
@@ -210,7 +210,7 @@ function multiple(length: number, step: number): number {
 }
 
 /** Phi-4: crops of `tile` pixels that hold the image, padded, and a small view of the whole. */
-function crops(p: Parameters<{ tile: number; most: number }>): Rule {
+function crops(p: Readonly<{ tile: number; most: number }>): Rule {
   return (width, height) => {
     let grid: Size = [Math.ceil(width / p.tile), Math.ceil(height / p.tile)];
     if (grid[0] * grid[1] > p.most) grid = nearestGrid(width, height, p.tile, 1, p.most);
@@ -229,7 +229,7 @@ function crops(p: Parameters<{ tile: number; most: number }>): Rule {
 }
 
 /** Molmo 2: stretched to crops of 378 pixels that overlap by 112, and a small view of the whole. */
-function overlappingCrops({ most }: Parameters<{ most: number }>): Rule {
+function overlappingCrops({ most }: Readonly<{ most: number }>): Rule {
   const [window, margin, patch, view] = [19 * 14, 8 * 14, 14, 14];
   return (width, height) => {
     const all = grids(1, most).sort((a, b) => a[0] * a[1] - b[0] * b[1] || a[1] - b[1]);
@@ -246,7 +246,7 @@ function overlappingCrops({ most }: Parameters<{ most: number }>): Rule {
 }
 
 /** SmolVLM: scale the longer side to `longest`, stretch to whole tiles; a small view of the whole. */
-function enlargedTiles(p: Parameters<{ longest: number; tile: number; tokens_per_tile: number }>): Rule {
+function enlargedTiles(p: Readonly<{ longest: number; tile: number; tokens_per_tile: number }>): Rule {
   return (width, height): Seen => {
     const size = stretched(width, height, p.longest, p.tile);
     const count = Math.floor((size[0] * size[1]) / p.tile ** 2);
