@@ -33,10 +33,8 @@ class GraphGuide:
     """
 
     def __init__(self, path: Path, *, output: str = "importance") -> None:
-        """Load the file. Raises InputError if it does not exist, is not ONNX, or is not a guide."""
+        """Load the file. Raises InputError if it cannot be read, is not ONNX, or is not a guide."""
         self._path, self.output = path, output
-        if not path.is_file():
-            raise InputError(f"guide {path} does not exist, or is not a file")
         try:
             self._session = open_session(path)
             metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
