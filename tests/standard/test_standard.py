@@ -272,24 +272,6 @@ class TestBudget:
         assert file.notes[0].endswith(f"to {file.width}×1 pixels to fit 600 bytes")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"format": "gif"}, "format must be one of jpeg, webp, avif, png, got 'gif'"),
-        ({"format": "jpeg", "quality": 101}, "quality must be 0–100, got 101"),
-        ({"format": "jpeg", "target_size": 0}, "above 0, got 0"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        encoded(picture(8, 8), **arguments)
-
-
-def test_pixels_of_another_shape_are_refused() -> None:
-    with pytest.raises(InputError, match=r"uint8 \(H, W, 3\), got float64"):
-        encoded(np.zeros((8, 8, 3)), "png")
-
-
 def test_a_large_png_of_few_colours_takes_little_memory() -> None:
     pixels = np.zeros((1000, 2000, 3), np.uint8)
     pixels[400:, 500:] = 90

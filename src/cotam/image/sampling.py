@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise
 from typing import Any
 
 from cotam.errors import InputError
@@ -35,7 +36,6 @@ def sample_frames(
     length: float | None = None,
     *,
     end: Callable[[], float | None] = lambda: None,
-    advance: Callable[[float], None] = lambda seconds: None,
     note: Note = warn,
 ) -> Iterator[tuple[float, Any]]:
     """Choose the frames visible at regular times, each once, with their own times.
@@ -49,7 +49,6 @@ def sample_frames(
         to last if ``length`` is known; else the first ones are taken.
     length : end of the last frame, in seconds
     end : returns the end of the last frame when all were read, for an unknown ``length``
-    advance : called with the seconds of each frame that is read
     note : called with what is left out: frames that cannot be decoded, or are too many
 
     Yields
@@ -62,9 +61,11 @@ def sample_frames(
     rate = max(max_frames - 1, 1) / length if spread else fps  # type: ignore[operator]
     count = 0  # of the frames taken
     sample = 0  # the next time is sample / rate
-    for seconds, get, following in _with_following(frames, advance):
-        if following is not None:
-            until = following - _ROUNDED
+    for frame, following in pairwise(chain(frames, [None])):
+        assert frame
+        seconds, get = frame
+        if following:
+            until = following[0] - _ROUNDED
         elif spread:
             until = math.inf
         else:
@@ -82,24 +83,10 @@ def sample_frames(
         yield seconds, image
         count += 1
         if count == max_frames:
-            if not length and following is not None:
+            if not length and following:
                 first = "the first frame is" if max_frames == 1 else f"the first {max_frames} frames are"
                 note(f"{first} taken, up to {seconds:.1f} s: the length is not known")
             return
-
-
-def _with_following(
-    frames: Iterable[Frame], advance: Callable[[float], None]
-) -> Iterator[tuple[float, Callable[[], Any], float | None]]:
-    """Yield each frame with the seconds of the next one; None for the last."""
-    shown: Frame | None = None
-    for frame in frames:
-        advance(frame[0])
-        if shown:
-            yield *shown, frame[0]
-        shown = frame
-    if shown:
-        yield *shown, None
 
 
 def scale_to_first(
@@ -125,18 +112,17 @@ def read_clip(
 ) -> Iterator[tuple[float, Pixels]]:
     """Sample the frames of a `Clip` or `Animation`, scaled to the size of the first.
 
-    The parameters are those of `sample_frames`. Yields seconds, and pixels uint8 (H, W, 3).
+    ``advance`` is called with the seconds of each frame that is read; the other parameters are those of
+    `sample_frames`. Yields seconds, and pixels uint8 (H, W, 3).
     """
+
+    def frames() -> Iterator[Frame]:
+        for seconds, get in clip.frames():
+            advance(seconds)
+            yield seconds, get
+
     length = clip.seconds if max_frames else clip.stated_seconds
-    frames = sample_frames(
-        clip.frames(),
-        fps,
-        max_frames,
-        length,
-        end=lambda: clip.stated_seconds,
-        advance=advance,
-        note=note,
-    )
-    yield from scale_to_first(frames, note)
+    sampled = sample_frames(frames(), fps, max_frames, length, end=lambda: clip.stated_seconds, note=note)
+    yield from scale_to_first(sampled, note)
     for text in clip.notes:
         note(text)

@@ -19,7 +19,7 @@ from cotam.codec.colours import has_more_colours, is_grey
 from cotam.codec.contrast import balanced_error, contrast_weights
 from cotam.codec.palette import TRIALS, Colours, colour_runs, reduce_colours
 from cotam.codec.standard import AVIF_OPTIONS, LOSSLESS_OPTIONS
-from cotam.errors import InputError, TargetSizeError
+from cotam.errors import TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
 from cotam.image.sizes import fit_box
@@ -77,8 +77,8 @@ def make(
 ) -> StandardFile:
     """Encode an image as a standard file.
 
-    Raises InputError if an argument is out of range, or the format cannot hold the image, TargetSizeError if
-    not even one pixel fits ``target_size``, and MissingCodecError if Pillow lacks the codec.
+    Raises InputError if the format cannot hold the image, TargetSizeError if not even one pixel fits
+    ``target_size``, and MissingCodecError if Pillow lacks the codec.
 
     Parameters
     ----------
@@ -93,7 +93,6 @@ def make(
     prefilter : False writes a plain file, with optimal Huffman tables (JPEG), method 6 (WebP) or speed 6
         (AVIF) of Pillow
     """
-    _check(pixels, format, quality, target_size)
     writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)
     if target_size is None:
         writer = writer_of(pixels)
@@ -101,17 +100,6 @@ def make(
         height, width = pixels.shape[:2]
         return StandardFile(writer(chosen), width, height, None if format == "png" else chosen)
     return _fit_budget(pixels, format, target_size, writer_of)
-
-
-def _check(pixels: Pixels, format: Format, quality: int | None, target_size: int | None) -> None:
-    if format not in FORMATS:
-        raise InputError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise InputError(f"pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
-    if quality is not None and not 0 <= quality <= 100:
-        raise InputError(f"quality must be 0–100, got {quality}")
-    if target_size is not None and target_size < 1:
-        raise InputError(f"target_size must be a number of bytes above 0, got {target_size}")
 
 
 # Byte budgets
