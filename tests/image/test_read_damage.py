@@ -23,7 +23,7 @@ from picture_files import (
 from PIL import Image
 
 from cotam.errors import InputError
-from cotam.image import open as module
+from cotam.image import readers as module
 from cotam.image.read import outline, to_rgb
 
 # Damage

@@ -16,20 +16,9 @@ from PIL import Image, ImageFile
 from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.image import png
-from cotam.image.open import (
-    ENDS_IN_PIXELS,
-    READER_ERRORS,
-    TIFF_MAGIC,
-    ZEROS,
-    ZEROS_NOTE,
-    Opened,
-    check_size,
-    is_heic,
-    load_pixels,
-    one_line,
-    opened_image,
-)
+from cotam.image.open import ENDS_IN_PIXELS, TIFF_MAGIC, ZEROS_NOTE, Opened, opened_image
 from cotam.image.read import Pixels, read_image
+from cotam.image.readers import READER_ERRORS, ZEROS, is_heic, load_image, one_line
 from cotam.image.timeline import frames_are
 from cotam.image.video import Clip
 
@@ -143,8 +132,7 @@ class Animation:
                 if number == 1 and opened.one_frame:
                     raise OSError("the end of the file is missing")
                 image.seek(number)
-                check_size(*image.size)
-                notes += [f"frame {number} is {text}" for text in load_pixels(image)]
+                notes += [f"frame {number} is {text}" for text in load_image(image)]
                 yield image.copy(), _duration(image)
                 number, found = number + 1, found + 1
         except EOFError:

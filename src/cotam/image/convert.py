@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops
 
-from cotam.image.open import READER_ERRORS, Opened, hdr_notes, one_line
+from cotam.image.open import Opened, hdr_notes
+from cotam.image.readers import READER_ERRORS, one_line
 
 if TYPE_CHECKING:
     from PIL import ImageCms

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError
-from cotam.image.open import check_size
 from cotam.image.read import Pixels, read_image
+from cotam.image.readers import check_size
 from cotam.image.sampling import Note, warn
 from cotam.image.video import import_av
 

@@ -15,17 +15,8 @@ from cotam.errors import InputError
 from cotam.format.header import MAX_PIXELS
 from cotam.image.convert import convert_to_srgb, orientation_of
 from cotam.image.metadata import upright_metadata
-from cotam.image.open import (
-    READER_ERRORS,
-    FileBytes,
-    Opened,
-    PathInput,
-    as_input_error,
-    check_size,
-    named,
-    one_line,
-    opened_image,
-)
+from cotam.image.open import FileBytes, Opened, PathInput, opened_image
+from cotam.image.readers import READER_ERRORS, as_input_error, check_size, named, one_line
 
 __all__ = ["ImageInput", "LoadedImage", "Pixels", "outline", "read_image", "read_with_notes", "to_rgb"]
 

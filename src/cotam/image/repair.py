@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cotam.format.header import MAX_PIXELS
 from cotam.image import png
+from cotam.image.readers import ZEROS, decode
 
 __all__ = ["Repaired", "has_end", "jpeg_cut", "repaired", "webp_cut"]
 
@@ -46,11 +46,8 @@ class Repaired:
     one_frame: bool = False  # whether only the first frame of an animation is whole
 
 
-def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repaired | None:
-    """Rebuild an image file that Pillow does not read; None if pixels are missing, or no damage is found.
-
-    ``decode`` returns the pixels of a file, or raises OSError or ValueError.
-    """
+def repaired(data: bytes) -> Repaired | None:
+    """Rebuild an image file that Pillow does not read; None if pixels are missing, or no damage is found."""
     if data.startswith(png.SIGNATURE):
         return _png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -62,12 +59,10 @@ def repaired(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> Repai
             return None
         data = _without_end(data, scans)
         endings = _jpeg_endings(data)
-    return _completed(data, endings, decode)
+    return _completed(data, endings)
 
 
-def _completed(
-    data: bytes, endings: Sequence[bytes], decode: Callable[[bytes], NDArray[np.uint8]]
-) -> Repaired | None:
+def _completed(data: bytes, endings: Sequence[bytes]) -> Repaired | None:
     """Complete a file without its end, if its pixels do not depend on what is appended."""
     first = None
     for ending in endings:
@@ -150,13 +145,13 @@ def _jpeg_endings(data: bytes) -> list[bytes]:
     return [ending + restart + ending + b"\xff\xd9" for ending in _ENDINGS]
 
 
-def jpeg_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], *, suspect: bool) -> tuple[int, str]:
+def jpeg_cut(data: bytes, *, suspect: bool) -> tuple[int, str]:
     """Find what is missing from a truncated JPEG with an end marker or zeros at its end.
 
     libjpeg reads such a file without an error. Here it is completed with different data: its own data end
     where the pixels begin to differ. Returns the number of rows that lack pixels, and a note, empty if
     nothing is missing. ``suspect`` says whether the last pixel is the gray that libjpeg puts where rows are
-    missing, or zeros come last; ``decode`` is that of `repaired`.
+    missing, or zeros come last.
     """
     scans = _jpeg_scans(data)
     if scans.refined and not suspect:
@@ -264,11 +259,10 @@ def _webp(data: bytes) -> Repaired | None:
     return Repaired(rebuilt, f"the file is cut or damaged: {without}; {there} there")
 
 
-def webp_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], zeros: int) -> bool:
-    """Whether no pixel of a still WebP depends on the last ``zeros`` bytes of its pixels, which are zeros.
+def webp_cut(data: bytes) -> bool:
+    """Whether no pixel of a still WebP depends on the last `ZEROS` bytes of its pixels, which are zeros.
 
-    Encoders write no such bytes, but zeros for large black areas, on which pixels depend. ``decode`` is that
-    of `repaired`.
+    Encoders write no such bytes, but zeros for large black areas, on which pixels depend.
     """
     at = 12
     while data[at : at + 4] not in (b"VP8 ", b"VP8L"):
@@ -277,7 +271,7 @@ def webp_cut(data: bytes, decode: Callable[[bytes], NDArray[np.uint8]], zeros: i
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + size + size % 2
     end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
-    start = max(at + 8, end - zeros)
+    start = max(at + 8, end - ZEROS)
     if any(data[start:end]):
         return False
     try:

@@ -16,8 +16,9 @@ import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
 from cotam.image.containers import CUT, Pipe, container_notes
-from cotam.image.open import check_size, hdr_notes
+from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
+from cotam.image.readers import check_size
 from cotam.image.timeline import Damage, Timeline, frames_are
 
 if TYPE_CHECKING:
