@@ -17,7 +17,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam.image.animation import Animation, open_clip
-from cotam.image.containers import container_notes
+from cotam.image.containers import inspect_container
 from cotam.image.open import ZEROS_NOTE
 from cotam.image.sampling import read_clip
 
@@ -69,18 +69,17 @@ def test_a_second_mxf_clip_whose_timestamps_stand_still() -> None:
 def test_an_mxf_file_that_is_cut() -> None:
     data = clip(FRAMES, TIMES, "mxf", codec="mpeg2video", rate=25, pixels="yuv420p")
     for end in (-1, -1000, len(data) // 2):
-        assert container_notes(io.BytesIO(data[:end]))[0].startswith("the file is cut: at least")
+        assert inspect_container(io.BytesIO(data[:end]))[1][0].startswith("the file is cut: at least")
 
 
 @pytest.mark.parametrize("code", [b"", bytes(4)])
 def test_a_transport_stream_that_is_cut_within_a_packet(code: bytes) -> None:
     packets = clip(FRAMES, TIMES, "mpegts", codec="mpeg2video", rate=25, pixels="yuv420p")
     data = b"".join(code + packets[at : at + 188] for at in range(0, len(packets), 188))
-    assert container_notes(io.BytesIO(data)) == []
-    assert container_notes(io.BytesIO(data[:-60])) == [
-        "the file is cut: at least 60 bytes are missing at its end"
-    ]
-    assert container_notes(io.BytesIO(data + b"something else")) == []
+    cut = ["the file is cut: at least 60 bytes are missing at its end"]
+    assert inspect_container(io.BytesIO(data)) == ([], [])
+    assert inspect_container(io.BytesIO(data[:-60])) == ([], cut)
+    assert inspect_container(io.BytesIO(data + b"something else")) == ([], [])
 
 
 def transport_stream(**options: str) -> bytes:

@@ -7,10 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-__all__ = ["CUT", "Pipe", "container_notes", "is_live"]
-
-CUT = "the file is cut"
-"""Beginning of the note on a file whose end is missing."""
+__all__ = ["Pipe", "inspect_container", "is_live"]
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _PLAYLISTS = b"#EXTM3U", b"ffconcat version"
@@ -30,8 +27,8 @@ def is_live(name: str) -> bool:
     return name.startswith("/dev/video") or ("://" in name and not os.path.exists(name))
 
 
-def container_notes(file: BinaryIO) -> list[str]:
-    """Return notes, one line each, on a video file, a seekable stream."""
+def inspect_container(file: BinaryIO) -> tuple[list[str], list[str]]:
+    """Return notes on a video file, a seekable stream, and one more if its end is missing."""
     file.seek(0)
     head = file.read(_HEAD)
     size = file.seek(0, 2)
@@ -50,13 +47,11 @@ def container_notes(file: BinaryIO) -> list[str]:
         notes.append("it is a playlist, which is only read from an address: encode the files that it lists")
     if not clips:
         notes.append("its index, the box moov, is missing: its recording or download was broken off")
-    elif size < end < _TO_THE_END:
-        notes.append(_cut(end - size))
-    return notes
+    return notes, _cut(end - size if clips and end < _TO_THE_END else 0)
 
 
 class Pipe:
-    """A stream that is read once, for which `notes` tells at its end whether MPEG-TS was cut.
+    """A stream that is read once, for which `cut` has a note at its end if MPEG-TS was cut.
 
     ``unread`` was read from ``file`` already.
     """
@@ -76,17 +71,18 @@ class Pipe:
         return data
 
     @property
-    def notes(self) -> list[str]:
+    def cut(self) -> list[str]:
         length = _ts_packet(self._head)
         cut = self._size % length if length else 0
         sync = length - 188  # within the packet
         if cut <= sync or self._tail[len(self._tail) - cut + sync] != 0x47:
             return []
-        return [_cut(length - cut)]
+        return _cut(length - cut)
 
 
-def _cut(missing: int) -> str:
-    return f"{CUT}: at least {'1 byte is' if missing == 1 else f'{missing} bytes are'} missing at its end"
+def _cut(missing: int) -> list[str]:
+    bytes_are = "1 byte is" if missing == 1 else f"{missing} bytes are"
+    return [f"the file is cut: at least {bytes_are} missing at its end"] if missing > 0 else []
 
 
 def _count_clips(file: BinaryIO, size: int, step: _Step) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cotam.errors import InputError, MissingExtraError
-from cotam.image.containers import CUT, Pipe, container_notes
+from cotam.image.containers import Pipe, inspect_container
 from cotam.image.open import hdr_notes
 from cotam.image.read import Pixels, read_image
 from cotam.image.readers import check_size
@@ -81,8 +81,9 @@ class Clip:
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
         self._own_notes: list[str] = []
         self._container_notes: list[str] = []
+        self._cut: list[str] = []  # a note, if the end of the file is missing
         if not isinstance(source, str) and source.seekable():
-            self._container_notes = container_notes(source)
+            self._container_notes, self._cut = inspect_container(source)
             source.seek(0)
         self._open()
 
@@ -133,10 +134,11 @@ class Clip:
     @property
     def notes(self) -> list[str]:
         """What was left out, repaired or assumed so far, one line each; reading frames may add more."""
-        return [*self._container_notes, *self._own_notes, *self._timeline.notes, *self._damage.notes]
+        found = [*self._container_notes, *self._cut, *self._own_notes]
+        return [*found, *self._timeline.notes, *self._damage.notes]
 
     def _error(self, error: Exception) -> InputError:
-        reasons = [_reason(error), *self._container_notes]
+        reasons = [_reason(error), *self._container_notes, *self._cut]
         return InputError(f"{self._name}: cannot be read as video: {'; '.join(reasons)}")
 
     @property
@@ -202,7 +204,7 @@ class Clip:
             raise self._error(damage.error) from damage.error
         if not count:
             raise InputError(f"{self._name}: there is no frame in it that can be decoded")
-        self._container_notes += self._pipe.notes if self._pipe else []
+        self._cut = self._pipe.cut if self._pipe else self._cut
         self._own_notes += self._missing(count)
 
     def _holds_images(self) -> bool:
@@ -231,21 +233,19 @@ class Clip:
     def _missing(self, count: int) -> Iterator[str]:
         """Notes on frames that are gone without an error, where ``count`` are shown."""
         stated, damage = self._stream.frames, self._damage
-        is_cut = stated > damage.packets or any(note.startswith(CUT) for note in self._container_notes)
         only_at_end = damage.packets - damage.discarded - count == len(self._ahead)
         if stated > damage.packets:
             missing = stated - damage.packets + (len(self._ahead) if only_at_end else 0)
-            self._container_notes = [note for note in self._container_notes if not note.startswith(CUT)]
             are = "is" if missing == 1 else "are"
-            yield f"{CUT}: {missing} of {stated} frames {are} missing at its end"
-        if is_cut and only_at_end:
+            self._cut = [f"the file is cut: {missing} of {stated} frames {are} missing at its end"]
+        if self._cut and only_at_end:
             self._damage = Damage()  # it was in the last packets, which the cut explains
             return
         lost = damage.packets - damage.discarded - damage.decoded - damage.errors
         # A packet may be a field of an interlaced frame: then half of them give none.
         if self._stream.codec_context.name in _FRAME_A_PACKET and 0 < lost < damage.packets / 4:
             yield f"{frames_are(lost)} missing: damaged, or predicted from frames that are not there"
-        if self._container_notes or stated > damage.packets:
+        if self._container_notes or self._cut:
             return  # what is missing is said
         # The length of a file with several streams may be that of the sound.
         own = self._stream.duration or len(self._container.streams) == 1
