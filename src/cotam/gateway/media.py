@@ -21,8 +21,8 @@ from cotam.format.header import MAGIC, is_sequence, read_header
 from cotam.format.sequence import SequenceReader
 from cotam.gateway.cache import Cache
 from cotam.gateway.store import digest_of
-from cotam.image.open import TIFF_MAGIC
 from cotam.image.read import Pixels, outline, to_rgb
+from cotam.image.readers import format_of
 from cotam.image.repair import has_end
 from cotam.image.write import save_with_options
 
@@ -59,11 +59,6 @@ MEDIA_TYPES = {
     "tiff": "image/tiff",
 }
 """Formats of images that are read, except .cotam."""
-
-_BRANDS = {b"avif": "avif", b"avis": "avif"} | dict.fromkeys(
-    [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"], "heic"
-)
-"""Brands of ISO media files (the bytes 8 to 12) that are images."""
 
 _DATA_URL = re.compile(r"[\0- ]*data:", re.IGNORECASE)  # as the URL Standard ignores leading spaces
 _BASE64 = re.compile(r"; *base64 *\Z", re.IGNORECASE)  # as in browsers (WHATWG Fetch, data: URL processor)
@@ -134,27 +129,6 @@ def data_url(media: Media) -> str:
 def is_cotam(data: bytes) -> bool:
     """Whether these are the bytes of a .cotam file, whatever their media type says."""
     return data.startswith(MAGIC)
-
-
-def format_of(data: bytes) -> str | None:
-    """Return the format of an image, a key of `MEDIA_TYPES`, by its first bytes; None for other data."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "webp"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if data.startswith(TIFF_MAGIC):
-        return "tiff"
-    if data.startswith(b"BM") and data[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0"):
-        return "bmp"
-    if data[4:8] == b"ftyp":
-        kind = _BRANDS.get(data[8:12])
-        # mif1 says no more than "an image": the brands that follow it say of which format.
-        return "avif" if kind == "heic" and b"avif" in data[16:64] else kind
-    return None
 
 
 def video_format(data: bytes) -> str | None:

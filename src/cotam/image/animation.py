@@ -16,9 +16,9 @@ from PIL import Image, ImageFile
 from cotam.errors import InputError
 from cotam.format.header import MAGIC
 from cotam.image import png
-from cotam.image.open import ENDS_IN_PIXELS, TIFF_MAGIC, ZEROS_NOTE, Opened, opened_image
+from cotam.image.open import ENDS_IN_PIXELS, ZEROS_NOTE, Opened, opened_image
 from cotam.image.read import Pixels, read_image
-from cotam.image.readers import READER_ERRORS, ZEROS, is_heic, load_image, one_line
+from cotam.image.readers import READER_ERRORS, ZEROS, format_of, load_image, one_line
 from cotam.image.timeline import frames_are
 from cotam.image.video import Clip
 
@@ -63,10 +63,10 @@ def open_clip(
 
 def _is_animation(head: bytes) -> bool:
     """Whether a file is GIF, WebP, AVIF, HEIC, TIFF or animated PNG, by its first 4 kB."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    form = format_of(head)
+    if form == "png":
         return b"acTL" in head.partition(b"IDAT")[0]
-    webp, avif = head[:4] == b"RIFF" and head[8:12] == b"WEBP", head[4:12] in (b"ftypavis", b"ftypavif")
-    return head.startswith((b"GIF87a", b"GIF89a", *TIFF_MAGIC)) or webp or avif or is_heic(head)
+    return form in ("gif", "webp", "avif", "heic", "tiff")
 
 
 class Animation:

@@ -14,14 +14,13 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from cotam.errors import InputError
-from cotam.image.readers import SEARCHED, ZEROS, as_input_error, identify, load_image
+from cotam.image.readers import ZEROS, as_input_error, identify, load_image
 
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = [
     "ENDS_IN_PIXELS",
-    "TIFF_MAGIC",
     "ZEROS_NOTE",
     "FileBytes",
     "Opened",
@@ -32,9 +31,6 @@ __all__ = [
 
 PathInput = str | os.PathLike[str]
 FileBytes = bytes | bytearray | memoryview
-
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""First bytes of TIFF and, the last two, of BigTIFF."""
 
 _MAX_MISSING = 0.5
 """Share of rows of a JPEG that may be missing."""
@@ -48,6 +44,7 @@ _MAX_REPAIRED = 1 << 30  # bytes of a file
 
 
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
+_SEARCHED = 4096  # bytes in which a file names its colours
 _TRANSFER = re.compile(rb"\x00\x00\x00\x04cICP.(.)|colr(?:nclx..\x00(.))?", re.DOTALL)
 """Transfer characteristics in a PNG, or in the first colr box of AVIF and HEIC: a gain map has another."""
 
@@ -105,7 +102,7 @@ def _open_or_repair(file: IO[bytes], load: bool) -> Opened:
 
 
 def _open(file: IO[bytes], load: bool) -> Opened:
-    transfer = _TRANSFER.search(file.read(SEARCHED))
+    transfer = _TRANSFER.search(file.read(_SEARCHED))
     file.seek(0)
     image = identify(file)
     _scale_transparent_gray(image)

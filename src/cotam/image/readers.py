@@ -8,7 +8,6 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from typing import IO, Any
 
@@ -21,13 +20,12 @@ from cotam.format.header import MAGIC, MAX_PIXELS, MAX_SIDE
 
 __all__ = [
     "READER_ERRORS",
-    "SEARCHED",
     "ZEROS",
     "as_input_error",
     "check_size",
     "decode",
+    "format_of",
     "identify",
-    "is_heic",
     "load_image",
     "named",
     "one_line",
@@ -38,18 +36,21 @@ _VIDEO = re.compile(
 )
 _UNKNOWN = "not an image of a known format"
 _NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)  # as in Image.open: the next reader is tried
-_PLUGINS = {  # place and magic bytes → the module of Pillow that reads them
-    (0, b"\x89PNG"): "PngImagePlugin",
-    (0, b"\xff\xd8\xff"): "JpegImagePlugin",
-    (8, b"WEBP"): "WebPImagePlugin",
-    (4, b"ftypavif"): "AvifImagePlugin",
+_PLUGINS = {"png": "Png", "jpeg": "Jpeg", "webp": "WebP", "avif": "Avif"}
+"""Common formats → the readers of Pillow."""
+
+_MAGIC = {
+    "jpeg": (b"\xff\xd8\xff",),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # the last two are BigTIFF
 }
+_BMP_HEADERS = {12, 40, 108, 124}  # bytes
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+"""Brands of ISO/IEC 23008-12. AVIF has mif1 and msf1, too, beside its own."""
 
 _RUNS_OTHER_PROGRAMS = {"EPS"}  # Pillow runs Ghostscript: unsafe for untrusted files
-
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-SEARCHED = 4096
-"""Bytes in which a HEIF file of a generic brand names its codec, and a file its colours."""
 
 ZEROS = 1024
 """So many at the end of a file come from a download that was cut off."""
@@ -131,19 +132,22 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
     decides. (A few readers have their own check: Pillow still refuses WebP above 179 MP.)
     """
     filename = os.fspath(getattr(file, "name", ""))
-    prefix = file.read(16)
-    if not prefix:
+    start = file.read(64)
+    if not start:
         raise InputError("the file is empty")
-    if prefix.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
+    if start.startswith(MAGIC):  # whether or not `cotam.pillow`, which reads it, was imported
         raise InputError("is a .cotam file already: cotam decode reads it")
-    if is_heic(prefix + file.read(SEARCHED)):
+    form = format_of(start)
+    if form == "heic":
         file.seek(0)
         return _heic_reader()(file, filename)
-    prefix = prefix.ljust(16, b"\0")  # some readers rely on 16 bytes
+    prefix = start[:16].ljust(16, b"\0")  # some readers rely on 16 bytes
     reason = _UNKNOWN
     tried: set[str] = set()
+    if form in _PLUGINS:
+        import_module(f"PIL.{_PLUGINS[form]}ImagePlugin")
     # The likely one; the common ones, another 5 ms; then all, another 30 ms.
-    for import_readers in (partial(_import_likely, prefix), Image.preinit, Image.init):
+    for import_readers in (lambda: None, Image.preinit, Image.init):
         import_readers()
         for reader_id in [known for known in Image.ID if known not in tried]:
             tried.add(reader_id)
@@ -165,20 +169,17 @@ def identify(file: IO[bytes]) -> ImageFile.ImageFile:
     raise InputError(reason)
 
 
-def _import_likely(prefix: bytes) -> None:
-    for (place, magic), plugin in _PLUGINS.items():
-        if prefix.startswith(magic, place):
-            import_module(f"PIL.{plugin}")
-
-
-def is_heic(start: bytes) -> bool:
-    """Whether a file is HEIC (ISO/IEC 23008-12), by its first 4 kB."""
-    if start[4:8] != b"ftyp":
-        return False
-    size = int.from_bytes(start[:4], "big")
-    brands = {start[at : at + 4] for at in (8, *range(16, min(size, len(start)) - 3, 4))}
-    generic = brands & {b"mif1", b"msf1"} and b"hvc1" in start
-    return not brands & {b"avif", b"avis"} and bool(brands & _HEIC_BRANDS or generic)
+def format_of(start: bytes) -> str | None:
+    """Return jpeg, png, webp, gif, tiff, bmp, avif or heic, by the first 64 bytes of a file; else None."""
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "webp"
+    if start.startswith(b"BM") and int.from_bytes(start[14:18], "little") in _BMP_HEADERS:
+        return "bmp"
+    if start[4:8] == b"ftyp":
+        end = min(int.from_bytes(start[:4], "big"), len(start))
+        brands = {start[at : at + 4] for at in (8, *range(16, end, 4))}
+        return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else None
+    return next((form for form, magic in _MAGIC.items() if start.startswith(magic)), None)
 
 
 def _heic_reader() -> Any:
