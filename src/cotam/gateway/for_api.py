@@ -84,74 +84,54 @@ class ForApi:
         self.outlines = Outlines(size_limit)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
-        images: list[tuple[_Request, _Image]] = []
+        images: list[_Image] = []
         held: Cache[Pixels] = Cache(_HELD, size=lambda _: 1)
         others, most = job.rest, self.request_bytes
         for place, group in groupby(parts, job.request_of):
             found = list(group)
             request = _Request(self, count_images(found), job, place, held)
-            others += sum(len(part.text) for part in found if not request.add(part))
-            images += ((request, image) for image in request.images)
+            for part in found:
+                if image := request.read(part):
+                    images.append(image)
+                else:
+                    others += len(part.text)
             most = min(most, request.request_bytes)
 
-        def size(number: int, rung: int) -> int:
-            request, image = images[number]
-            return request.size(image, rung)
+        def length(number: int, rung: int) -> int:
+            return images[number].length(rung)
 
         room = quantised_room(most, others)
-        chosen = plan([_turn(image.part) for _, image in images], size, len(RUNGS), room)
+        chosen = plan([_turn(image.part) for image in images], length, len(RUNGS), room)
         if chosen is None:
-            least = sum(size(number, len(RUNGS) - 1) for number in range(len(images)))
+            least = sum(image.length(len(RUNGS) - 1) for image in images)
             raise RefusedError(
                 f"{len(images)} images take at least {least:,} bytes, and {max(room, 0):,} are left of the "
                 f"{most:,} of a request: send fewer images, or raise --max-request-bytes",
                 413,
             )
-        changes: dict[Part, Media] = {}
-        for (request, image), rung in zip(images, chosen, strict=True):
-            changes |= request.change(image, rung)
-        return changes
-
-
-@dataclass
-class _Image:
-    """An image of the request."""
-
-    part: Part
-    data: bytes
-    kind: str
-    content: bytes  # SHA-256 of ``data``
-    size: tuple[int, int]  # width and height in pixels that are sent at the best rung
-    fits: bool  # whether the API takes it as it is
-    useful: bool  # whether the model sees all of its pixels
-    unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
-    cached: bool = True  # whether all of its encoded files were in the cache
+        news = ((image.part, image.change(rung)) for image, rung in zip(images, chosen, strict=True))
+        return {part: new for part, new in news if new}
 
 
 class _Request:
-    """The images of a request, alone or in a batch, and the limits of its API.
+    """The limits of a request, alone or in a batch: of its API, of the client and of this edge."""
 
-    Images are encoded when their size is needed.
-    """
-
-    def __init__(self, converter: ForApi, count: int, job: Job, place: Where, held: Cache[Pixels]) -> None:
+    def __init__(self, converter: ForApi, count: int, job: Job, place: Where, pixels: Cache[Pixels]) -> None:
         options = job.options.over(converter.options)
-        self._converter, self._job, self._count = converter, job, count
+        self.converter, self.job, self.pixels, self._count = converter, job, pixels, count
         self._max_pixels, self._model = options.max_pixels, model_for(options.fit, job.model_of(place))
         self._limits = self._model.limits if self._model else Limits()
-        self.formats = (self._model.formats if self._model else None) or job.formats or FORMATS
-        self.form = next((f for f in (converter.form, "jpeg", "png") if f in self.formats), converter.form)
+        self._formats = (self._model.formats if self._model else None) or job.formats or FORMATS
+        self.form = next((f for f in (converter.form, "jpeg", "png") if f in self._formats), converter.form)
         self.file_bytes = min(self._limits.file_bytes or _NO_LIMIT, converter.image_bytes)
         most = None if place else self._limits.request_bytes  # a batch may be larger
         self.request_bytes = min(most or _NO_LIMIT, converter.request_bytes)
         # An image of at most so many characters stays as it is at any rung, if it fits.
-        self._small = min(max(self.request_bytes // 1000, 2048), 20_000)
-        self.images: list[_Image] = []
-        self._pixels = held
+        self.small = min(max(self.request_bytes // 1000, 2048), 20_000)
 
-    def add(self, part: Part) -> bool:
-        """Add the image of a part. Returns False for a part that stays as it is."""
-        self._job.check()
+    def read(self, part: Part) -> _Image | None:
+        """Return the image of a part; None for a part that stays as it is."""
+        self.job.check()
         with refusing(part.name):
             data = cotam_in(part)
             if data is not None and is_sequence(data):
@@ -161,23 +141,21 @@ class _Request:
                 if part.is_visual and part.address is None:
                     video = part.kind == "video"
                     log_passing(part, "videos are not converted" if video else "unknown format")
-                return False
+                return None
             data, kind = found
             try:
-                content, (width, height, as_shown) = self._converter.outlines.get(data)
+                content, (width, height, as_shown) = self.converter.outlines.get(data)
             except UNREADABLE as error:
                 if kind == "cotam":
                     raise
                 log_passing(part, error)
-                return False
+                return None
         size = self._size_to_send(width, height, part)
         if self._model:
-            self._job.token_counts.append(self._model.tokens(*size, part.detail))
-        fits = (
-            as_shown and len(data) <= self.file_bytes and kind in self.formats and self._allows(width, height)
-        )
-        self.images.append(_Image(part, data, kind, content, size, fits, size == (width, height)))
-        return True
+            self.job.token_counts.append(self._model.tokens(*size, part.detail))
+        fits = as_shown and len(data) <= self.file_bytes and kind in self._formats
+        fits = fits and self._allows(width, height)
+        return _Image(self, part, data, kind, content, size, fits, size == (width, height))
 
     def _allows(self, width: int, height: int) -> bool:
         """Whether API and client allow an image of this size."""
@@ -193,72 +171,90 @@ class _Request:
             width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
 
-    def size(self, image: _Image, rung: int) -> int:
-        """Return the length of an image in the request at a rung, in characters."""
-        chosen, size = self._best(image, rung)
-        return len(image.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.form], size)
 
-    def change(self, image: _Image, rung: int) -> dict[Part, Media]:
-        """Return the media of an image at a rung, also if only its media type is wrong; {} if it stays."""
-        chosen, size = self._best(image, rung)
-        change: dict[Part, Media] = {}
-        result, cached = image.kind, False
+@dataclass
+class _Image:
+    """An image of a request, which is encoded when its size is needed."""
+
+    request: _Request
+    part: Part
+    data: bytes
+    kind: str
+    content: bytes  # SHA-256 of ``data``
+    size: tuple[int, int]  # width and height in pixels that are sent at the best rung
+    fits: bool  # whether the API takes it as it is
+    useful: bool  # whether the model sees all of its pixels
+    unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
+    cached: bool = True  # whether all of its encoded files were in the cache
+
+    def length(self, rung: int) -> int:
+        """Return its length in the request at a rung, in characters."""
+        chosen, size = self._best(rung)
+        return len(self.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.request.form], size)
+
+    def change(self, rung: int) -> Media | None:
+        """Return the media that take its place at a rung, also if only its media type is wrong."""
+        chosen, size = self._best(rung)
+        change, result, cached = None, self.kind, False
         if chosen != BEST:
-            with refusing(image.part.name):
-                change[image.part] = Media(MEDIA_TYPES[self.form], self._code(image, chosen))
-            result, cached = self.form, image.cached
-        elif image.part.head()[0] not in (MEDIA_TYPES[image.kind], "image/jpg", "image/heif"):
-            change[image.part] = Media(MEDIA_TYPES[image.kind], image.data)
-        self._job.record(image.kind, result, len(image.data), size, cached=cached)
+            result = self.request.form
+            with refusing(self.part.name):
+                change = Media(MEDIA_TYPES[result], self._file(chosen))
+            cached = self.cached
+        elif self.part.head()[0] not in (MEDIA_TYPES[self.kind], "image/jpg", "image/heif"):
+            change = Media(MEDIA_TYPES[self.kind], self.data)
+        self.request.job.record(self.kind, result, len(self.data), size, cached=cached)
         return change
 
-    def _best(self, image: _Image, rung: int) -> tuple[int, int]:
-        """Return the rung that an image takes, the given or a later one, and the bytes of its file."""
-        if image.fits and len(image.part.text) <= self._small:
+    def _best(self, rung: int) -> tuple[int, int]:
+        """Return the rung to take, the given or a later one, and the bytes of the file there."""
+        if self.fits and len(self.part.text) <= self.request.small:
             rung = BEST
-        if image.unreadable or (image.fits and image.useful and rung == BEST):
-            return BEST, len(image.data)
+        if self.unreadable or (self.fits and self.useful and rung == BEST):
+            return BEST, len(self.data)
         rung = max(rung, 0)
-        with refusing(image.part.name):
+        with refusing(self.part.name):
             try:
-                while self._is_too_large(image, rung, size := self._encoded_size(image, rung)):
+                while self._is_too_large(rung, size := self._file_size(rung)):
                     rung += 1
             except UNREADABLE as error:
-                if image.kind == "cotam":
+                if self.kind == "cotam":
                     raise
-                log_passing(image.part, error)
-                image.unreadable = True
-                return BEST, len(image.data)
-        if image.fits and len(image.data) <= size:
-            return BEST, len(image.data)  # the API shrinks it itself
-        if size > self.file_bytes:
-            name = image.part.name
-            reason = f"takes at least {size:,} bytes, more than the {self.file_bytes:,} of an image"
+                log_passing(self.part, error)
+                self.unreadable = True
+                return BEST, len(self.data)
+        if self.fits and len(self.data) <= size:
+            return BEST, len(self.data)  # the API shrinks it itself
+        most = self.request.file_bytes
+        if size > most:
+            name = self.part.name
+            reason = f"takes at least {size:,} bytes, more than the {most:,} of an image"
             raise RefusedError(f"{name}: {reason} (--max-image-bytes)", 413, param=name)
         return rung, size
 
-    def _is_too_large(self, image: _Image, rung: int, size: int) -> bool:
+    def _is_too_large(self, rung: int, size: int) -> bool:
         """Whether to try the next rung: if the file is above the limit, or if a JPEG that the API refuses
         would grow, and the next rung has the same sides."""
         if rung + 1 == len(RUNGS):
             return False
-        grows = image.kind == self.form == "jpeg" and not image.fits and size > len(image.data)
-        return size > self.file_bytes or (grows and RUNGS[rung + 1][0] == RUNGS[rung][0])
+        grows = self.kind == self.request.form == "jpeg" and not self.fits and size > len(self.data)
+        return size > self.request.file_bytes or (grows and RUNGS[rung + 1][0] == RUNGS[rung][0])
 
-    def _encoded_size(self, image: _Image, rung: int) -> int:
-        key = image.content, image.size, self.form, rung
-        return self._converter.sizes.get(key, lambda: len(self._code(image, rung)))[0]
+    def _file_size(self, rung: int) -> int:
+        key = self.content, self.size, self.request.form, rung
+        return self.request.converter.sizes.get(key, lambda: len(self._file(rung)))[0]
 
-    def _code(self, image: _Image, rung: int) -> bytes:
-        self._job.check()
+    def _file(self, rung: int) -> bytes:
+        self.request.job.check()
 
         def make() -> bytes:
-            key = image.content, image.size
-            pixels, _ = self._pixels.get(key, lambda: resize(pixels_of(image.data), image.size))
-            return _encode(pixels, RUNGS[rung], self.form)
+            key = self.content, self.size
+            pixels, _ = self.request.pixels.get(key, lambda: resize(pixels_of(self.data), self.size))
+            return _encode(pixels, RUNGS[rung], self.request.form)
 
-        data, cached = self._converter.coded.get((image.content, image.size, self.form, rung), make)
-        image.cached = image.cached and cached
+        key = self.content, self.size, self.request.form, rung
+        data, cached = self.request.converter.coded.get(key, make)
+        self.cached = self.cached and cached
         return data
 
 
