@@ -60,12 +60,6 @@ def test_a_model_behind_both_gets_what_the_codec_gives(api: openai.OpenAI, model
     assert model.headers[-1]["authorization"] == "Bearer sk-client"
 
 
-def test_streaming_through_both(api: openai.OpenAI) -> None:
-    stream = api.chat.completions.create(model="echo", messages=messages(jpeg(picture(80, 80))), stream=True)
-    text = "".join(event.choices[0].delta.content or "" for event in stream)
-    assert json.loads(text)[0]["size"] == [80, 80]
-
-
 def test_headers_say_how(api: openai.OpenAI, model: Model) -> None:
     photo = jpeg(picture(400, 500))
 
