@@ -291,6 +291,14 @@ def test_a_status_that_http_does_not_have() -> None:
     assert error_of(refused) == f"the upstream {upstream} answers with the status 612"
 
 
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.9\r\n"])
+def test_an_upstream_that_does_not_speak_http(answer: bytes) -> None:
+    with answering(answer) as (upstream, address):
+        refused = httpx2.get(f"{address}/v1/models")
+    assert refused.status_code == 502
+    assert error_of(refused).startswith(f"the upstream {upstream} gives no valid answer: ")
+
+
 def test_a_length_does_not_count_beside_chunks() -> None:
     """RFC 9112, section 6.3; servers that send both are found in the wild."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -193,8 +193,9 @@ class Upstream:
             raise RefusedError(f"{message} to the {len(body):,} bytes of the request", 502) from error
         except httpx2.HTTPError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            message = f"the upstream {self.name} cannot be reached{self._via}: {reason}"
-            raise RefusedError(message, 502) from error
+            invalid = isinstance(error, httpx2.RemoteProtocolError)
+            problem = "gives no valid answer" if invalid else "cannot be reached"
+            raise RefusedError(f"the upstream {self.name} {problem}{self._via}: {reason}", 502) from error
 
     def location(self, value: str, asked: str, *, takes_body: bool) -> str:
         """Rewrite the ``Location`` of an answer so that the client follows it through this gateway.
