@@ -24,6 +24,9 @@ const IMPORTS = JSON.stringify({
 // `make test` runs where there is no browser, too; CI has one.
 const skip = CHROMIUM ? false : "no Chromium: set CHROMIUM to its path";
 
+/** Content Security Policies of what is served below a path of this name. */
+const POLICIES = { strict: "default-src 'self'", wasm: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" };
+
 let server, browser, page, origin;
 
 /** Serves the repository; the page at /isolated/ may share memory between threads. */
@@ -34,7 +37,9 @@ function serve(request, response) {
     response.writeHead(200, { "content-type": TYPES.html, ...(name === "/" ? {} : isolated) });
     return response.end(`<!doctype html><title>cotam</title><script type="importmap">${IMPORTS}</script>`);
   }
-  readFile(`${ROOT}${name.slice(1)}`).then(
+  const [, policy, path] = /^\/(strict|wasm)\/(.*)/.exec(name) ?? [];
+  if (policy) response.setHeader("content-security-policy", POLICIES[policy]);
+  readFile(`${ROOT}${path ?? name.slice(1)}`).then(
     (data) => {
       const type = TYPES[name.split(".").at(-1)] ?? "application/octet-stream";
       const anyOrigin = { "access-control-allow-origin": "*" };
@@ -158,6 +163,11 @@ test("a page stays responsive, and aborts", { skip, timeout: 600_000 }, async ()
 
 test("errors keep their classes", { skip }, async () => {
   assert.deepEqual(await call("errors"), ["NotCotamError", "TruncatedError", "InputError", "InputError", "UnknownWeightsError", "InputError", "InputError"]);
+});
+
+test("a Content Security Policy must allow WebAssembly", { skip, timeout: 600_000 }, async () => {
+  assert.match(await call("encodedUnder", "strict"), /^CotamError: ONNX Runtime cannot open .*WebAssembly/);
+  assert.match(await call("encodedUnder", "wasm"), /^\d+ bytes$/);
 });
 
 test("a package from another origin says what to do", { skip }, async () => {

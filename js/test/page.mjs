@@ -109,6 +109,12 @@ export async function errors() {
   return found;
 }
 
+/** What encoding comes to with the package under a Content Security Policy. */
+export async function encodedUnder(policy) {
+  const { encode } = await import(`/${policy}/js/dist/browser.js`);
+  return encode(picture(8, 8)).then((file) => `${file.length} bytes`, String);
+}
+
 /** What encoding says of a package from another origin, whose worker a page must not start. */
 export async function foreignPackage() {
   const foreign = await import(`http://localhost:${location.port}/js/dist/browser.js`);

@@ -1,6 +1,7 @@
 /** Run the graphs of a weight set with ONNX Runtime's WebAssembly build. */
 
 import * as ort from "onnxruntime-web/wasm";
+import { CotamError } from "../errors.js";
 import type { OnBytes, WeightSet } from "./weights.js";
 
 const TYPES = { float32: Float32Array, int16: Int16Array, uint8: Uint8Array };
@@ -66,9 +67,10 @@ export class Sessions {
   }
 
   private async create(graph: string, onBytes?: OnBytes): Promise<ort.InferenceSession> {
-    return ort.InferenceSession.create(await this.weights.file(`${graph}.onnx`, onBytes), {
-      executionProviders: ["wasm"],
-      graphOptimizationLevel: "all",
+    const model = await this.weights.file(`${graph}.onnx`, onBytes);
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "all" } as const;
+    return ort.InferenceSession.create(model, options).catch((error: Error) => {
+      throw new CotamError(`ONNX Runtime cannot open ${graph}.onnx: ${error.message}`);
     });
   }
 }
