@@ -176,6 +176,13 @@ def test_standard_streams_that_are_closed(arguments: str, closed: str, message: 
     assert (result.returncode, result.stderr) == (1, f"cotam: error: {message}\n")
 
 
+def test_what_the_encoding_of_standard_output_lacks_is_escaped() -> None:
+    """A pipe on Windows often has one of 256 characters."""
+    Path("ü日.png").hardlink_to("photo.png")
+    done = run("info", "ü日.png", env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "ü\\u65e5.png".encode("cp1252"))
+
+
 @unix
 def test_nobody_to_tell_is_no_error() -> None:
     Path("other.png").hardlink_to("photo.png")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -28,6 +30,12 @@ _MODULES = {"edge": "gateway", "serve": "gateway"}
 
 class _Program(click.Group):
     """Imports the module of a command when it is needed, and shows errors as one line."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+            # Not every name and sign has a code in the encoding of a pipe on Windows, such as cp1252.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*_OWN, *self.commands})
