@@ -234,7 +234,8 @@ def test_wrong_frames_are_refused() -> None:
     assert "0.5 s comes after 1 s" in error([(1, a), (0.5, a)])
     for seconds in (-1.0, float("nan"), float("inf")):
         assert "seconds from 0 on" in error([(seconds, a)])
-    assert "frames are 40000 s apart" in error([(0, a), (40_000, a)])
+    assert "frame 1 is 40000 s after the frame before it" in error([(0, a), (40_000, a)])
+    assert "frame 0 is 1.7e+09 s after time 0" in error([(1.7e9, a)])
 
 
 @pytest.mark.parametrize(

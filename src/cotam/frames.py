@@ -86,8 +86,9 @@ def encode_frames(
 
     Parameters
     ----------
-    frames : (seconds, image) pairs, taken one by one as bytes are requested. Seconds increase, from 0 or
-        later, and are rounded to microseconds. Images are as for `cotam.encode`, all of one size.
+    frames : (seconds, image) pairs, taken one by one as bytes are requested. Seconds increase from 0 or
+        later, by at most 9.5 hours at a time, and are rounded to microseconds. Images are as for
+        `cotam.encode`, all of one size.
     quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels, effort :
         As for `cotam.encode`; "auto" is resolved by the first frame. Importance is smoothed over time.
     key_every : largest distance of key frames, in frames; random access decodes at most this many frames

@@ -21,7 +21,7 @@ TICKS = 1_000_000
 """Ticks per second; times are integers in ticks."""
 
 LONGEST_GAP = (1 << 35) - 1
-"""Largest number of ticks between two frames, 9.5 hours: a varint of five bytes."""
+"""Largest number of ticks between two frames, and of the first one, 9.5 hours: a varint of five bytes."""
 
 _FRAME, _INDEX = 0x40, 0x49
 
@@ -94,14 +94,18 @@ class SequenceWriter:
         """Return the header fields and the time that the checksum of a frame covers, besides its symbols.
 
         Raises InputError if the time is not after that of the previous frame, or more than `LONGEST_GAP`
-        after it.
+        after it or, of the first frame, after 0.
         """
         gap = ticks - self._ticks
         if gap < 0 or (self._index.count and gap == 0):
             before = self._ticks / TICKS
             raise InputError(f"frame times must rise: {ticks / TICKS:g} s comes after {before:g} s")
         if gap > LONGEST_GAP:
-            raise InputError(f"frames are {gap / TICKS:g} s apart, more than {LONGEST_GAP // TICKS} s")
+            since = "the frame before it" if self._index.count else "time 0"
+            raise InputError(
+                f"frame {self._index.count} is {gap / TICKS:g} s after {since}, more than "
+                f"{LONGEST_GAP // TICKS} s"
+            )
         return self.header.fields() + varint(gap)
 
     def chunk(self, ticks: int, frame: CodedFrame) -> bytes:
