@@ -5,6 +5,8 @@ Entropy coding depends on the stored tables and on networks that compute in inte
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from cotam.codec.hyper import HyperCoder
@@ -51,7 +53,7 @@ class PayloadCoder:
         has_levels: bool,
         skip_mask: np.ndarray | None = None,
     ) -> Symbols:
-        """Read hyper latents and levels that `put_symbols` wrote, and leave ``y`` uninitialised.
+        """Read hyper latents and levels that `put_symbols` wrote; ``y`` of the result is empty.
 
         Raises DamagedError if a checkpoint does not match.
         """
@@ -63,25 +65,25 @@ class PayloadCoder:
         if has_levels:
             levels = read_map(reader, LEVEL_MAP, *grid.levels)
             reader.cover(levels)
-        # Allocated only now, since a small damaged file may claim a giant image.
-        y = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
-        return Symbols(grid, quality, levels, z, y, skip_mask)
+        return Symbols(grid, quality, levels, z, np.empty(0, np.int16), skip_mask)
 
-    def get_latents(self, reader: SymbolReader, symbols: Symbols) -> None:
-        """Read the rest of what `put_symbols` wrote into ``y`` of the result of `get_before_latents`.
+    def get_latents(self, reader: SymbolReader, symbols: Symbols) -> Symbols:
+        """Return the result of `get_before_latents` with the latents, the rest of what `put_symbols` wrote.
 
         The caller compares the checksum. Raises DamagedError if a checkpoint does not match.
         """
         grid = symbols.grid
+        latents = np.empty((self.weights.gains.shape[1], *grid.latents), np.int16)
         bands = list(grid.bands())
         for number, band in enumerate(bands):
             pieces = band.column.cut(largest_tile(*grid.cells), SCALES_HALO, grid.cells[1])  # to save memory
             index = [self.table_index(symbols, Tile(band.row, piece)) for piece in pieces]
             y = reader.get(np.concatenate(index, axis=2))
-            symbols.y[:, *band.core(4)] = y
+            latents[:, *band.core(4)] = y
             reader.cover(y)
             if number < len(bands) - 1:
                 reader.compare_checkpoint()
+        return replace(symbols, y=latents)
 
     def table_index(self, symbols: Symbols, tile: Tile) -> np.ndarray:
         """Return the table index, uint8 (M, rows, columns), of the latents of a band or tile."""

@@ -222,8 +222,8 @@ class Codec(PayloadCoder):
         """
         header, reader = file.header, self._open_payload(file)
         grid = Grid(file.height, file.width)
-        symbols = self.get_before_latents(reader, grid, header.quality, header.has_levels)
-        self.get_latents(reader, symbols)
+        before = self.get_before_latents(reader, grid, header.quality, header.has_levels)
+        symbols = self.get_latents(reader, before)
         reader.compare_checksum(header.checksum)
         return symbols
 

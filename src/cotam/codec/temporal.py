@@ -101,8 +101,8 @@ class FrameDecoder(_FrameState):
             modes = read_map(reader, MODES, *self.grid.cells)
             reader.cover(modes)
             skip_mask = modes != CODED
-        symbols = self.codec.get_before_latents(reader, self.grid, self.quality, frame.has_levels, skip_mask)
-        self.codec.get_latents(reader, symbols)
+        before = self.codec.get_before_latents(reader, self.grid, self.quality, frame.has_levels, skip_mask)
+        symbols = self.codec.get_latents(reader, before)
         reader.compare_checksum(frame.checksum)
         self._check = reader.checksum
         return self._finish(self.codec.dequantise(symbols).values, symbols, modes, frame.key)
