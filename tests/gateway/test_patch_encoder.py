@@ -10,13 +10,16 @@ from PIL import Image
 from synthetic import page, picture
 
 import cotam
+from cotam.gateway import patch_encoder
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, paste, read_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
+from cotam.image.read import to_rgb
 
 SCREEN = page(208, 320, 12)
 DEFAULT = RequestOptions()
+CODED = cotam.encode(picture(32, 48))
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -72,6 +75,22 @@ def test_the_base_is_the_image_that_shares_most() -> None:
     talk.add(picture(208, 320))
     third = talk.add(step(3))
     assert base_of(third) == digest_of(first)
+
+
+def test_a_long_session_is_not_decoded_anew_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+
+    def decode(data: bytes) -> np.ndarray:
+        decoded.append(data)
+        return to_rgb(data)
+
+    monkeypatch.setattr(patch_encoder, "to_rgb", decode)
+    talk = Conversation(Patcher(cache=200_000))  # room for the hashes of less than 100 images
+    talk.sources = [Source(png(np.full((32, 48, 3), n, np.uint8)), DEFAULT, CODED) for n in range(150)]
+    for number in range(3):
+        decoded.clear()
+        talk.add(picture(32, 48, number))
+    assert len(decoded) <= 2
 
 
 def test_what_shares_little_is_whole() -> None:

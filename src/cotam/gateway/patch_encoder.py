@@ -34,6 +34,10 @@ _OWNER = "edge"
 MIN_SHARED = 1 / 3
 """Smallest share of cells that an earlier image must have in common with the new one to be its base."""
 
+MAX_CANDIDATES = 64
+"""Number of earlier images with which a new one is compared. The hashes of so many screenshots are cached:
+with more, all of a long session would be decoded anew for each new image."""
+
 MAX_COVERED = 0.75
 """Largest share of the new image that the rectangles of a patch may cover."""
 
@@ -108,13 +112,14 @@ class Patcher:
         None if they have little in common, or its chain of patches is full.
         """
         hashes = self._hashes_of(data, options, pixels)
+        latest = earlier[-MAX_CANDIDATES:]
         shares = [
             (shared_share(hashes, self._hashes_of(source.data, source.options)), number)
-            for number, source in enumerate(earlier)
+            for number, source in enumerate(latest)
             if _has_compared_pixels(source)
         ]
         share, number = max(shares, default=(0.0, 0))
-        return earlier[number] if share >= MIN_SHARED and depth_of(earlier[number].file) < MAX_CHAIN else None
+        return latest[number] if share >= MIN_SHARED and depth_of(latest[number].file) < MAX_CHAIN else None
 
     def _hashes_of(self, data: bytes, options: RequestOptions, pixels: Pixels | None = None) -> np.ndarray:
         """Return the `cell_hashes` of an image, decoded from ``data`` unless its pixels are given."""
