@@ -135,8 +135,14 @@ export class Engine {
     const { header, frames } = readSequence(data);
     const { codec, constants } = await this.codecFor(header.weights, () => checkpoint()());
     const decoder = new FrameDecoder(codec, constants, header.height, header.width, header.quality);
+    let number = 0;
     for (const frame of frames) {
-      yield { time: frame.time, ...decoded(await decoder.decode(frame, view)) };
+      const pixels = await decoder.decode(frame, view).catch((error: Error) => {
+        if (error instanceof FormatError) error.message = `frame ${number}: ${error.message}`;
+        throw error;
+      });
+      yield { time: frame.time, ...decoded(pixels) };
+      number += 1;
     }
   }
 

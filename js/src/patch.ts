@@ -86,7 +86,12 @@ export async function pastePatch(
   };
   put(below, 0, 0);
   for (const { left, top, still } of patch.rectangles) put(await decode(still), left, top);
-  if (open.data.includes(1)) throw new FormatError("the patch and its base leave pixels open");
+  const left = open.data.reduce((sum, one) => sum + one, 0);
+  if (left) {
+    throw new FormatError(
+      `the patch makes ${patch.width}×${patch.height} pixels of ${below.width / 3}×${below.height} and leaves ${left} of them open`,
+    );
+  }
   return pixels;
 }
 

@@ -53,6 +53,19 @@ test("the frames of a sequence decode in order", async () => {
   assert.equal(cotam.info(fixture("sequence")).duration, (frames - 1) / 5);
 });
 
+test("a damaged frame has the error of Python, which names it", async () => {
+  const { frame_damage: places, frames } = fixtures().sequence;
+  assert.equal(places.length, frames);
+  for (const { at, error: expected } of places) {
+    const data = fixture("sequence").slice();
+    data[at] ^= 255;
+    const decodeAll = async () => {
+      for await (const frame of cotam.decodeFrames(data)) assert.ok(frame.data.length);
+    };
+    await assert.rejects(decodeAll(), (error) => assert.equal(`${error.name}: ${error.message}`, expected) ?? true);
+  }
+});
+
 test("damaged and cut sequences have the errors of Python", () => {
   const whole = fixture("sequence");
   for (const { at, errors } of fixtures().sequence.damage) {

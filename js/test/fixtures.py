@@ -113,6 +113,18 @@ def damage(data: bytes) -> list[dict[str, object]]:
     return found
 
 
+def frame_damage(data: bytes) -> list[dict[str, object]]:
+    """A place near the end of each frame, with the error of decoding with that byte inverted."""
+    found = []
+    for entry in read_index(data).entries:
+        at = entry.start + entry.size - 9
+        try:
+            list(cotam.decode_frames(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]))
+        except FormatError as error:
+            found.append({"at": at, "error": f"{type(error).__name__}: {error}"})
+    return found
+
+
 def make(folder: Path) -> None:
     """Write all files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +145,7 @@ def make(folder: Path) -> None:
     decoded, data = patch(made["photo"][1])
     put("patch", data, [decoded], kind="patch", earlier="photo")
     frames, data = sequence()
-    put("sequence", data, frames, kind="sequence", damage=damage(data))
+    put("sequence", data, frames, kind="sequence", damage=damage(data), frame_damage=frame_damage(data))
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

@@ -1,6 +1,5 @@
 /** Decode the frames of a sequence: each cell of 64×64 pixels is coded, or copied from an earlier frame. */
 
-import { DamagedError } from "../errors.js";
 import { crc32 } from "../format/checks.js";
 import { CODED, readModes } from "../format/modes.js";
 import type { CodedFrame } from "../format/sequence.js";
@@ -40,7 +39,6 @@ export class FrameDecoder {
   async decode(frame: CodedFrame, view: View): Promise<Pixels> {
     const { grid, quality } = this;
     const [key, intra, hasLevels] = [1, 2, 4].map((flag) => (frame.flags & flag) > 0);
-    if (!key && !this.sources.length) throw new DamagedError("no key frame is before this frame");
     const fields = Uint8Array.from([...frame.fields, frame.flags]);
     let check = this.codec.startCheck(fields, key ? 0 : this.check);
     const reader = new SymbolReader(this.constants.tables, frame.payload);

@@ -107,7 +107,7 @@ export function readLevels(reader: SymbolReader, height: number, width: number):
       const [prediction, context] = adaptive.expected();
       const level = prediction + reader.getOne(models[context]) - SPAN;
       if (Math.abs(level) > LEVEL_LIMIT) {
-        throw new DamagedError(`the level map is damaged: it has a level of ${level}`);
+        throw new DamagedError(`the level map is damaged: it has a value of ${level}`);
       }
       adaptive.take(level, prediction, context);
       levels[at] = level;
