@@ -132,16 +132,6 @@ def test_encoders_on_other_back_ends_write_nearly_the_same() -> None:
     assert len(found.data) == pytest.approx(len(expected.data), rel=0.02)
 
 
-def test_graphs_are_loaded_when_first_run(tmp_path: Path) -> None:
-    (tmp_path / "scales.onnx").write_bytes((FOLDER / "scales.onnx").read_bytes())
-    runner = OnnxRunner(tmp_path, threads=1)
-    inputs = scale_inputs("mllm", 50, seed=0)
-    (index,) = runner("scales", inputs)
-    assert np.array_equal(index, OnnxRunner(FOLDER)("scales", inputs)[0])
-    for graph in sorted(set(GRAPHS) - {"scales"}):
-        assert not (tmp_path / f"{graph}.onnx").exists()
-
-
 def test_a_graph_that_could_not_be_opened_is_tried_again(tmp_path: Path) -> None:
     runner, inputs = OnnxRunner(tmp_path, threads=1), scale_inputs("mllm", 50, seed=0)
     for use in (lambda: runner.open("scales"), lambda: runner("scales", inputs)):

@@ -31,7 +31,6 @@ from cotam.format.header import (
     write_file,
 )
 from cotam.format.metadata import MAX_METADATA
-from cotam.format.sequence import SequenceWriter
 from cotam.format.varint import read_varint, varint
 
 HEADER = Header(width=336, height=336, quality=50, weights=b"\x12\x34", has_levels=True, checksum=0x89ABCDEF)
@@ -167,13 +166,6 @@ def test_lengths_that_lie_are_found() -> None:
         read_file(with_header_crc(bytes(shorter)))
 
 
-def test_a_metadata_bomb_is_refused() -> None:
-    bomb = zlib.compress(bytes(4 * MAX_METADATA), 9)
-    assert len(bomb) < 70_000
-    with pytest.raises(LimitError, match="exif metadata inflate to more than the limit of 16 MiB"):
-        read_file(with_box(b"E", bomb))
-
-
 @pytest.mark.parametrize("size", [MAX_METADATA - 1, MAX_METADATA, MAX_METADATA + 1])
 def test_the_metadata_limit_is_exact(size: int) -> None:
     data = with_box(b"E", zlib.compress(bytes(size)))
@@ -214,14 +206,6 @@ def test_payloads_of_other_kinds_are_checked_byte_by_byte(kind: Kind) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises(FormatError):
             dict(read_file(bytes(changed)).metadata)
-
-
-def test_a_sequence_is_not_read_as_a_still() -> None:
-    header = Header(64, 48, 30, Kind.SEQUENCE, b"ab")
-    data = SequenceWriter(header).start()
-    assert read_header(data) == header
-    with pytest.raises(FormatError, match=r"sequence of frames: read it with cotam\.decode_frames"):
-        read_file(data)
 
 
 def test_flags_that_a_kind_does_not_have_are_refused() -> None:

@@ -77,13 +77,6 @@ def test_bytes_do_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(SymbolReader(tables, expected).get(index), symbols)
 
 
-@pytest.mark.parametrize("value", [-SYMBOL_LIMIT, -SYMBOL_LIMIT + 1, SYMBOL_LIMIT - 1, SYMBOL_LIMIT])
-def test_extremes_come_back(value: int) -> None:
-    tables = make_tables(0, 1, 3)
-    symbols, index = np.full((2, 3, 4), value, np.int16), np.ones((2, 3, 4), np.uint8)
-    assert np.array_equal(SymbolReader(tables, coded(tables, symbols, index)).get(index), symbols)
-
-
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from(["symbols", "checkpoint", "one"]), max_size=12), st.integers(0, 2**32 - 1))
 def test_calls_of_all_kinds_mix(calls: list[str], seed: int) -> None:
