@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import tarfile
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from PIL import Image
 from synthetic import picture
 
+import cotam
+from cotam.cli.main import main
 from cotam.datasets.conversion import Converted, Encoding
+from cotam.datasets.shards import Row, Unit, UnitConverter
 
 
 def photo(seed: int) -> bytes:
@@ -24,6 +30,25 @@ def photo(seed: int) -> bytes:
 
 
 PHOTOS = [photo(seed) for seed in range(8)]
+CODED = [cotam.encode(photo) for photo in PHOTOS]
+
+
+def batch(*arguments: object) -> Result:
+    """Run ``cotam batch``."""
+    return CliRunner().invoke(main, ["batch", *map(str, arguments)])
+
+
+def here(work: UnitConverter, units: Sequence[Unit]) -> Generator[Row]:
+    """An engine without processes."""
+    yield from map(work, units)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def folder_of_images(folder: Path) -> Path:

@@ -12,23 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from data_sets import PHOTOS
+from data_sets import PHOTOS, batch, rows_of
 from PIL import Image
 from synthetic import picture
 
-from cotam.cli.main import main
 from cotam.datasets.conversion import Encoding
 from cotam.datasets.run import find_contents
 from cotam.datasets.shards import UnitConverter
-
-
-def batch(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["batch", *map(str, arguments)])
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture

@@ -12,18 +12,15 @@ from typing import Any
 import data_sets
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from data_sets import PHOTOS, Deadly, folder_of_images, parquet_file, tar_shard
+from data_sets import CODED, PHOTOS, Deadly, batch, contents, folder_of_images, parquet_file, tar_shard
 from synthetic import picture
 
 import cotam
-from cotam.cli.main import main
 from cotam.datasets.conversion import Conversion, Encoding
 from cotam.datasets.run import run
 from cotam.datasets.shards import Unit, UnitConverter
 from cotam.errors import InputError, MissingExtraError
 
-CODED = [cotam.encode(photo) for photo in PHOTOS]
 # Ray's own, at import and at exit.
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Future", "Deprecation", "Resource")
@@ -42,10 +39,6 @@ def ray() -> Iterator[Any]:
     module.data.DataContext.get_current().enable_progress_bars = False
     yield module
     module.shutdown()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_an_address_where_nobody_listens(tmp_path: Path) -> None:
@@ -97,7 +90,7 @@ def test_what_kills_every_worker_has_failed(ray: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command(ray: Any, tmp_path: Path) -> None:
     source = folder_of_images(tmp_path / "src")
-    result = CliRunner().invoke(main, ["batch", str(source), str(tmp_path / "out"), "-j", "2", "--ray"])
+    result = batch(source, tmp_path / "out", "-j", 2, "--ray")
     assert result.exit_code == 1
     assert "8 images in" in result.output
     found = contents(tmp_path / "out")

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from data_sets import PHOTOS, folder_of_images, members_of, tar_shard
+from data_sets import PHOTOS, batch, folder_of_images, here, members_of, rows_of, tar_shard
 
 import cotam
-from cotam.cli.main import main
 from cotam.datasets.conversion import Encoding
 from cotam.datasets.run import run
 from cotam.datasets.shards import Row, Unit, UnitConverter
 
 LONG_AGO = 1_600_000_000
-
-
-def batch(source: Path, target: Path) -> Result:
-    return CliRunner().invoke(main, ["batch", str(source), str(target), "-j", "1"])
-
-
-def here(work: UnitConverter, units: Sequence[Unit]) -> Generator[Row]:
-    yield from map(work, units)
 
 
 def test_another_source_with_equal_names_is_converted(tmp_path: Path) -> None:
@@ -79,7 +68,7 @@ def test_a_changed_source_that_fails_has_no_output(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "converted again: 1 file with another size" in result.output
     assert not (tmp_path / "out/a/1.cotam").exists()
-    manifest = map(json.loads, (tmp_path / "out/manifest.jsonl").read_text().splitlines()[1:])
+    manifest = rows_of(tmp_path / "out/manifest.jsonl")[1:]
     assert "a/1.jpg" not in {row["source"] for row in manifest}
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,43 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from data_sets import PHOTOS, Deadly, folder_of_images, parquet_file, tar_shard
+from data_sets import (
+    CODED,
+    PHOTOS,
+    Deadly,
+    batch,
+    contents,
+    folder_of_images,
+    here,
+    parquet_file,
+    rows_of,
+    tar_shard,
+)
 from guides import contrast_graph, energy_graph
 from PIL import Image
 
 import cotam
-from cotam.cli.main import main
 from cotam.datasets.conversion import Conversion, Converted, Encoding
 from cotam.datasets.run import find_contents, run
-from cotam.datasets.shards import Row, Unit, UnitConverter
+from cotam.datasets.shards import Unit, UnitConverter
 from cotam.datasets.workers import processes
 from cotam.errors import InputError
 
 PROGRAM = [sys.executable, "-m", "cotam"]
-CODED = [cotam.encode(photo) for photo in PHOTOS]
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return folder_of_images(tmp_path / "src")
-
-
-def batch(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["batch", *map(str, arguments)])
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def rows_of(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def here(work: UnitConverter, units: Sequence[Unit]) -> Generator[Row]:
-    """An engine without processes."""
-    yield from map(work, units)
 
 
 def work_of(source: Path, target: Path, conversion: Conversion | None = None) -> UnitConverter:

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_sets import PHOTOS, members_of, parquet_file, tar_shard
+from data_sets import CODED, PHOTOS, members_of, parquet_file, tar_shard
 from PIL import Image
 
 import cotam
 from cotam.datasets.conversion import Decoding, Encoding
 from cotam.datasets.shards import Row, Unit, UnitConverter, output_of
 from cotam.errors import InputError
-
-CODED = [cotam.encode(photo) for photo in PHOTOS[:3]]
 
 
 def convert(folder: Path, name: str, conversion: Encoding | Decoding, **options: str) -> Row:
