@@ -49,10 +49,10 @@ def said(text: str) -> Response:
 
 
 def test_images_arrive_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_KEY", "sesame")
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
     model = Model()
     images = [picture(30, 40, 1), picture(20, 50, 2)]
-    with connected(model.app, None, key_variable="MY_KEY") as endpoint:
+    with connected(model.app, None) as endpoint:
         endpoint.prepare()
         endpoint.ask(images, "Which is older?", 17)
     assert endpoint.name == "echo"

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cotam.errors import InputError
 from cotam_lab.train.__main__ import main
-from cotam_lab.train.data import Crops, image_files, pack, random_levels, read_rgb
+from cotam_lab.train.data import Crops, image_files, pack, random_levels, read_reduced
 
 
 @pytest.fixture
@@ -31,11 +31,13 @@ def test_a_folder_without_pictures_says_so(tmp_path):
         image_files(tmp_path, hold_out_tenth=False)
 
 
-def test_read_rgb_lays_transparency_on_white_and_limits_the_long_side(tmp_path):
-    Image.new("RGBA", (400, 100), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    pixels = read_rgb(tmp_path / "clear.png", long_side=200)
-    assert pixels.shape == (50, 200, 3)
+def test_images_are_read_as_for_encoding_and_reduced(tmp_path):
+    Image.new("RGBA", (4000, 1000), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    pixels = read_reduced(tmp_path / "clear.png")
+    assert pixels.shape == (500, 2000, 3)
     assert (pixels == 255).all()
+    Image.fromarray(np.full((20, 30), 0x8000, np.uint16)).save(tmp_path / "deep.png")
+    assert (read_reduced(tmp_path / "deep.png") == 128).all()
 
 
 def test_pack_keeps_the_pixels_and_leaves_small_pictures_out(folder, tmp_path):
@@ -45,7 +47,7 @@ def test_pack_keeps_the_pixels_and_leaves_small_pictures_out(folder, tmp_path):
     kind, offset, height, width = json.loads((out / "index.json").read_text())[3]
     stored = np.fromfile(out / "pixels.u8", np.uint8)[offset : offset + height * width * 3]
     assert kind == "photos"
-    assert np.array_equal(stored.reshape(height, width, 3), read_rgb(folder / "03.png"))
+    assert np.array_equal(stored.reshape(height, width, 3), read_reduced(folder / "03.png"))
 
 
 def test_folders_of_one_kind_are_joined_and_a_tenth_of_each_is_held_out(tmp_path):

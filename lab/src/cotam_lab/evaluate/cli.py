@@ -46,7 +46,11 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
     help="Model of transformers by hub name or folder, or the file of a reference model "
     "(lab/docs/reference_mllm.md); with --endpoint, the server's name for it.",
 )
-@click.option("--endpoint", metavar="URL", help="OpenAI-compatible server: http://localhost:8000/v1.")
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="OpenAI-compatible server, such as http://localhost:8000/v1; its key is OPENAI_API_KEY.",
+)
 @codecs_option(_ladder, "none, for the original images; ")
 @click.option(
     "--choices",
@@ -68,13 +72,6 @@ def _ladder(spec: str) -> tuple[str, tuple[int, ...]]:
 @click.option(
     "--device", metavar="NAME", help="Device of a local model, as torch names it.  [default: a GPU if any]"
 )
-@click.option(
-    "--key-env",
-    metavar="NAME",
-    default="OPENAI_API_KEY",
-    show_default=True,
-    help="Environment variable with the endpoint's key.",
-)
 @number_option("-j", "--jobs", default=4, show_default=True, help="Questions to an endpoint at a time.")
 def main(
     questions: Path,
@@ -89,7 +86,6 @@ def main(
     groups: tuple[str, ...],
     reference: str | None,
     device: str | None,
-    key_env: str,
     jobs: int,
 ) -> None:
     """Ask a multimodal LLM every question of QUESTIONS after every codec.
@@ -108,7 +104,7 @@ def main(
             )
         from cotam_lab.evaluate.endpoint import Endpoint
 
-        backend = Endpoint(endpoint, model, key_variable=key_env)
+        backend = Endpoint(endpoint, model)
     elif model:
         # With torch and transformers, which a server's client does without.
         from cotam_lab.evaluate.local import Local

@@ -20,6 +20,8 @@ from cotam_lab.evaluate.backends import Coded, Reply, StoppedError
 
 __all__ = ["Endpoint"]
 
+KEY = "OPENAI_API_KEY"
+
 
 class Endpoint:
     """An OpenAI-compatible server.
@@ -28,20 +30,12 @@ class Endpoint:
     ----------
     address : with its version path, such as ``http://localhost:8000/v1``
     model : the server's name for it; by default the first of its list
-    key_variable : environment variable with the key
     retries : after 429, 5xx and broken connections; waits grow, or are those of Retry-After
     """
 
-    def __init__(
-        self,
-        address: str,
-        model: str | None = None,
-        *,
-        key_variable: str = "OPENAI_API_KEY",
-        retries: int = 6,
-    ) -> None:
-        self._address, self._key_variable = address.rstrip("/"), key_variable
-        key = os.environ.get(key_variable) or "none"  # for servers that need none
+    def __init__(self, address: str, model: str | None = None, *, retries: int = 6) -> None:
+        self._address = address.rstrip("/")
+        key = os.environ.get(KEY) or "none"  # for servers that need none
         self._client = openai.OpenAI(base_url=address, api_key=key, timeout=300, max_retries=retries)
         self.name = model or ""
 
@@ -110,7 +104,7 @@ class Endpoint:
         if not isinstance(error, openai.APIStatusError):
             return f"{self._address} does not answer: {error} {error.__cause__ or ''}".rstrip()
         text = " ".join(error.response.text.split())[:200]
-        hint = f" (its key is taken from {self._key_variable})" if error.status_code in (401, 403) else ""
+        hint = f" (its key is taken from {KEY})" if error.status_code in (401, 403) else ""
         return f"{self._address} answers {error.status_code}{hint}: {text}"
 
 

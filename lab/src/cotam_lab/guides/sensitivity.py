@@ -34,6 +34,9 @@ EARLY, LATE = slice(0, 3), slice(-2, None)
 PROBES = {"attended": 1, "whole": 1}
 """Random vectors per training crop; more crops are worth more than more vectors."""
 
+CELL = 16
+"""Side, in pixels, of the cells of targets."""
+
 QUALITIES = (10, 50)
 """Range of qualities of the coded version of a training crop."""
 
@@ -55,7 +58,7 @@ def maps(
     coded: Tensor,
     *,
     probes: Mapping[str, int],
-    cell: int = 16,
+    cell: int = CELL,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """Compute `MAPS`, each (⌈H/cell⌉, ⌈W/cell⌉), positive and of mean 1.
@@ -91,13 +94,13 @@ def maps(
     return {name: (m / m.mean()).clamp(min=1e-4).reshape(cells) for name, m in found.items()}
 
 
-def text_map(detector: TextDetector, image: Tensor, cell: int = 16) -> Tensor:
+def text_map(detector: TextDetector, image: Tensor) -> Tensor:
     """Compute the confidence of text in each cell, 0…1, on the grid of `maps`."""
     with torch.no_grad(), autocast(image.device.type):
         scores = detector(F.interpolate(image, scale_factor=ENLARGED, mode="bilinear"))
     low, high = TEXT_SCORES
     sure = ((scores.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
-    cells = -(-image.shape[2] // cell), -(-image.shape[3] // cell)
+    cells = -(-image.shape[2] // CELL), -(-image.shape[3] // CELL)
     return F.adaptive_max_pool2d(sure, cells)[0, 0]
 
 

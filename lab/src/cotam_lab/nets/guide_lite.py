@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +23,9 @@ of a text detector."""
 
 RELATIVE = len(HEADS) - 1
 """Maps before this one are relative within an image; text is absolute."""
+
+MIXTURE = 1.0, 0.0, 0.0, 8.0
+"""Weights of the maps in the importance, see `guide_graph`; stored with a network."""
 
 SPREAD = 3
 """Side, in cells, of the maximum over text: errors in a neighbouring cell spoil letters too."""
@@ -51,8 +53,7 @@ class Lite(nn.Module):
 
     mixture: Tensor
 
-    def __init__(self, shape: LiteShape = LiteShape(), mixture: Sequence[float] = (1, 0, 0, 8)) -> None:
-        """``mixture`` are the weights of the maps in the importance, see `guide_graph`."""
+    def __init__(self, shape: LiteShape = LiteShape()) -> None:
         super().__init__()
         first, second, third = shape.widths
         self.enter = Patches(3, first, 8)
@@ -68,7 +69,7 @@ class Lite(nn.Module):
         self.steps = Steps((True, True, True))  # of what ``down``, ``further`` and ``up`` see
         for layer in (self.leave, *everywhere):
             layer.weight.data *= 0.1
-        self.register_buffer("mixture", torch.tensor(mixture, dtype=torch.float32))
+        self.register_buffer("mixture", torch.tensor(MIXTURE))
 
     def forward(self, image: Tensor) -> Tensor:
         middle = self.sixteenth(

@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from cotam.errors import InputError
+from cotam.image.read import to_rgb
+from cotam_lab.bench.images import SUFFIXES, reduced
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 LONG_SIDE = 2000
 """Largest side of packed photographs; the reduction also removes their JPEG artefacts."""
 
@@ -32,17 +33,9 @@ def image_files(folder: Path, *, hold_out_tenth: bool) -> list[Path]:
     return [p for i, p in enumerate(found) if not hold_out_tenth or i % 10]
 
 
-def read_rgb(path: Path, long_side: int | None = None) -> np.ndarray:
-    """Read an image, upright and over white: uint8 (H, W, 3)."""
-    with Image.open(path) as opened:
-        if long_side and opened.format == "JPEG":
-            opened.draft("RGB", (2 * long_side, 2 * long_side))
-        image = ImageOps.exif_transpose(opened).convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image).convert("RGB")
-    if long_side and max(image.size) > long_side:
-        image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+def read_reduced(path: Path) -> np.ndarray:
+    """Read an image as `cotam.encode` does, reduced to `LONG_SIDE` pixels: uint8 (H, W, 3)."""
+    return np.asarray(reduced(Image.fromarray(to_rgb(path)), LONG_SIDE))
 
 
 def pack(folders: Mapping[str, Sequence[Path]], out: Path, *, smallest: int = 128) -> dict[str, int]:
@@ -55,7 +48,7 @@ def pack(folders: Mapping[str, Sequence[Path]], out: Path, *, smallest: int = 12
     with (out / "pixels.u8").open("wb") as file:
         for kind, paths in folders.items():
             for path in tqdm(paths, desc=f"pack {kind}", unit="image"):
-                pixels = read_rgb(path, LONG_SIDE)
+                pixels = read_reduced(path)
                 if min(pixels.shape[:2]) < smallest:
                     continue
                 rows.append((kind, file.tell(), pixels.shape[0], pixels.shape[1]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from cotam_lab.train.data import read_rgb
+from cotam.image.read import to_rgb
 from cotam_lab.train.text_words import (
     RIGHT_TO_LEFT,
     UNSPACED,
@@ -118,7 +118,7 @@ def picture(rng: Rng, size: Size) -> Image.Image:
 
 def _part(rng: Rng, path: Path, size: Size) -> Image.Image:
     """Return a part of a photograph, scaled to a size."""
-    photo = Image.fromarray(read_rgb(path))
+    photo = Image.fromarray(to_rgb(path))
     largest = min(photo.width / size[0], photo.height / size[1])
     scale = largest * rng.uniform(0.5, 1)
     width, height = size[0] * scale, size[1] * scale
@@ -230,18 +230,10 @@ class Canvas:
         scaled = [(x * self.scale, y * self.scale) for x, y in points]
         self.draw.line(scaled, fill, max(1, round(width * self.scale)), joint="curve")
 
-    def oval(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        fill: Colour | None = None,
-        outline: Colour | None = None,
-    ) -> None:
+    def oval(self, x: float, y: float, width: float, height: float, fill: Colour) -> None:
         """Draw an ellipse in a rectangle."""
         shape = [side * self.scale for side in (x, y, x + max(1, width), y + max(1, height))]
-        self.draw.ellipse(shape, fill, outline, max(1, round(self.scale)))
+        self.draw.ellipse(shape, fill)
 
     def paste(self, image: Image.Image, x: float, y: float) -> None:
         """Paste an image of canvas pixels at a position in final pixels."""

@@ -165,18 +165,18 @@ def faces() -> tuple[Face, ...]:
 
 
 @lru_cache(maxsize=512)
-def _families(script: str, digits: bool, traits: frozenset[str]) -> tuple[tuple[Face, ...], ...]:
-    """Group the faces that write a script by family, so that a family with many weights counts once."""
+def _families(script: str, traits: frozenset[str]) -> tuple[tuple[Face, ...], ...]:
+    """Group the faces that write a script, and ASCII, by family: one with many weights counts once."""
     groups: dict[str, list[Face]] = {}
     for face in faces():
-        able = script in face.scripts and (not digits or "latin" in face.scripts)
+        able = {script, "latin"} <= face.scripts
         kinds = face.hand == ("hand" in traits) and face.mono == ("mono" in traits)
         if able and kinds and all(getattr(face, trait) for trait in traits):
             groups.setdefault(face.family, []).append(face)
     return tuple(map(tuple, groups.values()))
 
 
-def voice(rng: Rng, *traits: str, foreign: float = 0.25, digits: bool = True) -> Voice:
+def voice(rng: Rng, *traits: str, foreign: float = 0.25) -> Voice:
     """Draw a script and a face that can write it.
 
     Parameters
@@ -184,13 +184,12 @@ def voice(rng: Rng, *traits: str, foreign: float = 0.25, digits: bool = True) ->
     traits : wanted properties of the face among `mono`, `hand`, `display`, `bold` and `italic`; ignored if no
         face has them. Faces that are `mono` or `hand` are for those who ask, but for a few `mono` ones.
     foreign : probability of a script other than plain Latin
-    digits : whether the face must hold ASCII as well
     """
     script = pick(rng, tuple(VOCABULARY)) if rng.random() < foreign else "latin"
     if not traits and rng.random() < 0.12:
         traits = ("mono",)
     for wanted in (frozenset(traits), frozenset()):
-        groups = _families(script, digits, wanted) or _families("latin", True, wanted)
+        groups = _families(script, wanted) or _families("latin", wanted)
         if groups:
             face = pick(rng, pick(rng, groups))
             return Voice(face, script if script in face.scripts else "latin")

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cotam.errors import InputError
-from cotam_lab.train.data import LONG_SIDE, read_rgb
+from cotam_lab.train.data import read_reduced
 
 __all__ = ["SIDE", "load", "pack_tiles"]
 
@@ -51,7 +51,7 @@ def pack_tiles(
         kind = rng.choices(list(weights), list(weights.values()))[0]
         if not queues[kind]:
             queues[kind] = rng.sample(list(folders[kind]), len(folders[kind]))
-        tile = _tile(read_rgb(queues[kind].pop(), LONG_SIDE), rng)
+        tile = _tile(read_reduced(queues[kind].pop()), rng)
         if tile is None:
             misses += 1
             continue
