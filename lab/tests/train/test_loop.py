@@ -14,6 +14,7 @@ from cotam_lab.train.batches import PackBatches
 from cotam_lab.train.checkpoints import Average
 from cotam_lab.train.data import Crops
 from cotam_lab.train.loop import HYPER, train
+from cotam_lab.train.losses import rate_distortion
 from cotam_lab.train.schedule import Schedule
 
 
@@ -57,6 +58,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(crops, tmp_path):
     # The first row after a stop is a mean over its steps.
     losses = [row["loss"] for row in rows["parts"]]
     assert losses == pytest.approx([(second + third) / 2, sum(rest) / 3], abs=2e-5)
+
+
+def test_parts_that_some_steps_lack_are_means_over_the_others(crops, tmp_path):
+    def sometimes(coded, batch):
+        parts = rate_distortion(coded, batch)
+        return parts | ({"reader": torch.tensor(4.0)} if batch.progress < 0.5 else {})
+
+    run(crops, tmp_path / "run", loss=sometimes, log_every=6)
+    (row,) = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
+    assert row["reader"] == 4
 
 
 def test_training_lowers_the_loss(crops, tmp_path):

@@ -157,8 +157,9 @@ def train(
 
     ``model`` has the interface of `Codec`. ``part`` "codec" trains all parameters except ``adapter``, "transforms" all
     but these and `HYPER`, "adapter" only ``adapter``. ``float32`` keeps `model` from bf16, whose rounding errors
-    in plain areas it would learn to cancel. The host synchronises with a GPU once in ``log_every`` steps. A row of the log has the mean of each part of
-    the loss since the last row, and "mpx", megapixels per second.
+    in plain areas it would learn to cancel. The host synchronises with a GPU once in ``log_every`` steps. A row of the
+    log has the mean of each part of the loss over the steps since the last row that have it, and "mpx", megapixels per
+    second.
 
     Writes ``checkpoint.pt`` (weights, average, optimiser, step), ``log.jsonl`` and ``schedule.json``.
     """
@@ -166,24 +167,23 @@ def train(
     stops: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: stops.append(True))
     started = saved = row_began = time.monotonic()
-    sums: dict[str, Tensor] = {}
-    summed = pixels = 0
+    parts: dict[str, list[Tensor]] = {}
+    pixels = 0
     accelerator = run.accelerator
     bar = tqdm(initial=run.step, total=schedule.steps, disable=not accelerator.is_main_process, mininterval=5)
     for batch in batches.stream(run.step, accelerator.process_index, accelerator.num_processes):
         rate = schedule.factor(run.step)
         for key, value in run.update(batch).items():
-            sums[key] = sums.get(key, 0) + value.detach().double()
-        summed += 1
+            parts.setdefault(key, []).append(value.detach())
         pixels += batch.image[:, 0].numel() * accelerator.num_processes
         if run.step % log_every == 0:
-            means = {key: float(value) / summed for key, value in sums.items()}  # waits for a GPU
+            means = {key: float(torch.stack(own).mean()) for key, own in parts.items()}  # waits for a GPU
             now = time.monotonic()
             run.log(
                 {**means, "rate": rate, "seconds": now - started, "mpx": pixels / 1e6 / (now - row_began)}
             )
             bar.set_postfix(loss=f"{means['loss']:.4f}")
-            sums, summed, pixels, row_began = {}, 0, 0, now
+            parts, pixels, row_began = {}, 0, now
         bar.update()
         now = time.monotonic()
         if now - saved > 60 * save_minutes:
