@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from quiz_packs import write_packs
 
-from cotam_lab.reference import quiz_pack
+from cotam_lab.reference import quiz_data
 from cotam_lab.reference.quiz import Material
 
 
@@ -19,4 +19,4 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def material(data: Path) -> Material:
-    return Material(*quiz_pack.training(data))
+    return Material(*quiz_data.training(data))

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from cotam.errors import InputError
 from cotam_lab.evaluate.questions import read_questions
-from cotam_lab.reference import quiz, quiz_pack, quiz_sets
+from cotam_lab.reference import quiz, quiz_data, quiz_sets
 from cotam_lab.reference.quiz import COLOURS, SIDE, TASKS, Item, Material, Photo, draw
 
 
@@ -107,7 +107,7 @@ def test_the_answer_is_one_choice_where_all_words_are_of_other_lengths() -> None
 
 
 def test_training_and_measuring_share_nothing(data: Path) -> None:
-    (photos, words), (others, unseen) = quiz_pack.training(data), quiz_pack.held_out(data)
+    (photos, words), (others, unseen) = quiz_data.training(data), quiz_data.held_out(data)
     assert len(photos) == 18 + 9
     assert len(others) == 2 + 1
     assert not {photo.data for photo in photos} & {photo.data for photo in others}
@@ -117,34 +117,24 @@ def test_training_and_measuring_share_nothing(data: Path) -> None:
     assert "anchor" in unseen  # of the study
 
 
-def test_a_pack_carries_files_as_they_are(data: Path, tmp_path: Path) -> None:
-    assert quiz_pack.write(data, tmp_path / "pack.zip") == 27
-    material = quiz_pack.read(tmp_path / "pack.zip")
-    photos, words = quiz_pack.training(data)
-    assert material.photos == tuple(photos)
-    assert material.words == tuple(words)
-    by_name = {photo.name: photo for photo in photos}
+def test_photos_have_the_labels_of_their_class(material: Material) -> None:
+    by_name = {photo.name: photo for photo in material.photos}
     assert (by_name["dog 153"].kind, by_name["dog 153"].animal) == ("dog", True)
     assert (by_name["thing 901"].kind, by_name["thing 901"].animal) == ("", False)
 
 
-def test_what_is_no_pack_is_said(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "odd.zip").write_bytes(b"PK")
-    with pytest.raises(InputError, match="was not made by"):
-        quiz_pack.read(tmp_path / "odd.zip")
+def test_what_is_missing_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no readable labels\.jsonl"):
-        quiz_pack.write(tmp_path, tmp_path / "pack.zip")
-    monkeypatch.setattr(quiz_pack, "LIMIT", 1000)
-    with pytest.raises(InputError, match="the limit is 0: remove some"):
-        quiz_pack.write(data, tmp_path / "pack.zip")
-    assert not (tmp_path / "pack.zip").exists()
+        quiz_data.training(tmp_path)
+    with pytest.raises(InputError, match="at least four words"):
+        Material(*quiz_data.held_out(data))
 
 
 def test_held_out_questions_are_questions_of_the_harness(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So few photos are held out here that those of training stand in.
-    monkeypatch.setattr(quiz_sets, "held_out", quiz_pack.training)
+    monkeypatch.setattr(quiz_sets, "held_out", quiz_data.training)
     found = quiz_sets.write_sets(data, tmp_path / "one", count=4)
     for name, questions in found.items():
         assert read_questions(tmp_path / "one" / f"{name}.jsonl") == questions

@@ -152,10 +152,9 @@ def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert "27 photos" in called("pack", data, "-o", tmp_path / "pack.zip")
-    said = called("fit", tmp_path / "pack.zip", "-o", tmp_path / "run", "--rehearse", "--workers", 0)
+    said = called("fit", data, "-o", tmp_path / "run", "--rehearse", "--workers", 0)
     assert "a rehearsal: untrained" in said
     assert f"cotam eval --model {tmp_path / 'run/reference.safetensors'}" in said
-    result = CliRunner().invoke(main, ["reference", "pack", str(tmp_path), "-o", str(tmp_path / "x.zip")])
+    result = CliRunner().invoke(main, ["reference", "fit", str(tmp_path), "-o", str(tmp_path / "x")])
     assert result.exit_code == 1
     assert "has no readable labels.jsonl" in result.output

@@ -1,4 +1,4 @@
-"""``cotam train reference``: pack data, train the reference model, write questions."""
+"""``cotam train reference``: train the reference model, write questions."""
 
 from __future__ import annotations
 
@@ -21,17 +21,6 @@ def reference() -> None:
 
 @reference.command()
 @click.argument("data", type=_FOLDER)
-@click.option("-o", "--output", "out", type=_OUT, required=True, help="File .zip, at most 50 MB.")
-def pack(data: Path, out: Path) -> None:
-    """Pack the photos of DATA/train, without every tenth, into one file, bytes unchanged."""
-    from cotam_lab.reference.quiz_pack import write
-
-    count = write(data, out)
-    click.echo(f"{out}: {count} photos, {out.stat().st_size / 1e6:.1f} MB")
-
-
-@reference.command()
-@click.argument("data", type=_FOLDER)
 @click.option("-o", "--output", "out", type=_OUT, required=True, help="Folder for the questions.")
 @click.option("--count", default=80, show_default=True, help="Synthetic questions a task.")
 def questions(data: Path, out: Path, count: int) -> None:
@@ -43,7 +32,7 @@ def questions(data: Path, out: Path, count: int) -> None:
 
 
 @reference.command("fit")
-@click.argument("file", metavar="PACK", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", type=_FOLDER)
 @click.option("-o", "--output", "run", type=_OUT, required=True, help="Folder of the run.")
 @click.option("--minutes", type=float, help="Stop after this time; the same command continues.")
 @click.option(
@@ -56,17 +45,21 @@ def questions(data: Path, out: Path, count: int) -> None:
 @click.option("--batch", type=click.IntRange(1), help="Items a step.  [default: 128]")
 @click.option("--rehearse", is_flag=True, help="Four steps of two items, to test the set-up.")
 def fit(
-    file: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
+    data: Path, run: Path, minutes: float | None, workers: int, batch: int | None, rehearse: bool
 ) -> None:
-    """Train, or continue training, on images drawn with PACK; writes reference.safetensors."""
+    """Train, or continue training, with the photos of DATA/train; writes reference.safetensors.
+
+    Every tenth photo is held out.
+    """
     from cotam_lab.reference.model import Settings, assemble, load_parts
-    from cotam_lab.reference.quiz_pack import read
+    from cotam_lab.reference.quiz import Material
+    from cotam_lab.reference.quiz_data import training
     from cotam_lab.reference.train import REHEARSAL, Schedule, train
 
     schedule = REHEARSAL if rehearse else Schedule()
     if batch:
         schedule = replace(schedule, batch=batch)
-    material = read(file)
+    material = Material(*training(data))
     settings = Settings()
     model, processor = assemble(*load_parts(), settings)
     every = 1 if rehearse else 50

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cotam.errors import InputError
 from cotam_lab.train import text_scenes
 from cotam_lab.train.text_canvas import Canvas, Colour, hsv, ink, luma, paper
 from cotam_lab.train.text_words import Rng, advance, digits, log_uniform, pick, voice
@@ -82,7 +83,7 @@ class Photo:
 class Material:
     """Photos and words to draw with.
 
-    Raises ValueError if there are fewer than four words, named photos, or photos with captions.
+    Raises InputError if there are fewer than four words, named photos, or photos with captions.
     """
 
     def __init__(self, photos: Sequence[Photo], words: Sequence[str]) -> None:
@@ -93,7 +94,7 @@ class Material:
         self.others = [photo for photo in photos if photo.animal is False]
         self.of_kind = [photo for photo in photos if photo.kind]
         if min(len(self.words), len(self.named), len(self.captioned)) < 4:
-            raise ValueError("a quiz needs at least four words, four named photos and four with captions")
+            raise InputError("a quiz needs at least four words, four named photos and four with captions")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cotam.files import write_whole
 from cotam_lab.bench.report import table
 from cotam_lab.evaluate.questions import Question, as_line, parse_questions
 from cotam_lab.reference.quiz import KINDS, Item, Material, choices_among, draw
-from cotam_lab.reference.quiz_pack import held_out
+from cotam_lab.reference.quiz_data import held_out
 
 __all__ = ["LEVELS", "chance", "write_sets"]
 

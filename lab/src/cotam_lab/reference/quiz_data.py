@@ -1,28 +1,19 @@
-"""Pack photos and words for the quiz, split into training and held-out parts.
-
-Image files are kept byte for byte, so that a model does not learn the artefacts of another codec.
-"""
+"""Read photos and words for the quiz, split into training and held-out parts."""
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cotam.errors import InputError
 from cotam_lab.bench.images import read_labels
-from cotam_lab.reference.quiz import Material, Photo
+from cotam_lab.reference.quiz import Photo
 from cotam_lab.study.scenes import WORDS
 from cotam_lab.train.text_words import VOCABULARY
 
-__all__ = ["LIMIT", "held_out", "read", "training", "write"]
-
-LIMIT = 50_000_000
-"""Largest size of the file in bytes, so that it can be carried to another machine."""
+__all__ = ["held_out", "training"]
 
 _RANGES = {
     "fish": ((0, 6), (389, 397)),
@@ -56,50 +47,8 @@ def held_out(data: Path) -> tuple[list[Photo], list[str]]:
     return _photos(data, held=True), _words(data, held=True)
 
 
-def write(data: Path, file: Path) -> int:
-    """Write the training material as an uncompressed zip archive; return the number of photos.
-
-    Raises InputError if a pack is not there, or it is more than `LIMIT`.
-    """
-    photos, words = training(data)
-    size = sum(len(photo.data) for photo in photos)
-    if size > LIMIT:
-        raise InputError(f"the photos have {size / 1e6:.0f} MB, the limit is {LIMIT / 1e6:.0f}: remove some")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    about = [{k: v for k, v in vars(photo).items() if k != "data"} for photo in photos]
-    with zipfile.ZipFile(part, "w") as archive:
-        archive.writestr("material.json", json.dumps({"photos": about, "words": words}))
-        for number, photo in enumerate(photos):
-            archive.writestr(f"photos/{number:04d}", photo.data)
-    part.replace(file)
-    return len(photos)
-
-
-def read(file: Path) -> Material:
-    """Read the material of a file that `write` made into memory.
-
-    Raises InputError if it is not such a file.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            about = json.loads(archive.read("material.json"))
-            photos = [
-                Photo(archive.read(f"photos/{number:04d}"), **value | {"captions": tuple(value["captions"])})
-                for number, value in enumerate(about["photos"])
-            ]
-        return Material(photos, about["words"])
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{file} was not made by python -m cotam_lab.train reference pack: {error}"
-        ) from error
-
-
-def labels(pack: Path) -> list[dict[str, Any]]:
-    """Read the labels of a pack, sorted by image.
-
-    Raises InputError if there are none.
-    """
+def _labels(pack: Path) -> list[dict[str, Any]]:
+    """Read the labels of a pack, sorted by image."""
     return sorted(read_labels(pack), key=lambda label: str(label["image"]))
 
 
@@ -107,7 +56,7 @@ def _photos(data: Path, *, held: bool) -> list[Photo]:
     found = []
     for name in ("photos", "captions"):
         pack = data / "train" / name
-        for number, label in enumerate(labels(pack)):
+        for number, label in enumerate(_labels(pack)):
             if (number % 10 == 0) == held:
                 found.append(_photo((pack / label["image"]).read_bytes(), label))
     return found
@@ -125,9 +74,9 @@ def _photo(data: bytes, label: dict[str, Any]) -> Photo:
 def _words(data: Path, *, held: bool) -> list[str]:
     """Words of three to nine letters in class names, captions and the training vocabulary."""
     texts: list[str] = list(VOCABULARY["latin"])
-    for label in labels(data / "train" / "photos"):
+    for label in _labels(data / "train" / "photos"):
         texts.append(label["class_name"])
-    for label in labels(data / "train" / "captions"):
+    for label in _labels(data / "train" / "captions"):
         texts += label["captions"]
     found = set(re.findall(r"\b[a-z]{3,9}\b", " ".join(texts).lower()))
     study = set(WORDS)
