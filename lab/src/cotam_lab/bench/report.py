@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -200,17 +201,13 @@ def falls(rows: Rows, score: str) -> str:
                 by_image.setdefault(row["image"], []).append(row)
         counts = []
         for key in (score, "bytes"):
-            curves = ([r[key] for r in sorted(found, key=_quality)] for found in by_image.values())
+            curves = ([r[key] for r in sorted(own, key=itemgetter("quality"))] for own in by_image.values())
             counts.append(sum(any(b < a for a, b in pairwise(curve)) for curve in curves))
         lines.append(
             f"- {name}: {score} falls with rising quality on {counts[0]}, bytes on {counts[1]}, "
             f"of {len(by_image)} images"
         )
     return "\n".join(lines) + "\n"
-
-
-def _quality(row: Row) -> int:
-    return int(row["quality"])
 
 
 def versions(rows: Iterable[Row]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,21 +113,19 @@ def by_image(rows: Iterable[Row]) -> list[Row]:
 def _cell(codec: str, quality: int | None, metric: str, group: str, pairs: Sequence[Pair]) -> Cell:
     good = [(question, row) for question, row in pairs if "error" not in row]
     rows = [row for _, row in good]
-    names = [row["image"] for row in rows]
-    scores = np.array([[row["score"], 1.0] for row in rows])
     return Cell(
         codec=codec,
         quality=quality,
         metric=metric,
         group=group,
         questions=len(good),
-        images=len(set(names)),
+        images=len({row["image"] for row in rows}),
         failed=len(pairs) - len(good),
         unread=sum(row["said"] is None for row in rows) if metric in ("choice", "yesno") else 0,
         bytes=_mean(rows, "bytes"),
         bpp=_mean(rows, "bpp"),
         score=_mean(rows, "score"),
-        interval=_resampled(names, scores, lambda sums: sums[:, 0] / sums[:, 1]) if good else None,
+        interval=_interval(rows),
         chance=_chance(metric, [question for question, _ in pairs]),
         f1=_f1(good) if metric == "yesno" and good else None,
         tokens_in=_mean(rows, "prompt_tokens"),
@@ -153,18 +151,17 @@ def _f1(pairs: Sequence[Pair]) -> float:
     return float(2 * (said & right).sum() / total) if total else 0.0
 
 
-def _resampled(
-    names: Sequence[str], values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
-) -> Interval | None:
-    """Bootstrap a statistic of sums over images: questions about one image are not independent."""
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    if len(places) < 2:
+def _interval(rows: Sequence[Row]) -> Interval | None:
+    """Bootstrap the mean score over images: questions about one image are not independent."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row["image"], []).append(row["score"])
+    if len(scores) < 2:
         return None
-    sums = np.zeros((len(places), values.shape[1]))
-    np.add.at(sums, [places[name] for name in names], values)
-    share = np.full(len(places), 1 / len(places))
-    draws = np.random.default_rng(0).multinomial(len(places), share, _RESAMPLES)
-    low, high = np.percentile(statistic(draws @ sums), [2.5, 97.5])
+    sums = np.array([(sum(own), len(own)) for own in scores.values()])
+    share = np.full(len(sums), 1 / len(sums))
+    totals = np.random.default_rng(0).multinomial(len(sums), share, _RESAMPLES) @ sums
+    low, high = np.percentile(totals[:, 0] / totals[:, 1], [2.5, 97.5])
     return Interval(float(low), float(high), 0.0)
 
 

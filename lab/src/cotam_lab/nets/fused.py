@@ -110,7 +110,7 @@ class _MixSpace(torch.autograd.Function):
         source, a, d, w1, w2, w3 = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
             g = grad.reshape(len(d), -1)
-            gw3, gb3 = g.T @ d, _sum(g)
+            gw3, gb3 = g.T @ d, g.sum(0)
             gd = g @ w3
             four = (*ctx.shape[:3], -1)
             ga, gw2, gb2 = torch.ops.aten.convolution_backward(
@@ -128,7 +128,7 @@ class _MixSpace(torch.autograd.Function):
             )
             ga = ga.permute(0, 2, 3, 1).reshape(a.shape)
             ga = torch.ops.aten.leaky_relu_backward(ga, a, ctx.slope, True)
-            gw1, gb1 = ga.T @ source, _sum(ga)
+            gw1, gb1 = ga.T @ source, ga.sum(0)
             if ctx.step is not None:
                 w1 = w1 * (1 / ctx.step)
             gx = torch.addmm(g, ga, w1) if ctx.residual else ga @ w1
@@ -155,14 +155,10 @@ class _MixChannels(torch.autograd.Function):
         source, a, w1, w2 = ctx.saved_tensors
         with torch.autocast(grad.device.type, enabled=False):
             g = grad.reshape(len(a), -1)
-            gw2, gb2 = g.T @ a, _sum(g)
+            gw2, gb2 = g.T @ a, g.sum(0)
             ga = torch.ops.aten.leaky_relu_backward(g @ w2, a, ctx.slope, True)
-            gw1, gb1 = ga.T @ source, _sum(ga)
+            gw1, gb1 = ga.T @ source, ga.sum(0)
             if ctx.step is not None:
                 w1 = w1 * (1 / ctx.step)
             gx = torch.addmm(g, ga, w1)
         return gx.view(grad.shape), gw1, gb1, gw2, gb2, None, None
-
-
-def _sum(rows: Tensor) -> Tensor:
-    return rows.sum(0)
