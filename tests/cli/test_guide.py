@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from command_line import invoke
 from guides import constant_graph, energy_graph
 from PIL import Image
 from synthetic import picture
@@ -25,10 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(PIXELS).save("photo.png")
     Path("energy.onnx").write_bytes(energy_graph())
     return tmp_path
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, prog_name="cotam", catch_exceptions=False)
 
 
 def test_encode_with_a_guide() -> None:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import cli_docs
 import pytest
-from click.testing import CliRunner, Result
+from command_line import invoke
 
 import cotam
-from cotam.cli.main import main
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
 
 
 def test_version() -> None:

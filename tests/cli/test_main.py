@@ -11,36 +11,16 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command_line import CODED, PIXELS, invoke, pixels_of
 from mutations import with_header_crc
 from PIL import ExifTags, Image, ImageCms
-from synthetic import picture
 
 import cotam
-from cotam.cli.main import main
 from cotam.errors import InputError
 
-PIXELS = picture(70, 100)
-CODED = cotam.encode(PIXELS)
+pytestmark = pytest.mark.usefixtures("folder")
 unix = pytest.mark.skipif(os.name != "posix", reason="devices of Unix")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with an image and a coded one."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(PIXELS).save("photo.png")
-    Path("coded.cotam").write_bytes(CODED)
-    return tmp_path
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
-
-
-def pixels_of(path: str) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def error_of(result: Result) -> str:

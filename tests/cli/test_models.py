@@ -8,18 +8,13 @@ from pathlib import Path
 
 import models_page
 import pytest
-from click.testing import CliRunner, Result
+from command_line import invoke
 from PIL import Image
 from synthetic import picture
 
 import cotam
 from cotam.cli.encode import HINT_FROM
-from cotam.cli.main import main
 from cotam.image import models
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")

@@ -9,30 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from clips import clip, still_scene
+from command_line import PIXELS, invoke
 from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.cli.main import main
-
-PIXELS = picture(70, 100)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: an image, and one without its end marker."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(PIXELS).save("photo.png")
+def cut_image(folder: Path) -> None:
+    """An image without its end marker."""
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "JPEG", quality=95)
     Path("cut.jpg").write_bytes(file.getvalue()[:-2])
-    return tmp_path
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="cotam", catch_exceptions=False)
 
 
 def rows_of(result: Result) -> dict[str, dict[str, Any]]:

@@ -18,26 +18,16 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_line import CODED, PIXELS, pixels_of
 from PIL import Image
-from synthetic import picture
 
 import cotam
 from cotam.cli.main import main
 
-PIXELS = picture(70, 100)
-CODED = cotam.encode(PIXELS)
+pytestmark = pytest.mark.usefixtures("folder")
 SEQUENCE = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS[::-1])]))
 PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
 unix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and named pipes of Unix")
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with an image and a coded one."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(PIXELS).save("photo.png")
-    Path("coded.cotam").write_bytes(CODED)
-    return tmp_path
 
 
 def run(*arguments: object, data: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
@@ -52,11 +42,6 @@ def run(*arguments: object, data: bytes | None = None, **options: Any) -> subpro
             **options,
         },
     )
-
-
-def pixels_of(path: str) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def test_pipes() -> None:
