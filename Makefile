@@ -10,6 +10,8 @@ NPM := $(shell command -v npm)
 
 # Programs that the tests start, and torch, would be compiled anew by each process.
 unexport PYTHONDONTWRITEBYTECODE
+# Tests import ONNX Runtime before cotam does, which would switch its reports to Microsoft off.
+export ORT_DISABLE_TELEMETRY = 1
 
 .PHONY: demo test test-product test-lab test-js test-slow announce lint clean
 
