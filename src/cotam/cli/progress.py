@@ -42,7 +42,7 @@ def run(
                 advance(1)
     except KeyboardInterrupt:
         if in_threads:  # which would first finish their images, for many seconds if these are large
-            screen.writing.acquire()
+            screen.writing.acquire(timeout=5)  # in case a thread waits for the reader of a named pipe
             os._exit(130)
         raise
 
