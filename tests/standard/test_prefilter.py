@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 from synthetic import page, picture
 
@@ -25,6 +27,15 @@ def test_smooths_where_importance_is_low() -> None:
     smoothed = smooth(pixels, split(5))
     assert (smoothed[:, :48] == pixels[:, :48]).all()
     assert smoothed[:, 90:].std() < pixels[:, 90:].std() / 2
+
+
+def test_takes_little_memory() -> None:
+    pixels = grainy(1000, 800)
+    tracemalloc.start()
+    smooth(pixels, split(5))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * pixels.nbytes
 
 
 def test_leaves_an_image_of_even_importance() -> None:

@@ -39,9 +39,12 @@ def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
     grey = image.convert("L")
     span = ImageChops.subtract(grey.filter(ImageFilter.MaxFilter(3)), grey.filter(ImageFilter.MinFilter(3)))
     weight *= np.asarray(span) < CONTRAST
-    smoothed = image.filter(ImageFilter.MedianFilter(3)).filter(ImageFilter.GaussianBlur(RADIUS))
-    mixed = pixels + weight[..., None] * (np.asarray(smoothed, np.float32) - pixels)
-    return np.rint(mixed).astype(np.uint8)
+    smoothed = np.asarray(image.filter(ImageFilter.MedianFilter(3)).filter(ImageFilter.GaussianBlur(RADIUS)))
+    mixed = np.empty_like(pixels)
+    for row in range(height):  # one by one, to save memory
+        change = weight[row, :, None] * (smoothed[row].astype(np.float32) - pixels[row])
+        mixed[row] = np.rint(pixels[row] + change)
+    return mixed
 
 
 def without_tint(pixels: Pixels) -> Pixels:
