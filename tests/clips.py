@@ -65,8 +65,8 @@ def clip(
     return file.getvalue()
 
 
-def turned(data: bytes, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> bytes:
-    """An MP4 file with this display matrix a, b, c, d; by default, turned clockwise by a quarter."""
+def turned(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
+    """An MP4 file with this display matrix a, b, c, d."""
     at = data.index(b"tkhd") + 4 + 40
     a, b, c, d = (value << 16 for value in matrix)
     packed = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)

@@ -21,15 +21,17 @@ def stripes(width: int, height: int) -> np.ndarray:
     return np.repeat(COLOURS[None], width // 4, 1).repeat(height, 0)
 
 
-def h264(pixels: np.ndarray, matrix: str, tag: int = UNTAGGED) -> bytes:
+def h264(pixels: np.ndarray, matrix: str, tag: int = UNTAGGED, form: str = "yuv420p") -> bytes:
     """An MP4 file with one frame, converted to YUV with a matrix of PyAV."""
-    file = io.BytesIO()
+    file, colour_range = io.BytesIO(), 2 if form.startswith("yuvj") else 1
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", 5, options={"crf": "4", "preset": "ultrafast"})
         stream.height, stream.width = pixels.shape[:2]
-        stream.pix_fmt, stream.codec_context.colorspace = "yuv420p", tag
+        stream.pix_fmt, stream.codec_context.colorspace = form, tag
+        stream.codec_context.color_range = colour_range
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
+        yuv = frame.reformat(format=form, dst_colorspace=matrix, dst_color_range=colour_range)
+        container.mux(stream.encode(yuv))
         container.mux(stream.encode(None))
     return file.getvalue()
 
@@ -71,6 +73,13 @@ def test_a_tag_comes_before_the_size(size: tuple[int, int], matrix: str, tag: in
     data = h264(stripes(*size), matrix, tag)
     assert stated(data) == tag
     assert np.abs(colours(data) - COLOURS).max() <= 4
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize(("matrix", "tag"), [("ITU709", 1), ("ITU601", 6)])
+def test_forms_and_ranges_of_yuv(form: str, matrix: str, tag: int) -> None:
+    """PyAV before 17 took the range of one frame for that of another."""
+    assert np.abs(colours(h264(stripes(128, 64), matrix, tag, form)) - COLOURS).max() <= 4
 
 
 @pytest.mark.parametrize(("width", "height", "tag"), [(1280, 720, 1), (320, 240, 6)])

@@ -335,48 +335,6 @@ def test_frames_of_another_size_are_scaled() -> None:
     assert psnr(frames[-1], scaled) > 25
 
 
-# Colours
-
-
-@pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le"])
-@pytest.mark.parametrize("space", ["bt709", "smpte170m"])
-def test_colours(pixels: str, space: str) -> None:
-    """PyAV before 17 took the range of one frame for that of another."""
-    frame = np.zeros((64, 96, 3), np.uint8)
-    frame[:, :32], frame[:, 32:64], frame[:, 64:] = (200, 30, 30), (30, 200, 30), (30, 30, 200)
-    data = coloured(frame, pixels, space)
-    _, (found,), _ = seen(data)
-    for left in (8, 40, 72):
-        np.testing.assert_allclose(
-            found[20:44, left : left + 16].astype(int).mean((0, 1)), frame[0, left], atol=4
-        )
-
-
-def coloured(frame: np.ndarray, pixels: str, space: str) -> bytes:
-    file = io.BytesIO()
-    colorspace = (
-        av.video.reformatter.Colorspace.ITU709 if space == "bt709" else av.video.reformatter.Colorspace.ITU601
-    )
-    full = pixels.startswith("yuvj")
-    colour_range = av.video.reformatter.ColorRange.JPEG if full else av.video.reformatter.ColorRange.MPEG
-    with av.open(file, "w", format="matroska") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
-        stream.height, stream.width, stream.pix_fmt = 64, 96, pixels
-        stream.codec_context.colorspace = 1 if space == "bt709" else 6
-        stream.codec_context.color_range = 2 if full else 1
-        source = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        converted = source.reformat(
-            format=pixels,
-            dst_colorspace=colorspace,
-            dst_color_range=colour_range,
-            src_color_range=av.video.reformatter.ColorRange.JPEG,
-        )
-        converted.pts, converted.time_base = 0, Fraction(1, 10)
-        container.mux(stream.encode(converted))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "AVIF"])
 def test_frames_of_animations_that_state_no_duration(form: str) -> None:
     """Browsers show frames of 10 ms or less for 100 ms."""
