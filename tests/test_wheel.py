@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -64,3 +65,18 @@ def test_the_page_is_in_the_wheel(installed: Path) -> None:
     page = installed / "cotam/gateway/page"
     assert {path.name for path in page.iterdir()} >= {"icon.svg", "index.html", "page.css", "page.js"}
     assert sum(path.stat().st_size for path in page.iterdir()) < 250_000
+
+
+@pytest.mark.slow
+def test_errors_are_shown_with_the_oldest_click_that_is_allowed(tmp_path: Path) -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        dependencies = tomllib.load(file)["project"]["dependencies"]
+    (oldest,) = (name.replace(">=", "==") for name in dependencies if name.startswith("click>="))
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path), oldest]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip(f"{oldest} cannot be installed here")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "cotam", "encode", "missing.png"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    expected = "cotam: error: missing.png: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (1, expected)
