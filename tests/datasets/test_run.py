@@ -137,16 +137,8 @@ def test_an_interrupt_is_one_line_and_leaves_whole_files(
     # A process started in the background may have been told to ignore interrupts.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program += "; from cotam.cli.main import main; main()"
-    command = [
-        sys.executable,
-        "-c",
-        program,
-        "batch",
-        str(tmp_path / "src"),
-        str(tmp_path / "out"),
-        "-j",
-        "2",
-    ]
+    command = [sys.executable, "-c", program, "batch", str(tmp_path / "src"), str(tmp_path / "out")]
+    command += ["-j", "2"]
     manifest = tmp_path / "out/manifest.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         while not manifest.exists() or manifest.read_bytes().count(b"\n") < rows:
