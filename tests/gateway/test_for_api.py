@@ -182,6 +182,18 @@ def test_plans() -> None:
     assert plan([0] * 1000, size, 6, 599) is None
 
 
+def test_few_images_are_encoded_to_find_a_rung_for_many() -> None:
+    asked: set[tuple[int, int]] = set()
+
+    def size(number: int, rung: int) -> int:
+        if rung != BEST:
+            asked.add((number, rung))
+        return round((200 + number % 60) * 0.7 ** (rung + 1))
+
+    assert plan(range(110), size, 9, 24_000)
+    assert len(asked) < 1.5 * 110
+
+
 def test_what_was_seen_last_stays_where_there_is_room_for_it() -> None:
     """Sizes in kB of a session's screenshots, two of them much larger than the others."""
     sizes = [268, 279, 257, 440, 228, 279, 282, 278, 1141, 175, 199, 246, 1141, 230, 132, 130, 132, 1015]

@@ -9,7 +9,7 @@ so that the next step is some turns away.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 __all__ = ["BEST", "LATEST", "plan", "quantised_room"]
@@ -22,6 +22,9 @@ LATEST = 3
 
 _AFTER_STEP = (0.5, 0.75, 1.0)
 """Shares of the room to fill after a step; the first that is possible without the latest images is used."""
+
+_SAMPLE = 12
+"""Number of images with which a rung is estimated."""
 
 _ROOM_STEPS = 8
 """Steps into which `quantised_room` divides a limit."""
@@ -77,18 +80,30 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
 
 
 def _lower(chosen: Sequence[int], older: int, goal: int, size: SizeAt, rungs: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one."""
+    """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one.
+
+    The rung is estimated with some of them, since each size takes the time to encode an image, and then
+    checked with all: for very different images it may be one lower than the best.
+    """
     if not older:
         return None
+    some = range(0, older, -(-older // _SAMPLE))
+    share = sum(size(number, BEST) for number in some) / sum(size(number, BEST) for number in range(older))
 
     def at(rung: int) -> list[int]:
         return [max(one, rung) if number < older else one for number, one in enumerate(chosen)]
 
-    def fits(rung: int) -> bool:
-        return sum(size(number, one) for number, one in enumerate(at(rung))) <= goal
+    def total(rungs: Sequence[int], numbers: Iterable[int]) -> int:
+        return sum(size(number, rungs[number]) for number in numbers)
 
-    found = bisect_left(range(rungs), True, key=fits)
-    return at(found) if found < rungs else None
+    left = goal - total(chosen, range(older, len(chosen)))
+
+    def seems_to_fit(rung: int) -> bool:
+        return total(at(rung), some) <= left * share
+
+    first = min(bisect_left(range(rungs), True, key=seems_to_fit), rungs - 1)
+    fitting = (at(rung) for rung in range(first, rungs))
+    return next((found for found in fitting if total(found, range(older)) <= left), None)
 
 
 def quantised_room(limit: int, rest: int) -> int:
