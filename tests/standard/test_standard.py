@@ -136,8 +136,8 @@ class TestJpeg:
 
     def test_a_side_too_long_is_refused(self) -> None:
         with pytest.raises(InputError, match="65,500"):
-            jpeg.encode(np.zeros((1, 65_501, 3), np.uint8), 20)
-        assert opened(jpeg.encode(np.zeros((1, 65_500, 3), np.uint8), 20)).size == (65_500, 1)
+            encoded(np.zeros((1, 65_501, 3), np.uint8), "jpeg", 20)
+        assert opened(encoded(np.zeros((1, 65_500, 3), np.uint8), "jpeg", 20)).size == (65_500, 1)
 
     def test_noise_is_saved(self) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)

@@ -23,7 +23,7 @@ from cotam.errors import TargetSizeError
 from cotam.image.fit import resize
 from cotam.image.read import Pixels
 from cotam.image.sizes import fit_box
-from cotam.image.write import LONGEST_SIDE, save_with_options
+from cotam.image.write import LONGEST_SIDE, check_sides, save_with_options
 from cotam.standard import jpeg
 from cotam.standard.prefilter import flat_share, smooth, without_tint
 
@@ -95,9 +95,10 @@ def make(
     """
     writer_of = partial(_writer, format=format, importance=importance, page=page, prefiltered=prefilter)
     if target_size is None:
+        height, width = pixels.shape[:2]
+        check_sides((width, height), format.upper())
         writer = writer_of(pixels)
         chosen = DEFAULT_QUALITY[format] if quality is None else quality
-        height, width = pixels.shape[:2]
         return StandardFile(writer(chosen), width, height, None if format == "png" else chosen)
     return _fit_budget(pixels, format, target_size, writer_of)
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from cotam.codec.colours import is_grey
 from cotam.image.read import Pixels
-from cotam.image.write import check_sides
 from cotam.standard.scans import ZIGZAG, Component, write
 
 __all__ = ["PAGE", "PHOTO", "PLAIN", "Settings", "encode", "tables"]
@@ -83,7 +82,7 @@ def encode(
 ) -> bytes:
     """Encode pixels as a progressive JPEG file (`cotam.standard.scans`).
 
-    Chroma is 4:2:0; grey images have luma only. Raises InputError if a side is longer than 65500 pixels.
+    Chroma is 4:2:0; grey images have luma only.
 
     Parameters
     ----------
@@ -93,7 +92,6 @@ def encode(
     importance : (gh, gw), positive, covers the image evenly
     """
     height, width = pixels.shape[:2]
-    check_sides((width, height), "JPEG")
     prices = np.full((2 * -(-height // 16), 2 * -(-width // 16)), settings.price, np.float32)
     if settings.price and importance is not None:
         prices /= _weights(importance, prices.shape, settings.focus)
