@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_client import CODED, URL, gateway, messages
+from gateway_client import CODED, URL, gateway, messages, serving
 from gateway_servers import Model, error_of, running
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cotam.gateway.bodies import decompress, zstd
+from cotam.gateway.for_api import ForApi
 from cotam.gateway.paths import api_of, escape, model_in, normal_path
 from cotam.gateway.refusal import RefusedError
 from cotam.gateway.upstream import Upstream, is_loopback, proxy_for
@@ -230,6 +231,24 @@ def test_paths_have_one_form(raw: bytes, expected: str | None) -> None:
     assert normal_path(raw) == expected
     if expected:
         assert normal_path(expected.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost:1/v1/models", "evil.example", 200),
+        ("HTTPS://localhost/v1/models?limit=1", "localhost", 200),
+        ("http://localhost", "localhost", 404),
+        ("http://evil.example/v1/models", "localhost", 403),
+        ("http:///v1/models", "localhost", 403),
+        ("ftp://localhost/v1/models", "localhost", 404),
+    ],
+)
+def test_targets_in_absolute_form(upstream: str, target: str, host: str, status: int) -> None:
+    """RFC 9112, section 3.2.2: they are accepted, and their host replaces that of the header."""
+    with serving(upstream, ForApi("jpeg", None, None, None, 9), local=True) as address:
+        request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        assert raw_answer(address, request.encode()).startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from cotam.gateway.upstream import is_loopback
 
 __all__ = ["Guard"]
 
+_ABSOLUTE = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
+"""The beginning of a request target in absolute form, which clients of a forward proxy send."""
+
 
 @dataclass(eq=False)
 class Guard:
@@ -41,8 +44,14 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        target = scope["raw_path"]
+        if absolute := _ABSOLUTE.match(target):
+            # It takes precedence over the header (RFC 9112, section 3.2.2).
+            target = target[absolute.end() :] or b"/"
+            others = [row for row in scope["headers"] if row[0] != b"host"]
+            scope = {**scope, "headers": [(b"host", absolute[1]), *others]}
         headers = Headers(scope=scope)
-        path = normal_path(scope["raw_path"])
+        path = normal_path(target)
         exchange = Exchange(scope["method"], path or scope["path"][:200], _request_id(headers))
         # All other code sees the normal form of the path, escapes included.
         scope = {**scope, "path": path or "/", "raw_path": (path or "/").encode(), "cotam.exchange": exchange}
