@@ -5,9 +5,10 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+from PIL import Image
 from synthetic import page, picture
 
-from cotam.standard.prefilter import flat_share, smooth
+from cotam.standard.prefilter import TINT, flat_share, smooth, without_tint
 
 
 def grainy(height: int, width: int) -> np.ndarray:
@@ -61,3 +62,21 @@ def test_flat_share_tells_graphics_from_photographs() -> None:
     assert flat_share(page(128, 128)) > 0.5
     assert flat_share(picture(128, 128)) < 0.2
     assert flat_share(np.zeros((1, 1, 3), np.uint8)) == 1.0
+
+
+def test_flat_share_counts_pixels_equal_in_all_channels() -> None:
+    pixels = np.zeros((5, 5, 3), np.uint8)
+    for channel in range(3):
+        pixels[1 + channel, 2, channel] = 1  # differs, as do the pixels right of it and below
+    assert flat_share(pixels) == 9 / 16
+
+
+def test_a_tint_is_removed_on_both_sides_of_grey() -> None:
+    for difference in (-TINT - 1, -TINT, 0, TINT, TINT + 1):
+        for channel in (1, 2):
+            planes = np.full((8, 8, 3), 128, np.uint8)
+            planes[..., channel] += np.uint8(difference % 256)
+            pixels = np.asarray(Image.fromarray(planes, "YCbCr").convert("RGB"))
+            coded = np.asarray(Image.fromarray(pixels).convert("YCbCr"))[0, 0, channel]
+            grey = np.ptp(without_tint(pixels)[0, 0]) == 0
+            assert grey == (abs(int(coded) - 128) <= TINT)

@@ -50,8 +50,12 @@ def smooth(pixels: Pixels, importance: np.ndarray) -> Pixels:
 def without_tint(pixels: Pixels) -> Pixels:
     """Return pixels in grey if at most one in 2000 has more colour than `TINT`, else unchanged."""
     planes = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
-    coloured = (np.abs(planes[..., 1:].astype(np.int16) - 128) > TINT).any(axis=2)
-    return pixels if coloured.mean() > 1 / 2000 else planes[..., :1].repeat(3, axis=2)
+    coloured = planes[..., 1:] - np.uint8(128 - TINT) > 2 * TINT  # what is less wraps around
+    return (
+        pixels
+        if (coloured[..., 0] | coloured[..., 1]).mean() > 1 / 2000
+        else planes[..., :1].repeat(3, axis=2)
+    )
 
 
 def flat_share(pixels: Pixels) -> float:
@@ -59,5 +63,5 @@ def flat_share(pixels: Pixels) -> float:
     inner = pixels[1:, 1:]
     if not inner.size:
         return 1.0
-    same = (inner == pixels[1:, :-1]).all(-1) & (inner == pixels[:-1, 1:]).all(-1)
-    return float(same.mean())
+    same = (inner == pixels[1:, :-1]) & (inner == pixels[:-1, 1:])
+    return float((same[..., 0] & same[..., 1] & same[..., 2]).mean())

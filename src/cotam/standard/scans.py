@@ -58,7 +58,7 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
     parts.append(_code_scans([_Scan.of_dc((0,), levels[:1])]))
     if len(components) > 1:
         parts.append(_code_scans([_Scan.of_dc((1, 2), levels[1:])]))
-    ac = [_divide(_Scan.of_ac(index, one, 1, 63), one) for index, one in enumerate(levels)]
+    ac = [_divide(_Scan.of_ac(one, 1, 63), one) for one in map(_Ac.of, range(len(levels)), levels)]
     parts += [_code_scans([scan]) for scan in ac[0]]
     chroma = [scan for scans in ac[1:] for scan in scans]
     shared = len(chroma) == 2 and _size(chroma) < sum(_size([scan]) for scan in chroma)
@@ -68,6 +68,32 @@ def write(components: Sequence[Component], width: int, height: int) -> bytes:
 
 def _segment(marker: int, content: bytes) -> bytes:
     return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+@dataclass(frozen=True)
+class _Ac:
+    """The AC coefficients of a component that are not zero, block by block."""
+
+    component: int  # index
+    length: int  # number of blocks, also of those without any
+    blocks: np.ndarray  # int64 (n,)
+    places: np.ndarray  # int64 (n,), in zigzag order
+    sizes: np.ndarray  # uint8 (n,), size categories
+    extra: np.ndarray  # uint32 (n,), the bits that tell a value of its size
+
+    @classmethod
+    def of(cls, component: int, levels: np.ndarray) -> _Ac:
+        """Find them in levels, int16 (n, 64)."""
+        found = np.flatnonzero(levels != 0)  # ten times as fast as for numbers
+        found = found[found & 63 > 0]
+        values = levels.reshape(-1)[found]
+        return cls(component, len(levels), found >> 6, found & 63, *_sizes_and_bits(values))
+
+    def within(self, first: int, last: int) -> _Ac:
+        """Return those of some places."""
+        there = (self.places >= first) & (self.places <= last)
+        arrays = (self.blocks, self.places, self.sizes, self.extra)
+        return _Ac(self.component, self.length, *(array[there] for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -89,20 +115,21 @@ class _Scan:
         return cls(components, 0, 0, sizes, extra, sizes)
 
     @classmethod
-    def of_ac(cls, component: int, levels: np.ndarray, first: int, last: int) -> _Scan:
-        """Make a scan of AC coefficients of levels, int16 (n, 64)."""
-        blocks, places = np.nonzero(levels[:, first : last + 1])
-        sizes, extra = _sizes_and_bits(levels[blocks, places + first])
-        opens, closes = np.diff(blocks, prepend=-1) > 0, np.diff(blocks, append=len(levels)) > 0
+    def of_ac(cls, coefficients: _Ac, first: int, last: int) -> _Scan:
+        """Make a scan of AC coefficients."""
+        found = coefficients.within(first, last)
+        blocks, places, total = found.blocks, found.places - first, found.length
+        opens, closes = np.diff(blocks, prepend=-1) > 0, np.diff(blocks, append=total) > 0
         runs = places - np.where(opens, 0, np.roll(places, 1) + 1)
-        where = np.cumsum(1 + runs // 16)  # after each coefficient and the runs of 16 zeros before it
+        where = np.cumsum(1 + (runs >> 4))  # after each coefficient and the runs of 16 zeros before it
         length = where[-1] if len(where) else 0
-        found = [np.full(length, 0xF0), *np.zeros((2, length), np.int64)]
-        for array, values in zip(found, (runs % 16 << 4 | sizes, extra, sizes), strict=True):
+        coded = [np.full(length, 0xF0), *np.zeros((2, length), np.int64)]
+        symbols = (runs & 15) << 4 | found.sizes
+        for array, values in zip(coded, (symbols, found.extra, found.sizes), strict=True):
             array[where - 1] = values
         # Runs of blocks without more coefficients: one before all, and one after each block with any.
         ended = np.concatenate([[0], places[closes] < last - first])
-        ends = np.diff(np.concatenate([[-1], blocks[closes], [len(levels)]])) - 1 + ended
+        ends = np.diff(np.concatenate([[-1], blocks[closes], [total]])) - 1 + ended
         where = np.concatenate([[0], where[closes]])
         pieces = -(-ends // _LONGEST_RUN)
         before = np.arange(pieces.sum()) - (np.cumsum(pieces) - pieces).repeat(pieces)
@@ -110,9 +137,9 @@ class _Scan:
         powers = np.frexp(ends.astype(np.float32))[1].astype(np.int64) - 1
         run = powers << 4, ends - (1 << powers), powers
         symbols, extra, counts = (
-            np.insert(array, where.repeat(pieces), values) for array, values in zip(found, run, strict=True)
+            np.insert(array, where.repeat(pieces), values) for array, values in zip(coded, run, strict=True)
         )
-        return cls((component,), first, last, symbols.astype(np.uint8), extra, counts)
+        return cls((coefficients.component,), first, last, symbols.astype(np.uint8), extra, counts)
 
     @property
     def frequencies(self) -> np.ndarray:
@@ -150,7 +177,7 @@ def _size(scans: Sequence[_Scan]) -> float:
     return 21 + 10 * len(scans) + np.count_nonzero(frequencies) + float(bits) / 8
 
 
-def _divide(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
+def _divide(scan: _Scan, coefficients: _Ac) -> list[_Scan]:
     """Return scans of the same AC coefficients with the fewest bytes."""
     best, least = [scan], _size([scan])
     if least < _MIN_DIVIDED:
@@ -158,10 +185,10 @@ def _divide(scan: _Scan, levels: np.ndarray) -> list[_Scan]:
     for split in _SPLITS:
         if scan.first <= split < scan.last:
             ranges = (scan.first, split), (split + 1, scan.last)
-            parts = [_Scan.of_ac(scan.components[0], levels, *one) for one in ranges]
+            parts = [_Scan.of_ac(coefficients, *one) for one in ranges]
             if (size := sum(_size([part]) for part in parts)) < least:
                 best, least = parts, size
-    return best if len(best) == 1 else [part for one in best for part in _divide(one, levels)]
+    return best if len(best) == 1 else [part for one in best for part in _divide(one, coefficients)]
 
 
 def _sizes_and_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
