@@ -188,28 +188,33 @@ def test_full_disk_behind_standard_output() -> None:
             assert (result.returncode, result.stderr) == (1, b"cotam: error: No space left on device\n")
 
 
-def interrupt_after_a_line(*arguments: str) -> list[str]:
+def interrupt_after_a_line(
+    *arguments: str, number: signal.Signals = signal.SIGINT, code: int = 130
+) -> list[str]:
     """Interrupt a command when it has shown a line, and return all that it shows."""
     # A process started in the background may have been told to ignore interrupts.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code += "; from cotam.cli.main import main; main()"
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program += "; from cotam.cli.main import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == code
     return (first + rest).splitlines()
 
 
 @unix
-def test_interrupt_does_not_wait_for_images_in_progress() -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_interrupt_does_not_wait_for_images_in_progress(number: signal.Signals, code: int) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)).save("large.bmp")
     Path("also.bmp").hardlink_to("large.bmp")
     lines = interrupt_after_a_line(
-        "encode", "photo.png", "large.bmp", "also.bmp", "-o", "out/", "-v", "-j", "3"
+        *("encode", "photo.png", "large.bmp", "also.bmp", "-o", "out/", "-v", "-j", "3"),
+        number=number,
+        code=code,
     )
     assert [line.split()[0] for line in lines] == ["photo.png"]
     assert os.listdir("out") == ["photo.cotam"]

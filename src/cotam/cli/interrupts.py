@@ -27,6 +27,8 @@ def _importing(frame: FrameType | None, outer: FrameType) -> bool:
 def ending_cleanly() -> Iterator[None]:
     """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that no unfinished file is left, then exit.
 
+    The argument of the KeyboardInterrupt is the number of the signal.
+
     An interrupt waits for the end of an import: an exception would abort the process while ONNX Runtime is
     loaded, and would be lost in a callback of the import system. It is then sent again, to the main thread
     whose wait for input it must end, until it is handled: that thread may be just about to wait.
@@ -52,7 +54,7 @@ def ending_cleanly() -> Iterator[None]:
                 Thread(target=send_again, args=[number], daemon=True).start()
             return
         ended.append(number)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(number)
 
     numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if os.name == "posix" else [])
     if current_thread() is not main_thread():  # which alone may set handlers

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import click
 
@@ -40,11 +41,13 @@ def run(
                 results = pool.map(one, pairs)
             for _ in results:
                 advance(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if in_threads:  # which would first finish their images, for many seconds if these are large
-            screen.writing.acquire(timeout=5)  # in case a thread waits for the reader of a named pipe
-            os._exit(130)
-        raise
+            with suppress(KeyboardInterrupt):  # a second one ends the wait
+                screen.writing.acquire(timeout=5)  # in case a thread waits for the reader of a named pipe
+            if interrupt.args in ((), (signal.SIGINT,)):
+                os._exit(130)
+        raise  # other signals then end the process themselves
 
 
 def prepare_outputs(
