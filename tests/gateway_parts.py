@@ -29,7 +29,9 @@ def parts_of(*urls: str) -> list[Part]:
     ]
 
 
-def opened(media: Media) -> tuple[str, Image.Image, int]:
+def opened(media: Media | None) -> tuple[str, Image.Image, int]:
+    """Media type, image and size in bytes of what takes the place of an image."""
+    assert media
     with Image.open(io.BytesIO(media.data)) as image:
         image.load()
         return media.media_type, image, len(media.data)

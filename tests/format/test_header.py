@@ -170,7 +170,7 @@ def test_lengths_that_lie_are_found() -> None:
 def test_the_metadata_limit_is_exact(size: int) -> None:
     data = with_box(b"E", zlib.compress(bytes(size)))
     if size > MAX_METADATA:
-        with pytest.raises(LimitError):
+        with pytest.raises(LimitError, match="exif metadata inflate to more than the limit of 16 MiB"):
             read_file(data)
         with pytest.raises(InputError, match="more than the limit of 16777216"):
             write_file(File(HEADER, b"", {"exif": bytes(size)}))

@@ -62,29 +62,23 @@ def test_a_wrong_media_type_is_corrected() -> None:
 
 
 def test_turned_images_are_put_upright() -> None:
-    url = only(budget(), turned(PIXELS))
-    assert url
-    kind, image, _ = opened(url)
+    kind, image, _ = opened(only(budget(), turned(PIXELS)))
     assert (kind, image.format, image.size) == ("image/jpeg", "JPEG", (160, 120))
     assert psnr(np.asarray(image.convert("RGB")), PIXELS) > 28
     assert not image.getexif()
 
 
 def test_images_are_shrunk_to_what_is_useful() -> None:
-    url = only(budget(fit="llava-1.5", form="webp"), saved(picture(700, 800)))
-    assert url
-    assert (opened(url)[1].size, opened(url)[1].format) == ((384, 336), "WEBP")
+    _, image, _ = opened(only(budget(fit="llava-1.5", form="webp"), saved(picture(700, 800))))
+    assert (image.size, image.format) == ((384, 336), "WEBP")
 
 
 def test_an_image_is_coded_under_its_budget() -> None:
     data = saved(picture(500, 500))
     for limit in (60_000, 20_000, 5_000):
-        url = only(budget(image_bytes=limit), data)
-        assert url
-        assert limit / 3 < opened(url)[2] <= limit
-    url = only(budget(image_bytes=3_000, form="webp"), saved(picture(4, 20_000)))  # longer than WebP allows
-    assert url
-    assert opened(url)[2] <= 3_000
+        assert limit / 3 < opened(only(budget(image_bytes=limit), data))[2] <= limit
+    long = saved(picture(4, 20_000))  # longer than WebP allows
+    assert opened(only(budget(image_bytes=3_000, form="webp"), long))[2] <= 3_000
     with pytest.raises(RefusedError, match="more than the 500 of an image") as caught:
         only(budget(image_bytes=500), data)
     assert caught.value.status == 413
@@ -101,11 +95,11 @@ def test_a_large_size_in_the_header_costs_little(side: int) -> None:
 
 
 def test_images_are_coded_under_the_budget_of_the_request() -> None:
-    photos = [data_url("image/png", saved(picture(400, 500, seed))) for seed in range(4)]
+    photos = [url_of(picture(400, 500, seed)) for seed in range(4)]
     rest = 1000
     sizes = []
     for limit in (400_000, 120_000, 30_000):
-        found = parts_of(*photos, data_url("image/png", saved(PIXELS[:20, :20])), "https://example.com/a.png")
+        found = parts_of(*photos, url_of(PIXELS[:20, :20]), "https://example.com/a.png")
         urls = budget(request_bytes=limit)(found, Job(rest=rest))
         assert found[4] not in urls  # small enough as it is
         assert found[5] not in urls
@@ -363,9 +357,8 @@ def test_an_image_that_lacks_pixels_passes_too(caplog: pytest.LogCaptureFixture)
     data = saved(PIXELS, "JPEG")
     cut, whole = data_url("image/jpeg", data[: len(data) * 3 // 4]), url_of(PIXELS)
     with caplog.at_level(logging.WARNING, "cotam.gateway"):
-        news = budget(fit="none")(
-            turns_of(cut, whole), Job(options=RequestOptions(max_pixels=1000), model="gpt-4o")
-        )
+        job = Job(options=RequestOptions(max_pixels=1000), model="gpt-4o")
+        news = budget(fit="none")(turns_of(cut, whole), job)
     assert [part.place[1] for part in news] == [1]
     (record,) = caplog.records
     assert "image file is truncated" in record.fields["reason"]  # type: ignore[attr-defined]
@@ -396,11 +389,8 @@ def test_what_is_new_or_passes_is_not_counted_as_cached() -> None:
 
 
 def test_rungs_go_down() -> None:
-    data = picture(300, 300)
-    sizes = []
+    image, sizes = Image.fromarray(picture(300, 300)), []
     for scale, quality in RUNGS:
         side = round(300 * scale)
-        sizes.append(
-            len(saved(np.asarray(Image.fromarray(data).resize((side, side))), "JPEG", quality=quality))
-        )
+        sizes.append(len(saved(np.asarray(image.resize((side, side))), "JPEG", quality=quality)))
     assert all(0.45 < small / large < 0.9 for large, small in pairwise(sizes))
