@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from io import BytesIO
@@ -93,6 +93,12 @@ def words(image: bytes) -> list[str]:
     return read_with_tesseract(np.array(Image.open(BytesIO(image)).convert("RGB")))
 
 
+def least_share(pairs: Iterable[tuple[bytes, bytes]]) -> float:
+    """Return the smallest share of the words of an original that is read in what was sent."""
+    shares = [share_read(words(original), words(sent)) for original, sent in pairs]
+    return min((share for share in shares if share is not None), default=1.0)
+
+
 def refused(model: str, sizes: Sequence[int], turns: Sequence[Sequence[bytes]]) -> Iterator[str]:
     """Say which requests the model's API would refuse."""
     limits = models.get(model).limits
@@ -135,7 +141,7 @@ def main(
     for number, (got, size) in enumerate(zip(turns, sizes, strict=True), 1):
         changed = sum(one != other for one, other in zip(before, got, strict=False))
         pairs = list(zip(images, got, strict=False))[-LAST:] if least_words else []
-        share = min((share_read(words(one), words(other)) or 1.0 for one, other in pairs), default=1.0)
+        share = least_share(pairs)
         print(f"{number:>4}{size[0]:>13,}{size[1]:>13,}{changed:>9}{share:>7.3f}")
         if len(got) != number:
             found.append(f"turn {number}: the model got {len(got)} images")

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_no_recipe_is_forgotten() -> None:
     assert {*map(recipe_of, COMMANDS), *NOT_RUN} == {path.stem for path in RECIPES.glob("*.sh")}
+
+
+def test_a_session_in_which_no_word_is_read_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    session = import_module("session")
+    page, blank = (ROOT / "samples" / "page.webp").read_bytes(), BytesIO()
+    Image.new("RGB", (90, 60), "white").save(blank, "PNG")
+    assert session.least_share([(page, page), (page, blank.getvalue())]) == 0
+    assert session.least_share([(blank.getvalue(), page)]) == 1  # which has no words
 
 
 @pytest.mark.slow
