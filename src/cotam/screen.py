@@ -66,6 +66,33 @@ def align_columns(lines: Sequence[Sequence[str]], *, numbers: bool = False) -> l
     return aligned
 
 
+class Writers:
+    """The threads that write an output and show it, so that an interrupt comes before or after.
+
+    Each does so in a block ``with writers:``.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count, self._ended = 0, False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._ended)
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def end(self, timeout: float) -> None:
+        """Let no other block begin, and wait for those that have, for at most so many seconds."""
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: not self._count, timeout)
+
+
 class Report:
     """Notes and results of one input."""
 
@@ -100,7 +127,7 @@ class Screen:
     strict : whether notes are errors
     as_json : whether results go to standard output as lines of JSON
     failed : whether an input has failed
-    writing : held by a thread that writes an output and shows it, so that an interrupt comes before or after
+    writing : see `Writers`
     """
 
     def __init__(
@@ -109,7 +136,7 @@ class Screen:
         self.strict, self.as_json, self.failed = strict, as_json, False
         self._verbose, self._quiet = verbose, quiet
         self._bar_shown = False
-        self.writing = threading.Lock()
+        self.writing = Writers()
         self._now = threading.local()
 
     def error(self, text: str) -> None:

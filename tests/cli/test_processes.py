@@ -107,10 +107,7 @@ def test_named_pipe_is_read_once() -> None:
 @unix
 @pytest.mark.parametrize("first", [4, 9, 5000])
 def test_named_pipe_is_decoded_whatever_comes_first(first: int) -> None:
-    """What a file is stands in its first bytes: looking at them must not take them away.
-
-    The pipe is real, and the reader needs no process of its own.
-    """
+    """What a file is stands in its first bytes: looking at them must not take them away."""
     os.mkfifo("pipe")
 
     def write(data: bytes) -> None:
@@ -195,9 +192,8 @@ def interrupt_after_a_line(
     # A process started in the background may have been told to ignore interrupts.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program += "; from cotam.cli.main import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", program, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         process.send_signal(number)
@@ -211,13 +207,26 @@ def interrupt_after_a_line(
 def test_interrupt_does_not_wait_for_images_in_progress(number: signal.Signals, code: int) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8)).save("large.bmp")
     Path("also.bmp").hardlink_to("large.bmp")
-    lines = interrupt_after_a_line(
-        *("encode", "photo.png", "large.bmp", "also.bmp", "-o", "out/", "-v", "-j", "3"),
-        number=number,
-        code=code,
-    )
+    command = ["encode", "photo.png", "large.bmp", "also.bmp", "-o", "out/", "-v", "-j", "3"]
+    lines = interrupt_after_a_line(*command, number=number, code=code)
     assert [line.split()[0] for line in lines] == ["photo.png"]
     assert os.listdir("out") == ["photo.cotam"]
+
+
+@unix
+def test_an_output_that_waits_does_not_hold_up_others() -> None:
+    """Of two named pipes the second is read first."""
+    Path("b.png").hardlink_to("photo.png")
+    Path("out").mkdir()
+    os.mkfifo("out/photo.cotam")
+    os.mkfifo("out/b.cotam")
+    command = [sys.executable, "-m", "cotam", *["encode", "photo.png", "b.png", "-o", "out/", "-j", "2"]]
+    with subprocess.Popen(command) as process:
+        try:
+            for name in ("b", "photo"):
+                assert subprocess.check_output(["cat", f"out/{name}.cotam"], timeout=30) == CODED
+        finally:
+            process.kill()
 
 
 @unix

@@ -44,7 +44,7 @@ def run(
     except KeyboardInterrupt as interrupt:
         if in_threads:  # which would first finish their images, for many seconds if these are large
             with suppress(KeyboardInterrupt):  # a second one ends the wait
-                screen.writing.acquire(timeout=5)  # in case a thread waits for the reader of a named pipe
+                screen.writing.end(timeout=5)  # in case a thread waits for the reader of a named pipe
             if interrupt.args in ((), (signal.SIGINT,)):
                 os._exit(130)
         raise  # other signals then end the process themselves
