@@ -185,6 +185,8 @@ class FlatCoder:
                 palette = self._palette_or_exact(quality, trials)
                 if palette is None:  # none is within the error
                     return av1.result()
+                if len(palette.file.payload) <= _TINY and not palette.error:
+                    return palette
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
         if trials and (palette := self._palette_or_exact(quality, trials)):
