@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from cotam.gateway.refusal import RefusedError, refusal
 from cotam.gateway.relay import JSON_PATHS, Relay
 from cotam.gateway.send_once import Receiver, Sender
 from cotam.gateway.store import Store
+from cotam.gateway.threads import Threads
 from cotam.gateway.upstream import Upstream
 from cotam.gateway.upstream_kind import ABOUT, SERVER, Detector, Peer
 from cotam.image import models
@@ -91,8 +92,7 @@ def application(
     to_gateway : whether to check, at the start and after errors, that the upstream is a gateway
     """
     metrics = Metrics(store)
-    threads = {"images": limits.jobs, "comparing": 1}
-    pools = [ThreadPoolExecutor(count, thread_name_prefix=name) for name, count in threads.items()]
+    pools = [Threads(limits.jobs, "images"), Threads(1, "comparing")]
     bodies = Bodies(limits.body)
     own_tokens = Tokens(*tokens) if tokens else None
     peer = Peer(upstream) if to_gateway else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 __all__ = ["BEST", "LATEST", "plan", "quantised_room"]
 
@@ -23,38 +23,38 @@ LATEST = 3
 _AFTER_STEP = (0.5, 0.75, 1.0)
 """Shares of the room to fill after a step; the first that is possible without the latest images is used."""
 
-_SAMPLE = 12
-"""Number of images with which a rung is estimated."""
+_SAMPLE = 8
+"""Number of images with which a rung is estimated, and which are reduced at a time."""
 
 _ROOM_STEPS = 8
 """Steps into which `quantised_room` divides a limit."""
 
-SizeAt = Callable[[int, int], int]
-"""(number of an image, rung) → bytes."""
+Total = Callable[[Iterable[tuple[int, int]]], int]
+"""(number of an image, its rung), … → bytes of all."""
 
 
-def plan(turns: Sequence[int], size: SizeAt, rungs: int, room: int) -> list[int] | None:
+def plan(turns: Sequence[int], total: Total, rungs: int, room: int) -> list[int] | None:
     """Return the rung of each image; None if they do not fit at the lowest.
 
     Parameters
     ----------
     turns : turn of each image, ascending; images of a turn are reduced together
-    size : bytes of an image at a rung, `BEST` or 0 to ``rungs`` - 1, roughly decreasing
+    total : bytes of images, each at a rung, `BEST` or 0 to ``rungs`` - 1, roughly decreasing
     room : largest number of bytes of all images
     """
     chosen: list[int] = []
-    total = 0
+    size = 0
     for start, end in _groups(turns):
         chosen += [BEST] * (end - start)
-        total += sum(size(number, BEST) for number in range(start, end))
-        if total <= room:
+        size += total((number, BEST) for number in range(start, end))
+        if size <= room:
             continue
-        steps = (_lower(chosen, *step, size, rungs) for step in _steps(turns, start, end, room))
+        steps = (_lower(chosen, *step, total, rungs) for step in _steps(turns, start, end, room))
         lower = next((found for found in steps if found is not None), None)
         if lower is None:
             return None
         chosen = lower
-        total = sum(size(number, rung) for number, rung in enumerate(chosen))
+        size = total(enumerate(chosen))
     return chosen
 
 
@@ -79,31 +79,44 @@ def _steps(turns: Sequence[int], start: int, end: int, room: int) -> Iterator[tu
     yield end, room
 
 
-def _lower(chosen: Sequence[int], older: int, goal: int, size: SizeAt, rungs: int) -> list[int] | None:
-    """Reduce the first ``older`` images to the best rung at which all fit ``goal`` bytes, if there is one.
+def _lower(chosen: Sequence[int], older: int, goal: int, total: Total, rungs: int) -> list[int] | None:
+    """Reduce the first ``older`` images until all fit ``goal`` bytes; None if they do not at the lowest rung.
 
-    The rung is estimated with some of them, since each size takes the time to encode an image, and then
-    checked with all: for very different images it may be one lower than the best.
+    Each size takes the time to encode an image. So the best rung for all is estimated with some of them, and
+    all are then reduced to it, newest first. Where the rest would not fit, it is reduced by one rung more.
     """
     if not older:
         return None
-    some = range(0, older, -(-older // _SAMPLE))
-    share = sum(size(number, BEST) for number in some) / sum(size(number, BEST) for number in range(older))
+    step = -(-older // _SAMPLE)
+    best = [(number, BEST) for number in range(older)]
+    share = total(best[::step]) / total(best)
+    left = goal - total([*enumerate(chosen)][older:])
 
-    def at(rung: int) -> list[int]:
-        return [max(one, rung) if number < older else one for number, one in enumerate(chosen)]
-
-    def total(rungs: Sequence[int], numbers: Iterable[int]) -> int:
-        return sum(size(number, rungs[number]) for number in numbers)
-
-    left = goal - total(chosen, range(older, len(chosen)))
+    def at(rung: int, lower: int = 0) -> list[tuple[int, int]]:
+        return [(number, max(one, rung + (number < lower))) for number, one in enumerate(chosen[:older])]
 
     def seems_to_fit(rung: int) -> bool:
-        return total(at(rung), some) <= left * share
+        return total(at(rung)[::step]) <= left * share
 
     first = min(bisect_left(range(rungs), True, key=seems_to_fit), rungs - 1)
-    fitting = (at(rung) for rung in range(first, rungs))
-    return next((found for found in fitting if total(found, range(older)) <= left), None)
+
+    def oldest(rung: int) -> int:
+        """Return how many of the oldest to reduce by one rung more, estimated while others are encoded."""
+        known, weight, done = total(at(rung)[::step]), total(best[::step]), 0
+        factor = total(at(rung + 1)[::step]) / known
+        for end in range(older, 0, -_SAMPLE):
+            start = max(end - _SAMPLE, 0)
+            done += total(at(rung)[start:end])
+            weight += total(best[start:end])
+            if done + (known + done) / weight * factor * total(best[:start]) > left:
+                return end
+        return 0
+
+    tries = (
+        at(rung, lower) for rung in range(first, rungs - 1) for lower in range(oldest(rung), older, _SAMPLE)
+    )
+    found = next((one for one in chain(tries, [at(rungs - 1)]) if total(one) <= left), None)
+    return None if found is None else [rung for _, rung in found] + [*chosen[older:]]
 
 
 def quantised_room(limit: int, rest: int) -> int:

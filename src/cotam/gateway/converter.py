@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from cotam.errors import InputError, LimitError, MissingExtraError
 from cotam.format.header import MAGIC
@@ -42,6 +42,11 @@ _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
 
 
+def _one_by_one(work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    for item in items:
+        work(item)
+
+
 @dataclass
 class Job:
     """One request on its way through a converter."""
@@ -54,6 +59,8 @@ class Job:
     images: int = 0  # number of its images and videos
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected
+    # runs work for each item, as `Threads.each`
+    each: Callable[[Callable[[Any], object], Iterable[Any]], None] = _one_by_one
     conversions: list[Conversion] = field(default_factory=list)
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on

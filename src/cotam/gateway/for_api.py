@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal, cast
 
@@ -13,7 +13,7 @@ from PIL import Image
 from cotam.errors import InputError
 from cotam.format.header import is_sequence
 from cotam.gateway.byte_budget import BEST, plan, quantised_room
-from cotam.gateway.cache import Cache
+from cotam.gateway.cache import OVERHEAD, Cache
 from cotam.gateway.converter import (
     UNREADABLE,
     Job,
@@ -27,7 +27,7 @@ from cotam.gateway.media import MEDIA_TYPES, Media, Outlines, pixels_of, save_pn
 from cotam.gateway.parts import Part
 from cotam.gateway.refusal import RefusedError, refusing
 from cotam.gateway.request_options import RequestOptions, model_for
-from cotam.guide.content import examine
+from cotam.guide.content import Content, examine
 from cotam.image.fit import resize, shrunk_size
 from cotam.image.models import Limits
 from cotam.image.read import Pixels
@@ -47,7 +47,7 @@ _NO_LIMIT = 1 << 60
 """Bytes."""
 
 _HELD = 8
-"""Images of one body whose pixels are held while rungs are tried."""
+"""Images of one body whose pixels are held while rungs are tried, as many as `plan` tries them with."""
 
 
 class ForApi:
@@ -81,6 +81,7 @@ class ForApi:
         self.coded: Cache[bytes] = Cache(128_000_000)
         # Sizes are known for longer than files.
         self.sizes: Cache[int] = Cache(20_000, size=lambda _: 1)
+        self.contents: Cache[Content] = Cache(16_000_000, size=lambda one: one.importance.nbytes + OVERHEAD)
         self.outlines = Outlines(size_limit)
 
     def __call__(self, parts: Sequence[Part], job: Job) -> dict[Part, Media]:
@@ -97,11 +98,14 @@ class ForApi:
                     others += len(part.text)
             most = min(most, request.request_bytes)
 
-        def length(number: int, rung: int) -> int:
-            return images[number].length(rung)
+        def total(rungs: Iterable[tuple[int, int]]) -> int:
+            chosen = [(images[number], rung) for number, rung in rungs]
+            unknown = [(image, rung) for image, rung in chosen if rung not in image.lengths]
+            job.each(lambda one: one[0].length(one[1]), unknown)
+            return sum(image.length(rung) for image, rung in chosen)
 
         room = quantised_room(most, others)
-        chosen = plan([_turn(image.part) for image in images], length, len(RUNGS), room)
+        chosen = plan([_turn(image.part) for image in images], total, len(RUNGS), room)
         if chosen is None:
             least = sum(image.length(len(RUNGS) - 1) for image in images)
             raise RefusedError(
@@ -186,11 +190,15 @@ class _Image:
     useful: bool  # whether the model sees all of its pixels
     unreadable: bool = False  # whether its pixels are damaged, so that it passes as it is
     cached: bool = True  # whether all of its encoded files were in the cache
+    lengths: dict[int, int] = field(default_factory=dict)  # by rung, those that are known
 
     def length(self, rung: int) -> int:
         """Return its length in the request at a rung, in characters."""
-        chosen, size = self._best(rung)
-        return len(self.part.text) if chosen == BEST else url_length(MEDIA_TYPES[self.request.form], size)
+        if rung not in self.lengths:
+            chosen, size = self._best(rung)
+            coded = url_length(MEDIA_TYPES[self.request.form], size)
+            self.lengths[rung] = len(self.part.text) if chosen == BEST else coded
+        return self.lengths[rung]
 
     def change(self, rung: int) -> Media | None:
         """Return the media that take its place at a rung, also if only its media type is wrong."""
@@ -246,31 +254,25 @@ class _Image:
 
     def _file(self, rung: int) -> bytes:
         self.request.job.check()
-
-        def make() -> bytes:
-            key = self.content, self.size
-            pixels, _ = self.request.pixels.get(key, lambda: resize(pixels_of(self.data), self.size))
-            return _encode(pixels, RUNGS[rung], self.request.form)
-
         key = self.content, self.size, self.request.form, rung
-        data, cached = self.request.converter.coded.get(key, make)
+        data, cached = self.request.converter.coded.get(key, lambda: self._encode(*RUNGS[rung]))
         self.cached = self.cached and cached
         return data
 
-
-def _encode(pixels: Pixels, rung: tuple[float, int], form: str) -> bytes:
-    scale, quality = rung
-    height, width = pixels.shape[:2]
-    width, height = fit_box(width, height, LONGEST_SIDE.get(form.upper()))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = resize(pixels, size)
-    if form == "png":
-        return save_png(small)
-    if form == "jpeg" and quality > 90:  # coloured text is read better in 4:4:4
-        return _save_jpeg(Image.fromarray(small), quality=quality, subsampling="4:4:4")
-    content = examine(small, fusion=0.0)
-    format = cast("files.Format", form)
-    return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
+    def _encode(self, scale: float, quality: int) -> bytes:
+        key, form = (self.content, self.size), self.request.form
+        pixels, _ = self.request.pixels.get(key, lambda: resize(pixels_of(self.data), self.size))
+        height, width = pixels.shape[:2]
+        width, height = fit_box(width, height, LONGEST_SIDE.get(form.upper()))
+        small = resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))))
+        if form == "png":
+            return save_png(small)
+        if form == "jpeg" and quality > 90:  # coloured text is read better in 4:4:4
+            return _save_jpeg(Image.fromarray(small), quality=quality, subsampling="4:4:4")
+        known = self.request.converter.contents
+        content, _ = known.get((*key, small.shape), lambda: examine(small, fusion=0.0))
+        format = cast("files.Format", form)
+        return files.make(small, format, quality, importance=content.importance, page=content.is_page).data
 
 
 def _save_jpeg(image: Image.Image, **options: Any) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +27,7 @@ from cotam.gateway.refusal import ERROR_HEADER, RefusedError
 from cotam.gateway.request_options import options_in_headers
 from cotam.gateway.send_once import STORED_HEADER, Received, Receiver, Sender, is_link, with_type
 from cotam.gateway.store import RequestFiles, Store
+from cotam.gateway.threads import Threads
 from cotam.gateway.upstream import RawHeaders, Upstream, end_to_end
 from cotam.gateway.upstream_kind import Detector, Peer
 
@@ -57,7 +57,7 @@ class Relay:
 
     upstream: Upstream
     converter: Converter  # changes the media parts, in a thread of ``pool``
-    pool: Executor
+    pool: Threads
     bodies: Bodies
     max_images: int  # largest number of images in a request, frames of decoded videos included
     # tokens of this gateway; one that the client sends in place of its API key is not forwarded
@@ -117,6 +117,7 @@ class Relay:
             conversions=exchange.conversions,
             max_images=self.max_images,
             files=received.files if received else own,
+            each=self.pool.each,
         )
 
     async def _open(
