@@ -12,7 +12,7 @@ from PIL import Image
 from synthetic import picture
 
 import cotam
-from cotam.errors import MissingExtraError
+from cotam.errors import InputError, MissingExtraError
 from cotam.image.animation import open_clip
 from cotam.image.psnr import psnr
 from cotam.image.read import outline, read_image
@@ -85,3 +85,13 @@ def test_avif_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "AVIF", quality=95)
     assert psnr(read_image(file.getvalue()).pixels, PIXELS) > 25
+
+
+def test_avif_that_pillow_does_not_know_is_read_as_a_video() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "AVIF", quality=95)
+    data = file.getvalue().replace(b"ftypavif", b"ftypmiaf", 1)
+    with pytest.raises(InputError, match="is a video: cotam encode --fps 1"):
+        read_image(data)
+    ((_, pixels),) = open_clip(io.BytesIO(data), "photo").frames()
+    assert psnr(pixels(), PIXELS) > 25

@@ -178,7 +178,9 @@ def format_of(start: bytes) -> str | None:
     if start[4:8] == b"ftyp":
         end = min(int.from_bytes(start[:4], "big"), len(start))
         brands = {start[at : at + 4] for at in (8, *range(16, end, 4))}
-        return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else None
+        if brands & _AVIF_BRANDS:  # Pillow reads it only with such a major brand, FFmpeg as a video with any
+            return "avif" if start[8:12] in _AVIF_BRANDS | {b"mif1", b"msf1"} else None
+        return "heic" if brands & _HEIC_BRANDS else None
     return next((form for form, magic in _MAGIC.items() if start.startswith(magic)), None)
 
 
