@@ -51,11 +51,8 @@ def without_tint(pixels: Pixels) -> Pixels:
     """Return pixels in grey if at most one in 2000 has more colour than `TINT`, else unchanged."""
     planes = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
     coloured = planes[..., 1:] - np.uint8(128 - TINT) > 2 * TINT  # what is less wraps around
-    return (
-        pixels
-        if (coloured[..., 0] | coloured[..., 1]).mean() > 1 / 2000
-        else planes[..., :1].repeat(3, axis=2)
-    )
+    share = (coloured[..., 0] | coloured[..., 1]).mean()
+    return pixels if share > 1 / 2000 else planes[..., :1].repeat(3, axis=2)
 
 
 def flat_share(pixels: Pixels) -> float:
