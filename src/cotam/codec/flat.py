@@ -61,7 +61,7 @@ _ALWAYS_EXACT = 32
 """Images of at most this many colours are not coded as AV1."""
 
 _TINY = 1000
-"""Images that take at most so many bytes exactly keep their colours: the bytes saved would be hardly any."""
+"""Images whose exact payload has at most this many bytes are coded exactly: a palette would save little."""
 
 _FAST_COLOURS = 512
 """With effort "fast", images of more colours are not reduced to a palette."""
@@ -182,15 +182,17 @@ class FlatCoder:
         if trials and with_av1:
             with ThreadPoolExecutor(1) as beside:
                 av1 = beside.submit(self._av1, quality, self._speed)
-                palette = self._palette_or_exact(quality, trials)
+                palette = self._palette(quality, trials)
+                if exact := self._exact_if_tiny(quality):
+                    return exact
                 if palette is None:  # none is within the error
                     return av1.result()
-                if len(palette.file.payload) <= _TINY and not palette.error:
-                    return palette
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
-        if trials and (palette := self._palette_or_exact(quality, trials)):
-            return palette
+        if trials:
+            palette = self._palette(quality, trials)
+            if found := self._exact_if_tiny(quality) or palette:
+                return found
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
         return self._av1(quality, self._speed)
@@ -319,11 +321,9 @@ class FlatCoder:
             found = self._few_colours(quality, larger)
         return found[0] if found else None
 
-    def _palette_or_exact(self, quality: int, trials: Sequence[Trial]) -> Coded | None:
-        """Code the image in few colours, or exactly if that is tiny."""
-        palette = self._palette(quality, trials)
+    def _exact_if_tiny(self, quality: int) -> Coded | None:
         if self._exact is None or len(self._exact) > _TINY:
-            return palette
+            return None
         return Coded(self._file(Kind.LOSSLESS, quality, self._exact), lambda: 0.0)
 
     def _file(self, kind: Kind, quality: int, payload: bytes) -> File:
