@@ -9,7 +9,8 @@ is written when the range falls below 2**32.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,11 @@ class Categorical:
         count = len(probabilities)
         before = np.concatenate([[0], np.cumsum(probabilities, dtype=np.float64)[:-1]])
         left = (before * ((1 << _PRECISION) - count)).astype(np.int64) + np.arange(count)
-        self._left = [*left.tolist(), 1 << _PRECISION]
+        self._set([*left.tolist(), 1 << _PRECISION])
 
-    def part_of(self, symbol: int) -> tuple[int, int]:
-        """Return start and size of the interval of a symbol in 0 … 2**24."""
-        return self._left[symbol], self._left[symbol + 1] - self._left[symbol]
-
-    def symbol_at(self, quantile: int) -> int:
-        """Return the symbol whose interval holds a quantile."""
-        return bisect_right(self._left, quantile) - 1
+    def _set(self, edges: list[int]) -> None:
+        self.edges = edges  # symbol s has the interval from edges[s] to edges[s + 1] of 0 … 2**24
+        self.intervals = [(left, right - left) for left, right in pairwise(edges)]  # start and size of each
 
 
 class Uniform(Categorical):
@@ -46,7 +43,7 @@ class Uniform(Categorical):
 
     def __init__(self, size: int) -> None:
         each = (1 << _PRECISION) // size
-        self._left = [*range(0, size * each, each), 1 << _PRECISION]
+        self._set([*range(0, size * each, each), 1 << _PRECISION])
 
 
 class RangeEncoder:
@@ -59,16 +56,19 @@ class RangeEncoder:
     def encode(self, symbols: int | np.ndarray, model: Categorical) -> None:
         """Encode a symbol, or an array of them."""
         rest: Iterable[int] = [symbols] if isinstance(symbols, int) else symbols.tolist()
+        lower, range_, intervals = self._lower, self._range, model.intervals
         for symbol in rest:
-            left, size = model.part_of(symbol)
-            scale = self._range >> _PRECISION
-            self._lower, self._range = self._lower + scale * left, scale * size
-            if self._lower > _STATE_MASK:
-                self._lower &= _STATE_MASK
+            left, size = intervals[symbol]
+            scale = range_ >> _PRECISION
+            lower += scale * left
+            range_ = scale * size
+            if lower > _STATE_MASK:
+                lower &= _STATE_MASK
                 _carry(self._words)
-            if self._range < _SMALLEST:
-                self._words.append(self._lower >> _WORD)
-                self._lower, self._range = self._lower << _WORD & _STATE_MASK, self._range << _WORD
+            if range_ < _SMALLEST:
+                self._words.append(lower >> _WORD)
+                lower, range_ = lower << _WORD & _STATE_MASK, range_ << _WORD
+        self._lower, self._range = lower, range_
 
     def get_compressed(self) -> np.ndarray:
         """Return the fewest words, uint32, that identify the interval."""
@@ -97,31 +97,28 @@ class RangeDecoder:
     """Decodes words to symbols; zeros follow the last word."""
 
     def __init__(self, words: np.ndarray) -> None:
-        self._words: list[int] = words.tolist()
-        self._at = 2
-        first, second = [*self._words[:2], 0, 0][:2]
-        self._point, self._lower, self._range = first << _WORD | second, 0, _STATE_MASK
+        self._words: Iterator[int] = chain(words.tolist(), repeat(0))
+        self._offset = next(self._words) << _WORD | next(self._words)  # of the words in the interval
+        self._range = _STATE_MASK
 
     def decode(self, model: Categorical, count: int | None = None) -> Any:
         """Decode one symbol, or an array int32 (count,).
 
         Raises AssertionError if no encoder writes such words; constriction raises the same error.
         """
-        if count is None:
-            return self._decode(model)
-        return np.array([self._decode(model) for _ in range(count)], np.int32)
-
-    def _decode(self, model: Categorical) -> int:
-        scale = self._range >> _PRECISION
-        quantile = (self._point - self._lower & _STATE_MASK) // scale
-        if quantile >> _PRECISION:
-            raise AssertionError("the words are not those of an encoder")
-        symbol = model.symbol_at(quantile)
-        left, size = model.part_of(symbol)
-        self._lower, self._range = self._lower + scale * left & _STATE_MASK, scale * size
-        if self._range < _SMALLEST:
-            word = self._words[self._at] if self._at < len(self._words) else 0
-            self._at += 1
-            self._lower, self._range = self._lower << _WORD & _STATE_MASK, self._range << _WORD
-            self._point = (self._point << _WORD | word) & _STATE_MASK
-        return symbol
+        found = []
+        offset, range_, edges, intervals = self._offset, self._range, model.edges, model.intervals
+        for _ in range(1 if count is None else count):
+            scale = range_ >> _PRECISION
+            quantile = offset // scale
+            if quantile >> _PRECISION:
+                raise AssertionError("the words are not those of an encoder")
+            symbol = bisect_right(edges, quantile) - 1
+            found.append(symbol)
+            left, size = intervals[symbol]
+            offset -= scale * left
+            range_ = scale * size
+            if range_ < _SMALLEST:
+                offset, range_ = offset << _WORD | next(self._words), range_ << _WORD
+        self._offset, self._range = offset, range_
+        return found[0] if count is None else np.array(found, np.int32)
