@@ -11,6 +11,15 @@ PAGE = ROOT / "docs" / "files.md"
 
 HEAD = """# Where things are
 
+| folder | |
+| --- | --- |
+| `src/cotam` | the Python package, below |
+| `tests` | its tests; `tests/golden` has files whose bytes must not change |
+| `js` | the [npm package](javascript.md) |
+| `lab` | [cotam-lab](../lab/README.md): training, measuring, recipes |
+| `samples` | images to try |
+| `deploy` | Dockerfile, compose file and systemd unit of the [gateway and edge](serve.md) |
+
 Each module with the first line of its docstring. Imports go one way: cli, gateway, datasets → api → codec,
 guide, image → format → errors. `tests/test_imports.py` enforces it.
 
@@ -19,12 +28,7 @@ guide, image → format → errors. `tests/test_imports.py` enforces it.
 
 def page() -> str:
     """The page as it should be."""
-    return (
-        HEAD + "\n".join(_tree(ROOT / "src/cotam")) + "\n\n## The lab\n\n"
-        "`cotam-lab` imports `cotam`, never the reverse.\n\n"
-        + "\n".join(_tree(ROOT / "lab/src/cotam_lab"))
-        + "\n"
-    )
+    return HEAD + "\n".join(_tree(ROOT / "src/cotam"))
 
 
 def _tree(folder: Path) -> Iterator[str]:

@@ -3,8 +3,8 @@
 #
 # Weights come from the history of this repository, and so does the code that reads these float weights, in a worktree of
 # its own. Images and packages are those of losses_held_out.sh. OUT (results/training_curve) gets base.jsonl and mllm.jsonl,
-# a row for each stage, and training.svg. Steps are of 8 crops of 128×128; one of 32 crops of 256×256 counts as 16. mllm
-# starts from base after 34,000. Ten minutes of a core. Needs git and a full clone.
+# a row for each stage. Steps are of 8 crops of 128×128; one of 32 crops of 256×256 counts as 16. mllm starts from base
+# after 34,000. Ten minutes of a core. Needs git and a full clone.
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -31,4 +31,3 @@ JSON=1 "$work/code/lab/recipes/losses_held_out.sh" "$data" "$work"/base/* "$work
 for set in base mllm; do
     sed -n "s#^{.weights.: .*/$set/\([0-9]*\)\.safetensors., #{\"step\": \1, #p" "$work/rows" | sort -t: -k2n >"$out/$set.jsonl"
 done
-"${PYTHON:-python3}" -m cotam_lab.train curves "$out/base.jsonl" "$out/mllm.jsonl" -o "$out/training.svg"
