@@ -13,9 +13,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
 
 def help_of(command: str) -> str:
-    """What ``cotam … --help`` prints on 80 columns."""
+    """What ``cotam … --help`` prints on 110 columns."""
     _, *arguments = command.split()
-    result = CliRunner().invoke(main, arguments, prog_name="cotam", terminal_width=80, catch_exceptions=False)
+    result = CliRunner().invoke(
+        main, arguments, prog_name="cotam", terminal_width=110, catch_exceptions=False
+    )
     assert result.exit_code == 0
     return result.output
 
