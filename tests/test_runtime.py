@@ -202,3 +202,24 @@ def test_onnx_runtime_reports_nothing_about_its_use(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "SYSTEMROOT")}
     subprocess.run([sys.executable, "-c", program], env={**kept, "HOME": str(tmp_path)}, check=True)
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_too_little_memory_for_a_graph_is_a_memory_error() -> None:
+    """`cotam batch` and the gateway then go on with the next image."""
+    program = """
+import resource
+import numpy as np
+from cotam.codec.weights import load
+from cotam.runtime import OnnxRunner
+
+runner, pixels = OnnxRunner(load().folder, 1), np.zeros((1, 1024, 1024, 3), np.uint8)
+runner("analysis", {"pixels": pixels[:, :64, :64]})
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20),) * 2)
+try:
+    runner("analysis", {"pixels": pixels})
+except MemoryError as error:
+    print("MemoryError")
+"""
+    assert subprocess.check_output([sys.executable, "-c", program]) == b"MemoryError\n"

@@ -8,6 +8,7 @@ float32 (1, Z, h/4, w/4), of ``latents``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
@@ -140,5 +141,10 @@ class OnnxRunner:
             return self._sessions[graph]
 
     def __call__(self, graph: str, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the outputs of a graph. Safe to call from several threads."""
-        return self.open(graph).run(None, dict(inputs))
+        """Return the outputs of a graph, or raise MemoryError. Safe to call from several threads."""
+        try:
+            return self.open(graph).run(None, dict(inputs))
+        except Exception as error:  # its exceptions have no common base
+            if re.search("bad_alloc|out of memory|[Ff]ailed to allocate", str(error)):
+                raise MemoryError from error
+            raise
