@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -342,3 +343,13 @@ def test_a_pipe_that_does_not_end_is_refused(
     assert (result.exit_code, "more than 100000 bytes came" in result.stderr) == (1, True)
     writer.join(10)
     assert not writer.is_alive()
+
+
+@unix
+def test_standard_output_by_its_name_keeps_what_others_write(tmp_path: Path) -> None:
+    program = "from cotam.files import write_whole; write_whole('/dev/stdout', b'cotam, ')"
+    with open(tmp_path / "log", "wb", buffering=0) as log:
+        log.write(b"before, ")
+        subprocess.run([sys.executable, "-c", program], stdout=log, check=True)
+        log.write(b"after")
+    assert (tmp_path / "log").read_bytes() == b"before, cotam, after"

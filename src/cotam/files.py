@@ -229,7 +229,7 @@ def writing(path: str, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
 
     Raises as `write_whole`; errors of the block pass unchanged.
     """
-    if path == STANDARD:
+    if path in (STANDARD, "/dev/stdout"):  # which may be a file that others write, too
         if sys.stdout is None:
             raise OSError(errno.EBADF, "is closed", "standard output")
         yield cast("IO[bytes]", _Sink(path, sys.stdout.fileno(), "wb", closefd=False))
