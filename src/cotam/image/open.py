@@ -165,10 +165,10 @@ def _contents(file: IO[bytes]) -> bytes:
 
 
 def _scale_transparent_gray(image: ImageFile.ImageFile) -> None:
-    """Scale the transparent gray of a PNG of 2 or 4 bits a pixel to 0…255, as Pillow does with the pixels."""
-    mode = image.tile[0][3] if image.format == "PNG" and image.tile else None
-    if mode in ("L;2", "L;4") and "transparency" in image.info:
-        image.info["transparency"] *= 85 if mode == "L;2" else 17
+    """Scale the transparent gray of a PNG of few bits to 0…255, as Pillow does with the pixels."""
+    mode = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+    if "transparency" in image.info and (scale := {"1": 255, "L;2": 85, "L;4": 17}.get(mode)):
+        image.info["transparency"] = min(image.info["transparency"] * scale, 255)  # Pillow 13 does with 1 bit
 
 
 def _last_row_is_zero(image: Image.Image) -> bool:

@@ -201,7 +201,7 @@ def _exact_images(pixels: Pixels) -> list[Image.Image]:
     found = [Image.fromarray(np.ascontiguousarray(pixels[..., 0])) if is_grey(pixels) else image]
     if not has_more_colours(pixels, 256):
         colours, runs, lengths = colour_runs(pixels)
-        palette = Image.fromarray(runs.astype(np.uint8).repeat(lengths).reshape(pixels.shape[:2]), "P")
+        palette = Image.fromarray(runs.astype(np.uint8).repeat(lengths).reshape(pixels.shape[:2]))
         palette.putpalette(colours.astype(np.uint8).tobytes())
         found.append(palette)
     return found
