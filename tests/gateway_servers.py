@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cotam.gateway.link import unpack
 
-PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam"]
 
 
 class _Server(uvicorn.Server):

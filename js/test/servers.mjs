@@ -71,7 +71,7 @@ function row(type, base64) {
 export async function gateway(upstream, ...more) {
   const own = path("../../.venv/bin/python");
   const program = process.env.PYTHON ?? (existsSync(own) ? own : "python3");
-  const given = ["-m", "cotam.cli.main", "serve", "--upstream", `${upstream}/v1`, "--port", "0", ...more];
+  const given = ["-m", "cotam", "serve", "--upstream", `${upstream}/v1`, "--port", "0", ...more];
   const env = { ...process.env, PYTHONPATH: path("../../src"), OMP_NUM_THREADS: "1" };
   const child = spawn(program, given, { env, stdio: ["ignore", "ignore", "pipe"] });
   const lines = createInterface({ input: child.stderr })[Symbol.asyncIterator]();

@@ -37,6 +37,8 @@ STANDARD = "-"
 MAX_PIPE = 1 << 30
 """Largest image from a pipe in bytes; the largest that is read has 600 MB as raw RGB."""
 
+_SLASHES = "/", os.sep
+
 _TEMPORARY = ".cotam-", ".tmp"
 """Prefix and suffix of the names of unfinished files."""
 
@@ -73,7 +75,7 @@ def plan_outputs(
     if output is None:
         for source in inputs:
             _check_has_folder(source)
-    elif output == STANDARD or not (_ends_in_slash(output) or os.path.isdir(output)):
+    elif output == STANDARD or not (output.endswith(_SLASHES) or os.path.isdir(output)):
         if len(inputs) > 1:
             raise ValueError(
                 f"{len(inputs)} inputs need a folder as output: end its name with a slash to have it made"
@@ -122,15 +124,11 @@ def _key(path: str) -> str:
 
 def make_folder(output: str | None) -> None:
     """Make the folder of an output that ends in a slash, if it does not exist."""
-    if output and _ends_in_slash(output):
+    if output and output.endswith(_SLASHES):
         try:
             os.makedirs(output, exist_ok=True)
         except OSError as error:
             raise OSError(error.errno, f"this folder cannot be made: {error.strerror}", output) from error
-
-
-def _ends_in_slash(output: str) -> bool:
-    return output.endswith(("/", os.sep))
 
 
 def identities(paths: Iterable[str]) -> set[tuple[int, int]]:

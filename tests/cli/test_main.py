@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -371,3 +374,23 @@ def test_broken_installation_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "cotam.gateway.upstream", None)
     with pytest.raises(ModuleNotFoundError, match=r"cotam\.gateway\.upstream"):
         invoke("serve", "--upstream", "http://127.0.0.1:9")
+
+
+ENDING = """
+import runpy, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Thread(target=time.sleep, args=[30]).start()  # as one that opens graphs
+runpy.run_module("cotam", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_while_the_process_waits_for_its_threads_shows_no_traceback() -> None:
+    arguments = [sys.executable, "-uc", ENDING, "--version"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.returncode == -signal.SIGINT

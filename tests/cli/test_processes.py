@@ -26,7 +26,7 @@ from cotam.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("folder")
 SEQUENCE = b"".join(cotam.encode_frames([(0, PIXELS), (1, PIXELS[::-1])]))
-PROGRAM = [sys.executable, "-W", "error", "-m", "cotam.cli.main"]
+PROGRAM = [sys.executable, "-W", "error", "-m", "cotam"]
 unix = pytest.mark.skipif(os.name != "posix", reason="signals, terminals and named pipes of Unix")
 
 
@@ -368,7 +368,7 @@ def test_progress_bar_on_a_terminal_only() -> None:
 def test_warnings_of_libraries_are_notes() -> None:
     Image.fromarray(PIXELS).save("odd.png", icc_profile=b"no profile")
     result = subprocess.run(
-        [sys.executable, "-m", "cotam.cli.main", "encode", "odd.png"], capture_output=True, text=True
+        [sys.executable, "-m", "cotam", "encode", "odd.png"], capture_output=True, text=True
     )
     assert result.returncode == 0
     assert result.stderr.startswith("cotam: note: odd.png: the ICC profile is ignored: ")

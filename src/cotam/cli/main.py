@@ -62,10 +62,8 @@ def _errors_shown(ctx: click.Context) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         ctx.exit(130)
-    except BrokenPipeError:
-        raise  # click ends quietly
-    except click.exceptions.NoArgsIsHelpError:
-        raise  # click shows the help
+    except (BrokenPipeError, click.exceptions.NoArgsIsHelpError):
+        raise  # click ends quietly, or shows the help
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx:
             path = error.ctx.command_path
@@ -93,7 +91,3 @@ for _name, _help in (
     ("train", "Train the codec, guides and adapters."),
 ):
     main.add_command(LabCommand(_name, _help))
-
-
-if __name__ == "__main__":
-    main(prog_name="cotam")

@@ -55,8 +55,7 @@ class RefusedError(Exception):
         body: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.body = body
-        self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
+        self.status, self.param, self.code, self.headers, self.body = status, param, code, dict(headers), body
 
 
 @contextmanager
