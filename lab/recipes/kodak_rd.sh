@@ -7,6 +7,6 @@ set -eu
 
 data=${1:-$(dirname "$0")/../../../shared/data}
 exec "${PYTHON:-python3}" -m cotam bench sweep "$data/kodak" -o "${2:-results/kodak}" --log-rate --metric fidelity \
-    --reference jpeg --reference webp --reference avif-psnr \
+    --reference jpeg --reference webp --reference avif-psnr --reference avif \
     --codec jpeg --codec webp --codec avif-psnr --codec avif \
     --codec cotam:profile=base,guide=none,view=human --codec cotam:profile=mllm,guide=none,view=human ${LIMIT:+--limit "$LIMIT"}
