@@ -98,7 +98,7 @@ def encode(
     ----------
     image : Pillow image, uint8 array (H, W[, 1 | 3 | 4]), path, or the bytes of an image file. It is turned
         upright and converted to sRGB; an animation gives its first frame.
-    quality : 0 … 100, 0.04 to 1.6 bits per pixel on photographs
+    quality : 0 … 100, about 0.04 to 1.6 bits per pixel on photographs
     target_size : largest file in bytes, for the highest quality that fits instead of ``quality``. If none
         does, the image is shrunk, unless ``levels`` are given.
     profile : weight set: "mllm" for vision encoders, "page" for text, "base" for least squared error. "auto"
