@@ -68,8 +68,9 @@ def test_no_package_is_asked_for_where_nothing_was_compared(
     assert "pip install" not in result.stderr
 
 
-def test_a_sheet_is_png(source: Path) -> None:
-    result = run(source, "-o", "sheet.pdf")
+@pytest.mark.parametrize("name", ["sheet.pdf", ""])
+def test_a_sheet_is_png(source: Path, name: str) -> None:
+    result = run(source, "-o", name)
     assert result.exit_code == 2
     assert "ends in .png" in result.stderr
 

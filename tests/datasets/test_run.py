@@ -383,6 +383,7 @@ def test_wrong_usage(source: Path, tmp_path: Path) -> None:
     result = batch(source, tmp_path / "out", "-q", 3, "--target-size", "1k")
     assert (result.exit_code, "exclude each other" in result.output) == (2, True)
     assert not (tmp_path / "out").exists()
+    assert "the name of the output is empty" in batch(source, "").output  # such as of a variable in a script
 
 
 def test_a_sequence_is_no_image(tmp_path: Path) -> None:

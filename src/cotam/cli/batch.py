@@ -94,6 +94,8 @@ def batch(
     for flag in given_flags(options if decode else _DECODING):
         raise click.UsageError(f"{flag} is for {'encoding' if decode else '--decode'}")
     check_together(options["target_size"])
+    if not target:
+        raise click.UsageError("the name of the output is empty")
 
     from cotam.datasets.conversion import Conversion, Decoding, Encoding
     from cotam.datasets.shards import UnitConverter

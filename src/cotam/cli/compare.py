@@ -56,7 +56,7 @@ def compare(
     from cotam.image.read import read_with_notes
     from cotam.image.write import save_with_options
 
-    if output and os.path.splitext(output)[1].lower() != ".png":
+    if output is not None and os.path.splitext(output)[1].lower() != ".png":
         raise click.UsageError(f"{output}: the sheet is written as PNG: give a name that ends in .png")
     screen = Screen()
     pairs = [(source, "") for source in inputs]
