@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_what_has_begun_is_finished(upstream: str, model: Model) -> None:
         assert program.stderr
         lines = [json.loads(line) for line in program.stderr]
     assert [line["message"] for line in lines] == ["request"]
+
+
+@unix
+def test_clients_may_keep_more_connections_than_a_shell_has_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", *PROGRAM]
+    monkeypatch.setattr(gateway_servers, "PROGRAM", few)
+    with process("serve", "--upstream", "http://127.0.0.1:9") as (_, address), ExitStack() as kept:
+        url = httpx2.URL(address)
+        for _ in range(100):
+            kept.enter_context(socket.create_connection((url.host, url.port or 0)))
+        assert httpx2.get(f"{address}/healthz").status_code == 200
 
 
 @unix

@@ -61,8 +61,7 @@ def info(
             elif with_map:
                 raise InputError("--map is for .cotam files: this is none")
             else:
-                image = source if os.path.isfile(source) else data
-                pixels = read_with_notes(image, note=report.note).pixels
+                pixels = read_with_notes(source if os.path.isfile(source) else data, note=report.note).pixels
                 row, text = _describe_image(len(data), pixels, names, quality)
             report.fields = row
         if text and not as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -49,6 +50,11 @@ def run(app: ASGIApp, host: str, port: int, what: str) -> None:
     Raises InputError if the port is taken, or the host does not belong to this machine.
     """
     log.begin()
+    # A connection takes a file, of which there may be 1024 at first: asyncio loops where they run out.
+    with suppress(ImportError, OSError, ValueError):
+        from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+
+        setrlimit(RLIMIT_NOFILE, (getrlimit(RLIMIT_NOFILE)[1],) * 2)
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
     with _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
