@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import cli_docs
 import pytest
+from click.shell_completion import ShellComplete
 from command_line import invoke
 
 import cotam
+from cotam.cli.main import main
 
 
 def test_version() -> None:
@@ -28,6 +30,14 @@ def test_options_name_their_values(command: str) -> None:
     """Not their types, which click shows otherwise."""
     text = invoke(*command.split(), "--help").stdout
     assert not {"INTEGER", "FLOAT", "TEXT", "PATH", "DIRECTORY"} & {*text.split()}
+
+
+@pytest.mark.parametrize(
+    "command", ["encode", "encode -o", "decode", "info", "compare", "guide show", "batch"]
+)
+def test_shells_complete_names_of_files(command: str) -> None:
+    words = ShellComplete(main, {}, "cotam", "_COTAM_COMPLETE").get_completions(command.split(), "pho")
+    assert [(word.value, word.type) for word in words] == [("pho", "file")]
 
 
 def test_batch_names_its_own_default_format() -> None:

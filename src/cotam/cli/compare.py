@@ -11,7 +11,7 @@ import click
 
 import cotam
 from cotam import files
-from cotam.cli.options import byte_count, check_together, overwrite_option, quality_option
+from cotam.cli.options import PATH, byte_count, check_together, overwrite_option, quality_option
 from cotam.cli.progress import prepare_outputs
 from cotam.screen import Screen, align_columns, show, shown_name
 
@@ -24,13 +24,13 @@ __all__ = ["compare"]
 
 
 @click.command()
-@click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("inputs", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
 @quality_option("Quality of the CoTAM file, whose size the other formats get.")
 @click.option(
     "--target-size", type=byte_count, metavar="BYTES", help="Size of the CoTAM file, in place of its quality."
 )
-@click.option("-o", "--output", metavar="OUT.png", help="Write the images side by side.")
-@click.option("--files", "folder", metavar="FOLDER", help="Write all compared files here.")
+@click.option("-o", "--output", type=PATH, metavar="OUT.png", help="Write the images side by side.")
+@click.option("--files", "folder", type=PATH, metavar="FOLDER", help="Write all compared files here.")
 @overwrite_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per format, or one with the error."

@@ -9,7 +9,7 @@ import click
 
 from cotam import files
 from cotam.cli.lab import LabCommand
-from cotam.cli.options import guide_options, option, overwrite_option, quality_option
+from cotam.cli.options import PATH, guide_options, option, overwrite_option, quality_option
 from cotam.errors import InputError
 from cotam.screen import Screen
 
@@ -25,8 +25,8 @@ def guide() -> None:
 
 
 @guide.command()
-@click.argument("source", metavar="IN")
-@option("-o --output OUT", "PNG file, or - for standard output.", required=True)
+@click.argument("source", metavar="IN", type=PATH)
+@option("-o --output OUT", "PNG file, or - for standard output.", PATH, required=True)
 @quality_option("Quality for which gain offsets are shown.")
 @overwrite_option
 @guide_options

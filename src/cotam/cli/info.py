@@ -12,7 +12,7 @@ import click
 import cotam
 from cotam import files
 from cotam.api import Info
-from cotam.cli.options import model_name, quality_option
+from cotam.cli.options import PATH, model_name, quality_option
 from cotam.errors import InputError
 from cotam.format.header import MAGIC, is_sequence
 from cotam.frames import SequenceInfo
@@ -25,7 +25,7 @@ __all__ = ["info"]
 
 
 @click.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--for",
     "names",

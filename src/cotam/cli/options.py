@@ -21,6 +21,7 @@ from cotam.screen import Screen
 
 __all__ = [
     "FRAME_RATE",
+    "PATH",
     "Finite",
     "Option",
     "byte_count",
@@ -143,8 +144,8 @@ class Finite(click.FloatRange):
         return number
 
 
-FRAME_RATE = Finite(0, min_open=True)
-"""Frames a second."""
+FRAME_RATE = Finite(0, min_open=True)  # frames a second
+PATH = click.Path(readable=False)  # shells complete it; commands report what cannot be read
 
 
 def model_name(text: str) -> str:
@@ -266,8 +267,8 @@ def suffix_conflict(output: str, form: str) -> click.UsageError:
 def file_options(output: str) -> Option:
     """Inputs, ``--output``, ``--no-overwrite`` and ``--jobs``."""
     return combine(
-        click.argument("inputs", metavar="IN...", nargs=-1, required=True),
-        option("-o --output OUT", output),
+        click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=PATH),
+        option("-o --output OUT", output, PATH),
         overwrite_option,
         option(
             "-j --jobs N",

@@ -21,8 +21,7 @@ def run(
 ) -> None:
     """Call ``work`` with each input, output and `Report`; one that fails does not stop the others.
 
-    Inputs are processed in threads, which share one loaded codec. Processes take a third longer for 24 images
-    on two cores, since they have to start.
+    Inputs share one codec in threads: processes take a third longer for 24 images, since they have to start.
     """
 
     def one(pair: tuple[str, str]) -> None:
