@@ -55,10 +55,11 @@ def test_what_is_fit_stays() -> None:
 
 
 def test_a_wrong_media_type_is_corrected() -> None:
-    """Anthropic's API refuses a JPEG that is called a PNG."""
+    """Anthropic's API refuses a JPEG that is called a PNG, or ``image/jpg``, as some clients call it."""
     data = saved(PIXELS, "JPEG")
-    assert only(budget(fit="claude"), data, media_type="image/png") == Media("image/jpeg", data)
-    assert only(budget(fit="claude"), data, media_type="image/jpg") is None
+    for wrong in ("image/png", "image/jpg"):
+        assert only(budget(fit="claude"), data, media_type=wrong) == Media("image/jpeg", data)
+    assert only(budget(fit="claude"), data, media_type="image/jpeg") is None
 
 
 def test_turned_images_are_put_upright() -> None:

@@ -209,7 +209,7 @@ class _Image:
             with refusing(self.part.name):
                 change = Media(MEDIA_TYPES[result], self._file(chosen))
             cached = self.cached
-        elif self.part.head()[0] not in (MEDIA_TYPES[self.kind], "image/jpg", "image/heif"):
+        elif self.part.head()[0] not in (MEDIA_TYPES[self.kind], "image/heif"):
             change = Media(MEDIA_TYPES[self.kind], self.data)
         self.request.job.record(self.kind, result, len(self.data), size, cached=cached)
         return change
