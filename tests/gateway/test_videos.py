@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -310,6 +311,16 @@ def test_a_video_that_is_not_in_a_list_passes(mp4: bytes, upstream: str, model: 
     body = {"model": "echo", "messages": [{"role": "user", "content": video_part(mp4)}]}
     with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
         assert httpx2.post(f"{edge}/v1/tokenize", json=body, timeout=60).json() == body
+
+
+def test_a_video_of_which_a_part_is_asked_for_passes(mp4: bytes, upstream: str, model: Model) -> None:
+    """Gemini's ``videoMetadata`` names its beginning, end and frames, which a sequence would not have."""
+    inline = {"mimeType": "video/mp4", "data": base64.b64encode(mp4).decode()}
+    for key in ("videoMetadata", "video_metadata"):
+        body = {"contents": [{"parts": [{"inlineData": inline, key: {"startOffset": "2s", "fps": 5}}]}]}
+        with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
+            httpx2.post(f"{edge}/v1beta/models/gemini-3:generateContent", json=body, timeout=60)
+        assert json.loads(model.bodies[-1]) == body
 
 
 def test_hosted_apis_get_videos_as_they_are(mp4: bytes, upstream: str, model: Model) -> None:

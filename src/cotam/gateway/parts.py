@@ -237,8 +237,9 @@ def _media_of(part: dict[str, Any], where: Where, detail: str | None) -> Iterato
         elif isinstance(value, dict) and key in _INLINE:
             data, media_type = value.get("data"), _media_type(value)
             if isinstance(data, str):
-                own = _resolution(part) or detail
-                yield Part(where, (key, "data"), _kind(media_type), data, media_type, own)
+                cut = {"videoMetadata", "video_metadata"} & part.keys()  # the server shows a part of it
+                kind = "file" if cut else _kind(media_type)
+                yield Part(where, (key, "data"), kind, data, media_type, _resolution(part) or detail)
         elif isinstance(value, dict) and key in _LINKED:
             kind = _kind(_media_type(value))
             for uri in _URIS:
