@@ -108,7 +108,10 @@ test("what cannot be read passes with a warning, what has no image as it is, and
     return new Response("{}");
   };
   const wrapped = gatewayFetch({ fetch: send, onWarning: (error) => warnings.push(String(error)) });
-  for (const body of [JSON.stringify(turn(broken)), JSON.stringify({ model: "m", input: "text" }), "no JSON", "null"]) {
+  // Anthropic's API is to refuse it: coordinates in a smaller one would be wrong.
+  const exact = { ...block("jpeg", small), transformations: { oversized_image: "error" } };
+  const kept = [turn(broken), { model: "m", input: "text" }, { messages: [{ role: "user", content: [exact] }] }];
+  for (const body of [...kept.map((value) => JSON.stringify(value)), "no JSON", "null"]) {
     await wrapped("http://a", { method: "POST", body });
     assert.equal(bodies.at(-1), body);
   }

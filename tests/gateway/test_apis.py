@@ -14,6 +14,7 @@ import numpy as np
 import openai
 import pytest
 from gateway_client import CODED, SEEN, serving
+from gateway_parts import saved
 from gateway_servers import Model, data_url, jpeg, running
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -80,6 +81,23 @@ def test_anthropic_messages(edge: str, model: Model) -> None:
     assert sent["messages"][1]["content"] == [call]
     assert [one["type"] for one in sent["messages"][0]["content"]] == ["text", "image"]
     assert "sk-ant" in {model.headers[-1].get("x-api-key"), model.headers[-1].get("authorization", "")[7:]}
+
+
+def test_an_image_that_must_not_be_shrunk_keeps_its_size(upstream: str, gateway: str) -> None:
+    """Anthropic's API is to refuse it: coordinates in the smaller one would be wrong."""
+    large = base64.b64encode(saved(picture(40, 1700))).decode()
+    turns: Any = [
+        {"role": "user", "content": [block(large, transformations={"oversized_image": what})]}
+        for what in ("error", "downsize")
+    ]
+    to_api = ForApi("jpeg", "claude-4.6", 10**6, 10**6, 10**7)
+    to_gateway = ToCotam(RequestOptions(fit="claude-4.6"), 10**7)
+    for address, converter in ((upstream, to_api), (gateway, to_gateway)):
+        with serving(address, converter, token="s3cret") as edge:
+            body = {"model": "echo", "max_tokens": 9, "messages": turns}
+            answer = httpx2.post(f"{edge}/v1/messages", json=body, timeout=30).json()
+        widths = [row["size"][0] for row in json.loads(answer["content"][0]["text"])]
+        assert widths == [1700, 1568]
 
 
 @pytest.mark.parametrize(("stream", "version"), [(False, "v1beta"), (True, "v1beta"), (False, "v1")])

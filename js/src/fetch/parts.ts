@@ -74,6 +74,8 @@ function openai(part: Json): ImagePart | undefined {
 function anthropic(part: Json): ImagePart | undefined {
   const source = part["source"];
   if (part["type"] !== "image" || !isObject(source) || typeof source["data"] !== "string") return undefined;
+  const asked = part["transformations"];
+  if (isObject(asked) && asked["oversized_image"] === "error") return undefined; // it must not be shrunk
   return {
     type: String(source["media_type"] ?? "").trim().toLowerCase(),
     base64: source["data"],

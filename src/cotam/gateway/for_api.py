@@ -171,7 +171,7 @@ class _Request:
         return self._max_pixels is None or width * height <= self._max_pixels
 
     def _size_to_send(self, width: int, height: int, part: Part) -> tuple[int, int]:
-        if self._model:
+        if self._model and not part.exact:
             width, height = self._model.size_for(width, height, part.detail, images=self._count)
         return shrunk_size(width, height, None, self._max_pixels)
 

@@ -117,6 +117,7 @@ class Part:
     media_type: str | None = None
     # OpenAI's ``detail``, or Gemini's ``media_resolution`` of this part or of the request
     detail: str | None = None
+    exact: bool = False  # whether Anthropic's API is to refuse it instead of showing fewer pixels
 
     @property
     def name(self) -> str:
@@ -260,10 +261,12 @@ def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
 def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> Iterator[Part]:
     kind = part.get("type")
     kind = kind if kind in ("image", "video", "audio") else "file"
+    asked = part.get("transformations")
+    exact = isinstance(asked, dict) and asked.get("oversized_image") == "error"
     data, url, media_type = source.get("data"), source.get("url"), source.get("media_type")
     if isinstance(data, str) and source.get("type") != "text":
         media_type = media_type if isinstance(media_type, str) else ""
-        yield Part(where, ("source", "data"), kind, data, media_type)
+        yield Part(where, ("source", "data"), kind, data, media_type, exact=exact)
     if isinstance(url, str):  # also beside data: which of them a server reads depends on the type
         yield Part(where, ("source", "url"), kind, url)
 

@@ -128,7 +128,7 @@ class _Request:
     def options_for(self, part: Part) -> RequestOptions:
         """Return the options for the media of a part, with the name of the model that sees it."""
         model = self._model_for(part)
-        fit = name_with_detail(model, part.detail) if model else None
+        fit = name_with_detail(model, part.detail) if model and not part.exact else None
         return replace(self.options, fit=fit)
 
     def count(self, width: int, height: int, part: Part) -> None:
