@@ -15,7 +15,7 @@ data=${1:-$(dirname "$0")/../../../shared/data}
 out=${2:-results/mllm}
 bench="${PYTHON:-python3} -m cotam bench"
 
-set -- --metric features --metric class --metric fidelity --log-rate --reference jpeg --reference avif
+set -- --metric features --metric class --metric fidelity --log-rate --reference jpeg --reference webp --reference avif
 for codec in jpeg@2,5,9,15,24,37,52 webp@0,2,6,13,26,42,59 avif@1,6,13,21,30,39,49; do
     set -- "$@" --codec "$codec"
 done

@@ -1,8 +1,9 @@
 #!/bin/sh
 # screens.sh [DATA [OUT]]: rate at equal words of two readers, on screens, charts and pages, the default against AVIF.
 #
-# DATA (../shared/data) holds screens, charts, documents and ocr; OUT (results/screens) gets rows.jsonl, the measured images
-# (at most 1568 pixels a side, as models see them) and tables.md. Settings: LIMIT images of each set; CODECS with qualities.
+# DATA (../shared/data) holds screens, charts and documents; OUT (results/screens) gets a folder for each with rows.jsonl,
+# table.md, curves and the measured images (at most 1568 pixels a side, as models see them). Settings: SETS; LIMIT images of
+# each; CODECS with qualities, which are compared with each but cotam.
 # Five seconds per row on a free core, mostly the readers', 8 rows per image; run again, it continues.
 # FIT=1 prints the numbers of src/cotam/codec/flat.py instead, from training images: median balanced error by quality, of
 # the learned codec on pages and of AV1 with the settings of cotam.codec.standard.
@@ -20,8 +21,13 @@ if [ "${FIT:-}" ]; then
         --codec cotam:profile=page@0,20,50,80,100 --codec "$av1@2,12,30,60,80" >&2
     exec "$python" "$(dirname "$0")/screens.py" "$out/scale/rows.jsonl"
 fi
-sweep "$data/screens" "$data/charts" "$data/documents" "$data/ocr" -o "$out" ${LIMIT:+--limit "$LIMIT"} \
-    --metric tesseract --metric reading --metric features \
-    $(for codec in ${CODECS:-cotam@2,18,36,60 avif@2,10,22,36}; do echo "--codec $codec"; done)
-"$python" -m cotam bench report "$out" -o "$out/tables.md" --reference avif \
-    --score words_kept --score tesseract_kept --score contrast --score features
+codecs=
+for codec in ${CODECS:-cotam@2,18,36,60 avif@2,10,22,36}; do
+    codecs="$codecs --codec $codec"
+    [ "${codec%@*}" = cotam ] || codecs="$codecs --reference ${codec%@*}"
+done
+for set in ${SETS:-screens charts documents}; do
+    # shellcheck disable=SC2086 # a list
+    sweep "$data/$set" -o "$out/$set" --metric tesseract --metric reading --metric features $codecs \
+        --score words_kept --score tesseract_kept --score contrast --score features ${LIMIT:+--limit "$LIMIT"}
+done
