@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from clips import clip, moving_scene, with_index_first
 
 from cotam.cli.main import main
+from cotam.errors import InputError
 from cotam.image.sampling import read_clip
 from cotam.image.video import Clip
 
@@ -72,6 +73,15 @@ def test_damage_before_the_cut_is_noted_too(codec: str) -> None:
 class Pipe(io.BytesIO):
     def seekable(self) -> bool:
         return False
+
+
+def test_an_mp4_in_a_pipe_needs_its_index_in_front() -> None:
+    data = made("h264")
+    message = r"index is not in front cannot come through a pipe: give the file"
+    with closing(Clip(Pipe(data), "clip")) as opened, pytest.raises(InputError, match=message):
+        list(read_clip(opened))
+    with closing(Clip(Pipe(with_index_first(data)), "clip")) as opened:
+        assert len(list(read_clip(opened))) == len(FRAMES)
 
 
 @pytest.mark.parametrize("missing", [1, 100, 187])

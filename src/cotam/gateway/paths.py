@@ -58,5 +58,4 @@ def api_of(path: str) -> Api:
 
 def model_in(path: str) -> str | None:
     """Return the model in a path of Gemini: …/models/MODEL:generateContent."""
-    found = _GEMINI.search(path)
-    return unquote(found[1]) if found else None
+    return unquote(found[1]) if (found := _GEMINI.search(path)) else None

@@ -53,26 +53,26 @@ def inspect_container(file: BinaryIO) -> tuple[list[str], list[str]]:
 class Pipe:
     """A stream that is read once, for which `cut` has a note at its end if MPEG-TS was cut.
 
-    ``unread`` was read from ``file`` already.
+    ``unread`` was read from ``file`` already; ``head`` are its first bytes.
     """
 
     def __init__(self, file: BinaryIO, unread: bytes) -> None:
         self._file, self._unread = file, unread
-        self._head = self._tail = b""
+        self.head = self._tail = b""
         self._size = 0
 
     def read(self, count: int) -> bytes:
         data, self._unread = self._unread[:count], self._unread[count:]
         data = data or self._file.read(count)
         self._size += len(data)
-        if len(self._head) < _HEAD:
-            self._head = (self._head + data)[:_HEAD]
+        if len(self.head) < _HEAD:
+            self.head = (self.head + data)[:_HEAD]
         self._tail = (self._tail + data)[-_LONGEST_PACKET:]
         return data
 
     @property
     def cut(self) -> list[str]:
-        length = _ts_packet(self._head)
+        length = _ts_packet(self.head)
         cut = self._size % length if length else 0
         sync = length - 188  # within the packet
         if cut <= sync or self._tail[len(self._tail) - cut + sync] != 0x47:

@@ -79,8 +79,7 @@ class Clip:
         self._pipe = None if isinstance(source, str) or source.seekable() else Pipe(source, head)
         self._damage = Damage()
         self._ahead: list[int] = []  # times of packets after the last frame that is shown
-        self._own_notes: list[str] = []
-        self._container_notes: list[str] = []
+        self._own_notes, self._container_notes = list[str](), list[str]()
         self._cut: list[str] = []  # a note, if the end of the file is missing
         if not isinstance(source, str) and source.seekable():
             self._container_notes, self._cut = inspect_container(source)
@@ -139,6 +138,8 @@ class Clip:
 
     def _error(self, error: Exception) -> InputError:
         reasons = [_reason(error), *self._container_notes, *self._cut]
+        if self._pipe and self._pipe.head[4:8] == b"ftyp" and b"moov" not in self._pipe.head:
+            reasons.append("an MP4 whose index is not in front cannot come through a pipe: give the file")
         return InputError(f"{self._name}: cannot be read as video: {'; '.join(reasons)}")
 
     @property
