@@ -41,6 +41,11 @@ await build({
   outfile: path("dist/browser.js"),
   alias: { "#platform": path("dist/platform_browser.js") },
 });
+// esbuild drops the comments that keep bundlers from looking for what is imported by a variable.
+for (const name of ["worker", "browser"].map((name) => path(`dist/${name}.js`))) {
+  const text = readFileSync(name, "utf8");
+  writeFileSync(name, text.replace(/\bimport\((?=\w)/g, "import(/*webpackIgnore:true*//*@vite-ignore*/"));
+}
 
 // The module that says where the packaged weights are; bundlers find the files by these very expressions.
 function packaged() {

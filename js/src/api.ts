@@ -7,14 +7,14 @@ import { checkSize, readFile, readHeader, requireBytes, type Kind } from "./form
 import type { Profile } from "./guide/content.js";
 import type { Metadata } from "./format/metadata.js";
 import { readSequence } from "./format/sequence.js";
-import type { RawImage, WorkerImage } from "./image/pixels.js";
+import type { Browsers, RawImage, WorkerImage } from "./image/pixels.js";
 import { checkChoice, checkQuality, checkTargetSize, shown } from "./options.js";
 import type { Decoded, DecodedFrame, Progress } from "./protocol.js";
 
 const PROFILES: readonly Profile[] = ["mllm", "page"];
 
 /** An image: of the browser, or pixels in RGBA. Files (`Blob`) are decoded by the browser; Node has no decoder. */
-export type ImageSource = ImageBitmap | ImageData | Blob | HTMLImageElement | RawImage;
+export type ImageSource = Browsers<"ImageBitmap"> | Browsers<"ImageData"> | Browsers<"HTMLImageElement"> | Blob | RawImage;
 
 export interface EncodeOptions {
   /** 0 … 100, about 0.05 to 1.6 bits per pixel on photographs. Default 50. */
@@ -176,13 +176,15 @@ function alone(data: Uint8Array): Uint8Array {
 }
 
 async function forWorker(image: ImageSource): Promise<[WorkerImage, Transferable[]]> {
-  if (typeof HTMLImageElement !== "undefined" && image instanceof HTMLImageElement) {
-    const bitmap = await image.decode().then(
-      () => createImageBitmap(image),
-      (error: Error) => {
-        throw new InputError(`the image element cannot be decoded: ${error.message}`);
-      },
-    );
+  const isElement = typeof HTMLImageElement !== "undefined" && image instanceof HTMLImageElement;
+  if (isElement) {
+    await image.decode().catch((error: Error) => {
+      throw new InputError(`the image element cannot be decoded: ${error.message}`);
+    });
+  }
+  const isWide = typeof ImageData !== "undefined" && image instanceof ImageData && image.colorSpace === "display-p3";
+  if (isElement || isWide) { // a canvas converts the colours of a bitmap
+    const bitmap = await createImageBitmap(image);
     return [bitmap, [bitmap]];
   }
   if (image instanceof Blob) return [image, []];

@@ -7,7 +7,7 @@ import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
 import { FrameDecoder } from "./codec/temporal.js";
 import { WeightSet, type Constants, type OnBytes, type ReadUrl, type WeightSource } from "./codec/weights.js";
-import { DamagedError, FormatError, UnknownWeightsError } from "./errors.js";
+import { CotamError, DamagedError, FormatError, UnknownWeightsError } from "./errors.js";
 import { readSequenceHeader, restoreContainer } from "./format/av1.js";
 import { checkSize, readFile, readKind, type CotamFile } from "./format/header.js";
 import { readSequence } from "./format/sequence.js";
@@ -228,14 +228,19 @@ export class Engine {
 
   private async sourceAt(url: string): Promise<WeightSource> {
     const folder = url.endsWith("/") ? url : `${url}/`;
-    const text = new TextDecoder().decode(await this.host.read(`${folder}manifest.json`, () => {}));
-    const manifest = JSON.parse(text) as Record<string, string>;
+    const file = await this.host.read(`${folder}manifest.json`, () => {});
+    const manifest: Record<string, string> | null = await new Response(Uint8Array.from(file)).json().catch(() => null);
+    if (!manifest?.["tables.npz"]) throw new UnknownWeightsError(`${folder}manifest.json is not that of a weight set`);
     const urls = Object.fromEntries(Object.keys(manifest).map((name) => [name, new URL(name, folder).href]));
     return { manifest, urls };
   }
 
   private startRuntime(onBytes: OnBytes = () => {}): Promise<void> {
-    this.runtime ??= this.host.read(this.setup.wasm, onBytes).then((data) => configure(data, this.setup.threads));
+    const { wasm, wasmSize, threads } = this.setup;
+    this.runtime ??= this.host.read(wasm, onBytes).then((data) => {
+      if (data.length !== wasmSize) throw new CotamError(`${wasm} is not the runtime of this package: ${data.length} bytes`);
+      configure(data, threads);
+    });
     this.runtime.catch(() => (this.runtime = undefined));
     return this.runtime;
   }

@@ -89,7 +89,7 @@ export function gatewayFetch(options: GatewayOptions = {}): typeof fetch {
     const file = fromBase64(part.base64);
     // Browsers decode in the worker.
     const inWorker = !options.codec && typeof OffscreenCanvas !== "undefined";
-    const image: Blob | RawImage = inWorker ? new Blob([file]) : await (await codecOf(options)).decode(file);
+    const image: Blob | RawImage = inWorker ? new Blob([file]) : await (options.codec ?? (await defaultCodec())).decode(file);
     const detail = detailOf(part, model);
     const settings = { quality, targetSize, signal, for: model && (detail ? `${name}:${detail}` : name) };
     const base64 = toBase64(await encode(image, settings));
@@ -114,7 +114,7 @@ export function hostedFetch(options: HostedOptions = {}): typeof fetch {
     const kind = kindOf(file);
     const formats = model?.formats ?? ["jpeg", "png", "webp", "gif"];
     const limit = (model && fileBytes(model.limits)) ?? Infinity;
-    const codec = await codecOf(options);
+    const codec = options.codec ?? (await defaultCodec());
     const image = await codec.decode(file);
     const size = model ? fitSize(name, image.width, image.height, { detail: part.detail, images }) : image;
     const allowed = kind.isAsShown && formats.includes(kind.format) && file.length <= limit && fits(image, model, images);
@@ -169,10 +169,6 @@ function detailOf({ detail }: ImagePart, model: Model | undefined): string {
   return detail && detail !== "auto" && model?.details.includes(detail) ? detail : "";
 }
 
-function codecOf({ codec }: FetchOptions): Promise<Codec> {
-  return codec ? Promise.resolve(codec) : defaultCodec();
-}
-
 function wrapped(options: FetchOptions, headers: Record<string, string>, replace: Replace): typeof fetch {
   const { for: given = "auto" } = options;
   if (given !== "auto" && given !== "none") fitSize(given, 1, 1); // throws for an unknown name, with the nearest
@@ -182,10 +178,12 @@ function wrapped(options: FetchOptions, headers: Record<string, string>, replace
   return async (input, init) => {
     const all = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
     for (const [name, value] of Object.entries(headers)) all.set(name, value);
-    const body = typeof init?.body === "string" ? parsed(init.body) : undefined;
+    const isJson = input instanceof Request && all.get("content-type")?.includes("json");
+    const text = isJson && !init?.body ? await input.clone().text() : init?.body;
+    const body = typeof text === "string" ? await new Response(text).json().catch(() => undefined) : undefined;
     const parts = imagesOf(body);
     const path = input instanceof Request ? input.url : String(input);
-    const request = requestOf(body, path, parts.length, options, init?.signal ?? undefined);
+    const request = requestOf(body, path, parts.length, options, init?.signal ?? (input as Partial<Request>).signal);
     let changed = false;
     for (const part of parts) {
       const replacement = await kept.get(part, request, () => replace(part, request)).catch((error: unknown) => {
@@ -200,14 +198,6 @@ function wrapped(options: FetchOptions, headers: Record<string, string>, replace
     if (changed) all.delete("content-length");
     return send(input, { ...init, headers: all, ...(changed && { body: JSON.stringify(body) }) });
   };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function requestOf(body: unknown, path: string, images: number, options: FetchOptions, signal: AbortSignal | undefined): Request {

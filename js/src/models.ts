@@ -101,10 +101,7 @@ const SCALES = [1, 1.02, 1.05, 1.1, 1.2, 1.4];
  * @throws InputError for an unknown model, or a size that is not of whole pixels
  */
 export function fitSize(model: string, width: number, height: number, options: FitOptions = {}): Fitted {
-  for (const [name, side] of Object.entries({ width, height })) {
-    if (!Number.isInteger(side) || side < 1) throw new InputError(`${name} must be whole pixels, got ${side}`);
-  }
-  const found = known(model);
+  const found = known(model, width, height);
   const entry = entryOf(found, options.detail);
   const rule = ruleOf(entry);
   const smaller = entry.send ? ruleOf(entry.send)(width, height).size : sameView(rule, width, height);
@@ -118,7 +115,7 @@ export function fitSize(model: string, width: number, height: number, options: F
 
 /** What the model has in front of its vision encoder, which may be enlarged, and its visual tokens. */
 export function seenBy(model: string, width: number, height: number, detail?: string | null): Fitted {
-  const { size, tokens } = ruleOf(entryOf(known(model), detail))(width, height);
+  const { size, tokens } = ruleOf(entryOf(known(model, width, height), detail))(width, height);
   return { width: size[0], height: size[1], tokens };
 }
 
@@ -149,8 +146,11 @@ function publicRow(row: Row, limits: Limits): Model {
   return { name, title, aliases, hosted, formats, limits, details: ["auto", ...levels] };
 }
 
-/** @throws InputError with the nearest names if there is no such model */
-function known(name: string): Found {
+/** @throws InputError with the nearest names if there is no such model, or for sides that are not of whole pixels */
+function known(name: string, width: number, height: number): Found {
+  for (const [side, pixels] of Object.entries({ width, height })) {
+    if (!Number.isInteger(pixels) || pixels < 1) throw new InputError(`${side} must be whole pixels, got ${pixels}`);
+  }
   const found = find(name);
   if (!found) throw new InputError(unknown(name));
   return found;

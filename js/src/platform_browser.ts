@@ -6,7 +6,7 @@ import type { WorkerPort } from "./protocol.js";
 export function startWorker(): WorkerPort {
   const worker = createWorker();
   return {
-    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
+    send: (message, transfer = []) => worker.postMessage(message, transfer as Transferable[]),
     listen: (onMessage) => worker.addEventListener("message", ({ data }) => onMessage(data)),
     onFailure: (heard) =>
       worker.addEventListener("error", ({ message }) => {

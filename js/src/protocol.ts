@@ -71,7 +71,7 @@ export type Response = { readonly id: number } & (
 
 /** One end of the channel between the two. */
 export interface Port<Sent, Received> {
-  send(message: Sent, transfer?: readonly Transferable[]): void;
+  send(message: Sent, transfer?: readonly object[]): void;
   listen(onMessage: (message: Received) => void): void;
 }
 

@@ -1,6 +1,6 @@
 /** The worker of browsers. */
 
-import type { ReadUrl } from "./codec/weights.js";
+import type { OnBytes, ReadUrl } from "./codec/weights.js";
 import { CotamError } from "./errors.js";
 import { decodeBlob, fromBitmap } from "./image/pixels.js";
 import { serve } from "./serve.js";
@@ -13,11 +13,14 @@ interface DedicatedWorkerScope {
   addEventListener(type: "message", heard: (event: MessageEvent) => void): void;
 }
 
-const read: ReadUrl = async (url, onBytes) => {
-  const response = await fetch(url).catch((error: unknown) => {
-    throw new CotamError(`${url} cannot be fetched: ${error instanceof Error ? error.message : error}`);
+const read: ReadUrl = (url, onBytes) =>
+  fetched(url, onBytes).catch((error: Error) => {
+    throw new CotamError(`${url} cannot be fetched: ${error.message}`);
   });
-  if (!response.ok || !response.body) throw new CotamError(`${url} cannot be fetched: status ${response.status}`);
+
+async function fetched(url: string, onBytes: OnBytes): Promise<Uint8Array> {
+  const response = await fetch(url);
+  if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
   // With a content encoding, the length is not that of the bytes that arrive here.
   const encoded = response.headers.has("content-encoding");
   const total = Number(response.headers.get("content-length")) || undefined;
@@ -30,13 +33,13 @@ const read: ReadUrl = async (url, onBytes) => {
     onBytes((loaded += value.length), encoded ? undefined : total);
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
-};
+}
 
 // The run time starts its threads with this script, under a name of its own.
 if (!scope.name.startsWith("em-pthread")) {
   serve(
     {
-      send: (message, transfer = []) => scope.postMessage(message, [...transfer]),
+      send: (message, transfer = []) => scope.postMessage(message, transfer as Transferable[]),
       listen: (onMessage) => scope.addEventListener("message", ({ data }) => onMessage(data)),
     },
     {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 
 import * as cotam from "cotam";
@@ -201,6 +202,11 @@ test("a page decodes without being told, and sets are loaded from anywhere", asy
   assert.ok(seen.length === 0 || seen.at(-1)[0] === seen.at(-1)[1]);
   await cotam.load({ profile: "page" });
   await assert.rejects(cotam.load({ weights: new URL("no_such_set", WEIGHTS) }), { name: "CotamError" });
+  for (const text of ["<!doctype html>", "{}", "null"]) { // as servers of applications answer
+    writeFileSync(`${OUT}manifest.json`, text);
+    const message = /manifest\.json is not that of a weight set/;
+    await assert.rejects(cotam.load({ weights: pathToFileURL(OUT) }), { name: "UnknownWeightsError", message });
+  }
   await assert.rejects(cotam.load({ profile: "base" }), { name: "InputError" });
 });
 

@@ -155,6 +155,16 @@ test("requests without images have the token, too", async () => {
   assert.equal(model.requests.at(-1).headers["x-mine"], "1");
 });
 
+test("images in a Request are encoded, too", async () => {
+  const body = JSON.stringify(turn(url("jpeg", small)));
+  const headers = { "content-type": "application/json" };
+  const asked = new Request(`${link.url}/v1/chat/completions`, { method: "POST", headers, body });
+  await gatewayFetch({ token: "s3cret" })(asked);
+  assert.match(JSON.stringify(model.requests.at(-1).body), /data:image\/png;base64/); // the gateway decodes
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(gatewayFetch({ token: "s3cret" })(new Request(asked.url, { method: "POST", headers, body, signal })), /enough/);
+});
+
 test("options are checked at once", () => {
   assert.throws(() => gatewayFetch({ quality: 101 }), InputError);
   assert.throws(() => gatewayFetch({ targetSize: -1 }), InputError);

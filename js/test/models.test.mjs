@@ -55,4 +55,5 @@ test("errors say what is wrong and what to do", () => {
   assert.throws(() => fitSize("gpt4o", 9, 9), { name, message: /^model 'gpt4o' is unknown: did you mean gpt-4o/ });
   assert.throws(() => seenBy("zzz", 9, 9), { name, message: "model 'zzz' is unknown: allModels() lists all names" });
   assert.throws(() => fitSize("gpt-4o", 0, 9), { name, message: "width must be whole pixels, got 0" });
+  assert.throws(() => seenBy("gpt-4o", 9, NaN), { name, message: "height must be whole pixels, got NaN" });
 });

@@ -62,6 +62,13 @@ export async function encodings(url, quality) {
   return found;
 }
 
+/** The middle pixel of an image of one colour in Display P3, once encoded and decoded. */
+export async function decodedP3(colour) {
+  const image = new ImageData(Uint8ClampedArray.from({ length: 4 * 64 * 64 }, (_, i) => colour[i % 4]), 64, 64, { colorSpace: "display-p3" });
+  const { data } = await cotam.decode(await cotam.encode(image, { quality: 90 }));
+  return [...data.subarray(4 * 2080, 4 * 2080 + 3)];
+}
+
 /** Sides of an image file once encoded. */
 export async function encodedSize(file) {
   const { width, height } = cotam.info(await cotam.encode(new Blob([new Uint8Array(file)]), { quality: 5 }));

@@ -14,8 +14,12 @@ export interface RawImage {
   readonly height: number;
 }
 
+/** A class of browsers; `never` where TypeScript has none of this name, as in programs for Node. */
+export type Browsers<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer Type }> ? Type : never;
+type Bitmap = Browsers<"ImageBitmap">;
+
 /** An image in a form that crosses to a worker. */
-export type WorkerImage = RawImage | Blob | ImageBitmap;
+export type WorkerImage = RawImage | Blob | Bitmap;
 
 /** @throws InputError, LimitError if it is not an image that can be encoded */
 export async function toPixels(image: WorkerImage): Promise<Pixels> {
@@ -40,7 +44,7 @@ export function toRgba({ data, width, height }: Pixels): Uint8ClampedArray<Array
 }
 
 /** Decode an image file, upright, with the browser's own decoders. @throws InputError, MissingCodecError if it cannot */
-export async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
+export async function decodeBlob(blob: Blob): Promise<Bitmap> {
   if (typeof createImageBitmap === "undefined") {
     throw new MissingCodecError(
       "there is no decoder of image files here: decode the file first (with sharp, for example), " +
@@ -57,7 +61,7 @@ export async function decodeBlob(blob: Blob): Promise<ImageBitmap> {
 }
 
 /** Pixels of a bitmap, on white. */
-export function fromBitmap(bitmap: ImageBitmap, close: boolean): Pixels {
+export function fromBitmap(bitmap: Bitmap, close: boolean): Pixels {
   const { width, height } = bitmap;
   checkSides(width, height);
   const context = new OffscreenCanvas(width, height).getContext("2d");
