@@ -45,11 +45,7 @@ async function start<Job>(script: string, binary: string): Promise<Job> {
   // The decoder makes an object of this class, which Node does not have.
   Object.assign(globalThis, {
     ImageData: class implements RawImage {
-      constructor(
-        readonly data: Uint8ClampedArray,
-        readonly width: number,
-        readonly height: number,
-      ) {}
+      constructor(readonly data: Uint8ClampedArray, readonly width: number, readonly height: number) {}
     },
   });
   const { default: job, init } = await import(`${PACKAGE}/${script}`);

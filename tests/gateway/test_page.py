@@ -250,6 +250,19 @@ def test_what_was_said_of_one_image_is_not_shown_for_another(
 
 @pytest.mark.slow
 @needs_browser
+def test_the_same_file_can_be_chosen_again_after_a_sample(browser: Any, address: str, tmp_path: Path) -> None:
+    (tmp_path / "own.jpg").write_bytes(PHOTO)
+    browser.get(address)
+    until(browser, f"{element('tabs')}.childElementCount")
+    for _ in range(2):
+        browser.find_element("id", "file").send_keys(str(tmp_path / "own.jpg"))
+        until(browser, f"{element('name')}.textContent.startsWith('own.jpg')")
+        browser.find_element("css selector", "[data-name='page.webp']").click()
+        until(browser, f"{element('name')}.textContent.startsWith('page.webp')")
+
+
+@pytest.mark.slow
+@needs_browser
 @pytest.mark.parametrize("address", [[]], indirect=True)
 def test_an_image_that_is_chosen_before_the_page_is_ready_stays(
     browser: Any, address: str, tmp_path: Path

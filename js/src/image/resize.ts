@@ -18,18 +18,14 @@ const GAP = 3;
 
 /** Resize to a smaller image, as `Image.resize(size, LANCZOS, reducing_gap=3.0)`. */
 export function shrink(pixels: Pixels, width: number, height: number): Pixels {
-  const source = { width: pixels.width / 3, height: pixels.height };
-  if (source.width === width && source.height === height) return pixels;
-  const factorX = Math.floor(source.width / width / GAP) || 1;
-  const factorY = Math.floor(source.height / height / GAP) || 1;
+  const factorX = Math.floor(pixels.width / 3 / width / GAP) || 1;
+  const factorY = Math.floor(pixels.height / height / GAP) || 1;
   return filtered(pixels, [factorX, factorY], width, height, LANCZOS);
 }
 
 /** Resize for a guide: antialiased, as `cotam.guide.resize.resize_bilinear`. */
 export function resize(pixels: Pixels, width: number, height: number): Pixels {
-  const source = { width: pixels.width / 3, height: pixels.height };
-  if (source.width === width && source.height === height) return pixels;
-  const factor = Math.max(1, Math.floor(Math.min(source.height / height, source.width / width) / 1.5));
+  const factor = Math.max(1, Math.floor(Math.min(pixels.height / height, pixels.width / 3 / width) / 1.5));
   return filtered(pixels, [factor, factor], width, height, BILINEAR);
 }
 
@@ -41,6 +37,7 @@ function filtered(
   height: number,
   filter: Filter,
 ): Pixels {
+  if (pixels.width === 3 * width && pixels.height === height) return pixels;
   const reduced = factorX > 1 || factorY > 1 ? reduce(pixels, factorX, factorY) : pixels;
   const across = contributions(reduced.width / 3, pixels.width / 3 / factorX, width, filter);
   const down = contributions(reduced.height, pixels.height / factorY, height, filter);

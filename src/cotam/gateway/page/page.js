@@ -5,7 +5,6 @@ import { Service } from "/page/service.js";
 import { showTable } from "/page/table.js";
 import { Viewer } from "/page/viewer.js";
 
-
 const service = new Service(() => element("token").value.trim());
 const viewer = new Viewer({
   window: element("view"),
@@ -30,6 +29,9 @@ function say(text, isError = false) {
   element("status").textContent = text;
   element("status").classList.toggle("error", isError);
 }
+
+// How far the work is; an image that could not be opened meanwhile is named until the next one, or other settings.
+const progress = (text) => element("status").classList.contains("error") || say(text);
 
 // Coding
 
@@ -101,7 +103,7 @@ async function refresh() {
     }
     if (element("ask").hidden) await listModels();
     await compare(options, signal);
-    say("");
+    progress("");
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
   }
@@ -112,20 +114,20 @@ async function compare(options, signal) {
   const show = () => {
     showTable(table, { formats: settings.formats, image, ownBytes: coded.isLocal ? coded.file.size : null });
   };
-  say("Measuring what a model sees …");
+  progress("Measuring what a model sees …");
   const ours = await service.compare(image.file, options, signal);
   table = { ...ours, rows: [ours.row], count: 0 };
   addPanels(ours);
   show();
   for (const { name, title } of settings.formats) {
-    say(`Comparing with ${title} …`);
+    progress(`Comparing with ${title} …`);
     const other = await service.compare(image.file, options, signal, name);
     table.rows.push(other.row);
     addPanels(other);
     show();
   }
   for (const row of ours.words ? table.rows : []) {
-    say(`Reading words in ${row.title} …`);
+    progress(`Reading words in ${row.title} …`);
     const { count, share } = await service.compare(image.file, options, signal, `words/${row.name}`);
     if (!count) break; // the image has no text
     table.count = count;
@@ -282,6 +284,7 @@ for (const id of ["for", "token"]) element(id).addEventListener("change", refres
 function takeFirst(files) {
   const [file] = files ?? [];
   if (file) take(file, file.name || "pasted image");
+  element("file").value = ""; // a browser does not tell that the same file is chosen again
 }
 
 element("file").addEventListener("change", (event) => takeFirst(event.target.files));
