@@ -100,6 +100,19 @@ def test_an_image_that_must_not_be_shrunk_keeps_its_size(upstream: str, gateway:
         assert widths == [1700, 1568]
 
 
+def test_masks_of_image_edits_keep_their_transparency(upstream: str, gateway: str, model: Model) -> None:
+    pixels = np.dstack([picture(90, 130), np.tile(np.uint8([0, 255]), (90, 65))])
+    mask = {"image_url": data_url("image/png", saved(pixels))}
+    body = {"model": "gpt-4o", "prompt": "?", "images": [{"image_url": data_url("image/jpeg", PHOTO)}]}
+    to_api, to_gateway = ForApi("jpeg", "llava-1.5", 5000, 10**6, 10**7), ToCotam(RequestOptions(), 10**7)
+    for address, converter in ((upstream, to_api), (gateway, to_gateway)):
+        with serving(address, converter, token="s3cret") as edge:
+            httpx2.post(f"{edge}/v1/images/edits", json=body | {"mask": mask}, timeout=30)
+        sent = json.loads(model.bodies[-1])
+        assert sent["mask"] == mask
+        assert sent["images"] != body["images"]
+
+
 @pytest.mark.parametrize(("stream", "version"), [(False, "v1beta"), (True, "v1beta"), (False, "v1")])
 def test_gemini_generate_content(edge: str, model: Model, stream: bool, version: str) -> None:
     options = genai.types.HttpOptions(base_url=edge, api_version=version)

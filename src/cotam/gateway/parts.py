@@ -255,12 +255,12 @@ def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
     )
     if isinstance(url, str):
         detail = holder.get("detail", part.get("detail"))
-        yield Part(where, path, _KINDS[key], url, detail=detail if isinstance(detail, str) else None)
+        kind = "file" if "mask" in where else _KINDS[key]  # a mask is its transparency
+        yield Part(where, path, kind, url, detail=detail if isinstance(detail, str) else None)
 
 
 def _anthropic(part: dict[str, Any], source: dict[str, Any], where: Where) -> Iterator[Part]:
-    kind = part.get("type")
-    kind = kind if kind in ("image", "video", "audio") else "file"
+    kind = _kind(str(part.get("type")))
     asked = part.get("transformations")
     exact = isinstance(asked, dict) and asked.get("oversized_image") == "error"
     data, url, media_type = source.get("data"), source.get("url"), source.get("media_type")
