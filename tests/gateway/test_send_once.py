@@ -176,6 +176,22 @@ def test_the_clients_of_other_apis(session: Session) -> None:
     assert base64.b64decode(seen[2][1]).startswith(b"\x89PNG")
 
 
+def test_files_in_url_safe_base64_cross_once(session: Session) -> None:
+    """Google's client for Python writes all files so, and only images become .cotam."""
+    genai = pytest.importorskip("google.genai")
+    document = b"%PDF-1.4" + np.random.default_rng(1).bytes(9000)
+    contents = [genai.types.Part.from_bytes(data=document, mime_type="application/pdf")]
+    options = genai.types.HttpOptions(base_url=session.edge)
+    with genai.Client(api_key="g-key", http_options=options) as client:
+        for _ in range(2):
+            client.caches.create(model="gemini-3-pro", config={"contents": contents})
+    assert [[*unpack(body, 10**6).files.values()] for body in session.link.bodies] == [[document], []]
+    for body in session.model.bodies:
+        inline = json.loads(body)["contents"][0]["parts"][0]["inlineData"]
+        assert base64.b64decode(inline["data"], validate=True) == document
+        assert (inline.get("mimeType") or inline["mime_type"]) == "application/pdf"
+
+
 def test_what_it_saves_is_counted(session: Session) -> None:
     images = photos(3)
     session.play(images[:2])

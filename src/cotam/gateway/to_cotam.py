@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -14,7 +15,7 @@ from cotam.gateway import log
 from cotam.gateway.cache import Cache
 from cotam.gateway.converter import UNREADABLE, Job, is_cotam_text, log_passing, media_in
 from cotam.gateway.limits import FPS, MAX_FRAMES
-from cotam.gateway.media import COTAM, Media, Outlines, check_size, format_of, url_length
+from cotam.gateway.media import COTAM, Media, Outlines, check_size, decode_base64, format_of, url_length
 from cotam.gateway.parts import Part
 from cotam.gateway.patch_encoder import Patcher, Source
 from cotam.gateway.patch_format import is_patch
@@ -57,6 +58,10 @@ class ToCotam:
                 self._convert(part, *found, request)
             elif part.is_visual and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "unknown format")
+        for part in parts:  # in the URL-safe base64 of Google's client the link finds no files
+            if part.media_type and part not in request.changes and re.search("[-_]", part.text):
+                with suppress(InputError):
+                    request.changes[part] = Media(part.media_type, decode_base64(part.text))
         return request.changes
 
     def _convert(self, part: Part, data: bytes, kind: str, request: _Request) -> None:
