@@ -67,6 +67,16 @@ def test_what_must_be_integers_is(name: str) -> None:
     assert len(found.tables.halves) == 48
 
 
+def test_a_bundle_without_the_files_of_the_package_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As PyInstaller makes them, unless it is told to collect data."""
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(weights, "GROUP", "that nobody uses")
+    with pytest.raises(UnknownWeightsError, match=r"installed: none, \S+weights is missing"):
+        by_hash(b"ab")
+
+
 def test_hashes_of_installed_sets_differ() -> None:
     assert len({load(name).short_hash for name in names()}) == len(names())
 

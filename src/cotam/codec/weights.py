@@ -130,5 +130,5 @@ def by_hash(short: bytes) -> WeightSet:
         return load(name)
     raise UnknownWeightsError(
         f"the file was made with weight set {short.hex()}, which is not installed; installed: "
-        f"{', '.join(names())}. The set 'base' {IN_LAB}"
+        f"{', '.join(names()) or f'none, {FOLDER} is missing'}. The set 'base' {IN_LAB}"
     )
