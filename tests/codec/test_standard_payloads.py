@@ -24,7 +24,7 @@ from cotam.codec.standard import (
     encode_av1,
     encode_lossless,
 )
-from cotam.errors import CotamError, FormatError, MissingCodecError
+from cotam.errors import CotamError, DamagedError, FormatError, LimitError, MissingCodecError
 from cotam.format.header import File, Header, Kind, read_file
 
 av1 = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
@@ -72,6 +72,13 @@ def test_av1_bytes_do_not_depend_on_the_run() -> None:
 def test_lossless_round_trip(height: int, width: int) -> None:
     pixels = screen(height, width)
     assert np.array_equal(decode_lossless(encode_lossless(pixels), width, height), pixels)
+
+
+def test_a_lossless_image_above_the_limit_of_pillow() -> None:
+    """Pillow 13 has one in its reader of WebP; earlier ones find the damage."""
+    payload = encode_lossless(screen(32, 32))
+    with pytest.raises((LimitError, DamagedError)):
+        decode_lossless(payload, 13_500, 13_500)
 
 
 def test_lossless_keeps_noise_and_one_colour() -> None:

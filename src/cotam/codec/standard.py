@@ -14,7 +14,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin, features
 
 from cotam.codec.colours import is_grey
-from cotam.errors import DamagedError, FormatError, MissingCodecError, TruncatedError
+from cotam.errors import DamagedError, FormatError, LimitError, MissingCodecError, TruncatedError
 from cotam.format.av1 import MAX_AV1_SIDE, read_sequence_header, restore_container, strip_container
 
 __all__ = [
@@ -84,14 +84,8 @@ def encode_av1(pixels: np.ndarray, quality: int, *, speed: int = SPEED) -> bytes
         raise MissingCodecError("encode", "AVIF")
     grey = is_grey(pixels)
     buffer = BytesIO()
-    Image.fromarray(pixels[..., 0] if grey else pixels).save(
-        buffer,
-        "AVIF",
-        quality=quality,
-        speed=speed,
-        subsampling="4:0:0" if grey else "4:2:0",
-        **AVIF_OPTIONS,
-    )
+    options = AVIF_OPTIONS | {"quality": quality, "speed": speed, "subsampling": "4:0:0" if grey else "4:2:0"}
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(buffer, "AVIF", **options)
     return strip_container(buffer.getvalue())
 
 
@@ -143,7 +137,7 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
     """Decode a payload to pixels uint8 (H, W, 3).
 
     Raises TruncatedError or DamagedError if the payload cannot be decoded, FormatError if a side is longer
-    than 2¹⁴, and MissingCodecError if Pillow has no WebP decoder.
+    than 2¹⁴, LimitError if Pillow allows fewer pixels, and MissingCodecError if it has no WebP decoder.
     """
     if not features.check("webp"):
         raise MissingCodecError("decode", "WebP")
@@ -160,9 +154,11 @@ def decode_lossless(payload: bytes, width: int, height: int) -> np.ndarray:
 def _decode(reader: type[ImageFile.ImageFile], data: bytes, width: int, height: int, what: str) -> np.ndarray:
     """Decode a file, in messages ``what``, of an expected size, to read-only pixels; raises DamagedError."""
     try:
-        # Not Image.open, which has its own limit of pixels; the caller has checked ours.
+        # Not Image.open, whose limit of pixels is below ours. The reader of WebP has twice that.
         with reader(BytesIO(data)) as image:
             pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise LimitError(f"{what} is too large for Pillow: {error}") from error
     except (OSError, RuntimeError, SyntaxError, ValueError) as error:
         raise DamagedError(f"{what} is damaged: {error}") from error
     if pixels.shape != (height, width, 3):
