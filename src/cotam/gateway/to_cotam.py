@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -59,7 +58,7 @@ class ToCotam:
             elif part.is_visual and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "unknown format")
         for part in parts:  # in the URL-safe base64 of Google's client the link finds no files
-            if part.media_type and part not in request.changes and re.search("[-_]", part.text):
+            if part.media_type and part not in request.changes and any(sign in part.text for sign in "-_"):
                 with suppress(InputError):
                     request.changes[part] = Media(part.media_type, decode_base64(part.text))
         return request.changes
