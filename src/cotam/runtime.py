@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ __all__ = [
     "DECODING",
     "ENCODING",
     "GRAPHS",
+    "Beside",
     "OnnxRunner",
     "Runner",
     "limit_threads",
@@ -120,6 +122,18 @@ def open_session(
     # ONNX Runtime's fallback is the CPU, and prints to standard output.
     fall_back = len(providers) > 1
     return ort.InferenceSession(source, options, providers=providers, enable_fallback=fall_back)
+
+
+class Beside(ThreadPoolExecutor):
+    """Threads beside the caller, which does their work once the main thread has ended: no pool may then."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        try:
+            return super().submit(work, *args, **options)
+        except RuntimeError:
+            done: Future[Any] = Future()
+            done.set_result(work(*args, **options))
+            return done
 
 
 class OnnxRunner:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,31 @@ raise SystemExit(os.waitpid(child, 0)[1])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_process_can_fork_while_graphs_are_opened_ahead() -> None:
     assert subprocess.run([sys.executable, "-c", FORK], check=False).returncode == 0
+
+
+OUTLIVING = """
+import atexit, sys, threading, time
+import numpy as np
+sys.path[:0] = [{tests!r}]
+import cotam
+from synthetic import picture, screen
+
+def both():
+    for pixels in (picture(64, 64), screen(64, 64)):
+        assert cotam.decode(cotam.encode(pixels)).size == (64, 64)
+    print("done")
+
+def later():
+    time.sleep(0.5)  # until the main thread has ended
+    both()
+
+import concurrent.futures.thread
+threading.Thread(target=later).start()
+atexit.register(both)
+"""
+
+
+def test_threads_that_outlive_the_main_one_and_functions_at_exit_can_encode() -> None:
+    program = OUTLIVING.format(tests=str(Path(__file__).parents[1]))
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("done\ndone\n", "")

@@ -45,12 +45,7 @@ HINT_FROM = 2048
 )
 @message_options("Print a line of JSON for each input: sizes, notes, or the error.")
 def encode(
-    inputs: tuple[str, ...],
-    output: str | None,
-    overwrite: bool,
-    jobs: int,
-    screen: Screen,
-    **options: Any,
+    inputs: tuple[str, ...], output: str | None, overwrite: bool, jobs: int, screen: Screen, **options: Any
 ) -> None:
     """Encode images and videos.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -37,6 +36,7 @@ from cotam.codec.standard import (
 )
 from cotam.errors import MissingCodecError, TargetSizeError
 from cotam.format.header import MAX_QUALITY, File, Header, Kind
+from cotam.runtime import Beside
 
 if TYPE_CHECKING:
     from cotam.options import Effort
@@ -180,7 +180,7 @@ class FlatCoder:
         """
         trials, with_av1 = self._choose(quality)
         if trials and with_av1:
-            with ThreadPoolExecutor(1) as beside:
+            with Beside(1) as beside:
                 av1 = beside.submit(self._av1, quality, self._speed)
                 palette = self._palette(quality, trials)
                 if exact := self._exact_if_tiny(quality):
@@ -276,7 +276,7 @@ class FlatCoder:
         target = error_at(quality)
         if self._colours.exact > EXACT_COLOURS and not can_reduce(self._colours, target):
             return (), True
-        with ThreadPoolExecutor(1) as beside:
+        with Beside(1) as beside:
             drafted = beside.submit(lambda: self._av1(quality, DRAFT_SPEED).cost(target))
             found = self._few_colours(quality, TRIALS)
             if found is None:
@@ -345,7 +345,7 @@ class FlatCoder:
     def _few_colours(self, quality: int, trials: Sequence[Trial]) -> tuple[Coded, Trial] | None:
         """Code the image in its best palette, or exactly, with the trial; None if neither is possible."""
         target, colours = error_at(quality), self._colours
-        with ThreadPoolExecutor(2) as beside:
+        with Beside(2) as beside:
             exact = beside.submit(lambda: self._exact)
             coding = [
                 (beside.submit(encode_lossless, one.pixels), one)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from threading import Lock
 
 from cotam.codec import weights
 from cotam.codec.still import Codec
-from cotam.runtime import OnnxRunner, usable_processors
+from cotam.runtime import Beside, OnnxRunner, usable_processors
 
 __all__ = ["codec", "codec_of", "open_ahead"]
 
@@ -50,7 +50,7 @@ def open_ahead(name: str, graphs: Sequence[str]) -> None:
     where a thread would save no time.
     """
     if graphs and name not in _codecs and usable_processors() > 1:
-        pool = ThreadPoolExecutor(1)
+        pool = Beside(1)
         _ahead.append(pool.submit(_open, name, graphs))
         pool.shutdown(wait=False)
 
