@@ -126,7 +126,7 @@ export function hostedFetch(options: HostedOptions = {}): typeof fetch {
     const given = kind.format === "jpeg" && !allowed ? file.length : Infinity;
     const made = await smallest(codec, image, size, wanted, quality, limit, given);
     if (allowed && made.bytes.length >= file.length) return null; // a smaller image, but not fewer bytes
-    return { type: `image/${made.format}`, base64: toBase64(made.bytes) };
+    return { type: `image/${kindOf(made.bytes).format || made.format}`, base64: toBase64(made.bytes) };
   });
 }
 

@@ -97,6 +97,29 @@ test("formats that an API lacks, wrong types, orientation, and limits of bytes",
   assert.ok(images(model.requests.at(-1).body)[0].bytes <= limit);
 });
 
+test("a file has the type that its codec made: Safari makes PNG in place of WebP", async () => {
+  const codec = {
+    decode: async (file) => {
+      const { data, info } = await sharp(file).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+      return { data, width: info.width, height: info.height };
+    },
+    encode: ({ data, width, height }, ...size) =>
+      sharp(data, { raw: { width, height, channels: 4 } }).resize(...size.slice(0, 2)).png().toBuffer(),
+  };
+  const client = openai({ fetch: hostedFetch({ codec, format: "webp" }) });
+  const tiff = await sharp(small).tiff().toBuffer();
+  await client.chat.completions.create({ ...turn(url("tiff", tiff)), model: "gpt-4o" });
+  assert.deepEqual([images(model.requests.at(-1).body)[0].type, (await pixels()).format], ["image/png", "png"]);
+});
+
+test("what sharp says of a file is one line", async () => {
+  const warnings = [];
+  const avif = await sharp(small).avif().toBuffer();
+  const client = openai({ fetch: hostedFetch({ onWarning: ({ message }) => warnings.push(message) }) });
+  await client.chat.completions.create({ ...turn(url("avif", avif.subarray(0, 2000))), model: "gpt-4o" });
+  assert.match(warnings.join("; "), /^sharp cannot decode the image: [^\n]+$/);
+});
+
 test("Gemini's bodies, with the model in the path and a resolution, and escapes in a data URL", async () => {
   let sent;
   const wrapped = hostedFetch({ fetch: async (_, init) => ((sent = JSON.parse(init.body)), new Response("{}")) });

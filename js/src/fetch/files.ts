@@ -114,7 +114,7 @@ function sharpCodec(sharp: Sharp): Codec {
       .raw()
       .toBuffer({ resolveWithObject: true })
       .catch((error: Error) => {
-        throw new InputError(`sharp cannot decode the image: ${error.message}`);
+        throw new InputError(`sharp cannot decode the image: ${error.message.replace(/\s+/g, " ")}`);
       });
     return { data: new Uint8Array(data), width: info.width, height: info.height };
   };
