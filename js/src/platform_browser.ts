@@ -18,11 +18,11 @@ export function startWorker(): WorkerPort {
 }
 
 function createWorker(): Worker {
+  if (!("Worker" in globalThis)) throw new CotamError("service workers start no workers: encode and decode in pages");
   try {
     return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "cotam" });
   } catch (error) {
-    const { message } = error as Error;
-    throw new CotamError(`the worker of cotam cannot be started, serve the package from the page's origin: ${message}`);
+    throw new CotamError(`the worker of cotam cannot be started, serve the package from the page's origin: ${error}`);
   }
 }
 

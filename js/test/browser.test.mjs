@@ -188,6 +188,10 @@ test("colours of Display P3 are converted to sRGB", { skip, timeout: 600_000 }, 
   assert.ok(Math.abs(red - 217) < 6 && Math.abs(green - 70) < 6 && Math.abs(blue - 75) < 6, `${red}, ${green}, ${blue}`);
 });
 
+test("a service worker is told that it cannot encode", { skip, timeout: 60_000 }, async () => {
+  assert.match(await call("encodedInServiceWorker"), /^CotamError: service workers start no workers: /);
+});
+
 test("a package from another origin says what to do", { skip }, async () => {
   const [isOurs, message] = await call("foreignPackage");
   assert.ok(isOurs);

@@ -122,6 +122,16 @@ export async function encodedUnder(policy) {
   return encode(picture(8, 8)).then((file) => `${file.length} bytes`, String);
 }
 
+/** What encoding says in a service worker. */
+export async function encodedInServiceWorker() {
+  const registration = await navigator.serviceWorker.register("/js/test/service_worker.mjs", { type: "module" });
+  const { port1, port2 } = new MessageChannel();
+  (registration.installing ?? registration.active).postMessage(null, [port2]);
+  const { data } = await new Promise((resolve) => (port1.onmessage = resolve));
+  await registration.unregister();
+  return data;
+}
+
 /** What encoding says of a package from another origin, whose worker a page must not start. */
 export async function foreignPackage() {
   const foreign = await import(`http://localhost:${location.port}/js/dist/browser.js`);
