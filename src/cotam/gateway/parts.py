@@ -255,7 +255,7 @@ def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
     )
     if isinstance(url, str):
         detail = holder.get("detail", part.get("detail"))
-        kind = "file" if "mask" in where else _KINDS[key]  # a mask is its transparency
+        kind = "file" if where == ("mask",) else _KINDS[key]  # a mask is its transparency
         yield Part(where, path, kind, url, detail=detail if isinstance(detail, str) else None)
 
 
