@@ -262,6 +262,14 @@ def test_a_pipe_of_jpeg_images() -> None:
         [get() for _, get in read_pipe(io.BytesIO(b"\xff\xd8hello\xff\xd9"), PipeFormat(None, 1.0))]
 
 
+@pytest.mark.parametrize("start", [b"--frame\r\nContent-Type: image/jpeg\r\n\r\n", b"end of a frame\xff\xd9"])
+def test_what_is_in_front_of_the_first_jpeg_image_is_left_out(start: bytes) -> None:
+    """A multipart stream of a camera begins with a header, and one that was joined late within a frame."""
+    found = [get() for _, get in read_pipe(io.BytesIO(start + jpegs()), PipeFormat(None, 1.0))]
+    assert len(found) == len(FRAMES)
+    assert psnr(found[0], FRAMES[0]) > 28
+
+
 # Command line
 
 

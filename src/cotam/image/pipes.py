@@ -82,6 +82,6 @@ def _jpegs(pipe: BinaryIO) -> Iterator[Callable[[], Pixels]]:
 
 def _jpeg(data: bytes, number: int) -> Pixels:
     try:
-        return read_image(data).pixels
+        return read_image(data[max(data.find(b"\xff\xd8"), 0) :]).pixels  # behind a header of multipart data
     except InputError as error:
         raise InputError(f"frame {number} of the pipe: {error}") from error
