@@ -74,6 +74,15 @@ def test_photographs_become_av1() -> None:
 
 
 @av1
+def test_photographs_of_few_colours_become_av1() -> None:
+    """In 16 greys, as on electronic paper, where a palette took four times the bytes."""
+    grey = Image.fromarray(picture(240, 320)).convert("L").point(lambda value: round(value / 17) * 17)
+    for effort in ("fast", "default"):
+        coder = FlatCoder(np.asarray(grey.convert("RGB")), effort=effort)
+        assert coder.encode(20).file.kind is Kind.AV1
+
+
+@av1
 def test_grey_scans_on_white_paper_become_av1() -> None:
     """Flat by their white, and of 256 colours at most: a palette took twice the bytes at a low quality."""
     noise = np.random.default_rng(0).normal(0, 25, (240, 320))

@@ -57,9 +57,6 @@ extrapolated."""
 EXACT_COLOURS = 256
 """Images of at most this many colours are also coded exactly."""
 
-_ALWAYS_EXACT = 32
-"""Images of at most this many colours are not coded as AV1."""
-
 _TINY = 1000
 """Images whose exact payload has at most this many bytes are coded exactly: a palette would save little."""
 
@@ -189,10 +186,8 @@ class FlatCoder:
                     return av1.result()
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
-        if trials:
-            palette = self._palette(quality, trials)
-            if found := self._exact_if_tiny(quality) or palette:
-                return found
+        if trials and (palette := self._palette(quality, trials)):
+            return self._exact_if_tiny(quality) or palette
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
         return self._av1(quality, self._speed)
@@ -262,11 +257,10 @@ class FlatCoder:
         if not self._has_palette:
             return (), True
         fast = self._effort == "fast"
-        few_colours = not has_more_colours(self._pixels, _FAST_COLOURS if fast else _ALWAYS_EXACT)
-        if few_colours or not self._has_av1:
+        if not self._has_av1:
             return _FAST_TRIALS if fast else TRIALS, False
         if fast:
-            return (), True
+            return () if has_more_colours(self._pixels, _FAST_COLOURS) else _FAST_TRIALS, True
         if self._sample is self:
             return TRIALS, True
         return self._sample._choose_for_whole(quality, self._speed)
