@@ -52,6 +52,14 @@ def test_flat_graphics_have_payloads_of_their_own() -> None:
     assert np.array_equal(np.asarray(cotam.decode(cotam.encode(drawing))), drawing)
 
 
+def test_photographs_with_flat_areas_get_the_better_payload() -> None:
+    pixels = np.full((400, 320, 3), 255, np.uint8)
+    pixels[140:] = picture(260, 320)
+    assert cotam.info(cotam.encode(pixels, quality=20)).kind == "av1"
+    assert cotam.info(cotam.encode(pixels, quality=50)).weights == "mllm"
+    assert cotam.info(cotam.encode(pixels, quality=20, effort="fast")).weights == "mllm"
+
+
 def test_flat_graphics_with_levels_or_a_guide_are_coded_by_the_learned_codec() -> None:
     pixels = screen(200, 300)
     assert cotam.info(cotam.encode(pixels, guide="none")).kind == "lossless"

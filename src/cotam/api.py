@@ -37,6 +37,9 @@ SHRINK_MARGIN = 2.0
 """An image that does not fit a byte budget at quality 0 is shrunk until quality 0 would take the budget
 divided by this, so that the smaller image is coded at a higher quality, at which text can be read."""
 
+MLLM_ERROR = 0.64
+"""Error of the weight set "mllm" for vision encoders, relative to AV1 (lab/docs/screens.md)."""
+
 
 @dataclass(frozen=True)
 class Info:
@@ -177,7 +180,7 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     """Encode at the quality of a plan, or at the highest quality that fits into its target size."""
     if plan.payload == "learned" or (plan.payload != "flat" and plan.effort == "fast"):
         return _encode_learned(pixels, plan, metadata)
-    from cotam.codec.flat import FlatCoder
+    from cotam.codec.flat import FlatCoder, better
     from cotam.codec.standard import can_encode_av1
 
     coder = FlatCoder(pixels, metadata, palette=plan.payload != "page", effort=plan.effort)
@@ -197,10 +200,10 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
         flat = _encode_flat(coder, plan)
     except (MissingCodecError, TargetSizeError):
         return learned
-    from cotam.codec.flat import better
     from cotam.codec.shared import codec
 
-    measured = coder.measure(learned, codec(plan.weights).decode(learned))
+    factor = MLLM_ERROR if plan.weights == "mllm" else 1.0
+    measured = coder.measure(learned, codec(plan.weights).decode(learned), factor)
     return better(measured, flat, plan.quality if plan.target_size is None else None).file
 
 

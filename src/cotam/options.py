@@ -48,7 +48,7 @@ Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
 Payload = Literal["learned", "flat", "page", "scan"]
 """How a still image is coded: by the learned codec, or as "flat" graphics (lossless WebP or AV1); or by the
-better of two, for a "page" the learned codec and AV1, for a "scan" the learned codec and flat graphics."""
+better of two, for a "page" or a mixed image learned and AV1, for a "scan" learned and flat graphics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +130,8 @@ class Options:
 
         fusion = 0.0 if self.effort == "fast" else FUSION
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
-        payload = _flat_or_scan(pixels) if may_choose and not sequence else None
-        if payload:
+        payload = _payload_of(pixels) if may_choose and not sequence else None
+        if payload in ("flat", "scan"):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload=payload)
         if self.profile in ("auto", "mllm"):
             from cotam.codec.shared import open_ahead
@@ -153,19 +153,19 @@ class Options:
             guidance=guidance,
             importance=known,
             levels=self.levels,
-            payload="page" if may_choose and content and content.is_page else "learned",
+            payload="page" if payload or (may_choose and content and content.is_page) else "learned",
         )
 
 
-def _flat_or_scan(pixels: np.ndarray) -> Literal["flat", "scan"] | None:
-    """Return how flat graphics that Pillow can code are coded; None for other images."""
+def _payload_of(pixels: np.ndarray) -> Literal["flat", "scan", "page"] | None:
+    """Return how an image with flat areas is coded, as far as Pillow can; None for other images."""
     from cotam.codec.colours import has_more_colours
-    from cotam.guide.content import MIN_FLATNESS, SCAN_FLATNESS, examine, flatness
+    from cotam.guide.content import MIN_FLATNESS, MIXED_FLATNESS, SCAN_FLATNESS, examine, flatness
 
     flat = flatness(pixels)
     few = not has_more_colours(pixels, FEW_COLOURS)
     if flat < MIN_FLATNESS and not few:
-        return None
+        return "page" if flat >= MIXED_FLATNESS else None
     from cotam.codec.flat import can_encode_flat
 
     if not can_encode_flat(pixels.shape[1], pixels.shape[0]):

@@ -246,9 +246,9 @@ class FlatCoder:
             curve = SizeCurve(known) if best and high <= MAX_QUALITY else curve.through(quality, length)
         return best or self._av1(0, self._speed)
 
-    def measure(self, file: File, decoded: np.ndarray) -> Coded:
-        """Wrap a file of another codec, and the pixels decoded from it, for `better`."""
-        return Coded(file, lambda: self._error_of(decoded))
+    def measure(self, file: File, decoded: np.ndarray, factor: float = 1.0) -> Coded:
+        """Wrap a file of another codec, and the pixels decoded from it, for `better`; scale its error."""
+        return Coded(file, lambda: factor * self._error_of(decoded))
 
     # Choice
 
