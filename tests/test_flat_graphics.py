@@ -52,12 +52,14 @@ def test_flat_graphics_have_payloads_of_their_own() -> None:
     assert np.array_equal(np.asarray(cotam.decode(cotam.encode(drawing))), drawing)
 
 
-def test_photographs_with_flat_areas_get_the_better_payload() -> None:
+def test_photographs_with_flat_areas_get_the_better_payload(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.full((400, 320, 3), 255, np.uint8)
     pixels[140:] = picture(260, 320)
     assert cotam.info(cotam.encode(pixels, quality=20)).kind == "av1"
     assert cotam.info(cotam.encode(pixels, quality=50)).weights == "mllm"
     assert cotam.info(cotam.encode(pixels, quality=20, effort="fast")).weights == "mllm"
+    monkeypatch.setattr("cotam.guide.content.MIXED_PIXELS", 127_999)
+    assert cotam.info(cotam.encode(pixels, quality=20)).weights == "mllm"
 
 
 def test_flat_graphics_with_levels_or_a_guide_are_coded_by_the_learned_codec() -> None:
@@ -104,7 +106,7 @@ def test_without_avif_flat_graphics_that_miss_a_budget_are_learned(monkeypatch: 
 def test_without_avif_scans_are_still_coded_in_few_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(15, 3, (300, 400, 1))
     scan = np.clip(page(300, 400) + noise, 0, 255).astype(np.uint8)
-    assert Options().resolve(scan).payload == "scan"
+    assert Options().resolve(scan).payload == "learned or flat"
     monkeypatch.setattr(features, "check", lambda feature: feature == "webp")
     assert cotam.info(cotam.encode(scan)).kind == "lossless"
     assert cotam.info(cotam.encode(scan, target_size=2000)).kind == "learned"
@@ -133,7 +135,7 @@ def test_limits_of_flat_graphics() -> None:
 def test_a_scan_on_burnt_out_paper_is_not_taken_for_flat_graphics() -> None:
     soft = np.asarray(Image.fromarray(page(300, 400)).filter(ImageFilter.GaussianBlur(1.2)), float)
     noise = np.random.default_rng(0).normal(0, 6, soft.shape)
-    for above_white, payload in ((15, "page"), (30, "scan")):
+    for above_white, payload in ((15, "learned or av1"), (30, "learned or flat")):
         pixels = np.clip(soft + above_white + noise, 0, 255).astype(np.uint8)
         assert Options().resolve(pixels).payload == payload
         assert cotam.encode(pixels, quality=30) == cotam.encode(pixels, quality=30, profile="page")

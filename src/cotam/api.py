@@ -183,7 +183,7 @@ def _encode_at_size(pixels: np.ndarray, plan: Plan, metadata: Mapping[str, bytes
     from cotam.codec.flat import FlatCoder, better
     from cotam.codec.standard import can_encode_av1
 
-    coder = FlatCoder(pixels, metadata, palette=plan.payload != "page", effort=plan.effort)
+    coder = FlatCoder(pixels, metadata, palette=plan.payload != "learned or av1", effort=plan.effort)
     has_av1 = can_encode_av1(*pixels.shape[1::-1])
     if plan.payload == "flat":
         # Without AVIF there may be too many colours, or too many bytes.

@@ -46,9 +46,9 @@ FEW_COLOURS = 32
 
 Profile = Literal["auto", "mllm", "page", "base"]
 Effort = Literal["fast", "default", "best"]
-Payload = Literal["learned", "flat", "page", "scan"]
-"""How a still image is coded: by the learned codec, or as "flat" graphics (lossless WebP or AV1); or by the
-better of two, for a "page" or a mixed image learned and AV1, for a "scan" learned and flat graphics."""
+Payload = Literal["learned", "flat", "learned or av1", "learned or flat"]
+"""How a still image is coded: by the learned codec, as flat graphics (lossless WebP or AV1), or by the better
+of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +130,8 @@ class Options:
 
         fusion = 0.0 if self.effort == "fast" else FUSION
         may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
-        payload = _payload_of(pixels) if may_choose and not sequence else None
-        if payload in ("flat", "scan"):
+        payload = _payload_of(pixels) if may_choose and not sequence else "learned"
+        if payload in ("flat", "learned or flat"):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload=payload)
         if self.profile in ("auto", "mllm"):
             from cotam.codec.shared import open_ahead
@@ -153,25 +153,27 @@ class Options:
             guidance=guidance,
             importance=known,
             levels=self.levels,
-            payload="page" if payload or (may_choose and content and content.is_page) else "learned",
+            payload="learned or av1" if may_choose and content and content.is_page else payload,
         )
 
 
-def _payload_of(pixels: np.ndarray) -> Literal["flat", "scan", "page"] | None:
-    """Return how an image with flat areas is coded, as far as Pillow can; None for other images."""
+def _payload_of(pixels: np.ndarray) -> Payload:
+    """Return how an image is coded, by its flatness and its number of colours."""
     from cotam.codec.colours import has_more_colours
-    from cotam.guide.content import MIN_FLATNESS, MIXED_FLATNESS, SCAN_FLATNESS, examine, flatness
+    from cotam.guide import content
 
-    flat = flatness(pixels)
+    flatness = content.flatness(pixels)
     few = not has_more_colours(pixels, FEW_COLOURS)
-    if flat < MIN_FLATNESS and not few:
-        return "page" if flat >= MIXED_FLATNESS else None
+    height, width = pixels.shape[:2]
+    if flatness < content.MIN_FLATNESS and not few:
+        mixed = flatness >= content.MIXED_FLATNESS and height * width <= content.MIXED_PIXELS
+        return "learned or av1" if mixed else "learned"
     from cotam.codec.flat import can_encode_flat
 
-    if not can_encode_flat(pixels.shape[1], pixels.shape[0]):
-        return None
-    scan = not few and flat < SCAN_FLATNESS and examine(pixels, fusion=0.0).is_page
-    return "scan" if scan else "flat"
+    if not can_encode_flat(width, height):
+        return "learned"
+    is_scan = not few and flatness < content.SCAN_FLATNESS and content.examine(pixels, fusion=0.0).is_page
+    return "learned or flat" if is_scan else "flat"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from cotam.guide.base import load
 if TYPE_CHECKING:
     from cotam.guide.onnx import GraphGuide
 
-__all__ = ["MIN_FLATNESS", "MIXED_FLATNESS", "SCAN_FLATNESS", "Content", "examine", "flatness"]
+__all__ = [
+    "MIN_FLATNESS",
+    "MIXED_FLATNESS",
+    "MIXED_PIXELS",
+    "SCAN_FLATNESS",
+    "Content",
+    "examine",
+    "flatness",
+]
 
 MIN_PAGE_TEXT = 0.4
 """Smallest share of text of a page (docs/guide.md)."""
@@ -27,6 +35,9 @@ less than 0.5 (lab/docs/screens.md)."""
 
 MIXED_FLATNESS = 0.3
 """Smallest flatness of images that mix photographs with flat areas (lab/docs/screens.md)."""
+
+MIXED_PIXELS = 1 << 22
+"""Largest such image, as large as a screen: trying AV1 on a larger photograph takes seconds."""
 
 SCAN_FLATNESS = 0.8
 """Flat graphics that are pages and less flat than this may be scans, whose white paper has no noise
