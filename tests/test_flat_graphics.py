@@ -9,6 +9,8 @@ from PIL import Image, ImageFilter, features
 from synthetic import page, picture, screen
 
 import cotam
+from cotam.codec.contrast import balanced_error
+from cotam.codec.flat import error_at
 from cotam.errors import (
     DamagedError,
     LimitError,
@@ -139,3 +141,18 @@ def test_a_scan_on_burnt_out_paper_is_not_taken_for_flat_graphics() -> None:
         pixels = np.clip(soft + above_white + noise, 0, 255).astype(np.uint8)
         assert Options().resolve(pixels).payload == payload
         assert cotam.encode(pixels, quality=30) == cotam.encode(pixels, quality=30, profile="page")
+
+
+def test_small_areas_of_many_colours_keep_them() -> None:
+    """AV1 halves the resolution of chroma, and the estimated error of palettes is too high."""
+    rng = np.random.default_rng(0)
+    many = rng.integers(0, 256, (30, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    shades = np.linspace(0, 1, 900)
+    ramp = 255 * np.stack([shades, np.abs(1 - 2 * shades), 1 - shades], axis=1)
+    heat_map = rng.permutation(ramp.astype(np.uint8)).reshape(30, 30, 3).repeat(8, 0).repeat(8, 1)
+    heat_map[::12] = 0
+    for pixels, most in ((many, 0.0), (heat_map, 4.0)):
+        for quality in (50, 80):
+            data = cotam.encode(pixels, quality=quality)
+            assert cotam.info(data).kind == "lossless"
+            assert balanced_error(pixels, np.asarray(cotam.decode(data))) <= most * error_at(quality)

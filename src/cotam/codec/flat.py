@@ -60,6 +60,10 @@ EXACT_COLOURS = 256
 _TINY = 1000
 """Images whose exact payload has at most this many bytes are coded exactly: a palette would save little."""
 
+_FAR = 4.0
+"""Above this ratio of the error to that of the quality, the exact image is coded, too: AV1 halves the
+resolution of chroma, and so loses small areas of many colours."""
+
 _FAST_COLOURS = 512
 """With effort "fast", images of more colours are not reduced to a palette."""
 
@@ -175,6 +179,13 @@ class FlatCoder:
 
         Raises MissingCodecError if Pillow can code none of the payloads; see `can_encode_flat`.
         """
+        coded = self._palette_or_av1(quality)
+        if not self._has_palette or self._effort == "fast" or coded.error <= _FAR * error_at(quality):
+            return coded
+        exact = self._exact or encode_lossless(self._pixels)
+        return better(coded, Coded(self._file(Kind.LOSSLESS, quality, exact), lambda: 0.0), quality)
+
+    def _palette_or_av1(self, quality: int) -> Coded:
         trials, with_av1 = self._choose(quality)
         if trials and with_av1:
             with Beside(1) as beside:
@@ -187,7 +198,12 @@ class FlatCoder:
                 palette.cost(error_at(quality))  # measures the error before waiting for AV1
                 return better(palette, av1.result(), quality)
         if trials and (palette := self._palette(quality, trials)):
-            return self._exact_if_tiny(quality) or palette
+            if exact := self._exact_if_tiny(quality):
+                return exact
+            if not self._has_av1 or palette.error <= error_at(quality):
+                return palette
+            # The whole image has more colours than its sample.
+            return better(palette, self._av1(quality, self._speed), quality)
         if not self._has_av1:
             raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
         return self._av1(quality, self._speed)

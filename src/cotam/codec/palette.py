@@ -44,6 +44,9 @@ for smoothing."""
 TRIALS: tuple[Trial, ...] = ((4, 1.0), (16, 1.0), (16, 0.5), (64, 1.0), (64, 0.5))
 """VP8L packs four pixels into a byte with up to 4 colours, two with up to 16."""
 
+_OVERESTIMATE = 4.0
+"""Largest ratio of estimated to measured error: errors of neighbours cancel in the means of 8×8 pixels."""
+
 _SMOOTHABLE = 0.8
 """Palettes that use more of the allowed error are not smoothed, since the result would hardly ever fit."""
 
@@ -142,10 +145,12 @@ def _merge(rgb: np.ndarray) -> np.ndarray:
 def reduce_colours(colours: Colours, max_error: float, trials: Sequence[Trial] = TRIALS) -> Iterator[Reduced]:
     """Reduce an image to palettes of several sizes, each as cheap to code as the error allows.
 
-    Yields candidates, all different, with at most the estimated error ``max_error``. ``trials`` are some of
-    `TRIALS`; time is about proportional to their number.
+    Yields candidates, all different, with at most the estimated error ``max_error``, or the least that the
+    largest palette has, if that is near. ``trials`` are some of `TRIALS`; time is about proportional to their
+    number.
     """
     quantiser = _Quantiser(colours)
+    max_error = max(max_error, min(quantiser.least_error, _OVERESTIMATE * max_error))
     palettes: list[_Palette] = []
     found: set[tuple[int, float]] = set()
     for size, share in trials:
@@ -160,9 +165,8 @@ def reduce_colours(colours: Colours, max_error: float, trials: Sequence[Trial] =
 
 
 def can_reduce(colours: Colours, max_error: float) -> bool:
-    """Whether the largest of `TRIALS` is probably within an error; much faster than `reduce_colours`."""
-    size, share = TRIALS[-2]
-    return _Quantiser(colours).palette(_LOG2_TRADES[0], size).error <= max_error * share
+    """Whether the largest of `TRIALS` may be within an error; much faster than `reduce_colours`."""
+    return _Quantiser(colours).least_error <= _OVERESTIMATE * max_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +187,11 @@ class _Quantiser:
         self._weighted = np.ascontiguousarray((colours.weights[:, None] * colours.values).T)
         self._seeds, self._gains = _spread(self._points, colours.weights)
         self._known: dict[tuple[int, float], _Palette] = {}
+
+    @property
+    def least_error(self) -> float:
+        """Estimated error of the largest palette."""
+        return self.palette(_LOG2_TRADES[0], _LARGEST_PALETTE).error
 
     def best(self, size: int, max_error: float) -> _Palette | None:
         """Return the cheapest palette within an error, by bisection of the worth of a bit."""
