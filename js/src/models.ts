@@ -101,7 +101,8 @@ const SCALES = [1, 1.02, 1.05, 1.1, 1.2, 1.4];
  * @throws InputError for an unknown model, or a size that is not of whole pixels
  */
 export function fitSize(model: string, width: number, height: number, options: FitOptions = {}): Fitted {
-  const found = known(model, width, height);
+  checkSides({ width, height });
+  const found = known(model);
   const entry = entryOf(found, options.detail);
   const rule = ruleOf(entry);
   const smaller = entry.send ? ruleOf(entry.send)(width, height).size : sameView(rule, width, height);
@@ -115,7 +116,8 @@ export function fitSize(model: string, width: number, height: number, options: F
 
 /** What the model has in front of its vision encoder, which may be enlarged, and its visual tokens. */
 export function seenBy(model: string, width: number, height: number, detail?: string | null): Fitted {
-  const { size, tokens } = ruleOf(entryOf(known(model, width, height), detail))(width, height);
+  checkSides({ width, height });
+  const { size, tokens } = ruleOf(entryOf(known(model), detail))(width, height);
   return { width: size[0], height: size[1], tokens };
 }
 
@@ -146,11 +148,14 @@ function publicRow(row: Row, limits: Limits): Model {
   return { name, title, aliases, hosted, formats, limits, details: ["auto", ...levels] };
 }
 
-/** @throws InputError with the nearest names if there is no such model, or for sides that are not of whole pixels */
-function known(name: string, width: number, height: number): Found {
-  for (const [side, pixels] of Object.entries({ width, height })) {
-    if (!Number.isInteger(pixels) || pixels < 1) throw new InputError(`${side} must be whole pixels, got ${pixels}`);
+function checkSides(sides: { width: number; height: number }): void {
+  for (const [name, side] of Object.entries(sides)) {
+    if (!Number.isInteger(side) || side < 1) throw new InputError(`${name} must be whole pixels, got ${side}`);
   }
+}
+
+/** @throws InputError with the nearest names if there is no such model */
+function known(name: string): Found {
   const found = find(name);
   if (!found) throw new InputError(unknown(name));
   return found;

@@ -128,8 +128,14 @@ def _cells(row: Row, ours: Row) -> dict[str, str]:
 
 
 def _numbers(row: Row) -> dict[str, Any]:
-    metrics = {"features": row.features, "equal_features_bytes": row.equal_features, "words": row.words}
-    return {"format": row.format.name, "bytes": len(row.data), **metrics, "psnr": row.psnr}
+    return {
+        "format": row.format.name,
+        "bytes": len(row.data),
+        "features": row.features,
+        "equal_features_bytes": row.equal_features,
+        "words": row.words,
+        "psnr": row.psnr,
+    }
 
 
 def _targets(target: str) -> dict[str, str]:

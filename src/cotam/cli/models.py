@@ -57,12 +57,18 @@ def models(names: tuple[str, ...], size: Size, as_json: bool) -> None:
 def _row(model: Model, size: Size) -> dict[str, Any]:
     seen = model.see(*size)
     return {
-        **{key: getattr(model, key) for key in ("name", "title", "hosted", "aliases", "verified")},
+        "name": model.name,
+        "title": model.title,
+        "hosted": model.hosted,
+        "aliases": model.aliases,
+        "verified": model.verified,
         "image": size,
         "sees": seen.size,
         "tokens": seen.tokens,
         "sent": model.size_for(*size),
-        **{key: getattr(model, key) for key in ("detail", "details", "formats")},
+        "detail": model.detail,
+        "details": model.details,
+        "formats": model.formats,
         "limits": {name: value for name, value in asdict(model.limits).items() if value is not None},
         "sources": [asdict(source) for source in model.sources],
     }

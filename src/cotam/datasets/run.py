@@ -314,8 +314,14 @@ def _run(work: UnitConverter, found: Contents, engine: Engine, watch: Watch, ove
         _write_list(os.path.join(work.target, FAILURES), failures)
         _write_list(os.path.join(work.target, NOTES), notes)
     seconds = time.perf_counter() - started
-    sums = {name: sum(getattr(row, name) for row in done) for name in ("images", "bytes_in", "bytes_out")}
-    return Outcome(**sums, seconds=seconds, failures=len(failures), notes=len(notes))
+    return Outcome(
+        images=sum(row.images for row in done),
+        bytes_in=sum(row.bytes_in for row in done),
+        bytes_out=sum(row.bytes_out for row in done),
+        seconds=seconds,
+        failures=len(failures),
+        notes=len(notes),
+    )
 
 
 def _check_foreign(target: str, units: Sequence[Unit]) -> None:

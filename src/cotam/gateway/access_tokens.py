@@ -13,7 +13,7 @@ __all__ = ["CREDENTIALS", "TOKEN_HEADER", "Tokens"]
 TOKEN_HEADER = "x-cotam-token"
 
 CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key")
-"""Headers in which clients of OpenAI, Anthropic and Gemini, in this order, send their key."""
+"""Headers in which clients of OpenAI, Anthropic and Gemini send their key."""
 
 
 class Tokens:

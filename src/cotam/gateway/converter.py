@@ -42,6 +42,11 @@ _BEGINNING = base64.b64encode(MAGIC[:6]).decode()
 """The first characters of a .cotam file in base64, in either alphabet."""
 
 
+def _one_by_one(work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    for item in items:
+        work(item)
+
+
 @dataclass
 class Job:
     """One request on its way through a converter."""
@@ -55,7 +60,7 @@ class Job:
     max_images: int = 1 << 30  # largest number of images and frames
     check: Callable[[], None] = lambda: None  # raises if the client has disconnected
     # runs work for each item, as `Threads.each`
-    each: Callable[[Callable[[Any], object], Iterable[Any]], object] = lambda work, items: [*map(work, items)]
+    each: Callable[[Callable[[Any], object], Iterable[Any]], None] = _one_by_one
     conversions: list[Conversion] = field(default_factory=list)
     formats: tuple[str, ...] | None = None  # image formats that the upstream reads, if its server is known
     # files that patches in the request may be based on

@@ -55,7 +55,8 @@ class RefusedError(Exception):
         body: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.param, self.code, self.headers, self.body = status, param, code, dict(headers), body
+        self.body = body
+        self.status, self.param, self.code, self.headers = status, param, code, dict(headers)
 
 
 @contextmanager

@@ -52,7 +52,11 @@ _CHANGED = ("host", "content-length", "content-encoding", "expect")
 _TLS_FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 """Environment variables that name files of TLS."""
 
-_KEY_HEADERS: dict[Api, str] = dict(zip(("openai", "anthropic", "gemini"), CREDENTIALS, strict=True))
+_KEY_HEADERS: dict[Api, str] = {
+    "openai": "authorization",
+    "anthropic": "x-api-key",
+    "gemini": "x-goog-api-key",
+}
 
 
 def _origin(address: SplitResult) -> str:
