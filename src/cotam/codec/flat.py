@@ -186,27 +186,30 @@ class FlatCoder:
         return better(coded, Coded(self._file(Kind.LOSSLESS, quality, exact), lambda: 0.0), quality)
 
     def _palette_or_av1(self, quality: int) -> Coded:
+        target = error_at(quality)
         trials, with_av1 = self._choose(quality)
-        if trials and with_av1:
-            with Beside(1) as beside:
-                av1 = beside.submit(self._av1, quality, self._speed)
-                palette = self._palette(quality, trials)
-                if exact := self._exact_if_tiny(quality):
-                    return exact
-                if palette is None:  # none is within the error
-                    return av1.result()
-                palette.cost(error_at(quality))  # measures the error before waiting for AV1
-                return better(palette, av1.result(), quality)
-        if trials and (palette := self._palette(quality, trials)):
+        if not self._has_av1:
+            if palette := self._palette(quality, trials) if trials else None:
+                return self._exact_if_tiny(quality) or palette
+            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
+        if trials and not with_av1:
+            found = self._few_colours(quality, trials)
             if exact := self._exact_if_tiny(quality):
                 return exact
-            if not self._has_av1 or palette.error <= error_at(quality):
-                return palette
-            # The whole image has more colours than its sample.
-            return better(palette, self._av1(quality, self._speed), quality)
-        if not self._has_av1:
-            raise MissingCodecError("encode", "AVIF, or so many colours as WebP")
-        return self._av1(quality, self._speed)
+            if found and found[0].error <= target:
+                return found[0]
+            trials = TRIALS[-2:]  # the whole image has more colours than its sample
+        if not trials:
+            return self._av1(quality, self._speed)
+        with Beside(1) as beside:
+            av1 = beside.submit(self._av1, quality, self._speed)
+            palette = self._palette(quality, trials)
+            if exact := self._exact_if_tiny(quality):
+                return exact
+            if palette is None:  # none is near the error
+                return av1.result()
+            palette.cost(target)  # measures the error before waiting for AV1
+            return better(palette, av1.result(), quality)
 
     def encode_within(self, size: int) -> Coded:
         """Code the image to at most ``size`` bytes, at nearly the highest quality, in few tries.
@@ -324,7 +327,7 @@ class FlatCoder:
     # Coding
 
     def _palette(self, quality: int, trials: Sequence[Trial]) -> Coded | None:
-        """Code the image in few colours; if no trial is within the error, in the largest palettes."""
+        """Code the image in few colours; if no trial is near the error, in the largest palettes."""
         found = self._few_colours(quality, trials)
         larger = [trial for trial in TRIALS[-2:] if trial not in trials]
         if found is None and larger:  # the whole image has more colours than its sample
