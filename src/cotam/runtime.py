@@ -125,7 +125,10 @@ def open_session(
 
 
 class Beside(ThreadPoolExecutor):
-    """Threads beside the caller, which does their work once the main thread has ended: no pool may then."""
+    """A thread pool that takes work until the process exits.
+
+    Python's refuses work once the main thread has ended; this one then does it in the calling thread.
+    """
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         try:

@@ -186,6 +186,7 @@ class FlatCoder:
         return better(coded, Coded(self._file(Kind.LOSSLESS, quality, exact), lambda: 0.0), quality)
 
     def _palette_or_av1(self, quality: int) -> Coded:
+        """Code the image in few colours, as AV1, or as the better of both, as `_choose` says."""
         target = error_at(quality)
         trials, with_av1 = self._choose(quality)
         if not self._has_av1:

@@ -117,7 +117,7 @@ class Part:
     media_type: str | None = None
     # OpenAI's ``detail``, or Gemini's ``media_resolution`` of this part or of the request
     detail: str | None = None
-    exact: bool = False  # whether Anthropic's API is to refuse it instead of showing fewer pixels
+    exact: bool = False  # must not be shrunk: `oversized_image: error` of Anthropic's API
 
     @property
     def name(self) -> str:
@@ -255,7 +255,7 @@ def _openai(part: dict[str, Any], key: str, where: Where) -> Iterator[Part]:
     )
     if isinstance(url, str):
         detail = holder.get("detail", part.get("detail"))
-        kind = "file" if where == ("mask",) else _KINDS[key]  # a mask is its transparency
+        kind = "file" if where == ("mask",) else _KINDS[key]  # as an image it would lose its transparency
         yield Part(where, path, kind, url, detail=detail if isinstance(detail, str) else None)
 
 

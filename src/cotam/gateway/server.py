@@ -50,7 +50,8 @@ def run(app: ASGIApp, host: str, port: int, what: str) -> None:
     Raises InputError if the port is taken, or the host does not belong to this machine.
     """
     log.begin()
-    # A connection takes a file, of which there may be 1024 at first: asyncio loops where they run out.
+    # Each connection takes a file descriptor, of which the soft limit often allows 1024 only. Without a free
+    # one, asyncio tries to accept connections, and logs the error, without end.
     with suppress(ImportError, OSError, ValueError):
         from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 

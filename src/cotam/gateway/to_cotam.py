@@ -57,7 +57,7 @@ class ToCotam:
                 self._convert(part, *found, request)
             elif part.is_visual and part.address is None and not is_cotam_text(part.text):
                 log_passing(part, "unknown format")
-        for part in parts:  # in the URL-safe base64 of Google's client the link finds no files
+        for part in parts:  # Google's client writes URL-safe base64, in which `link.split` finds no files
             if part.media_type and part not in request.changes and any(sign in part.text for sign in "-_"):
                 with suppress(InputError):
                     request.changes[part] = Media(part.media_type, decode_base64(part.text))

@@ -30,7 +30,7 @@ function say(text, isError = false) {
   element("status").classList.toggle("error", isError);
 }
 
-// How far the work is; an image that could not be opened meanwhile is named until the next one, or other settings.
+// Shows progress, but keeps the error of a file that could not be opened until the next file or other settings.
 const progress = (text) => element("status").classList.contains("error") || say(text);
 
 // Coding
@@ -284,7 +284,7 @@ for (const id of ["for", "token"]) element(id).addEventListener("change", refres
 function takeFirst(files) {
   const [file] = files ?? [];
   if (file) take(file, file.name || "pasted image");
-  element("file").value = ""; // a browser does not tell that the same file is chosen again
+  element("file").value = ""; // else choosing the same file again fires no event
 }
 
 element("file").addEventListener("change", (event) => takeFirst(event.target.files));
