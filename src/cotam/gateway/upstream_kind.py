@@ -83,8 +83,8 @@ class Peer(_Poller):
         self._found: str | None = None  # one of the messages above
 
     def start(self) -> None:
-        """Ask, unless that was done within `AGAIN_SECONDS`."""
-        if self._is_due():
+        """Ask, unless that was done within `AGAIN_SECONDS` or is going on."""
+        if (self._task is None or self._task.done()) and self._is_due():
             self._task = asyncio.ensure_future(self._ask())
 
     async def stop(self) -> None:
