@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
+import { readSequenceHeader } from "../dist/format/av1.js";
 import { crc16, crc32, hex, sha256 } from "../dist/format/checks.js";
 import { readFile, readHeader } from "../dist/format/header.js";
 import { RangeDecoder, RangeEncoder, startsOf } from "../dist/format/rangecoder.js";
@@ -121,6 +122,11 @@ test("an empty file is said to be empty, and a header without its end how long i
   assert.throws(() => readHeader(text("")), { name: "TruncatedError", message: "the file is empty" });
   const message = "the file ends within its header, after 8 bytes";
   assert.throws(() => readHeader(bytes(`${GOLDEN}plain.cotam`).slice(0, 8)), { name: "TruncatedError", message });
+});
+
+test("an AV1 sequence header without colour is sRGB, as libavif 1.3 writes it", () => {
+  const payload = Uint8Array.of(0x0a, 6, 0x18, 0x1d, 0xa7, 0xfb, 0xb0, 0x21, 0x30, 0);
+  assert.deepEqual(readSequenceHeader(payload).colour, [1, 13, 6]);
 });
 
 test("metadata boxes are listed", () => {

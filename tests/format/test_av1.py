@@ -55,6 +55,12 @@ def test_sequence_header() -> None:
     )
 
 
+def test_a_sequence_header_without_colour_is_srgb() -> None:
+    """As libavif 1.3, of Pillow before 12.2, writes it."""
+    header = bytes.fromhex("0a06181da7fbb021")
+    assert read_sequence_header(header + b"\x30\0").colour == (1, 13, 6)
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -6,6 +6,8 @@ const SEQUENCE_HEADER = 1;
 const TEMPORAL_DELIMITER = 2;
 const FRAME = 6;
 const HAS_SIZE = 0x02;
+/** Colour of images whose sequence header does not describe it; libavif 1.3 leaves this one out. */
+const SRGB: readonly [number, number, number] = [1, 13, 6];
 const NAMES: Readonly<Record<number, string>> = { 1: "sequence header", 2: "temporal delimiter", 6: "frame" };
 
 /** The fields of an AV1 sequence header that a container repeats. */
@@ -103,7 +105,7 @@ function parseSequenceHeader(body: Uint8Array): SequenceHeader {
   read(6); // superblock size, intra tools, superres and filters
   if (read(1)) throw new FormatError("the AV1 image has more than 8 bits");
   const monochrome = profile === 0 && read(1) === 1;
-  const colour: [number, number, number] = read(1) ? [read(8), read(8), read(8)] : [2, 2, 2];
+  const colour: readonly [number, number, number] = read(1) ? [read(8), read(8), read(8)] : SRGB;
   if (colour[2] === 0) throw new FormatError("the AV1 image codes RGB planes, which is not supported");
   const fullRange = read(1) === 1;
   const chromaPosition = profile === 0 && !monochrome ? read(2) : 0;

@@ -27,6 +27,8 @@ _SEQUENCE_HEADER, _TEMPORAL_DELIMITER, _FRAME = 1, 2, 6
 _OBU_NAMES = {_SEQUENCE_HEADER: "sequence header", _TEMPORAL_DELIMITER: "temporal delimiter", _FRAME: "frame"}
 _HAS_SIZE = 0x02
 _DELIMITER = bytes([_TEMPORAL_DELIMITER << 3 | _HAS_SIZE, 0])
+_SRGB = 1, 13, 6
+"""Colour of images whose sequence header does not describe it; libavif 1.3 leaves this one out."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _parse_sequence_header(body: bytes) -> SequenceHeader:
     if bits.read(1):
         raise FormatError("the AV1 image has more than 8 bits")
     monochrome = profile == 0 and bool(bits.read(1))
-    colour = (bits.read(8), bits.read(8), bits.read(8)) if bits.read(1) else (2, 2, 2)
+    colour = (bits.read(8), bits.read(8), bits.read(8)) if bits.read(1) else _SRGB
     if colour[2] == 0:
         raise FormatError("the AV1 image codes RGB planes, which is not supported")
     full_range = bool(bits.read(1))
