@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cotam.gateway import log
@@ -31,7 +33,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
 class Guard:
     """ASGI middleware around an application."""
 
-    app: ASGIApp
+    app: Starlette
     metrics: Metrics
     tokens: Tokens | None  # accepted tokens; None accepts all clients
     limit: int  # largest number of requests in progress
@@ -66,10 +68,12 @@ class Guard:
         counts = not quiet and not _is_open(path)
         self._running += counts
         self.metrics.running.set(self._running)
+        route = "none"
         try:
             try:
                 self._check(path, headers, counts, exchange)
                 answer: ASGIApp = self.app
+                route = self._route_of(scope)
             except RefusedError as error:
                 answer = await refusal(Request(scope), error)
             await answer(scope, receive, counted)
@@ -84,8 +88,13 @@ class Guard:
             self._running -= counts
             self.metrics.running.set(self._running)
             if not quiet:
-                self.metrics.add(exchange, getattr(scope.get("route"), "path", "none"))
+                self.metrics.add(exchange, route)
                 log.info("request", **exchange.line())
+
+    def _route_of(self, scope: Scope) -> str:
+        """Return the path of the route that takes a request, with its parameters; "none" if none does."""
+        found = (route for route in self.app.routes if route.matches(scope)[0] is not Match.NONE)
+        return getattr(next(found, None), "path", "none")
 
     def _check_web_page(self, headers: Headers) -> None:
         """Refuse requests of web pages of other origins, and those to host names that such pages can use."""
