@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ from synthetic import picture
 import cotam
 from cotam.cli.gateway import edge, serve
 from cotam.cli.main import main
+from cotam.gateway import server
 
 unix = pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 
@@ -106,6 +108,34 @@ def test_clients_may_keep_more_connections_than_a_shell_has_files(monkeypatch: p
         for _ in range(100):
             kept.enter_context(socket.create_connection((url.host, url.port or 0)))
         assert httpx2.get(f"{address}/healthz").status_code == 200
+
+
+def test_macos_allows_fewer_files_than_its_hard_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited, limits = 2**63 - 1, [256, 2**63 - 1]
+
+    def setrlimit(_: int, new: tuple[int, int]) -> None:
+        if new[0] > 10_240:
+            raise ValueError("current limit exceeds maximum limit")
+        limits[:] = new
+
+    macos = types.ModuleType("resource")
+    vars(macos).update(
+        RLIM_INFINITY=unlimited, RLIMIT_NOFILE=8, getrlimit=lambda _: limits, setrlimit=setrlimit
+    )
+    monkeypatch.setitem(sys.modules, "resource", macos)
+    server.allow_connections()
+    assert limits == [10_240, unlimited]
+
+
+def test_the_health_check_of_the_container_takes_no_proxy(upstream: str) -> None:
+    text = (Path(__file__).parents[2] / "deploy/Dockerfile").read_text()
+    _, *command = json.loads(re.findall(r"CMD (\[.*\])", text)[0])
+    proxy = os.environ | {"http_proxy": "http://127.0.0.1:9"}
+    with process("serve", "--upstream", upstream) as (_, address):
+        port = httpx2.URL(address).port
+        check = [sys.executable, *(part.replace("8400", str(port)) for part in command)]
+        assert subprocess.run(check, env=proxy).returncode == 0
+    assert subprocess.run(check, env=proxy, stderr=subprocess.DEVNULL).returncode
 
 
 @unix

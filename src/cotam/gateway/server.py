@@ -12,10 +12,13 @@ from starlette.types import ASGIApp
 from cotam.errors import InputError
 from cotam.gateway import log
 
-__all__ = ["SERVER", "run"]
+__all__ = ["SERVER", "allow_connections", "run"]
 
 GRACE_SECONDS = 30
 """Seconds for requests in progress after a signal to stop."""
+
+_MACOS_OPEN_MAX = 10_240
+"""macOS states no hard limit on file descriptors, and refuses to set a soft limit above this one."""
 
 SERVER: dict[str, Any] = {
     "http": "h11",  # httptools, which uvicorn takes where it is installed, drops parts of targets
@@ -50,17 +53,26 @@ def run(app: ASGIApp, host: str, port: int, what: str) -> None:
     Raises InputError if the port is taken, or the host does not belong to this machine.
     """
     log.begin()
-    # Each connection takes a file descriptor, of which the soft limit often allows 1024 only. Without a free
-    # one, asyncio tries to accept connections, and logs the error, without end.
-    with suppress(ImportError, OSError, ValueError):
-        from resource import RLIMIT_NOFILE, getrlimit, setrlimit
-
-        setrlimit(RLIMIT_NOFILE, (getrlimit(RLIMIT_NOFILE)[1],) * 2)
+    allow_connections()
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, **SERVER)
     with _listener(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listener.getsockname()[1]}"
         _Server(config, {"url": url, "what": what}).run(sockets=[listener])
+
+
+def allow_connections() -> None:
+    """Raise the limit on file descriptors, where there is one, as far as this process may.
+
+    Each connection takes one, and the soft limit is often 256 or 1024. Without a free one, asyncio tries to
+    accept connections, and logs the error, without end.
+    """
+    with suppress(ImportError, OSError, ValueError):
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+
+        soft, hard = getrlimit(RLIMIT_NOFILE)
+        most = max(soft, _MACOS_OPEN_MAX) if hard == RLIM_INFINITY else hard
+        setrlimit(RLIMIT_NOFILE, (most, hard))
 
 
 def _listener(host: str, port: int) -> socket.socket:
