@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import shutil
 import time
 from collections.abc import Iterator
@@ -96,6 +97,7 @@ def test_what_the_page_must_know_before_it_has_a_token(address: str) -> None:
 
 
 def test_the_npm_package_is_served_where_it_is(tmp_path: Path, model: Model) -> None:
+    mimetypes.add_type("text/plain", ".js")  # as in the registry of some Windows machines
     for name in ("dist/browser.js", "weights/mllm/manifest.json", "package.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -164,6 +165,8 @@ def _assets(package: Path | None, *, needs_token: bool) -> list[BaseRoute]:
         "formats": [{"name": one.name, "title": one.title} for one in installed_formats()],
         "models": [{"name": one.name, "title": one.title} for one in models.all_models()],
     }
+    # Windows keeps the types of files in its registry, where programs replace this one by text/plain.
+    mimetypes.add_type("text/javascript", ".js")
     folders = [(f"/page/package/{name}", package / name) for name in ("dist", "weights")] if package else []
     return [
         Route("/", front),
