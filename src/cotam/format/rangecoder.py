@@ -1,4 +1,4 @@
-"""A range coder in plain Python, for platforms without a wheel of `constriction`: Linux on arm64.
+"""A range coder in plain Python, for platforms without a wheel of `constriction`: Linux and Windows on arm64.
 
 It has the interface and writes the bytes of the part of constriction that is used here, but is slower.
 
