@@ -330,9 +330,11 @@ def test_importance_is_smoothed_over_time() -> None:
     assert 0 < third < first
 
 
-def test_frames_of_a_screen_are_coded_as_pages() -> None:
+def test_frames_of_a_page_are_coded_as_pages() -> None:
     """The first frame settles it, and what the guide does."""
-    frames = [(0.0, page(90, 140)), (1.0, picture(90, 140))]
+    noise = np.random.default_rng(1).integers(-9, 10, (90, 140, 3))
+    scan = np.clip(page(90, 140) + noise, 0, 255).astype(np.uint8)
+    frames = [(0.0, scan), (1.0, picture(90, 140))]
     data = b"".join(cotam.encode_frames(frames))
     assert cotam.open_sequence(data).info.weights == "page"
     assert data == b"".join(cotam.encode_frames(frames, profile="page", guide="none"))

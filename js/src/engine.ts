@@ -5,7 +5,6 @@ import { encodeFlat, encodeFlatWithin, isFlat, type EncodeAvif } from "./codec/f
 import { shrunkWithin } from "./codec/shrink.js";
 import { Codec, type Pixels, type View } from "./codec/still.js";
 import { configure, Sessions, type Runner } from "./codec/runtime.js";
-import { FrameDecoder } from "./codec/temporal.js";
 import { WeightSet, type Constants, type OnBytes, type ReadUrl, type WeightSource } from "./codec/weights.js";
 import { CotamError, DamagedError, FormatError, UnknownWeightsError } from "./errors.js";
 import { readSequenceHeader, restoreContainer } from "./format/av1.js";
@@ -15,6 +14,7 @@ import { decodeLossless } from "./format/vp8l.js";
 import { examine, profileOf, type Profile } from "./guide/content.js";
 import { GuideGraph } from "./guide/graph.js";
 import { guided } from "./guide/levels.js";
+import { GroupDecoder } from "./groups.js";
 import { toPixels, toRgba, type WorkerImage } from "./image/pixels.js";
 import { shrink } from "./image/resize.js";
 import { fitSize } from "./models.js";
@@ -133,17 +133,10 @@ export class Engine {
 
   async *frames(data: Uint8Array, view: View, checkpoint: () => Checkpoint): AsyncGenerator<DecodedFrame> {
     const { header, frames } = readSequence(data);
-    const { codec, constants } = await this.codecFor(header.weights, () => checkpoint()());
-    const decoder = new FrameDecoder(codec, constants, header.height, header.width, header.quality);
-    let number = 0;
-    for (const frame of frames) {
-      const pixels = await decoder.decode(frame, view).catch((error: Error) => {
-        if (error instanceof FormatError) error.message = `frame ${number}: ${error.message}`;
-        throw error;
-      });
-      yield { time: frame.time, ...decoded(pixels) };
-      number += 1;
-    }
+    const open = () => this.codecFor(header.weights, () => checkpoint()());
+    const decodeStill = (still: Uint8Array) => this.pixelsOf(still, view, [], () => checkpoint()());
+    const decoder = new GroupDecoder(header, view, open, decodeStill);
+    for (const frame of frames) yield { time: frame.time, ...decoded(await decoder.decode(frame)) };
   }
 
   private async pixelsOf(

@@ -40,49 +40,51 @@ test("files of every kind decode to the pixels of Python", async () => {
   }
 });
 
-test("the frames of a sequence decode in order", async () => {
-  const { width, height, frames } = fixtures().sequence;
-  const expected = bytes(`${FIXTURES}sequence.rgb`);
-  const times = [];
-  for await (const frame of cotam.decodeFrames(fixture("sequence"))) {
-    const at = times.push(frame.time) - 1;
-    const size = 3 * width * height;
-    const { largest, mean } = difference(frame.data, expected.subarray(at * size, (at + 1) * size));
-    assert.ok(largest <= 8 && mean < 0.3, `frame ${at}: ${largest} off at most, ${mean} on average`);
-  }
-  assert.deepEqual(times, Array.from({ length: frames }, (_, i) => i / 5));
-  assert.equal(cotam.info(fixture("sequence")).duration, (frames - 1) / 5);
-});
-
-test("a damaged frame has the error of Python, which names it", async () => {
-  const { frame_damage: places, frames } = fixtures().sequence;
-  assert.equal(places.length, frames);
-  for (const { at, error: expected } of places) {
-    const data = fixture("sequence").slice();
-    data[at] ^= 255;
-    const decodeAll = async () => {
-      for await (const frame of cotam.decodeFrames(data)) assert.ok(frame.data.length);
-    };
-    await assert.rejects(decodeAll(), (error) => assert.equal(`${error.name}: ${error.message}`, expected) ?? true);
-  }
-});
-
-test("damaged and cut sequences have the errors of Python", () => {
-  const whole = fixture("sequence");
-  for (const { at, errors } of fixtures().sequence.damage) {
-    const changed = whole.slice();
-    changed[at] ^= 255;
-    for (const [i, data] of [whole.slice(0, at), changed].entries()) {
-      let found = "";
-      try {
-        Array.from(readSequence(data).frames);
-      } catch (error) {
-        found = `${error.name}: ${error.message}`;
-      }
-      assert.equal(found, errors[i], `byte ${at}`);
+for (const name of ["sequence", "screens"]) {
+  test(`the frames of ${name} decode in order`, async () => {
+    const { width, height, frames } = fixtures()[name];
+    const expected = bytes(`${FIXTURES}${name}.rgb`);
+    const times = [];
+    for await (const frame of cotam.decodeFrames(fixture(name))) {
+      const at = times.push(frame.time) - 1;
+      const size = 3 * width * height;
+      const { largest, mean } = difference(frame.data, expected.subarray(at * size, (at + 1) * size));
+      assert.ok(largest <= 8 && mean < 0.3, `frame ${at}: ${largest} off at most, ${mean} on average`);
     }
-  }
-});
+    assert.deepEqual(times, Array.from({ length: frames }, (_, i) => i / 5));
+    assert.equal(cotam.info(fixture(name)).duration, (frames - 1) / 5);
+  });
+
+  test(`a damaged frame of ${name} has the error of Python, which names it`, async () => {
+    const { frame_damage: places, frames } = fixtures()[name];
+    assert.equal(places.length, frames);
+    for (const { at, error: expected } of places) {
+      const data = fixture(name).slice();
+      data[at] ^= 255;
+      const decodeAll = async () => {
+        for await (const frame of cotam.decodeFrames(data)) assert.ok(frame.data.length);
+      };
+      await assert.rejects(decodeAll(), (error) => assert.equal(`${error.name}: ${error.message}`, expected) ?? true);
+    }
+  });
+
+  test(`damaged and cut files of ${name} have the errors of Python`, () => {
+    const whole = fixture(name);
+    for (const { at, errors } of fixtures()[name].damage) {
+      const changed = whole.slice();
+      changed[at] ^= 255;
+      for (const [i, data] of [whole.slice(0, at), changed].entries()) {
+        let found = "";
+        try {
+          Array.from(readSequence(data).frames);
+        } catch (error) {
+          found = `${error.name}: ${error.message}`;
+        }
+        assert.equal(found, errors[i], `byte ${at}`);
+      }
+    }
+  });
+}
 
 test("only what users need is public", () => {
   const functions = "allModels decode decodeFrames encode findModel fitSize gatewayFetch hostedFetch info load seenBy";
@@ -246,7 +248,7 @@ test("a job that is aborted ends at once, and others go on", async () => {
 });
 
 test("1,000 damaged files end in errors or in an image, and none hangs", { timeout: 600_000 }, async () => {
-  const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "av1"];
+  const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "screens", "av1"];
   const outcomes = {};
   let slowest = 0;
   for (let number = 0; number < 1000; number++) {

@@ -199,7 +199,7 @@ test("a package from another origin says what to do", { skip }, async () => {
 });
 
 test("1,000 damaged files end in errors or in an image, none hangs, and memory comes back", { skip, timeout: 600_000 }, async (t) => {
-  const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "av1"];
+  const names = ["photo", "levels", "dot", "colours", "smooth", "noise", "patch", "sequence", "screens", "av1"];
   const isolated = await open("/isolated/"); // where memory may be measured
   const runs = [];
   for (let i = 0; i < 2; i++) runs.push(await callIn(isolated, "mutations", names, 0, 1000));

@@ -28,11 +28,13 @@ from cotam.codec.shared import codec  # noqa: E402
 from cotam.codec.standard import encode_lossless  # noqa: E402
 from cotam.errors import FormatError  # noqa: E402
 from cotam.format.header import File, Header, Kind  # noqa: E402
+from cotam.format.rectangles import Rectangle  # noqa: E402
 from cotam.format.sequence import SequenceReader, read_index  # noqa: E402
-from cotam.gateway.patch_format import Patch, Rectangle, paste, write_patch  # noqa: E402
+from cotam.gateway.patch_format import Patch, write_patch  # noqa: E402
 from cotam.guide.content import examine  # noqa: E402
 from cotam.guide.resize import resize_bilinear  # noqa: E402
 from cotam.image.psnr import psnr  # noqa: E402
+from cotam.pasted import paste  # noqa: E402
 
 QUALITY = 40
 
@@ -77,7 +79,7 @@ def patch(base_file: bytes) -> tuple[np.ndarray, bytes]:
         for left, top, pixels in places
     ]
     made = Patch(width, height, hashlib.sha256(base_file).digest(), 1, rectangles)
-    return paste(made, base), write_patch(made, QUALITY)
+    return paste(base, made.rectangles, (height, width)), write_patch(made, QUALITY)
 
 
 def sequence() -> tuple[list[np.ndarray], bytes]:
@@ -85,11 +87,24 @@ def sequence() -> tuple[list[np.ndarray], bytes]:
     still, other = picture(128, 192, seed=8), picture(128, 192, seed=9)
     moved = still.copy()
     moved[:64, 64:128] = other[:64, 64:128]
-    images = [still, moved, moved, still, other, still]
-    chunks = cotam.encode_frames(
-        [(number / 5, Image.fromarray(image)) for number, image in enumerate(images)], quality=QUALITY
-    )
-    data = b"".join(chunks)
+    return coded([still, moved, moved, still, other, still])
+
+
+def screens() -> tuple[list[np.ndarray], bytes]:
+    """The same of a screen on which text and a photograph appear, between two other photographs."""
+    photo, text = picture(128, 192, seed=8), page(128, 192)
+    blank = np.full((128, 192, 3), 245, np.uint8)
+    written, shown = blank.copy(), blank.copy()
+    written[:48, :96] = text[:48, :96]
+    shown[:48, :96] = text[:48, :96]
+    shown[80:128, 96:160] = photo[80:128, 96:160]
+    return coded([photo, blank, written, shown, shown, photo])
+
+
+def coded(images: list[np.ndarray]) -> tuple[list[np.ndarray], bytes]:
+    """Decoded frames and file of a sequence with five frames a second."""
+    frames = [(number / 5, Image.fromarray(image)) for number, image in enumerate(images)]
+    data = b"".join(cotam.encode_frames(frames, quality=QUALITY))
     return [np.asarray(image) for _, image in cotam.decode_frames(data)], data
 
 
@@ -144,8 +159,8 @@ def make(folder: Path) -> None:
     put("human", data, [np.asarray(cotam.decode(data, view="human"))], "human", kind="learned")
     decoded, data = patch(made["photo"][1])
     put("patch", data, [decoded], kind="patch", earlier="photo")
-    frames, data = sequence()
-    put("sequence", data, frames, kind="sequence", damage=damage(data), frame_damage=frame_damage(data))
+    for name, (frames, data) in {"sequence": sequence(), "screens": screens()}.items():
+        put(name, data, frames, kind="sequence", damage=damage(data), frame_damage=frame_damage(data))
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

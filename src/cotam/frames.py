@@ -15,17 +15,17 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
-from cotam.errors import FormatError, InputError
+from cotam.errors import InputError
 from cotam.format.header import Header, Kind, check_size, require_bytes
-from cotam.format.sequence import TICKS, CodedFrame, SequenceReader, SequenceWriter, read_index
+from cotam.format.sequence import TICKS, SequenceReader, SequenceWriter, read_index
 from cotam.options import Effort, Options, Profile, View, check_choice, check_count
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from cotam.codec.planes import Latents
-    from cotam.codec.temporal import Frame, FrameDecoder
+    from cotam.codec.temporal import Frame
+    from cotam.groups import GroupDecoder
     from cotam.guide.base import Guide
     from cotam.guide.importance import Policy
     from cotam.image.read import ImageInput
@@ -90,7 +90,8 @@ def encode_frames(
         later, by at most 9.5 hours at a time, and are rounded to microseconds. Images are as for
         `cotam.encode`, all of one size.
     quality, profile, guide, guide_strength, guide_policy, background, fit, max_pixels, effort :
-        As for `cotam.encode`; "auto" is resolved by the first frame. Importance is smoothed over time.
+        As for `cotam.encode`; the profile "auto" is resolved by the first frame, and frames of screens are
+        coded as the areas that changed. Importance is smoothed over time.
     key_every : largest distance of key frames, in frames; random access decodes at most this many frames
     key_at : seconds; the first frame at or after each is a key frame
     low_delay : yield the bytes of a frame before the next one is taken. Otherwise the next frame is analysed
@@ -166,24 +167,19 @@ def _encode(
     key_at: list[int],
     low_delay: bool,
 ) -> Iterator[bytes]:
-    from cotam.codec.shared import codec
-    from cotam.codec.temporal import FrameEncoder
+    from cotam.groups import GroupEncoder
 
     first = next(frames, None)
     if first is None:
         raise InputError("there are no frames to encode")
     pixels = first[1]
-    plan = options.resolve(pixels, sequence=True)
-    found = codec(plan.weights)
+    encoder = GroupEncoder(options, pixels, key_every)
     height, width = pixels.shape[:2]
-    writer = SequenceWriter(Header(width, height, plan.quality, Kind.SEQUENCE, found.weights.short_hash))
-    encoder = FrameEncoder(
-        found, (height, width), plan.quality, key_every=key_every, allocate=plan.frame_allocator()
-    )
+    writer = SequenceWriter(Header(width, height, int(options.quality), Kind.SEQUENCE, encoder.weights))
     analysed = ((ticks, encoder.prepare(pixels)) for ticks, pixels in chain([first], frames))
 
     yield writer.start()
-    current: tuple[int, Frame] | None = next(analysed)
+    current: tuple[int, Frame | np.ndarray] | None = next(analysed)
     while current is not None:
         ticks, frame = current
         ahead = None if low_delay else next(analysed, None)
@@ -228,26 +224,14 @@ def decode_frames(
 def _decode(source: BinaryIO, view: View, size_limit: int | None) -> Iterator[tuple[float, Image.Image]]:
     from PIL import Image
 
+    from cotam.groups import GroupDecoder
+
     reader = SequenceReader(source)
     check_size(reader.header.width, reader.header.height, size_limit)
-    decoder = _decoder(reader.header)
+    decoder = GroupDecoder(reader.header, view)
     for number, (ticks, fields, frame) in enumerate(reader.frames()):
-        latents = _decode_frame(decoder, number, fields, frame)
-        yield ticks / TICKS, Image.fromarray(decoder.codec.synthesise(latents, view))
-
-
-def _decoder(header: Header) -> FrameDecoder:
-    from cotam.codec.shared import codec_of
-    from cotam.codec.temporal import FrameDecoder
-
-    return FrameDecoder(codec_of(header.weights), (header.height, header.width), header.quality)
-
-
-def _decode_frame(decoder: FrameDecoder, number: int, fields: bytes, frame: CodedFrame) -> Latents:
-    try:
-        return decoder.decode(frame, fields)
-    except FormatError as error:
-        raise type(error)(f"frame {number}: {error}") from error
+        decoder.decode(number, frame, fields)
+        yield ticks / TICKS, Image.fromarray(decoder.pixels())
 
 
 def open_sequence(
@@ -293,7 +277,7 @@ class FrameSequence:
         header, entries = found.header, found.entries
         check_size(header.width, header.height, size_limit)
         self._view, self._entries, self._reader = view, entries, SequenceReader(BytesIO(data))
-        self._decoder: FrameDecoder  # which has decoded the frame before `_next`, unless that is 0
+        self._decoder: GroupDecoder  # which has decoded the frame before `_next`, unless that is 0
         self._next = 0
         self._decoding = Lock()
         self.info = SequenceInfo(
@@ -326,6 +310,8 @@ class FrameSequence:
         """
         from PIL import Image
 
+        from cotam.groups import GroupDecoder
+
         number = index(number)
         if not -len(self) <= number < len(self):
             raise IndexError(f"there is no frame {number}: the sequence has 0 to {len(self) - 1}")
@@ -335,10 +321,10 @@ class FrameSequence:
             start = self._next if key < self._next <= number else key
             self._next = 0  # in case of an error
             if start == key:
-                self._decoder = _decoder(self._reader.header)
+                self._decoder = GroupDecoder(self._reader.header, self._view)
             for one in range(start, number + 1):
                 fields, frame = self._reader.frame_at(one, self._entries)
-                latents = _decode_frame(self._decoder, one, fields, frame)
+                self._decoder.decode(one, frame, fields)
             self._next = number + 1
-            pixels = self._decoder.codec.synthesise(latents, self._view)
+            pixels = self._decoder.pixels()
         return self.info.times[number], Image.fromarray(pixels)

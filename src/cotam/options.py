@@ -115,8 +115,13 @@ class Options:
             return guide
         return None if guide == "auto" else load(guide)
 
+    @property
+    def may_choose_payload(self) -> bool:
+        """Whether images may be coded otherwise than by the learned codec."""
+        return self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
+
     def resolve(self, pixels: np.ndarray, *, sequence: bool = False) -> Plan:
-        """Resolve "auto" for an image, or for a ``sequence`` by its first frame, pixels uint8 (H, W, 3).
+        """Resolve "auto" for an image, or for learned frames of a ``sequence`` by its first, uint8 (H, W, 3).
 
         The profile "auto" is "page" for an image that is mostly text, else "mllm". The guide "auto" is "text"
         with the weight set "mllm" unless ``levels`` are given, else "none". Only if the profile is "auto", no
@@ -129,8 +134,7 @@ class Options:
         from cotam.guide.multiscale import FUSION
 
         fusion = 0.0 if self.effort == "fast" else FUSION
-        may_choose = self.profile == "auto" and self.levels is None and self.guide in ("auto", "none")
-        payload = _payload_of(pixels) if may_choose and not sequence else "learned"
+        payload = _payload_of(pixels) if self.may_choose_payload and not sequence else "learned"
         if payload in ("flat", "learned or flat"):
             return Plan("page", int(self.quality), self.target_size, self.effort, payload=payload)
         if self.profile in ("auto", "mllm"):
@@ -153,7 +157,7 @@ class Options:
             guidance=guidance,
             importance=known,
             levels=self.levels,
-            payload="learned or av1" if may_choose and content and content.is_page else payload,
+            payload="learned or av1" if self.may_choose_payload and content and content.is_page else payload,
         )
 
 

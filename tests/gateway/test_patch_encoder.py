@@ -12,10 +12,11 @@ from synthetic import page, picture
 import cotam
 from cotam.gateway import patch_encoder
 from cotam.gateway.patch_encoder import Patcher, Source
-from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, paste, read_patch
+from cotam.gateway.patch_format import Patch, base_of, depth_of, is_patch, read_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
 from cotam.image.read import to_rgb
+from cotam.pasted import paste
 
 SCREEN = page(208, 320, 12)
 DEFAULT = RequestOptions()
@@ -54,7 +55,8 @@ class Conversation:
             return np.asarray(cotam.decode(file))
         base = self.patcher.base(base_of(file))
         assert base
-        return paste(read_patch(file), self.seen(base))
+        patch = read_patch(file)
+        return paste(self.seen(base), patch.rectangles, (patch.height, patch.width))
 
 
 def test_a_small_change_becomes_a_patch() -> None:

@@ -10,11 +10,17 @@ const TICKS = 1_000_000;
 const FRAME = 0x40;
 const INDEX = 0x49;
 
+/** Flags of a frame: it is a key frame; it is rectangles, pasted over the frame before. */
+export const KEY = 1;
+export const PASTED = 16;
+/** All that occur: a key frame is an intra frame, and pasted frames have no levels and are keys if intra. */
+const FLAGS = [0, 2, 3, 4, 6, 7, 16, 19];
+
 /** The contents of a frame's chunk. */
 export interface CodedFrame {
   /** Seconds. */
   readonly time: number;
-  /** Flags 1 key, 2 intra, 4 levels. */
+  /** Flags 1 key, 2 intra, 4 levels, 16 pasted. */
   readonly flags: number;
   /** Header fields and time, as the checksum covers them. */
   readonly fields: Uint8Array;
@@ -58,7 +64,7 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
     need(at + 1, "before its index");
     const tag = data[at];
     if (tag === INDEX) break;
-    if ((tag & ~0x07) !== FRAME || (tag & 1 && !(tag & 2))) {
+    if (!FLAGS.includes(tag - FRAME)) {
       throw new DamagedError(`frame ${count} is not where it should be`);
     }
     const [gap, afterGap] = number(at + 1);
@@ -78,7 +84,7 @@ function* framesOf(data: Uint8Array, header: ParsedHeader): Generator<CodedFrame
     index.push(tag & 3, ...varint(gap), ...varint(start + length - at));
     yield {
       time: ticks / TICKS,
-      flags: tag & 7,
+      flags: tag - FRAME,
       fields: Uint8Array.from([...headerFields(header), ...varint(gap)]),
       checksum: readUint32(data, end),
       payload: data.subarray(start, start + length),

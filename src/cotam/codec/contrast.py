@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["BLOCK", "COARSE_WORTH", "OPPONENT", "balanced_error", "contrast_error", "contrast_weights"]
+__all__ = [
+    "BLOCK",
+    "COARSE_WORTH",
+    "OPPONENT",
+    "balanced_error",
+    "block_errors",
+    "contrast_error",
+    "contrast_weights",
+]
 
 BLOCK = 16
 """Side of a block in pixels: about the height of a line of text."""
@@ -55,6 +63,25 @@ def balanced_error(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray 
     """
     fine, coarse = _errors(pixels, decoded, contrast_weights(pixels) if weights is None else weights)
     return fine + COARSE_WORTH * coarse
+
+
+def block_errors(pixels: np.ndarray, other: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Return the `balanced_error` of each block alone, float32 (⌈H/16⌉, ⌈W/16⌉).
+
+    Both images are uint8 (H, W, 3); ``blocks``, bool, are those of interest: rows without any are left zero.
+    Beyond the edges of the images the error is zero.
+    """
+    errors = np.zeros(blocks.shape, np.float32)
+    for row in np.flatnonzero(blocks.any(axis=1)):
+        band = slice(row * BLOCK, (row + 1) * BLOCK)
+        difference = pixels[band].astype(np.float32) - other[band]
+        away = np.zeros((BLOCK, blocks.shape[1] * BLOCK, 3), np.float32)
+        away[: difference.shape[0], : difference.shape[1]] = difference @ OPPONENT.T
+        fine = np.square(away).reshape(BLOCK, -1, BLOCK, 3).sum(-1).mean(axis=(0, 2))
+        halves = BLOCK // _COARSE
+        means = away.reshape(halves, _COARSE, -1, halves, _COARSE, 3).mean(axis=(1, 4))
+        errors[row] = fine + COARSE_WORTH * np.square(means).sum(-1).mean(axis=(0, 2))
+    return errors
 
 
 def _errors(pixels: np.ndarray, decoded: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

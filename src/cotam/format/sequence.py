@@ -24,6 +24,8 @@ LONGEST_GAP = (1 << 35) - 1
 """Largest number of ticks between two frames, and of the first one, 9.5 hours: a varint of five bytes."""
 
 _FRAME, _INDEX = 0x40, 0x49
+_FLAGS = {0, 2, 3, 4, 6, 7, 16, 19}
+"""Flags of frames: a key frame is an intra frame, and pasted frames have no levels and are keys if intra."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,14 @@ class CodedFrame:
     key: bool  # whether decoding can start at this frame
     intra: bool  # whether every cell is coded, none copied; True for key frames
     has_levels: bool  # whether the payload has a gain offset map
-    payload: bytes = b""  # range-coded bytes
-    checksum: int = 0  # CRC-32 of all symbols since the key frame
+    payload: bytes = b""  # range-coded bytes, or rectangles
+    checksum: int = 0  # CRC-32 of all symbols or rectangles since the key frame
+    pasted: bool = False  # whether the payload is rectangles, pasted over the previous frame
 
     @property
     def flags(self) -> int:
         """The low bits of the first byte of the chunk."""
-        return self.key | self.intra << 1 | self.has_levels << 2
+        return self.key | self.intra << 1 | self.has_levels << 2 | self.pasted << 4
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ class SequenceReader:
     def _take_frame(self, tag: int) -> tuple[int, CodedFrame]:
         """Read the chunk of a frame after its first byte; return its time gap and contents."""
         where = f"within frame {self.count}"
-        if tag & ~0x07 != _FRAME or (tag & 1 and not tag & 2):
+        if tag - _FRAME not in _FLAGS:
             raise DamagedError(f"frame {self.count} is not where it should be")
         numbers = self._take_varint(where), self._take_varint(where)
         gap, length = (read_varint(data, 0, "frame")[0] for data in numbers)
@@ -204,7 +207,8 @@ class SequenceReader:
             raise FormatError(f"frame {self.count} has {length} bytes, more than any encoder writes")
         payload, checksum = self._take(length, where), int.from_bytes(head[-4:], "little")
         self.count += 1
-        return gap, CodedFrame(bool(tag & 1), bool(tag & 2), bool(tag & 4), payload, checksum)
+        key, intra, has_levels, pasted = (bool(tag & flag) for flag in (1, 2, 4, 16))
+        return gap, CodedFrame(key, intra, has_levels, payload, checksum, pasted)
 
     def _take(self, count: int, where: str) -> bytes:
         parts, missing = [], count

@@ -31,10 +31,11 @@ from cotam.gateway.media import (
     save_png,
 )
 from cotam.gateway.parts import Frames, Part
-from cotam.gateway.patch_format import depth_of, is_patch, paste, read_patch
+from cotam.gateway.patch_format import depth_of, is_patch, read_patch
 from cotam.gateway.refusal import refusing
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import digest_of
+from cotam.pasted import paste
 
 __all__ = ["ForModel"]
 
@@ -162,7 +163,8 @@ class ForModel:
         if patch.depth != depth_of(base) + 1:  # bounds the recursion
             raise FormatError(f"the patch is number {patch.depth} of its chain, its base has another number")
         check_size(base, self._limit)
-        return save_png(paste(patch, pixels_of(self._to_png(base, job)[0])))
+        base_pixels = pixels_of(self._to_png(base, job)[0])
+        return save_png(paste(base_pixels, patch.rectangles, (patch.height, patch.width)))
 
     def _log_row(self, data: bytes, file: bytes, source: str) -> None:
         """Write a row of ``--log-bytes``: an image as it came, and its .cotam file."""

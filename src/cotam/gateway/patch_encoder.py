@@ -9,23 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import cotam
+from cotam.codec.changed_areas import Area, area_size, cell_hashes, changed_cells, rectangles, shared_share
 from cotam.format.header import read_header
 from cotam.gateway.cache import OVERHEAD, Cache
-from cotam.gateway.changed_areas import (
-    CELL,
-    Area,
-    area_size,
-    cell_hashes,
-    changed_cells,
-    rectangles,
-    shared_share,
-)
 from cotam.gateway.media import check_size, is_cotam
-from cotam.gateway.patch_format import MAX_CHAIN, Patch, Rectangle, base_of, depth_of, is_patch, write_patch
+from cotam.gateway.patch_format import MAX_CHAIN, Patch, base_of, depth_of, is_patch, write_patch
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.store import Store, digest_of
 from cotam.image.fit import shrink_to_fit, shrunk_size
 from cotam.image.read import Pixels, outline, to_rgb
+from cotam.options import Options
+from cotam.pasted import MAX_COVERED, encode_areas
 
 __all__ = ["Patcher", "Source"]
 
@@ -37,9 +31,6 @@ MIN_SHARED = 1 / 3
 MAX_CANDIDATES = 64
 """Number of earlier images with which a new one is compared. The hashes of so many screenshots are cached:
 with more, all of a long session would be decoded anew for each new image."""
-
-MAX_COVERED = 0.75
-"""Largest share of the new image that the rectangles of a patch may cover."""
 
 SURE_RATIO = 0.5
 """A patch is taken without encoding the whole image if it has at most this share of the bytes that the still
@@ -140,11 +131,7 @@ def _encode(pixels: Pixels, options: RequestOptions) -> bytes:
 
 
 def _patch(pixels: Pixels, options: RequestOptions, areas: Sequence[Area], base: bytes) -> bytes:
-    stills = []
-    for rows, columns in areas:
-        top, left = rows.start * CELL, columns.start * CELL
-        area = np.ascontiguousarray(pixels[top : rows.stop * CELL, left : columns.stop * CELL])
-        stills.append(Rectangle(left, top, _encode(area, options)))
+    stills = encode_areas(pixels, areas, Options(**replace(options, fit=None, max_pixels=None).for_encode()))
     height, width = pixels.shape[:2]
     quality = max((read_header(still.still).quality for still in stills), default=0)
     return write_patch(Patch(width, height, digest_of(base), depth_of(base) + 1, stills), quality)

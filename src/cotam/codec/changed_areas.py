@@ -6,10 +6,18 @@ import secrets
 
 import numpy as np
 
-from cotam.gateway.patch_format import MAX_RECTANGLES
-from cotam.image.read import Pixels
+from cotam.format.rectangles import MAX_RECTANGLES
 
-__all__ = ["CELL", "Area", "area_size", "cell_hashes", "changed_cells", "rectangles", "shared_share"]
+__all__ = [
+    "CELL",
+    "Area",
+    "area_size",
+    "cell_hashes",
+    "changed_cells",
+    "in_pixels",
+    "rectangles",
+    "shared_share",
+]
 
 CELL = 16
 """Side of a cell in pixels."""
@@ -27,7 +35,7 @@ _WEIGHTS = np.frombuffer(secrets.token_bytes(CELL * CELL * 3), np.uint64).reshap
 """Random odd multipliers of the hash, by row and word of a cell."""
 
 
-def cell_hashes(pixels: Pixels) -> np.ndarray:
+def cell_hashes(pixels: np.ndarray) -> np.ndarray:
     """Return a hash of each whole cell of uint8 (H, W, 3): uint64 (H // 16, W // 16), for this process."""
     rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
     words = _words(pixels[: rows * CELL, : columns * CELL])
@@ -42,7 +50,7 @@ def shared_share(new: np.ndarray, old: np.ndarray) -> float:
     return same / new.size if new.size else 0.0
 
 
-def changed_cells(new: Pixels, old: Pixels) -> np.ndarray:
+def changed_cells(new: np.ndarray, old: np.ndarray) -> np.ndarray:
     """Return the cells of ``new`` that differ from ``old`` in any pixel, bool (⌈H/16⌉, ⌈W/16⌉).
 
     Both are uint8 (H, W, 3), of any two sizes.
@@ -123,7 +131,13 @@ def area_size(area: Area) -> int:
     return (area[0].stop - area[0].start) * (area[1].stop - area[1].start)
 
 
-def _words(pixels: Pixels) -> np.ndarray:
+def in_pixels(area: Area) -> Area:
+    """Return the rows and columns of pixels of an area in cells; they may go beyond the edges."""
+    rows, columns = area
+    return slice(rows.start * CELL, rows.stop * CELL), slice(columns.start * CELL, columns.stop * CELL)
+
+
+def _words(pixels: np.ndarray) -> np.ndarray:
     """Return pixels by cell, uint64 (⌈H/16⌉, 16, ⌈W/16⌉, 6), with zeros beyond the edges."""
     height, width = pixels.shape[:2]
     rows, columns = -(-height // CELL), -(-width // CELL)

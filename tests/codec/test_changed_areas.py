@@ -1,4 +1,4 @@
-"""`cotam.gateway.changed_areas`: which cells differ, and few rectangles around them."""
+"""`cotam.codec.changed_areas`: which cells differ, and few rectangles around them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import page, picture
 
-from cotam.gateway.changed_areas import cell_hashes, changed_cells, rectangles, shared_share
+from cotam.codec.changed_areas import cell_hashes, changed_cells, rectangles, shared_share
 
 
 def test_a_changed_pixel_changes_its_cell() -> None:

@@ -1,0 +1,129 @@
+"""Code areas of an image as stills and paste them over an earlier image: patches and frames of screens."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cotam.codec.changed_areas import CELL, Area, area_size, changed_cells, in_pixels, rectangles
+from cotam.codec.contrast import block_errors
+from cotam.codec.flat import error_at
+from cotam.errors import DamagedError, FormatError
+from cotam.format.header import read_file
+from cotam.format.rectangles import Rectangle, read_rectangles, write_rectangles
+from cotam.format.sequence import CodedFrame
+from cotam.options import Options, View
+from cotam.stills import decode_still, encode_still
+
+__all__ = ["MAX_COVERED", "PastedDecoder", "PastedEncoder", "checksum_of", "encode_areas", "paste"]
+
+MAX_COVERED = 0.75
+"""Largest share of an image that rectangles may cover; above it, the whole image is coded."""
+
+
+def encode_areas(pixels: np.ndarray, areas: Sequence[Area], options: Options) -> list[Rectangle]:
+    """Encode areas, in cells, of pixels uint8 (H, W, 3), each as a still of its own."""
+    found = []
+    for rows, columns in map(in_pixels, areas):
+        area = np.ascontiguousarray(pixels[rows, columns])
+        still = encode_still(area, options.resolve(area), {})
+        found.append(Rectangle(columns.start, rows.start, still.data))
+    return found
+
+
+def paste(
+    base: np.ndarray, rectangles: Sequence[Rectangle], size: tuple[int, int], view: View = "mllm"
+) -> np.ndarray:
+    """Decode rectangles and paste them over an image, uint8 (H, W, 3).
+
+    ``base`` lies in the upper left corner of the new image, of ``size`` (H, W), and is cropped to it. Raises
+    FormatError if neither base nor rectangles cover a pixel, and FormatError, LimitError,
+    UnknownWeightsError as `cotam.decode`.
+    """
+    pixels = np.empty((*size, 3), np.uint8)
+    is_open = np.ones(size, bool)
+    height, width = min(size[0], base.shape[0]), min(size[1], base.shape[1])
+    pixels[:height, :width] = base[:height, :width]
+    is_open[:height, :width] = False
+    for rectangle in rectangles:
+        still = decode_still(read_file(rectangle.still), view)
+        rows = slice(rectangle.top, rectangle.top + still.shape[0])
+        columns = slice(rectangle.left, rectangle.left + still.shape[1])
+        pixels[rows, columns] = still
+        is_open[rows, columns] = False
+    if is_open.any():
+        raise FormatError(
+            f"rectangles on {base.shape[1]}×{base.shape[0]} pixels leave {np.count_nonzero(is_open)} of "
+            f"{size[1]}×{size[0]} open"
+        )
+    return pixels
+
+
+class PastedEncoder:
+    """Encodes a group of frames, each as the areas that differ from the frames before.
+
+    Parameters
+    ----------
+    options : how areas are encoded
+    key_every : largest distance of key frames, in frames
+    """
+
+    def __init__(self, options: Options, key_every: int) -> None:
+        self._options, self._key_every = options, key_every
+        self._since_key, self._check = 0, 0
+        # The original pixels of each cell when it was last coded: small changes add up.
+        self._coded: np.ndarray | None = None
+
+    def encode(self, pixels: np.ndarray, fields: bytes, *, key: bool = False) -> CodedFrame:
+        """Encode a frame, uint8 (H, W, 3), as `cotam.codec.temporal.FrameEncoder.encode` does."""
+        areas = None
+        if not key and self._coded is not None and self._since_key + 1 < self._key_every:
+            cells = self._changed(pixels, self._coded)
+            areas = rectangles(cells)
+            if sum(map(area_size, areas)) > MAX_COVERED * cells.size:
+                areas = None
+        if areas is None or self._coded is None:
+            height, width = (-(-length // CELL) for length in pixels.shape[:2])
+            key, areas, self._coded = True, [(slice(0, height), slice(0, width))], pixels.copy()
+        for area in map(in_pixels, areas):
+            self._coded[area] = pixels[area]
+        payload = write_rectangles(encode_areas(pixels, areas, self._options))
+        frame = CodedFrame(key, key, has_levels=False, payload=payload, pasted=True)
+        self._since_key = 0 if key else self._since_key + 1
+        self._check = checksum_of(frame, fields, self._check)
+        return replace(frame, checksum=self._check)
+
+    def _changed(self, pixels: np.ndarray, coded: np.ndarray) -> np.ndarray:
+        """Return the cells to code anew, bool (⌈H/16⌉, ⌈W/16⌉)."""
+        errors = block_errors(pixels, coded, changed_cells(pixels, coded))
+        return errors > error_at(self._options.quality)
+
+
+class PastedDecoder:
+    """Decodes a group of frames in order, of ``size`` (H, W), starting at a key frame."""
+
+    def __init__(self, size: tuple[int, int], view: View) -> None:
+        self._size, self._view, self._check = size, view, 0
+        self._pixels = np.empty((0, 0, 3), np.uint8)
+
+    def decode(self, frame: CodedFrame, fields: bytes) -> np.ndarray:
+        """Decode a frame to pixels, uint8 (H, W, 3); ``fields`` is as for `PastedEncoder.encode`.
+
+        Raises DamagedError if the frame is damaged, or does not follow the frame decoded before it, and
+        FormatError, LimitError, UnknownWeightsError as `paste`.
+        """
+        self._check = checksum_of(frame, fields, self._check)
+        if self._check != frame.checksum:
+            raise DamagedError("the checksum of its rectangles does not match")
+        base = self._pixels[:0] if frame.key else self._pixels
+        found = read_rectangles(frame.payload, self._size[1], self._size[0])
+        self._pixels = paste(base, found, self._size, self._view)
+        return self._pixels
+
+
+def checksum_of(frame: CodedFrame, fields: bytes, before: int) -> int:
+    """Return the CRC-32 of a frame, chained to that of the frame before unless it is a key."""
+    return zlib.crc32(frame.payload, zlib.crc32(fields + bytes([frame.flags]), 0 if frame.key else before))
