@@ -127,6 +127,11 @@ def test_a_frame_of_another_group_is_damage() -> None:
             decoded(rewritten(CODED, frames))
 
 
+def test_a_sequence_begins_with_a_key_frame() -> None:
+    with pytest.raises(FormatError, match="frame 0: "):
+        decoded(rewritten(CODED, chunks(CODED)[1:]))
+
+
 def test_a_frame_that_is_left_out_is_damage() -> None:
     entries = chunks(CODED)
     with pytest.raises(DamagedError, match="the checksum of its rectangles does not match"):

@@ -98,7 +98,7 @@ class GroupDecoder:
         try:
             if frame.key:
                 self._is_pasted = frame.pasted
-            elif frame.pasted != self._is_pasted:
+            elif self._is_pasted not in (None, frame.pasted):
                 raise DamagedError("no key frame of its group is before it")
             self._last = self._decode_pasted_or_learned(frame, fields)
         except FormatError as error:

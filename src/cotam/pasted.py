@@ -73,21 +73,18 @@ class PastedEncoder:
 
     def __init__(self, options: Options, key_every: int) -> None:
         self._options, self._key_every = options, key_every
-        self._since_key, self._check = 0, 0
+        self._since_key, self._check = key_every, 0  # so that the first frame becomes a key frame
         # The original pixels of each cell when it was last coded: small changes add up.
-        self._coded: np.ndarray | None = None
+        self._coded = np.empty((0, 0, 3), np.uint8)
 
     def encode(self, pixels: np.ndarray, fields: bytes, *, key: bool = False) -> CodedFrame:
         """Encode a frame, uint8 (H, W, 3), as `cotam.codec.temporal.FrameEncoder.encode` does."""
-        areas = None
-        if not key and self._coded is not None and self._since_key + 1 < self._key_every:
-            cells = self._changed(pixels, self._coded)
-            areas = rectangles(cells)
-            if sum(map(area_size, areas)) > MAX_COVERED * cells.size:
-                areas = None
-        if areas is None or self._coded is None:
+        key = key or self._since_key + 1 >= self._key_every
+        areas = None if key else self._changed_areas(pixels)
+        if areas is None:
             height, width = (-(-length // CELL) for length in pixels.shape[:2])
-            key, areas, self._coded = True, [(slice(0, height), slice(0, width))], pixels.copy()
+            key, areas = True, [(slice(0, height), slice(0, width))]
+            self._coded = np.empty_like(pixels)
         for area in map(in_pixels, areas):
             self._coded[area] = pixels[area]
         payload = write_rectangles(encode_areas(pixels, areas, self._options))
@@ -96,10 +93,11 @@ class PastedEncoder:
         self._check = checksum_of(frame, fields, self._check)
         return replace(frame, checksum=self._check)
 
-    def _changed(self, pixels: np.ndarray, coded: np.ndarray) -> np.ndarray:
-        """Return the cells to code anew, bool (⌈H/16⌉, ⌈W/16⌉)."""
-        errors = block_errors(pixels, coded, changed_cells(pixels, coded))
-        return errors > error_at(self._options.quality)
+    def _changed_areas(self, pixels: np.ndarray) -> list[Area] | None:
+        """Return the areas to code anew; None if they are more than `MAX_COVERED` of the frame."""
+        errors = block_errors(pixels, self._coded, changed_cells(pixels, self._coded))
+        areas = rectangles(errors > error_at(self._options.quality))
+        return areas if sum(map(area_size, areas)) <= MAX_COVERED * errors.size else None
 
 
 class PastedDecoder:
@@ -118,9 +116,10 @@ class PastedDecoder:
         self._check = checksum_of(frame, fields, self._check)
         if self._check != frame.checksum:
             raise DamagedError("the checksum of its rectangles does not match")
-        base = self._pixels[:0] if frame.key else self._pixels
+        if frame.key:
+            self._pixels = np.empty((0, 0, 3), np.uint8)
         found = read_rectangles(frame.payload, self._size[1], self._size[0])
-        self._pixels = paste(base, found, self._size, self._view)
+        self._pixels = paste(self._pixels, found, self._size, self._view)
         return self._pixels
 
 
