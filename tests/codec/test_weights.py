@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,3 +134,9 @@ def test_unknown_names_and_hashes_list_what_is_here() -> None:
     )
     with pytest.raises(UnknownWeightsError, match=rf"weight set {unused.hex()}, .*{weights.DEFAULT}"):
         by_hash(unused)
+
+
+def test_the_locale_does_not_matter() -> None:
+    strict = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    code = "from cotam.codec.weights import load, names; print(*map(load, names()))"
+    subprocess.run([sys.executable, *strict, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -87,7 +87,7 @@ def _folder(name: str) -> Path:
 
 def _manifest(folder: Path) -> dict[str, str]:
     """Return the hash of each file of a set."""
-    return json.loads((folder / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_bytes())
 
 
 @cache
