@@ -113,6 +113,12 @@ def test_outputs_that_cannot_be(inputs: list[str], output: str | None, message: 
         plan_outputs(inputs, output, ".cotam")
 
 
+def test_names_that_differ_in_case_are_one_file_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ValueError, match=r"A.png and a.jpg would both be written to a.cotam"):
+        plan_outputs(["A.png", "a.jpg"], None, ".cotam")
+
+
 def test_folder_is_made_when_asked_for(tmp_path: Path) -> None:
     make_folder(None)
     make_folder(str(tmp_path / "file"))

@@ -22,6 +22,7 @@ __all__ = [
     "identities",
     "image_input",
     "make_folder",
+    "name_key",
     "plan_outputs",
     "read_input",
     "read_pipe",
@@ -119,7 +120,13 @@ def _inside(folder: Path | None, source: str, suffix: str, keep_suffix_beside: b
 
 def _key(path: str) -> str:
     """Return a form of a path that is equal for different spellings."""
-    return path if path == STANDARD else os.path.normcase(os.path.abspath(path))
+    return path if path == STANDARD else name_key(os.path.abspath(path))
+
+
+def name_key(name: str) -> str:
+    """Return a form of a name that is equal for names of one file: Windows and macOS ignore case."""
+    key = os.path.normcase(name)
+    return key.lower() if sys.platform == "darwin" else key
 
 
 def make_folder(output: str | None) -> None:

@@ -142,3 +142,15 @@ def test_files_that_macos_stores_beside_others_are_no_images(source: Path, tmp_p
     assert not (tmp_path / "out/notes.jsonl").exists()
     with tarfile.open(tmp_path / "out/shard.tar") as tar:
         assert tar.getnames() == ["._0.jpg", "0.cotam", "__MACOSX/._0.jpg"]
+
+
+def test_names_of_one_output_where_case_is_ignored(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "B.png").write_bytes(PHOTOS[1])
+    monkeypatch.setattr(os.path, "normcase", str.lower)  # as on Windows
+    found = find_contents(UnitConverter(str(source), str(tmp_path / "out"), Encoding({})))
+    assert [unit.source for unit in found.units] == ["B.png"]
+    assert [row.failed[0]["error"] for row in found.refused] == [
+        "b.jpg: would be written to b.cotam, as B.png is"
+    ]

@@ -104,10 +104,10 @@ def find_contents(work: UnitConverter, name: str | None = None) -> Contents:
         elif output is None:
             if source not in (MANIFEST, FAILURES, NOTES):  # of the run that wrote this folder
                 found.other[_kind(source)] += 1
-        elif output in taken:
-            found.refuse(source, f"{source}: would be written to {output}, as {taken[output]} is")
+        elif (key := files.name_key(output)) in taken:
+            found.refuse(source, f"{source}: would be written to {output}, as {taken[key]} is")
         else:
-            taken[output] = source
+            taken[key] = source
             found.units.append(Unit(source, output))
             found.stamps[source] = stamp
     if not found.units and found.refused:
