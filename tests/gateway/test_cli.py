@@ -81,6 +81,15 @@ def test_roundtrip(upstream: str, tmp_path: Path) -> None:
     assert (row["source"], row["source_bytes"]) == ("jpeg", len(photo))
 
 
+def test_the_log_is_utf8_in_any_locale(upstream: str) -> None:
+    body = {"model": "ä→😀", "messages": messages(jpeg(picture(60, 90)))}
+    with process("edge", "--upstream", upstream, PYTHONIOENCODING="cp1252") as (program, address):
+        httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30)
+        assert program.stderr
+        line = program.stderr.buffer.readline()  # type: ignore[attr-defined]
+    assert json.loads(line.decode("utf-8"))["model"] == "ä→😀"
+
+
 @unix
 def test_what_has_begun_is_finished(upstream: str, model: Model) -> None:
     stream = {"model": "echo", "stream": True, "messages": messages(*[jpeg(picture(20, 20))] * 3)}

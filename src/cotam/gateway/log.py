@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from io import FileIO
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ def warning(message: str, **fields: object) -> None:
 
 def begin() -> None:
     """Write events to standard error from now on, and warnings of the server and of libraries."""
+    if isinstance(sys.stderr, TextIOWrapper):  # JSON is UTF-8, which files and pipes of Windows are not
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     handler.addFilter(lambda record: not record.getMessage().startswith(_LEFT_OUT))
