@@ -50,7 +50,7 @@ def gateway(
     *,
     tokens: Sequence[str] = (),
     hosts: set[str] = frozenset(),
-    silence: float = 30,
+    silence: float = 300,
     **limits: int,
 ) -> Iterator[str]:
     """The address of a gateway."""
@@ -73,4 +73,4 @@ def messages(*urls: str) -> Any:
 
 def send(address: str, *urls: str, **options: Any) -> httpx2.Response:
     body = {"model": "echo", "messages": messages(*urls)}
-    return httpx2.post(f"{address}/v1/chat/completions", json=body, timeout=30, **options)
+    return httpx2.post(f"{address}/v1/chat/completions", json=body, **options)

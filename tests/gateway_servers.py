@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         for connection in list(state.connections):
             connection.shutdown()
         with suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while state.connections or state.tasks:
                     await asyncio.sleep(0.005)
         for task in state.tasks:
@@ -57,10 +57,19 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(app: ASGIApp, **options: Any) -> Iterator[str]:
+def nobody() -> Iterator[tuple[str, socket.socket]]:
+    """An address that refuses connections, and a socket that keeps it from other programs, and may listen."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{kept.getsockname()[1]}", kept
+
+
+@contextmanager
+def running(app: ASGIApp, listener: socket.socket | None = None, **options: Any) -> Iterator[str]:
     """The address, without a path, of a server that answers with the application."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    options = {"log_config": None, "access_log": False} | options
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    # A gateway that comes to a halt may take a connection for open that uvicorn closes after five seconds.
+    options = {"log_config": None, "access_log": False, "timeout_keep_alive": 300} | options
     server = _Server(uvicorn.Config(app, lifespan="on", **options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -115,7 +124,7 @@ class Link:
         target = self.targets[len(self.bodies) % len(self.targets)]
         self.bodies.append(body)
         async with (
-            httpx2.AsyncClient(timeout=30) as client,
+            httpx2.AsyncClient() as client,
             client.stream(
                 request.method, target + request.url.path, headers=request.headers.raw, content=body
             ) as answer,
@@ -144,6 +153,9 @@ class Model:
         self.paths: list[str] = []
         self.waiting = threading.Event()
         self.given_up = threading.Event()
+        self.goes_on = threading.Event()
+        """Streams wait for it after their first event."""
+        self.goes_on.set()
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/responses", self._responses, methods=["POST"]),
@@ -173,7 +185,7 @@ class Model:
         text = json.dumps(_seen(value))
         base = {"id": "chatcmpl-1", "created": 1, "model": value["model"]}
         if value.get("stream"):
-            return StreamingResponse(_events(text, base), media_type="text/event-stream")
+            return StreamingResponse(self._events(text, base), media_type="text/event-stream")
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
         return JSONResponse(base | {"object": "chat.completion", "choices": [choice]})
 
@@ -244,7 +256,9 @@ class Model:
         return StreamingResponse(half(), media_type="text/plain")
 
     async def _silence(self, request: Request) -> Response:
-        await asyncio.sleep(1.5)
+        """Longer than an upstream may be silent in a test."""
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.01)
         return Response()
 
     async def _gzip(self, request: Request) -> Response:
@@ -257,6 +271,14 @@ class Model:
     async def _other(self, request: Request) -> Response:
         body = await self._keep(request)
         return Response(body, media_type=request.headers.get("content-type"))
+
+    async def _events(self, text: str, base: dict[str, Any]) -> AsyncIterator[bytes]:
+        for start in range(0, len(text), 40):
+            choice = {"index": 0, "delta": {"content": text[start : start + 40]}, "finish_reason": None}
+            chunk = base | {"object": "chat.completion.chunk", "choices": [choice]}
+            yield f"data: {json.dumps(chunk)}\n\n".encode()
+            await asyncio.to_thread(self.goes_on.wait, 300)
+        yield b"data: [DONE]\n\n"
 
 
 def _seen(value: Any) -> list[dict[str, Any]]:
@@ -300,15 +322,6 @@ def _row(media_type: str, text: str) -> dict[str, Any]:
         pixels = hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
         row = {"type": media_type, "format": image.format, "size": image.size, "bytes": len(data)}
     return row | {"pixels": pixels}
-
-
-async def _events(text: str, base: dict[str, Any]) -> AsyncIterator[bytes]:
-    for start in range(0, len(text), 40):
-        choice = {"index": 0, "delta": {"content": text[start : start + 40]}, "finish_reason": None}
-        chunk = base | {"object": "chat.completion.chunk", "choices": [choice]}
-        yield f"data: {json.dumps(chunk)}\n\n".encode()
-        await asyncio.sleep(0.02)
-    yield b"data: [DONE]\n\n"
 
 
 def jpeg(pixels: np.ndarray, quality: int = 85, orientation: int = 1) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,21 @@ def one_authority() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("authority.pem")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Let clients, and edges that look for a gateway, wait longer than any machine needs, however busy."""
+    import httpx2
+
+    from cotam.gateway import upstream_kind
+
+    usual = inspect.signature(httpx2.request).parameters["timeout"].default  # the object of all functions
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "read", "write", "pool"):
+            patch.setattr(usual, name, 300)
+        patch.setattr(upstream_kind, "SECONDS", 300)
         yield
 
 

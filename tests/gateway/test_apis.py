@@ -95,7 +95,7 @@ def test_an_image_that_must_not_be_shrunk_keeps_its_size(upstream: str, gateway:
     for address, converter in ((upstream, to_api), (gateway, to_gateway)):
         with serving(address, converter, token="s3cret") as edge:
             body = {"model": "echo", "max_tokens": 9, "messages": turns}
-            answer = httpx2.post(f"{edge}/v1/messages", json=body, timeout=30).json()
+            answer = httpx2.post(f"{edge}/v1/messages", json=body).json()
         widths = [row["size"][0] for row in json.loads(answer["content"][0]["text"])]
         assert widths == [1700, 1568]
 
@@ -107,7 +107,7 @@ def test_masks_of_image_edits_keep_their_transparency(upstream: str, gateway: st
     to_api, to_gateway = ForApi("jpeg", "llava-1.5", 5000, 10**6, 10**7), ToCotam(RequestOptions(), 10**7)
     for address, converter in ((upstream, to_api), (gateway, to_gateway)):
         with serving(address, converter, token="s3cret") as edge:
-            httpx2.post(f"{edge}/v1/images/edits", json=body | {"mask": mask}, timeout=30)
+            httpx2.post(f"{edge}/v1/images/edits", json=body | {"mask": mask})
         sent = json.loads(model.bodies[-1])
         assert sent["mask"] == mask
         assert sent["images"] != body["images"]

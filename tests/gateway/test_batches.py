@@ -73,7 +73,7 @@ def test_each_request_is_fitted_to_its_own_model(upstream: str, model: Model) ->
     names = ["claude-sonnet-4-5", *["claude-opus-4-7"] * 21]
     body = batch(*((name, [PHOTO]) for name in names), (None, [PHOTO]))
     with serving(upstream, ForApi("jpeg", "auto", None, None, 10**7)) as address:
-        answer = httpx2.post(f"{address}/v1/messages/batches", json=body, timeout=30)
+        answer = httpx2.post(f"{address}/v1/messages/batches", json=body)
     assert answer.status_code == 200, answer.text
     *sent, last = sent_images(json.loads(model.bodies[-1]))
     expected = sizes_for(*names)
@@ -106,6 +106,6 @@ def test_a_model_of_the_whole_request_comes_first(upstream: str, model: Model) -
     """Gemini's bodies repeat the model of the path with another name."""
     body = batch(("models/unknown", [PHOTO])) | {"model": "claude-sonnet-4-5"}
     with serving(upstream, ForApi("jpeg", "auto", None, None, 10**7)) as address:
-        httpx2.post(f"{address}/v1/messages/batches", json=body, timeout=30)
+        httpx2.post(f"{address}/v1/messages/batches", json=body)
     ((image,),) = sent_images(json.loads(model.bodies[-1]))
     assert [size_of(image)] == sizes_for("claude-sonnet-4-5")

@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import socket
-import time
+import struct
 import tracemalloc
 
 import httpx2
@@ -36,13 +36,13 @@ def test_a_model_gets_png_of_the_decoded_image(address: str) -> None:
 
 def test_streams_are_relayed_as_they_come(address: str, model: Model, upstream: str) -> None:
     body = {"model": "echo", "stream": True, "messages": messages(URL)}
-    arrived: list[float] = []
+    model.goes_on.clear()
     with httpx2.stream("POST", f"{address}/v1/chat/completions", json=body) as answer:
-        relayed = b""
-        for chunk in answer.iter_raw():
-            arrived.append(time.perf_counter())
-            relayed += chunk
-    assert arrived[-1] - arrived[0] > 0.05  # not all at the end
+        chunks = answer.iter_raw()
+        relayed = next(chunks)
+        assert b"[DONE]" not in relayed
+        model.goes_on.set()
+        relayed += b"".join(chunks)
     direct = httpx2.post(f"{upstream}/v1/chat/completions", content=model.bodies[0])
     assert relayed == direct.content
     assert answer.headers["content-type"] == direct.headers["content-type"]
@@ -133,12 +133,14 @@ def test_a_body_is_not_copied_for_an_upstream_that_reads_slowly() -> None:
     body = bytes(40_000_000)
 
     async def taken() -> int:
-        async def read_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1)
-            await asyncio.sleep(0.2)
-            writer.close()
+        async def read_little(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(1_000_000)
+            # Reset the connection: what the client sees does not depend on what has arrived by then.
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
 
-        async with await asyncio.start_server(read_nothing, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(read_little, "127.0.0.1", 0) as server:
             to = Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
             async with to.client:
                 tracemalloc.start()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
@@ -19,7 +18,7 @@ import httpx2
 import openai
 import pytest
 from gateway_client import CODED, URL, client, gateway, send, serving
-from gateway_servers import Model, data_url, error_of, running
+from gateway_servers import Model, data_url, error_of, nobody, running
 
 from cotam.format.header import read_file, write_file
 from cotam.gateway.for_model import ForModel
@@ -56,9 +55,9 @@ def test_trace_is_not_relayed(address: str, model: Model) -> None:
 def test_hostile_streams_cost_little(address: str, model: Model) -> None:
     file = read_file(CODED)
     huge = write_file(replace(file, header=replace(file.header, width=60_000, height=60_000)))
-    started = time.perf_counter()
+    started = time.process_time()  # of all threads, however busy the machine is
     answer = send(address, "data:image/vnd.cotam;base64," + base64.b64encode(huge).decode())
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 2
     assert answer.status_code == 400
     assert "the image is 60000×60000, 3600.0 MP: more than the limit of 1 MP" in error_of(answer)
     for data in (CODED[:40], CODED[:-1], b"", CODED[:30] + bytes(len(CODED) - 30)):
@@ -129,22 +128,23 @@ def test_remote_images_are_refused_unless_allowed(upstream: str, model: Model) -
 
 def test_more_requests_than_allowed_are_told_to_wait(upstream: str, model: Model) -> None:
     with gateway(upstream, requests=1) as address:
-        with httpx2.Client() as one:
-            thread = threading.Thread(target=lambda: _give_up_after(one, address, model.waiting))
-            thread.start()
-            assert model.waiting.wait(10)
+        with waiting(address, model):
             answer = httpx2.get(f"{address}/v1/models")
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
             assert "1 requests are in progress, the limit (--max-requests)" in error_of(answer)
             assert httpx2.get(f"{address}/healthz").status_code == 200
-            thread.join()
-        assert model.given_up.wait(10)
+        assert model.given_up.wait(60)
         assert httpx2.get(f"{address}/v1/models").status_code == 200
 
 
-def _give_up_after(one: httpx2.Client, address: str, event: threading.Event) -> None:
-    with pytest.raises(httpx2.ReadTimeout):
-        one.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.7))
+@contextmanager
+def waiting(address: str, model: Model) -> Iterator[None]:
+    """A client whose request has reached the model server, and which then goes without an answer."""
+    url = httpx2.URL(address)
+    with socket.create_connection((url.host, url.port or 0)) as raw:
+        raw.sendall(b"POST /v1/wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
+        assert model.waiting.wait(60)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -227,9 +227,9 @@ def test_an_error_about_a_key_that_is_no_valid_unicode(address: str) -> None:
 
 
 def test_a_client_that_goes_frees_its_work(address: str, model: Model) -> None:
-    with pytest.raises(httpx2.ReadTimeout):
-        httpx2.post(f"{address}/v1/wait", content=b"x", timeout=httpx2.Timeout(10, read=0.3))
-    assert model.given_up.wait(10)
+    with waiting(address, model):
+        assert not model.given_up.wait(0.1)
+    assert model.given_up.wait(60)
 
 
 def test_cotam_is_found_anywhere_in_a_large_upload(upstream: str, model: Model) -> None:
@@ -242,21 +242,19 @@ def test_cotam_is_found_anywhere_in_a_large_upload(upstream: str, model: Model) 
 
 
 def test_an_upstream_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with gateway(f"http://127.0.0.1:{port}") as address:
+    with nobody() as (upstream, _), gateway(upstream) as address:
         answer = send(address, URL)
         assert answer.status_code == 502
-        assert error_of(answer).startswith(f"the upstream http://127.0.0.1:{port} cannot be reached: ")
+        assert error_of(answer).startswith(f"the upstream {upstream} cannot be reached: ")
         with pytest.raises(openai.InternalServerError, match="cannot be reached"), client(address) as api:
             api.models.list()
 
 
 def test_an_upstream_that_is_killed(model: Model) -> None:
-    with running(model.app) as upstream, gateway(upstream) as address:
+    with ExitStack() as its, ExitStack() as upstream:
+        address = its.enter_context(gateway(upstream.enter_context(running(model.app))))
         assert send(address, URL).status_code == 200
-        # The server below is gone when the block of the one above has been left: so a second gateway.
-    with gateway(upstream) as address:
+        upstream.close()
         assert send(address, URL).status_code == 502
 
 

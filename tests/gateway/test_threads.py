@@ -14,14 +14,14 @@ from cotam.gateway.threads import Threads
 def test_each_item_is_done_once(count: int) -> None:
     done: list[int] = []
     with Threads(count, "test") as threads:
-        threads.submit(threads.each, done.append, range(100)).result(20)
+        threads.submit(threads.each, done.append, range(100)).result(60)
     assert sorted(done) == list(range(100))
 
 
 def test_idle_threads_help() -> None:
     barrier = Barrier(3)
     with Threads(3, "test") as threads:
-        threads.submit(threads.each, lambda _: barrier.wait(20), range(3)).result(20)
+        threads.submit(threads.each, lambda _: barrier.wait(60), range(3)).result(60)
 
 
 def test_no_thread_waits_for_one_that_has_not_begun() -> None:
@@ -29,29 +29,33 @@ def test_no_thread_waits_for_one_that_has_not_begun() -> None:
     barrier, done = Barrier(2), []
 
     def request(first: int) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         threads.each(done.append, range(first, first + 50))
 
     with Threads(2, "test") as threads:
         for future in [threads.submit(request, first) for first in (0, 50)]:
-            future.result(20)
+            future.result(60)
     assert sorted(done) == list(range(100))
 
 
 def test_another_request_waits_for_few_items() -> None:
-    begun, done, counts = Event(), [], []
+    """In the thread that it gets: the one of the large request may be as fast as it likes."""
+    both, asked, done = Barrier(3), Event(), []
 
     def work(item: int) -> None:
-        begun.set()
-        threading.Event().wait(0.005)
-        done.append(item)
+        if not asked.is_set():
+            both.wait(60)  # both threads have begun an item
+            assert asked.wait(60)
+        done.append(threading.get_ident())
 
     with Threads(2, "test") as threads:
         large = threads.submit(threads.each, work, range(100))
-        assert begun.wait(20)
-        threads.submit(lambda: counts.append(len(done))).result(20)
-        large.result(20)
-    assert counts[0] < 20
+        both.wait(60)
+        other = threads.submit(lambda: done.count(threading.get_ident()))
+        asked.set()
+        assert other.result(60) < 20
+        large.result(60)
+    assert len(done) == 100
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 99])
@@ -61,4 +65,4 @@ def test_an_error_is_raised(wrong: int) -> None:
             raise ValueError(item)
 
     with Threads(3, "test") as threads, pytest.raises(ValueError, match=str(wrong)):
-        threads.submit(threads.each, work, range(100)).result(20)
+        threads.submit(threads.each, work, range(100)).result(60)

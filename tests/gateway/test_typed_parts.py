@@ -98,7 +98,7 @@ def test_results_of_mcp_in_openais_apis(edge: str, model: Model) -> None:
 def test_results_of_mcp_in_anthropics_messages(edge: str) -> None:
     block = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "x"}, image()]}
     body = {"model": "echo", "messages": [{"role": "user", "content": [block]}]}
-    answer = httpx2.post(f"{edge}/v1/messages", json=body, timeout=30).json()
+    answer = httpx2.post(f"{edge}/v1/messages", json=body).json()
     assert rows_of(answer["content"][0]["text"]) == [DECODED]
 
 
@@ -106,7 +106,7 @@ def test_a_hosted_api_gets_the_size_that_its_model_sees(hosted: str, model: Mode
     photo = jpeg(picture(1000, 1400))
     body = interaction(image(photo, key="mime_type", resolution="low"), image(picture_of_bmp(), "image/bmp"))
     sent = {"x-cotam-for": "gpt-4o"}
-    answer = httpx2.post(f"{hosted}/v1beta/interactions", json=body, headers=sent, timeout=30).json()
+    answer = httpx2.post(f"{hosted}/v1beta/interactions", json=body, headers=sent).json()
     rows = json.loads(answer["steps"][0]["content"][0]["text"])
     assert [row["format"] for row in rows] == ["JPEG", "JPEG"]
     assert [row["type"] for row in rows] == ["image/jpeg", "image/jpeg"]
@@ -123,7 +123,7 @@ def test_cotam_of_a_client_is_decoded_and_a_sequence_becomes_its_frames(gateway:
     pixels = [picture(64, 96, seed) for seed in range(2)]
     sequence = b"".join(cotam.encode_frames([(0.0, pixels[0]), (1.0, pixels[1])]))
     body = interaction(*(image(data, "image/vnd.cotam", "mime_type") for data in (CODED, sequence)))
-    answer = httpx2.post(f"{gateway}/v1beta/interactions", json=body, timeout=30).json()
+    answer = httpx2.post(f"{gateway}/v1beta/interactions", json=body).json()
     rows = rows_of(answer["steps"][0]["content"][0]["text"])
     assert rows[0] == ("image/png", SEEN)
     content = json.loads(model.bodies[-1])["input"][0]["content"]

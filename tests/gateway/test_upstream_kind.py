@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,13 @@ from typing import Any
 import httpx2
 import pytest
 from gateway_client import LIMITS, gateway, serving
-from gateway_servers import Model, error_of, jpeg, messages, running
+from gateway_servers import Model, error_of, jpeg, messages, nobody, running
+from starlette.types import ASGIApp
 from synthetic import picture
 
 from cotam.gateway import upstream_kind
 from cotam.gateway.app import application
+from cotam.gateway.for_model import ForModel
 from cotam.gateway.request_options import RequestOptions
 from cotam.gateway.send_once import Sender
 from cotam.gateway.server import SERVER
@@ -52,7 +53,7 @@ def found(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 
 def ask(address: str) -> httpx2.Response:
-    return httpx2.post(f"{address}/v1/chat/completions", json=BODY, timeout=30)
+    return httpx2.post(f"{address}/v1/chat/completions", json=BODY)
 
 
 def test_a_gateway_says_that_it_is_one(upstream: str, log: Any) -> None:
@@ -113,12 +114,10 @@ def test_what_is_no_gateway_gets_images_as_they_are(upstream: str, model: Model,
 
 
 def test_a_gateway_that_comes_later_is_found(model: Model, log: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with edge(f"http://127.0.0.1:{port}") as address:
+    with nobody() as (cloud, listener), edge(cloud) as address:
         assert ask(address).status_code == 502
-        with running(model.app) as upstream, _gateway_at(port, upstream):
-            deadline = time.monotonic() + 20
+        with running(model.app) as upstream, running(_gateway(upstream), listener, **SERVER):
+            deadline = time.monotonic() + 120
             while len(found(log)) < 2:  # each request looks for the gateway, and may be faster than it
                 ask(address)
                 assert time.monotonic() < deadline
@@ -126,20 +125,5 @@ def test_a_gateway_that_comes_later_is_found(model: Model, log: Any) -> None:
     assert [message for message, _ in found(log)] == ["the gateway cannot be reached", "the gateway answers"]
 
 
-@contextmanager
-def _gateway_at(port: int, upstream: str) -> Iterator[None]:
-    import threading
-
-    import uvicorn
-
-    from cotam.gateway.for_model import ForModel
-
-    app = application(Upstream(upstream), ForModel(10**7), LIMITS, page=True)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="on", **SERVER))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
+def _gateway(upstream: str) -> ASGIApp:
+    return application(Upstream(upstream), ForModel(10**7), LIMITS, page=True)

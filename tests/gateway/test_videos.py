@@ -57,7 +57,7 @@ def image_part(data: bytes) -> dict[str, Any]:
 def ask(address: str, *parts: dict[str, Any], **headers: str) -> httpx2.Response:
     body = {"model": "echo", "messages": [{"role": "user", "content": list(parts)}]}
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx2.post(f"{address}/v1/chat/completions", json=body, headers=given, timeout=60)
+    return httpx2.post(f"{address}/v1/chat/completions", json=body, headers=given)
 
 
 def content_of(model: Model) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ def test_a_screenshot_is_no_sequence(upstream: str) -> None:
     shot = {"type": "computer_screenshot", "image_url": data_url(COTAM, SEQUENCE)}
     body = {"model": "echo", "input": [{"type": "computer_call_output", "output": shot}]}
     with server(upstream, ForModel(10**6)) as address:
-        status, message = refusal(httpx2.post(f"{address}/v1/responses", json=body, timeout=60))
+        status, message = refusal(httpx2.post(f"{address}/v1/responses", json=body))
     assert (status, message.startswith("input[0].output.image_url: a single image belongs here")) == (
         400,
         True,
@@ -216,9 +216,9 @@ def test_a_screenshot_is_no_sequence(upstream: str) -> None:
 
 def test_plain_decode_and_encode(upstream: str) -> None:
     with server(upstream, ForModel(10**6)) as address:
-        answer = httpx2.post(f"{address}/v1/cotam/decode", content=SEQUENCE, timeout=60)
+        answer = httpx2.post(f"{address}/v1/cotam/decode", content=SEQUENCE)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-        refused = httpx2.post(f"{address}/v1/cotam/encode", content=b"\0\0\0\x18ftypmp42", timeout=60)
+        refused = httpx2.post(f"{address}/v1/cotam/encode", content=b"\0\0\0\x18ftypmp42")
     assert refusal(refused) == (
         400,
         "the body is a video: use cotam encode or cotam edge to make a sequence of it",
@@ -310,7 +310,7 @@ def test_a_video_that_is_not_in_a_list_passes(mp4: bytes, upstream: str, model: 
     """A single part has no place for several frames."""
     body = {"model": "echo", "messages": [{"role": "user", "content": video_part(mp4)}]}
     with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
-        assert httpx2.post(f"{edge}/v1/tokenize", json=body, timeout=60).json() == body
+        assert httpx2.post(f"{edge}/v1/tokenize", json=body).json() == body
 
 
 def test_a_video_of_which_a_part_is_asked_for_passes(mp4: bytes, upstream: str, model: Model) -> None:
@@ -319,7 +319,7 @@ def test_a_video_of_which_a_part_is_asked_for_passes(mp4: bytes, upstream: str, 
     for key in ("videoMetadata", "video_metadata"):
         body = {"contents": [{"parts": [{"inlineData": inline, key: {"startOffset": "2s", "fps": 5}}]}]}
         with server(upstream, ToCotam(RequestOptions(quality=10), 10**6)) as edge:
-            httpx2.post(f"{edge}/v1beta/models/gemini-3:generateContent", json=body, timeout=60)
+            httpx2.post(f"{edge}/v1beta/models/gemini-3:generateContent", json=body)
         assert json.loads(model.bodies[-1]) == body
 
 
