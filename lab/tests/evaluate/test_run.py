@@ -196,12 +196,17 @@ def test_a_model_that_fails_on_everything_is_given_up(tmp_path: Path, questions:
 
 
 class Counting:
-    """A real server that answers after a moment, and counts what it was asked."""
+    """A real server that counts what it was asked.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    It answers nothing before ``together`` requests were there at once, and only ``answers`` requests before
+    it is ``released``.
+    """
+
+    def __init__(self, together: int = 1, answers: int | None = None) -> None:
+        self.together, self.answers = together, answers
+        self.all_there, self.released = threading.Event(), threading.Event()
         self.asked: list[str] = []
-        self.at_once = self.most = 0
+        self.at_once = self.most = self.came = 0
         self._lock = threading.Lock()
         routes = [
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
@@ -214,9 +219,15 @@ class Counting:
 
         body = await request.body()
         with self._lock:
+            self.came += 1
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-        await asyncio.sleep(self.seconds)
+            held = self.answers is not None and self.came > self.answers
+        if self.most >= self.together:
+            self.all_there.set()
+        await asyncio.to_thread(self.all_there.wait, 60)
+        if held:
+            await asyncio.to_thread(self.released.wait, 300)
         self.at_once -= 1
         *_, last = json.loads(body)["messages"][0]["content"]
         self.asked.append(hashlib.sha256(body).hexdigest())
@@ -228,7 +239,7 @@ class Counting:
 
 
 def test_jobs_are_at_the_same_time_and_change_nothing(tmp_path: Path, questions: list[Question]) -> None:
-    one, several = Counting(0.0), Counting(0.3)
+    one, several = Counting(), Counting(together=4)
     rows = []
     for server, jobs in ((one, 1), (several, 4)):
         with running(server.app) as address, closing(Endpoint(f"{address}/v1")) as endpoint:
@@ -250,7 +261,7 @@ main(prog_name="cotam")
 def test_a_killed_run_goes_on_and_loses_and_repeats_nothing(
     tmp_path: Path, questions: list[Question]
 ) -> None:
-    server = Counting(0.2)
+    server = Counting(answers=5)
     rows = tmp_path / "out" / "rows.jsonl"
     with running(server.app) as address:
         command = [sys.executable, "-c", WITHOUT_TORCH, "eval", str(tmp_path / "questions.jsonl")]
@@ -261,6 +272,7 @@ def test_a_killed_run_goes_on_and_loses_and_repeats_nothing(
                 assert program.poll() is None
                 time.sleep(0.01)
             program.kill()
+        server.released.set()
         answered = rows.read_bytes().count(b"\n")
         assert 3 <= answered < 9
         # Of the question that was under way nobody has the answer; it alone may be asked again.
